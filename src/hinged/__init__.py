@@ -1,0 +1,12 @@
+"""hinged makes a network's activations trainable: piecewise-linear curves with fixed hinges, whose
+values are learned by gradient descent, started as exactly the function they replace."""
+
+from importlib.metadata import version
+
+from hinged import curve as curve
+from hinged.curve import Curve as Curve
+from hinged.nn import PiecewiseLinear as PiecewiseLinear
+from hinged.nn import param_groups as param_groups
+from hinged.nn import piecewise_linear as piecewise_linear
+
+__version__ = version("hinged")

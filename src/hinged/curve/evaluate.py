@@ -1,0 +1,159 @@
+"""Evaluation of curves in plain torch: the definition every faster kernel must agree with.
+
+A curve of `K` hinges has `K + 1` lines `y = s x + b`: line 0 is the left tail, lines 1 to K - 1 are
+the pieces, line K is the right tail. Evaluating finds the line of each input and applies it. As
+slope and intercept in `x`, a curve started as ReLU, identity or |x| is that function bit for bit:
+its slopes are exactly 0 or +-1 and its intercepts exactly 0.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hinged import errors
+
+
+def evaluate(
+    x: Tensor,
+    values: Tensor,
+    hinges: Tensor,
+    *,
+    dim: int = 1,
+    tails: str = "linear",
+    tail_slopes: Tensor | None = None,
+    uniform: bool = False,
+) -> Tensor:
+    """Return `y[..., c, ...] = s[c, j] x + b[c, j]`, with `j` the line on which `x` lies.
+
+    Differentiable twice in `x`, `values` and `tail_slopes`; computes in float32 (in float64 where
+    `x` is), and returns the dtype and memory format of `x`.
+
+    Args:
+        x: inputs; axis `dim` has `C` entries, or any size where `C` is 1.
+        values: outputs at the hinges, shape `(C, K)`.
+        hinges: ascending positions, shape `(K,)` or `(C, K)`.
+        dim: the channel axis of `x`.
+        tails: `"linear"`, `"constant"` or `"free"`, as in `Curve`.
+        tail_slopes: end slopes for free tails, shape `(C, 2)`.
+        uniform: the hinges are equally spaced to the last bit (see `is_uniform`), so that the
+            line is found by arithmetic instead of by comparing.
+
+    Returns:
+        A tensor of the shape, dtype and memory format of `x`.
+
+    Raises:
+        DtypeError: `x` is not floating point.
+        ArgumentError: axis `dim` of `x` does not have `C` entries.
+    """
+    check_input(x, values.shape[0], dim)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    positions = hinges.to(dtype)
+    slopes, intercepts = lines(
+        positions, values.to(dtype), tails, None if tail_slopes is None else tail_slopes.to(dtype)
+    )
+    inputs = x.to(dtype)
+    find = _line_by_arithmetic if uniform else _line_by_comparing
+    line = find(inputs, per_channel(positions, x.dim(), dim))
+    flat = line + _row_starts(slopes, x.dim(), dim)
+    return _follow(inputs, torch.take(slopes, flat), torch.take(intercepts, flat)).to(x.dtype)
+
+
+def lines(
+    hinges: Tensor, values: Tensor, tails: str, tail_slopes: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the slopes and the intercepts of all lines, each `(C, K + 1)`.
+
+    `s[k] = (v[k+1] - v[k]) / (h[k+1] - h[k])` and `b[k] = v[k] - s[k] h[k]` for the pieces, with
+    the tails before and behind them.
+    """
+    inner = values.diff(dim=-1) / hinges.diff(dim=-1)
+    left, right = _end_slopes(inner, tails, tail_slopes)
+    slopes = torch.cat((left, inner, right), dim=-1)
+    # Every line passes through the hinge on its left; the left tail through the first hinge.
+    through = torch.cat((hinges[..., :1], hinges), dim=-1)
+    heights = torch.cat((values[:, :1], values), dim=-1)
+    return slopes, heights - slopes * through
+
+
+def is_uniform(hinges: Tensor) -> bool:
+    """Whether the hinges `(..., K)` of each row are equally spaced to the last bit.
+
+    >>> is_uniform(torch.tensor([-1.0, 0.0, 1.0])), is_uniform(torch.tensor([-1.0, 0.0, 2.0]))
+    (True, False)
+    """
+    steps = hinges.detach().double().diff(dim=-1)
+    return bool((steps == steps[..., :1]).all())
+
+
+def check_input(x: Tensor, channels: int, dim: int) -> None:
+    """Raise unless curves of `channels` channels along axis `dim` apply to `x`."""
+    if not x.is_floating_point():
+        cure = "expected floating point: convert it with x.float()"
+        raise errors.DtypeError(
+            errors.sentence("hinged.PiecewiseLinear(x)", f"a tensor of {x.dtype}", cure)
+        )
+    if channels == 1:
+        return
+    if not -x.dim() <= dim < x.dim() or x.shape[dim] != channels:
+        came = f"{tuple(x.shape)} with dim={dim}"
+        cure = f"expected {channels} channels on that axis: set channels= or dim= to fit"
+        raise errors.ArgumentError(errors.sentence("hinged.PiecewiseLinear(x)", came, cure))
+
+
+def per_channel(rows: Tensor, rank: int, dim: int) -> Tensor:
+    """Return `(K,)` or `(C, K)` as `(1, ..., C, ..., 1, K)`: broadcastable with `x[..., None]`."""
+    if rows.dim() == 1 or rows.shape[0] == 1:
+        return rows.reshape(-1)
+    shape = [1] * rank
+    shape[dim] = rows.shape[0]
+    return rows.reshape(*shape, rows.shape[-1])
+
+
+def _end_slopes(
+    inner: Tensor, tails: str, tail_slopes: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    if tail_slopes is not None:
+        return tail_slopes[:, :1], tail_slopes[:, 1:]
+    if tails == "constant":
+        flat = torch.zeros_like(inner[:, :1])
+        return flat, flat
+    return inner[:, :1], inner[:, -1:]
+
+
+def _row_starts(table: Tensor, rank: int, dim: int) -> Tensor:
+    """Return where each channel's row begins in the flattened table, broadcastable with `x`."""
+    starts = torch.arange(table.shape[0], device=table.device) * table.shape[1]
+    return per_channel(starts.unsqueeze(-1), rank, dim).squeeze(-1)
+
+
+def _line_by_arithmetic(x: Tensor, hinges: Tensor) -> Tensor:
+    """Return 0 to K by counting steps from the hinge nearest to 0.
+
+    Where 0 is a hinge, `x - anchor` is exact and keeps its sign, so that no small negative
+    input lands on the right of the kink, as it does with `floor((x - h[0]) / step)`.
+    """
+    nearest = hinges.detach().abs().argmin(dim=-1, keepdim=True)
+    anchor = hinges.gather(-1, nearest).squeeze(-1)
+    step = hinges[..., 1] - hinges[..., 0]
+    offset = x.detach() - anchor
+    steps = (offset / step).floor()
+    # A subnormal quotient underflows to -0, whose floor is 0: the sign decides, not the quotient.
+    steps = torch.where(offset < 0, steps.clamp(max=-1), steps)
+    line = steps + (nearest.squeeze(-1) + 1)
+    # Written so that NaN, whose comparisons are false, takes line 0 before the cast.
+    return torch.where(line > 0, line, 0).clamp(max=hinges.shape[-1]).long()
+
+
+def _line_by_comparing(x: Tensor, hinges: Tensor) -> Tensor:
+    """Return 0 to K by counting the hinges at or left of `x` (0 for NaN)."""
+    count = torch.zeros_like(x, dtype=torch.int32)
+    for k in range(hinges.shape[-1]):
+        count = count + (x.detach() >= hinges[..., k])
+    return count.long()
+
+
+def _follow(x: Tensor, slope: Tensor, intercept: Tensor) -> Tensor:
+    """Return `slope x + intercept`, where an infinite `x` on a flat tail gives the intercept."""
+    reach = torch.where(x.isinf() & (slope == 0), 0, x)
+    return reach * slope + intercept

@@ -1,0 +1,5 @@
+"""Storey 3: the layer, and what trains it."""
+
+from hinged.nn.groups import param_groups as param_groups
+from hinged.nn.piecewise_linear import PiecewiseLinear as PiecewiseLinear
+from hinged.nn.piecewise_linear import piecewise_linear as piecewise_linear

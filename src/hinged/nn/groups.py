@@ -1,0 +1,64 @@
+"""Parameter groups: curves apart from weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from hinged import errors
+from hinged.nn.piecewise_linear import PiecewiseLinear
+
+
+def param_groups(
+    model: nn.Module,
+    lr: float,
+    weight_decay: float = 0.0,
+    *,
+    curve_lr: float | None = None,
+) -> list[dict[str, Any]]:
+    """Return groups for a torch optimiser: the weights, and the curves without weight decay.
+
+    Weight decay would pull values towards 0 and not towards the function a curve started as.
+
+    Args:
+        model: any module; parameters that do not require gradients are left out.
+        lr: learning rate of the weights.
+        weight_decay: weight decay of the weights.
+        curve_lr: learning rate of the curves; `lr` where it is None.
+
+    Returns:
+        Dictionaries with `name`, `params`, `lr` and `weight_decay`; empty groups are left out.
+
+    Raises:
+        ArgumentError: nothing in the model is trainable, or a rate is negative.
+
+    >>> model = nn.Sequential(nn.Linear(3, 4), PiecewiseLinear(4), nn.Linear(4, 1))
+    >>> [(g["name"], g["weight_decay"]) for g in param_groups(model, 1e-3, weight_decay=0.01)]
+    [('weights', 0.01), ('curves', 0.0)]
+    """
+    rates = {"lr": lr, "weight_decay": weight_decay, "curve_lr": lr if curve_lr is None else curve_lr}
+    for name, rate in rates.items():
+        if not rate >= 0:
+            raise errors.ArgumentError(
+                errors.sentence(f"hinged.param_groups({name}=...)", repr(rate), "expected 0 or more")
+            )
+    curves = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, PiecewiseLinear)
+        for parameter in module.parameters()
+    }
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        cure = "set requires_grad on what should be trained"
+        raise errors.ArgumentError(
+            errors.sentence("hinged.param_groups(model)", "a model with every parameter frozen", cure)
+        )
+    weights = [parameter for parameter in trained if id(parameter) not in curves]
+    values = [parameter for parameter in trained if id(parameter) in curves]
+    groups = [
+        {"name": "weights", "params": weights, "lr": lr, "weight_decay": weight_decay},
+        {"name": "curves", "params": values, "lr": rates["curve_lr"], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,269 @@
+"""`PiecewiseLinear`: an activation whose curves are trained with the network."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hinged import errors
+from hinged.curve.curve import TAILS, Curve, check_hinges, check_shapes
+from hinged.curve.evaluate import evaluate, is_uniform
+from hinged.curve.fit import fit
+from hinged.curve.functions import Start, resolve
+from hinged.curve.grid import uniform_grid
+
+CALL = "hinged.PiecewiseLinear"
+DEFAULT_RANGE = (-3.0, 3.0)
+
+
+def piecewise_linear(
+    x: Tensor,
+    values: Tensor,
+    hinges: Tensor,
+    dim: int = 1,
+    tails: str = "linear",
+    tail_slopes: Tensor | None = None,
+) -> Tensor:
+    """Apply one piecewise-linear curve per channel; `PiecewiseLinear` as a function of tensors.
+
+    Between `hinges[k]` and `hinges[k+1]`, with `t = (x - h[k]) / (h[k+1] - h[k])`, the result is
+    `(1 - t) v[k] + t v[k+1]`.
+
+    Args:
+        x: inputs; axis `dim` has `C` entries, or any size where `C` is 1.
+        values: outputs at the hinges, shape `(C, K)`.
+        hinges: ascending positions, shape `(K,)` or `(C, K)`; their order is not checked, as
+            reading it would make a device wait.
+        dim: the channel axis of `x`.
+        tails: `"linear"`, `"constant"` or `"free"`.
+        tail_slopes: left and right slope for free tails, shape `(C, 2)`.
+
+    Returns:
+        A tensor of the shape, dtype and memory format of `x`.
+
+    Raises:
+        ArgumentError: shapes that do not fit each other.
+        DtypeError: tensors that are not floating point.
+
+    >>> h = torch.tensor([-1.0, 0.0, 1.0])
+    >>> piecewise_linear(torch.tensor([[-2.0, 0.25, 3.0]]), h.abs()[None], h)
+    tensor([[2.0000, 0.2500, 3.0000]])
+    """
+    check_shapes("hinged.piecewise_linear", values, hinges, tails, tail_slopes)
+    return evaluate(x, values, hinges, dim=dim, tails=tails, tail_slopes=tail_slopes)
+
+
+class PiecewiseLinear(nn.Module):
+    """One trainable piecewise-linear activation per channel, started as a known function.
+
+    Trains `values` `(C, K)`, the outputs at fixed `hinges`; with free tails also `tail_slopes`
+    `(C, 2)`. Started as ReLU, identity or |x| it is that function bit for bit.
+
+    Args:
+        channels: number of channels `C`; 1 means one curve for all.
+        hinges: how many, or the positions themselves, `(K,)` or `(C, K)`, ascending.
+        range: first and last hinge, where `hinges` is a count; widened as little as needed to put
+            the kinks of `init` on hinges.
+        init: the function to start as: a name (`hinged.curve.NAMED`), a callable on a tensor, an
+            `nn.Module` or a `Curve`. Smooth functions are met by least squares; `start_error` is
+            the largest difference over the range.
+        dim: the channel axis of the input; -1 for features last.
+        tails: `"linear"` (the end piece goes on), `"constant"` or `"free"` (trained slopes).
+        inplace: accepted so that the layer drops in for `nn.ReLU(inplace=True)`; the result is
+            always a new tensor.
+        device: where the parameters live.
+        dtype: their dtype.
+
+    Attributes:
+        values: trained outputs at the hinges, shape `(C, K)`.
+        hinges: positions, shape `(K,)` or `(C, K)`; a buffer.
+        tail_slopes: trained end slopes `(C, 2)`, or None unless the tails are free.
+        start_error: largest absolute difference to `init` over the range, 0 where exact.
+
+    Raises:
+        ArgumentError: hinges, range, channels or tails that cannot work; says which would.
+        UnknownNameError: an unknown `init`.
+
+    >>> act = PiecewiseLinear(channels=64)
+    >>> act
+    PiecewiseLinear(64, hinges=9, range=(-3, 3), dim=1, tails=linear)
+    >>> x = torch.randn(8, 64, 5, 5)
+    >>> torch.equal(act(x), x.relu())
+    True
+    """
+
+    hinges: Tensor
+    values: nn.Parameter
+    tail_slopes: nn.Parameter | None
+
+    def __init__(
+        self,
+        channels: int = 1,
+        hinges: int | Tensor | Sequence[float] = 9,
+        range: Sequence[float] = DEFAULT_RANGE,
+        init: Start = "relu",
+        *,
+        dim: int = 1,
+        tails: str = "linear",
+        inplace: bool = False,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        _check_channels(channels)
+        if tails not in TAILS:
+            raise errors.unknown_name(f"{CALL}(tails=...)", tails, TAILS)
+        dtype = _check_dtype(dtype)
+        device = torch.get_default_device() if device is None else device
+        with torch.device("cpu"):  # Computed here even where the layer itself is on "meta".
+            positions = _positions(hinges, range, init, tails, dtype)
+            result = fit(init, positions, channels=channels, tails=tails)
+        _warn_if_inexact(result.exact, init, positions)
+        self.channels = channels
+        self.dim = dim
+        self.tails = tails
+        self.inplace = inplace
+        self.start_error = result.error.max().item()
+        self.register_buffer("hinges", positions.to(device))
+        self.values = nn.Parameter(result.curve.values.to(device))
+        slopes = result.curve.tail_slopes
+        self.register_parameter(
+            "tail_slopes", None if slopes is None else nn.Parameter(slopes.to(device))
+        )
+        self._uniform = is_uniform(positions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the curves applied to `x` `(N, C, ...)`, as a new tensor of its shape, dtype and
+        memory format."""
+        return evaluate(
+            x,
+            self.values,
+            self.hinges,
+            dim=self.dim,
+            tails=self.tails,
+            tail_slopes=self.tail_slopes,
+            uniform=self._uniform,
+        )
+
+    def curve(self) -> Curve:
+        """Return the present curves; they share the parameters' memory and gradients."""
+        return Curve(self.hinges, self.values, self.tails, self.tail_slopes)
+
+    def extra_repr(self) -> str:
+        """Return the settings shown by `print`."""
+        parts = [f"{self.channels}, hinges={self.hinges.shape[-1]}"]
+        if not self.hinges.is_meta:
+            parts.append(f"range=({self.hinges.min():g}, {self.hinges.max():g})")
+        return ", ".join([*parts, f"dim={self.dim}", f"tails={self.tails}"])
+
+    def get_extra_state(self) -> Tensor:
+        """Return the tails as a number: a tensor, so that safetensors can hold the state."""
+        return torch.tensor(TAILS.index(self.tails), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over the tails of a loaded state."""
+        self.tails = TAILS[int(state)]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PiecewiseLinear:
+        before = self.hinges.dtype
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.hinges.dtype != before and not self.hinges.is_meta:
+            check_hinges(self.hinges, f"{CALL}.to({self.hinges.dtype})")
+            self._uniform = is_uniform(self.hinges)
+        return self
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Load all or nothing: a state that does not fit leaves the layer as it was."""
+        refusal = self._refusal(state_dict, prefix)
+        if refusal is not None:
+            error_msgs.append(refusal)
+            return
+        hinges = state_dict.get(f"{prefix}hinges")
+        if hinges is not None and hinges.shape != self.hinges.shape:
+            self.hinges = self.hinges.new_empty(hinges.shape)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        self._uniform = is_uniform(self.hinges)
+
+    def _refusal(self, state_dict: dict[str, Any], prefix: str) -> str | None:
+        """Return why the state of another layer cannot be loaded, or None where it can."""
+        call = f"{CALL}.load_state_dict({prefix.rstrip('.')})"
+        values, hinges = state_dict.get(f"{prefix}values"), state_dict.get(f"{prefix}hinges")
+        if values is not None and values.shape != self.values.shape:
+            came = f"values of shape {tuple(values.shape)}"
+            cure = f"this layer has {tuple(self.values.shape)} as (channels, hinges)"
+            return errors.sentence(call, came, cure)
+        count = self.hinges.shape[-1]
+        if hinges is not None and tuple(hinges.shape) not in {(count,), (self.channels, count)}:
+            came = f"hinges of shape {tuple(hinges.shape)}"
+            return errors.sentence(
+                call, came, f"this layer takes ({count},) or ({self.channels}, {count})"
+            )
+        code = state_dict.get(f"{prefix}_extra_state")
+        saved = self.tails if code is None else TAILS[int(code)]
+        if (saved == "free") != (self.tails == "free"):
+            cure = f"this layer has tails={self.tails!r}: build it with the same tails"
+            return errors.sentence(call, f"tails={saved!r}", cure)
+        return None
+
+
+def _check_channels(channels: int) -> None:
+    if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+        cure = "expected a whole number, at least 1 (1: one curve for all)"
+        raise errors.ArgumentError(errors.sentence(f"{CALL}(channels=...)", repr(channels), cure))
+
+
+def _check_dtype(dtype: torch.dtype | None) -> torch.dtype:
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    if not dtype.is_floating_point:
+        cure = "expected a floating-point dtype"
+        raise errors.DtypeError(errors.sentence(f"{CALL}(dtype=...)", str(dtype), cure))
+    return dtype
+
+
+def _positions(
+    hinges: int | Tensor | Sequence[float],
+    range: Sequence[float],
+    init: Start,
+    tails: str,
+    dtype: torch.dtype,
+) -> Tensor:
+    if isinstance(hinges, Tensor | Sequence):
+        if tuple(range) != DEFAULT_RANGE:
+            cure = "the positions set the range: give a count of hinges or no range"
+            came = f"range={tuple(range)} beside hinge positions"
+            raise errors.ArgumentError(errors.sentence(f"{CALL}(range=...)", came, cure))
+        positions = torch.as_tensor(hinges).detach().to("cpu", dtype, copy=True)
+        check_hinges(positions, f"{CALL}(hinges=...)")
+        return positions
+    return uniform_grid(hinges, range, kinks=resolve(init).kinks, tails=tails, dtype=dtype)
+
+
+def _warn_if_inexact(exact: bool, init: Start, positions: Tensor) -> None:
+    if exact:
+        return
+    function = resolve(init)
+    held = [(positions == kink).any(dim=-1).all() for kink in function.kinks]
+    if not all(held):
+        where = ", ".join(f"{kink:g}" for kink in function.kinks)
+        came = f"positions without a hinge at every kink of {function.name} ({where})"
+        cure = "the start is the closest fit, see start_error; add those positions to be exact"
+        warnings.warn(
+            errors.sentence(f"{CALL}(hinges=...)", came, cure),
+            errors.InexactStartWarning,
+            stacklevel=3,
+        )
