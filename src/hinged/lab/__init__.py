@@ -1,0 +1,26 @@
+"""Storey 5: the laboratory, where trainable activations are compared fairly with fixed ones.
+
+Needs the extra: `pip install 'hinged[lab]'`.
+"""
+
+from hinged import errors
+
+errors.require_extra(
+    "lab",
+    (
+        "filelock",
+        "jinja2",
+        "lightning",
+        "matplotlib",
+        "plotly",
+        "pydantic",
+        "rich",
+        "scipy",
+        "sklearn",
+        "typer",
+    ),
+)
+
+from hinged.lab.torchvision_operators import declare_missing  # noqa: E402  (after the check above)
+
+declare_missing()

@@ -1,0 +1,204 @@
+"""The commands: compare, train, report, info."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hinged import errors
+from hinged.lab import environment, experiment, report, terminal
+from hinged.lab.activations import ACTIVATIONS
+from hinged.lab.comparison import SilentWatcher
+from hinged.lab.comparison import compare as run_comparison
+from hinged.lab.data import DATA_SETS
+from hinged.lab.experiment import Experiment
+from hinged.lab.models import MODELS
+from hinged.lab.records import RunFolder
+from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
+from hinged.lab.summary import verdict
+
+app = typer.Typer(
+    help="Trainable piecewise-linear activations: is it worth it on your task?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_DEFAULT = Experiment()
+_NETWORK, _CURVES, _TRAINING = NetworkSettings(), CurveSettings(), TrainingSettings()
+
+
+Data = Annotated[str, typer.Option(help="Data set: " + ", ".join(DATA_SETS))]
+Model = Annotated[str, typer.Option(help="Network: " + ", ".join(MODELS))]
+Width = Annotated[int, typer.Option(help="Filters of the first block, or hidden units.")]
+Depth = Annotated[int, typer.Option(help="VGG blocks, or hidden layers.")]
+BatchNorm = Annotated[bool, typer.Option(help="Normalise before every activation.")]
+Hinges = Annotated[int, typer.Option(help="Hinges of each curve.")]
+Range = Annotated[tuple[float, float], typer.Option("--range", help="First and last hinge.")]
+Init = Annotated[str, typer.Option(help="Function the curves start as.")]
+Tails = Annotated[str, typer.Option(help="linear, constant or free.")]
+Shared = Annotated[bool, typer.Option(help="One curve a layer instead of one a channel.")]
+Epochs = Annotated[int, typer.Option(help="Passes over the training data.")]
+BatchSize = Annotated[int, typer.Option(help="Samples a step.")]
+Lr = Annotated[float, typer.Option(help="Largest learning rate of the one-cycle schedule.")]
+CurveLr = Annotated[float | None, typer.Option(help="The same for the curves; default: --lr.")]
+WeightDecay = Annotated[float, typer.Option(help="Weight decay; curves are never decayed.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, nothing else.")]
+
+
+@app.command()
+def compare(
+    data: Data = _DEFAULT.data,
+    model: Model = _NETWORK.kind,
+    activations: Annotated[
+        str, typer.Option(help="Comma-separated, of: " + ", ".join(ACTIVATIONS))
+    ] = ",".join(_DEFAULT.activations),
+    baseline: Annotated[
+        str, typer.Option(help="What the others are compared with.")
+    ] = _DEFAULT.baseline,
+    seeds: Annotated[int, typer.Option(help="How many seeds, from --first-seed on.")] = len(
+        _DEFAULT.seeds
+    ),
+    first_seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    width: Width = _NETWORK.width,
+    depth: Depth = _NETWORK.depth,
+    batch_norm: BatchNorm = _NETWORK.batch_norm,
+    hinges: Hinges = _CURVES.hinges,
+    ends: Range = (_CURVES.low, _CURVES.high),
+    init: Init = _CURVES.init,
+    tails: Tails = _CURVES.tails,
+    shared: Shared = _CURVES.shared,
+    epochs: Epochs = _TRAINING.epochs,
+    batch_size: BatchSize = _TRAINING.batch_size,
+    lr: Lr = _TRAINING.lr,
+    curve_lr: CurveLr = _TRAINING.curve_lr,
+    weight_decay: WeightDecay = _TRAINING.weight_decay,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the same network with several activations; say which is better, and how surely.
+
+    Stopped at any moment, the same command goes on where it was; more seeds or activations
+    extend the run.
+    """
+    if seeds < 2:
+        cure = "a comparison needs at least 2, and 5 or more to be worth reading"
+        raise errors.ArgumentError(errors.sentence("--seeds", str(seeds), cure))
+    settings = experiment.build(
+        data=data,
+        network={"kind": model, "width": width, "depth": depth, "batch_norm": batch_norm},
+        curves=_curves(hinges, ends, init, tails, shared),
+        training=_training(epochs, batch_size, lr, curve_lr, weight_decay),
+        activations=tuple(name.strip() for name in activations.split(",")),
+        seeds=tuple(range(first_seed, first_seed + seeds)),
+        baseline=baseline,
+    )
+    _run(settings, out or Path("runs") / f"{data}-{model}", as_json, checkpoints=False)
+
+
+@app.command()
+def train(
+    data: Data = _DEFAULT.data,
+    model: Model = _NETWORK.kind,
+    activation: Annotated[str, typer.Option(help="One of: " + ", ".join(ACTIVATIONS))] = "hinged",
+    seed: Annotated[int, typer.Option(help="Gives initial weights and order of data.")] = 0,
+    width: Width = _NETWORK.width,
+    depth: Depth = _NETWORK.depth,
+    batch_norm: BatchNorm = _NETWORK.batch_norm,
+    hinges: Hinges = _CURVES.hinges,
+    ends: Range = (_CURVES.low, _CURVES.high),
+    init: Init = _CURVES.init,
+    tails: Tails = _CURVES.tails,
+    shared: Shared = _CURVES.shared,
+    epochs: Epochs = _TRAINING.epochs,
+    batch_size: BatchSize = _TRAINING.batch_size,
+    lr: Lr = _TRAINING.lr,
+    curve_lr: CurveLr = _TRAINING.curve_lr,
+    weight_decay: WeightDecay = _TRAINING.weight_decay,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train one network, with a checkpoint an epoch; the same command resumes it."""
+    settings = experiment.build(
+        data=data,
+        network={"kind": model, "width": width, "depth": depth, "batch_norm": batch_norm},
+        curves=_curves(hinges, ends, init, tails, shared),
+        training=_training(epochs, batch_size, lr, curve_lr, weight_decay),
+        activations=(activation,),
+        seeds=(seed,),
+        baseline=activation,
+    )
+    folder = out or Path("runs") / f"{data}-{model}-{activation}-seed{seed}"
+    _run(settings, folder, as_json, checkpoints=True)
+
+
+@app.command(name="report")
+def build_report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    as_json: AsJson = False,
+) -> None:
+    """Draw the table, the pictures and the page of finished runs anew."""
+    for run in runs:
+        _show(RunFolder(run), as_json)
+
+
+@app.command()
+def info(as_json: AsJson = False) -> None:
+    """Show versions, devices, and which kernel is used."""
+    facts = environment.describe()
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        print(f"{name:<14}{value}")
+
+
+def _curves(
+    hinges: int, ends: tuple[float, float], init: str, tails: str, shared: bool
+) -> dict[str, object]:
+    low, high = ends
+    return {
+        "hinges": hinges, "low": low, "high": high, "init": init, "tails": tails, "shared": shared
+    }  # fmt: skip
+
+
+def _training(
+    epochs: int, batch_size: int, lr: float, curve_lr: float | None, weight_decay: float
+) -> dict[str, object]:
+    return {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "curve_lr": curve_lr,
+        "weight_decay": weight_decay,
+    }
+
+
+def _run(settings: Experiment, out: Path, as_json: bool, *, checkpoints: bool) -> None:
+    folder = RunFolder(out)
+    if as_json:
+        run_comparison(settings, folder, SilentWatcher(), checkpoints=checkpoints)
+    else:
+        with terminal.ProgressWatcher(Console()) as watcher:
+            run_comparison(settings, folder, watcher, checkpoints=checkpoints)
+    _show(folder, as_json)
+
+
+def _show(folder: RunFolder, as_json: bool) -> None:
+    summary = report.build(folder)
+    page = folder.path / "report.html"
+    if as_json:
+        print(json.dumps({"run": str(folder.path), **summary.as_json()}, indent=2))
+        return
+    # Where the output is no terminal, a table broken to 80 columns would serve nobody.
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    console.print(terminal.table(summary))
+    if len(summary.rows) > 1:
+        console.print(verdict(summary), highlight=False)
+    console.print(f"Page: {page}", highlight=False, soft_wrap=True)

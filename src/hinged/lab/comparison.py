@@ -1,0 +1,132 @@
+"""The main job: the same network with different activations, from the same seeds."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from hinged.lab import data as data_sets
+from hinged.lab import environment, models, training
+from hinged.lab.activations import ACTIVATIONS, activation_parameters
+from hinged.lab.data import DataSet
+from hinged.lab.experiment import Experiment, Trial
+from hinged.lab.learned import curves_and_inputs
+from hinged.lab.records import Result, RunFolder
+
+
+class Watcher(Protocol):
+    """Is told how a comparison goes on."""
+
+    def begins(self, experiment: Experiment, finished: int) -> None:
+        """Before the first trial; so many were finished in an earlier run."""
+
+    def trial(self, trial: Trial) -> None:
+        """A trial begins."""
+
+    def epoch(self, number: int) -> None:
+        """The present trial has finished so many epochs."""
+
+    def result(self, result: Result) -> None:
+        """A trial is finished and on disk."""
+
+
+class SilentWatcher(Watcher):
+    """Keeps it to itself."""
+
+
+def compare(experiment: Experiment, folder: RunFolder, watcher: Watcher, *, checkpoints: bool = False) -> list[Result]:
+    """Do every trial that the folder does not hold yet, and return all.
+
+    Args:
+        experiment: what to do; a folder that holds part of it is continued.
+        folder: where the results go.
+        watcher: is told of every step.
+        checkpoints: save a checkpoint an epoch, and continue an unfinished trial from it.
+
+    Trials that another process works on are left to it; at the end those that it gave up
+    are done here.
+
+    Raises:
+        RunFolderError: the folder holds another experiment.
+        ArgumentError: the network cannot take the data.
+    """
+    data = data_sets.load(experiment.data)
+    for activation in experiment.activations:  # Fails here rather than after an hour.
+        _network(experiment, data, Trial(activation=activation, seed=0))
+    folder.open(experiment)
+    experiment = folder.experiment
+    watcher.begins(experiment, sum(folder.has(trial) for trial in experiment.trials))
+    for wait in (False, True):
+        for trial in experiment.trials:
+            if folder.has(trial):
+                continue
+            with folder.claim(trial, wait=wait) as ours:
+                if ours:
+                    watcher.trial(trial)
+                    saved = folder.path / "checkpoints" / trial.key if checkpoints else None
+                    result, curves = run(experiment, trial, data, watcher.epoch, saved)
+                    folder.save(trial, result, curves)
+                    watcher.result(result)
+    folder.list_results()
+    return folder.results()
+
+
+def run(
+    experiment: Experiment,
+    trial: Trial,
+    data: DataSet,
+    on_epoch: Callable[[int], None],
+    checkpoints: Path | None = None,
+) -> tuple[Result, dict[str, Tensor]]:
+    """Do one trial; return its record, and its learned curves where it has any."""
+    model = _network(experiment, data, trial)
+    initial = weights_digest(model)
+    batch = data.x_train[: experiment.training.batch_size]
+    kept = training.memory_for_backward(model, batch)
+    outcome = training.train(
+        model, data, experiment.training, trial.seed, on_epoch=on_epoch, checkpoints=checkpoints
+    )
+    result = Result(
+        activation=trial.activation,
+        seed=trial.seed,
+        metric=data.metric,
+        test_score=outcome.test_score,
+        train_score=outcome.train_score,
+        loss=outcome.loss,
+        test_scores=outcome.test_scores,
+        parameters=_count(outcome.model.parameters()),
+        activation_parameters=_count(activation_parameters(outcome.model)),
+        step_ms=outcome.step_ms,
+        seconds=outcome.seconds,
+        kept_bytes=kept,
+        initial_weights=initial,
+        data_digest=data.digest,
+        experiment=experiment.model_dump(mode="json", exclude={"activations", "seeds"}),
+        environment=environment.describe(),
+        finished=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    )
+    return result, curves_and_inputs(outcome.model, data.x_test)
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return SHA-256 over all parameters but those of the activations, in order."""
+    activations = {id(parameter) for parameter in activation_parameters(model)}
+    state = hashlib.sha256()
+    for parameter in model.parameters():
+        if id(parameter) not in activations:
+            state.update(parameter.detach().cpu().numpy().tobytes())
+    return state.hexdigest()
+
+
+def _network(experiment: Experiment, data: DataSet, trial: Trial) -> nn.Module:
+    factory = ACTIVATIONS[trial.activation](experiment.curves)
+    return models.build(experiment.network, data, factory, trial.seed)
+
+
+def _count(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)

@@ -1,0 +1,63 @@
+"""What a result was measured with: versions, commit, machine, and the kernel that ran."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+import hinged
+
+_PACKAGES = ("lightning", "numpy", "scikit-learn", "scipy")
+
+
+def describe() -> dict[str, str]:
+    """Return versions, commit and machine as short texts."""
+    return {
+        "hinged": hinged.__version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        **{name: version(name) for name in _PACKAGES},
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "device": _device(),
+        "kernel": "reference (plain torch); this version ships no native kernel",
+    }
+
+
+def commit() -> str:
+    """Return the commit of the source tree, "+changes" if it was changed, or "unknown" where the
+    library runs from an installed copy."""
+    source = Path(hinged.__file__).parent
+    try:
+        head = _git(source, "rev-parse", "--short=12", "HEAD")
+        tracked = _git(source, "ls-files", "--error-unmatch", "__init__.py")
+        changes = _git(source, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{head}+changes" if tracked and changes else head
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

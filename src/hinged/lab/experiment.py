@@ -1,0 +1,133 @@
+"""What defines an experiment, checked whole before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from hinged import errors
+from hinged.curve import NAMED, TAILS
+from hinged.lab.activations import ACTIVATIONS
+from hinged.lab.data import DATA_SETS
+from hinged.lab.models import MODELS
+from hinged.lab.settings import CurveSettings, NetworkSettings, Settings, TrainingSettings
+
+
+class Trial(Settings):
+    """One network to train: an activation and a seed."""
+
+    activation: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Return the name of the trial's files."""
+        return f"{self.activation}-seed{self.seed}"
+
+
+class Experiment(Settings):
+    """The same network, trained with several activations from several seeds.
+
+    Attributes:
+        data: a name in `hinged.lab.data.DATA_SETS`.
+        activations: names in `hinged.lab.activations.ACTIVATIONS`.
+        seeds: each gives the initial weights and the order of the data, the same for every
+            activation.
+        baseline: the activation that the others are compared with.
+    """
+
+    data: str = "digits"
+    network: NetworkSettings = NetworkSettings()
+    curves: CurveSettings = CurveSettings()
+    training: TrainingSettings = TrainingSettings()
+    activations: tuple[str, ...] = ("relu", "leaky_relu", "prelu", "silu", "hinged")
+    seeds: tuple[int, ...] = tuple(range(10))
+    baseline: str = "relu"
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Return every activation with every seed; activations alternate, so that slow spells of
+        the machine meet all of them."""
+        return [Trial(activation=a, seed=s) for s in self.seeds for a in self.activations]
+
+    def differences(self, other: Experiment) -> list[str]:
+        """Return what the other experiment has otherwise, but for activations and seeds, of which
+        one folder may hold more and more."""
+        mine, theirs = _flat(self.model_dump()), _flat(other.model_dump())
+        growing = {"activations", "seeds", "baseline"}
+        return [
+            f"{name} is {mine[name]!r}, not {theirs[name]!r}"
+            for name in mine
+            if name not in growing and mine[name] != theirs[name]
+        ]
+
+    def united(self, other: Experiment) -> Experiment:
+        """Return this experiment with the activations and seeds of both."""
+        activations = tuple(dict.fromkeys((*other.activations, *self.activations)))
+        seeds = tuple(sorted({*other.seeds, *self.seeds}))
+        return self.model_copy(update={"activations": activations, "seeds": seeds})
+
+
+def check(experiment: Experiment) -> Experiment:
+    """Return the experiment, or raise where a name in it is unknown.
+
+    Raises:
+        UnknownNameError: an unknown data set, network, activation, start or tail.
+        ArgumentError: a name given twice, a baseline that is not among the activations.
+    """
+    names = [
+        ("--data", experiment.data, DATA_SETS),
+        ("--model", experiment.network.kind, MODELS),
+        ("--init", experiment.curves.init, NAMED),
+        ("--tails", experiment.curves.tails, TAILS),
+        *(("--activations", activation, ACTIVATIONS) for activation in experiment.activations),
+    ]
+    for option, name, known in names:
+        if name not in known:
+            raise errors.unknown_name(option, name, known)
+    if experiment.baseline not in experiment.activations:
+        came = f"{experiment.baseline!r}, which is not among {', '.join(experiment.activations)}"
+        cure = "the baseline must be one of the activations"
+        raise errors.ArgumentError(errors.sentence("--baseline", came, cure))
+    if len(set(experiment.activations)) < len(experiment.activations):
+        cure = "name each activation once"
+        came = ", ".join(experiment.activations)
+        raise errors.ArgumentError(errors.sentence("--activations", came, cure))
+    return experiment
+
+
+def build(**values: Any) -> Experiment:
+    """Return an experiment from nested settings, with one sentence for values that cannot work."""
+    try:
+        return check(Experiment(**values))
+    except pydantic.ValidationError as invalid:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in invalid.errors()
+        )
+        raise errors.ArgumentError(
+            errors.sentence("hinged.lab.Experiment", faults, "correct these settings")
+        ) from None
+
+
+def read(path: Path) -> Experiment:
+    """Return the experiment of a `config.json`."""
+    try:
+        return Experiment.model_validate_json(path.read_text())
+    except pydantic.ValidationError as invalid:
+        raise errors.RunFolderError(
+            f"{path} is not the configuration of an experiment: {invalid.error_count()} faults, "
+            f"first {invalid.errors()[0]['msg']!r}. Choose another folder with --out."
+        ) from None
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

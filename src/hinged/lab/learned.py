@@ -1,0 +1,89 @@
+"""The learned curves of a network, and where their inputs lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hinged.curve import TAILS, Curve
+from hinged.nn import PiecewiseLinear
+
+_BINS = 80
+
+
+class Site(NamedTuple):
+    """One trained activation.
+
+    Attributes:
+        name: its place in the network.
+        curve: the learned curves.
+        edges: bounds of the bins of the histogram of its inputs, shape `(B + 1,)`.
+        counts: inputs in each bin, over all channels, shape `(B,)`.
+    """
+
+    name: str
+    curve: Curve
+    edges: Tensor
+    counts: Tensor
+
+
+def curves_and_inputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Return, for every `PiecewiseLinear` of a trained network, its curve and the histogram of its
+    inputs on `x`, under `SITE.hinges`, `SITE.values` and so on; empty where it has none."""
+    inputs: dict[str, Tensor] = {}
+
+    def keep(name: str, module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        inputs[name] = arguments[0].detach()
+
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
+    if not layers:
+        return {}
+    with ExitStack() as stack, torch.no_grad():
+        for name, layer in layers.items():
+            hook = layer.register_forward_pre_hook(
+                lambda module, arguments, name=name: keep(name, module, arguments)
+            )
+            stack.callback(hook.remove)
+        model(x)
+    tensors: dict[str, Tensor] = {}
+    for name, layer in layers.items():
+        tensors |= {f"{name}.{part}": t for part, t in _parts(layer, inputs[name]).items()}
+    return tensors
+
+
+def sites(tensors: dict[str, Tensor]) -> Iterator[Site]:
+    """Yield the sites that `curves_and_inputs` described."""
+    names = [name.removesuffix(".hinges") for name in tensors if name.endswith(".hinges")]
+    for name in sorted(names, key=_natural):
+        curve = Curve(
+            tensors[f"{name}.hinges"],
+            tensors[f"{name}.values"],
+            TAILS[int(tensors[f"{name}.tails"])],
+            tensors.get(f"{name}.tail_slopes"),
+        )
+        yield Site(name, curve, tensors[f"{name}.edges"], tensors[f"{name}.counts"])
+
+
+def _parts(layer: PiecewiseLinear, inputs: Tensor) -> dict[str, Tensor]:
+    low, high = layer.hinges.min().item(), layer.hinges.max().item()
+    margin = (high - low) / 4
+    edges = torch.linspace(low - margin, high + margin, _BINS + 1)
+    counts = torch.histogram(inputs.float().flatten(), edges).hist
+    parts = {
+        "hinges": layer.hinges,
+        "values": layer.values.detach(),
+        "tails": layer.get_extra_state(),
+        "edges": edges,
+        "counts": counts,
+    }
+    if layer.tail_slopes is not None:
+        parts["tail_slopes"] = layer.tail_slopes.detach()
+    return {name: tensor.contiguous().clone() for name, tensor in parts.items()}
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]

@@ -1,0 +1,83 @@
+"""The networks of the experiments, with the activation left open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from hinged import errors
+from hinged.lab.activations import Factory
+from hinged.lab.data import DataSet
+from hinged.lab.settings import NetworkSettings
+
+
+def build(network: NetworkSettings, data: DataSet, activation: Factory, seed: int) -> nn.Module:
+    """Return a network whose weights depend on the seed alone, whatever the activation.
+
+    Raises:
+        ArgumentError: the network cannot take the data: a CNN needs images, and every block
+            halves them.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODELS[network.kind](network, data, _without_drawing(activation))
+
+
+def _without_drawing(activation: Factory) -> Factory:
+    """Return a factory that leaves the random state alone, so that an activation that draws its
+    start does not shift the weights of the layers behind it."""
+
+    def make(channels: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            return activation(channels)
+
+    return make
+
+
+def _mlp(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
+    """Return `depth` hidden layers of `width` units."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    size = data.x_train[0].numel()
+    for _ in range(network.depth):
+        layers.append(nn.Linear(size, network.width, bias=not network.batch_norm))
+        if network.batch_norm:
+            layers.append(nn.BatchNorm1d(network.width))
+        layers.append(activation(network.width))
+        size = network.width
+    return nn.Sequential(*layers, nn.Linear(size, data.outputs))
+
+
+def _shallow_cnn(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
+    """Return `depth` VGG blocks (conv, act, conv, act, pool), each with twice the filters of the
+    one before, and a linear head. Source of the block: Simonyan and Zisserman, "Very deep
+    convolutional networks for large-scale image recognition" (ICLR 2015)."""
+    shape = tuple(data.x_train.shape[1:])
+    if len(shape) != 3:
+        cure = "a cnn needs images: use --model mlp"
+        came = f"{data.name} with samples of shape {shape}"
+        raise errors.ArgumentError(errors.sentence("--model cnn", came, cure))
+    channels, height, width = shape
+    if min(height, width) < 2**network.depth:
+        cure = "every block halves the image: use fewer blocks"
+        came = f"{network.depth} blocks on images of {height} x {width} pixels"
+        raise errors.ArgumentError(errors.sentence("--depth", came, cure))
+    layers: list[nn.Module] = []
+    for block in range(network.depth):
+        filters = network.width * 2**block
+        for inputs in (channels, filters):
+            layers.append(nn.Conv2d(inputs, filters, 3, padding=1, bias=not network.batch_norm))
+            if network.batch_norm:
+                layers.append(nn.BatchNorm2d(filters))
+            layers.append(activation(filters))
+        layers.append(nn.MaxPool2d(2))
+        channels = filters
+    size = channels * (height // 2**network.depth) * (width // 2**network.depth)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(size, data.outputs))
+
+
+MODELS: dict[str, Callable[[NetworkSettings, DataSet, Factory], nn.Module]] = {
+    "cnn": _shallow_cnn,
+    "mlp": _mlp,
+}

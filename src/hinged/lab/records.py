@@ -1,0 +1,231 @@
+"""The run folder: whole files or none, one record a trial, no trial done twice.
+
+    config.json            the experiment
+    trials/KEY.json        one finished trial each
+    curves/KEY.safetensors learned curves and histograms of their inputs
+    results.jsonl          all trials, one a line
+    report.html, plots/    drawn from the above
+
+A file appears under its name complete, by renaming, or not at all. A process that works on a trial
+holds a lock on it, which the system takes back when the process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import safetensors.torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from hinged import errors
+from hinged.lab.experiment import Experiment, Trial, read
+
+_PARTIAL = ".partial"
+
+
+class Result(pydantic.BaseModel):
+    """What one trial gave, and everything needed to give it again.
+
+    Attributes:
+        activation, seed: the trial.
+        metric: what the scores measure; larger is better.
+        test_score, train_score: after the last epoch.
+        loss, test_scores: mean training loss and test score of each epoch.
+        parameters, activation_parameters: numbers trained, in all and in the activations.
+        step_ms: median milliseconds a training step.
+        seconds: wall time of the training.
+        kept_bytes: bytes kept for the backward pass of one batch.
+        initial_weights: SHA-256 of the weights before training, activations left out.
+        data_digest: SHA-256 of the data.
+        experiment: all settings.
+        environment: versions, commit and machine.
+        finished: time of the end, UTC, ISO 8601.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    activation: str
+    seed: int
+    metric: str
+    test_score: float
+    train_score: float
+    loss: list[float]
+    test_scores: list[float]
+    parameters: int
+    activation_parameters: int
+    step_ms: float
+    seconds: float
+    kept_bytes: int
+    initial_weights: str
+    data_digest: str
+    experiment: dict[str, Any]
+    environment: dict[str, str]
+    finished: str
+
+
+class RunFolder:
+    """The files of one experiment.
+
+    Args:
+        path: the folder; made when an experiment is opened in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def experiment(self) -> Experiment:
+        """Return the experiment of this folder.
+
+        Raises:
+            RunFolderError: there is none.
+        """
+        if not self._config.exists():
+            raise errors.RunFolderError(
+                f"{self.path} holds no experiment: there is no {self._config.name}. "
+                "Give the folder that `hinged compare --out` wrote."
+            )
+        return read(self._config)
+
+    def open(self, experiment: Experiment) -> None:
+        """Make the folder this experiment's, or go on with the one it holds.
+
+        Raises:
+            RunFolderError: the folder holds another experiment, or files that are none.
+        """
+        if not self._config.exists() and self._holds_files():
+            raise errors.RunFolderError(
+                f"{self.path} holds files but no experiment. Choose an empty folder with --out."
+            )
+        for name in ("trials", "curves", "plots", ".locks"):
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / ".locks" / "folder"):
+            if self._config.exists():
+                experiment = experiment.united(self._same(experiment))
+            self._sweep()
+            write(self._config, experiment.model_dump_json(indent=2) + "\n")
+
+    def has(self, trial: Trial) -> bool:
+        """Whether the trial is finished."""
+        return self._trial(trial).exists()
+
+    @contextmanager
+    def claim(self, trial: Trial, *, wait: bool) -> Iterator[bool]:
+        """Hold the trial; gives whether it is now ours to do.
+
+        It is not where it is finished, or where another process holds it and `wait` is False.
+        """
+        lock = FileLock(self.path / ".locks" / trial.key)
+        try:
+            lock.acquire(blocking=wait)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield not self.has(trial)
+        finally:
+            lock.release()
+
+    def save(self, trial: Trial, result: Result, curves: dict[str, Tensor]) -> None:
+        """Write a finished trial, its record last, and list it in `results.jsonl`."""
+        if curves:
+            write(self._curves(trial), safetensors.torch.save(curves))
+        write(self._trial(trial), result.model_dump_json(indent=2) + "\n")
+        self.list_results()
+
+    def list_results(self) -> None:
+        """Write `results.jsonl` anew from the finished trials."""
+        with FileLock(self.path / ".locks" / "results"):
+            lines = [result.model_dump_json() + "\n" for result in self.results()]
+            write(self.path / "results.jsonl", "".join(lines))
+
+    def results(self) -> list[Result]:
+        """Return the finished trials in the order of the experiment."""
+        paths = [self._trial(trial) for trial in self.experiment.trials]
+        return [_read_result(path) for path in paths if path.exists()]
+
+    def curves(self, trial: Trial) -> dict[str, Tensor]:
+        """Return what `save` was given; empty where there are no curves."""
+        path = self._curves(trial)
+        return safetensors.torch.load_file(path) if path.exists() else {}
+
+    @property
+    def _config(self) -> Path:
+        return self.path / "config.json"
+
+    def _trial(self, trial: Trial) -> Path:
+        return self.path / "trials" / f"{trial.key}.json"
+
+    def _curves(self, trial: Trial) -> Path:
+        return self.path / "curves" / f"{trial.key}.safetensors"
+
+    def _same(self, experiment: Experiment) -> Experiment:
+        """Return the experiment held here, or raise where it is another one."""
+        held = self.experiment
+        differences = held.differences(experiment)
+        if differences:
+            raise errors.RunFolderError(
+                f"{self.path} holds another experiment: there {'; '.join(differences)}. "
+                "Choose another folder with --out, or use the same settings to continue."
+            )
+        return held
+
+    def _holds_files(self) -> bool:
+        """Whether files of someone else lie here; a process killed early leaves empty folders,
+        locks and partial files."""
+        return any(
+            path.is_file() and path.parent.name != ".locks" and path.suffix != _PARTIAL
+            for path in self.path.rglob("*")
+        )
+
+    def _sweep(self) -> None:
+        """Remove what a killed process was about to rename. Another live process may be writing
+        just now; its name carries its process number."""
+        for partial in self.path.rglob(f"*{_PARTIAL}"):
+            if not _alive(int(partial.name.split(".")[1])):
+                partial.unlink(missing_ok=True)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is there whole or not at all, even through a power failure."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(_PARTIAL, f".{os.getpid()}.", path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _read_result(path: Path) -> Result:
+    try:
+        return Result.model_validate_json(path.read_text())
+    except (pydantic.ValidationError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise errors.RunFolderError(
+            f"{path} is not the record of a trial ({type(error).__name__}). "
+            "Delete it to have that trial done again."
+        ) from None
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,64 @@
+"""The settings of networks, curves and training: plain data with defaults."""
+
+from __future__ import annotations
+
+import pydantic
+
+
+class Settings(pydantic.BaseModel):
+    """Frozen, and strict about names."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkSettings(Settings):
+    """The network: its kind and size.
+
+    Attributes:
+        kind: a name in `hinged.lab.models.MODELS`.
+        width: filters of the first block, or hidden units of each layer.
+        depth: VGG blocks of a CNN, or hidden layers of an MLP.
+        batch_norm: normalise before every activation.
+    """
+
+    kind: str = "cnn"
+    width: int = pydantic.Field(default=8, ge=1)
+    depth: int = pydantic.Field(default=2, ge=1)
+    batch_norm: bool = True
+
+
+class CurveSettings(Settings):
+    """The trained curves of the activation `hinged`; the other activations ignore them.
+
+    Attributes:
+        hinges: number of hinges `K`.
+        low, high: the range, in units of the activation's input.
+        init: the function the curves start as.
+        tails: as in `hinged.PiecewiseLinear`.
+        shared: one curve for all channels of a layer instead of one each.
+    """
+
+    hinges: int = pydantic.Field(default=9, ge=2)
+    low: float = -3.0
+    high: float = 3.0
+    init: str = "relu"
+    tails: str = "linear"
+    shared: bool = False
+
+
+class TrainingSettings(Settings):
+    """How every network of the experiment is trained: AdamW under a one-cycle schedule.
+
+    Attributes:
+        epochs: passes over the training data.
+        batch_size: samples a step.
+        lr: largest learning rate of the schedule.
+        curve_lr: the same for the values of the curves; as `lr` where None.
+        weight_decay: of the weights; curves are never decayed.
+    """
+
+    epochs: int = pydantic.Field(default=20, ge=1)
+    batch_size: int = pydantic.Field(default=32, ge=2)
+    lr: float = pydantic.Field(default=4e-3, gt=0)
+    curve_lr: float | None = pydantic.Field(default=None, gt=0)
+    weight_decay: float = pydantic.Field(default=0.0, ge=0)

@@ -1,0 +1,153 @@
+"""What the terminal shows: progress while it runs, and the table at the end."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from hinged.lab.experiment import Experiment, Trial
+from hinged.lab.records import Result
+from hinged.lab.summary import Row, Summary
+
+
+class ProgressWatcher:
+    """A progress bar over all epochs of all trials, with a line for each finished one.
+
+    Args:
+        console: where to draw; bars need a terminal, lines are printed anywhere.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._bar.add_task("starting", total=None)
+        self._epochs = self._done = self._total = 0
+
+    def __enter__(self) -> ProgressWatcher:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def begins(self, experiment: Experiment, finished: int) -> None:
+        """Set the length of the bar."""
+        self._total, self._done = len(experiment.trials), finished
+        self._epochs = experiment.training.epochs
+        if finished:
+            self._console.print(f"{finished} of {self._total} trials were finished before.")
+        self._bar.reset(self._task, total=(self._total - finished) * self._epochs)
+
+    def trial(self, trial: Trial) -> None:
+        """Name the present trial."""
+        self._bar.update(self._task, description=f"{trial.activation}, seed {trial.seed}")
+
+    def epoch(self, number: int) -> None:
+        """Advance by an epoch."""
+        self._bar.advance(self._task)
+
+    def result(self, result: Result) -> None:
+        """Print a line."""
+        self._done += 1
+        self._console.print(
+            f"[dim]{self._done:>3}/{self._total}[/]  {result.activation:<12}"
+            f"seed {result.seed:<3} {result.metric} {score(result.test_score, result.metric)}"
+            f"  [dim]{result.seconds:.1f} s[/]",
+            highlight=False,
+        )
+
+
+HEADINGS = (
+    "activation",
+    "{metric}, 95 % interval",
+    "difference to {baseline}, 95 % interval",
+    "p",
+    "p, corrected",
+    "parameters",
+    "in activations",
+    "time a step",
+    "kept for backward",
+)
+
+
+def cells(row: Row, metric: str) -> tuple[str, ...]:
+    """Return the texts of one row, in the order of `HEADINGS`."""
+    return (
+        row.activation,
+        f"{score(row.score.mean, metric)}  {_span(row.score.low, row.score.high, metric)}",
+        *_versus(row, metric),
+        f"{row.parameters:,}",
+        f"{row.activation_parameters:,}",
+        f"{row.step_ms:.2f} ms" + ("" if math.isnan(row.step_ratio) else f", x{row.step_ratio:.2f}"),
+        f"{row.kept_mib:.2f} MiB",
+    )
+
+
+def headings(summary: Summary) -> tuple[str, ...]:
+    """Return the headings of the table."""
+    metric = "accuracy, %" if summary.metric == "accuracy" else summary.metric
+    return tuple(
+        heading.format(metric=metric, baseline=summary.baseline) for heading in HEADINGS
+    )
+
+
+def table(summary: Summary) -> Table:
+    """Return the summary as a table of rich."""
+    drawn = Table(title=f"{summary.finished} of {summary.planned} trials", title_justify="left")
+    for heading in headings(summary):
+        drawn.add_column(heading, justify="left" if heading == "activation" else "right")
+    for row in summary.rows:
+        drawn.add_row(*cells(row, summary.metric), style="bold" if row.activation == "hinged" else "")
+    return drawn
+
+
+def score(value: float, metric: str) -> str:
+    """Return an accuracy in percent, another metric as it is."""
+    return f"{100 * value:.2f}" if metric == "accuracy" else f"{value:.4f}"
+
+
+def _span(low: float, high: float, metric: str) -> str:
+    return "" if math.isnan(low) else f"{score(low, metric)} to {score(high, metric)}"
+
+
+def _versus(row: Row, metric: str) -> tuple[str, str, str]:
+    if row.versus is None:
+        return "", "", ""
+    (mean, low, high), p = row.versus
+    signed = "+" if mean >= 0 else ""
+    return (
+        f"{signed}{score(mean, metric)}  {_span(low, high, metric)}",
+        _p(p),
+        _p(row.p_corrected),
+    )
+
+
+def _p(p: float) -> str:
+    if math.isnan(p):
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

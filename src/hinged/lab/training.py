@@ -1,0 +1,231 @@
+"""Training one network with Lightning, and what it cost."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import Tensor, nn
+
+from hinged.lab.data import DataSet, test_loader, train_loader
+from hinged.lab.settings import TrainingSettings
+from hinged.nn import param_groups
+
+Batch = tuple[Tensor, Tensor]
+OnEpoch = Callable[[int], None]
+
+
+@dataclass
+class Outcome:
+    """What training gave.
+
+    Attributes:
+        model: the trained network, in evaluation mode.
+        train_score, test_score: the data set's metric after the last epoch.
+        loss: mean training loss of each epoch.
+        test_scores: the metric on the test split after each epoch, to look at, never to choose by.
+        step_ms: median milliseconds of a training step (forward, backward, optimiser).
+        seconds: wall time of the whole training.
+    """
+
+    model: nn.Module
+    train_score: float
+    test_score: float
+    loss: list[float]
+    test_scores: list[float]
+    step_ms: float
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    data: DataSet,
+    settings: TrainingSettings,
+    seed: int,
+    *,
+    on_epoch: OnEpoch | None = None,
+    checkpoints: Path | None = None,
+) -> Outcome:
+    """Train `model` on the training split and score it on both.
+
+    Args:
+        model: maps a batch of inputs to `(N, data.outputs)`.
+        data: the data set.
+        settings: optimiser and schedule.
+        seed: decides the order of the data.
+        on_epoch: called with the number of epochs finished.
+        checkpoints: a folder for a checkpoint an epoch; training continues from the last one there.
+
+    Returns:
+        The trained network with its scores and costs.
+    """
+    task = _Task(model, data, settings)
+    progress = _Progress(data, on_epoch)
+    callbacks: list[Callback] = [progress]
+    if checkpoints is not None:
+        callbacks.append(ModelCheckpoint(checkpoints, save_last=True, save_top_k=0))
+    started = time.perf_counter()
+    with _quiet():
+        trainer = lightning.Trainer(
+            max_epochs=settings.epochs,
+            accelerator="auto",
+            devices=1,
+            deterministic=True,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=checkpoints is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(
+            task,
+            train_loader(data, settings.batch_size, seed),
+            ckpt_path=_last_checkpoint(checkpoints),
+        )
+    seconds = time.perf_counter() - started
+    model = task.model.cpu().eval()
+    return Outcome(
+        model=model,
+        train_score=_score(model, data, data.x_train, data.y_train),
+        test_score=_score(model, data, data.x_test, data.y_test),
+        loss=progress.loss,
+        test_scores=progress.test_scores,
+        step_ms=1000 * statistics.median(progress.step_seconds),
+        seconds=seconds,
+    )
+
+
+def memory_for_backward(model: nn.Module, x: Tensor) -> int:
+    """Return the bytes that one forward pass on `x` keeps for the backward pass, the weights
+    themselves left out."""
+    weights = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = model.train()(x)  # Held, so that no storage is freed and counted as another.
+    model.load_state_dict(buffers, strict=False)
+    del output
+    return sum(kept.values())
+
+
+class _Task(lightning.LightningModule):
+    """The loss, the optimiser and the schedule."""
+
+    def __init__(self, model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        self.classifies = data.classes is not None
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        x, y = batch
+        return F.cross_entropy(self.model(x), y) if self.classifies else F.mse_loss(self.model(x), y)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        settings = self.settings
+        groups = param_groups(
+            self.model, settings.lr, settings.weight_decay, curve_lr=settings.curve_lr
+        )
+        optimizer = torch.optim.AdamW(groups)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in groups],
+            total_steps=int(self.trainer.estimated_stepping_batches),
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+@dataclass
+class _Progress(Callback):
+    """Collects what happens in each epoch."""
+
+    data: DataSet
+    on_epoch: OnEpoch | None
+    loss: list[float] = field(default_factory=list)
+    test_scores: list[float] = field(default_factory=list)
+    step_seconds: list[float] = field(default_factory=list)
+    _losses: list[float] = field(default_factory=list)
+    _started: float = 0.0
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Any, module: Any, outputs: dict[str, Tensor], *_: Any
+    ) -> None:
+        self._losses.append(outputs["loss"].item())
+        self.step_seconds.append(time.perf_counter() - self._started)
+
+    def on_train_epoch_end(self, trainer: Any, module: lightning.LightningModule) -> None:
+        self.loss.append(statistics.fmean(self._losses))
+        self._losses.clear()
+        self.test_scores.append(
+            _score(module.model, self.data, self.data.x_test, self.data.y_test)  # type: ignore[arg-type]
+        )
+        if self.on_epoch is not None:
+            self.on_epoch(trainer.current_epoch + 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        names = ("loss", "test_scores", "step_seconds")
+        return {name: list(getattr(self, name)) for name in names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.loss, self.test_scores = state["loss"], state["test_scores"]
+        self.step_seconds = state["step_seconds"]
+
+
+def _score(model: nn.Module, data: DataSet, x: Tensor, y: Tensor) -> float:
+    was_training = model.training
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.no_grad():
+        outputs = torch.cat([model(part.to(device)).cpu() for part in x.split(4096)])
+    model.train(was_training)
+    return data.score(outputs, y)
+
+
+def _last_checkpoint(checkpoints: Path | None) -> str | None:
+    if checkpoints is None or not (checkpoints / "last.ckpt").exists():
+        return None
+    return str(checkpoints / "last.ckpt")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back Lightning's hints about worker processes and devices: the data are in memory."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            # Lightning's own use of a torch function that torch has since renamed.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+            warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
