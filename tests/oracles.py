@@ -1,4 +1,4 @@
-"""Independent answers: NumPy in float64, one channel at a time, sharing no code with the library."""
+"""Independent answers: NumPy in float64, channel by channel, sharing no code with the library."""
 
 import numpy as np
 import torch

@@ -182,7 +182,9 @@ def test_infinite_inputs_do_not_poison_gradients_on_flat_tails():
 
 @pytest.mark.parametrize("x", [torch.arange(3), torch.tensor([True]), torch.tensor([1j])])
 def test_other_than_floating_point_is_refused(x):
-    with pytest.raises(errors.DtypeError, match=r"expected floating point: convert it with x\.float"):
+    with pytest.raises(
+        errors.DtypeError, match=r"expected floating point: convert it with x\.float"
+    ):
         evaluate(x, torch.zeros(1, 3), torch.tensor([-1.0, 0.0, 1.0]))
 
 

@@ -110,9 +110,7 @@ def per_channel(rows: Tensor, rank: int, dim: int) -> Tensor:
     return rows.reshape(*shape, rows.shape[-1])
 
 
-def _end_slopes(
-    inner: Tensor, tails: str, tail_slopes: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _end_slopes(inner: Tensor, tails: str, tail_slopes: Tensor | None) -> tuple[Tensor, Tensor]:
     if tail_slopes is not None:
         return tail_slopes[:, :1], tail_slopes[:, 1:]
     if tails == "constant":

@@ -130,7 +130,8 @@ def _least_squares(function: Function, rows: Tensor) -> Tensor:
     """
     hats = _hat_functions(rows.shape[-1]).to(rows.dtype)
     targets = sample(function, _inside(rows).T)
-    return torch.linalg.lstsq(hats, targets, driver="gelsy").solution.T.contiguous()
+    solution: Tensor = torch.linalg.lstsq(hats, targets, driver="gelsy").solution
+    return solution.T.contiguous()
 
 
 def _hat_functions(count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is known about the functions a curve can start as: their names, and where they have kinks."""
+"""The functions a curve can start as: their names, and where they have kinks."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,9 +27,9 @@ def uniform_grid(
     """Return `count` equally spaced hinges that cover `range` and hold every kink.
 
     The range is widened as little as needed: for a kink to fall on a hinge, for one more hinge
-    beyond the outermost kinks (with linear tails, which repeat the end piece), and, by a few units in
-    the last place, for the spacing to be exact in `dtype`. Kinks that no uniform grid of `count`
-    hinges can hold get free positions.
+    beyond the outermost kinks (with linear tails, which repeat the end piece), and, by a few units
+    in the last place, for the spacing to be exact in `dtype`. Kinks that no uniform grid of
+    `count` hinges can hold get free positions.
 
     Args:
         count: number of hinges `K`, at least 2.
@@ -183,7 +184,7 @@ def _free_positions(
     if margin or high > kinks[-1]:
         positions.append(high if high > kinks[-1] else kinks[-1] + width / (count - 1))
     while len(positions) < count:
-        gaps = [right - left for left, right in zip(positions, positions[1:], strict=False)]
+        gaps = [right - left for left, right in itertools.pairwise(positions)]
         widest = gaps.index(max(gaps))
         positions.insert(widest + 1, positions[widest] + gaps[widest] / 2)
     return positions

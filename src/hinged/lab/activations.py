@@ -9,6 +9,9 @@ from torch import nn
 from hinged.lab.settings import CurveSettings
 from hinged.nn import PiecewiseLinear
 
+TRAINED = (PiecewiseLinear, nn.PReLU)
+"""The modules whose parameters are an activation's."""
+
 Factory = Callable[[int], nn.Module]
 """Makes the activation of a layer with so many channels on axis 1."""
 
@@ -50,6 +53,6 @@ def activation_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [
         parameter
         for module in model.modules()
-        if isinstance(module, PiecewiseLinear | nn.PReLU)
+        if isinstance(module, TRAINED)
         for parameter in module.parameters()
     ]

@@ -13,7 +13,7 @@ from rich.console import Console
 from hinged import errors
 from hinged.lab import environment, experiment, report, terminal
 from hinged.lab.activations import ACTIVATIONS
-from hinged.lab.comparison import SilentWatcher
+from hinged.lab.comparison import Watcher
 from hinged.lab.comparison import compare as run_comparison
 from hinged.lab.data import DATA_SETS
 from hinged.lab.experiment import Experiment
@@ -46,7 +46,9 @@ Shared = Annotated[bool, typer.Option(help="One curve a layer instead of one a c
 Epochs = Annotated[int, typer.Option(help="Passes over the training data.")]
 BatchSize = Annotated[int, typer.Option(help="Samples a step.")]
 Lr = Annotated[float, typer.Option(help="Largest learning rate of the one-cycle schedule.")]
-CurveLr = Annotated[float | None, typer.Option(help="The same for the curves; default: --lr.")]
+CurveLrFactor = Annotated[
+    float, typer.Option(help="Learning rate of trained activations over --lr.")
+]
 WeightDecay = Annotated[float, typer.Option(help="Weight decay; curves are never decayed.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, nothing else.")]
@@ -77,7 +79,7 @@ def compare(
     epochs: Epochs = _TRAINING.epochs,
     batch_size: BatchSize = _TRAINING.batch_size,
     lr: Lr = _TRAINING.lr,
-    curve_lr: CurveLr = _TRAINING.curve_lr,
+    curve_lr_factor: CurveLrFactor = _TRAINING.curve_lr_factor,
     weight_decay: WeightDecay = _TRAINING.weight_decay,
     out: Out = None,
     as_json: AsJson = False,
@@ -94,7 +96,7 @@ def compare(
         data=data,
         network={"kind": model, "width": width, "depth": depth, "batch_norm": batch_norm},
         curves=_curves(hinges, ends, init, tails, shared),
-        training=_training(epochs, batch_size, lr, curve_lr, weight_decay),
+        training=_training(epochs, batch_size, lr, curve_lr_factor, weight_decay),
         activations=tuple(name.strip() for name in activations.split(",")),
         seeds=tuple(range(first_seed, first_seed + seeds)),
         baseline=baseline,
@@ -119,7 +121,7 @@ def train(
     epochs: Epochs = _TRAINING.epochs,
     batch_size: BatchSize = _TRAINING.batch_size,
     lr: Lr = _TRAINING.lr,
-    curve_lr: CurveLr = _TRAINING.curve_lr,
+    curve_lr_factor: CurveLrFactor = _TRAINING.curve_lr_factor,
     weight_decay: WeightDecay = _TRAINING.weight_decay,
     out: Out = None,
     as_json: AsJson = False,
@@ -129,7 +131,7 @@ def train(
         data=data,
         network={"kind": model, "width": width, "depth": depth, "batch_norm": batch_norm},
         curves=_curves(hinges, ends, init, tails, shared),
-        training=_training(epochs, batch_size, lr, curve_lr, weight_decay),
+        training=_training(epochs, batch_size, lr, curve_lr_factor, weight_decay),
         activations=(activation,),
         seeds=(seed,),
         baseline=activation,
@@ -169,13 +171,13 @@ def _curves(
 
 
 def _training(
-    epochs: int, batch_size: int, lr: float, curve_lr: float | None, weight_decay: float
+    epochs: int, batch_size: int, lr: float, curve_lr_factor: float, weight_decay: float
 ) -> dict[str, object]:
     return {
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,
-        "curve_lr": curve_lr,
+        "curve_lr_factor": curve_lr_factor,
         "weight_decay": weight_decay,
     }
 
@@ -183,7 +185,7 @@ def _training(
 def _run(settings: Experiment, out: Path, as_json: bool, *, checkpoints: bool) -> None:
     folder = RunFolder(out)
     if as_json:
-        run_comparison(settings, folder, SilentWatcher(), checkpoints=checkpoints)
+        run_comparison(settings, folder, Watcher(), checkpoints=checkpoints)
     else:
         with terminal.ProgressWatcher(Console()) as watcher:
             run_comparison(settings, folder, watcher, checkpoints=checkpoints)

@@ -6,7 +6,6 @@ import datetime
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -19,8 +18,8 @@ from hinged.lab.learned import curves_and_inputs
 from hinged.lab.records import Result, RunFolder
 
 
-class Watcher(Protocol):
-    """Is told how a comparison goes on."""
+class Watcher:
+    """Is told how a comparison goes on; this one keeps it to itself."""
 
     def begins(self, experiment: Experiment, finished: int) -> None:
         """Before the first trial; so many were finished in an earlier run."""
@@ -35,11 +34,9 @@ class Watcher(Protocol):
         """A trial is finished and on disk."""
 
 
-class SilentWatcher(Watcher):
-    """Keeps it to itself."""
-
-
-def compare(experiment: Experiment, folder: RunFolder, watcher: Watcher, *, checkpoints: bool = False) -> list[Result]:
+def compare(
+    experiment: Experiment, folder: RunFolder, watcher: Watcher, *, checkpoints: bool = False
+) -> list[Result]:
     """Do every trial that the folder does not hold yet, and return all.
 
     Args:

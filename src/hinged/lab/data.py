@@ -149,7 +149,7 @@ class _Batches(Sampler[Tensor]):
     """Row indices batch by batch, in an order that seed and epoch alone decide, so that a
     continued training meets the order of an uninterrupted one."""
 
-    def __init__(self, rows: int, batch_size: int, seed: int | None) -> None:
+    def __init__(self, rows: int, batch_size: int, seed: int) -> None:
         self.rows, self.batch_size, self.seed, self.epoch = rows, batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -159,28 +159,16 @@ class _Batches(Sampler[Tensor]):
         return len(self._split(torch.arange(self.rows)))
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self.seed is None:
-            return iter(self._split(torch.arange(self.rows)))
         generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
         return iter(self._split(torch.randperm(self.rows, generator=generator)))
 
     def _split(self, order: Tensor) -> list[Tensor]:
         batches = list(order.split(self.batch_size))
         # Batch normalisation cannot train on a single row.
-        return batches[:-1] if self.seed is not None and len(batches[-1]) == 1 else batches
+        return batches[:-1] if len(batches[-1]) == 1 else batches
 
 
 def train_loader(data: DataSet, batch_size: int, seed: int) -> DataLoader[tuple[Tensor, Tensor]]:
     """Return the training split in shuffled batches; the order depends on seed and epoch alone."""
-    return _loader(data.x_train, data.y_train, batch_size, seed)
-
-
-def test_loader(data: DataSet, batch_size: int = 4096) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Return the test split in batches, in order."""
-    return _loader(data.x_test, data.y_test, batch_size, None)
-
-
-def _loader(
-    x: Tensor, y: Tensor, batch_size: int, seed: int | None
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    return DataLoader(_Rows(x, y), batch_size=None, sampler=_Batches(len(x), batch_size, seed))
+    batches = _Batches(len(data.x_train), batch_size, seed)
+    return DataLoader(_Rows(data.x_train, data.y_train), batch_size=None, sampler=batches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def check(experiment: Experiment) -> Experiment:
         UnknownNameError: an unknown data set, network, activation, start or tail.
         ArgumentError: a name given twice, a baseline that is not among the activations.
     """
-    names = [
+    names: list[tuple[str, str, Iterable[str]]] = [
         ("--data", experiment.data, DATA_SETS),
         ("--model", experiment.network.kind, MODELS),
         ("--init", experiment.curves.init, NAMED),

@@ -36,16 +36,13 @@ def curves_and_inputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     inputs on `x`, under `SITE.hinges`, `SITE.values` and so on; empty where it has none."""
     inputs: dict[str, Tensor] = {}
 
-    def keep(name: str, module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        inputs[name] = arguments[0].detach()
-
     layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
     if not layers:
         return {}
     with ExitStack() as stack, torch.no_grad():
         for name, layer in layers.items():
             hook = layer.register_forward_pre_hook(
-                lambda module, arguments, name=name: keep(name, module, arguments)
+                lambda module, arguments, name=name: inputs.update({name: arguments[0]})
             )
             stack.callback(hook.remove)
         model(x)

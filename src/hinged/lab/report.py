@@ -146,8 +146,13 @@ def _differences(summary: Summary) -> go.Figure:
         figure.add_scatter(
             x=[mean],
             y=[row.activation],
-            error_x={"type": "data", "symmetric": False, "array": [high - mean],
-                     "arrayminus": [mean - low], "thickness": 2.5},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - mean],
+                "arrayminus": [mean - low],
+                "thickness": 2.5,
+            },
             mode="markers",
             marker={"color": plots.colour(row.activation), "size": 11, "symbol": "diamond"},
             hovertemplate="%{y}: %{x:+.2f}<extra></extra>",
@@ -216,20 +221,39 @@ def _add_site(figure: go.Figure, site: Site, *, visible: bool) -> None:
     middles = ((x[1:] + x[:-1]) / 2).tolist()
     shown = {"visible": visible}
     figure.add_bar(
-        x=middles, y=site.counts.tolist(), yaxis="y2", marker_color="#cbd5e1", opacity=0.6,
-        name="inputs", hoverinfo="skip", **shown,
+        x=middles,
+        y=site.counts.tolist(),
+        yaxis="y2",
+        marker_color="#cbd5e1",
+        opacity=0.6,
+        name="inputs",
+        hoverinfo="skip",
+        **shown,
     )
     for channel in range(min(site.curve.channels, _EXAMPLES)):
         figure.add_scatter(
-            x=x.tolist(), y=lines[channel].tolist(), mode="lines", showlegend=False,
-            line={"color": plots.colour("hinged"), "width": 1}, opacity=0.5,
-            hovertemplate=f"channel {channel}: %{{x:.2f}} gives %{{y:.3f}}<extra></extra>", **shown,
+            x=x.tolist(),
+            y=lines[channel].tolist(),
+            mode="lines",
+            showlegend=False,
+            line={"color": plots.colour("hinged"), "width": 1},
+            opacity=0.5,
+            hovertemplate=f"channel {channel}: %{{x:.2f}} gives %{{y:.3f}}<extra></extra>",
+            **shown,
         )
     figure.add_scatter(
-        x=x.tolist(), y=lines.mean(dim=0).tolist(), mode="lines", name="mean of the channels",
-        line={"color": plots.colour("hinged"), "width": 3}, **shown,
+        x=x.tolist(),
+        y=lines.mean(dim=0).tolist(),
+        mode="lines",
+        name="mean of the channels",
+        line={"color": plots.colour("hinged"), "width": 3},
+        **shown,
     )
     figure.add_scatter(
-        x=x.tolist(), y=x.relu().tolist(), mode="lines", name="relu",
-        line={"color": plots.colour("relu"), "width": 1.5, "dash": "dash"}, **shown,
+        x=x.tolist(),
+        y=x.relu().tolist(),
+        mode="lines",
+        name="relu",
+        line={"color": plots.colour("relu"), "width": 1.5, "dash": "dash"},
+        **shown,
     )

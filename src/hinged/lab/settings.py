@@ -24,7 +24,7 @@ class NetworkSettings(Settings):
     kind: str = "cnn"
     width: int = pydantic.Field(default=8, ge=1)
     depth: int = pydantic.Field(default=2, ge=1)
-    batch_norm: bool = True
+    batch_norm: bool = False
 
 
 class CurveSettings(Settings):
@@ -53,12 +53,13 @@ class TrainingSettings(Settings):
         epochs: passes over the training data.
         batch_size: samples a step.
         lr: largest learning rate of the schedule.
-        curve_lr: the same for the values of the curves; as `lr` where None.
-        weight_decay: of the weights; curves are never decayed.
+        curve_lr_factor: learning rate of trained activations, curves and PReLU's slopes alike, over
+            that of the weights.
+        weight_decay: of the weights; trained activations are never decayed.
     """
 
     epochs: int = pydantic.Field(default=20, ge=1)
     batch_size: int = pydantic.Field(default=32, ge=2)
-    lr: float = pydantic.Field(default=4e-3, gt=0)
-    curve_lr: float | None = pydantic.Field(default=None, gt=0)
+    lr: float = pydantic.Field(default=2e-3, gt=0)
+    curve_lr_factor: float = pydantic.Field(default=4.0, gt=0)
     weight_decay: float = pydantic.Field(default=0.0, ge=0)

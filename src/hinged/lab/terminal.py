@@ -16,12 +16,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from hinged.lab.comparison import Watcher
 from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.records import Result
 from hinged.lab.summary import Row, Summary
 
 
-class ProgressWatcher:
+class ProgressWatcher(Watcher):
     """A progress bar over all epochs of all trials, with a line for each finished one.
 
     Args:
@@ -67,7 +68,7 @@ class ProgressWatcher:
         """Name the present trial."""
         self._bar.update(self._task, description=f"{trial.activation}, seed {trial.seed}")
 
-    def epoch(self, number: int) -> None:
+    def epoch(self, number: int) -> None:  # noqa: ARG002
         """Advance by an epoch."""
         self._bar.advance(self._task)
 
@@ -103,7 +104,8 @@ def cells(row: Row, metric: str) -> tuple[str, ...]:
         *_versus(row, metric),
         f"{row.parameters:,}",
         f"{row.activation_parameters:,}",
-        f"{row.step_ms:.2f} ms" + ("" if math.isnan(row.step_ratio) else f", x{row.step_ratio:.2f}"),
+        f"{row.step_ms:.2f} ms"
+        + ("" if math.isnan(row.step_ratio) else f", x{row.step_ratio:.2f}"),
         f"{row.kept_mib:.2f} MiB",
     )
 
@@ -111,9 +113,7 @@ def cells(row: Row, metric: str) -> tuple[str, ...]:
 def headings(summary: Summary) -> tuple[str, ...]:
     """Return the headings of the table."""
     metric = "accuracy, %" if summary.metric == "accuracy" else summary.metric
-    return tuple(
-        heading.format(metric=metric, baseline=summary.baseline) for heading in HEADINGS
-    )
+    return tuple(heading.format(metric=metric, baseline=summary.baseline) for heading in HEADINGS)
 
 
 def table(summary: Summary) -> Table:
@@ -122,7 +122,9 @@ def table(summary: Summary) -> Table:
     for heading in headings(summary):
         drawn.add_column(heading, justify="left" if heading == "activation" else "right")
     for row in summary.rows:
-        drawn.add_row(*cells(row, summary.metric), style="bold" if row.activation == "hinged" else "")
+        drawn.add_row(
+            *cells(row, summary.metric), style="bold" if row.activation == "hinged" else ""
+        )
     return drawn
 
 

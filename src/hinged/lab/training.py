@@ -16,14 +16,18 @@ import lightning
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from hinged.lab.data import DataSet, test_loader, train_loader
+from hinged.lab.activations import TRAINED
+from hinged.lab.data import DataSet, train_loader
 from hinged.lab.settings import TrainingSettings
 from hinged.nn import param_groups
 
 Batch = tuple[Tensor, Tensor]
 OnEpoch = Callable[[int], None]
+_LAST = Path("last.ckpt")
 
 
 @dataclass
@@ -71,10 +75,13 @@ def train(
         The trained network with its scores and costs.
     """
     task = _Task(model, data, settings)
-    progress = _Progress(data, on_epoch)
+    batches = train_loader(data, settings.batch_size, seed)
+    progress = _Progress(data, batches, on_epoch)
     callbacks: list[Callback] = [progress]
     if checkpoints is not None:
-        callbacks.append(ModelCheckpoint(checkpoints, save_last=True, save_top_k=0))
+        callbacks.append(
+            ModelCheckpoint(checkpoints, _LAST.stem, every_n_epochs=1, enable_version_counter=False)
+        )
     started = time.perf_counter()
     with _quiet():
         trainer = lightning.Trainer(
@@ -88,11 +95,7 @@ def train(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(
-            task,
-            train_loader(data, settings.batch_size, seed),
-            ckpt_path=_last_checkpoint(checkpoints),
-        )
+        trainer.fit(task, batches, ckpt_path=_last_checkpoint(checkpoints))
     seconds = time.perf_counter() - started
     model = task.model.cpu().eval()
     return Outcome(
@@ -135,14 +138,20 @@ class _Task(lightning.LightningModule):
         self.settings = settings
         self.classifies = data.classes is not None
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
+    def training_step(self, batch: Batch) -> Tensor:
         x, y = batch
-        return F.cross_entropy(self.model(x), y) if self.classifies else F.mse_loss(self.model(x), y)
+        return (
+            F.cross_entropy(self.model(x), y) if self.classifies else F.mse_loss(self.model(x), y)
+        )
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         settings = self.settings
         groups = param_groups(
-            self.model, settings.lr, settings.weight_decay, curve_lr=settings.curve_lr
+            self.model,
+            settings.lr,
+            settings.weight_decay,
+            curve_lr=settings.curve_lr_factor * settings.lr,
+            curve_types=TRAINED,
         )
         optimizer = torch.optim.AdamW(groups)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -161,6 +170,7 @@ class _Progress(Callback):
     """Collects what happens in each epoch."""
 
     data: DataSet
+    batches: DataLoader[Batch]
     on_epoch: OnEpoch | None
     loss: list[float] = field(default_factory=list)
     test_scores: list[float] = field(default_factory=list)
@@ -171,9 +181,8 @@ class _Progress(Callback):
     def on_train_batch_start(self, *_: Any) -> None:
         self._started = time.perf_counter()
 
-    def on_train_batch_end(
-        self, trainer: Any, module: Any, outputs: dict[str, Tensor], *_: Any
-    ) -> None:
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        outputs = arguments[2]
         self._losses.append(outputs["loss"].item())
         self.step_seconds.append(time.perf_counter() - self._started)
 
@@ -193,6 +202,8 @@ class _Progress(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.loss, self.test_scores = state["loss"], state["test_scores"]
         self.step_seconds = state["step_seconds"]
+        # Lightning tells the sampler its epoch only after it has begun the first resumed one.
+        self.batches.sampler.set_epoch(len(self.loss))  # type: ignore[attr-defined]
 
 
 def _score(model: nn.Module, data: DataSet, x: Tensor, y: Tensor) -> float:
@@ -206,9 +217,9 @@ def _score(model: nn.Module, data: DataSet, x: Tensor, y: Tensor) -> float:
 
 
 def _last_checkpoint(checkpoints: Path | None) -> str | None:
-    if checkpoints is None or not (checkpoints / "last.ckpt").exists():
+    if checkpoints is None or not (checkpoints / _LAST).exists():
         return None
-    return str(checkpoints / "last.ckpt")
+    return str(checkpoints / _LAST)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ def param_groups(
     weight_decay: float = 0.0,
     *,
     curve_lr: float | None = None,
+    curve_types: tuple[type[nn.Module], ...] = (PiecewiseLinear,),
 ) -> list[dict[str, Any]]:
     """Return groups for a torch optimiser: the weights, and the curves without weight decay.
 
@@ -26,6 +27,7 @@ def param_groups(
         lr: learning rate of the weights.
         weight_decay: weight decay of the weights.
         curve_lr: learning rate of the curves; `lr` where it is None.
+        curve_types: the modules that are curves; add `nn.PReLU` to treat its slopes alike.
 
     Returns:
         Dictionaries with `name`, `params`, `lr` and `weight_decay`; empty groups are left out.
@@ -37,23 +39,31 @@ def param_groups(
     >>> [(g["name"], g["weight_decay"]) for g in param_groups(model, 1e-3, weight_decay=0.01)]
     [('weights', 0.01), ('curves', 0.0)]
     """
-    rates = {"lr": lr, "weight_decay": weight_decay, "curve_lr": lr if curve_lr is None else curve_lr}
+    rates = {
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "curve_lr": lr if curve_lr is None else curve_lr,
+    }
     for name, rate in rates.items():
         if not rate >= 0:
             raise errors.ArgumentError(
-                errors.sentence(f"hinged.param_groups({name}=...)", repr(rate), "expected 0 or more")
+                errors.sentence(
+                    f"hinged.param_groups({name}=...)", repr(rate), "expected 0 or more"
+                )
             )
     curves = {
         id(parameter)
         for module in model.modules()
-        if isinstance(module, PiecewiseLinear)
+        if isinstance(module, curve_types)
         for parameter in module.parameters()
     }
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         cure = "set requires_grad on what should be trained"
         raise errors.ArgumentError(
-            errors.sentence("hinged.param_groups(model)", "a model with every parameter frozen", cure)
+            errors.sentence(
+                "hinged.param_groups(model)", "a model with every parameter frozen", cure
+            )
         )
     weights = [parameter for parameter in trained if id(parameter) not in curves]
     values = [parameter for parameter in trained if id(parameter) in curves]

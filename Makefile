@@ -1,0 +1,50 @@
+# Everything runs in .venv, which each target sets up as far as it needs and then reuses.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test check lint format types docs record clean
+
+demo: .venv/lab ## the main job on embedded data: a table, and runs/demo/report.html
+	$(BIN)/hinged compare --out runs/demo
+
+test: .venv/dev ## all tests
+	$(BIN)/python -m pytest
+
+check: lint types test docs ## all that a change must pass
+
+lint: .venv/dev ## format and lint, without changing anything
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: .venv/dev ## format, and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: .venv/dev ## static types
+	$(BIN)/mypy
+
+docs: .venv/dev ## the documentation, every warning an error
+	$(BIN)/mkdocs build --strict --quiet --site-dir .venv/site
+
+record: .venv/lab ## run the demo anew and make it the committed record that README and docs show
+	rm -rf runs/record
+	$(BIN)/hinged compare --out runs/record
+	$(BIN)/python docs/record.py runs/record
+
+clean:
+	rm -rf .venv runs
+
+.venv/pip: constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) --upgrade pip
+	touch $@
+
+.venv/lab: .venv/pip pyproject.toml
+	@echo "Setting up .venv (once; PyTorch is large) ..."
+	$(PIP) --editable ".[lab]"
+	touch $@
+
+.venv/dev: .venv/lab
+	$(PIP) --group dev
+	touch $@

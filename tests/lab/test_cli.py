@@ -1,0 +1,94 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from hinged.__main__ import main
+from hinged.lab.cli import app
+
+SMALL = ["--width", "2", "--depth", "1", "--epochs", "1", "--batch-size", "128", "--seeds", "2"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+def said(capsys, *arguments):
+    """What the real command prints on bad use, and that it exits with 2."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["hinged", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+    assert exit_.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_compare_prints_table_verdict_and_page(tmp_path):
+    out = tmp_path / "run"
+    done = run("compare", *SMALL, "--activations", "relu,hinged", "--out", str(out))
+    assert done.exit_code == 0
+    assert "difference to relu" in done.output and "p, corrected" in done.output
+    assert f"Page: {out / 'report.html'}" in done.output
+    assert "4/4" in done.output and "hinged is " in done.output
+    assert (out / "report.html").exists() and (out / "results.jsonl").exists()
+
+
+def test_compare_as_json(tmp_path):
+    done = run(
+        *("compare", *SMALL, "--activations", "relu,hinged"),
+        *("--out", str(tmp_path / "run"), "--json"),
+    )
+    figures = json.loads(done.stdout)
+    assert figures["metric"] == "accuracy" and figures["finished"] == 4
+    relu, hinged = figures["rows"]
+    assert relu["versus"] is None and {"difference", "p"} <= hinged["versus"].keys()
+    assert hinged["activation_parameters"] == 2 * 2 * 9
+
+
+def test_train_then_report(tmp_path):
+    out = tmp_path / "run"
+    done = run("train", *SMALL[:-2], "--activation", "silu", "--seed", "3", "--out", str(out))
+    assert done.exit_code == 0
+    assert (out / "checkpoints" / "silu-seed3" / "last.ckpt").exists()
+    (out / "report.html").unlink()
+    assert run("report", str(out)).exit_code == 0
+    assert (out / "report.html").exists()
+
+
+def test_info():
+    facts = json.loads(run("info", "--json").stdout)
+    assert facts["kernel"].startswith("reference")
+    assert "torch" in run("info").stdout
+
+
+def test_help_explains_every_command():
+    text = run("--help").output
+    for command in ("compare", "train", "report", "info"):
+        assert command in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "--data", "digit"], "`--data`: got 'digit'; did you mean 'digits'"),
+        (["compare", "--activations", "relu,hnged"], "did you mean 'hinged'"),
+        (["compare", "--seeds", "1"], "a comparison needs at least 2"),
+        (["compare", "--data", "wine", "--out", "x"], "a cnn needs images: use --model mlp"),
+        (["compare", "--hinges", "2", "--out", "x"], "a kink at 0 needs at least 3"),
+        (["compare", "--range", "3", "-3", "--out", "x"], "finite numbers with low < high"),
+        (["report", "nowhere"], "nowhere holds no experiment"),
+    ],
+)
+def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    error = said(capsys, *arguments)
+    assert error.startswith("hinged: ") and message in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_folder_with_another_experiment_is_refused(capsys, tmp_path):
+    out = str(tmp_path / "run")
+    run("compare", *SMALL, "--activations", "relu,hinged", "--out", out, "--json")
+    error = said(capsys, "compare", *SMALL, "--lr", "0.5", "--out", out)
+    assert "holds another experiment: there training.lr is 0.002, not 0.5" in error

@@ -1,0 +1,151 @@
+import json
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hinged.lab.comparison import Watcher, compare
+from hinged.lab.records import Result, RunFolder
+
+COMMAND = [
+    *(sys.executable, "-m", "hinged", "compare", "--json"),
+    *("--width", "2", "--depth", "1", "--epochs", "2", "--batch-size", "128", "--lr", "0.02"),
+    *("--activations", "relu,prelu,hinged", "--seeds", "3"),
+]
+
+
+class Counting(Watcher):
+    def __init__(self):
+        self.done = []
+
+    def result(self, result):
+        self.done.append((result.activation, result.seed))
+
+
+def scores(folder):
+    return {(r.activation, r.seed): (r.test_score, r.loss) for r in folder.results()}
+
+
+def test_every_trial_is_recorded_whole(finished, small):
+    results = finished.results()
+    assert len(results) == len(small.trials) == 9
+    for result in results:
+        assert len(result.loss) == 2 and 0 <= result.test_score <= 1
+        assert result.environment["torch"] and result.environment["commit"]
+        assert result.experiment["network"]["width"] == 2
+        assert len(result.data_digest) == 64
+
+
+def test_comparisons_are_paired(finished):
+    weights = {(r.seed, r.initial_weights) for r in finished.results()}
+    assert len(weights) == 3, "one set of initial weights for each seed"
+
+
+def test_curves_are_kept_for_trained_curves_alone(finished, small):
+    kept = {trial.key for trial in small.trials if finished.curves(trial)}
+    assert kept == {"hinged-seed0", "hinged-seed1", "hinged-seed2"}
+
+
+def test_the_same_again_gives_the_same(finished, small, tmp_path):
+    again = RunFolder(tmp_path / "again")
+    compare(small, again, Watcher())
+    assert scores(again) == scores(finished)
+
+
+def test_a_finished_run_does_nothing_more(finished, small):
+    watcher = Counting()
+    compare(small, finished, watcher)
+    assert watcher.done == []
+
+
+def test_more_seeds_do_only_what_is_missing(small, tmp_path):
+    folder, watcher = RunFolder(tmp_path / "run"), Counting()
+    few = small.model_copy(update={"seeds": (0,), "activations": ("relu", "hinged")})
+    compare(few, folder, watcher)
+    watcher.done.clear()
+    compare(few.model_copy(update={"seeds": (0, 1)}), folder, watcher)
+    assert watcher.done == [("relu", 1), ("hinged", 1)]
+
+
+def start(folder):
+    return subprocess.Popen(
+        [*COMMAND, "--out", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def assert_nothing_is_half_written(folder):
+    for path in folder.glob("trials/*.json"):
+        Result.model_validate_json(path.read_text())
+    for path in folder.glob("config.json"):
+        json.loads(path.read_text())
+    for path in folder.glob("results.jsonl"):
+        for line in path.read_text().splitlines():
+            Result.model_validate_json(line)
+    for path in folder.glob("report.html"):
+        assert path.read_text().rstrip().endswith("</html>")
+    for path in folder.glob("plots/*.png"):
+        assert path.read_bytes().endswith(b"IEND\xaeB`\x82")
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_continues_and_repeats_nothing(tmp_path, finished):
+    folder, kept, kills = tmp_path / "run", {}, 0
+    moments = random.Random(0)
+    while True:
+        process = start(folder)
+        try:
+            _, error = process.communicate(timeout=moments.uniform(3.0, 9.0))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+        assert_nothing_is_half_written(folder)
+        present = {path: path.read_bytes() for path in folder.glob("trials/*.json")}
+        assert kept.items() <= present.items(), "a finished trial was lost or done again"
+        kept = present
+        assert kills < 40
+    assert process.returncode == 0, error
+    assert kills >= 1
+    final = {path: path.read_bytes() for path in folder.glob("trials/*.json")}
+    assert kept.items() <= final.items()
+    assert_nothing_is_half_written(folder)
+    assert not list(folder.rglob("*.partial"))
+    assert scores(RunFolder(folder)) == scores(finished)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work(tmp_path, finished):
+    folder = tmp_path / "run"
+    first = start(folder)
+    time.sleep(0.2)
+    second = start(folder)
+    for process in (first, second):
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+    assert_nothing_is_half_written(folder)
+    assert scores(RunFolder(folder)) == scores(finished)
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes_at_its_checkpoint(tmp_path):
+    command = [*(sys.executable, "-m", "hinged", "train"), *("--width", "2", "--depth", "1")]
+    command += ["--epochs", "150", "--batch-size", "128", "--json", "--out"]
+    process = subprocess.Popen([*command, str(tmp_path / "a")], stdout=subprocess.DEVNULL)
+    checkpoint = tmp_path / "a" / "checkpoints" / "hinged-seed0" / "last.ckpt"
+    while not checkpoint.exists():
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert not list((tmp_path / "a" / "trials").iterdir()), "killed before it was finished"
+    for name in ("a", "b"):
+        subprocess.run([*command, str(tmp_path / name)], check=True, stdout=subprocess.DEVNULL)
+    killed, whole = (RunFolder(tmp_path / name) for name in ("a", "b"))
+    assert scores(killed) == scores(whole)
+    assert killed.results()[0].seconds < whole.results()[0].seconds

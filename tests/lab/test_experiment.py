@@ -1,0 +1,63 @@
+import pytest
+
+from hinged import errors
+from hinged.lab import experiment
+from hinged.lab.experiment import Experiment
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": "digit"}, "`--data`: got 'digit'; did you mean 'digits'"),
+        ({"network": {"kind": "cmn"}}, "`--model`: got 'cmn'; did you mean 'cnn'"),
+        (
+            {"activations": ("relu", "leaky-relu")},
+            "`--activations`: got 'leaky-relu'; did you mean 'leaky_relu'",
+        ),
+        ({"curves": {"init": "rleu"}}, "`--init`: got 'rleu'; did you mean 'relu'"),
+        ({"curves": {"tails": "flat"}}, "`--tails`: got 'flat'; expected one of: constant, free"),
+        ({"activations": ("relu", "relu")}, "name each activation once"),
+        ({"baseline": "gelu"}, "the baseline must be one of the activations"),
+        (
+            {"training": {"epochs": 0}},
+            "training.epochs: Input should be greater than or equal to 1",
+        ),
+        ({"curves": {"hinges": 1}}, "curves.hinges: Input should be greater than or equal to 2"),
+        ({"trainig": {}}, "trainig: Extra inputs are not permitted"),
+    ],
+)
+def test_bad_settings_get_a_sentence(values, message):
+    with pytest.raises(errors.ArgumentError) as caught:
+        experiment.build(**values)
+    assert message in str(caught.value)
+
+
+def test_all_faults_are_named_at_once():
+    with pytest.raises(errors.ArgumentError) as caught:
+        experiment.build(training={"epochs": 0, "lr": -1.0})
+    assert "training.epochs" in str(caught.value) and "training.lr" in str(caught.value)
+
+
+def test_trials_alternate_the_activations():
+    trials = Experiment(activations=("relu", "silu"), seeds=(3, 4)).trials
+    assert [t.key for t in trials] == ["relu-seed3", "silu-seed3", "relu-seed4", "silu-seed4"]
+
+
+def test_differences_name_settings_but_not_seeds_and_activations():
+    mine = Experiment()
+    assert mine.differences(Experiment(seeds=(7, 8), activations=("relu",))) == []
+    other = experiment.build(training={"epochs": 99})
+    assert mine.differences(other) == [f"training.epochs is {mine.training.epochs}, not 99"]
+
+
+def test_united_keeps_the_order_and_repeats_nothing():
+    held = Experiment(activations=("relu", "hinged"), seeds=(0, 1))
+    more = Experiment(activations=("relu", "silu"), seeds=(1, 2))
+    united = more.united(held)
+    assert united.activations == ("relu", "hinged", "silu") and united.seeds == (0, 1, 2)
+
+
+def test_config_round_trip(tmp_path):
+    written = experiment.build(curves={"hinges": 5}, seeds=(4, 5))
+    (tmp_path / "config.json").write_text(written.model_dump_json())
+    assert experiment.read(tmp_path / "config.json") == written

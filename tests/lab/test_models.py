@@ -1,0 +1,84 @@
+import pytest
+import torch
+from torch import nn
+
+from hinged import PiecewiseLinear, errors
+from hinged.lab import data, models
+from hinged.lab.activations import ACTIVATIONS, activation_parameters
+from hinged.lab.comparison import weights_digest
+from hinged.lab.settings import CurveSettings, NetworkSettings
+
+CURVES = CurveSettings()
+
+
+def build(network, activation="relu", seed=0, name="digits", curves=CURVES):
+    factory = ACTIVATIONS[activation](curves)
+    return models.build(network, data.load(name), factory, seed)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_vgg_blocks(depth, batch_norm):
+    network = NetworkSettings(depth=depth, width=4, batch_norm=batch_norm)
+    model = build(network)
+    kinds = [type(layer) for layer in model]
+    norm = [nn.BatchNorm2d] if batch_norm else []
+    block = [nn.Conv2d, *norm, nn.ReLU, nn.Conv2d, *norm, nn.ReLU, nn.MaxPool2d]
+    assert kinds == block * depth + [nn.Flatten, nn.Linear]
+    filters = [layer.out_channels for layer in model if isinstance(layer, nn.Conv2d)]
+    assert filters == [4 * 2**block for block in range(depth) for _ in range(2)]
+    assert model(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
+
+
+@pytest.mark.parametrize("name", data.DATA_SETS)
+def test_mlp_takes_every_data_set(name):
+    loaded = data.load(name)
+    model = build(NetworkSettings(kind="mlp", depth=3, width=7), name=name)
+    assert model(loaded.x_test[:5]).shape == (5, loaded.outputs)
+    assert sum(isinstance(layer, nn.ReLU) for layer in model) == 3
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_gets_the_same_weights(activation):
+    network = NetworkSettings()
+    assert weights_digest(build(network, activation)) == weights_digest(build(network, "relu"))
+    assert weights_digest(build(network, activation, seed=1)) != weights_digest(build(network))
+
+
+def test_an_activation_that_draws_does_not_shift_the_weights():
+    def drawing(channels):
+        module = nn.PReLU(channels)
+        nn.init.normal_(module.weight)
+        return module
+
+    loaded, network = data.load("digits"), NetworkSettings()
+    assert weights_digest(models.build(network, loaded, drawing, 0)) == weights_digest(
+        build(network)
+    )
+
+
+def test_building_leaves_the_random_state_alone():
+    before = torch.get_rng_state()
+    build(NetworkSettings(), seed=7)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_curves_start_as_the_relu_network():
+    x = data.load("digits").x_test
+    hinged, relu = build(NetworkSettings(), "hinged").eval(), build(NetworkSettings()).eval()
+    assert torch.equal(hinged(x), relu(x))
+
+
+def test_curves_are_per_channel_or_shared():
+    network = NetworkSettings(depth=1, width=4)
+    layers = [m for m in build(network, "hinged") if isinstance(m, PiecewiseLinear)]
+    assert [layer.values.shape for layer in layers] == [(4, 9), (4, 9)]
+    shared = build(network, "hinged", curves=CurveSettings(shared=True, hinges=5, tails="free"))
+    assert sum(p.numel() for p in activation_parameters(shared)) == 2 * (5 + 2)
+
+
+def test_a_cnn_refuses_tables_and_too_many_blocks():
+    with pytest.raises(errors.ArgumentError, match="a cnn needs images: use --model mlp"):
+        build(NetworkSettings(), name="wine")
+    with pytest.raises(errors.ArgumentError, match="4 blocks on images of 8 x 8 pixels"):
+        build(NetworkSettings(depth=4))

@@ -1,0 +1,147 @@
+import json
+import threading
+
+import pytest
+import torch
+
+from hinged import errors
+from hinged.lab import experiment, records
+from hinged.lab.experiment import Trial
+from hinged.lab.records import Result, RunFolder
+
+TRIAL = Trial(activation="relu", seed=0)
+
+
+def result(activation="relu", seed=0, test_score=0.5):
+    return Result(
+        activation=activation,
+        seed=seed,
+        metric="accuracy",
+        test_score=test_score,
+        train_score=1.0,
+        loss=[1.0],
+        test_scores=[test_score],
+        parameters=10,
+        activation_parameters=0,
+        step_ms=1.0,
+        seconds=1.0,
+        kept_bytes=100,
+        initial_weights="a",
+        data_digest="b",
+        experiment={},
+        environment={},
+        finished="2026-01-01T00:00:00+00:00",
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, small):
+    opened = RunFolder(tmp_path / "run")
+    opened.open(small)
+    return opened
+
+
+def test_saved_trials_are_read_back_in_the_order_of_the_experiment(folder):
+    for activation, seed in [("prelu", 1), ("relu", 0), ("hinged", 0)]:
+        folder.save(Trial(activation=activation, seed=seed), result(activation, seed), {})
+    assert [(r.activation, r.seed) for r in folder.results()] == [
+        ("relu", 0),
+        ("hinged", 0),
+        ("prelu", 1),
+    ]
+    lines = (folder.path / "results.jsonl").read_text().splitlines()
+    assert [Result.model_validate_json(line) for line in lines] == folder.results()
+
+
+def test_curves_round_trip(folder):
+    values = torch.randn(3, 9)
+    folder.save(TRIAL, result(), {"2.values": values})
+    assert torch.equal(folder.curves(TRIAL)["2.values"], values)
+    assert folder.curves(Trial(activation="relu", seed=1)) == {}
+
+
+def test_another_experiment_is_refused_and_nothing_changes(folder):
+    before = (folder.path / "config.json").read_bytes()
+    other = experiment.build(data="wine", network={"kind": "mlp"})
+    with pytest.raises(errors.RunFolderError) as caught:
+        folder.open(other)
+    assert "holds another experiment: there data is 'digits', not 'wine'" in str(caught.value)
+    assert "--out" in str(caught.value)
+    assert (folder.path / "config.json").read_bytes() == before
+
+
+def test_more_seeds_extend_the_experiment(folder, small):
+    folder.open(small.model_copy(update={"seeds": (5, 6)}))
+    assert folder.experiment.seeds == (0, 1, 2, 5, 6)
+
+
+def test_a_folder_with_foreign_files_is_refused(tmp_path, small):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(errors.RunFolderError, match="holds files but no experiment"):
+        RunFolder(tmp_path).open(small)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_left_by_a_process_killed_before_its_first_file_is_taken_over(tmp_path, small):
+    (tmp_path / ".locks").mkdir()
+    (tmp_path / ".locks" / "folder").touch()
+    (tmp_path / ".999999999.abc.partial").write_text("half")
+    RunFolder(tmp_path).open(small)
+    assert not list(tmp_path.rglob("*.partial"))
+    assert RunFolder(tmp_path).experiment == small
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"data": 3}', '{"activation": "relu"}'])
+def test_unreadable_files_are_named(folder, content):
+    (folder.path / "trials" / "relu-seed0.json").write_text(content)
+    with pytest.raises(errors.RunFolderError, match=r"relu-seed0\.json is not the record"):
+        folder.results()
+    (folder.path / "config.json").write_text(content or "{")
+    with pytest.raises(errors.RunFolderError, match=r"config\.json is not the configuration"):
+        folder.open(folder.experiment)
+
+
+def test_a_folder_without_experiment_says_so(tmp_path):
+    with pytest.raises(errors.RunFolderError, match="holds no experiment"):
+        _ = RunFolder(tmp_path).experiment
+
+
+def test_a_claimed_trial_is_not_given_twice(folder):
+    other = RunFolder(folder.path)
+    with folder.claim(TRIAL, wait=False) as first, other.claim(TRIAL, wait=False) as second:
+        assert first and not second
+    folder.save(TRIAL, result(), {})
+    with other.claim(TRIAL, wait=True) as late:
+        assert not late
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "file.json"
+    records.write(path, "old")
+
+    def full(descriptor):  # noqa: ARG001
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(records.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        records.write(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_readers_never_see_half_a_file(tmp_path):
+    path, texts = tmp_path / "file.json", [json.dumps([n] * 20_000) for n in range(2)]
+    records.write(path, texts[0])
+    stop = threading.Event()
+
+    def keep_writing():
+        while not stop.is_set():
+            for text in texts:
+                records.write(path, text)
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        assert all(path.read_text() in texts for _ in range(200))
+    finally:
+        stop.set()
+        writer.join()

@@ -1,0 +1,78 @@
+import pytest
+import torch
+from torch import nn
+
+from hinged.lab import data, models, training
+from hinged.lab.activations import ACTIVATIONS
+from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
+
+SETTINGS = TrainingSettings(epochs=3, batch_size=64, lr=0.02)
+
+
+def network(activation="hinged", name="digits", kind="cnn"):
+    factory = ACTIVATIONS[activation](CurveSettings())
+    settings = NetworkSettings(kind=kind, width=4, depth=1)
+    return models.build(settings, data.load(name), factory, 0)
+
+
+def train(model, name="digits", **kwargs):
+    return training.train(model, data.load(name), SETTINGS, 0, **kwargs)
+
+
+def test_training_learns_and_reports():
+    epochs = []
+    outcome = train(network(), on_epoch=epochs.append)
+    assert epochs == [1, 2, 3]
+    assert len(outcome.loss) == len(outcome.test_scores) == 3
+    assert outcome.loss[-1] < outcome.loss[0] / 2
+    assert outcome.test_score == outcome.test_scores[-1] > 0.5
+    assert outcome.step_ms > 0 and outcome.seconds > 0
+
+
+def test_regression_learns():
+    outcome = train(network(name="diabetes", kind="mlp"), "diabetes")
+    assert outcome.train_score > 0.1
+
+
+def test_twice_the_same_is_the_same_to_the_last_bit():
+    first, second = train(network()), train(network())
+    assert first.loss == second.loss and first.test_scores == second.test_scores
+    for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+class _Stop(Exception):
+    pass
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path):
+    def stop_after_two(epoch):
+        if epoch == 2:
+            raise _Stop
+
+    uninterrupted = train(network())
+    with pytest.raises(_Stop):
+        train(network(), checkpoints=tmp_path, on_epoch=stop_after_two)
+    assert (tmp_path / "last.ckpt").exists()
+    seen = []
+    resumed = train(network(), checkpoints=tmp_path, on_epoch=seen.append)
+    assert seen[-1] == 3 and len(seen) < 3
+    assert resumed.loss == uninterrupted.loss
+    assert resumed.test_scores == uninterrupted.test_scores
+
+
+def test_memory_for_backward_counts_what_a_layer_keeps():
+    x = torch.randn(8, 3)
+    linear = nn.Linear(3, 5)
+    # A linear layer keeps its input; a ReLU its output; nothing is counted twice.
+    assert training.memory_for_backward(linear, x) == 8 * 3 * 4
+    stack = nn.Sequential(linear, nn.ReLU())
+    assert training.memory_for_backward(stack, x) == 8 * 3 * 4 + 8 * 5 * 4
+
+
+def test_memory_for_backward_changes_nothing():
+    model = network("prelu")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    training.memory_for_backward(model, data.load("digits").x_train[:16])
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
