@@ -25,7 +25,7 @@ types: .venv/dev ## static types
 	$(BIN)/mypy
 
 docs: .venv/dev ## the documentation, every warning an error
-	$(BIN)/mkdocs build --strict --quiet --site-dir .venv/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir .venv/site
 
 record: .venv/lab ## run the demo anew and make it the committed record that README and docs show
 	rm -rf runs/record

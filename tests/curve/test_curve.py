@@ -71,8 +71,10 @@ BAD_HINGES = (
 
 @pytest.mark.parametrize(("hinges", "message"), BAD_HINGES)
 def test_hinges_that_are_no_hinges_get_a_sentence(hinges, message):
-    with pytest.raises(errors.ArgumentError, match=r"`hinged\.Curve\(hinges=\.\.\.\)`: " f".*{message}"):
-        Curve(hinges, torch.zeros(1, hinges.shape[-1] if hinges.dim() else 1))
+    values = torch.zeros(1, hinges.shape[-1] if hinges.dim() else 1)
+    message = rf"`hinged\.Curve\(hinges=\.\.\.\)`: .*{message}"
+    with pytest.raises(errors.ArgumentError, match=message):
+        Curve(hinges, values)
 
 
 BAD_SHAPES = (

@@ -10,7 +10,9 @@ from hinged import errors
 from hinged.curve import TAILS, is_uniform, uniform_grid
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-RANGES = ((-3.0, 3.0), (0.0, 2.9), (-2.5, 0.0), (-0.1, 7.3), (-9.7, 0.01), (-1 / 3, 2 / 7), (1.0, 5.0))
+RANGES = (
+    (-3.0, 3.0), (0.0, 2.9), (-2.5, 0.0), (-0.1, 7.3), (-9.7, 0.01), (-1 / 3, 2 / 7), (1.0, 5.0)
+)  # fmt: skip
 
 
 def smallest_step(count, low, high, kink, margin):
@@ -65,8 +67,10 @@ def test_one_kink_lies_on_a_hinge_and_the_range_is_widened_least(
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kinks", [(), (0.0,)])
 def test_grids_are_uniform_to_the_last_bit(dtype, kinks):
+    # In bfloat16 there are not 257 equally spaced numbers from 1 to 5.
+    counts = (*range(3, 66), *(() if dtype == torch.bfloat16 else (128, 129, 257)))
     for ends, tails in itertools.product(RANGES, TAILS):
-        for count in (*range(3, 66), 128, 129, 257):
+        for count in counts:
             grid = uniform_grid(count, ends, kinks=kinks, tails=tails, dtype=dtype)
             assert is_uniform(grid), (ends, count)
             assert is_uniform(grid.double())
@@ -125,7 +129,9 @@ def test_two_kinks_lie_on_hinges_of_a_uniform_grid(kinks, ends, count, expected)
 
 
 @pytest.mark.parametrize("tails", TAILS)
-@pytest.mark.parametrize("kinks", [(0.0, 6.0), (-1.0, 1.0), (-3.0, 3.0), (-0.7, 1.1), (-1.0, 0.1, 1.0)])
+@pytest.mark.parametrize(
+    "kinks", [(0.0, 6.0), (-1.0, 1.0), (-3.0, 3.0), (-0.7, 1.1), (-1.0, 0.1, 1.0)]
+)
 def test_several_kinks_lie_on_hinges_whatever_the_count(kinks, tails):
     margin = 2 if tails == "linear" else 0
     for ends in ((-3.0, 3.0), (0.0, 2.9), (-9.7, 0.01), (2.0, 5.0)):
@@ -173,7 +179,7 @@ def test_order_and_repetition_of_kinks_do_not_matter():
         (1, "got 1 hinge; a curve needs at least 2"),
         (0, "got 0 hinges; a curve needs at least 2"),
         (-3, "got -3 hinges; a curve needs at least 2"),
-        (2, "got 2 hinges; a function with a kink at 0 needs at least 3 with linear tails: a hinge"),
+        (2, "got 2 hinges; a function with a kink at 0 needs at least 3 with linear tails: a"),
         (9.0, "got 9.0; expected a whole number of hinges, or the positions as a tensor"),
         (True, "got True; expected a whole number of hinges"),
     ],
@@ -183,13 +189,16 @@ def test_counts_that_cannot_work_are_refused(count, message):
         uniform_grid(count, kinks=[0.0])
 
 
-@pytest.mark.parametrize("ends", [(1, 1), (2, 1), (math.nan, 1), (0, math.inf), (1,), 3, "ab", None])
+@pytest.mark.parametrize(
+    "ends", [(1, 1), (2, 1), (math.nan, 1), (0, math.inf), (1,), 3, "ab", None]
+)
 def test_ranges_without_width_are_refused(ends):
-    with pytest.raises(errors.ArgumentError, match="expected finite numbers with low < high|expected two"):
+    message = "expected finite numbers with low < high|expected two numbers"
+    with pytest.raises(errors.ArgumentError, match=message):
         uniform_grid(9, ends)
 
 
 def test_hinges_that_a_dtype_cannot_tell_apart_are_refused():
-    message = r"got 257 hinges from 1 to 1\.01 in torch\.bfloat16; that dtype cannot tell them apart"
+    message = r"got 257 hinges from 1 to 1\.01 in torch\.bfloat16; that dtype cannot tell them"
     with pytest.raises(errors.ArgumentError, match=message):
         uniform_grid(257, (1.0, 1.01), dtype=torch.bfloat16)

@@ -27,7 +27,7 @@ def test_compare_prints_table_verdict_and_page(tmp_path):
     out = tmp_path / "run"
     done = run("compare", *SMALL, "--activations", "relu,hinged", "--out", str(out))
     assert done.exit_code == 0
-    assert "difference to relu" in done.output and "p, corrected" in done.output
+    assert "difference to relu" in done.output and "p (corrected)" in done.output
     assert f"Page: {out / 'report.html'}" in done.output
     assert "4/4" in done.output and "hinged is " in done.output
     assert (out / "report.html").exists() and (out / "results.jsonl").exists()
@@ -91,4 +91,4 @@ def test_a_run_folder_with_another_experiment_is_refused(capsys, tmp_path):
     out = str(tmp_path / "run")
     run("compare", *SMALL, "--activations", "relu,hinged", "--out", out, "--json")
     error = said(capsys, "compare", *SMALL, "--lr", "0.5", "--out", out)
-    assert "holds another experiment: there training.lr is 0.002, not 0.5" in error
+    assert "holds another experiment: there training.lr is 0.012, not 0.5" in error

@@ -95,6 +95,7 @@ def test_learned_curves_are_those_of_the_network(tails):
     assert site.name == "1" and torch.equal(site.curve(inputs), layer(inputs))
     inside = (inputs >= site.edges[0]) & (inputs <= site.edges[-1])
     assert site.counts.sum() == inside.sum()
+    assert site.outside == pytest.approx((inputs.abs() > 3).float().mean().item())
 
 
 def test_sites_are_in_the_order_of_the_network():

@@ -52,11 +52,11 @@ def evaluate(
     slopes, intercepts = lines(
         positions, values.to(dtype), tails, None if tail_slopes is None else tail_slopes.to(dtype)
     )
-    inputs = x.to(dtype)
+    inputs = _within_reach(x.to(dtype), slopes, dim)
     find = _line_by_arithmetic if uniform else _line_by_comparing
-    line = find(inputs, per_channel(positions, x.dim(), dim))
+    line = find(inputs.detach(), per_channel(positions, x.dim(), dim))
     flat = line + _row_starts(slopes, x.dim(), dim)
-    return _follow(inputs, torch.take(slopes, flat), torch.take(intercepts, flat)).to(x.dtype)
+    return (inputs * torch.take(slopes, flat) + torch.take(intercepts, flat)).to(x.dtype)
 
 
 def lines(
@@ -125,33 +125,34 @@ def _row_starts(table: Tensor, rank: int, dim: int) -> Tensor:
     return per_channel(starts.unsqueeze(-1), rank, dim).squeeze(-1)
 
 
+def _within_reach(x: Tensor, slopes: Tensor, dim: int) -> Tensor:
+    """Return `x` with an infinity on a flat tail made finite, as `0 * inf` is NaN and not 0."""
+    ends = slopes.detach()[:, :: slopes.shape[1] - 1]
+    infinite = torch.full_like(ends, torch.inf)
+    reach = per_channel(infinite.masked_fill(ends == 0, torch.finfo(x.dtype).max), x.dim(), dim)
+    return x.clamp(-reach[..., 0], reach[..., 1])
+
+
 def _line_by_arithmetic(x: Tensor, hinges: Tensor) -> Tensor:
     """Return 0 to K by counting steps from the hinge nearest to 0.
 
-    Where 0 is a hinge, `x - anchor` is exact and keeps its sign, so that no small negative
-    input lands on the right of the kink, as it does with `floor((x - h[0]) / step)`.
+    Where 0 is a hinge, `x - anchor` is exact and keeps its sign, so that no small negative input
+    lands on the right of the kink, as it does with `floor((x - h[0]) / step)`. Floor division,
+    unlike the floor of a quotient, keeps the sign of inputs so small that the quotient is 0.
     """
     nearest = hinges.detach().abs().argmin(dim=-1, keepdim=True)
     anchor = hinges.gather(-1, nearest).squeeze(-1)
     step = hinges[..., 1] - hinges[..., 0]
-    offset = x.detach() - anchor
-    steps = (offset / step).floor()
-    # A subnormal quotient underflows to -0, whose floor is 0: the sign decides, not the quotient.
-    steps = torch.where(offset < 0, steps.clamp(max=-1), steps)
+    largest = torch.finfo(x.dtype).max
+    steps = torch.div((x - anchor).clamp(-largest, largest), step, rounding_mode="floor")
     line = steps + (nearest.squeeze(-1) + 1)
-    # Written so that NaN, whose comparisons are false, takes line 0 before the cast.
-    return torch.where(line > 0, line, 0).clamp(max=hinges.shape[-1]).long()
+    # Of NaN and 0, fmax gives 0.
+    return torch.fmax(line, line.new_zeros(())).clamp(max=hinges.shape[-1]).long()
 
 
 def _line_by_comparing(x: Tensor, hinges: Tensor) -> Tensor:
     """Return 0 to K by counting the hinges at or left of `x` (0 for NaN)."""
     count = torch.zeros_like(x, dtype=torch.int32)
     for k in range(hinges.shape[-1]):
-        count = count + (x.detach() >= hinges[..., k])
+        count = count + (x >= hinges[..., k])
     return count.long()
-
-
-def _follow(x: Tensor, slope: Tensor, intercept: Tensor) -> Tensor:
-    """Return `slope x + intercept`, where an infinite `x` on a flat tail gives the intercept."""
-    reach = torch.where(x.isinf() & (slope == 0), 0, x)
-    return reach * slope + intercept

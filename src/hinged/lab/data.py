@@ -87,8 +87,8 @@ def _digits() -> DataSet:
     images = (images - mean) / std
     return DataSet(
         "digits",
-        "1,797 handwritten digits of 8 x 8 pixels; the first half to train on, "
-        "the second half, mostly by other writers, to test on",
+        "1,797 handwritten digits of 8 x 8 pixels; the first half to train on, the second half to "
+        "test on, as in scikit-learn's own example",
         images[:half],
         labels[:half],
         images[half:],

@@ -23,12 +23,14 @@ class Site(NamedTuple):
         curve: the learned curves.
         edges: bounds of the bins of the histogram of its inputs, shape `(B + 1,)`.
         counts: inputs in each bin, over all channels, shape `(B,)`.
+        outside: share of the inputs left of the first or right of the last hinge.
     """
 
     name: str
     curve: Curve
     edges: Tensor
     counts: Tensor
+    outside: float
 
 
 def curves_and_inputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -62,13 +64,14 @@ def sites(tensors: dict[str, Tensor]) -> Iterator[Site]:
             TAILS[int(tensors[f"{name}.tails"])],
             tensors.get(f"{name}.tail_slopes"),
         )
-        yield Site(name, curve, tensors[f"{name}.edges"], tensors[f"{name}.counts"])
+        outside = tensors[f"{name}.outside"].item()
+        yield Site(name, curve, tensors[f"{name}.edges"], tensors[f"{name}.counts"], outside)
 
 
 def _parts(layer: PiecewiseLinear, inputs: Tensor) -> dict[str, Tensor]:
-    low, high = layer.hinges.min().item(), layer.hinges.max().item()
+    low, high = layer.hinges.min(), layer.hinges.max()
     margin = (high - low) / 4
-    edges = torch.linspace(low - margin, high + margin, _BINS + 1)
+    edges = torch.linspace(float(low - margin), float(high + margin), _BINS + 1)
     counts = torch.histogram(inputs.float().flatten(), edges).hist
     parts = {
         "hinges": layer.hinges,
@@ -76,6 +79,7 @@ def _parts(layer: PiecewiseLinear, inputs: Tensor) -> dict[str, Tensor]:
         "tails": layer.get_extra_state(),
         "edges": edges,
         "counts": counts,
+        "outside": ((inputs < low) | (inputs > high)).double().mean(),
     }
     if layer.tail_slopes is not None:
         parts["tail_slopes"] = layer.tail_slopes.detach()

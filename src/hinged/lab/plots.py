@@ -109,7 +109,8 @@ def _site(axes: Axes, site: Site) -> None:
     axes.plot(x, lines.mean(dim=1).numpy(), color=colour("hinged"), linewidth=2)
     for hinge in site.curve.hinges.reshape(-1, site.curve.hinges.shape[-1])[0].tolist():
         axes.axvline(hinge, color="#94a3b8", linewidth=0.4)
-    axes.set_title(f"layer {site.name}, {site.curve.channels} curves", fontsize=9)
+    title = f"layer {site.name}: {site.curve.channels} curves, {site.outside:.0%} of inputs outside"
+    axes.set_title(title, fontsize=9)
 
 
 def _interval(axes: Axes, place: int, interval: list[float], activation: str) -> None:

@@ -152,6 +152,11 @@ class RunFolder:
         paths = [self._trial(trial) for trial in self.experiment.trials]
         return [_read_result(path) for path in paths if path.exists()]
 
+    def listed(self) -> list[Result]:
+        """Return the trials of `results.jsonl` alone, as in a record without the other files."""
+        lines = (self.path / "results.jsonl").read_text().splitlines()
+        return [Result.model_validate_json(line) for line in lines]
+
     def curves(self, trial: Trial) -> dict[str, Tensor]:
         """Return what `save` was given; empty where there are no curves."""
         path = self._curves(trial)

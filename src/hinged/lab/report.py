@@ -197,7 +197,7 @@ def _curves(learned: list[Site]) -> go.Figure:
         owners += [place] * (len(figure.data) - before)
     buttons = [
         {
-            "label": f"layer {site.name}",
+            "label": f"layer {site.name} ({site.outside:.0%} of inputs outside the hinges)",
             "method": "update",
             "args": [{"visible": [owner == place for owner in owners]}],
         }
@@ -210,7 +210,7 @@ def _curves(learned: list[Site]) -> go.Figure:
         yaxis2={"overlaying": "y", "side": "right", "visible": False, "rangemode": "tozero"},
         updatemenus=[{"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.18}],
         bargap=0,
-        **(_LAYOUT | {"legend": {"orientation": "h", "y": 1.12, "x": 0.3}, "margin": {"t": 60}}),
+        **(_LAYOUT | {"legend": {"orientation": "h", "y": 1.12, "x": 0.45}, "margin": {"t": 60}}),
     )
     return figure
 

@@ -60,6 +60,6 @@ class TrainingSettings(Settings):
 
     epochs: int = pydantic.Field(default=20, ge=1)
     batch_size: int = pydantic.Field(default=32, ge=2)
-    lr: float = pydantic.Field(default=2e-3, gt=0)
-    curve_lr_factor: float = pydantic.Field(default=4.0, gt=0)
+    lr: float = pydantic.Field(default=0.012, gt=0)
+    curve_lr_factor: float = pydantic.Field(default=1.0, gt=0)
     weight_decay: float = pydantic.Field(default=0.0, ge=0)

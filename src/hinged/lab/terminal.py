@@ -19,6 +19,7 @@ from rich.table import Table
 from hinged.lab.comparison import Watcher
 from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.records import Result
+from hinged.lab.statistics import Interval
 from hinged.lab.summary import Row, Summary
 
 
@@ -85,12 +86,10 @@ class ProgressWatcher(Watcher):
 
 HEADINGS = (
     "activation",
-    "{metric}, 95 % interval",
-    "difference to {baseline}, 95 % interval",
-    "p",
-    "p, corrected",
-    "parameters",
-    "in activations",
+    "{metric} (95 % interval)",
+    "difference to {baseline} (95 % interval)",
+    "p (corrected)",
+    "parameters (activations')",
     "time a step",
     "kept for backward",
 )
@@ -98,14 +97,15 @@ HEADINGS = (
 
 def cells(row: Row, metric: str) -> tuple[str, ...]:
     """Return the texts of one row, in the order of `HEADINGS`."""
+    difference, p = _versus(row, metric)
+    ratio = "" if math.isnan(row.step_ratio) else f" (x{row.step_ratio:.2f})"
     return (
         row.activation,
-        f"{score(row.score.mean, metric)}  {_span(row.score.low, row.score.high, metric)}",
-        *_versus(row, metric),
-        f"{row.parameters:,}",
-        f"{row.activation_parameters:,}",
-        f"{row.step_ms:.2f} ms"
-        + ("" if math.isnan(row.step_ratio) else f", x{row.step_ratio:.2f}"),
+        _estimate(row.score, metric),
+        difference,
+        p,
+        f"{row.parameters:,} ({row.activation_parameters:,})",
+        f"{row.step_ms:.2f} ms{ratio}",
         f"{row.kept_mib:.2f} MiB",
     )
 
@@ -130,23 +130,23 @@ def table(summary: Summary) -> Table:
 
 def score(value: float, metric: str) -> str:
     """Return an accuracy in percent, another metric as it is."""
-    return f"{100 * value:.2f}" if metric == "accuracy" else f"{value:.4f}"
+    return _number(value, metric, "")
 
 
-def _span(low: float, high: float, metric: str) -> str:
-    return "" if math.isnan(low) else f"{score(low, metric)} to {score(high, metric)}"
+def _estimate(interval: Interval, metric: str, sign: str = "") -> str:
+    mean, low, high = (_number(value, metric, sign) for value in interval)
+    return mean if math.isnan(interval.low) else f"{mean} ({low} to {high})"
 
 
-def _versus(row: Row, metric: str) -> tuple[str, str, str]:
+def _number(value: float, metric: str, sign: str) -> str:
+    return f"{100 * value:{sign}.2f}" if metric == "accuracy" else f"{value:{sign}.4f}"
+
+
+def _versus(row: Row, metric: str) -> tuple[str, str]:
     if row.versus is None:
-        return "", "", ""
-    (mean, low, high), p = row.versus
-    signed = "+" if mean >= 0 else ""
-    return (
-        f"{signed}{score(mean, metric)}  {_span(low, high, metric)}",
-        _p(p),
-        _p(row.p_corrected),
-    )
+        return "", ""
+    p = _p(row.versus.p), _p(row.p_corrected)
+    return _estimate(row.versus.difference, metric, "+"), f"{p[0]} ({p[1]})"
 
 
 def _p(p: float) -> str:

@@ -1,0 +1,73 @@
+import pickle
+
+import pytest
+
+from hinged import errors
+
+OWN = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type)
+    and issubclass(value, Exception)
+    and value.__module__ == "hinged.errors"
+]
+
+
+def test_a_sentence_names_the_call_what_came_and_the_cure():
+    found = errors.sentence("hinged.convert(model)", "no site", "pass a batch it can run")
+    assert found == "`hinged.convert(model)`: got no site; pass a batch it can run."
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_every_error_is_of_one_family_or_a_warning(kind):
+    assert issubclass(kind, errors.HingedError) != issubclass(kind, UserWarning)
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"),
+    [
+        (errors.ArgumentError, ValueError),
+        (errors.UnknownNameError, ValueError),
+        (errors.DtypeError, TypeError),
+        (errors.MissingExtraError, ImportError),
+        (errors.RunFolderError, RuntimeError),
+        (errors.InexactStartWarning, UserWarning),
+    ],
+)
+def test_errors_are_caught_as_pythons_own(kind, builtin):
+    assert issubclass(kind, builtin)
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_errors_cross_process_borders(kind):
+    copied = pickle.loads(pickle.dumps(kind("`f`: got x; expected y.")))
+    assert type(copied) is kind
+    assert str(copied) == "`f`: got x; expected y."
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("rleu", "did you mean 'relu' or 'gelu'? All of: abs, gelu, relu"),
+        ("GELU", "did you mean 'gelu' or 'relu'? All of: abs, gelu, relu"),
+        ("xyz", "expected one of: abs, gelu, relu"),
+        (3, "expected one of: abs, gelu, relu"),
+    ],
+)
+def test_unknown_names_are_answered_with_near_ones_or_with_all(name, hint):
+    error = errors.unknown_name("f(init=...)", name, {"relu", "gelu", "abs"})
+    assert isinstance(error, errors.UnknownNameError)
+    assert str(error) == f"`f(init=...)`: got {name!r}; {hint}."
+
+
+def test_an_extra_that_is_installed_is_not_complained_about():
+    errors.require_extra("lab", ["torch", "json"])
+
+
+def test_a_missing_extra_names_its_packages_and_its_cure():
+    with pytest.raises(errors.MissingExtraError) as caught:
+        errors.require_extra("lab", ["torch", "no_such_package", "nor_this"])
+    assert str(caught.value) == (
+        "`hinged.lab` needs no_such_package, nor_this, which this Python does not have. "
+        "Install the extra: pip install 'hinged[lab]'."
+    )
