@@ -332,7 +332,6 @@ def test_starts_as_a_curve_value_for_value():
     assert layer.values.data_ptr() != curve.values.data_ptr()
 
 
-@pytest.mark.filterwarnings("ignore::hinged.errors.InexactStartWarning")
 def test_any_callable_starts_a_layer_hashable_or_not():
     class Scaled:
         __hash__ = None

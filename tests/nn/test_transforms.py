@@ -261,7 +261,6 @@ def train_half(rank, rendezvous, results):
     dist.destroy_process_group()
 
 
-@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_the_whole_batch(tmp_path):
     # A file as the meeting point needs no free port.
     arguments = (f"file://{tmp_path}/rendezvous", str(tmp_path))

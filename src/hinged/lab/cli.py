@@ -199,7 +199,7 @@ def _show(folder: RunFolder, as_json: bool) -> None:
         print(json.dumps({"run": str(folder.path), **summary.as_json()}, indent=2))
         return
     # Where the output is no terminal, a table broken to 80 columns would serve nobody.
-    console = Console(width=None if sys.stdout.isatty() else 150)
+    console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(terminal.table(summary))
     if len(summary.rows) > 1:
         console.print(verdict(summary), highlight=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from types import TracebackType
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -86,8 +87,8 @@ class ProgressWatcher(Watcher):
 
 HEADINGS = (
     "activation",
-    "{metric} (95 % interval)",
-    "difference to {baseline} (95 % interval)",
+    "{metric}",
+    "minus {baseline}'s",
     "p (corrected)",
     "parameters (activations')",
     "time a step",
@@ -118,9 +119,15 @@ def headings(summary: Summary) -> tuple[str, ...]:
 
 def table(summary: Summary) -> Table:
     """Return the summary as a table of rich."""
-    drawn = Table(title=f"{summary.finished} of {summary.planned} trials", title_justify="left")
+    drawn = Table(
+        title=f"{summary.finished} of {summary.planned} trials; ± is half the 95 % interval",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for heading in headings(summary):
-        drawn.add_column(heading, justify="left" if heading == "activation" else "right")
+        broken = heading.replace(" (", "\n(").replace("for ", "for\n")
+        drawn.add_column(broken, justify="left" if heading == "activation" else "right")
     for row in summary.rows:
         drawn.add_row(
             *cells(row, summary.metric), style="bold" if row.activation == "hinged" else ""
@@ -134,8 +141,10 @@ def score(value: float, metric: str) -> str:
 
 
 def _estimate(interval: Interval, metric: str, sign: str = "") -> str:
-    mean, low, high = (_number(value, metric, sign) for value in interval)
-    return mean if math.isnan(interval.low) else f"{mean} ({low} to {high})"
+    """Return the mean and half of its interval, which is symmetric."""
+    mean = _number(interval.mean, metric, sign)
+    half = interval.high - interval.mean
+    return mean if math.isnan(half) else f"{mean} ± {_number(half, metric, '')}"
 
 
 def _number(value: float, metric: str, sign: str) -> str:
