@@ -179,7 +179,7 @@ def test_order_and_repetition_of_kinks_do_not_matter():
         (1, "got 1 hinge; a curve needs at least 2"),
         (0, "got 0 hinges; a curve needs at least 2"),
         (-3, "got -3 hinges; a curve needs at least 2"),
-        (2, "got 2 hinges; a function with a kink at 0 needs at least 3 with linear tails: a"),
+        (2, "got 2 hinges; a function with a kink at 0 needs at least 3: one at each kink"),
         (9.0, "got 9.0; expected a whole number of hinges, or the positions as a tensor"),
         (True, "got True; expected a whole number of hinges"),
     ],

@@ -11,7 +11,7 @@ BAD = {
     "half a hinge": ({"hinges": 2.5}, "got 2.5; expected a whole number of hinges, or the pos"),
     "two for relu": (
         {"hinges": 2},
-        "got 2 hinges; a function with a kink at 0 needs at least 3 with linear tails: a hinge at",
+        "got 2 hinges; a function with a kink at 0 needs at least 3: one at each kink",
     ),
     "three for relu6": ({"hinges": 3, "init": "relu6"}, "a kink at 0, 6 needs at least 4"),
     "unsorted": ({"hinges": [0.0, 2.0, 1.0]}, r"not sorted \(2 followed by 1 at place 1\); posit"),

@@ -30,6 +30,7 @@ class Curve:
     Raises:
         ArgumentError: fewer than two hinges, hinges that do not ascend, shapes that do not fit.
 
+    >>> import torch
     >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
     >>> relu(torch.tensor([-5.0, 0.5, 7.0]))
     tensor([0.0000, 0.5000, 7.0000])

@@ -56,7 +56,7 @@ def evaluate(
     find = _line_by_arithmetic if uniform else _line_by_comparing
     line = find(inputs.detach(), per_channel(positions, x.dim(), dim))
     flat = line + _row_starts(slopes, x.dim(), dim)
-    return (inputs * torch.take(slopes, flat) + torch.take(intercepts, flat)).to(x.dtype)
+    return (inputs * _pick(slopes, flat) + _pick(intercepts, flat)).to(x.dtype)
 
 
 def lines(
@@ -70,10 +70,13 @@ def lines(
     inner = values.diff(dim=-1) / hinges.diff(dim=-1)
     left, right = _end_slopes(inner, tails, tail_slopes)
     slopes = torch.cat((left, inner, right), dim=-1)
-    # Every line passes through the hinge on its left; the left tail through the first hinge.
-    through = torch.cat((hinges[..., :1], hinges), dim=-1)
-    heights = torch.cat((values[:, :1], values), dim=-1)
-    return slopes, heights - slopes * through
+    # Every line meets the hinges on its two sides; the one nearer to 0 gives the intercept with
+    # the least rounding, and exactly where it is 0.
+    before, behind = _neighbours(hinges)
+    nearer_behind = behind.abs() < before.abs()
+    height_before, height_behind = _neighbours(values)
+    height = torch.where(nearer_behind, height_behind, height_before)
+    return slopes, height - slopes * torch.where(nearer_behind, behind, before)
 
 
 def is_uniform(hinges: Tensor) -> bool:
@@ -117,6 +120,23 @@ def _end_slopes(inner: Tensor, tails: str, tail_slopes: Tensor | None) -> tuple[
         flat = torch.zeros_like(inner[:, :1])
         return flat, flat
     return inner[:, :1], inner[:, -1:]
+
+
+def _neighbours(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what lies on the left and on the right end of each line; tails have one end."""
+    return (
+        torch.cat((rows[..., :1], rows), dim=-1),
+        torch.cat((rows, rows[..., -1:]), dim=-1),
+    )
+
+
+def _pick(table: Tensor, places: Tensor) -> Tensor:
+    """Return the entries of the flattened table at `places`, in their shape.
+
+    `index_select` has a batching rule for vmap, which `take` lacks, and a backward without
+    sorting, which indexing lacks.
+    """
+    return table.flatten().index_select(0, places.flatten()).view(places.shape)
 
 
 def _row_starts(table: Tensor, rank: int, dim: int) -> Tensor:

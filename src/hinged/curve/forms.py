@@ -65,7 +65,7 @@ def from_lines(form: Lines) -> Curve:
     hinges, slopes, intercepts = form
     left = slopes[:, :-1] * hinges + intercepts[:, :-1]
     right = slopes[:, 1:] * hinges + intercepts[:, 1:]
-    size = 1 + (slopes[:, 1:] * hinges).abs() + intercepts[:, 1:].abs()
+    size = 1 + torch.maximum((slopes[:, :-1] * hinges).abs(), (slopes[:, 1:] * hinges).abs())
     gap = (left - right).abs() / size
     if (gap > 64 * torch.finfo(slopes.dtype).eps).any():
         came = f"lines {(left - right).abs().max():g} apart at a hinge"

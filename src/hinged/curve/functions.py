@@ -63,13 +63,13 @@ NAMED: dict[str, Function] = {
 }
 
 # The same function under torch's other names.
-_CALLS = {function.call: function for function in NAMED.values()} | {
-    torch.relu: NAMED["relu"],
-    torch.selu: NAMED["selu"],
-    torch.celu: NAMED["celu"],
-    F.tanh: NAMED["tanh"],
-    F.sigmoid: NAMED["sigmoid"],
-}
+_CALLS = [(function.call, function) for function in NAMED.values()] + [
+    (torch.relu, NAMED["relu"]),
+    (torch.selu, NAMED["selu"]),
+    (torch.celu, NAMED["celu"]),
+    (F.tanh, NAMED["tanh"]),
+    (F.sigmoid, NAMED["sigmoid"]),
+]
 
 _MODULE_KINKS: dict[type[nn.Module], Callable[[nn.Module], tuple[float, ...]]] = {
     nn.ReLU: lambda module: (0.0,),
@@ -103,7 +103,7 @@ def resolve(start: Start) -> Function:
         raise errors.ArgumentError(
             errors.sentence("hinged.PiecewiseLinear(init=...)", repr(start), cure)
         )
-    known = _CALLS.get(start)
+    known = next((function for call, function in _CALLS if call is start), None)
     name = getattr(start, "__name__", repr(start))
     return known or Function(name, start, _kink_at_zero(start, name))
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -48,16 +49,16 @@ def uniform_grid(
     >>> uniform_grid(5, (-1.0, 2.0), kinks=[0.0])
     tensor([-1.,  0.,  1.,  2.,  3.])
     """
-    low, high = check_range(range)
-    kinks = sorted(set(kinks))
+    low, high = (Fraction(end) for end in check_range(range))
+    places = [Fraction(kink) for kink in sorted(set(kinks))]
     margin = 1 if tails == "linear" else 0
-    _check_count(count, kinks, margin)
-    if not kinks:
+    _check_count(count, places, _sides(low, high, places, margin))
+    if not places:
         return _finish(_without_kinks(low, high, count, dtype), dtype)
-    layouts = _layouts(count, low, high, kinks, margin)
+    layouts = _layouts(count, low, high, places, margin)
     found = min(layouts, key=lambda layout: (layout.step, layout.unevenness), default=None)
     if found is None:
-        return _finish(_free_positions(count, low, high, kinks, margin), dtype)
+        return _finish(_free_positions(count, low, high, places, margin), dtype)
     return _finish(_exact_positions(found, count, dtype), dtype)
 
 
@@ -77,49 +78,60 @@ def check_range(range: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Hinge `index` lies at `origin`, the others `step` apart."""
+    """Hinge `index` lies at `origin`, the others `step` apart. Exact, as fractions: in float64 a
+    step is found to a few units in the last place, which is as much as it must be rounded up by."""
 
-    origin: float
-    step: float
+    origin: Fraction
+    step: Fraction
     index: int
-    unevenness: float = 0.0
+    unevenness: Fraction = Fraction(0)
 
-    def positions(self, count: int) -> list[float]:
+    def positions(self, count: int) -> list[Fraction]:
         return [self.origin + (k - self.index) * self.step for k in range(count)]
 
 
-def _check_count(count: int, kinks: Sequence[float], margin: int) -> None:
+def _sides(low: Fraction, high: Fraction, kinks: Sequence[Fraction], margin: int) -> int:
+    """Return how many hinges must lie outside the kinks: to make the tails, or to reach the ends of
+    the range."""
+    if not kinks:
+        return 0
+    return int(margin or low < kinks[0]) + int(margin or high > kinks[-1])
+
+
+def _check_count(count: int, kinks: Sequence[Fraction], sides: int) -> None:
     call = f"{CALL}(hinges=...)"
     if isinstance(count, bool) or not isinstance(count, int):
         cure = "expected a whole number of hinges, or the positions as a tensor"
         raise errors.ArgumentError(errors.sentence(call, repr(count), cure))
+    came = f"{count} hinge{'s' * (count != 1)}"
     if count < 2:
-        came = f"{count} hinge{'s' * (count != 1)}"
         raise errors.ArgumentError(errors.sentence(call, came, "a curve needs at least 2"))
-    needed = len(kinks) + 2 * margin
-    if kinks and count < needed:
-        where = ", ".join(f"{kink:g}" for kink in kinks)
-        cure = f"a function with a kink at {where} needs at least {needed}" + (
-            " with linear tails: a hinge at each kink and one beyond on each side" * margin
+    needed = len(kinks) + sides
+    if count < needed:
+        where = ", ".join(f"{float(kink):g}" for kink in kinks)
+        cure = (
+            f"a function with a kink at {where} needs at least {needed}: "
+            "one at each kink and one beyond, on each side where the range or a linear tail goes on"
         )
-        raise errors.ArgumentError(errors.sentence(call, f"{count} hinges", cure))
+        raise errors.ArgumentError(errors.sentence(call, came, cure))
 
 
-def _without_kinks(low: float, high: float, count: int, dtype: torch.dtype) -> list[float]:
+def _without_kinks(low: Fraction, high: Fraction, count: int, dtype: torch.dtype) -> list[Fraction]:
     for unit in _units(max(abs(low), abs(high)), dtype):
         origin = math.floor(low / unit) * unit
-        layout = _Layout(origin, _round_up((high - origin) / (count - 1), unit), 0)
-        if _representable(layout.positions(count), dtype):
-            return layout.positions(count)
+        step = _round_up((high - origin) / (count - 1), unit)
+        positions = _Layout(origin, step, 0).positions(count)
+        if _representable(positions, dtype):
+            return positions
     return _Layout(low, (high - low) / (count - 1), 0).positions(count)
 
 
 def _layouts(
-    count: int, low: float, high: float, kinks: Sequence[float], margin: int
+    count: int, low: Fraction, high: Fraction, kinks: Sequence[Fraction], margin: int
 ) -> Iterator[_Layout]:
     """Yield the uniform grids that cover the range and hold the kinks."""
     first, last = kinks[0], kinks[-1]
-    left, right = max(first - low, 0.0), max(high - last, 0.0)
+    left, right = max(first - low, Fraction(0)), max(high - last, Fraction(0))
     for between in range(1, count) if last > first else (0,):
         fixed = (last - first) / between if between else None
         if fixed is not None and not _on_grid(kinks, fixed):
@@ -130,19 +142,18 @@ def _layouts(
                 continue
             needed = max(left / max(before, 1), right / max(after, 1))
             step = needed if fixed is None else fixed
-            # Room for rounding in the divisions; a real shortfall is far larger.
-            if step >= needed * (1 - 1e-12):
+            if step >= needed:
                 yield _Layout(first, step, before, abs((before - after) * step - left + right))
 
 
-def _on_grid(kinks: Sequence[float], step: float) -> bool:
+def _on_grid(kinks: Sequence[Fraction], step: Fraction) -> bool:
     """Whether all kinks lie whole steps apart, and the step is a short enough number that the
     hinges there are the kinks themselves, not neighbours in the last place."""
-    short = float(torch.tensor(step, dtype=torch.bfloat16)) == step
-    return short and all(((kink - kinks[0]) / step).is_integer() for kink in kinks)
+    short = Fraction(torch.tensor(float(step), dtype=torch.bfloat16).item()) == step
+    return short and all(((kink - kinks[0]) / step).denominator == 1 for kink in kinks)
 
 
-def _exact_positions(layout: _Layout, count: int, dtype: torch.dtype) -> list[float]:
+def _exact_positions(layout: _Layout, count: int, dtype: torch.dtype) -> list[Fraction]:
     """Return the grid with its step rounded up so that every hinge is a number of `dtype`.
 
     A step of whole units, the spacing of `dtype` at the far end of the range, keeps the grid
@@ -156,33 +167,33 @@ def _exact_positions(layout: _Layout, count: int, dtype: torch.dtype) -> list[fl
     return positions
 
 
-def _units(largest: float, dtype: torch.dtype) -> Iterator[float]:
+def _units(largest: Fraction, dtype: torch.dtype) -> Iterator[Fraction]:
     """Yield the distance of neighbouring numbers of `dtype` at `largest`, and behind it: rounding
     up may carry the last hinge into the next binades, where numbers lie twice as far apart."""
-    exponent = math.frexp(largest)[1]
-    unit = torch.finfo(dtype).eps * 2.0 ** (exponent - 1)
+    exponent = math.frexp(float(largest))[1]
+    unit = Fraction(torch.finfo(dtype).eps * 2.0 ** (exponent - 1))
     yield from (unit, 2 * unit, 4 * unit)
 
 
-def _round_up(step: float, unit: float) -> float:
-    return math.ceil(step / unit * (1 - 1e-15)) * unit
+def _round_up(step: Fraction, unit: Fraction) -> Fraction:
+    return math.ceil(step / unit) * unit
 
 
-def _representable(positions: Sequence[float], dtype: torch.dtype) -> bool:
-    exact = torch.tensor(positions, dtype=torch.float64)
-    return bool((exact.to(dtype).double() == exact).all())
+def _representable(positions: Sequence[Fraction], dtype: torch.dtype) -> bool:
+    rounded = torch.tensor([float(p) for p in positions], dtype=torch.float64).to(dtype).tolist()
+    return all(Fraction(r) == p for r, p in zip(rounded, positions, strict=True))
 
 
 def _free_positions(
-    count: int, low: float, high: float, kinks: Sequence[float], margin: int
-) -> list[float]:
+    count: int, low: Fraction, high: Fraction, kinks: Sequence[Fraction], margin: int
+) -> list[Fraction]:
     """Return the kinks, the ends and, always in the widest gap, as many more as were asked."""
-    width = high - low
+    gap = (high - low) / (count - 1)
     positions = list(kinks)
     if margin or low < kinks[0]:
-        positions.insert(0, low if low < kinks[0] else kinks[0] - width / (count - 1))
+        positions.insert(0, low if low < kinks[0] else kinks[0] - gap)
     if margin or high > kinks[-1]:
-        positions.append(high if high > kinks[-1] else kinks[-1] + width / (count - 1))
+        positions.append(high if high > kinks[-1] else kinks[-1] + gap)
     while len(positions) < count:
         gaps = [right - left for left, right in itertools.pairwise(positions)]
         widest = gaps.index(max(gaps))
@@ -190,10 +201,11 @@ def _free_positions(
     return positions
 
 
-def _finish(positions: list[float], dtype: torch.dtype) -> Tensor:
-    hinges = torch.tensor(positions, dtype=torch.float64).to(dtype)
+def _finish(positions: list[Fraction], dtype: torch.dtype) -> Tensor:
+    floats = [float(position) for position in positions]
+    hinges = torch.tensor(floats, dtype=torch.float64).to(dtype)
     if not (hinges.diff() > 0).all():
-        came = f"{len(positions)} hinges from {positions[0]:g} to {positions[-1]:g} in {dtype}"
+        came = f"{len(floats)} hinges from {floats[0]:g} to {floats[-1]:g} in {dtype}"
         cure = "that dtype cannot tell them apart: use fewer hinges, a wider range or float32"
         raise errors.ArgumentError(errors.sentence(f"{CALL}(hinges=...)", came, cure))
     check_hinges(hinges, f"{CALL}(range=...)")

@@ -90,7 +90,7 @@ HEADINGS = (
     "{metric}",
     "minus {baseline}'s",
     "p (corrected)",
-    "parameters (activations')",
+    "parameters (activ.)",
     "time a step",
     "kept for backward",
 )

@@ -15,6 +15,7 @@ from hinged.curve.evaluate import evaluate, is_uniform
 from hinged.curve.fit import fit
 from hinged.curve.functions import Start, resolve
 from hinged.curve.grid import uniform_grid
+from hinged.nn.state import Parametrizations, decode_tails, encode_tails, refusal
 
 CALL = "hinged.PiecewiseLinear"
 DEFAULT_RANGE = (-3.0, 3.0)
@@ -161,12 +162,17 @@ class PiecewiseLinear(nn.Module):
         return ", ".join([*parts, f"dim={self.dim}", f"tails={self.tails}"])
 
     def get_extra_state(self) -> Tensor:
-        """Return the tails as a number: a tensor, so that safetensors can hold the state."""
-        return torch.tensor(TAILS.index(self.tails), dtype=torch.uint8)
+        """Return the tails, for `state_dict`."""
+        return encode_tails(self.tails)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Take over the tails of a loaded state."""
-        self.tails = TAILS[int(state)]
+        self.tails = decode_tails(state)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "parametrizations":
+            value = Parametrizations(value)
+        super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PiecewiseLinear:
         before = self.hinges.dtype
@@ -187,38 +193,24 @@ class PiecewiseLinear(nn.Module):
         error_msgs: list[str],
     ) -> None:
         """Load all or nothing: a state that does not fit leaves the layer as it was."""
-        refusal = self._refusal(state_dict, prefix)
-        if refusal is not None:
-            error_msgs.append(refusal)
+        own = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in state_dict.items()
+            if name.startswith(prefix)
+        }
+        shape = (self.channels, self.hinges.shape[-1])
+        call = f"{CALL}.load_state_dict({prefix.rstrip('.')})"
+        refused = refusal(call, own, shape, self.hinges.dtype, self.tails)
+        if refused is not None:
+            error_msgs.append(refused)
             return
-        hinges = state_dict.get(f"{prefix}hinges")
+        hinges = own.get("hinges")
         if hinges is not None and hinges.shape != self.hinges.shape:
             self.hinges = self.hinges.new_empty(hinges.shape)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
         self._uniform = is_uniform(self.hinges)
-
-    def _refusal(self, state_dict: dict[str, Any], prefix: str) -> str | None:
-        """Return why the state of another layer cannot be loaded, or None where it can."""
-        call = f"{CALL}.load_state_dict({prefix.rstrip('.')})"
-        values, hinges = state_dict.get(f"{prefix}values"), state_dict.get(f"{prefix}hinges")
-        if values is not None and values.shape != self.values.shape:
-            came = f"values of shape {tuple(values.shape)}"
-            cure = f"this layer has {tuple(self.values.shape)} as (channels, hinges)"
-            return errors.sentence(call, came, cure)
-        count = self.hinges.shape[-1]
-        if hinges is not None and tuple(hinges.shape) not in {(count,), (self.channels, count)}:
-            came = f"hinges of shape {tuple(hinges.shape)}"
-            return errors.sentence(
-                call, came, f"this layer takes ({count},) or ({self.channels}, {count})"
-            )
-        code = state_dict.get(f"{prefix}_extra_state")
-        saved = self.tails if code is None else TAILS[int(code)]
-        if (saved == "free") != (self.tails == "free"):
-            cure = f"this layer has tails={self.tails!r}: build it with the same tails"
-            return errors.sentence(call, f"tails={saved!r}", cure)
-        return None
 
 
 def _check_channels(channels: int) -> None:
@@ -249,7 +241,7 @@ def _positions(
             raise errors.ArgumentError(errors.sentence(f"{CALL}(range=...)", came, cure))
         positions = torch.as_tensor(hinges).detach().to("cpu", dtype, copy=True)
         check_hinges(positions, f"{CALL}(hinges=...)")
-        return positions
+        return positions.squeeze(0)  # One row for all channels is (K,), however it was given.
     return uniform_grid(hinges, range, kinks=resolve(init).kinks, tails=tails, dtype=dtype)
 
 
