@@ -27,7 +27,7 @@ def test_compare_prints_table_verdict_and_page(tmp_path):
     out = tmp_path / "run"
     done = run("compare", *SMALL, "--activations", "relu,hinged", "--out", str(out))
     assert done.exit_code == 0
-    assert "minus relu's" in done.output and "p (corrected)" in done.output
+    assert "minus relu's" in done.output and "(corrected)" in done.output
     assert f"Page: {out / 'report.html'}" in done.output
     assert "4/4" in done.output and "hinged is " in done.output
     assert (out / "report.html").exists() and (out / "results.jsonl").exists()

@@ -6,14 +6,19 @@ import time
 
 import pytest
 
+from hinged.lab import experiment
 from hinged.lab.comparison import Watcher, compare
 from hinged.lab.records import Result, RunFolder
+from tests.lab.conftest import SMALL
 
 COMMAND = [
     *(sys.executable, "-m", "hinged", "compare", "--json"),
     *("--width", "2", "--depth", "1", "--epochs", "2", "--batch-size", "128", "--lr", "0.02"),
     *("--activations", "relu,prelu,hinged", "--seeds", "3"),
 ]
+
+
+EPOCHS = 12
 
 
 class Counting(Watcher):
@@ -69,9 +74,9 @@ def test_more_seeds_do_only_what_is_missing(small, tmp_path):
     assert watcher.done == [("relu", 1), ("hinged", 1)]
 
 
-def start(folder):
+def start(folder, *options):
     return subprocess.Popen(
-        [*COMMAND, "--out", str(folder)],
+        [*COMMAND, "--out", str(folder), *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -92,31 +97,53 @@ def assert_nothing_is_half_written(folder):
         assert path.read_bytes().endswith(b"IEND\xaeB`\x82")
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """What a run of trials long enough to be hit by a kill gives when it is left alone."""
+    folder = RunFolder(tmp_path_factory.mktemp("uninterrupted") / "run")
+    settings = {**SMALL, "training": {**SMALL["training"], "epochs": EPOCHS}}
+    compare(experiment.build(**settings), folder, Watcher())
+    return scores(folder)
+
+
+def finish_or_kill(folder, jobs, new_trials, delay):
+    """Start the command, kill it `delay` seconds after so many trials were added, and return
+    whether it ended by itself."""
+    before = len(list(folder.glob("trials/*.json")))
+    process = start(folder, "--epochs", str(EPOCHS), "--jobs", str(jobs))
+    while process.poll() is None and len(list(folder.glob("trials/*.json"))) < before + new_trials:
+        time.sleep(0.01)
+    time.sleep(delay)
+    ended = process.poll() is not None
+    process.kill()
+    _, error = process.communicate()
+    assert not ended or process.returncode == 0, error
+    return ended
+
+
 @pytest.mark.slow
-def test_killed_at_any_moment_it_continues_and_repeats_nothing(tmp_path, finished):
-    folder, kept, kills = tmp_path / "run", {}, 0
-    moments = random.Random(0)
-    while True:
-        process = start(folder)
-        try:
-            _, error = process.communicate(timeout=moments.uniform(3.0, 9.0))
-            break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_killed_at_any_moment_it_continues_and_repeats_nothing(tmp_path, uninterrupted, jobs):
+    folder, kept, moments = tmp_path / "run", {}, random.Random(jobs)
+    # At the start, in the middle of trials, and at whatever a process does between them.
+    for new_trials in (0, 1, 2, 1, 99):
+        delay = moments.uniform(0.0, 0.5) if new_trials else moments.uniform(1.0, 4.0)
+        ended = finish_or_kill(folder, jobs, new_trials, delay)
         assert_nothing_is_half_written(folder)
         present = {path: path.read_bytes() for path in folder.glob("trials/*.json")}
         assert kept.items() <= present.items(), "a finished trial was lost or done again"
+        assert ended == (new_trials == 99), "the kills must hit"
         kept = present
-        assert kills < 40
-    assert process.returncode == 0, error
-    assert kills >= 1
-    final = {path: path.read_bytes() for path in folder.glob("trials/*.json")}
-    assert kept.items() <= final.items()
-    assert_nothing_is_half_written(folder)
     assert not list(folder.rglob("*.partial"))
-    assert scores(RunFolder(folder)) == scores(finished)
+    assert scores(RunFolder(folder)) == uninterrupted
+
+
+@pytest.mark.slow
+def test_workers_give_what_one_process_gives(tmp_path, finished, small):
+    folder, watcher = RunFolder(tmp_path / "run"), Counting()
+    compare(small, folder, watcher, jobs=2)
+    assert sorted(watcher.done) == sorted((t.activation, t.seed) for t in small.trials)
+    assert scores(folder) == scores(finished)
 
 
 @pytest.mark.slow
@@ -135,7 +162,7 @@ def test_two_processes_share_the_work(tmp_path, finished):
 @pytest.mark.slow
 def test_a_killed_training_resumes_at_its_checkpoint(tmp_path):
     command = [*(sys.executable, "-m", "hinged", "train"), *("--width", "2", "--depth", "1")]
-    command += ["--epochs", "150", "--batch-size", "128", "--json", "--out"]
+    command += ["--epochs", "60", "--batch-size", "128", "--json", "--out"]
     process = subprocess.Popen([*command, str(tmp_path / "a")], stdout=subprocess.DEVNULL)
     checkpoint = tmp_path / "a" / "checkpoints" / "hinged-seed0" / "last.ckpt"
     while not checkpoint.exists():
@@ -148,4 +175,3 @@ def test_a_killed_training_resumes_at_its_checkpoint(tmp_path):
         subprocess.run([*command, str(tmp_path / name)], check=True, stdout=subprocess.DEVNULL)
     killed, whole = (RunFolder(tmp_path / name) for name in ("a", "b"))
     assert scores(killed) == scores(whole)
-    assert killed.results()[0].seconds < whole.results()[0].seconds

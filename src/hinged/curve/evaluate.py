@@ -2,7 +2,8 @@
 
 A curve of `K` hinges has `K + 1` lines `y = s x + b`: line 0 is the left tail, lines 1 to K - 1 are
 the pieces, line K is the right tail. Evaluating finds the line of each input and applies it. As
-slope and intercept in `x`, a curve started as ReLU, identity or |x| is that function bit for bit:
+slope and intercept in `x`, a curve started as ReLU, identity or |x| is that function, bit for bit
+(but for the sign of a zero):
 its slopes are exactly 0 or +-1 and its intercepts exactly 0.
 """
 

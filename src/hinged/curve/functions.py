@@ -140,7 +140,9 @@ def sample(function: Function, positions: Tensor) -> Tensor:
     with torch.no_grad():
         try:
             outputs = function.call(positions.clone())
-        except (RuntimeError, TypeError, ValueError, errors.HingedError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, errors.HingedError):
+                raise
             cure = "it must map a tensor (M, C) to one of the same shape"
             raise errors.ArgumentError(
                 errors.sentence(call, f"{type(error).__name__}: {error}", cure)

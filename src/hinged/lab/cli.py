@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import joblib
 import typer
 from rich.console import Console
 
@@ -50,6 +51,10 @@ CurveLrFactor = Annotated[
     float, typer.Option(help="Learning rate of trained activations over --lr.")
 ]
 WeightDecay = Annotated[float, typer.Option(help="Weight decay; curves are never decayed.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Trials done at once; default: one for each core.")
+]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of each trial.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, nothing else.")]
 
@@ -67,7 +72,7 @@ def compare(
     seeds: Annotated[int, typer.Option(help="How many seeds, from --first-seed on.")] = len(
         _DEFAULT.seeds
     ),
-    first_seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     width: Width = _NETWORK.width,
     depth: Depth = _NETWORK.depth,
     batch_norm: BatchNorm = _NETWORK.batch_norm,
@@ -81,6 +86,8 @@ def compare(
     lr: Lr = _TRAINING.lr,
     curve_lr_factor: CurveLrFactor = _TRAINING.curve_lr_factor,
     weight_decay: WeightDecay = _TRAINING.weight_decay,
+    jobs: Jobs = None,
+    threads: Threads = 1,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,7 +108,9 @@ def compare(
         seeds=tuple(range(first_seed, first_seed + seeds)),
         baseline=baseline,
     )
-    _run(settings, out or Path("runs") / f"{data}-{model}", as_json, checkpoints=False)
+    folder = out or Path("runs") / f"{data}-{model}"
+    jobs = jobs or max(1, joblib.cpu_count() // threads)
+    _run(settings, folder, as_json, jobs=jobs, threads=threads, checkpoints=False)
 
 
 @app.command()
@@ -109,7 +118,7 @@ def train(
     data: Data = _DEFAULT.data,
     model: Model = _NETWORK.kind,
     activation: Annotated[str, typer.Option(help="One of: " + ", ".join(ACTIVATIONS))] = "hinged",
-    seed: Annotated[int, typer.Option(help="Gives initial weights and order of data.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Gives initial weights and order of data.")] = 0,
     width: Width = _NETWORK.width,
     depth: Depth = _NETWORK.depth,
     batch_norm: BatchNorm = _NETWORK.batch_norm,
@@ -123,6 +132,7 @@ def train(
     lr: Lr = _TRAINING.lr,
     curve_lr_factor: CurveLrFactor = _TRAINING.curve_lr_factor,
     weight_decay: WeightDecay = _TRAINING.weight_decay,
+    threads: Threads = 1,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -137,7 +147,7 @@ def train(
         baseline=activation,
     )
     folder = out or Path("runs") / f"{data}-{model}-{activation}-seed{seed}"
-    _run(settings, folder, as_json, checkpoints=True)
+    _run(settings, folder, as_json, jobs=1, threads=threads, checkpoints=True)
 
 
 @app.command(name="report")
@@ -182,13 +192,19 @@ def _training(
     }
 
 
-def _run(settings: Experiment, out: Path, as_json: bool, *, checkpoints: bool) -> None:
+def _run(
+    settings: Experiment, out: Path, as_json: bool, *, jobs: int, threads: int, checkpoints: bool
+) -> None:
     folder = RunFolder(out)
     if as_json:
-        run_comparison(settings, folder, Watcher(), checkpoints=checkpoints)
+        run_comparison(
+            settings, folder, Watcher(), jobs=jobs, threads=threads, checkpoints=checkpoints
+        )
     else:
         with terminal.ProgressWatcher(Console()) as watcher:
-            run_comparison(settings, folder, watcher, checkpoints=checkpoints)
+            run_comparison(
+                settings, folder, watcher, jobs=jobs, threads=threads, checkpoints=checkpoints
+            )
     _show(folder, as_json)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from hinged.lab import data as data_sets
@@ -16,6 +17,7 @@ from hinged.lab.data import DataSet
 from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.learned import curves_and_inputs
 from hinged.lab.records import Result, RunFolder
+from hinged.lab.workers import in_processes
 
 
 class Watcher:
@@ -35,18 +37,26 @@ class Watcher:
 
 
 def compare(
-    experiment: Experiment, folder: RunFolder, watcher: Watcher, *, checkpoints: bool = False
+    experiment: Experiment,
+    folder: RunFolder,
+    watcher: Watcher,
+    *,
+    jobs: int = 1,
+    threads: int = 1,
+    checkpoints: bool = False,
 ) -> list[Result]:
     """Do every trial that the folder does not hold yet, and return all.
+
+    Trials that another process works on are left to it; at the end those that it gave up
+    are done here.
 
     Args:
         experiment: what to do; a folder that holds part of it is continued.
         folder: where the results go.
         watcher: is told of every step.
+        jobs: trials done at once, each in a process of its own; 1 means in this process.
+        threads: torch's threads for each trial. Their number can change the last bits of a result.
         checkpoints: save a checkpoint an epoch, and continue an unfinished trial from it.
-
-    Trials that another process works on are left to it; at the end those that it gave up
-    are done here.
 
     Raises:
         RunFolderError: the folder holds another experiment.
@@ -59,25 +69,62 @@ def compare(
     experiment = folder.experiment
     watcher.begins(experiment, sum(folder.has(trial) for trial in experiment.trials))
     for wait in (False, True):
-        for trial in experiment.trials:
-            if folder.has(trial):
-                continue
-            with folder.claim(trial, wait=wait) as ours:
-                if ours:
-                    watcher.trial(trial)
-                    saved = folder.path / "checkpoints" / trial.key if checkpoints else None
-                    result, curves = run(experiment, trial, data, watcher.epoch, saved)
-                    folder.save(trial, result, curves)
-                    watcher.result(result)
+        missing = [trial for trial in experiment.trials if not folder.has(trial)]
+        if jobs > 1:
+            calls = [(experiment, folder, trial, wait, checkpoints) for trial in missing]
+            results = in_processes(_claim_and_run, calls, jobs, threads)
+        else:
+            results = _one_by_one(experiment, folder, missing, wait, checkpoints, threads, watcher)
+        for result in results:
+            if result is not None:
+                watcher.result(result)
     folder.list_results()
     return folder.results()
+
+
+def _one_by_one(
+    experiment: Experiment,
+    folder: RunFolder,
+    trials: list[Trial],
+    wait: bool,
+    checkpoints: bool,
+    threads: int,
+    watcher: Watcher,
+) -> Iterator[Result | None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for trial in trials:
+            watcher.trial(trial)
+            yield _claim_and_run(experiment, folder, trial, wait, checkpoints, watcher.epoch)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _claim_and_run(
+    experiment: Experiment,
+    folder: RunFolder,
+    trial: Trial,
+    wait: bool,
+    checkpoints: bool,
+    on_epoch: Callable[[int], None] | None = None,
+) -> Result | None:
+    """Do a trial and save it, or return None where it is not ours to do."""
+    with folder.claim(trial, wait=wait) as ours:
+        if not ours:
+            return None
+        saved = folder.path / "checkpoints" / trial.key if checkpoints else None
+        data = data_sets.load(experiment.data)
+        result, curves = run(experiment, trial, data, on_epoch, saved)
+        folder.save(trial, result, curves)
+        return result
 
 
 def run(
     experiment: Experiment,
     trial: Trial,
     data: DataSet,
-    on_epoch: Callable[[int], None],
+    on_epoch: Callable[[int], None] | None = None,
     checkpoints: Path | None = None,
 ) -> tuple[Result, dict[str, Tensor]]:
     """Do one trial; return its record, and its learned curves where it has any."""

@@ -43,8 +43,8 @@ class ProgressWatcher(Watcher):
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._bar.add_task("starting", total=None)
-        self._epochs = self._done = self._total = 0
+        self._task = self._bar.add_task("setting up", total=None)
+        self._epochs = self._before = self._done = self._total = 0
 
     def __enter__(self) -> ProgressWatcher:
         self._bar.start()
@@ -60,29 +60,35 @@ class ProgressWatcher(Watcher):
 
     def begins(self, experiment: Experiment, finished: int) -> None:
         """Set the length of the bar."""
-        self._total, self._done = len(experiment.trials), finished
+        self._total, self._before, self._done = len(experiment.trials), finished, finished
         self._epochs = experiment.training.epochs
         if finished:
             self._console.print(f"{finished} of {self._total} trials were finished before.")
-        self._bar.reset(self._task, total=(self._total - finished) * self._epochs)
+        left = (self._total - finished) * self._epochs
+        self._bar.reset(self._task, total=left, description="training")
 
     def trial(self, trial: Trial) -> None:
         """Name the present trial."""
         self._bar.update(self._task, description=f"{trial.activation}, seed {trial.seed}")
 
-    def epoch(self, number: int) -> None:  # noqa: ARG002
-        """Advance by an epoch."""
-        self._bar.advance(self._task)
+    def epoch(self, number: int) -> None:
+        """Move on within the present trial."""
+        self._move(number)
 
     def result(self, result: Result) -> None:
-        """Print a line."""
+        """Print a line, and move on to the next trial."""
         self._done += 1
+        self._move(0)
         self._console.print(
             f"[dim]{self._done:>3}/{self._total}[/]  {result.activation:<12}"
             f"seed {result.seed:<3} {result.metric} {score(result.test_score, result.metric)}"
             f"  [dim]{result.seconds:.1f} s[/]",
             highlight=False,
         )
+
+    def _move(self, epochs: int) -> None:
+        finished = (self._done - self._before) * self._epochs
+        self._bar.update(self._task, completed=finished + epochs)
 
 
 HEADINGS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -62,7 +63,8 @@ class PiecewiseLinear(nn.Module):
     """One trainable piecewise-linear activation per channel, started as a known function.
 
     Trains `values` `(C, K)`, the outputs at fixed `hinges`; with free tails also `tail_slopes`
-    `(C, 2)`. Started as ReLU, identity or |x| it is that function bit for bit.
+    `(C, 2)`. Started as ReLU, identity or |x| it is that function bit for bit, the sign of a
+    zero apart.
 
     Args:
         channels: number of channels `C`; 1 means one curve for all.
@@ -135,7 +137,7 @@ class PiecewiseLinear(nn.Module):
         self.register_parameter(
             "tail_slopes", None if slopes is None else nn.Parameter(slopes.to(device))
         )
-        self._uniform = is_uniform(positions)
+        self._note_uniform(is_uniform(positions))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the curves applied to `x` `(N, C, ...)`, as a new tensor of its shape, dtype and
@@ -147,7 +149,7 @@ class PiecewiseLinear(nn.Module):
             dim=self.dim,
             tails=self.tails,
             tail_slopes=self.tail_slopes,
-            uniform=self._uniform,
+            uniform=self.hinges is self._uniform_hinges,
         )
 
     def curve(self) -> Curve:
@@ -175,12 +177,21 @@ class PiecewiseLinear(nn.Module):
         super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PiecewiseLinear:
-        before = self.hinges.dtype
+        before, uniform = self.hinges, self._uniform_hinges is self.hinges
+        after = fn(before)
+        recast = after.dtype != before.dtype and not after.is_meta
+        if recast and not (after.diff(dim=-1) > 0).all():
+            came = "hinges closer together than that dtype can tell apart"
+            cure = f"build the layer with dtype={after.dtype}, which spaces them, or keep float32"
+            raise errors.ArgumentError(errors.sentence(f"{CALL}.to({after.dtype})", came, cure))
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.hinges.dtype != before and not self.hinges.is_meta:
-            check_hinges(self.hinges, f"{CALL}.to({self.hinges.dtype})")
-            self._uniform = is_uniform(self.hinges)
+        self._note_uniform(is_uniform(self.hinges) if recast else uniform)
         return self
+
+    def _note_uniform(self, uniform: bool) -> None:
+        """Remember whether the present hinges are uniform: reading them in `forward` would make a
+        device wait. Others put in their place, as by `functional_call`, are compared."""
+        self._uniform_hinges = self.hinges if uniform else None
 
     def _load_from_state_dict(
         self,
@@ -210,7 +221,7 @@ class PiecewiseLinear(nn.Module):
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
-        self._uniform = is_uniform(self.hinges)
+        self._note_uniform(is_uniform(self.hinges))
 
 
 def _check_channels(channels: int) -> None:
@@ -234,15 +245,21 @@ def _positions(
     tails: str,
     dtype: torch.dtype,
 ) -> Tensor:
-    if isinstance(hinges, Tensor | Sequence):
-        if tuple(range) != DEFAULT_RANGE:
-            cure = "the positions set the range: give a count of hinges or no range"
-            came = f"range={tuple(range)} beside hinge positions"
-            raise errors.ArgumentError(errors.sentence(f"{CALL}(range=...)", came, cure))
+    if isinstance(hinges, Real):
+        kinks = resolve(init).kinks
+        return uniform_grid(hinges, range, kinks=kinks, tails=tails, dtype=dtype)
+    if tuple(range) != DEFAULT_RANGE:
+        cure = "the positions set the range: give a count of hinges or no range"
+        came = f"range={tuple(range)} beside hinge positions"
+        raise errors.ArgumentError(errors.sentence(f"{CALL}(range=...)", came, cure))
+    try:
         positions = torch.as_tensor(hinges).detach().to("cpu", dtype, copy=True)
-        check_hinges(positions, f"{CALL}(hinges=...)")
-        return positions.squeeze(0)  # One row for all channels is (K,), however it was given.
-    return uniform_grid(hinges, range, kinks=resolve(init).kinks, tails=tails, dtype=dtype)
+    except (TypeError, ValueError, RuntimeError):
+        cure = "expected how many, or ascending positions (K,) or (C, K)"
+        call = f"{CALL}(hinges=...)"
+        raise errors.ArgumentError(errors.sentence(call, repr(hinges), cure)) from None
+    check_hinges(positions, f"{CALL}(hinges=...)")
+    return positions.squeeze(0)  # One row for all channels is (K,), however it was given.
 
 
 def _warn_if_inexact(exact: bool, init: Start, positions: Tensor) -> None:
