@@ -97,7 +97,7 @@ def test_inputs_of_another_channel_count_are_refused(shape, dim):
 
 def test_hinges_that_collapse_when_moved_to_bfloat16_are_refused():
     layer = PiecewiseLinear(hinges=[1.0, 1.001], init="identity")
-    with pytest.raises(errors.ArgumentError, match=r"to\(torch.bfloat16\)`: got hinges closer together"):
+    with pytest.raises(errors.ArgumentError, match=r"to\(torch.bfloat16\)`: got hinges close"):
         layer.to(torch.bfloat16)
 
 

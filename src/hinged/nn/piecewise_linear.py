@@ -247,7 +247,8 @@ def _positions(
 ) -> Tensor:
     if isinstance(hinges, Real):
         kinks = resolve(init).kinks
-        return uniform_grid(hinges, range, kinks=kinks, tails=tails, dtype=dtype)
+        count: Any = hinges  # What is no whole number is refused there, in words.
+        return uniform_grid(count, range, kinks=kinks, tails=tails, dtype=dtype)
     if tuple(range) != DEFAULT_RANGE:
         cure = "the positions set the range: give a count of hinges or no range"
         came = f"range={tuple(range)} beside hinge positions"
