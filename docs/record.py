@@ -41,6 +41,8 @@ def figures() -> str:
     about = results[0].environment
     seconds = sum(result.seconds for result in results)
     measured = (
+        "± is half of the 95 % interval over seeds; p is the paired t-test's, in parentheses after "
+        "Holm's correction; time a step is the median, one thread a training, two at a time. "
         f"Measured at commit {about['commit']} with torch {about['torch']}, Python "
         f"{about['python']}, on {about['processor']}, {about['cores']} cores; {len(results)} "
         f"trainings in {seconds:.0f} s. Kernel: {about['kernel']}. "
