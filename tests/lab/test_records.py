@@ -1,4 +1,5 @@
 import json
+import math
 import threading
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_folder_with_foreign_files_is_refused(tmp_path, small):
 def test_a_folder_left_by_a_process_killed_before_its_first_file_is_taken_over(tmp_path, small):
     (tmp_path / ".locks").mkdir()
     (tmp_path / ".locks" / "folder").touch()
-    (tmp_path / ".999999999.abc.partial").write_text("half")
+    (tmp_path / ".hinged-999999999-abc.partial").write_text("half")
     RunFolder(tmp_path).open(small)
     assert not list(tmp_path.rglob("*.partial"))
     assert RunFolder(tmp_path).experiment == small
@@ -145,3 +146,21 @@ def test_readers_never_see_half_a_file(tmp_path):
     finally:
         stop.set()
         writer.join()
+
+
+def test_a_diverged_trial_is_recorded_and_read_back(folder):
+    folder.save(TRIAL, result(test_score=float("nan")), {})
+    assert math.isnan(folder.results()[0].test_score)
+
+
+def test_files_of_others_that_look_partial_are_kept(tmp_path, small):
+    (tmp_path / "movie.2019999.partial").write_text("precious")
+    with pytest.raises(errors.RunFolderError, match="holds files but no experiment"):
+        RunFolder(tmp_path).open(small)
+    assert (tmp_path / "movie.2019999.partial").exists()
+
+
+def test_a_file_is_no_run_folder(tmp_path, small):
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.RunFolderError, match="is a file"):
+        RunFolder(tmp_path / "file").open(small)

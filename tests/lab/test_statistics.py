@@ -37,6 +37,9 @@ def test_no_spread_gives_no_false_certainty():
     assert statistics.paired([0.5, 0.5], [0.5, 0.5]).p == 1.0
     assert math.isnan(statistics.paired([0.75, 0.75], [0.5, 0.5]).p)
     assert math.isnan(statistics.mean_interval([0.5]).low)
+    # One sample of 45 more for every seed: equal differences, but not to the last bit.
+    third = statistics.paired([41 / 45, 44 / 45], [40 / 45, 43 / 45])
+    assert math.isnan(third.p)
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():

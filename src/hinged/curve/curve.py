@@ -110,6 +110,9 @@ def _check_values(call: str, values: Tensor, hinges: Tensor) -> None:
         came = f"values of {values.dtype} and hinges of {hinges.dtype}"
         cure = "both must be floating point: convert them with .float()"
         raise errors.DtypeError(errors.sentence(f"{call}(...)", came, cure))
+    if hinges.shape[-1:] == (1,):
+        cure = "a curve needs at least 2"
+        raise errors.ArgumentError(errors.sentence(f"{call}(hinges=...)", "1 hinge", cure))
     fits = values.dim() == 2 and values.shape[-1] == hinges.shape[-1]
     if not fits or (hinges.dim() == 2 and hinges.shape[0] not in (1, values.shape[0])):
         came = f"values of shape {tuple(values.shape)} with hinges of {tuple(hinges.shape)}"

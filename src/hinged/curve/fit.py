@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.curve.curve import Curve, check_hinges
-from hinged.curve.evaluate import evaluate
+from hinged.curve.evaluate import evaluate, is_uniform
 from hinged.curve.functions import Function, Start, resolve, sample
 
 _SAMPLES_PER_PIECE = 64
@@ -118,7 +118,8 @@ def _is_exact(function: Function, rows: Tensor, tails: str) -> bool:
         expected = sample(function, points.T)
     except errors.ArgumentError:
         return False
-    reached = evaluate(points.T, values, rows, tails=tails, tail_slopes=slopes)
+    even = is_uniform(rows)
+    reached = evaluate(points.T, values, rows, tails=tails, tail_slopes=slopes, uniform=even)
     return bool(((reached - expected).abs() <= _ROUNDING * (1 + expected.abs())).all())
 
 

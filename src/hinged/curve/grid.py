@@ -53,6 +53,7 @@ def uniform_grid(
     places = [Fraction(kink) for kink in sorted(set(kinks))]
     margin = 1 if tails == "linear" else 0
     _check_count(count, places, _sides(low, high, places, margin))
+    count = int(count)
     if not places:
         return _finish(_without_kinks(low, high, count, dtype), dtype)
     layouts = _layouts(count, low, high, places, margin)
@@ -103,7 +104,7 @@ def _check_count(count: int, kinks: Sequence[Fraction], sides: int) -> None:
     if isinstance(count, bool) or not isinstance(count, Integral):
         cure = "expected a whole number of hinges, or the positions as a tensor"
         raise errors.ArgumentError(errors.sentence(call, repr(count), cure))
-    came = f"{count} hinge{'s' * (count != 1)}"
+    came = f"{count} hinge{'' if count == 1 else 's'}"
     if count < 2:
         raise errors.ArgumentError(errors.sentence(call, came, "a curve needs at least 2"))
     needed = len(kinks) + sides

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import joblib
 import typer
@@ -196,15 +196,16 @@ def _run(
     settings: Experiment, out: Path, as_json: bool, *, jobs: int, threads: int, checkpoints: bool
 ) -> None:
     folder = RunFolder(out)
-    if as_json:
-        run_comparison(
-            settings, folder, Watcher(), jobs=jobs, threads=threads, checkpoints=checkpoints
-        )
-    else:
-        with terminal.ProgressWatcher(Console()) as watcher:
-            run_comparison(
-                settings, folder, watcher, jobs=jobs, threads=threads, checkpoints=checkpoints
-            )
+    options: dict[str, Any] = {"jobs": jobs, "threads": threads, "checkpoints": checkpoints}
+    try:
+        if as_json:
+            run_comparison(settings, folder, Watcher(), **options)
+        else:
+            with terminal.ProgressWatcher(Console()) as watcher:
+                run_comparison(settings, folder, watcher, **options)
+    except (KeyboardInterrupt, SystemExit):  # Lightning makes the latter of SIGINT and SIGTERM.
+        print("hinged: stopped; the same command continues.", file=sys.stderr)
+        raise typer.Exit(130) from None
     _show(folder, as_json)
 
 
@@ -217,6 +218,6 @@ def _show(folder: RunFolder, as_json: bool) -> None:
     # Where the output is no terminal, a table broken to 80 columns would serve nobody.
     console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(terminal.table(summary))
-    if len(summary.rows) > 1:
+    if any(row.activation == "hinged" and row.versus is not None for row in summary.rows):
         console.print(verdict(summary), highlight=False)
     console.print(f"Page: {page}", highlight=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -60,7 +61,10 @@ class DataSet:
         return state.hexdigest()
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the accuracy, or the share of variance explained, of a network's outputs."""
+        """Return the accuracy, or the share of variance explained, of a network's outputs; NaN
+        where the network diverged."""
+        if not outputs.isfinite().all():
+            return math.nan
         if self.classes is not None:
             return (outputs.argmax(dim=1) == targets).double().mean().item()
         residual = (outputs - targets).double().square().sum()

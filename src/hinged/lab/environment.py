@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -32,17 +33,18 @@ def describe() -> dict[str, str]:
     }
 
 
+@functools.cache
 def commit() -> str:
     """Return the commit of the source tree, "+changes" if it was changed, or "unknown" where the
     library runs from an installed copy."""
     source = Path(hinged.__file__).parent
     try:
         head = _git(source, "rev-parse", "--short=12", "HEAD")
-        tracked = _git(source, "ls-files", "--error-unmatch", "__init__.py")
-        changes = _git(source, "status", "--porcelain", "--untracked-files=no")
+        _git(source, "ls-files", "--error-unmatch", "__init__.py")
+        changes = _git(source, "status", "--porcelain", "--", ".")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return f"{head}+changes" if tracked and changes else head
+    return f"{head}+changes" if changes else head
 
 
 def _git(folder: Path, *arguments: str) -> str:

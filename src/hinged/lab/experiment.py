@@ -116,7 +116,7 @@ def build(**values: Any) -> Experiment:
 def read(path: Path) -> Experiment:
     """Return the experiment of a `config.json`."""
     try:
-        return Experiment.model_validate_json(path.read_text())
+        return Experiment.model_validate_json(path.read_text(encoding="utf-8"))
     except pydantic.ValidationError as invalid:
         raise errors.RunFolderError(
             f"{path} is not the configuration of an experiment: {invalid.error_count()} faults, "

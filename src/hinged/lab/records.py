@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ from torch import Tensor
 from hinged import errors
 from hinged.lab.experiment import Experiment, Trial, read
 
-_PARTIAL = ".partial"
+_PARTIAL = re.compile(r"\.hinged-(\d+)-\w+\.partial")
 
 
 class Result(pydantic.BaseModel):
@@ -50,7 +51,7 @@ class Result(pydantic.BaseModel):
         finished: time of the end, UTC, ISO 8601.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True)
+    model_config = pydantic.ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     activation: str
     seed: int
@@ -101,7 +102,11 @@ class RunFolder:
         Raises:
             RunFolderError: the folder holds another experiment, or files that are none.
         """
-        if not self._config.exists() and self._holds_files():
+        if self.path.exists() and not self.path.is_dir():
+            raise errors.RunFolderError(f"{self.path} is a file. Choose a folder with --out.")
+        if self._config.exists():
+            self._same(experiment)
+        elif self._holds_files():
             raise errors.RunFolderError(
                 f"{self.path} holds files but no experiment. Choose an empty folder with --out."
             )
@@ -154,7 +159,7 @@ class RunFolder:
 
     def listed(self) -> list[Result]:
         """Return the trials of `results.jsonl` alone, as in a record without the other files."""
-        lines = (self.path / "results.jsonl").read_text().splitlines()
+        lines = (self.path / "results.jsonl").read_text(encoding="utf-8").splitlines()
         return [Result.model_validate_json(line) for line in lines]
 
     def curves(self, trial: Trial) -> dict[str, Tensor]:
@@ -187,23 +192,24 @@ class RunFolder:
         """Whether files of someone else lie here; a process killed early leaves empty folders,
         locks and partial files."""
         return any(
-            path.is_file() and path.parent.name != ".locks" and path.suffix != _PARTIAL
+            path.is_file() and path.parent.name != ".locks" and not _PARTIAL.fullmatch(path.name)
             for path in self.path.rglob("*")
         )
 
     def _sweep(self) -> None:
         """Remove what a killed process was about to rename. Another live process may be writing
         just now; its name carries its process number."""
-        for partial in self.path.rglob(f"*{_PARTIAL}"):
-            if not _alive(int(partial.name.split(".")[1])):
-                partial.unlink(missing_ok=True)
+        for path in self.path.rglob(".hinged-*"):
+            partial = _PARTIAL.fullmatch(path.name)
+            if partial and not _alive(int(partial[1])):
+                path.unlink(missing_ok=True)
 
 
 def write(path: Path, content: str | bytes) -> None:
     """Write a file so that it is there whole or not at all, even through a power failure."""
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(_PARTIAL, f".{os.getpid()}.", path.parent)
+    handle, name = tempfile.mkstemp(".partial", f".hinged-{os.getpid()}-", path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -218,7 +224,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 def _read_result(path: Path) -> Result:
     try:
-        return Result.model_validate_json(path.read_text())
+        return Result.model_validate_json(path.read_text(encoding="utf-8"))
     except (pydantic.ValidationError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise errors.RunFolderError(
             f"{path} is not the record of a trial ({type(error).__name__}). "

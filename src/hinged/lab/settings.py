@@ -8,7 +8,7 @@ import pydantic
 class Settings(pydantic.BaseModel):
     """Frozen, and strict about names."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class NetworkSettings(Settings):

@@ -24,10 +24,12 @@ class Paired(NamedTuple):
     Attributes:
         difference: mean difference with its confidence interval.
         p: two-sided p-value of the paired t-test.
+        pairs: how many pairs there were.
     """
 
     difference: Interval
     p: float
+    pairs: int
 
 
 def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -48,11 +50,12 @@ def paired(scores: Sequence[float], baseline: Sequence[float]) -> Paired:
     Source: Student, "The probable error of a mean" (Biometrika 1908).
     """
     differences = np.asarray(scores, dtype=float) - np.asarray(baseline, dtype=float)
-    if np.ptp(differences) == 0:
-        p = 1.0 if differences[0] == 0 else math.nan
+    # Equal differences of fractions are rarely equal to the last bit.
+    if np.ptp(differences) <= 1e-12 * (1 + np.abs(differences).max()):
+        p = 1.0 if abs(differences[0]) <= 1e-12 else math.nan
     else:
         p = float(scipy.stats.ttest_1samp(differences, 0.0).pvalue)
-    return Paired(mean_interval(differences.tolist()), p)
+    return Paired(mean_interval(differences.tolist()), p, len(differences))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -93,16 +93,18 @@ def verdict(summary: Summary, activation: str = "hinged") -> str:
     row = rows.get(activation)
     if row is None or row.versus is None:
         return f"{activation} has not been compared with {summary.baseline}."
-    (mean, low, high), p = row.versus
+    (mean, low, high), p, pairs = row.versus
+    comparisons = sum(not math.isnan(other.p_corrected) for other in summary.rows)
+    if math.isnan(p):
+        return (
+            f"{activation} differs from {summary.baseline} without any spread: no test is possible."
+        )
     unit, scale = (" points", 100) if summary.metric == "accuracy" else ("", 1)
     size = (
         f"{abs(mean) * scale:.2f}{unit} {'above' if mean >= 0 else 'below'} {summary.baseline} "
         f"(95 % interval {low * scale:+.2f} to {high * scale:+.2f}, p = {p:.2g}, "
-        f"{row.p_corrected:.2g} after correction for {len(rows) - 1} comparisons, "
-        f"{row.seeds} seeds)"
+        f"{row.p_corrected:.2g} after correction for {comparisons} comparisons, {pairs} seeds)"
     )
-    if math.isnan(p):
-        return f"{activation} is {size}."
     if row.p_corrected < 0.05:
         return f"{activation} is {size}: a difference at the 5 % level."
     return f"{activation} is {size}: no difference that these seeds can show at the 5 % level."

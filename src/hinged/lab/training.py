@@ -40,7 +40,7 @@ class Outcome:
         loss: mean training loss of each epoch.
         test_scores: the metric on the test split after each epoch, to look at, never to choose by.
         step_ms: median milliseconds of a training step (forward, backward, optimiser).
-        seconds: wall time of the whole training.
+        seconds: wall time of the training, that before a resumed checkpoint included.
     """
 
     model: nn.Module
@@ -83,6 +83,7 @@ def train(
             ModelCheckpoint(checkpoints, _LAST.stem, every_n_epochs=1, enable_version_counter=False)
         )
     started = time.perf_counter()
+    deterministic = torch.are_deterministic_algorithms_enabled()
     with _quiet():
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
@@ -96,7 +97,8 @@ def train(
             enable_model_summary=False,
         )
         trainer.fit(task, batches, ckpt_path=_last_checkpoint(checkpoints))
-    seconds = time.perf_counter() - started
+    torch.use_deterministic_algorithms(deterministic)
+    seconds = progress.earlier_seconds + time.perf_counter() - started
     model = task.model.cpu().eval()
     return Outcome(
         model=model,
@@ -175,6 +177,8 @@ class _Progress(Callback):
     loss: list[float] = field(default_factory=list)
     test_scores: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
+    earlier_seconds: float = 0.0
+    _begun: float = field(default_factory=time.perf_counter)
     _losses: list[float] = field(default_factory=list)
     _started: float = 0.0
 
@@ -197,11 +201,13 @@ class _Progress(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         names = ("loss", "test_scores", "step_seconds")
-        return {name: list(getattr(self, name)) for name in names}
+        seconds = self.earlier_seconds + time.perf_counter() - self._begun
+        return {"seconds": seconds, **{name: list(getattr(self, name)) for name in names}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.loss, self.test_scores = state["loss"], state["test_scores"]
         self.step_seconds = state["step_seconds"]
+        self.earlier_seconds = state["seconds"]
         # Lightning tells the sampler its epoch only after it has begun the first resumed one.
         self.batches.sampler.set_epoch(len(self.loss))  # type: ignore[attr-defined]
 

@@ -33,6 +33,10 @@ def in_processes(
     try:
         for done in as_completed([pool.submit(call, *each) for each in arguments]):
             yield done.result()
+    except BaseException:
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from hinged.curve.curve import TAILS, Curve, check_hinges, check_shapes
 from hinged.curve.evaluate import evaluate, is_uniform
 from hinged.curve.fit import fit
 from hinged.curve.functions import Start, resolve
-from hinged.curve.grid import uniform_grid
+from hinged.curve.grid import check_range, uniform_grid
 from hinged.nn.state import Parametrizations, decode_tails, encode_tails, refusal
 
 CALL = "hinged.PiecewiseLinear"
@@ -126,7 +126,7 @@ class PiecewiseLinear(nn.Module):
             positions = _positions(hinges, range, init, tails, dtype)
             result = fit(init, positions, channels=channels, tails=tails)
         _warn_if_inexact(result.exact, init, positions)
-        self.channels = channels
+        self.channels = int(channels)
         self.dim = dim
         self.tails = tails
         self.inplace = inplace
@@ -215,17 +215,21 @@ class PiecewiseLinear(nn.Module):
         if refused is not None:
             error_msgs.append(refused)
             return
+        wanted = {name for name, held in self._parameters.items() if held is not None} | {"hinges"}
+        if strict and wanted - own.keys():
+            missing_keys.extend(prefix + name for name in sorted(wanted - own.keys()))
+            return
         hinges = own.get("hinges")
         if hinges is not None and hinges.shape != self.hinges.shape:
             self.hinges = self.hinges.new_empty(hinges.shape)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
-        self._note_uniform(is_uniform(self.hinges))
+        self._note_uniform(not self.hinges.is_meta and is_uniform(self.hinges))
 
 
 def _check_channels(channels: int) -> None:
-    if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+    if isinstance(channels, bool) or not isinstance(channels, Integral) or channels < 1:
         cure = "expected a whole number, at least 1 (1: one curve for all)"
         raise errors.ArgumentError(errors.sentence(f"{CALL}(channels=...)", repr(channels), cure))
 
@@ -249,7 +253,7 @@ def _positions(
         kinks = resolve(init).kinks
         count: Any = hinges  # What is no whole number is refused there, in words.
         return uniform_grid(count, range, kinks=kinks, tails=tails, dtype=dtype)
-    if tuple(range) != DEFAULT_RANGE:
+    if range is not DEFAULT_RANGE and check_range(range) != DEFAULT_RANGE:
         cure = "the positions set the range: give a count of hinges or no range"
         came = f"range={tuple(range)} beside hinge positions"
         raise errors.ArgumentError(errors.sentence(f"{CALL}(range=...)", came, cure))

@@ -37,6 +37,7 @@ def refusal(
         _refused_values(call, state.get("values"), shape)
         or _refused_hinges(call, state.get("hinges"), shape, dtype)
         or _refused_tails(call, state.get("_extra_state"), tails)
+        or _refused_slopes(call, state.get("tail_slopes"), shape[0])
     )
 
 
@@ -65,11 +66,20 @@ def _refused_hinges(
 
 
 def _refused_tails(call: str, code: Tensor | None, tails: str) -> str | None:
+    if code is not None and not (isinstance(code, Tensor) and int(code) < len(TAILS)):
+        return errors.sentence(call, f"tails of code {code!r}", f"expected 0 to {len(TAILS) - 1}")
     saved = tails if code is None else decode_tails(code)
     if (saved == "free") == (tails == "free"):
         return None
     cure = f"this layer has tails={tails!r}: build it with the same tails"
     return errors.sentence(call, f"tails={saved!r}", cure)
+
+
+def _refused_slopes(call: str, slopes: Tensor | None, channels: int) -> str | None:
+    if slopes is None or slopes.shape == (channels, 2):
+        return None
+    cure = f"this layer has ({channels}, 2)"
+    return errors.sentence(call, f"tail_slopes of shape {tuple(slopes.shape)}", cure)
 
 
 class Parametrizations(nn.ModuleDict):
