@@ -8,6 +8,7 @@ from torch import nn
 
 from hinged.lab.settings import CurveSettings
 from hinged.nn import PiecewiseLinear
+from hinged.nn.groups import parameters_of
 
 TRAINED = (PiecewiseLinear, nn.PReLU)
 """The modules whose parameters are an activation's."""
@@ -50,9 +51,4 @@ ACTIVATIONS: dict[str, Callable[[CurveSettings], Factory]] = {
 
 def activation_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters of a network that belong to its activations."""
-    return [
-        parameter
-        for module in model.modules()
-        if isinstance(module, TRAINED)
-        for parameter in module.parameters()
-    ]
+    return parameters_of(model, TRAINED)

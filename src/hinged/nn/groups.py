@@ -51,12 +51,7 @@ def param_groups(
                     f"hinged.param_groups({name}=...)", repr(rate), "expected 0 or more"
                 )
             )
-    curves = {
-        id(parameter)
-        for module in model.modules()
-        if isinstance(module, curve_types)
-        for parameter in module.parameters()
-    }
+    curves = {id(parameter) for parameter in parameters_of(model, curve_types)}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         cure = "set requires_grad on what should be trained"
@@ -72,3 +67,13 @@ def param_groups(
         {"name": "curves", "params": values, "lr": rates["curve_lr"], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def parameters_of(model: nn.Module, types: tuple[type[nn.Module], ...]) -> list[nn.Parameter]:
+    """Return the parameters of all modules of these types, in the order of the model."""
+    return [
+        parameter
+        for module in model.modules()
+        if isinstance(module, types)
+        for parameter in module.parameters()
+    ]
