@@ -2,6 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+CPP := $(wildcard src/hinged/kernels/cpp/*.cpp src/hinged/kernels/cpp/*.hpp)
+
+# Without a compiler the install succeeds and the reference serves. Where there is one, C++ that it
+# refuses must stop make.
+export HINGED_REQUIRE_NATIVE ?= $(if $(shell command -v "$${CXX:-c++}"),1,0)
 
 .PHONY: demo test check lint format types docs record clean
 
@@ -16,10 +21,12 @@ check: lint types test docs ## all that a change must pass
 lint: .venv/dev ## format and lint, without changing anything
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
 
 format: .venv/dev ## format, and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(CPP)
 
 types: .venv/dev ## static types
 	$(BIN)/mypy
@@ -40,9 +47,9 @@ clean:
 	$(PIP) --upgrade pip
 	touch $@
 
-.venv/lab: .venv/pip pyproject.toml
+.venv/lab: .venv/pip pyproject.toml CMakeLists.txt $(CPP)
 	@echo "Setting up .venv (once; PyTorch is large) ..."
-	$(PIP) --editable ".[lab]"
+	$(PIP) --build-constraint constraints.txt --editable ".[lab]"
 	touch $@
 
 .venv/dev: .venv/lab

@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hinged.__main__ import main
+from hinged.kernels import library
 from hinged.lab.cli import app
 
 SMALL = ["--width", "2", "--depth", "1", "--epochs", "1", "--batch-size", "128", "--seeds", "2"]
@@ -57,7 +58,7 @@ def test_train_then_report(tmp_path):
 
 def test_info():
     facts = json.loads(run("info", "--json").stdout)
-    assert facts["kernel"].startswith("reference")
+    assert facts["kernel"] == library.describe()
     assert "torch" in run("info").stdout
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import hinged
+from hinged.kernels import library
 
 _PACKAGES = ("lightning", "numpy", "scikit-learn", "scipy")
 
@@ -29,7 +30,7 @@ def describe() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "device": _device(),
-        "kernel": "reference (plain torch); this version ships no native kernel",
+        "kernel": library.describe(),
     }
 
 

@@ -1,0 +1,1 @@
+"""Storey 2: the numbers of `hinged.curve`, fast."""

@@ -1,0 +1,3 @@
+#include "kernels.hpp"
+
+const char* avx2::name() { return "avx2"; }

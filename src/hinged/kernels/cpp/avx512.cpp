@@ -1,0 +1,3 @@
+#include "kernels.hpp"
+
+const char* avx512::name() { return "avx512"; }

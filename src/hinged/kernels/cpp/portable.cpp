@@ -1,0 +1,3 @@
+#include "kernels.hpp"
+
+const char* portable::name() { return "portable"; }

@@ -1,0 +1,82 @@
+"""Finds and loads the compiled CPU kernels, or says why there are none.
+
+It is built by CMake when hinged is installed and lies beside this file, or, if that was an editable
+install, in the package's second folder. It has no Python and no PyTorch in it: a plain C interface.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+# Loaded before our library, torch's own libgomp.so.1 serves both by its name: one team of threads.
+import torch  # noqa: F401
+
+from hinged import kernels
+
+FILE_NAME = "hinged_cpu.dll" if sys.platform == "win32" else "hinged_cpu.so"
+VARIABLE = "HINGED_KERNEL"
+
+_INSTALL_AGAIN = "pip install --force-reinstall --no-deps --no-cache-dir"
+
+
+class Library(NamedTuple):
+    """What `load` found: the library, or the sentence why there is none."""
+
+    handle: ctypes.CDLL | None
+    why_not: str = ""
+
+
+@functools.cache
+def load() -> Library:
+    """Return the compiled kernels, loading them at the first call; this never raises.
+
+    The environment variable `HINGED_KERNEL=reference` turns them off.
+    """
+    if os.environ.get(VARIABLE) == "reference":
+        return Library(None, f"{VARIABLE}=reference turns the compiled kernels off; unset it.")
+    path = find()
+    if path is None:
+        return Library(
+            None,
+            "hinged was built without a C++ compiler that works; install one, then hinged again "
+            f"(`{_INSTALL_AGAIN} hinged`, or in a clone `rm .venv/lab && make`).",
+        )
+    try:
+        return Library(_declare(ctypes.CDLL(str(path))))
+    except (OSError, AttributeError) as error:
+        return Library(
+            None,
+            f"{path} does not load ({error}); build it on this machine (`{_INSTALL_AGAIN} "
+            "--no-binary hinged hinged`).",
+        )
+
+
+def find() -> Path | None:
+    """Return where the library lies, or None. Only the package's own folders are searched."""
+    paths = (Path(folder) / FILE_NAME for folder in kernels.__path__)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def describe() -> str:
+    """Return in a line which kernel serves on the CPU and, if not the fast one, why and what to do.
+
+    >>> describe().startswith(("C++", "reference"))
+    True
+    """
+    handle, why_not = load()
+    if handle is None:
+        return f"reference (plain torch): {why_not}"
+    sets = handle.hinged_instruction_sets().decode().replace(",", ", ")
+    threads = "OpenMP" if handle.hinged_uses_openmp() else "one thread, built without OpenMP"
+    return f"C++ ({sets}; {threads})"
+
+
+def _declare(handle: ctypes.CDLL) -> ctypes.CDLL:
+    handle.hinged_instruction_sets.restype = ctypes.c_char_p
+    handle.hinged_uses_openmp.restype = ctypes.c_int
+    return handle

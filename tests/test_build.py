@@ -1,0 +1,52 @@
+"""The wheel, built with a compiler and without one."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hinged.kernels import library
+
+ROOT = Path(__file__).parents[1]
+BUILD = "import sys; from scikit_build_core.build import *; print(build_wheel(sys.argv[1]))"
+
+
+def build_wheel(folder, **variables):
+    """What pip does, with the tools of this environment and thus without a network."""
+    environ = {**os.environ, "HINGED_REQUIRE_NATIVE": "0", **variables}
+    command = [sys.executable, "-c", BUILD, str(folder)]
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+
+
+def files(folder):
+    (wheel,) = folder.iterdir()
+    return wheel.name, zipfile.ZipFile(wheel).namelist()
+
+
+def test_without_a_compiler_the_wheel_is_pure_python(tmp_path):
+    done = build_wheel(tmp_path, CXX="no-such-compiler")
+    assert done.returncode == 0, done.stdout
+    name, content = files(tmp_path)
+    assert name.endswith("-py3-none-any.whl")
+    assert f"hinged/kernels/{library.FILE_NAME}" not in content
+    assert "hinged/kernels/library.py" in content
+
+
+def test_where_the_library_is_required_a_missing_compiler_is_an_error(tmp_path):
+    done = build_wheel(tmp_path, CXX="no-such-compiler", HINGED_REQUIRE_NATIVE="1")
+    assert done.returncode != 0
+    assert "no-such-compiler" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(library.find() is None, reason="built without a C++ compiler")
+def test_with_a_compiler_one_wheel_serves_every_python(tmp_path):
+    done = build_wheel(tmp_path)
+    assert done.returncode == 0, done.stdout
+    name, content = files(tmp_path)
+    assert "-py3-none-" in name and not name.endswith("-any.whl")
+    assert f"hinged/kernels/{library.FILE_NAME}" in content
+    assert [path for path in content if "/cpp/" in path] == []
