@@ -69,15 +69,17 @@ def lines(
     the tails before and behind them.
     """
     inner = values.diff(dim=-1) / hinges.diff(dim=-1)
-    left, right = _end_slopes(inner, tails, tail_slopes)
-    slopes = torch.cat((left, inner, right), dim=-1)
-    # Every line meets the hinges on its two sides; the one nearer to 0 gives the intercept with
-    # the least rounding, and exactly where it is 0.
-    before, behind = _neighbours(hinges)
-    nearer_behind = behind.abs() < before.abs()
-    height_before, height_behind = _neighbours(values)
-    height = torch.where(nearer_behind, height_behind, height_before)
-    return slopes, height - slopes * torch.where(nearer_behind, behind, before)
+    # A piece meets the hinges on its two sides; the one nearer to 0 gives the intercept with the
+    # least rounding, and exactly where it is 0.
+    nearer_behind = hinges[..., 1:].abs() < hinges[..., :-1].abs()
+    height = torch.where(nearer_behind, values[..., 1:], values[..., :-1])
+    inner_at_0 = height - inner * torch.where(nearer_behind, hinges[..., 1:], hinges[..., :-1])
+    if tails == "linear":
+        return _with_ends(inner, inner), _with_ends(inner_at_0, inner_at_0)
+    outermost = slice(None, None, hinges.shape[-1] - 1)
+    ends = torch.zeros_like(values[..., :2]) if tail_slopes is None else tail_slopes
+    ends_at_0 = values[..., outermost] - ends * hinges[..., outermost]
+    return _with_ends(inner, ends), _with_ends(inner_at_0, ends_at_0)
 
 
 def is_uniform(hinges: Tensor) -> bool:
@@ -114,21 +116,9 @@ def per_channel(rows: Tensor, rank: int, dim: int) -> Tensor:
     return rows.reshape(*shape, rows.shape[-1])
 
 
-def _end_slopes(inner: Tensor, tails: str, tail_slopes: Tensor | None) -> tuple[Tensor, Tensor]:
-    if tail_slopes is not None:
-        return tail_slopes[:, :1], tail_slopes[:, 1:]
-    if tails == "constant":
-        flat = torch.zeros_like(inner[:, :1])
-        return flat, flat
-    return inner[:, :1], inner[:, -1:]
-
-
-def _neighbours(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what lies on the left and on the right end of each line; tails have one end."""
-    return (
-        torch.cat((rows[..., :1], rows), dim=-1),
-        torch.cat((rows, rows[..., -1:]), dim=-1),
-    )
+def _with_ends(inner: Tensor, ends: Tensor) -> Tensor:
+    """Return `inner` with the first entry of `ends` before it and the last behind it."""
+    return torch.cat((ends[..., :1], inner, ends[..., -1:]), dim=-1)
 
 
 def _pick(table: Tensor, places: Tensor) -> Tensor:

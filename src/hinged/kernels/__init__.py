@@ -1,1 +1,6 @@
 """Storey 2: the numbers of `hinged.curve`, fast."""
+
+from hinged.kernels.dispatch import apply as apply
+from hinged.kernels.dispatch import describe as describe
+from hinged.kernels.dispatch import names as names
+from hinged.kernels.dispatch import use as use

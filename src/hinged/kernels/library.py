@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,6 @@ import torch  # noqa: F401
 from hinged import kernels
 
 FILE_NAME = "hinged_cpu.dll" if sys.platform == "win32" else "hinged_cpu.so"
-VARIABLE = "HINGED_KERNEL"
 
 _INSTALL_AGAIN = "pip install --force-reinstall --no-deps --no-cache-dir"
 
@@ -33,12 +31,7 @@ class Library(NamedTuple):
 
 @functools.cache
 def load() -> Library:
-    """Return the compiled kernels, loading them at the first call; this never raises.
-
-    The environment variable `HINGED_KERNEL=reference` turns them off.
-    """
-    if os.environ.get(VARIABLE) == "reference":
-        return Library(None, f"{VARIABLE}=reference turns the compiled kernels off; unset it.")
+    """Return the compiled kernels, loading them at the first call; this never raises."""
     path = find()
     if path is None:
         return Library(
@@ -62,21 +55,14 @@ def find() -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def describe() -> str:
-    """Return in a line which kernel serves on the CPU and, if not the fast one, why and what to do.
-
-    >>> describe().startswith(("C++", "reference"))
-    True
-    """
-    handle, why_not = load()
-    if handle is None:
-        return f"reference (plain torch): {why_not}"
-    sets = handle.hinged_instruction_sets().decode().replace(",", ", ")
-    threads = "OpenMP" if handle.hinged_uses_openmp() else "one thread, built without OpenMP"
-    return f"C++ ({sets}; {threads})"
-
-
 def _declare(handle: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, size, code = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+    geometry = (size, size, size)
+    settings = (code, pointer, pointer, pointer, size, code, code, code, code)
     handle.hinged_instruction_sets.restype = ctypes.c_char_p
-    handle.hinged_uses_openmp.restype = ctypes.c_int
+    handle.hinged_uses_openmp.restype = code
+    handle.hinged_forward.argtypes = (*[pointer] * 2, *geometry, *settings)
+    handle.hinged_forward.restype = code
+    handle.hinged_backward.argtypes = (*[pointer] * 5, *geometry, *settings)
+    handle.hinged_backward.restype = code
     return handle

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hinged import errors
+from hinged import errors, kernels
 from hinged.curve.curve import TAILS, Curve, check_hinges, check_shapes
-from hinged.curve.evaluate import evaluate, is_uniform
+from hinged.curve.evaluate import is_uniform
 from hinged.curve.fit import fit
 from hinged.curve.functions import Start, resolve
 from hinged.curve.grid import check_range, uniform_grid
@@ -56,7 +56,7 @@ def piecewise_linear(
     tensor([[2.0000, 0.2500, 3.0000]])
     """
     check_shapes("hinged.piecewise_linear", values, hinges, tails, tail_slopes)
-    return evaluate(x, values, hinges, dim=dim, tails=tails, tail_slopes=tail_slopes)
+    return kernels.apply(x, values, hinges, dim=dim, tails=tails, tail_slopes=tail_slopes)
 
 
 class PiecewiseLinear(nn.Module):
@@ -142,7 +142,7 @@ class PiecewiseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the curves applied to `x` `(N, C, ...)`, as a new tensor of its shape, dtype and
         memory format."""
-        return evaluate(
+        return kernels.apply(
             x,
             self.values,
             self.hinges,

@@ -1,0 +1,92 @@
+"""A kernel as a differentiable function of tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hinged.curve.evaluate import evaluate
+from hinged.kernels import eager
+from hinged.kernels.geometry import dense, geometry_of, like
+from hinged.kernels.kernel import Curves, Gradients, Kernel, curves_of
+
+
+class Fused(torch.autograd.Function):
+    """One call forward, one call backward; only the inputs are kept in between.
+
+    Where the gradient is itself differentiated, batched or traced, the reference computes it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        values: Tensor,
+        hinges: Tensor,
+        tail_slopes: Tensor | None,
+        dim: int,
+        tails: str,
+        uniform: bool,
+        kernel: Kernel,
+    ) -> Tensor:
+        """Return the curves at `x`."""
+        ctx.save_for_backward(x, values, hinges, tail_slopes)
+        ctx.settings = dim, tails, uniform, kernel
+        return forward(kernel, x, curves_of(values, hinges, tail_slopes, tails, uniform), dim)
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of what the forward was given."""
+        x, values, hinges, tail_slopes = ctx.saved_tensors
+        dim, tails, uniform, kernel = ctx.settings
+        if torch.is_grad_enabled() or not eager.plain(grad_y):
+            grads = _by_reference(ctx, grad_y)
+        else:
+            curves = curves_of(values, hinges, tail_slopes, tails, uniform)
+            wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1] or ctx.needs_input_grad[3]
+            grads = backward(kernel, grad_y, x, curves, dim, wanted)
+        grad_x, grad_values, grad_slopes = grads
+        own = _as(grad_values, values), None, _as(grad_slopes, tail_slopes)
+        return grad_x, *own, None, None, None, None
+
+
+def forward(kernel: Kernel, x: Tensor, curves: Curves, dim: int) -> Tensor:
+    """Return the curves at `x` `(..., C, ...)`, of any strides, by a kernel."""
+    if x.numel() == 0:
+        return torch.empty_like(x)
+    x = dense(x)
+    return kernel.forward(x, curves, geometry_of(x, curves.values.shape[0], dim))
+
+
+def backward(
+    kernel: Kernel, grad_y: Tensor, x: Tensor, curves: Curves, dim: int, wanted: tuple[bool, bool]
+) -> Gradients:
+    """Return the gradients by a kernel, for tensors of any strides."""
+    if x.numel() == 0:
+        slopes = curves.tail_slopes
+        none = torch.zeros_like(curves.values), None if slopes is None else torch.zeros_like(slopes)
+        return torch.empty_like(x), *none
+    x = dense(x)
+    geometry = geometry_of(x, curves.values.shape[0], dim)
+    return kernel.backward(like(grad_y, x), x, curves, geometry, wanted)
+
+
+def _by_reference(ctx: Any, grad_y: Tensor) -> Gradients:
+    x, values, hinges, tail_slopes = ctx.saved_tensors
+    dim, tails, uniform, _ = ctx.settings
+    places = [place for place in (0, 1, 3) if ctx.needs_input_grad[place]]
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        y = evaluate(
+            x, values, hinges, dim=dim, tails=tails, tail_slopes=tail_slopes, uniform=uniform
+        )
+        inputs = [ctx.saved_tensors[place] for place in places]
+        grads = torch.autograd.grad(y, inputs, grad_y, create_graph=again)
+    found = dict(zip(places, grads, strict=True))
+    return found.get(0), found.get(1), found.get(3)
+
+
+def _as(grad: Tensor | None, parameter: Tensor | None) -> Tensor | None:
+    return grad if grad is None or parameter is None else grad.to(parameter.dtype)
