@@ -33,8 +33,8 @@ CurveTables::CurveTables(const Curves& curves)
     : curves_(curves),
       tails_(curves.tails == Tails::kLinear ? 0 : 1),
       count_(static_cast<int32_t>(curves.hinges - 1 + 2 * tails_)),
-      padded_((count_ + 63) / 64 * 64),
-      memory_(static_cast<size_t>(4 * padded_ * curves.channels)),
+      padded_(count_ <= 16 ? 16 : count_ <= 32 ? 32 : (count_ + 63) / 64 * 64),
+      memory_(new float[static_cast<size_t>(4 * padded_ * curves.channels)]),
       lines_(static_cast<size_t>(curves.channels)) {
   for (int64_t channel = 0; channel < curves.channels; ++channel) fill(channel);
 }
@@ -43,7 +43,7 @@ void CurveTables::fill(int64_t channel) {
   const int64_t last = curves_.hinges - 1;
   const float* hinges = curves_.hinges_of(channel);
   const float* values = curves_.values + channel * curves_.hinges;
-  float* slope = memory_.data() + 4 * padded_ * channel;
+  float* slope = memory_.get() + 4 * padded_ * channel;
   float* intercept = slope + padded_;
   float* lower = intercept + padded_;
   float* origin = lower + padded_;
@@ -68,16 +68,18 @@ void CurveTables::fill(int64_t channel) {
   lower[0] = -kInfinity;
   std::fill(lower + count_, lower + padded_, kNaN);
 
-  const float scale = static_cast<float>(last) / (hinges[last] - hinges[0]);
-  const bool even = unevenness(hinges, curves_.hinges, scale) <= kSlack;
+  if (channel == 0 || curves_.positions_by_channel) {
+    scale_ = static_cast<float>(last) / (hinges[last] - hinges[0]);
+    if (!(unevenness(hinges, curves_.hinges, scale_) <= kSlack)) scale_ = 0.0f;
+  }
   lines_[static_cast<size_t>(channel)] = {
       slope,
       intercept,
       lower,
       origin,
       count_,
-      even ? scale : 0.0f,
-      static_cast<float>(tails_) + 2 * kSlack - hinges[0] * scale,
+      scale_,
+      static_cast<float>(tails_) + 2 * kSlack - hinges[0] * scale_,
       slope[0] == 0.0f ? -kLargest : -kInfinity,
       slope[count_ - 1] == 0.0f ? kLargest : kInfinity,
   };

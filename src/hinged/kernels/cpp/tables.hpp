@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "types.hpp"
@@ -46,7 +47,8 @@ class CurveTables {
   int32_t tails_;  // 1 where tails are lines of their own
   int32_t count_;
   int32_t padded_;
-  std::vector<float> memory_;
+  float scale_ = 0.0f;  // of the channel filled last
+  std::unique_ptr<float[]> memory_;
   std::vector<Lines> lines_;
 };
 

@@ -16,8 +16,8 @@ struct BFloat16 {
 // nearest caches; no experiment known uses as many.
 constexpr int32_t kMostLines = 512;
 
-// The lines `y = slope x + intercept` of one channel from left to right, in arrays of at least
-// `count` entries padded to a multiple of 64.
+// The lines `y = slope x + intercept` of one channel from left to right, in arrays of
+// `count` entries padded to 16, 32 or a multiple of 64.
 struct Lines {
   const float* slope;
   const float* intercept;
