@@ -1,11 +1,13 @@
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from hinged import errors
-from hinged.lab.bench import kernels
+from hinged.lab.bench import kernel, kernels
 from hinged.lab.bench.contestants import CURVE, OTHER, SHARED, Contestant, natives, ours
 from hinged.lab.bench.kernel import using
 from hinged.lab.bench.running import BOTH, FORWARD
@@ -98,6 +100,21 @@ def test_an_unknown_case_and_an_unknown_kernel_are_told_with_those_there_are(qui
         using("no-such-kernel").__enter__()
     with using("reference"), using("auto"):
         pass
+
+
+def test_a_kernel_that_is_asked_for_runs(quick, monkeypatch):
+    used = []
+
+    @contextmanager
+    def use(name):
+        used.append(name)
+        yield
+
+    monkeypatch.setattr(kernel, "_kernels", lambda: SimpleNamespace(use=use))
+    rows = kernels.line_up(kernels.OUR_KERNELS, (), ("auto", "portable"))
+    case = kernels.measure_workload(SMALL, [rows[0], ours(5, kernel="portable")], quick)
+    assert set(used) == {"portable"} and len(used) >= 6
+    assert case.rows[1].name == "hinged K=5, portable kernel" and case.rows[1].problem is None
 
 
 def test_a_copy_moves_some_bytes(quick):

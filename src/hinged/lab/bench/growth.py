@@ -18,7 +18,7 @@ _ELEMENTS = 2**20
 
 
 def run(options: Options, say: Say) -> Record:
-    """Measure along all four axes; each case is one point, with ReLU in the same rounds.
+    """Measure along all axes, threads on a CPU alone; each case is a point, ReLU in its rounds.
 
     Args:
         options: how to measure; `limit` is shared by the cases of an axis.
@@ -29,7 +29,8 @@ def run(options: Options, say: Say) -> Record:
         yield _hinges(options)
         yield from _channels(options)
         yield from _batches(options)
-        yield from _threads(options)
+        if not options.device.startswith("cuda"):
+            yield from _threads(options)
 
     return record("growth", options, {}, measured, say)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from hinged import errors
 from hinged.lab.activations import ACTIVATIONS, activation_parameters
-from hinged.lab.bench import timing
+from hinged.lab.bench import timing, vision
 from hinged.lab.bench.records import Case, Record, Row
 from hinged.lab.bench.replace import replace_relus
 from hinged.lab.bench.running import Entrant, Options, Say, measure, prepared, record
@@ -46,17 +45,6 @@ class Network:
     shape: tuple[int, ...]
 
 
-def _torchvision(name: str) -> Callable[[], nn.Module]:
-    """Return a maker that imports torchvision only when it is called."""
-
-    def make() -> nn.Module:
-        vision = importlib.import_module("hinged.lab.bench.vision")
-        model: nn.Module = getattr(vision, name)()
-        return model
-
-    return make
-
-
 def _of_the_lab(network: NetworkSettings, *shape: int) -> Callable[[], nn.Module]:
     images, labels = torch.zeros(1, *shape), torch.zeros(1, dtype=torch.long)
     data = DataSet("random", "noise", images, labels, images, labels, classes=_CLASSES)
@@ -67,13 +55,13 @@ NETWORKS = (
     Network(
         "resnet18",
         "torchvision's ResNet18, 3 x 3 stem without max-pooling, 64 images of 32 x 32",
-        _torchvision("resnet18"),
+        vision.resnet18,
         (64, 3, 32, 32),
     ),
     Network(
         "vgg11",
         "torchvision's VGG11, hidden layers of 512 units, 64 images of 32 x 32",
-        _torchvision("vgg11"),
+        vision.vgg11,
         (64, 3, 32, 32),
     ),
     Network(
