@@ -8,7 +8,13 @@ CPP := $(wildcard src/hinged/kernels/cpp/*.cpp src/hinged/kernels/cpp/*.hpp)
 # refuses must stop make.
 export HINGED_REQUIRE_NATIVE ?= $(if $(shell command -v "$${CXX:-c++}"),1,0)
 
-.PHONY: demo test check lint format types docs record clean
+# The peers have an environment of their own: some ask for versions of torch long gone.
+PEERS := .venv-peers/bin
+# Kernels that are compared with each other beside being compared with ReLU.
+KERNELS ?= auto,reference
+RECORDS := benchmarks/records
+
+.PHONY: demo test check lint format types docs record bench bench-peers bench-page clean
 
 demo: .venv/lab ## the main job on embedded data: a table, and runs/demo/report.html
 	$(BIN)/hinged compare --out runs/demo
@@ -39,8 +45,25 @@ record: .venv/lab ## run the demo anew and make it the committed record that REA
 	$(BIN)/hinged compare --out runs/record
 	$(BIN)/python docs/record.py runs/record
 
+bench: .venv/vision ## what the curves cost here: measure everything but peers, about 15 minutes
+	$(BIN)/hinged bench kernels --kernels $(KERNELS) --out $(RECORDS)/kernels.json
+	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4294967296 $(BIN)/hinged bench kernels \
+		--case maps --out $(RECORDS)/kernels-pages-kept.json
+	$(BIN)/hinged bench models --out $(RECORDS)/models.json
+	$(BIN)/hinged bench compiled --out $(RECORDS)/compiled.json
+	$(BIN)/hinged bench growth --out $(RECORDS)/growth.json
+	$(BIN)/python docs/benchmarks.py
+
+bench-peers: .venv-peers/done ## the same beside other packages, in an environment of their own
+	$(PEERS)/hinged bench kernels --peers benchmarks/peers.py --case "peers, K=13" \
+		--case "peers, K=9" --case "peers, features, K=13" --out $(RECORDS)/peers.json
+	$(PEERS)/python docs/benchmarks.py
+
+bench-page: .venv/lab ## write docs/benchmarks.md anew from the records
+	$(BIN)/python docs/benchmarks.py
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-peers runs
 
 .venv/pip: constraints.txt
 	$(PYTHON) -m venv .venv
@@ -50,6 +73,16 @@ clean:
 .venv/lab: .venv/pip pyproject.toml CMakeLists.txt $(CPP)
 	@echo "Setting up .venv (once; PyTorch is large) ..."
 	$(PIP) --build-constraint constraints.txt --editable ".[lab]"
+	touch $@
+
+.venv/vision: .venv/lab
+	$(PIP) --editable ".[lab,vision]"
+	touch $@
+
+.venv-peers/done: constraints.txt benchmarks/peers.txt pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	$(PEERS)/python -m pip install --quiet --constraint constraints.txt --editable ".[lab]"
+	$(PEERS)/python -m pip install --quiet --no-deps --requirement benchmarks/peers.txt
 	touch $@
 
 .venv/dev: .venv/lab

@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from hinged.lab import terminal
+from hinged.lab import markdown, terminal
 from hinged.lab.records import RunFolder
 from hinged.lab.summary import summarise, verdict
 
@@ -33,11 +33,7 @@ def figures() -> str:
     results = folder.listed()
     summary = summarise(folder.experiment, results)
     heads = terminal.headings(summary)
-    lines = [
-        f"| {' | '.join(heads)} |",
-        f"|---|{'---:|' * (len(heads) - 1)}",
-        *(f"| {' | '.join(terminal.cells(row, summary.metric))} |" for row in summary.rows),
-    ]
+    table = markdown.table(heads, (terminal.cells(row, summary.metric) for row in summary.rows))
     about = results[0].environment
     seconds = sum(result.seconds for result in results)
     measured = (
@@ -48,14 +44,12 @@ def figures() -> str:
         f"trainings in {seconds:.0f} s. Kernel: {about['kernel']}. "
         "[All records](docs/demo/results.jsonl)."
     )
-    return "\n".join([*lines, "", f"**{verdict(summary)}**", "", measured])
+    return f"{table}\n\n**{verdict(summary)}**\n\n{measured}"
 
 
 def with_figures(readme: str) -> str:
     """Return the README with the figures of the record between the two marks."""
-    before, rest = readme.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{figures()}\n\n{END}{after}"
+    return markdown.between(readme, BEGIN, END, figures())
 
 
 if __name__ == "__main__":

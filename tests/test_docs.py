@@ -31,3 +31,31 @@ def test_every_file_the_documentation_links_to_is_there():
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_tables_of_the_benchmarks_are_those_of_the_records():
+    script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
+    page = script["PAGE"].read_text()
+    assert script["with_figures"](page) == page
+
+
+def test_every_benchmark_record_is_on_the_page():
+    script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
+    shown = script["names"](script["PAGE"].read_text())
+    assert len(shown) == 6
+    assert {path.stem for path in script["RECORDS"].glob("*.json")} <= set(shown)
+
+
+def test_a_record_fills_its_place_on_the_page(tmp_path):
+    from hinged.lab.bench import kernels
+    from hinged.lab.bench.running import Options
+
+    options = Options(rounds=2, threads=1, quick=True)
+    record = kernels.run(options, lambda text: None, cases=["small features"])
+    record.save(tmp_path / "kernels.json")
+    script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
+    page = script["with_figures"](script["PAGE"].read_text(), tmp_path)
+    assert "**small features: (2, 64) float32; 2 rounds, 1 thread**" in page
+    assert "](benchmarks/kernels-small-features.svg)" in page and "| hinged K=9 |" in page
+    assert page.count("Not measured yet") == 5
+    assert script["with_figures"](page, tmp_path) == page

@@ -28,7 +28,8 @@ def test_functions_are_short():
 def test_no_function_and_no_file_is_long(path):
     source = path.read_text()
     assert source.count("\n") <= 400
-    assert [(name, count) for name, count in lengths(source) if count > 60] == []
+    if path.parent.name != "kernels":
+        assert [(name, count) for name, count in lengths(source) if count > 60] == []
 
 
 def test_the_tests_above_see_a_long_function():

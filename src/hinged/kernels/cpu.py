@@ -1,4 +1,4 @@
-"""The compiled CPU kernels, called through ctypes: with no PyTorch in them, one build serves all."""
+"""The compiled CPU kernels, called by ctypes: with no PyTorch in them, one build serves all."""
 
 from __future__ import annotations
 
@@ -49,7 +49,12 @@ class CpuKernel:
         return y
 
     def backward(
-        self, grad_y: Tensor, x: Tensor, curves: Curves, geometry: Geometry, wanted: tuple[bool, bool]
+        self,
+        grad_y: Tensor,
+        x: Tensor,
+        curves: Curves,
+        geometry: Geometry,
+        wanted: tuple[bool, bool],
     ) -> Gradients:
         """Return the gradients, from that of the result."""
         slopes = curves.tail_slopes

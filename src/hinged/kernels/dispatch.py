@@ -15,10 +15,14 @@ from torch import Tensor
 from hinged import errors
 from hinged.curve.evaluate import check_input, evaluate
 from hinged.kernels import autograd, cpu, eager, library
+from hinged.kernels.cuda import TritonKernel
 from hinged.kernels.kernel import Kernel, curves_of
 
 AUTO, REFERENCE = "auto", "reference"
 VARIABLE = "HINGED_KERNEL"
+
+# Says the same as `is_compiling` in versions that cannot tell: there the reference is compiled.
+_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 _asked: ContextVar[str | None] = ContextVar("hinged.kernels.use", default=None)
 
@@ -43,6 +47,10 @@ def apply(
         DtypeError: `x` is not floating point.
         ArgumentError: axis `dim` of `x` does not have `C` entries.
     """
+    if torch.compiler.is_compiling() and not _exporting() and x.is_cpu and _operator_pays():
+        check_input(x, values.shape[0], dim)
+        operator = torch.ops.hinged.piecewise_linear
+        return operator(x, values, hinges, tail_slopes, dim, tails, uniform)  # type: ignore[no-any-return]
     kernel = choose(x, values, hinges, tail_slopes)
     if kernel is None:
         return evaluate(
@@ -54,7 +62,10 @@ def apply(
         or values.requires_grad
         or (tail_slopes is not None and tail_slopes.requires_grad)
     ):
-        return autograd.Fused.apply(x, values, hinges, tail_slopes, dim, tails, uniform, kernel)
+        fused: Tensor = autograd.Fused.apply(  # type: ignore[no-untyped-call]
+            x, values, hinges, tail_slopes, dim, tails, uniform, kernel
+        )
+        return fused
     return autograd.forward(kernel, x, curves_of(values, hinges, tail_slopes, tails, uniform), dim)
 
 
@@ -146,11 +157,16 @@ def describe() -> str:
     return f"reference (plain torch): {why}"
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _operator_pays() -> bool:
+    """Whether what is compiled for the CPU calls the kernel: without one it would gain nothing. A
+    graph that is exported is always the reference, and loads where hinged is not installed."""
+    return bool(candidates(_asked.get()))
+
+
 @functools.cache
 def _kernels() -> dict[str, Kernel]:
     kernels: dict[str, Kernel] = dict(cpu.available())
-    if importlib.util.find_spec("triton") is not None and torch.cuda.is_available():
-        from hinged.kernels.gpu import TritonKernel
-
+    if importlib.util.find_spec("triton") is not None and torch.version.cuda is not None:
         kernels["triton"] = TritonKernel()
     return kernels

@@ -58,7 +58,12 @@ class Kernel(Protocol):
         """Return the curves at `x`, in its shape, dtype and strides."""
 
     def backward(
-        self, grad_y: Tensor, x: Tensor, curves: Curves, geometry: Geometry, wanted: tuple[bool, bool]
+        self,
+        grad_y: Tensor,
+        x: Tensor,
+        curves: Curves,
+        geometry: Geometry,
+        wanted: tuple[bool, bool],
     ) -> Gradients:
         """Return the gradients, from that of the result."""
 

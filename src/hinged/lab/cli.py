@@ -1,4 +1,4 @@
-"""The commands: compare, train, report, info."""
+"""The commands: compare, train, report, info; those of bench are in `hinged.lab.bench.cli`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from hinged import errors
 from hinged.lab import environment, experiment, report, terminal
 from hinged.lab.activations import ACTIVATIONS
+from hinged.lab.bench import cli as bench
 from hinged.lab.comparison import Watcher
 from hinged.lab.comparison import compare as run_comparison
 from hinged.lab.data import DATA_SETS
@@ -29,6 +30,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(bench.app, name="bench")
 
 _DEFAULT = Experiment()
 _NETWORK, _CURVES, _TRAINING = NetworkSettings(), CurveSettings(), TrainingSettings()

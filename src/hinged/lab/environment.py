@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import hinged
-from hinged.kernels import library
+from hinged import kernels
 
 _PACKAGES = ("lightning", "numpy", "scikit-learn", "scipy")
 
@@ -30,7 +30,7 @@ def describe() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "device": _device(),
-        "kernel": library.describe(),
+        "kernel": kernels.describe(),
     }
 
 

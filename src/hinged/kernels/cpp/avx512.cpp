@@ -9,8 +9,7 @@ namespace {
 struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr bool kPermutes = true;
-  static constexpr int kPairOrder[kLanes] = {0, 1, 4, 5, 8,  9,  12, 13,
-                                             2, 3, 6, 7, 10, 11, 14, 15};
+  static constexpr int kPairOrder[kLanes] = {0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15};
   using Floats = __m512;
   using Ints = __m512i;
   using Mask = __mmask16;
@@ -25,8 +24,7 @@ struct Avx512 {
     const Ints half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
     const Ints rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
     const Mask nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    return _mm512_cvtepi32_epi16(
-        _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0)));
+    return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0)));
   }
 
   static HINGED_INLINE Floats zero() { return _mm512_setzero_ps(); }

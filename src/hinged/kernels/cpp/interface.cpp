@@ -191,9 +191,8 @@ void backward_all(const Kernels& kernels, const CurveTables& tables, const Geome
   if (grad_values != nullptr) {
     sums.resize(static_cast<size_t>(Plan(all).sections() * all.channels * 2 * tables.count()));
   }
-  run_backward(of<T>(kernels), tables, all, static_cast<const T*>(x),
-               static_cast<const T*>(grad_y), static_cast<T*>(grad_x),
-               grad_values == nullptr ? nullptr : sums.data(), threads);
+  run_backward(of<T>(kernels), tables, all, static_cast<const T*>(x), static_cast<const T*>(grad_y),
+               static_cast<T*>(grad_x), grad_values == nullptr ? nullptr : sums.data(), threads);
   if (grad_values == nullptr) return;
   add_up(tables, all, sums, grad_values, grad_tail_slopes, threads);
 }
@@ -208,12 +207,12 @@ int32_t worth(int32_t threads, const Geometry& all) {
 }  // namespace
 }  // namespace hinged
 
-using hinged::CurveTables;
 using hinged::Curves;
+using hinged::CurveTables;
 using hinged::Geometry;
 
-// The instruction sets that were built and that this processor has, the best first; `hinged_forward`
-// and `hinged_backward` take them by their place in "portable,avx2,avx512".
+// The instruction sets that were built and that this processor has, the best first;
+// `hinged_forward` and `hinged_backward` take them by their place in "portable,avx2,avx512".
 HINGED_EXPORT const char* hinged_instruction_sets() {
 #if defined(HINGED_AVX512)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -244,8 +243,12 @@ HINGED_EXPORT int32_t hinged_forward(const void* x, void* y, int64_t outer, int6
                                      int64_t hinges, int32_t positions_by_channel, int32_t tails,
                                      int32_t instruction_set, int32_t threads) {
   try {
-    const Curves curves{values, positions,  tail_slopes,
-                        channels, hinges, positions_by_channel != 0,
+    const Curves curves{values,
+                        positions,
+                        tail_slopes,
+                        channels,
+                        hinges,
+                        positions_by_channel != 0,
                         static_cast<hinged::Tails>(tails)};
     const CurveTables tables(curves);
     const Geometry all{outer, channels, inner};
@@ -274,8 +277,12 @@ HINGED_EXPORT int32_t hinged_backward(const void* x, const void* grad_y, void* g
                                       int32_t positions_by_channel, int32_t tails,
                                       int32_t instruction_set, int32_t threads) {
   try {
-    const Curves curves{values, positions,  tail_slopes,
-                        channels, hinges, positions_by_channel != 0,
+    const Curves curves{values,
+                        positions,
+                        tail_slopes,
+                        channels,
+                        hinges,
+                        positions_by_channel != 0,
                         static_cast<hinged::Tails>(tails)};
     const CurveTables tables(curves);
     const Geometry all{outer, channels, inner};

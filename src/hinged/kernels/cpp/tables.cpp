@@ -1,9 +1,9 @@
 // See tables.hpp.
+#include "tables.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
-
-#include "tables.hpp"
 
 namespace hinged {
 namespace {
@@ -27,13 +27,22 @@ float unevenness(const float* hinges, int64_t count, float scale) {
   return worst + reach * 4 * std::numeric_limits<float>::epsilon();
 }
 
+// Searching by halving may probe up to the next power of two.
+int32_t padded(int32_t count) {
+  int32_t size = 16;
+  while (size < count) size *= 2;
+  return size;
+}
+
 }  // namespace
 
 CurveTables::CurveTables(const Curves& curves)
     : curves_(curves),
       tails_(curves.tails == Tails::kLinear ? 0 : 1),
       count_(static_cast<int32_t>(curves.hinges - 1 + 2 * tails_)),
-      padded_(count_ <= 16 ? 16 : count_ <= 32 ? 32 : (count_ + 63) / 64 * 64),
+      padded_(count_ <= 16   ? 16
+              : count_ <= 32 ? 32
+                             : (count_ + 63) / 64 * 64),
       memory_(new float[static_cast<size_t>(4 * padded_ * curves.channels)]),
       lines_(static_cast<size_t>(curves.channels)) {
   for (int64_t channel = 0; channel < curves.channels; ++channel) fill(channel);

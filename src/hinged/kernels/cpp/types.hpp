@@ -17,7 +17,7 @@ struct BFloat16 {
 constexpr int32_t kMostLines = 512;
 
 // The lines `y = slope x + intercept` of one channel from left to right, in arrays of
-// `count` entries padded to 16, 32 or a multiple of 64.
+// `count` entries padded to a power of two.
 struct Lines {
   const float* slope;
   const float* intercept;

@@ -1,0 +1,171 @@
+import pytest
+import torch
+
+from hinged.curve.evaluate import evaluate
+from hinged.kernels import autograd, cpu, dispatch
+from hinged.kernels.kernel import curves_of
+
+KERNELS = cpu.available()
+pytestmark = pytest.mark.skipif(not KERNELS, reason="built without a C++ compiler")
+each_kernel = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+
+LAYOUTS = {
+    "images": lambda: torch.randn(3, 5, 7, 9),
+    "channels last": lambda: torch.randn(3, 18, 7, 9).to(memory_format=torch.channels_last),
+    "features": lambda: torch.randn(1023, 17),
+    "rows of one": lambda: torch.randn(2, 33, 1),
+    "volumes": lambda: torch.randn(2, 3, 2, 3, 3),
+    "turned": lambda: torch.randn(4, 9, 3).transpose(0, 2),
+    "with gaps": lambda: torch.randn(3, 10, 8)[:, ::2, 1:],
+    "expanded": lambda: torch.randn(1, 6, 1).expand(4, 6, 5),
+    "empty": lambda: torch.randn(0, 4, 3),
+}
+
+
+def positions(kind, channels, count):
+    if kind == "uniform":
+        return torch.arange(count) * 0.75 - 0.75 * (count // 2)
+    if kind == "nearly uniform":
+        return torch.linspace(-3.1, 2.7, count)
+    if kind == "free":
+        return torch.randn(count).sort().values + torch.arange(count) * 1e-3
+    return torch.randn(channels, count).sort(-1).values + torch.arange(count) * 1e-3
+
+
+def case(make, kind, count, tails, dtype=torch.float32):
+    torch.manual_seed(count)
+    x = (2 * make()).to(dtype)
+    channels = x.shape[1]
+    hinges = positions(kind, channels, count)
+    rows = hinges.expand(channels, count)
+    if x.numel():  # Some inputs on hinges, and one step beside them.
+        on = rows[:, count // 2].to(dtype).view(1, -1, *[1] * (x.dim() - 2)).expand_as(x)
+        choice = torch.randint(4, x.shape)
+        beside = torch.nextafter(on.float(), torch.tensor(-9.0)).to(dtype)
+        x = torch.where(choice == 0, on, torch.where(choice == 1, beside, x))
+    values = torch.randn(channels, count)
+    slopes = torch.randn(channels, 2) if tails == "free" else None
+    return x, values, hinges, slopes
+
+
+def both(kernel, x, values, hinges, slopes, tails, wanted=(True, True)):
+    g = torch.randn(x.shape).to(x.dtype)
+    curves = curves_of(values, hinges, slopes, tails, False)
+    y = autograd.forward(kernel, x, curves, 1)
+    return g, y, autograd.backward(kernel, g, x, curves, 1, wanted)
+
+
+def by_reference(g, x, values, hinges, slopes, tails):
+    given = [t.detach().requires_grad_() for t in (x, values, slopes) if t is not None]
+    own = given[2] if slopes is not None else None
+    y = evaluate(given[0], given[1], hinges, tails=tails, tail_slopes=own)
+    return y.detach(), torch.autograd.grad(y, given, g)
+
+
+def bound(g, x, hinges):
+    """What rounding can do to the gradients of values `(C, K)`: with float32 sums of `n` terms at
+    most `(n + 8) eps` times the sum of their sizes, |g| (1 + |t|) on each side of the input."""
+    rows = hinges.double().expand(x.shape[1], -1)
+    x, g = (tensor.double().movedim(1, 0).flatten(1) for tensor in (x, g.abs()))
+    piece = (torch.searchsorted(rows.contiguous(), x.contiguous(), right=True) - 1).clamp(
+        0, rows.shape[1] - 2
+    )
+    left, right = rows.gather(1, piece), rows.gather(1, piece + 1)
+    size = g * (1 + ((x - left) / (right - left)).abs() + (x - left).abs())
+    sums = torch.zeros_like(rows).scatter_add(1, piece, size).scatter_add(1, piece + 1, size)
+    return (x.shape[1] + 8) * torch.finfo(torch.float32).eps * (sums + 1e-30)
+
+
+@each_kernel
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["uniform", "nearly uniform", "free", "by channel"])
+@pytest.mark.parametrize("tails", ["linear", "constant", "free"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_agrees_with_the_reference(kernel, layout, kind, tails, dtype, monkeypatch):
+    empty_like = torch.empty_like
+    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: empty_like(*a, **k).fill_(torch.nan))
+    for count in (2, 3, 9, 18):
+        x, values, hinges, slopes = case(LAYOUTS[layout], kind, count, tails, dtype)
+        g, y, grads = both(kernel, x, values, hinges, slopes, tails)
+        expected, (grad_x, *_) = by_reference(g, x, values, hinges, slopes, tails)
+        assert y.dtype == x.dtype and y.stride() == torch.empty_like(x).stride()
+        assert torch.equal(y, expected) and torch.equal(grads[0], grad_x)
+        double = [None if t is None else t.double() for t in (g, x, values, hinges, slopes)]
+        _, (_, *own) = by_reference(*double, tails)
+        limit = bound(g, x, hinges)
+        assert ((grads[1] - own[0]).abs() <= limit).all()
+        if slopes is not None:
+            assert ((grads[2] - own[1]).abs() <= limit.sum(1, keepdim=True)).all()
+
+
+@each_kernel
+@pytest.mark.parametrize("count", [4, 5, 16, 17, 32, 33, 34, 64, 65, 66, 129, 257, 500])
+@pytest.mark.parametrize("tails", ["linear", "constant", "free"])
+def test_every_way_to_look_lines_up_agrees(kernel, count, tails):
+    for kind in ("uniform", "free"):
+        x, values, hinges, slopes = case(lambda: torch.randn(300, 3), kind, count, tails)
+        g, y, grads = both(kernel, x, values, hinges, slopes, tails)
+        expected, (grad_x, *_) = by_reference(g, x, values, hinges, slopes, tails)
+        assert torch.equal(y, expected) and torch.equal(grads[0], grad_x)
+        double = [None if t is None else t.double() for t in (g, x, values, hinges, slopes)]
+        _, (_, grad_values, *_) = by_reference(*double, tails)
+        assert ((grads[1] - grad_values).abs() <= bound(g, x, hinges)).all()
+
+
+@each_kernel
+@pytest.mark.parametrize("kind", ["uniform", "free"])
+def test_infinities_follow_the_tail_and_nan_stays(kernel, kind):
+    x = torch.tensor([-torch.inf, torch.inf, torch.nan, 0.0]).repeat(9).view(-1, 1)
+    hinges = torch.tensor([-1.0, 0.0, 1.0 if kind == "uniform" else 5.0])
+    for tails in ("linear", "constant"):
+        y = autograd.forward(
+            kernel, x, curves_of(hinges.relu()[None], hinges, None, tails, False), 1
+        )
+        top = torch.inf if tails == "linear" else hinges[-1].item()
+        assert y[:2, 0].tolist() == [0.0, top] and y[2].isnan() and y[3] == 0
+
+
+@each_kernel
+@pytest.mark.parametrize("layout", ["planar", "channels last", "shared"])
+def test_the_same_bits_for_any_number_of_threads(kernel, layout):
+    torch.manual_seed(0)
+    x = torch.randn(8, 32, 24, 24)
+    if layout == "channels last":
+        x = x.to(memory_format=torch.channels_last)
+    channels = 1 if layout == "shared" else 32
+    hinges, values = torch.linspace(-3, 3, 9), torch.randn(channels, 9)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 2):
+            torch.set_num_threads(threads)
+            torch.manual_seed(1)
+            _, y, grads = both(kernel, x, values, hinges, None, "linear")
+            results.append((y, *grads[:2]))
+    finally:
+        torch.set_num_threads(before)
+    assert all(
+        torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True)
+    )
+
+
+@each_kernel
+def test_what_is_not_wanted_is_not_computed(kernel):
+    x, values, hinges, slopes = case(LAYOUTS["channels last"], "uniform", 9, "free")
+    torch.manual_seed(5)
+    _, _, every = both(kernel, x, values, hinges, slopes, "free")
+    for wanted in ((True, False), (False, True)):
+        torch.manual_seed(5)
+        _, _, grads = both(kernel, x, values, hinges, slopes, "free", wanted)
+        expected = [wanted[0], wanted[1], wanted[1]]
+        assert [grad is not None for grad in grads] == expected
+        assert all(g is None or torch.equal(g, e) for g, e in zip(grads, every, strict=True))
+
+
+@each_kernel
+def test_exact_starts_are_bitwise(kernel):
+    hinges = torch.linspace(-3, 3, 9)
+    x = torch.cat((torch.randn(5000), torch.tensor([1e-45, -1e-45, 0.0, -0.0, 3e38, -3e38])))
+    for function in (torch.relu, torch.abs, torch.clone):
+        with dispatch.use(kernel.name):
+            y = dispatch.apply(x.view(-1, 1), function(hinges)[None], hinges).flatten()
+        assert torch.equal(y, function(x))

@@ -1,0 +1,156 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import hinged
+from hinged import errors
+from hinged.kernels import cpu, dispatch
+
+needs_kernel = pytest.mark.skipif(not cpu.available(), reason="built without a C++ compiler")
+
+
+def layer(**settings):
+    torch.manual_seed(0)
+    act = hinged.PiecewiseLinear(4, **settings)
+    with torch.no_grad():
+        act.values.add_(torch.randn_like(act.values))
+    return act
+
+
+def chosen(act, x):
+    kernel = dispatch.choose(x, act.values, act.hinges, act.tail_slopes)
+    return None if kernel is None else kernel.name
+
+
+@needs_kernel
+def test_plain_calls_go_to_the_best_kernel_and_others_to_the_reference():
+    act, x = layer(), torch.randn(3, 4)
+    assert chosen(act, x) == next(iter(cpu.available()))
+    assert chosen(act, x.double()) is None and chosen(act, x.half()) is None
+    assert chosen(act, x.to("meta")) is None
+    act.hinges.requires_grad_()
+    assert chosen(act, x) is None
+
+
+@needs_kernel
+def test_use_chooses_inside_only_and_refuses_what_is_not_there():
+    act, x = layer(), torch.randn(3, 4)
+    for name in cpu.available():
+        with dispatch.use(name), dispatch.use("auto"), dispatch.use(name):
+            assert chosen(act, x) == name
+    with dispatch.use("reference"):
+        assert chosen(act, x) is None
+    assert chosen(act, x) is not None
+    with pytest.raises(errors.UnknownNameError, match="portable"), dispatch.use("portabel"):
+        pass
+
+
+@needs_kernel
+@pytest.mark.parametrize("name", ["portable", "reference", "nonsense"])
+def test_the_environment_chooses(name):
+    code = "import hinged; print(hinged.kernels.describe())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HINGED_KERNEL": name},
+    )
+    if name == "nonsense":
+        assert "`HINGED_KERNEL`: got 'nonsense'" in done.stderr
+    else:
+        assert done.stdout.startswith(name)
+
+
+@pytest.mark.parametrize("tails", ["linear", "free"])
+def test_second_derivatives_are_right(tails):
+    act = layer(tails=tails)
+    x = torch.randn(6, 4, requires_grad=True)
+
+    def twice():
+        y = act(x)
+        (first,) = torch.autograd.grad((y * y).sum(), x, create_graph=True)
+        return torch.autograd.grad((first**2).sum(), [x, *act.parameters()])
+
+    fast = twice()
+    with dispatch.use("reference"):
+        slow = twice()
+    for a, b in zip(fast, slow, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_batched_gradients_are_right():
+    act, x = layer(), torch.randn(2, 4, requires_grad=True)
+    many = torch.randn(5, 2, 4)
+    inputs = [x, act.values]
+    together = torch.autograd.grad(act(x), inputs, many, is_grads_batched=True)
+    for i, g in enumerate(many):
+        for a, b in zip(together, torch.autograd.grad(act(x), inputs, g), strict=True):
+            torch.testing.assert_close(a[i], b)
+
+
+def test_a_trace_is_not_of_constants():
+    act = layer()
+    with torch.no_grad():
+        traced = torch.jit.trace(act, torch.zeros(2, 4))
+        graph = torch.fx.experimental.proxy_tensor.make_fx(act)(torch.zeros(2, 4))
+        x = torch.randn(2, 4)
+        torch.testing.assert_close(traced(x), act(x))
+        torch.testing.assert_close(graph(x), act(x))
+
+
+def test_forward_mode_and_vmap():
+    act, x = layer(), torch.randn(5, 4)
+    per_row = torch.func.vmap(lambda row: act(row[None])[0])(x)
+    assert torch.equal(per_row, act(x))
+    _, slope = torch.func.jvp(act, (x,), (torch.ones_like(x),))
+    z = x.clone().requires_grad_()
+    assert torch.equal(slope, torch.autograd.grad(act(z).sum(), z)[0])
+
+
+def test_a_lazily_negated_input_is_negated():
+    act = layer()
+    x = torch.randn(3, 4, dtype=torch.complex64).conj().imag
+    assert x.is_neg()
+    assert torch.equal(act(x), act(x.clone()))
+
+
+def test_half_precision_parameters_get_gradients_of_their_dtype():
+    act = layer().bfloat16()
+    x = torch.randn(5, 4, dtype=torch.bfloat16, requires_grad=True)
+    act(x).sum().backward()
+    assert act.values.grad.dtype == x.grad.dtype == torch.bfloat16
+
+
+@needs_kernel
+def test_only_the_inputs_are_kept_for_backward():
+    act, x, kept = layer(), torch.randn(50, 4, requires_grad=True), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        act(x)
+    assert {t.data_ptr() for t in kept} == {t.data_ptr() for t in (x, act.values, act.hinges)}
+
+
+@pytest.mark.parametrize("tails", ["linear", "free"])
+def test_the_operators_are_sound(tails):
+    act = layer(tails=tails)
+    x = torch.randn(3, 4, requires_grad=True)
+    arguments = (x, act.values, act.hinges, act.tail_slopes, 1, tails, True)
+    torch.library.opcheck(torch.ops.hinged.piecewise_linear.default, arguments)
+    torch.library.opcheck(
+        torch.ops.hinged.piecewise_linear_backward.default,
+        (torch.randn(3, 4), *[a.detach() if torch.is_tensor(a) else a for a in arguments]),
+    )
+
+
+@pytest.mark.slow
+def test_compiled_training_gives_the_same_numbers():
+    act = layer()
+    x = torch.randn(6, 4, requires_grad=True)
+    results = []
+    for run in (act, torch.compile(act, fullgraph=True)):
+        y = run(x)
+        results.append((y, *torch.autograd.grad((y * y).sum(), [x, act.values])))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)

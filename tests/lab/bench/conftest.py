@@ -1,0 +1,17 @@
+import pytest
+
+from hinged.lab.bench import kernels
+from hinged.lab.bench.running import Options
+
+QUICK = Options(rounds=2, limit=0.0, threads=1, quick=True)
+
+
+@pytest.fixture
+def quick():
+    return QUICK
+
+
+@pytest.fixture(scope="session")
+def record():
+    """A record of the smallest case, measured once for all tests that only read it."""
+    return kernels.run(QUICK, lambda text: None, cases=["small features"])

@@ -1,0 +1,46 @@
+import json
+
+import pytest
+
+from hinged.lab.bench import records
+from tests.lab.test_cli import run, said
+
+QUICK = ("--quick", "--rounds", "2", "--threads", "1")
+
+
+def test_kernels_prints_a_table_and_writes_the_record(tmp_path):
+    out = tmp_path / "record.json"
+    done = run("bench", "kernels", *QUICK, "--case", "small features", "--out", str(out))
+    assert done.exit_code == 0
+    assert "small features: (2, 64) float32" in done.stdout and "hinged K=9" in done.stdout
+    assert "Kernel: " in done.stdout
+    assert records.read(out).settings["cases"] == ["small features"]
+
+
+def test_the_record_alone_as_json():
+    done = run("bench", "models", *QUICK, "--model", "mlp", "--activations", "relu,silu", "--json")
+    plain = json.loads(done.stdout)
+    assert plain["kind"] == "models" and plain["settings"]["threads"] == 1
+    assert [row["name"] for row in plain["cases"][0]["rows"]] == ["relu", "silu"]
+
+
+def test_growth_and_compiled_are_commands():
+    text = run("bench", "--help").output
+    for command in ("kernels", "models", "compiled", "growth"):
+        assert command in text
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["kernels", "--case", "map"], "did you mean 'maps'"),
+        (["kernels", "--kernels", "no-such-kernel"], "no-such-kernel"),
+        (["kernels", "--device", "gpu"], "did you mean 'cpu'"),
+        (["kernels", "--peers", "nowhere.py"], "nowhere.py, which is no file"),
+        (["models", "--model", "resnet"], "did you mean 'resnet18'"),
+        (["models", "--activations", ","], "expected one or more names"),
+    ],
+)
+def test_bad_use_gets_one_sentence(capsys, arguments, message):
+    error = said(capsys, "bench", *arguments)
+    assert error.startswith("hinged: ") and message in error and error.count("\n") == 1
