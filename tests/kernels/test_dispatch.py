@@ -91,6 +91,8 @@ def test_batched_gradients_are_right():
             torch.testing.assert_close(a[i], b)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
 def test_a_trace_is_not_of_constants():
     act = layer()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The Triton kernels against NumPy in float64, the reference, and what the compiler makes of them."""
+"""The Triton kernels against NumPy in float64 and the reference, and what is compiled of them."""
 
 import itertools
 import json

@@ -41,7 +41,7 @@ class Fused(torch.autograd.Function):
         """Return the gradients of what the forward was given."""
         x, values, hinges, tail_slopes = ctx.saved_tensors
         dim, tails, uniform, kernel = ctx.settings
-        if torch.is_grad_enabled() or not eager.plain(grad_y):
+        if torch.is_grad_enabled() or not eager.plain(grad_y) or eager.batched(grad_y):
             grads = _by_reference(ctx, grad_y)
         else:
             curves = curves_of(values, hinges, tail_slopes, tails, uniform)

@@ -27,6 +27,14 @@ def plain(*tensors: Tensor | None) -> bool:
     )
 
 
+def batched(tensor: Tensor) -> bool:
+    """Whether a gradient is really many at once, as with `torch.autograd.grad(is_grads_batched)`;
+    that transform is not active in the backward it calls, only its tensors tell.
+    """
+    functorch = torch._C._functorch
+    return functorch.is_batchedtensor(tensor) or functorch.is_legacy_batchedtensor(tensor)
+
+
 def intercepted() -> bool:
     """Whether a transform, a tracer, a compiler or a dispatch mode is active in this thread."""
     return (

@@ -6,8 +6,8 @@ in a fixed order: no atomics, the same bits at every run, on every device). Noth
 from the device.
 
 **Forward** computes `y = s[line] x + b[line]` with the table of `evaluate.lines` and without fused
-multiply-add, hence the bits of the reference in float32. (Torch's compiler may fuse the reference's;
-where an exact start has `b = 0`, this changes nothing.)
+multiply-add, hence the bits of the reference in float32. (Torch's compiler may fuse those of the
+reference; where an exact start has `b = 0`, this changes nothing.)
 
 **Backward** sums value gradients by *ramps* instead of by line. With `t_k` how far `x` is along
 piece `k`, limited to 0 and 1, a curve is

@@ -48,6 +48,8 @@ def tabulate(
     if TAILS == "free":
         slope = tl.where(line == 0, tl.load(tail_slopes + channel * 2), slope)
         slope = tl.where(line >= K, tl.load(tail_slopes + channel * 2 + 1), slope)
+    if TAILS == "linear":
+        before, behind = piece, piece + 1
     at_before, at_behind = tl.load(hinges + before), tl.load(hinges + behind)
     nearer = tl.abs(at_behind) < tl.abs(at_before)
     height = tl.where(nearer, tl.load(values + behind), tl.load(values + before))

@@ -40,9 +40,7 @@ CurveTables::CurveTables(const Curves& curves)
     : curves_(curves),
       tails_(curves.tails == Tails::kLinear ? 0 : 1),
       count_(static_cast<int32_t>(curves.hinges - 1 + 2 * tails_)),
-      padded_(count_ <= 16   ? 16
-              : count_ <= 32 ? 32
-                             : (count_ + 63) / 64 * 64),
+      padded_(padded(count_)),
       memory_(new float[static_cast<size_t>(4 * padded_ * curves.channels)]),
       lines_(static_cast<size_t>(curves.channels)) {
   for (int64_t channel = 0; channel < curves.channels; ++channel) fill(channel);
