@@ -22,9 +22,10 @@ def plain(*tensors: Tensor | None) -> bool:
     >>> torch.func.vmap(lambda x: x + plain(x))(torch.zeros(2))
     tensor([0., 0.])
     """
-    return not intercepted() and all(
-        tensor is None or type(tensor) in _PLAIN_TYPES for tensor in tensors
-    )
+    for tensor in tensors:  # A generator for `all` would cost a microsecond more.
+        if tensor is not None and type(tensor) not in _PLAIN_TYPES:
+            return False
+    return not intercepted()
 
 
 def batched(tensor: Tensor) -> bool:
