@@ -55,7 +55,7 @@ def test_a_record_fills_its_place_on_the_page(tmp_path):
     record.save(tmp_path / "kernels.json")
     script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
     page = script["with_figures"](script["PAGE"].read_text(), tmp_path)
-    assert "**small features: (2, 64) float32; 2 rounds, 1 thread**" in page
+    assert "**small features: (2, 64) float32; 2 rounds, 1 thread" in page
     assert "](benchmarks/kernels-small-features.svg)" in page and "| hinged K=9 |" in page
     assert page.count("Not measured yet") == 5
     assert script["with_figures"](page, tmp_path) == page

@@ -34,6 +34,19 @@ def test_a_sheet_has_times_ratios_and_memory_and_problems_apart():
     assert sheet.title == "maps: x; 5 rounds, 1 thread"
 
 
+def test_a_sheet_says_when_the_machine_was_not_ours():
+    assert "DISTURBED" not in tables.case_sheet(case(others=0.1)).title
+    assert tables.case_sheet(case(others=0.9)).title.endswith(
+        "DISTURBED: other processes kept 0.9 cores busy"
+    )
+
+
+def test_quantities_with_unequal_rounds_are_told():
+    unequal = case()
+    unequal.rows[0].seconds["forward"] = [1e-3, 1e-3]
+    assert "; 2 to 5 rounds, " in tables.case_sheet(unequal).title
+
+
 def test_the_share_of_a_copy_counts_every_byte_once():
     sheet = tables.case_sheet(
         case(elements=1000, element_bytes=4, bandwidth=1.6e7), with_bandwidth=True

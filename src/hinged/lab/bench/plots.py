@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import matplotlib.ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -40,8 +41,8 @@ def ratios(case: Case) -> Figure:
         for place, row in enumerate(timed):
             _interval(axes, place, case, row.name, quantity)
         axes.axvline(1, color=_GREY, linewidth=0.8)
-        axes.set(xlabel=f"{quantity}: time over {case.baseline}'s", xscale="log")
-        _plain_ticks(axes)
+        axes.set(xlabel=f"{quantity}: time over {case.baseline}'s")
+        _ratio_axis(axes, [case.ratio(row, quantity).median for row in timed])
     panels[0][0].set_yticks(range(len(timed)), [row.name for row in timed])
     panels[0][0].invert_yaxis()
     return _finished(figure)
@@ -57,12 +58,12 @@ def growth(record: Record) -> Figure:
         for quantity in hinges[0].quantities:
             points = [hinges[0].ratio(row, quantity) for row in timed]
             _line(grid[0], places, [p.median for p in points], quantity)
+        _places_axis(grid[0], places)
     for axes, axis in zip(grid[1:], ("channels", "batch", "threads"), strict=True):
         _along(axes, axis, [case for case in record.cases if axis in case.place])
     for axes, name in zip(grid, ("hinges", "channels", "batch", "threads"), strict=True):
-        axes.set(xlabel=name, xscale="log")
+        axes.set(xlabel=name, ylim=(0, None))
         axes.axhline(1, color=_GREY, linewidth=0.8)
-        _plain_ticks(axes)
     grid[0].set_ylabel("time over ReLU's")
     grid[0].legend(frameon=False, fontsize=8)
     return _finished(figure)
@@ -89,6 +90,7 @@ def _along(axes: Axes, axis: str, cases: list[Case]) -> None:
     for quantity in (FORWARD, BOTH):
         medians = [case.ratio(case.rows[-1], quantity).median for case in timed]
         _line(axes, [case.place[axis] for case in timed], medians, quantity)
+    _places_axis(axes, [case.place[axis] for case in timed])
 
 
 def _line(axes: Axes, places: list[int], numbers: list[float], quantity: str) -> None:
@@ -96,12 +98,23 @@ def _line(axes: Axes, places: list[int], numbers: list[float], quantity: str) ->
     axes.plot(places, numbers, "o-", color=colour, markersize=4, label=quantity)
 
 
-def _plain_ticks(axes: Axes) -> None:
-    """Write 2 and not 2 x 10^0."""
-    for line in (axes.xaxis, axes.yaxis):
-        if line.get_scale() == "log":
-            line.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
-            line.set_minor_formatter(mpl.ticker.NullFormatter())
+def _ratio_axis(axes: Axes, ratios: list[float]) -> None:
+    """Let the axis begin at 0, or be logarithmic where the ratios differ by more than 5 times;
+    write 2 and not 2 x 10^0."""
+    if max(ratios, default=1.0) <= 5 * min(ratios, default=1.0):
+        axes.set_xlim(left=0)
+        return
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+
+
+def _places_axis(axes: Axes, places: list[int]) -> None:
+    """Mark the places that were measured, evenly spaced by their logarithms."""
+    axes.set_xscale("log")
+    axes.set_xticks(places, [str(place) for place in places], rotation=60, fontsize=8)
+    axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
 
 
 def _hinges_of(name: str) -> int:

@@ -12,6 +12,7 @@ import pydantic
 
 from hinged import errors
 from hinged.lab import environment
+from hinged.lab.bench.machine import load
 from hinged.lab.bench.timing import Spread, ratios, spread
 from hinged.lab.records import write
 
@@ -63,6 +64,7 @@ class Case(_Plain):
         elements: number of inputs a call; 0 where that means nothing.
         threads: threads it ran with.
         bandwidth: bytes a second that a copy of the input reads and writes; None if not measured.
+        others: cores that other processes kept busy meanwhile; None where the system does not tell.
         rows: the contestants.
     """
 
@@ -75,6 +77,7 @@ class Case(_Plain):
     element_bytes: int = 4
     threads: int = 1
     bandwidth: float | None = None
+    others: float | None = None
     rows: list[Row] = []
 
     def row(self, name: str) -> Row:
@@ -99,7 +102,7 @@ class Record(_Plain):
         made: end of the run, UTC, ISO 8601.
         environment: versions, commit, machine and kernel.
         allocator: environment variables of the C library that bear on large tensors.
-        load: the machine's load average before and after.
+        load: the machine's load average before and after; None where it does not tell.
         settings: rounds, threads, device and so on.
         units: of the numbers.
         cases: what was measured.
@@ -110,7 +113,7 @@ class Record(_Plain):
     made: str
     environment: dict[str, str]
     allocator: dict[str, str]
-    load: list[float]
+    load: list[float | None]
     settings: dict[str, Any]
     units: dict[str, str] = UNITS
     cases: list[Case]
@@ -129,22 +132,19 @@ class Record(_Plain):
         write(path, self.text())
 
 
-def finished(kind: str, settings: dict[str, Any], cases: list[Case], load_before: float) -> Record:
+def finished(
+    kind: str, settings: dict[str, Any], cases: list[Case], load_before: float | None
+) -> Record:
     """Return the record of a run that ends now."""
     return Record(
         kind=kind,
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         environment=environment.describe(),
         allocator={name: os.environ.get(name, "not set") for name in _ALLOCATOR},
-        load=[round(load_before, 2), round(load(), 2)],
+        load=[load_before, load()],
         settings=settings,
         cases=cases,
     )
-
-
-def load() -> float:
-    """Return how many processes wanted to run in the last minute, on average."""
-    return os.getloadavg()[0]
 
 
 def read(path: Path) -> Record:

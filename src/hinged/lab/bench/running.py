@@ -12,7 +12,8 @@ import torch
 
 from hinged.lab.bench import timing
 from hinged.lab.bench.kernel import AUTO, using
-from hinged.lab.bench.records import Case, Record, Row, finished, load
+from hinged.lab.bench.machine import OthersMeter, load
+from hinged.lab.bench.records import Case, Record, Row, finished
 
 FORWARD, BACKWARD, BOTH = "forward", "backward", "forward + backward"
 Say = Callable[[str], None]
@@ -85,6 +86,7 @@ def measure(case: Case, entrants: list[Entrant], options: Options) -> Case:
     kernels = {entrant.row.name: entrant.kernel for entrant in entrants}
     for entrant in entrants:
         _rehearse(entrant)
+    meter = OthersMeter()
     for quantity in case.quantities:
         calls = {e.row.name: e.calls[quantity] for e in entrants if quantity in e.calls}
         seconds = timing.interleave(
@@ -100,10 +102,13 @@ def measure(case: Case, entrants: list[Entrant], options: Options) -> Case:
             if entrant.row.name in seconds:
                 rounded = [float(f"{one:.4g}") for one in seconds[entrant.row.name]]
                 entrant.row.seconds[quantity] = rounded
+    others = meter.cores()
     for entrant in entrants:
         _count_memory(entrant)
     rows = [entrant.row for entrant in entrants]
-    return case.model_copy(update={"rows": rows, "threads": torch.get_num_threads()})
+    return case.model_copy(
+        update={"rows": rows, "threads": torch.get_num_threads(), "others": others}
+    )
 
 
 def record(

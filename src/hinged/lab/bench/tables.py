@@ -14,6 +14,8 @@ from hinged.lab.bench.timing import Spread
 
 # Inputs read and outputs written once: x to y; x and g to the gradient of x; both.
 _PASSES = {FORWARD: 2, BACKWARD: 3, BOTH: 5}
+# Cores; what a system does beside, and the counters' resolution.
+_QUIET = 0.2
 _AXES = ("channels", "batch", "threads")
 
 
@@ -67,8 +69,8 @@ def case_sheet(case: Case, *, with_bandwidth: bool = False) -> Sheet:
     if any(row.peak_bytes is not None for row in timed):
         columns.append(("peak", [size(row.peak_bytes) for row in timed]))
     headings, texts_by_column = zip(*columns, strict=True)
-    rounds = max((len(s) for row in timed for s in row.seconds.values()), default=0)
-    title = f"{case.name}: {case.about}; {rounds} rounds, {_count(case.threads, 'thread')}"
+    title = f"{case.name}: {case.about}; {_rounds([case])}, {_count(case.threads, 'thread')}"
+    title += _others([case])
     rows = list(zip(*texts_by_column, strict=True))
     return Sheet(title, headings, rows, _problems([case]))
 
@@ -124,7 +126,8 @@ def _axis_sheet(axis: str, cases: list[Case]) -> Sheet:
     headings = [axis, "inputs"]
     for quantity in cases[0].quantities:
         headings += [f"{quantity}, {cases[0].baseline}", "ours", "ratio (quartiles)"]
-    return Sheet(f"{axis}: {cases[0].rows[-1].name}", tuple(headings), rows, _problems(cases))
+    title = f"{axis}: {cases[0].rows[-1].name}; {_rounds(cases)}{_others(cases)}"
+    return Sheet(title, tuple(headings), rows, _problems(cases))
 
 
 def _name_column(rows: list[Row]) -> tuple[str, list[str]]:
@@ -155,6 +158,19 @@ def _ratio(case: Case, row: Row, quantity: str) -> str:
 def _three_digits(number: float) -> str:
     digits = 2 if number < 9.995 else 1 if number < 99.95 else 0
     return f"{number:.{digits}f}"
+
+
+def _rounds(cases: list[Case]) -> str:
+    """Return how many rounds there were; a slow quantity may have had fewer than a fast one."""
+    counts = {len(s) for case in cases for row in case.rows for s in row.seconds.values()} or {0}
+    least, most = min(counts), max(counts)
+    return f"{least} rounds" if least == most else f"{least} to {most} rounds"
+
+
+def _others(cases: list[Case]) -> str:
+    """Return a warning where other processes were at work."""
+    most = max((case.others for case in cases if case.others is not None), default=0.0)
+    return f"; DISTURBED: other processes kept {most:.1f} cores busy" if most >= _QUIET else ""
 
 
 def _count(number: int, word: str) -> str:

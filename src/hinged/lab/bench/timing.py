@@ -19,6 +19,8 @@ import torch
 
 Call = Callable[[], object]
 _MOST_REPETITIONS = 100_000
+# Seconds; the caches and the heap that a neighbour left behind matter to shorter calls alone.
+_SETTLED = 0.1
 
 
 class Stopwatch:
@@ -94,6 +96,9 @@ def interleave(
 ) -> dict[str, list[float]]:
     """Time every call once in every round.
 
+    A short call is made once before it is timed, so that it finds caches and heap as it left them
+    itself and not as its neighbour did.
+
     Args:
         calls: what to time, by name.
         rounds: how many rounds.
@@ -107,10 +112,11 @@ def interleave(
     Returns:
         Seconds a call, one number for each round, by name.
     """
-    repetitions: dict[str, int] = {}
+    typical: dict[str, float] = {}
     for name, call in calls.items():
         with around(name):
-            repetitions[name] = _repetitions(call, watch, shortest)
+            typical[name] = _typical(call, watch)
+    repetitions = {name: _repetitions(one, shortest) for name, one in typical.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     spent = 0.0
     with _without_collecting():
@@ -119,6 +125,9 @@ def interleave(
                 break
             for name in order:
                 with around(name):
+                    if typical[name] < _SETTLED:
+                        calls[name]()
+                        spent += typical[name]
                     seconds[name].append(watch.measure(calls[name], repetitions[name]))
                 spent += seconds[name][-1] * repetitions[name]
     return seconds
@@ -145,13 +154,14 @@ def ratios(seconds: Sequence[float], baseline: Sequence[float]) -> Spread:
     return spread([own / other for own, other in zip(seconds, baseline, strict=False)])
 
 
-def _repetitions(call: Call, watch: Stopwatch, shortest: float) -> int:
-    """Warm up, and return how many calls last `shortest` seconds.
-
-    The first call may allocate, compile and fault pages in; the second is taken as typical.
-    """
+def _typical(call: Call, watch: Stopwatch) -> float:
+    """Return the seconds of the second call; the first may allocate, compile and fault pages in."""
     call()
-    typical = watch.measure(call, 1)
+    return watch.measure(call, 1)
+
+
+def _repetitions(typical: float, shortest: float) -> int:
+    """Return how many calls last `shortest` seconds."""
     if typical <= 0:
         return _MOST_REPETITIONS
     return min(_MOST_REPETITIONS, max(1, math.ceil(shortest / typical)))
