@@ -157,11 +157,14 @@ def describe() -> str:
     return f"reference (plain torch): {why}"
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _operator_pays() -> bool:
     """Whether what is compiled for the CPU calls the kernel: without one it would gain nothing. A
     graph that is exported is always the reference, and loads where hinged is not installed."""
     return bool(candidates(_asked.get()))
+
+
+# What `torch.compiler.assume_constant_result` sets, which would import the compiler: a second.
+_operator_pays._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.cache
