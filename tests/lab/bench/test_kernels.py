@@ -1,6 +1,5 @@
 from contextlib import contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -110,7 +109,7 @@ def test_a_kernel_that_is_asked_for_runs(quick, monkeypatch):
         used.append(name)
         yield
 
-    monkeypatch.setattr(kernel, "_kernels", lambda: SimpleNamespace(use=use))
+    monkeypatch.setattr(kernel.kernels, "use", use)
     rows = kernels.line_up(kernels.OUR_KERNELS, (), ("auto", "portable"))
     case = kernels.measure_workload(SMALL, [rows[0], ours(5, kernel="portable")], quick)
     assert set(used) == {"portable"} and len(used) >= 6
