@@ -32,6 +32,7 @@ TYPES = {
     torch.float16: "*fp16",
     torch.int64: "*i64",
 }
+ARGUMENTS = gpu.Plan.arguments
 OPTIONS = ("num_warps", "enable_fp_fusion")
 INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]+)", re.M)
 
@@ -94,8 +95,9 @@ def tool(option, path):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def call(dtype, count, tails, uniform, layout, rows, wants):
+def call(dtype, count, tails, uniform, layout, rows, wants, wide):
     """Forward and backward of one case, on tensors too small to matter."""
+    gpu.Plan.arguments = lambda plan: {**ARGUMENTS(plan), "WIDE": wide}
     planar, inner = layout
     channels, outer = 64, 64
     shape = (outer, channels, inner) if planar else (outer, inner, channels)

@@ -20,12 +20,12 @@ piece: rounding stays below a few units of `sum |g|` over these, and the gradien
 pieces no input visits is exactly 0. A ramp and its sum are two instructions (FADD.SAT, FFMA) per
 element; comparing with a line and adding `g` and `g t` under the mask would be five.
 
-**Cost**, in instructions per element at `K` uniform hinges, counted in the machine code for
-`sm_90`, without the share of addresses and loop: forward about 15 and two gathers from a table in
-the first-level cache; backward `2 (K - 1) + 20` and two gathers. An H100 can issue about 100 in the
-time in which memory moves the 12 bytes of an element's backward in float32 (50 in bfloat16), 68 for
-the 8 bytes of its forward (34). Free hinges are found by `log2 K` gathers instead of one, and their
-ramps take three instructions.
+**Cost**, in instructions per element at `K` uniform hinges, estimated from the machine code for
+`sm_90` without the share of loop and last sums: forward about 20, of which two gather from tables
+in the first-level cache; backward about `2 (K - 1) + 25`, of which two gather. An H100 can issue
+about 100 in the time in which memory moves the 12 bytes of an element's backward in float32 (50 in
+bfloat16), and 68 for the 8 bytes of its forward (34). Free hinges are found by about `log2 K`
+gathers more, and their ramps take three instructions. Not measured.
 """
 
 from __future__ import annotations

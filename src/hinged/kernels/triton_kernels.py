@@ -117,8 +117,8 @@ def _find(x, hinges, first, scale, K: tl.constexpr, STEPS: tl.constexpr, UNIFORM
     """
     if UNIFORM:
         place = (x - first) * scale + MARGIN
-        # Of NaN and 0, maximum gives 0.
-        nearby = tl.minimum(tl.maximum(place, 0.0), K - 1.0).to(tl.int32)
+        # By comparing, NaN becomes 0; the interpreter's maximum, unlike a GPU's, would let it pass.
+        nearby = tl.minimum(tl.where(place > 0.0, place, 0.0), K - 1.0).to(tl.int32)
     else:
         nearby = tl.zeros_like(x).to(tl.int32)
         for step in tl.static_range(STEPS):
