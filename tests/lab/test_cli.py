@@ -3,8 +3,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from hinged import kernels
 from hinged.__main__ import main
-from hinged.kernels import library
 from hinged.lab.cli import app
 
 SMALL = ["--width", "2", "--depth", "1", "--epochs", "1", "--batch-size", "128", "--seeds", "2"]
@@ -58,7 +58,7 @@ def test_train_then_report(tmp_path):
 
 def test_info():
     facts = json.loads(run("info", "--json").stdout)
-    assert facts["kernel"] == library.describe()
+    assert facts["kernel"] == kernels.describe()
     assert "torch" in run("info").stdout
 
 

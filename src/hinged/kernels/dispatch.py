@@ -101,6 +101,7 @@ def use(kernel: str) -> Iterator[None]:
     Raises:
         UnknownNameError: this machine has no such kernel.
 
+    >>> import hinged
     >>> layer, x = hinged.PiecewiseLinear(4), torch.randn(2, 4)
     >>> with use("reference"):
     ...     y = layer(x)
