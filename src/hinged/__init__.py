@@ -6,6 +6,7 @@ from importlib.metadata import version
 from hinged import curve as curve
 from hinged.curve import Curve as Curve
 from hinged.nn import PiecewiseLinear as PiecewiseLinear
+from hinged.nn import constrain as constrain
 from hinged.nn import param_groups as param_groups
 from hinged.nn import piecewise_linear as piecewise_linear
 

@@ -35,6 +35,10 @@ class InexactStartWarning(UserWarning):
     """A function with a kink was asked for, but the hinges given do not hold that kink."""
 
 
+class MovedStartWarning(UserWarning):
+    """Curves did not keep to a constraint and were moved to the closest that do."""
+
+
 def sentence(call: str, came: str, cure: str) -> str:
     """Return the one form every message has.
 

@@ -1,5 +1,7 @@
 """Storey 1: the mathematics of piecewise-linear curves, on tensors alone."""
 
+from hinged.curve.constraint import Constraint as Constraint
+from hinged.curve.constraint import satisfied as satisfied
 from hinged.curve.curve import TAILS as TAILS
 from hinged.curve.curve import Curve as Curve
 from hinged.curve.evaluate import evaluate as evaluate
@@ -18,3 +20,4 @@ from hinged.curve.grid import uniform_grid as uniform_grid
 from hinged.curve.measures import distance as distance
 from hinged.curve.measures import lipschitz as lipschitz
 from hinged.curve.measures import total_variation as total_variation
+from hinged.curve.project import project as project

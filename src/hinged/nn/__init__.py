@@ -1,5 +1,7 @@
 """Storey 3: the layer, and what trains it."""
 
+from hinged.nn.constraints import Constrained as Constrained
+from hinged.nn.constraints import constrain as constrain
 from hinged.nn.groups import param_groups as param_groups
 from hinged.nn.piecewise_linear import PiecewiseLinear as PiecewiseLinear
 from hinged.nn.piecewise_linear import piecewise_linear as piecewise_linear
