@@ -130,7 +130,9 @@ def test_no_allowed_curve_is_closer(name, tails):
     rows, same = inequalities(asked, curve.hinges.double().numpy(), tails)
     for channel in range(curve.channels):
         expected = closest(parameters(curve, channel), rows, same)
-        np.testing.assert_allclose(parameters(found, channel), expected, rtol=0, atol=rounding(curve))
+        np.testing.assert_allclose(
+            parameters(found, channel), expected, rtol=0, atol=rounding(curve)
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in ASKED if name not in FIRST_ORDER])
@@ -143,7 +145,9 @@ def test_no_allowed_curve_with_free_tails_is_closer_over_a_mean_piece(name):
     rows = [(a / weight, b) for a, b in rows]
     for channel in range(curve.channels):
         expected = closest(weight * parameters(curve, channel), rows, same) / weight
-        np.testing.assert_allclose(parameters(found, channel), expected, rtol=0, atol=rounding(curve))
+        np.testing.assert_allclose(
+            parameters(found, channel), expected, rtol=0, atol=rounding(curve)
+        )
 
 
 def test_monotone_is_isotonic_regression():

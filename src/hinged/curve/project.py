@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hinged.curve.constraint import (
     Constraint,
+    Monotone,
     check_possible,
     computed_in,
     round_up,
@@ -172,13 +173,18 @@ def _bent(curve: _Rows, asked: Constraint) -> _Found:
 
 
 def _upside_down(asked: Constraint) -> Constraint:
-    swap = {"increasing": "decreasing", "decreasing": "increasing", None: None}
+    low, high = asked.slopes
+    monotone: Monotone | None = None
+    if low == 0:
+        monotone = "decreasing"
+    elif high == 0:
+        monotone = "increasing"
     bounds = None if asked.bounds is None else (-asked.high, -asked.low)
-    return replace(asked, monotone=swap[asked.monotone], convex="convex", bounds=bounds)
+    return replace(asked, monotone=monotone, convex="convex", bounds=bounds)
 
 
 class _Limits(NamedTuple):
-    """Least and greatest slope of the first and of the last line of convex curves, each `(C, 1)`."""
+    """Least and greatest slope of the first and the last line of convex curves, each `(C, 1)`."""
 
     first_least: Tensor
     first_most: Tensor
@@ -250,9 +256,7 @@ def _basis(start: Tensor, flat: list[bool], free: bool) -> Tensor:
     return basis[:, int(flat[0]) : start.shape[1] - int(flat[1])]
 
 
-def _on_grid(
-    values: Tensor, curve: _Rows, limits: _Limits, unit: Tensor
-) -> tuple[Tensor, Tensor]:
+def _on_grid(values: Tensor, curve: _Rows, limits: _Limits, unit: Tensor) -> tuple[Tensor, Tensor]:
     """Return values that are whole numbers of `unit`, so that their differences are exact, with
     slopes that never fall as evaluation computes them; and those slopes.
 
@@ -268,7 +272,9 @@ def _on_grid(
     slope, jumps = limits.first_least, []
     for k in range(slopes.shape[1]):
         step = curve.steps[:, k, None]
-        jump = torch.maximum((slopes[:, k, None] * step / unit).round(), (slope * step / unit).floor())
+        jump = torch.maximum(
+            (slopes[:, k, None] * step / unit).round(), (slope * step / unit).floor()
+        )
         for _ in range(2):
             jump = jump + (_computed(jump * unit, step, curve.wide) < slope)
         slope = _computed(jump * unit, step, curve.wide)

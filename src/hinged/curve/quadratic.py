@@ -13,9 +13,7 @@ _CONVERGED = 1e-15
 _SHY = 0.995
 
 
-def closest_chain(
-    targets: Tensor, least: Tensor, most: Tensor, low: float | Tensor, high: float | Tensor
-) -> Tensor:
+def closest_chain(targets: Tensor, least: Tensor, most: Tensor, low: float, high: float) -> Tensor:
     """Return the closest row `v` with `least[k] <= v[k+1] - v[k] <= most[k]`, `low <= v <= high`.
 
     Minimises `sum_k (v[k] - targets[k])^2 / 2` exactly, by dynamic programming from left to right.
@@ -28,8 +26,8 @@ def closest_chain(
         targets: shape `(C, K)`.
         least: smallest differences, at most 0, broadcastable with `(C, K - 1)`.
         most: largest differences, at least 0, broadcastable with `(C, K - 1)`.
-        low: lowest entry, a number or of shape `(C, 1)`.
-        high: highest entry, likewise.
+        low: lowest entry.
+        high: highest entry.
 
     Returns:
         Rows of shape `(C, K)`.
@@ -99,7 +97,8 @@ def closest_polyhedral(start: Tensor, basis: Tensor, rows: Tensor, bounds: Tenso
             torch.where(goes_on, held + reach * move, held)
             for held, move in zip((point, slack, force), moves, strict=True)
         )
-    return point @ basis.T
+    closest: Tensor = point @ basis.T
+    return closest
 
 
 class _Newton(NamedTuple):
@@ -153,7 +152,7 @@ def _times(matrix: Tensor, rows: Tensor) -> Tensor:
     return (matrix @ rows.unsqueeze(-1)).squeeze(-1)
 
 
-def _finite(bound: Tensor, targets: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+def _finite(bound: Tensor, targets: Tensor, low: float, high: float) -> Tensor:
     """Return a bound on differences with infinities replaced by what no solution exceeds."""
     inside = targets.clamp(low, high)
     span = inside.amax(dim=1, keepdim=True) - inside.amin(dim=1, keepdim=True) + 1.0

@@ -130,10 +130,9 @@ class Keeper:
         self.seen = -1
         _watch(self)
 
-    def __call__(self, layer: nn.Module, args: tuple[Any, ...]) -> None:
+    def __call__(self, _layer: nn.Module, _args: tuple[Any, ...]) -> None:
         """Project before a forward pass where the values were written since the last time."""
-        tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        if not tracing and self._own() and self.seen != self._version():
+        if not torch.compiler.is_compiling() and self._own() and self.seen != self._version():
             self.project()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -178,8 +177,7 @@ def _watch(keeper: Keeper) -> None:
     _keepers.add(keeper)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _after_step(optimiser: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _after_step(optimiser: Optimizer, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
     written = {id(tensor) for group in optimiser.param_groups for tensor in group["params"]}
     for keeper in list(_keepers):
         if keeper.trained_by(written):
