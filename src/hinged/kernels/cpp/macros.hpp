@@ -1,0 +1,12 @@
+// What compilers call differently.
+#pragma once
+
+#if defined(__GNUC__)
+#define HINGED_UNROLL _Pragma("GCC unroll 32")
+#define HINGED_INLINE inline __attribute__((always_inline))
+#define HINGED_INLINE_LAMBDA __attribute__((always_inline))
+#else
+#define HINGED_UNROLL
+#define HINGED_INLINE __forceinline
+#define HINGED_INLINE_LAMBDA
+#endif
