@@ -12,7 +12,6 @@ from hinged.kernels import eager
 from hinged.kernels.geometry import dense, geometry_of, like
 from hinged.kernels.kernel import Curves, Gradients, Kernel, curves_of
 
-
 Call = tuple[int, str, bool, Kernel]
 """What a call is given beside tensors: `dim`, `tails`, `uniform` and the kernel that serves it."""
 
