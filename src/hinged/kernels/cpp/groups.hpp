@@ -9,8 +9,9 @@ namespace hinged {
 
 // Pixels that a vector's curves serve before the next vector's are loaded. Memory is then read
 // almost in its order, and what the next block reads is asked for a block ahead: with 64 channels
-// and tensors beyond the caches, blocks of 32 pixels take twice as long.
-constexpr int64_t kBlock = 8;
+// and tensors beyond the caches, blocks of 32 pixels take the forward pass twice as long. The
+// backward has more to load for each block.
+constexpr int64_t kForwardBlock = 8, kBackwardBlock = 16;
 
 // The lanes of one vector within a group.
 template <class V, int kLines>
@@ -50,7 +51,7 @@ void forward_lanes(const Group& group, int lane, int lanes, const T* x, T* y, in
   const Lanes<V, kLines> own(group, group.intercept, lane);
   for (int64_t pixel = 0; pixel < pixels; ++pixel) {
     const Floats input = load_lanes<V>(x + pixel * stride, lanes);
-    HINGED_PREFETCH(x + (pixel + kBlock) * stride);
+    HINGED_PREFETCH(x + (pixel + kForwardBlock) * stride);
     Floats slope = own.slope[0], intercept = own.other[0];
     HINGED_UNROLL
     for (int k = 1; k < kLines; ++k) {
@@ -75,8 +76,8 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
   for (int64_t pixel = 0; pixel < pixels; ++pixel) {
     const Floats input = load_lanes<V>(x + pixel * stride, lanes);
     const Floats g = load_lanes<V>(grad_y + pixel * stride, lanes);
-    HINGED_PREFETCH(x + (pixel + kBlock) * stride);
-    HINGED_PREFETCH(grad_y + (pixel + kBlock) * stride);
+    HINGED_PREFETCH(x + (pixel + kBackwardBlock) * stride);
+    HINGED_PREFETCH(grad_y + (pixel + kBackwardBlock) * stride);
     typename V::Mask reached[kLines];
     Floats slope = own.slope[0], origin = own.other[0];
     HINGED_UNROLL
@@ -110,7 +111,7 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
 
 // Calls `run(group, channel, lane, lanes, pixel, pixels)` for the lanes of every vector, a block of
 // pixels at a time.
-template <class V, class Run>
+template <class V, int64_t kBlock, class Run>
 HINGED_INLINE void for_each_vector(const Pixels& all, Run run) {
   for (int64_t pixel = 0; pixel < all.pixels; pixel += kBlock) {
     const int64_t rest = all.pixels - pixel;
@@ -125,8 +126,8 @@ HINGED_INLINE void for_each_vector(const Pixels& all, Run run) {
 
 template <class V, int kLines, class T>
 void forward_groups_of(const Group* groups, const T* x, T* y, Pixels all) {
-  for_each_vector<V>(all, [&](int64_t group, int64_t channel, int lane, int lanes, int64_t pixel,
-                              int64_t pixels) {
+  for_each_vector<V, kForwardBlock>(all, [&](int64_t group, int64_t channel, int lane, int lanes,
+                                             int64_t pixel, int64_t pixels) {
     const int64_t start = pixel * all.stride + channel;
     forward_lanes<V, kLines>(groups[group], lane, lanes, x + start, y + start, pixels, all.stride);
   });
@@ -135,7 +136,7 @@ void forward_groups_of(const Group* groups, const T* x, T* y, Pixels all) {
 template <class V, int kLines, class T>
 void backward_groups_of(const Group* groups, const T* x, const T* grad_y, T* grad_x, float* sums,
                         Pixels all) {
-  for_each_vector<V>(
+  for_each_vector<V, kBackwardBlock>(
       all, [&](int64_t group, int64_t channel, int lane, int lanes, int64_t pixel, int64_t pixels) {
         const int64_t start = pixel * all.stride + channel;
         T* const to = grad_x == nullptr ? nullptr : grad_x + start;
