@@ -12,6 +12,9 @@ from hinged.kernels import eager
 from hinged.kernels.geometry import dense, geometry_of, like
 from hinged.kernels.kernel import Curves, Gradients, Kernel, curves_of
 
+Call = tuple[int, str, bool, Kernel]
+"""What a call is given beside tensors: `dim`, `tails`, `uniform` and the kernel that serves it."""
+
 
 class Fused(torch.autograd.Function):
     """One call forward, one call backward; only the inputs are kept in between.
@@ -26,30 +29,26 @@ class Fused(torch.autograd.Function):
         values: Tensor,
         hinges: Tensor,
         tail_slopes: Tensor | None,
-        dim: int,
-        tails: str,
-        uniform: bool,
-        kernel: Kernel,
+        call: Call,
     ) -> Tensor:
         """Return the curves at `x`."""
+        dim, tails, uniform, kernel = ctx.call = call
         ctx.save_for_backward(x, values, hinges, tail_slopes)
-        ctx.settings = dim, tails, uniform, kernel
         return forward(kernel, x, curves_of(values, hinges, tail_slopes, tails, uniform), dim)
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of what the forward was given."""
         x, values, hinges, tail_slopes = ctx.saved_tensors
-        dim, tails, uniform, kernel = ctx.settings
         if torch.is_grad_enabled() or not eager.plain(grad_y) or eager.batched(grad_y):
             grads = _by_reference(ctx, grad_y)
         else:
+            dim, tails, uniform, kernel = ctx.call
             curves = curves_of(values, hinges, tail_slopes, tails, uniform)
-            wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1] or ctx.needs_input_grad[3]
-            grads = backward(kernel, grad_y, x, curves, dim, wanted)
+            needs = ctx.needs_input_grad
+            grads = backward(kernel, grad_y, x, curves, dim, (needs[0], needs[1] or needs[3]))
         grad_x, grad_values, grad_slopes = grads
-        own = _as(grad_values, values), None, _as(grad_slopes, tail_slopes)
-        return grad_x, *own, None, None, None, None
+        return grad_x, _as(grad_values, values), None, _as(grad_slopes, tail_slopes), None
 
 
 def forward(kernel: Kernel, x: Tensor, curves: Curves, dim: int) -> Tensor:
@@ -75,7 +74,7 @@ def backward(
 
 def _by_reference(ctx: Any, grad_y: Tensor) -> Gradients:
     x, values, hinges, tail_slopes = ctx.saved_tensors
-    dim, tails, uniform, _ = ctx.settings
+    dim, tails, uniform, _ = ctx.call
     places = [place for place in (0, 1, 3) if ctx.needs_input_grad[place]]
     again = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -89,4 +88,6 @@ def _by_reference(ctx: Any, grad_y: Tensor) -> Gradients:
 
 
 def _as(grad: Tensor | None, parameter: Tensor | None) -> Tensor | None:
-    return grad if grad is None or parameter is None else grad.to(parameter.dtype)
+    if grad is None or parameter is None or grad.dtype is parameter.dtype:
+        return grad
+    return grad.to(parameter.dtype)

@@ -21,6 +21,7 @@ MOST_HINGES = 500
 """Curves of more hinges are for the reference: the kernels keep their sums by line at hand."""
 
 _TAILS = {name: code for code, name in enumerate(TAILS)}
+_SETS = {name: code for code, name in enumerate(NAMES)}
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class CpuKernel:
             curves.values.shape[1],
             hinges.dim() == 2 and hinges.shape[0] > 1,
             _TAILS[curves.tails],
-            NAMES.index(self.name),
+            _SETS[self.name],
             torch.get_num_threads(),
         )
 

@@ -63,7 +63,7 @@ def apply(
         or (tail_slopes is not None and tail_slopes.requires_grad)
     ):
         fused: Tensor = autograd.Fused.apply(  # type: ignore[no-untyped-call]
-            x, values, hinges, tail_slopes, dim, tails, uniform, kernel
+            x, values, hinges, tail_slopes, (dim, tails, uniform, kernel)
         )
         return fused
     return autograd.forward(kernel, x, curves_of(values, hinges, tail_slopes, tails, uniform), dim)
@@ -77,10 +77,10 @@ def choose(
         return None
     device = x.get_device()
     if (
-        hinges.shape[-1] > cpu.MOST_HINGES
-        or hinges.requires_grad
+        hinges.requires_grad
         or values.get_device() != device
         or hinges.get_device() != device
+        or hinges.shape[-1] > cpu.MOST_HINGES
         or x.layout is not torch.strided
     ):
         return None

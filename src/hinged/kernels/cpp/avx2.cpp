@@ -21,14 +21,17 @@ struct Avx2 {
   static HINGED_INLINE Floats widen(__m128i x) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
   }
-  static HINGED_INLINE __m128i narrow(Floats x) {
+  // Rounded to the upper half of each lane; the lower half is of no meaning.
+  static HINGED_INLINE Ints rounded(Floats x) {
     const Ints bits = _mm256_castps_si256(x);
     const Ints odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     const Ints half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-    const Ints rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
     const Ints nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-    const Ints all = _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc0), nan);
-    const Ints packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(all, all), 0x08);
+    return _mm256_blendv_epi8(_mm256_add_epi32(bits, half), _mm256_set1_epi32(0x7fc00000), nan);
+  }
+  static HINGED_INLINE __m128i narrow(Floats x) {
+    const Ints halves = _mm256_srli_epi32(rounded(x), 16);
+    const Ints packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(halves, halves), 0x08);
     return _mm256_castsi256_si128(packed);
   }
 
@@ -57,6 +60,25 @@ struct Avx2 {
     alignas(16) BFloat16 padded[kLanes];
     store(padded, x);
     for (int i = 0; i < count; ++i) to[i] = padded[i];
+  }
+  static HINGED_INLINE void load_two(const float* from, Floats& a, Floats& b) {
+    a = load(from);
+    b = load(from + kLanes);
+  }
+  static HINGED_INLINE void store_two(float* to, Floats a, Floats b) {
+    store(to, a);
+    store(to + kLanes, b);
+  }
+  // The even numbers, then the odd ones: no number leaves its lane.
+  static HINGED_INLINE void load_two(const BFloat16* from, Floats& a, Floats& b) {
+    const Ints both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    a = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+    b = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(~0xffff)));
+  }
+  static HINGED_INLINE void store_two(BFloat16* to, Floats a, Floats b) {
+    const Ints even = _mm256_srli_epi32(rounded(a), 16);
+    const Ints both = _mm256_blend_epi16(even, rounded(b), 0xaa);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), both);
   }
   static HINGED_INLINE void store(int32_t* to, Ints x) {
     _mm256_store_si256(reinterpret_cast<__m256i*>(to), x);
@@ -118,6 +140,9 @@ struct Avx2 {
   static HINGED_INLINE Floats add_where(Mask mask, Floats a, Floats b) {
     return _mm256_add_ps(a, _mm256_and_ps(mask, b));
   }
+  static HINGED_INLINE Floats choose(Mask mask, Floats a, Floats b) {
+    return _mm256_blendv_ps(b, a, mask);
+  }
 
   static HINGED_INLINE Ints no_index() { return _mm256_setzero_si256(); }
   static HINGED_INLINE Ints truncate(Floats x) { return _mm256_cvttps_epi32(x); }
@@ -138,6 +163,8 @@ struct Avx2 {
   static HINGED_INLINE Mask equal(Ints a, int32_t b) {
     return _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, _mm256_set1_epi32(b)));
   }
+  static HINGED_INLINE Mask always() { return _mm256_castsi256_ps(_mm256_set1_epi32(-1)); }
+  static HINGED_INLINE Mask without(Mask a, Mask b) { return _mm256_andnot_ps(b, a); }
 };
 
 }  // namespace

@@ -18,13 +18,16 @@ struct Avx512 {
   static HINGED_INLINE Floats widen(__m256i x) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
   }
-  static HINGED_INLINE __m256i narrow(Floats x) {
+  // Rounded to the upper half of each lane; the lower half is of no meaning.
+  static HINGED_INLINE Ints rounded(Floats x) {
     const Ints bits = _mm512_castps_si512(x);
     const Ints odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const Ints half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
-    const Ints rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
     const Mask nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0)));
+    return _mm512_mask_mov_epi32(_mm512_add_epi32(bits, half), nan, _mm512_set1_epi32(0x7fc00000));
+  }
+  static HINGED_INLINE __m256i narrow(Floats x) {
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded(x), 16));
   }
 
   static HINGED_INLINE Floats zero() { return _mm512_setzero_ps(); }
@@ -48,6 +51,24 @@ struct Avx512 {
   }
   static HINGED_INLINE void store_some(BFloat16* to, Floats x, int count) {
     _mm256_mask_storeu_epi16(to, first(count), narrow(x));
+  }
+  static HINGED_INLINE void load_two(const float* from, Floats& a, Floats& b) {
+    a = load(from);
+    b = load(from + kLanes);
+  }
+  static HINGED_INLINE void store_two(float* to, Floats a, Floats b) {
+    store(to, a);
+    store(to + kLanes, b);
+  }
+  // The even numbers, then the odd ones: no number leaves its lane.
+  static HINGED_INLINE void load_two(const BFloat16* from, Floats& a, Floats& b) {
+    const Ints both = _mm512_loadu_si512(from);
+    a = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+    b = _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(~0xffff)));
+  }
+  static HINGED_INLINE void store_two(BFloat16* to, Floats a, Floats b) {
+    const Ints even = _mm512_srli_epi32(rounded(a), 16);
+    _mm512_storeu_si512(to, _mm512_mask_blend_epi16(0xaaaaaaaa, even, rounded(b)));
   }
   static HINGED_INLINE void store(int32_t* to, Ints x) { _mm512_store_si512(to, x); }
   static HINGED_INLINE void store_pairs(float* to, Floats a, Floats b) {
@@ -109,6 +130,9 @@ struct Avx512 {
   static HINGED_INLINE Floats add_where(Mask mask, Floats a, Floats b) {
     return _mm512_mask_add_ps(a, mask, a, b);
   }
+  static HINGED_INLINE Floats choose(Mask mask, Floats a, Floats b) {
+    return _mm512_mask_mov_ps(b, mask, a);
+  }
 
   static HINGED_INLINE Ints no_index() { return _mm512_setzero_si512(); }
   static HINGED_INLINE Ints truncate(Floats x) { return _mm512_cvttps_epi32(x); }
@@ -131,6 +155,8 @@ struct Avx512 {
   static HINGED_INLINE Mask equal(Ints a, int32_t b) {
     return _mm512_cmpeq_epi32_mask(a, _mm512_set1_epi32(b));
   }
+  static HINGED_INLINE Mask always() { return 0xffff; }
+  static HINGED_INLINE Mask without(Mask a, Mask b) { return static_cast<Mask>(a & ~b); }
 };
 
 }  // namespace

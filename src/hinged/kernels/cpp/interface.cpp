@@ -44,6 +44,9 @@ const KernelsOf<BFloat16>& of<BFloat16>(const Kernels& kernels) {
   return kernels.for_bfloat16;
 }
 
+// Plain C++ looks lines up by index faster than it compares with every hinge.
+bool compares_quickly(int32_t set) { return set != kPortableSet; }
+
 // A tensor in memory, the last index fastest.
 struct Geometry {
   int64_t outer;
@@ -65,16 +68,22 @@ struct Task {
   int64_t section;  // tasks of one section have no channel in common
 };
 
-// Divides a tensor into tasks of about 32768 elements. Each takes at least 2048 elements of a
-// channel where there are as many: fewer would make adding up the sums of the sections dear.
+// Divides a tensor into tasks. Each takes 2048 elements of a channel where there are as many, or
+// 256 pixels: fewer would make adding up the sums of the sections dear.
 class Plan {
  public:
   explicit Plan(const Geometry& all) : all_(all) {
-    inners_ = std::min(all.inner, kElements);
-    const int64_t least = all.by_pixel() ? kPixels : kRun;
-    outers_ = std::clamp<int64_t>(least / std::max<int64_t>(inners_, 1), 1, all.outer);
-    channels_ = std::clamp<int64_t>(kElements / (outers_ * inners_), 1, all.channels);
-    if (all.by_pixel()) channels_ = std::min(parts(channels_, 16) * 16, all.channels);
+    if (all.by_pixel()) {
+      // As many channels as lie together, and enough tasks for many threads.
+      const int64_t elements = std::clamp<int64_t>(all.size() / 32, kElements, 4 * kElements);
+      inners_ = 1;
+      outers_ = std::min(std::max(elements / all.channels, kPixels), all.outer);
+      channels_ = std::min(parts(elements / outers_, kGroup) * kGroup, all.channels);
+    } else {
+      inners_ = std::min(all.inner, kElements);
+      outers_ = std::clamp<int64_t>(kRun / inners_, 1, all.outer);
+      channels_ = std::clamp<int64_t>(kElements / (outers_ * inners_), 1, all.channels);
+    }
     inner_parts_ = parts(all.inner, inners_);
     outer_parts_ = parts(all.outer, outers_);
     channel_parts_ = parts(all.channels, channels_);
@@ -97,7 +106,7 @@ class Plan {
  private:
   static constexpr int64_t kElements = 32768;
   static constexpr int64_t kRun = 2048;
-  static constexpr int64_t kPixels = 512;
+  static constexpr int64_t kPixels = 256;
   Geometry all_;
   int64_t outers_, channels_, inners_;
   int64_t outer_parts_, channel_parts_, inner_parts_;
@@ -127,14 +136,22 @@ void run_forward(const KernelsOf<T>& kernels, const CurveTables& tables, const G
     const int64_t start = (task.outer * all.channels + task.channel) * all.inner + task.inner;
     if (all.by_pixel()) {
       const Pixels pixels{task.outers, task.channels, all.channels};
-      return kernels.forward_pixels(&tables[task.channel], x + start, y + start, pixels);
+      if (tables.by_group()) {
+        return kernels.forward_groups(tables.group(task.channel), x + start, y + start, pixels);
+      }
+      return kernels.forward_tiles(&tables.lines(task.channel), x + start, y + start, pixels);
     }
     const Rows rows{task.outers, task.inners, all.channels * all.inner};
     for (int64_t c = 0; c < task.channels; ++c) {
       const int64_t at = start + c * all.inner;
-      kernels.forward_rows(tables[task.channel + c], x + at, y + at, rows);
+      kernels.forward_rows(tables.lines(task.channel + c), x + at, y + at, rows);
     }
   });
+}
+
+// The channels that sums are kept of: in groups, all lanes of the last one too.
+int64_t padded(const Geometry& all, const CurveTables& tables) {
+  return tables.by_group() ? parts(all.channels, kGroup) * kGroup : all.channels;
 }
 
 template <class T>
@@ -146,42 +163,51 @@ void run_backward(const KernelsOf<T>& kernels, const CurveTables& tables, const 
     const Task task = plan[index];
     const int64_t start = (task.outer * all.channels + task.channel) * all.inner + task.inner;
     float* own = sums;
-    if (own != nullptr) own += (task.section * all.channels + task.channel) * per_channel;
+    if (own != nullptr) own += (task.section * padded(all, tables) + task.channel) * per_channel;
     const auto moved = [](T* pointer, int64_t by) {
       return pointer == nullptr ? nullptr : pointer + by;
     };
     if (all.by_pixel()) {
       const Pixels pixels{task.outers, task.channels, all.channels};
-      return kernels.backward_pixels(&tables[task.channel], x + start, grad_y + start,
-                                     moved(grad_x, start), own, pixels);
+      if (tables.by_group()) {
+        return kernels.backward_groups(tables.group(task.channel), x + start, grad_y + start,
+                                       moved(grad_x, start), own, pixels);
+      }
+      return kernels.backward_tiles(&tables.lines(task.channel), x + start, grad_y + start,
+                                    moved(grad_x, start), own, pixels);
     }
     const Rows rows{task.outers, task.inners, all.channels * all.inner};
     for (int64_t c = 0; c < task.channels; ++c) {
       const int64_t at = start + c * all.inner;
-      kernels.backward_rows(tables[task.channel + c], x + at, grad_y + at, moved(grad_x, at),
+      kernels.backward_rows(tables.lines(task.channel + c), x + at, grad_y + at, moved(grad_x, at),
                             own == nullptr ? nullptr : own + c * per_channel, rows);
     }
   });
 }
 
+// Adds up the sums of the sections and turns them into gradients.
 void add_up(const CurveTables& tables, const Geometry& all, const std::vector<float>& sums,
             float* grad_values, float* grad_tail_slopes, int32_t threads) {
-  const int64_t per_channel = 2 * tables.count();
-  const int64_t sections = Plan(all).sections();
-  constexpr int64_t kGroup = 32;
-  for_all(parts(all.channels, kGroup), threads, [&](int64_t group) {
+  const int64_t lanes = tables.by_group() ? kGroup : 1;  // channels whose sums lie interleaved
+  const int64_t size = lanes * 2 * tables.count();
+  const int64_t sections = Plan(all).sections(), groups = parts(all.channels, lanes);
+  const int64_t run = kGroup / lanes * 2;
+  for_all(parts(groups, run), threads, [&](int64_t index) {
     double total[2 * kMostLines];
-    const int64_t end = std::min((group + 1) * kGroup, all.channels);
-    for (int64_t channel = group * kGroup; channel < end; ++channel) {
-      std::fill(total, total + per_channel, 0.0);
+    const int64_t end = std::min((index + 1) * run, groups);
+    for (int64_t group = index * run; group < end; ++group) {
+      std::fill(total, total + size, 0.0);
       for (int64_t section = 0; section < sections; ++section) {
-        const float* part = sums.data() + (section * all.channels + channel) * per_channel;
-        for (int64_t i = 0; i < per_channel; ++i) total[i] += part[i];
+        const float* part = sums.data() + (section * groups + group) * size;
+        for (int64_t i = 0; i < size; ++i) total[i] += part[i];
       }
-      tables.gradients(channel, total, grad_values, grad_tail_slopes);
+      for (int64_t lane = 0; lane < lanes && group * lanes + lane < all.channels; ++lane) {
+        tables.gradients(group * lanes + lane, total + lane, lanes, grad_values, grad_tail_slopes);
+      }
     }
   });
 }
+static_assert(kGroup * kMostGroupLines <= kMostLines, "a group's sums fit where a curve's do");
 
 template <class T>
 void backward_all(const Kernels& kernels, const CurveTables& tables, const Geometry& all,
@@ -189,7 +215,8 @@ void backward_all(const Kernels& kernels, const CurveTables& tables, const Geome
                   float* grad_tail_slopes, int32_t threads) {
   std::vector<float> sums;
   if (grad_values != nullptr) {
-    sums.resize(static_cast<size_t>(Plan(all).sections() * all.channels * 2 * tables.count()));
+    sums.resize(
+        static_cast<size_t>(Plan(all).sections() * padded(all, tables) * 2 * tables.count()));
   }
   run_backward(of<T>(kernels), tables, all, static_cast<const T*>(x), static_cast<const T*>(grad_y),
                static_cast<T*>(grad_x), grad_values == nullptr ? nullptr : sums.data(), threads);
@@ -250,8 +277,8 @@ HINGED_EXPORT int32_t hinged_forward(const void* x, void* y, int64_t outer, int6
                         hinges,
                         positions_by_channel != 0,
                         static_cast<hinged::Tails>(tails)};
-    const CurveTables tables(curves);
     const Geometry all{outer, channels, inner};
+    const CurveTables tables(curves, all.by_pixel() && hinged::compares_quickly(instruction_set));
     const hinged::Kernels& kernels = hinged::kernels_for(instruction_set);
     threads = hinged::worth(threads, all);
     if (number == hinged::kFloat32) {
@@ -284,8 +311,8 @@ HINGED_EXPORT int32_t hinged_backward(const void* x, const void* grad_y, void* g
                         hinges,
                         positions_by_channel != 0,
                         static_cast<hinged::Tails>(tails)};
-    const CurveTables tables(curves);
     const Geometry all{outer, channels, inner};
+    const CurveTables tables(curves, all.by_pixel() && hinged::compares_quickly(instruction_set));
     const hinged::Kernels& kernels = hinged::kernels_for(instruction_set);
     threads = hinged::worth(threads, all);
     if (number == hinged::kFloat32) {

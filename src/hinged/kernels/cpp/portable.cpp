@@ -65,6 +65,17 @@ struct Portable {
   static HINGED_INLINE void store_some(T* to, Floats x, int count) {
     for (int i = 0; i < count; ++i) narrow(x.lane[i], to + i);
   }
+  // Two vectors at once, in an order of the vocabulary's own, the same for both.
+  template <class T>
+  static HINGED_INLINE void load_two(const T* from, Floats& a, Floats& b) {
+    a = load(from);
+    b = load(from + kLanes);
+  }
+  template <class T>
+  static HINGED_INLINE void store_two(T* to, Floats a, Floats b) {
+    store(to, a);
+    store(to + kLanes, b);
+  }
   static HINGED_INLINE void store(int32_t* to, Ints x) {
     for (int i = 0; i < kLanes; ++i) to[i] = x.lane[i];
   }
@@ -117,6 +128,10 @@ struct Portable {
     return each<Floats>([&](int i) { return mask.lane[i] ? a.lane[i] + b.lane[i] : a.lane[i]; });
   }
 
+  static HINGED_INLINE Floats choose(Mask mask, Floats a, Floats b) {
+    return each<Floats>([&](int i) { return mask.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+
   // Indices.
   static HINGED_INLINE Ints no_index() {
     return each<Ints>([](int) { return 0; });
@@ -143,6 +158,13 @@ struct Portable {
   }
   static HINGED_INLINE Mask equal(Ints a, int32_t b) {
     return each<Mask>([&](int i) { return a.lane[i] == b ? 1 : 0; });
+  }
+  static HINGED_INLINE Mask always() {
+    return each<Mask>([](int) { return 1; });
+  }
+  // Where `a` is true and `b` is not.
+  static HINGED_INLINE Mask without(Mask a, Mask b) {
+    return each<Mask>([&](int i) { return a.lane[i] & ~b.lane[i]; });
   }
 };
 

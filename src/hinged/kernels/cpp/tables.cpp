@@ -27,8 +27,12 @@ float unevenness(const float* hinges, int64_t count, float scale) {
   return worst + reach * 4 * std::numeric_limits<float>::epsilon();
 }
 
+// An input on a flat tail is clamped to what is finite.
+float lowest(float slope) { return slope == 0.0f ? -kLargest : -kInfinity; }
+float highest(float slope) { return slope == 0.0f ? kLargest : kInfinity; }
+
 // Searching by halving may probe up to the next power of two.
-int32_t padded(int32_t count) {
+int32_t padded_for_halving(int32_t count) {
   int32_t size = 16;
   while (size < count) size *= 2;
   return size;
@@ -36,82 +40,132 @@ int32_t padded(int32_t count) {
 
 }  // namespace
 
-CurveTables::CurveTables(const Curves& curves)
+CurveTables::CurveTables(const Curves& curves, bool by_group)
     : curves_(curves),
       tails_(curves.tails == Tails::kLinear ? 0 : 1),
       count_(static_cast<int32_t>(curves.hinges - 1 + 2 * tails_)),
-      padded_(padded(count_)),
-      memory_(new float[static_cast<size_t>(4 * padded_ * curves.channels)]),
-      lines_(static_cast<size_t>(curves.channels)) {
-  for (int64_t channel = 0; channel < curves.channels; ++channel) fill(channel);
+      by_group_(by_group && count_ <= kMostGroupLines) {
+  if (by_group_) {
+    lay_out_groups();
+  } else {
+    lay_out_lines();
+  }
 }
 
-void CurveTables::fill(int64_t channel) {
+void CurveTables::lay_out_lines() {
+  const int32_t padded = padded_for_halving(count_);
+  memory_.reset(new float[static_cast<size_t>(4 * padded * curves_.channels)]);
+  lines_.resize(static_cast<size_t>(curves_.channels));
+  const int64_t last = curves_.hinges - 1;
+  float scale = 0.0f;
+  for (int64_t channel = 0; channel < curves_.channels; ++channel) {
+    float* slope = memory_.get() + 4 * padded * channel;
+    const Place at{slope, slope + padded, slope + 2 * padded, slope + 3 * padded, 1};
+    fill(channel, 1, at);
+    std::fill(at.lower + count_, at.lower + padded, kNaN);
+    const float* hinges = curves_.hinges_of(channel);
+    if (channel == 0 || curves_.positions_by_channel) {
+      scale = static_cast<float>(last) / (hinges[last] - hinges[0]);
+      if (!(unevenness(hinges, curves_.hinges, scale) <= kSlack)) scale = 0.0f;
+    }
+    const float offset = static_cast<float>(tails_) + 2 * kSlack - hinges[0] * scale;
+    lines_[static_cast<size_t>(channel)] = {at.slope,
+                                            at.intercept,
+                                            at.lower,
+                                            at.origin,
+                                            count_,
+                                            scale,
+                                            offset,
+                                            lowest(at.slope[0]),
+                                            highest(at.slope[count_ - 1])};
+  }
+}
+
+void CurveTables::lay_out_groups() {
+  const int32_t padded = (count_ + 3) / 4 * 4;
+  const int64_t table = padded * kGroup, size = 4 * table + 2 * kGroup;
+  const int64_t groups = (curves_.channels + kGroup - 1) / kGroup;
+  memory_.reset(new float[static_cast<size_t>(groups * size)]());
+  groups_.resize(static_cast<size_t>(groups));
+  for (int64_t group = 0; group < groups; ++group) {
+    float* start = memory_.get() + group * size;
+    float *lower = start + 2 * table, *ends = start + 4 * table;
+    std::fill(lower + count_ * kGroup, lower + table, kNaN);
+    const Place at{start, start + table, lower, lower + table, kGroup};
+    fill(group * kGroup, std::min<int64_t>(kGroup, curves_.channels - group * kGroup), at);
+    groups_[static_cast<size_t>(group)] = {at.slope, at.intercept,  at.lower, at.origin,
+                                           ends,     ends + kGroup, count_};
+    for (int64_t c = 0; c < kGroup; ++c) {
+      ends[c] = lowest(at.slope[c]);
+      ends[kGroup + c] = highest(at.slope[(count_ - 1) * kGroup + c]);
+    }
+  }
+}
+
+void CurveTables::fill(int64_t first, int64_t channels, const Place& at) const {
+  const int64_t last = curves_.hinges - 1;
+  const int64_t next_row = curves_.positions_by_channel ? curves_.hinges : 0;
+  const float* hinges = curves_.hinges_of(first);
+  const float* values = curves_.values + first * curves_.hinges;
+  // Each operation is rounded as in `hinged.curve.evaluate.lines`, for equal bits.
+  for (int64_t k = 0; k < last; ++k) {
+    float left[kGroup], right[kGroup], low[kGroup], high[kGroup];
+    for (int64_t c = 0; c < channels; ++c) {
+      left[c] = hinges[c * next_row + k];
+      right[c] = hinges[c * next_row + k + 1];
+      low[c] = values[c * curves_.hinges + k];
+      high[c] = values[c * curves_.hinges + k + 1];
+    }
+    const int64_t line = (k + tails_) * at.step;
+    for (int64_t c = 0; c < channels; ++c) {  // A loop of its own, for compilers to vectorise.
+      const bool rightmost = std::fabs(right[c]) < std::fabs(left[c]);
+      const float slope = (high[c] - low[c]) / (right[c] - left[c]);
+      const float value = rightmost ? high[c] : low[c], hinge = rightmost ? right[c] : left[c];
+      at.slope[line + c] = slope;
+      at.intercept[line + c] = value - slope * hinge;
+      at.lower[line + c] = at.origin[line + c] = left[c];
+    }
+  }
+  for (int64_t c = 0; c < channels; ++c) {
+    if (tails_ > 0) fill_tails(first + c, c, at);
+    at.lower[c] = -kInfinity;
+  }
+}
+
+void CurveTables::fill_tails(int64_t channel, int64_t c, const Place& at) const {
   const int64_t last = curves_.hinges - 1;
   const float* hinges = curves_.hinges_of(channel);
   const float* values = curves_.values + channel * curves_.hinges;
-  float* slope = memory_.get() + 4 * padded_ * channel;
-  float* intercept = slope + padded_;
-  float* lower = intercept + padded_;
-  float* origin = lower + padded_;
-  // Each operation is rounded as in `hinged.curve.evaluate.lines`, for equal bits.
-  for (int64_t k = 0; k < last; ++k) {
-    const int64_t line = k + tails_;
-    const int64_t nearer = std::fabs(hinges[k + 1]) < std::fabs(hinges[k]) ? k + 1 : k;
-    slope[line] = (values[k + 1] - values[k]) / (hinges[k + 1] - hinges[k]);
-    intercept[line] = values[nearer] - slope[line] * hinges[nearer];
-    lower[line] = origin[line] = hinges[k];
-  }
-  if (tails_ > 0) {
-    const float* ends = curves_.tail_slopes + 2 * channel;
-    const bool free = curves_.tails == Tails::kFree;
-    slope[0] = free ? ends[0] : 0.0f;
-    slope[count_ - 1] = free ? ends[1] : 0.0f;
-    intercept[0] = values[0] - slope[0] * hinges[0];
-    intercept[count_ - 1] = values[last] - slope[count_ - 1] * hinges[last];
-    origin[0] = hinges[0];
-    lower[count_ - 1] = origin[count_ - 1] = hinges[last];
-  }
-  lower[0] = -kInfinity;
-  std::fill(lower + count_, lower + padded_, kNaN);
-
-  if (channel == 0 || curves_.positions_by_channel) {
-    scale_ = static_cast<float>(last) / (hinges[last] - hinges[0]);
-    if (!(unevenness(hinges, curves_.hinges, scale_) <= kSlack)) scale_ = 0.0f;
-  }
-  lines_[static_cast<size_t>(channel)] = {
-      slope,
-      intercept,
-      lower,
-      origin,
-      count_,
-      scale_,
-      static_cast<float>(tails_) + 2 * kSlack - hinges[0] * scale_,
-      slope[0] == 0.0f ? -kLargest : -kInfinity,
-      slope[count_ - 1] == 0.0f ? kLargest : kInfinity,
-  };
+  const float* ends = curves_.tail_slopes + 2 * channel;
+  const bool free = curves_.tails == Tails::kFree;
+  const int64_t right = (count_ - 1) * at.step + c;
+  at.slope[c] = free ? ends[0] : 0.0f;
+  at.slope[right] = free ? ends[1] : 0.0f;
+  at.intercept[c] = values[0] - at.slope[c] * hinges[0];
+  at.intercept[right] = values[last] - at.slope[right] * hinges[last];
+  at.origin[c] = hinges[0];
+  at.lower[right] = at.origin[right] = hinges[last];
 }
 
-void CurveTables::gradients(int64_t channel, const double* sums, float* grad_values,
+void CurveTables::gradients(int64_t channel, const double* sums, int64_t step, float* grad_values,
                             float* grad_tail_slopes) const {
   const int64_t last = curves_.hinges - 1;
   const float* hinges = curves_.hinges_of(channel);
-  const double *plain = sums, *measured = sums + count_;
+  const double *plain = sums, *measured = sums + count_ * step;
   grad_values += channel * curves_.hinges;
-  std::fill(grad_values, grad_values + curves_.hinges, 0.0f);
   // With t = (x - h[k]) / (h[k+1] - h[k]): g (1 - t) to the left value, g t to the right one.
+  double from_left = tails_ > 0 ? plain[0] : 0.0;
   for (int64_t k = 0; k < last; ++k) {
-    const int64_t line = k + tails_;
+    const int64_t line = (k + tails_) * step;
     const double right = measured[line] / (hinges[k + 1] - hinges[k]);
-    grad_values[k] = static_cast<float>(grad_values[k] + (plain[line] - right));
-    grad_values[k + 1] = static_cast<float>(right);
+    grad_values[k] = static_cast<float>(from_left + (plain[line] - right));
+    from_left = right;
   }
-  if (tails_ == 0) return;
-  grad_values[0] = static_cast<float>(grad_values[0] + plain[0]);
-  grad_values[last] = static_cast<float>(grad_values[last] + plain[count_ - 1]);
+  if (tails_ > 0) from_left += plain[(count_ - 1) * step];
+  grad_values[last] = static_cast<float>(from_left);
   if (curves_.tails == Tails::kFree) {
     grad_tail_slopes[2 * channel] = static_cast<float>(measured[0]);
-    grad_tail_slopes[2 * channel + 1] = static_cast<float>(measured[count_ - 1]);
+    grad_tail_slopes[2 * channel + 1] = static_cast<float>(measured[(count_ - 1) * step]);
   }
 }
 

@@ -27,29 +27,43 @@ struct Curves {
   }
 };
 
-// The lines of all channels. A linear tail belongs to the end piece, the others are lines of their
-// own.
+// The lines of all channels, either one after the other or in groups. A linear tail belongs to the
+// end piece, the others are lines of their own.
 class CurveTables {
  public:
-  explicit CurveTables(const Curves& curves);
+  // `by_group` wishes for groups, which only curves of few lines have.
+  CurveTables(const Curves& curves, bool by_group);
 
-  const Lines& operator[](int64_t channel) const { return lines_[static_cast<size_t>(channel)]; }
+  bool by_group() const { return by_group_; }
+  const Lines& lines(int64_t channel) const { return lines_[static_cast<size_t>(channel)]; }
+  const Group* group(int64_t channel) const {
+    return &groups_[static_cast<size_t>(channel / kGroup)];
+  }
   int32_t count() const { return count_; }
 
-  // Writes the gradients of one channel, from `2 * count()` sums.
-  void gradients(int64_t channel, const double* sums, float* grad_values,
+  // Writes the gradients of one channel, from `2 * count()` sums that lie `step` apart.
+  void gradients(int64_t channel, const double* sums, int64_t step, float* grad_values,
                  float* grad_tail_slopes) const;
 
  private:
-  void fill(int64_t channel);
+  // Where tables begin; the entries of one channel lie `step` apart.
+  struct Place {
+    float *slope, *intercept, *lower, *origin;
+    int64_t step;
+  };
+  void lay_out_lines();
+  void lay_out_groups();
+  // Fill the tables of neighbouring channels, at most `kGroup`, which lie side by side.
+  void fill(int64_t first, int64_t channels, const Place& at) const;
+  void fill_tails(int64_t channel, int64_t c, const Place& at) const;
 
   Curves curves_;
   int32_t tails_;  // 1 where tails are lines of their own
   int32_t count_;
-  int32_t padded_;
-  float scale_ = 0.0f;  // of the channel filled last
+  bool by_group_;
   std::unique_ptr<float[]> memory_;
   std::vector<Lines> lines_;
+  std::vector<Group> groups_;
 };
 
 }  // namespace hinged

@@ -33,6 +33,23 @@ struct Lines {
   float highest;
 };
 
+// Channels that are handled side by side. A vector of fewer lanes takes a part of them.
+constexpr int32_t kGroup = 16;
+// Curves of more lines are cheaper looked up by index.
+constexpr int32_t kMostGroupLines = 16;
+
+// The lines of `kGroup` neighbouring channels, as in `Lines`: those of channel `c` are at
+// `[line * kGroup + c]`. There is room for a multiple of four lines; what fills it begins at NaN.
+struct Group {
+  const float* slope;
+  const float* intercept;
+  const float* lower;
+  const float* origin;
+  const float* lowest;   // (kGroup)
+  const float* highest;  // (kGroup)
+  int32_t count;
+};
+
 // Rows of one channel: `length` neighbouring elements, each row `stride` elements after the last.
 struct Rows {
   int64_t rows;
@@ -47,16 +64,20 @@ struct Pixels {
   int64_t stride;
 };
 
-// The kernels of one instruction set for elements of type T. The backward adds to `sums`, for each
-// channel, `count` sums of `grad_y` by line, then `count` sums of `grad_y * (x - origin)`. Both
-// `grad_x` and `sums` may be null.
+// The kernels of one instruction set for elements of type T. The backward adds to `sums` `count`
+// sums of `grad_y` by line, then `count` sums of `grad_y * (x - origin)`: those of one channel
+// after those of another, or (group, 2 count, kGroup) where channels go in groups. Both `grad_x`
+// and `sums` may be null.
 template <class T>
 struct KernelsOf {
   void (*forward_rows)(const Lines& lines, const T* x, T* y, Rows rows);
-  void (*forward_pixels)(const Lines* lines, const T* x, T* y, Pixels pixels);
+  void (*forward_tiles)(const Lines* lines, const T* x, T* y, Pixels pixels);
+  void (*forward_groups)(const Group* groups, const T* x, T* y, Pixels pixels);
   void (*backward_rows)(const Lines& lines, const T* x, const T* grad_y, T* grad_x, float* sums,
                         Rows rows);
-  void (*backward_pixels)(const Lines* lines, const T* x, const T* grad_y, T* grad_x, float* sums,
+  void (*backward_tiles)(const Lines* lines, const T* x, const T* grad_y, T* grad_x, float* sums,
+                         Pixels pixels);
+  void (*backward_groups)(const Group* groups, const T* x, const T* grad_y, T* grad_x, float* sums,
                           Pixels pixels);
 };
 

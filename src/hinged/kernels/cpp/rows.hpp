@@ -1,0 +1,290 @@
+// Rows of one channel: every lane has the same curve, whose lines are looked up by their index.
+#pragma once
+
+#include "macros.hpp"
+#include "types.hpp"
+
+namespace hinged {
+
+// ---- Tables, by line -------------------------------------------------------------------------
+
+// A table held in vector registers and read by permuting them.
+template <class V, int kRegisters>
+struct InRegisters {
+  typename V::Floats entries[kRegisters];
+
+  HINGED_INLINE explicit InRegisters(const float* table) {
+    HINGED_UNROLL
+    for (int i = 0; i < kRegisters; ++i) entries[i] = V::load(table + i * V::kLanes);
+  }
+  HINGED_INLINE typename V::Floats operator[](typename V::Ints index) const {
+    return V::template permute<kRegisters>(entries, index);
+  }
+};
+
+// A table of any length, read by gathering.
+template <class V>
+struct InMemory {
+  const float* table;
+
+  HINGED_INLINE explicit InMemory(const float* entries) : table(entries) {}
+  HINGED_INLINE typename V::Floats operator[](typename V::Ints index) const {
+    return V::gather(table, index);
+  }
+};
+
+// ---- The line of an input; NaN is on line 0 --------------------------------------------------
+
+// For lines of nearly equal width: an estimate that is the right line or the next, then one exact
+// comparison.
+template <class V, class Table>
+struct ByArithmetic {
+  using Floats = typename V::Floats;
+  using Ints = typename V::Ints;
+  Table lower;
+  Floats scale, offset, last;
+
+  HINGED_INLINE explicit ByArithmetic(const Lines& lines)
+      : lower(lines.lower),
+        scale(V::all(lines.scale)),
+        offset(V::all(lines.offset)),
+        last(V::all(static_cast<float>(lines.count - 1))) {}
+
+  HINGED_INLINE Ints operator()(Floats x) const {
+    const Floats estimate = V::multiply_add(x, scale, offset);
+    const Ints index = V::truncate(V::min(last, V::max(estimate, V::zero())));
+    return V::decrement_where(V::less(x, lower[index]), index);
+  }
+};
+
+// For lines of any widths.
+template <class V, class Table>
+struct ByHalving {
+  using Floats = typename V::Floats;
+  using Ints = typename V::Ints;
+  Table lower;
+  int32_t half = 1;
+
+  HINGED_INLINE explicit ByHalving(const Lines& lines) : lower(lines.lower) {
+    while (2 * half < lines.count) half *= 2;
+  }
+
+  HINGED_INLINE Ints operator()(Floats x) const {
+    Ints index = V::no_index();
+    for (int32_t step = half; step > 0; step /= 2) {
+      const Ints probe = V::add(index, step);
+      index = V::choose(V::less_equal(lower[probe], x), probe, index);
+    }
+    return index;
+  }
+};
+
+// ---- Sums by line ----------------------------------------------------------------------------
+
+// Two registers a line: cheapest where the lines are few.
+template <class V>
+struct SumsInRegisters {
+  using Floats = typename V::Floats;
+  using Ints = typename V::Ints;
+  static constexpr int kLines = V::kLanes / 2;
+  Floats totals[2 * kLines];
+
+  HINGED_INLINE explicit SumsInRegisters(const Lines&) {
+    HINGED_UNROLL
+    for (int i = 0; i < 2 * kLines; ++i) totals[i] = V::zero();
+  }
+  HINGED_INLINE void add(Ints index, Floats g, Floats distance) {
+    const Floats moment = V::multiply(g, distance);
+    HINGED_UNROLL
+    for (int i = 0; i < kLines; ++i) {
+      const auto here = V::equal(index, i);
+      totals[i] = V::add_where(here, totals[i], g);
+      totals[kLines + i] = V::add_where(here, totals[kLines + i], moment);
+    }
+  }
+  HINGED_INLINE void finish(int32_t count, float* sums) {
+    // As many sums as lanes: turned over, adding them up takes one addition a lane.
+    V::transpose(totals);
+    Floats each = totals[0];
+    HINGED_UNROLL
+    for (int i = 1; i < 2 * kLines; ++i) each = V::add(each, totals[i]);
+    alignas(64) float total[2 * kLines];
+    V::store(total, each);
+    for (int32_t i = 0; i < count; ++i) {
+      sums[i] += total[i];
+      sums[count + i] += total[kLines + i];
+    }
+  }
+};
+
+// Pairs of sums in memory: a cost that does not grow with the lines. Neighbouring lanes add to
+// copies of their own, so that no addition waits for the one before; what is to be added is first
+// put aside for some vectors, so that no load waits for its store.
+template <class V>
+struct SumsInMemory {
+  using Floats = typename V::Floats;
+  using Ints = typename V::Ints;
+  static constexpr int kCopies = 8;
+  static constexpr int kAside = 16;
+  alignas(64) float pairs[kMostLines * kCopies * 2];
+  alignas(64) float terms[kAside * V::kLanes * 2];
+  alignas(64) int32_t lines[kAside * V::kLanes];
+  int aside = 0;
+
+  HINGED_INLINE explicit SumsInMemory(const Lines& all) {
+    for (int i = 0; i < all.count * kCopies * 2; ++i) pairs[i] = 0.0f;
+  }
+  HINGED_INLINE void add(Ints index, Floats g, Floats distance) {
+    V::store(lines + aside * V::kLanes, index);
+    V::store_pairs(terms + aside * V::kLanes * 2, g, V::multiply(g, distance));
+    if (++aside == kAside) flush();
+  }
+  HINGED_INLINE void flush() {
+    for (int vector = 0; vector < aside; ++vector) {
+      const int32_t* line = lines + vector * V::kLanes;
+      const float* term = terms + vector * V::kLanes * 2;
+      HINGED_UNROLL
+      for (int i = 0; i < V::kLanes; ++i) {
+        V::add_pair(pairs + 2 * (line[V::kPairOrder[i]] * kCopies + i % kCopies), term + 2 * i);
+      }
+    }
+    aside = 0;
+  }
+  HINGED_INLINE void finish(int32_t count, float* sums) {
+    flush();
+    for (int32_t i = 0; i < count; ++i) {
+      for (int copy = 0; copy < kCopies; ++copy) {
+        sums[i] += pairs[2 * (i * kCopies + copy)];
+        sums[count + i] += pairs[2 * (i * kCopies + copy) + 1];
+      }
+    }
+  }
+};
+
+template <class V>
+struct NoSums {
+  HINGED_INLINE explicit NoSums(const Lines&) {}
+  HINGED_INLINE void add(typename V::Ints, typename V::Floats, typename V::Floats) {}
+  HINGED_INLINE void finish(int32_t, float*) const {}
+};
+
+// ---- Rows of one channel ---------------------------------------------------------------------
+
+template <class V, class T, class Search, class Table>
+void forward_loop(const Lines& lines, const T* x, T* y, Rows rows) {
+  using Floats = typename V::Floats;
+  const Search line_of(lines);
+  const Table slope(lines.slope), intercept(lines.intercept);
+  const Floats lowest = V::all(lines.lowest), highest = V::all(lines.highest);
+  const auto evaluate = [&](Floats input) HINGED_INLINE_LAMBDA {
+    const auto index = line_of(input);
+    const Floats within = V::max(lowest, V::min(highest, input));
+    // Two roundings, as in plain torch: the results are equal to the last bit.
+    return V::add(V::multiply(within, slope[index]), intercept[index]);
+  };
+  for (int64_t row = 0; row < rows.rows; ++row) {
+    const int64_t end = row * rows.stride + rows.length;
+    int64_t i = row * rows.stride;
+    for (; i + 2 * V::kLanes <= end; i += 2 * V::kLanes) {
+      Floats a, b;
+      V::load_two(x + i, a, b);
+      V::store_two(y + i, evaluate(a), evaluate(b));
+    }
+    for (; i + V::kLanes <= end; i += V::kLanes) V::store(y + i, evaluate(V::load(x + i)));
+    const int rest = static_cast<int>(end - i);
+    if (rest > 0) V::store_some(y + i, evaluate(V::load_some(x + i, rest)), rest);
+  }
+}
+
+template <class V, class T, class Search, class Table, class Sums>
+void backward_loop(const Lines& lines, const T* x, const T* grad_y, T* grad_x, float* sums,
+                   Rows rows) {
+  using Floats = typename V::Floats;
+  const Search line_of(lines);
+  const Table slope(lines.slope), origin(lines.origin);
+  const Floats lowest = V::all(lines.lowest), highest = V::all(lines.highest);
+  Sums total(lines);
+  const auto gradient = [&](Floats input, Floats g) HINGED_INLINE_LAMBDA {
+    const auto index = line_of(input);
+    const Floats within = V::max(lowest, V::min(highest, input));
+    total.add(index, g, V::subtract(within, origin[index]));
+    return V::multiply(g, slope[index]);
+  };
+  for (int64_t row = 0; row < rows.rows; ++row) {
+    const int64_t end = row * rows.stride + rows.length;
+    int64_t i = row * rows.stride;
+    for (; i + 2 * V::kLanes <= end; i += 2 * V::kLanes) {
+      Floats a, b, grad_a, grad_b;
+      V::load_two(x + i, a, b);
+      V::load_two(grad_y + i, grad_a, grad_b);
+      const Floats first = gradient(a, grad_a), second = gradient(b, grad_b);
+      if (grad_x != nullptr) V::store_two(grad_x + i, first, second);
+    }
+    for (; i + V::kLanes <= end; i += V::kLanes) {
+      const Floats result = gradient(V::load(x + i), V::load(grad_y + i));
+      if (grad_x != nullptr) V::store(grad_x + i, result);
+    }
+    const int rest = static_cast<int>(end - i);
+    if (rest == 0) continue;
+    // What the last vector lacks counts as inputs of gradient 0.
+    const Floats result = gradient(V::load_some(x + i, rest), V::load_some(grad_y + i, rest));
+    if (grad_x != nullptr) V::store_some(grad_x + i, result, rest);
+  }
+  total.finish(lines.count, sums);
+}
+
+// ---- Choosing the loop that suits the lines --------------------------------------------------
+
+template <class SearchType, class TableType>
+struct Choice {
+  using Search = SearchType;
+  using Table = TableType;
+};
+
+template <class V, class Table, class Run>
+HINGED_INLINE void with_table(const Lines& lines, Run run) {
+  if (lines.scale != 0.0f) {
+    run(Choice<ByArithmetic<V, Table>, Table>{});
+  } else {
+    run(Choice<ByHalving<V, Table>, Table>{});
+  }
+}
+
+template <class V, class Run>
+HINGED_INLINE void with_choice(const Lines& lines, Run run) {
+  if constexpr (V::kPermutes) {
+    if (lines.count <= V::kLanes) return with_table<V, InRegisters<V, 1>>(lines, run);
+    if (lines.count <= 2 * V::kLanes) return with_table<V, InRegisters<V, 2>>(lines, run);
+    if (lines.count <= 4 * V::kLanes) return with_table<V, InRegisters<V, 4>>(lines, run);
+  }
+  with_table<V, InMemory<V>>(lines, run);
+}
+
+template <class V, class T>
+void forward_in_rows(const Lines& lines, const T* x, T* y, Rows rows) {
+  with_choice<V>(lines, [&](auto choice) HINGED_INLINE_LAMBDA {
+    using Chosen = decltype(choice);
+    forward_loop<V, T, typename Chosen::Search, typename Chosen::Table>(lines, x, y, rows);
+  });
+}
+
+template <class V, class T>
+void backward_in_rows(const Lines& lines, const T* x, const T* grad_y, T* grad_x, float* sums,
+                      Rows rows) {
+  with_choice<V>(lines, [&](auto choice) HINGED_INLINE_LAMBDA {
+    using Search = typename decltype(choice)::Search;
+    using Table = typename decltype(choice)::Table;
+    if (sums == nullptr) {
+      return backward_loop<V, T, Search, Table, NoSums<V>>(lines, x, grad_y, grad_x, sums, rows);
+    }
+    if constexpr (V::kPermutes) {
+      if (lines.count <= SumsInRegisters<V>::kLines) {
+        using Sums = SumsInRegisters<V>;
+        return backward_loop<V, T, Search, Table, Sums>(lines, x, grad_y, grad_x, sums, rows);
+      }
+    }
+    backward_loop<V, T, Search, Table, SumsInMemory<V>>(lines, x, grad_y, grad_x, sums, rows);
+  });
+}
+
+}  // namespace hinged
