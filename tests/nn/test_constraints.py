@@ -73,19 +73,17 @@ def test_constraints_hold_exactly_after_each_of_50_random_steps(name, tails, opt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        "increasing, lipschitz",
-        "bounded, lipschitz, decreasing",
-        "odd, increasing, lipschitz, bounded",
-        "convex, increasing, bounded",
-        "concave, lipschitz, bounded",
-    ],
+@given(
+    st.sampled_from(sorted(ASKED)),
+    st.sampled_from(["linear", "free"]),
+    st.sampled_from(["sgd", "adamw"]),
+    st.integers(0, 2**32 - 1),
 )
-def test_constraints_hold_exactly_after_1000_steps(name):
-    model = held(network(), **ASKED[name])
-    stepping = torch.optim.Adam(model.parameters(), lr=0.1)
+@settings(max_examples=8)
+def test_constraints_hold_exactly_after_each_of_1000_random_steps(name, tails, optimiser, seed):
+    torch.manual_seed(seed)
+    model = held(network(tails=tails), **ASKED[name])
+    stepping = OPTIMISERS[optimiser](model.parameters())
     for _ in range(1000):
         jolt(model, stepping)
         assert_holds(model, **ASKED[name])
@@ -120,7 +118,7 @@ def test_copies_keep_the_constraint_and_the_original_its_own(again):
 def test_lbfgs_and_a_shared_layer_keep_it():
     model = held(network(), lipschitz=0.5)
     model.insert(2, model[1])
-    optimiser = torch.optim.LBFGS(model.parameters(), lr=0.5)
+    optimiser = torch.optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
     x, y = torch.randn(16, 3), torch.randn(16, 1)
 
     def closure():
