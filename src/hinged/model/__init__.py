@@ -1,0 +1,1 @@
+"""Storey 4: whole models."""
