@@ -77,10 +77,10 @@ def move_range(
 ) -> Refit:
     """Return the curve on as many evenly spaced hinges in another range, the same for all channels.
 
-    Kinks of the curve that an even grid can hold stay on hinges. Three grids are tried, one that
-    holds all kinks, one that holds a kink at 0, and the even grid of the range; the values of each
-    are the least-squares fit for the inputs' distribution, and the one that loses least is taken,
-    the first of equals. A ReLU, in whatever range, is therefore moved exactly.
+    A curve with one or two kinks, as ReLU, |x|, a hard tanh or ReLU6, keeps them on hinges, for
+    which the range is widened as needed, and so is moved exactly. Of a curve with more, which no
+    even grid in another range can hold, the kink at 0 is kept if that loses less. The values are
+    the least-squares fit for the inputs' distribution.
 
     Args:
         curve: the curve; it is not changed.
@@ -89,7 +89,8 @@ def move_range(
         shares: how many lie there, in any unit, shape `(P,)` or `(C, P)`.
 
     Returns:
-        The moved curve, in float64, with its expected squared and its largest error.
+        The moved curve, computed in float64 on hinges that are exact in the curve's dtype, with
+        its expected squared and its largest error.
 
     Raises:
         ArgumentError: a range without width, or a distribution that does not fit the curve.
@@ -125,11 +126,11 @@ def kinks(curve: Curve, tolerance: float = 1e-4) -> Tensor:
 def _even_grids(curve: Curve, range: tuple[float, float]) -> list[Tensor]:
     """Return the even grids that `move_range` tries, those first that hold more kinks."""
     count, found = curve.values.shape[1], kinks(curve).tolist()
-    sets = [found, [0.0], []] if 0.0 in found else [found, []]
-    fitting = [each for each in sets if len(each) + 2 <= count or not each]
+    few = [found] if 1 <= len(found) <= 2 and len(found) + 2 <= count else []
+    zero = [[0.0]] if 0.0 in found and count >= 3 else []
     grids = [
-        uniform_grid(count, range, kinks=each, tails=curve.tails, dtype=torch.float64)
-        for each in fitting
+        uniform_grid(count, range, kinks=held, tails=curve.tails, dtype=curve.hinges.dtype)
+        for held in (*few, *zero, [])
     ]
     return [grid.to(curve.hinges.device) for grid in grids if is_uniform(grid)]
 

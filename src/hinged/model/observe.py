@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import torch
@@ -43,10 +43,12 @@ def across_processes(summary: S, group: torch.distributed.ProcessGroup | None = 
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return summary
-    names = [field.name for field in fields(summary)]  # type: ignore[arg-type]
-    gathered = {name: _gathered(getattr(summary, name), group) for name in names}
+    parts = {field.name: getattr(summary, field.name) for field in fields(summary)}  # type: ignore[arg-type]
+    if any(isinstance(part, Summary) for part in parts.values()):
+        return type(summary)(**{name: across_processes(parts[name], group) for name in parts})
+    gathered = {name: _gathered(part, group) for name, part in parts.items()}
     count = torch.distributed.get_world_size(group)
-    ranks = [replace(summary, **{n: gathered[n][r] for n in names}) for r in range(count)]  # type: ignore[type-var]
+    ranks = [type(summary)(**{name: gathered[name][r] for name in parts}) for r in range(count)]
     return functools.reduce(lambda first, second: first.merge(second), ranks)
 
 
