@@ -22,8 +22,10 @@ def distributions(draw):
 @given(distributions(), st.sampled_from(NAMES), st.sampled_from(["linear", "constant", "free"]))
 def test_the_search_never_loses_more_than_the_others(inputs, name, tails):
     found = {m: place(name, *inputs, 6, method=m, tails=tails) for m in METHODS}
+    # Less than a trillionth of the values' size, squared, is rounding and counts as no loss.
+    rounding = 1e-24 * resolve(name).call(inputs[0]).square().amax(dim=1)
     for other in ("uniform", "quantile"):
-        assert (found["search"].loss <= found[other].loss).all()
+        assert (found["search"].loss <= torch.maximum(found[other].loss, rounding)).all()
     for each in found.values():
         assert each.curve.hinges.shape == each.curve.values.shape == (2, 6)
 

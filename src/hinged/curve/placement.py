@@ -106,7 +106,7 @@ class _Problem:
         return torch.stack((low - margin, high + margin), dim=1)
 
     def rounding(self) -> Tensor:
-        """Return a loss that is nothing but rounding, `(C,)`."""
+        """Return the loss `(C,)` below which differences are rounding: a trillionth, squared."""
         targets = sample(resolve(self.function), self.points.T).T
         return 1e-24 * (self.weights * targets.square()).sum(dim=1)
 

