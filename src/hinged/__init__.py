@@ -5,9 +5,13 @@ from importlib.metadata import version
 
 from hinged import curve as curve
 from hinged.curve import Curve as Curve
+from hinged.model import calibrate as calibrate
+from hinged.model import curves as curves
+from hinged.model import diagnose as diagnose
 from hinged.nn import PiecewiseLinear as PiecewiseLinear
 from hinged.nn import constrain as constrain
 from hinged.nn import param_groups as param_groups
+from hinged.nn import penalty as penalty
 from hinged.nn import piecewise_linear as piecewise_linear
 
 __version__ = version("hinged")

@@ -1,5 +1,11 @@
 """Storey 1: the mathematics of piecewise-linear curves, on tensors alone."""
 
+from hinged.curve.change import add_hinges as add_hinges
+from hinged.curve.change import kinks as kinks
+from hinged.curve.change import move_range as move_range
+from hinged.curve.change import split_pieces as split_pieces
+from hinged.curve.clusters import Shared as Shared
+from hinged.curve.clusters import share_curves as share_curves
 from hinged.curve.constraint import Constraint as Constraint
 from hinged.curve.constraint import satisfied as satisfied
 from hinged.curve.curve import TAILS as TAILS
@@ -19,5 +25,14 @@ from hinged.curve.functions import resolve as resolve
 from hinged.curve.grid import uniform_grid as uniform_grid
 from hinged.curve.measures import distance as distance
 from hinged.curve.measures import lipschitz as lipschitz
+from hinged.curve.measures import squared_distance as squared_distance
 from hinged.curve.measures import total_variation as total_variation
+from hinged.curve.natives import Native as Native
+from hinged.curve.natives import native_distances as native_distances
+from hinged.curve.natives import recognise as recognise
+from hinged.curve.placement import place as place
 from hinged.curve.project import project as project
+from hinged.curve.refit import Refit as Refit
+from hinged.curve.refit import refit as refit
+from hinged.curve.simplify import Simplified as Simplified
+from hinged.curve.simplify import simplify as simplify

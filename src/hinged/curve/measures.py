@@ -56,6 +56,30 @@ def distance(first: Curve, second: Curve, norm: str = "max") -> Tensor:
     """
     if norm not in NORMS:
         raise errors.unknown_name("hinged.curve.distance(norm=...)", norm, NORMS)
+    if norm == "l2":
+        return squared_distance(first, second).sqrt()
+    return _gap(first, second)[0].abs().amax(dim=-1)
+
+
+def squared_distance(first: Curve, second: Curve) -> Tensor:
+    """Return the integral of the squared difference of two curves per channel, from the leftmost to
+    the rightmost hinge of both, shape `(C,)`; its gradient is 0, not NaN, where they are equal.
+
+    Raises:
+        ArgumentError: channel counts that do not fit each other.
+
+    >>> flat = Curve(torch.tensor([0.0, 3.0]), torch.tensor([[0.0, 0.0]]))
+    >>> squared_distance(flat, Curve(torch.tensor([0.0, 3.0]), torch.tensor([[0.0, 1.0]])))
+    tensor([1.])
+    """
+    gap, positions = _gap(first, second)
+    left, right = gap[:, :-1], gap[:, 1:]
+    squares = (left.square() + left * right + right.square()) / 3 * positions.diff(dim=-1)
+    return squares.sum(dim=-1)
+
+
+def _gap(first: Curve, second: Curve) -> tuple[Tensor, Tensor]:
+    """Return the difference of two curves at the hinges of both, and those, each `(C, K)`."""
     channels = max(first.channels, second.channels)
     if {first.channels, second.channels} - {1, channels}:
         came = f"curves of {first.channels} and {second.channels} channels"
@@ -63,12 +87,7 @@ def distance(first: Curve, second: Curve, norm: str = "max") -> Tensor:
         raise errors.ArgumentError(errors.sentence("hinged.curve.distance", came, cure))
     positions = torch.cat([_rows(curve, channels) for curve in (first, second)], dim=-1)
     positions = positions.sort(dim=-1).values
-    gap = first(positions.T).T - second(positions.T).T
-    if norm == "max":
-        return gap.abs().amax(dim=-1)
-    left, right = gap[:, :-1], gap[:, 1:]
-    squares = (left.square() + left * right + right.square()) / 3 * positions.diff(dim=-1)
-    return squares.sum(dim=-1).sqrt()
+    return first(positions.T).T - second(positions.T).T, positions
 
 
 def _rows(curve: Curve, channels: int) -> Tensor:

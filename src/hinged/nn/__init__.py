@@ -3,5 +3,7 @@
 from hinged.nn.constraints import Constrained as Constrained
 from hinged.nn.constraints import constrain as constrain
 from hinged.nn.groups import param_groups as param_groups
+from hinged.nn.layers import curve_layers as curve_layers
+from hinged.nn.penalties import penalty as penalty
 from hinged.nn.piecewise_linear import PiecewiseLinear as PiecewiseLinear
 from hinged.nn.piecewise_linear import piecewise_linear as piecewise_linear

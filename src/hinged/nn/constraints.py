@@ -17,6 +17,7 @@ from hinged import errors
 from hinged.curve.constraint import Bend, Constraint, Monotone, check_possible
 from hinged.curve.curve import Curve
 from hinged.curve.project import project
+from hinged.nn.layers import curve_layers
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
 Where = Callable[[str, PiecewiseLinear], bool]
@@ -105,20 +106,6 @@ def constrain(
     moved = {name: _hold(layer, constraint) for name, layer in layers.items()}
     _warn_if_moved(moved)
     return Constrained(constraint, moved)
-
-
-def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
-    """Return the layers of curves by name, or raise `ArgumentError` where there are none."""
-    layers = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, PiecewiseLinear)
-    }
-    if not layers:
-        came = f"a {type(model).__name__} without curves"
-        cure = "put hinged.PiecewiseLinear layers into it first"
-        raise errors.ArgumentError(errors.sentence(call, came, cure))
-    return layers
 
 
 class Keeper:

@@ -1,0 +1,371 @@
+"""What a stream of inputs was like, channel by channel, in bounded memory.
+
+A summary is a handful of tensors. `of` makes one of a batch, `merge` one of two, so that batches,
+data loaders and processes are put together by one and the same call.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+from hinged import errors
+
+# Widths of bins are powers of two; finer ones than 2 ** -60 are of no use to an activation.
+_FINEST = -60
+# A bin's number stays below 2 ** 40, so that it is exact in every type it passes through.
+_INDEX_BITS = 40
+
+
+S = TypeVar("S", bound="Summary")
+
+
+class Summary(ABC):
+    """What is known of the numbers seen so far; two of them merge into that of both."""
+
+    @abstractmethod
+    def merge(self: S, other: S) -> S:
+        """Return the summary of what both have seen."""
+
+
+def across_processes(summary: S, group: torch.distributed.ProcessGroup | None = None) -> S:
+    """Return the summary of what all processes of a group have seen, the same bits in each.
+
+    Every process must call it, with a summary of the same shapes. Without `torch.distributed`
+    being initialised there is one process, and the summary is returned as it is.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return summary
+    parts = {field.name: getattr(summary, field.name) for field in fields(summary)}  # type: ignore[arg-type]
+    if any(isinstance(part, Summary) for part in parts.values()):
+        return type(summary)(**{name: across_processes(parts[name], group) for name in parts})
+    gathered = {name: _gathered(part, group) for name, part in parts.items()}
+    count = torch.distributed.get_world_size(group)
+    ranks = [type(summary)(**{name: gathered[name][r] for name in parts}) for r in range(count)]
+    return functools.reduce(lambda first, second: first.merge(second), ranks)
+
+
+def _gathered(tensor: Tensor, group: torch.distributed.ProcessGroup | None) -> list[Tensor]:
+    count = torch.distributed.get_world_size(group)
+    received = [torch.empty_like(tensor) for _ in range(count)]
+    torch.distributed.all_gather(received, tensor.contiguous(), group)
+    return received
+
+
+def by_channel(x: Tensor, channels: int, dim: int = 1) -> Tensor:
+    """Return `x` as `(C, M)`: the numbers of each channel in a row, all in one for one channel.
+
+    Raises:
+        ArgumentError: axis `dim` of `x` does not have `channels` entries.
+    """
+    if channels == 1:
+        return x.detach().reshape(1, -1)
+    if not -x.dim() <= dim < x.dim() or x.shape[dim] != channels:
+        came = f"{tuple(x.shape)} with dim={dim}"
+        cure = f"expected {channels} channels on that axis"
+        raise errors.ArgumentError(errors.sentence("hinged.model.observe", came, cure))
+    return x.detach().movedim(dim, 0).reshape(channels, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments(Summary):
+    """Count, mean, spread and extremes of the finite numbers of each channel.
+
+    Merged by the pairwise update of Chan, Golub and LeVeque, "Updating formulae and a pairwise
+    algorithm for computing sample variances" (1979), in float64: no large sums that cancel.
+
+    Attributes:
+        count: how many finite numbers, shape `(C,)`, int64.
+        mean: their mean, 0 where there are none, shape `(C,)`, float64.
+        squares: the sum of their squared differences from the mean, shape `(C,)`, float64.
+        low: the smallest, infinity where there are none, shape `(C,)`, float64.
+        high: the largest, minus infinity where there are none, shape `(C,)`, float64.
+        lost: how many were NaN or infinite, shape `(C,)`, int64.
+
+    >>> first, second = Moments.of(torch.tensor([[1.0], [3.0]])), Moments.of(torch.tensor([[8.0]]))
+    >>> both = first.merge(second)
+    >>> both.count.item(), both.mean.item(), both.high.item()
+    (3, 4.0, 8.0)
+    """
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+    low: Tensor
+    high: Tensor
+    lost: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, channels: int = 1, dim: int = 1) -> Moments:
+        """Return the moments of a batch whose axis `dim` has `channels` entries."""
+        rows = by_channel(x, channels, dim)
+        finite = rows.isfinite()
+        count = finite.sum(dim=1)
+        numbers = rows.double().masked_fill(~finite, 0.0)
+        mean = numbers.sum(dim=1) / count.clamp(min=1)
+        squares = (numbers - mean[:, None]).masked_fill(~finite, 0.0).square().sum(dim=1)
+        low, high = _extremes(rows, finite)
+        return cls(count, mean, squares, low, high, rows.shape[1] - count)
+
+    def merge(self, other: Moments) -> Moments:
+        """Return the moments of what both have seen, up to rounding."""
+        count = self.count + other.count
+        share = other.count / count.clamp(min=1).double()
+        apart = other.mean - self.mean
+        between = apart.square() * (self.count * share)
+        return Moments(
+            count,
+            self.mean + apart * share,
+            self.squares + other.squares + between,
+            torch.minimum(self.low, other.low),
+            torch.maximum(self.high, other.high),
+            self.lost + other.lost,
+        )
+
+    @property
+    def std(self) -> Tensor:
+        """Standard deviation of the numbers seen, dividing by their count, shape `(C,)`."""
+        return (self.squares / self.count.clamp(min=1)).sqrt()
+
+
+def _extremes(rows: Tensor, finite: Tensor) -> tuple[Tensor, Tensor]:
+    if rows.shape[1] == 0:
+        nothing = torch.full(rows.shape[:1], torch.inf, dtype=torch.float64, device=rows.device)
+        return nothing, -nothing
+    low = rows.masked_fill(~finite, torch.inf).amin(dim=1)
+    high = rows.masked_fill(~finite, -torch.inf).amax(dim=1)
+    return low.double(), high.double()
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram(Summary):
+    """Counts of the finite numbers of each channel in bins of equal width.
+
+    Bin `j` of a channel covers `[(start + j) w, (start + j + 1) w)` with `w = 2 ** level`, and the
+    level is the lowest at which all numbers seen fit. When the range grows, two neighbouring bins
+    become one, which loses nothing but resolution. So the result depends on the numbers alone, not
+    on their order or on how they were split up: merging is exact. The kink of a ReLU, 0, is always
+    an edge.
+
+    Attributes:
+        counts: shape `(C, B)`, int64; at least half of the `B` bins span the numbers seen.
+        level: exponent of the bins' width, shape `(C,)`, int64.
+        start: number of the first bin, shape `(C,)`, int64.
+        low: smallest number, infinity where there is none, shape `(C,)`, float64.
+        high: largest number, minus infinity where there is none, shape `(C,)`, float64.
+
+    >>> seen = Histogram.of(torch.tensor([[-1.0], [0.5], [6.9]]), bins=8)
+    >>> seen.edges()[0].tolist()
+    [-1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    >>> seen.merge(Histogram.of(torch.tensor([[-9.0]]), bins=8)).counts
+    tensor([[1, 0, 1, 1, 1, 0, 0, 0]])
+    """
+
+    counts: Tensor
+    level: Tensor
+    start: Tensor
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, channels: int = 1, dim: int = 1, *, bins: int = 512) -> Histogram:
+        """Return the histogram of a batch whose axis `dim` has `channels` entries.
+
+        Raises:
+            ArgumentError: `bins` is no power of two from 2 to 65536, or the axis does not fit.
+        """
+        if bins not in [2**power for power in range(1, 17)]:
+            cure = "expected a power of two, 2 to 65536"
+            raise errors.ArgumentError(
+                errors.sentence("hinged.model.Histogram.of(bins=...)", repr(bins), cure)
+            )
+        rows = by_channel(x, channels, dim)
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+        finite = rows.isfinite()
+        low, high = _extremes(rows, finite)
+        level, start = _layout(low, high, bins)
+        first = torch.arange(channels, device=x.device) * bins
+        scale = power_of_two(-level).to(rows.dtype)
+        places = (rows.masked_fill(~finite, 0.0) * scale[:, None]).floor().long()
+        places = (places + (first - start)[:, None]).masked_fill(~finite, channels * bins)
+        counts = torch.bincount(places.flatten(), minlength=channels * bins)[: channels * bins]
+        return cls(counts.view(channels, bins), level, start, low, high)
+
+    def merge(self, other: Histogram) -> Histogram:
+        """Return the histogram of what both have seen, exactly.
+
+        Raises:
+            ArgumentError: they have different numbers of channels or bins.
+        """
+        _check_alike("hinged.model.Histogram.merge", self.counts, other.counts)
+        low, high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
+        level, start = _layout(low, high, self.counts.shape[1])
+        counts = self._counts_at(level, start) + other._counts_at(level, start)
+        return Histogram(counts, level, start, low, high)
+
+    def _counts_at(self, level: Tensor, start: Tensor) -> Tensor:
+        """Return the counts in wider bins, of which the first has another number."""
+        bins = self.counts.shape[1]
+        numbers = self.start[:, None] + torch.arange(bins, device=self.start.device)
+        # Beyond 62 a shift is undefined; a number of 40 bits is 0 or -1 long before.
+        shift = (level - self.level).clamp(max=62)[:, None]
+        places = (numbers >> shift) - start[:, None]
+        # Only empty bins can fall outside.
+        return torch.zeros_like(self.counts).scatter_add(1, places.clamp(0, bins - 1), self.counts)
+
+    @property
+    def width(self) -> Tensor:
+        """Width of the bins of each channel, shape `(C,)`, float64."""
+        return power_of_two(self.level)
+
+    def edges(self) -> Tensor:
+        """Return the edges of the bins, shape `(C, B + 1)`, float64."""
+        steps = torch.arange(self.counts.shape[1] + 1, device=self.counts.device)
+        return (self.start[:, None] + steps) * self.width[:, None]
+
+    def points(self) -> tuple[Tensor, Tensor]:
+        """Return the middle of every bin and its share of the numbers seen, each `(C, B)`.
+
+        This is the distribution that `hinged.curve.place` and `refit` take. The middles of the
+        outermost bins are moved inside the numbers seen; shares are 0 where nothing was seen.
+        """
+        edges = self.edges()
+        middles = (edges[:, 1:] + edges[:, :-1]) / 2
+        seen = (self.low <= self.high)[:, None]
+        inside = torch.minimum(torch.maximum(middles, self.low[:, None]), self.high[:, None])
+        total = self.counts.sum(dim=1, keepdim=True).clamp(min=1).double()
+        occupied = seen & (self.counts > 0)
+        return torch.where(occupied, inside, middles), self.counts / total
+
+    def quantiles(self, shares: Sequence[float] | Tensor) -> Tensor:
+        """Return the quantiles of each channel, shape `(C, Q)`, float64; NaN where none was seen.
+
+        A quantile is right to within the width of a bin: inside one, numbers are taken as evenly
+        spread.
+
+        Raises:
+            ArgumentError: a share below 0 or above 1.
+        """
+        wanted = torch.as_tensor(shares, dtype=torch.float64, device=self.counts.device)
+        if not ((wanted >= 0) & (wanted <= 1)).all():
+            cure = "expected shares from 0 to 1"
+            call = "hinged.model.Histogram.quantiles(shares=...)"
+            raise errors.ArgumentError(errors.sentence(call, str(wanted.tolist()), cure))
+        below = self.counts.cumsum(dim=1).double()
+        goal = wanted * below[:, -1:]
+        place = torch.searchsorted(below, goal).clamp(max=below.shape[1] - 1)
+        inside = self.counts.gather(1, place).double()
+        part = 1 - (below.gather(1, place) - goal) / inside.clamp(min=1)
+        found = (self.start[:, None] + place + part.clamp(0, 1)) * self.width[:, None]
+        found = torch.minimum(torch.maximum(found, self.low[:, None]), self.high[:, None])
+        return found.masked_fill((self.low > self.high)[:, None], torch.nan)
+
+
+def _layout(low: Tensor, high: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """Return the lowest level at which `[low, high]` fits into `bins` bins, and the first bin.
+
+    `(high - low) / bins` is within a factor of four of the width sought; dividing by a power of two
+    first is exact and cannot overflow.
+    """
+    seen = low <= high
+    low, high = low.masked_fill(~seen, 0.0), high.masked_fill(~seen, 0.0)
+    guess = _exponent(high / bins - low / bins) - 1
+    coarse = _exponent(torch.maximum(low.abs(), high.abs())) - (_INDEX_BITS - 1)
+    least = torch.maximum(guess, coarse).clamp(min=_FINEST)
+    levels = least[:, None] + torch.arange(4, device=low.device)
+    first, last = (_bin_number(end[:, None], levels) for end in (low, high))
+    step = (last - first < bins).long().argmax(dim=1, keepdim=True)
+    return levels.gather(1, step).squeeze(1), first.gather(1, step).squeeze(1)
+
+
+def _exponent(x: Tensor) -> Tensor:
+    """Return the exponent of each number, perhaps one off near powers of two."""
+    return x.clamp(min=2.0 ** (_FINEST - 1)).log2().floor().long()
+
+
+def _bin_number(x: Tensor, level: Tensor) -> Tensor:
+    return (x * power_of_two(-level)).floor().long()
+
+
+def power_of_two(exponent: Tensor) -> Tensor:
+    """Return `2 ** exponent` in float64, exactly, for int64 exponents from -1022 to 1023.
+
+    Written into the number's bits: `exp2` and `pow` are exact on some machines only.
+    """
+    return ((exponent + 1023) << 52).view(torch.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class LineCounts(Summary):
+    """How many inputs of each channel fell on each line: left tail, pieces, right tail.
+
+    Attributes:
+        counts: shape `(C, K + 1)`, int64; NaN is not counted. An input at a hinge belongs to the
+            line on its right, as in evaluation.
+
+    >>> x = torch.tensor([[-2.0], [0.5], [0.7], [9.0]])
+    >>> seen = LineCounts.of(x, torch.tensor([-1.0, 0.0, 1.0]))
+    >>> seen.counts, seen.share_outside
+    (tensor([[1, 0, 2, 1]]), tensor([0.5000], dtype=torch.float64))
+    """
+
+    counts: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, hinges: Tensor, channels: int = 1, dim: int = 1) -> LineCounts:
+        """Return the counts of a batch for `hinges` `(K,)` or `(C, K)`."""
+        rows = by_channel(x, channels, dim)
+        wide = torch.promote_types(rows.dtype, torch.float32)
+        positions = hinges.detach().to(wide).expand(channels, -1).contiguous()
+        lines = torch.searchsorted(positions, rows.to(wide).contiguous(), right=True)
+        lines = lines.masked_fill(rows.isnan(), _stride(hinges) - 1)
+        first = torch.arange(channels, device=x.device)[:, None] * _stride(hinges)
+        counts = torch.bincount((lines + first).flatten(), minlength=channels * _stride(hinges))
+        return cls(counts.view(channels, -1)[:, :-1].clone())
+
+    def merge(self, other: LineCounts) -> LineCounts:
+        """Return the counts of both.
+
+        Raises:
+            ArgumentError: they have different numbers of channels or lines.
+        """
+        _check_alike("hinged.model.LineCounts.merge", self.counts, other.counts)
+        return LineCounts(self.counts + other.counts)
+
+    @property
+    def total(self) -> Tensor:
+        """How many inputs each channel saw, shape `(C,)`."""
+        return self.counts.sum(dim=1)
+
+    @property
+    def shares(self) -> Tensor:
+        """Share of the inputs on each line, shape `(C, K + 1)`, float64; 0 where none were seen."""
+        return self.counts / self.total.clamp(min=1)[:, None].double()
+
+    @property
+    def share_outside(self) -> Tensor:
+        """Share of the inputs on the two tails, shape `(C,)`, float64."""
+        return self.shares[:, 0] + self.shares[:, -1]
+
+    @property
+    def never_hit(self) -> Tensor:
+        """Which lines no input fell on, shape `(C, K + 1)`, bool."""
+        return self.counts == 0
+
+
+def _stride(hinges: Tensor) -> int:
+    """Return the lines of a channel and one more place, for NaN."""
+    return hinges.shape[-1] + 2
+
+
+def _check_alike(call: str, first: Tensor, second: Tensor) -> None:
+    if first.shape != second.shape:
+        came = f"counts of shapes {tuple(first.shape)} and {tuple(second.shape)}"
+        raise errors.ArgumentError(errors.sentence(call, came, "both must be of one layer"))

@@ -1,0 +1,98 @@
+"""Numbers to add to a loss that keep curves simple."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from hinged import errors
+from hinged.curve.curve import Curve
+from hinged.curve.measures import squared_distance, total_variation
+from hinged.nn.layers import curve_layers
+
+KINDS = ("curvature", "differences", "drift")
+REDUCTIONS = ("mean", "sum")
+CALL = "hinged.penalty"
+
+
+def penalty(
+    model: nn.Module,
+    kind: str = "curvature",
+    *,
+    start: Mapping[str, Curve] | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return one number for all curves of a model, to be weighted and added to the loss.
+
+    `"curvature"` is the sum of the absolute changes of slope (total variation of second order):
+    it straightens curves, and drops hinges. `"differences"` is the sum of the absolute differences
+    of neighbouring values: it flattens them. `"drift"` is the integral of the squared distance to
+    the curves of `start`, tails left out. The measures are those of `hinged.curve.measures`.
+
+    Args:
+        model: a model with curves, or one layer of them.
+        kind: which measure.
+        start: for `"drift"`, the curves to stay close to by layer, from `hinged.curves(model)`.
+        reduction: `"mean"` over all curves of all layers, which does not grow with the model, or
+            `"sum"`.
+
+    Returns:
+        A scalar with gradient, computed in float32 (float64 where a layer is), on the device of the
+        first layer.
+
+    Raises:
+        ArgumentError: a model without curves; drift without a start, a start of other layers, or
+            one given for another kind.
+        UnknownNameError: an unknown kind or reduction.
+
+    >>> import hinged
+    >>> model = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
+    >>> start = hinged.curves(model)
+    >>> penalty(model).item(), penalty(model, "drift", start=start).item()
+    (1.0, 0.0)
+    >>> loss = model(torch.randn(8, 2)).square().mean() + 1e-3 * penalty(model, "curvature")
+    >>> loss.backward()
+    """
+    if kind not in KINDS:
+        raise errors.unknown_name(f"{CALL}(kind=...)", kind, KINDS)
+    if reduction not in REDUCTIONS:
+        raise errors.unknown_name(f"{CALL}(reduction=...)", reduction, REDUCTIONS)
+    curves = {name: _wide(each.curve()) for name, each in curve_layers(model, CALL).items()}
+    _check_start(kind, start, curves)
+    parts = [
+        _measured(kind, curve, start[name] if start is not None else None)
+        for name, curve in curves.items()
+    ]
+    widest = functools.reduce(torch.promote_types, [part.dtype for part in parts])
+    all_curves = torch.cat([part.to(parts[0].device, widest) for part in parts])
+    return all_curves.mean() if reduction == "mean" else all_curves.sum()
+
+
+def _measured(kind: str, curve: Curve, start: Curve | None) -> Tensor:
+    if start is not None:
+        return squared_distance(curve, _wide(start, curve.values))
+    return total_variation(curve, order=2 if kind == "curvature" else 1)
+
+
+def _wide(curve: Curve, like: Tensor | None = None) -> Curve:
+    """Return a curve in float32 or wider, and where `like` is: half precision cannot sum."""
+    values = curve.values if like is None else like
+    wide = torch.promote_types(values.dtype, torch.float32)
+    hinges, heights = (each.to(values.device, wide) for each in (curve.hinges, curve.values))
+    ends = None if curve.tail_slopes is None else curve.tail_slopes.to(values.device, wide)
+    return Curve(hinges, heights, curve.tails, ends)
+
+
+def _check_start(kind: str, start: Mapping[str, Curve] | None, curves: Mapping[str, Curve]) -> None:
+    call = f"{CALL}(start=...)"
+    if (kind == "drift") != (start is not None):
+        came = f"kind={kind!r} {'without' if start is None else 'with'} a start"
+        cure = 'only "drift" takes one: start=hinged.curves(model), taken before training'
+        raise errors.ArgumentError(errors.sentence(call, came, cure))
+    if start is not None and start.keys() != curves.keys():
+        came = f"curves of {sorted(start.keys() ^ curves.keys())} in one and not in the other"
+        cure = "take start from hinged.curves(model) of this model"
+        raise errors.ArgumentError(errors.sentence(call, came, cure))
