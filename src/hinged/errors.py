@@ -31,12 +31,20 @@ class RunFolderError(HingedError, RuntimeError):
     """A run folder cannot be used: it holds another experiment, or its files are not readable."""
 
 
+class CurveFileError(HingedError, ValueError):
+    """A file of curves is damaged, is none, or belongs to another model; nothing was changed."""
+
+
 class InexactStartWarning(UserWarning):
     """A function with a kink was asked for, but the hinges given do not hold that kink."""
 
 
 class MovedStartWarning(UserWarning):
     """Curves did not keep to a constraint and were moved to the closest that do."""
+
+
+class OtherWeightsWarning(UserWarning):
+    """Curves were loaded into a model whose other weights are not those they were saved with."""
 
 
 def sentence(call: str, came: str, cure: str) -> str:

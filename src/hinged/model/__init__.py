@@ -7,6 +7,10 @@ from hinged.model.diagnose import Diagnosis as Diagnosis
 from hinged.model.diagnose import LayerDiagnosis as LayerDiagnosis
 from hinged.model.diagnose import curves as curves
 from hinged.model.diagnose import diagnose as diagnose
+from hinged.model.files import load_curves as load_curves
+from hinged.model.files import save_curves as save_curves
+from hinged.model.freeze import Trained as Trained
+from hinged.model.freeze import train_only as train_only
 from hinged.model.observe import Histogram as Histogram
 from hinged.model.observe import LineCounts as LineCounts
 from hinged.model.observe import Moments as Moments

@@ -1,0 +1,48 @@
+"""Which modules of a model are its curves, its normalisation and its head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from hinged import errors
+
+NORMS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+)
+
+
+def norm_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the normalisation layers by name, each once.
+
+    >>> list(norm_layers(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))))
+    ['1']
+    """
+    return {name: module for name, module in model.named_modules() if isinstance(module, NORMS)}
+
+
+def named(model: nn.Module, names: str | Sequence[str], call: str) -> dict[str, nn.Module]:
+    """Return the modules of these names.
+
+    Raises:
+        UnknownNameError: a module that the model does not have.
+
+    >>> list(named(nn.Sequential(nn.Linear(2, 3)), "0", "a call"))
+    ['0']
+    """
+    modules = dict(model.named_modules(remove_duplicate=False))
+    wanted = [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in modules:
+            raise errors.unknown_name(call, name, modules)
+    return {name: modules[name] for name in wanted}
