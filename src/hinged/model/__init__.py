@@ -16,5 +16,6 @@ from hinged.model.observe import LineCounts as LineCounts
 from hinged.model.observe import Moments as Moments
 from hinged.model.observe import Summary as Summary
 from hinged.model.observe import across_processes as across_processes
+from hinged.model.plot import plot as plot
 from hinged.model.watch import Seen as Seen
 from hinged.model.watch import watch as watch

@@ -1,0 +1,167 @@
+"""Adapts a pretrained network to another task by 3 % of its parameters.
+
+A ResNet20 pretrained on CIFAR-10 learns Fashion-MNIST from 2,000 images: its curves, normalisation
+and head are trained, every other weight stays. Beside it the same without curves. What was trained
+is saved as a file and loaded into the pretrained network anew.
+
+    HINGED_DATA=<folder> python examples/transfer_resnet20.py
+
+The folder holds `weights/resnet20-12fca82f.th` (github.com/akamaster/pytorch_resnet_cifar10) and
+`images/fashion-mnist/*.gz` (github.com/zalandoresearch/fashion-mnist).
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import hinged
+
+HEAD = "linear"
+Activation = Callable[[int], nn.Module]
+
+
+class Block(nn.Module):
+    """Two convolutions and a shortcut without parameters."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, activation: Activation) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.act1 = activation(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.act2 = activation(outputs)
+        self.stride, self.added = stride, (outputs - inputs) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `(N, outputs, H / stride, W / stride)` for `x` `(N, inputs, H, W)`."""
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        shortcut = functional.pad(shortcut, (0, 0, 0, 0, self.added, self.added))
+        x = self.act1(self.bn1(self.conv1(x)))
+        return self.act2(self.bn2(self.conv2(x)) + shortcut)
+
+
+class ResNet20(nn.Module):
+    """The small ResNet of He et al. (2016) for images of 32 x 32 pixels."""
+
+    def __init__(self, activation: Activation) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.act = activation(16)
+        widths = [16, 16, 32, 64]
+        for stage in (1, 2, 3):
+            before, after = widths[stage - 1 : stage + 1]
+            first = Block(before, after, 1 if stage == 1 else 2, activation)
+            blocks = [first, *(Block(after, after, 1, activation) for _ in range(2))]
+            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits `(N, 10)` of images `(N, 3, 32, 32)`."""
+        x = self.act(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.linear(x.mean(dim=(2, 3)))
+
+
+def pretrained(folder: Path, activation: Activation) -> ResNet20:
+    """Return the network with the public weights, and a head for a new task."""
+    saved = torch.load(folder / "weights" / "resnet20-12fca82f.th", map_location="cpu")
+    model = ResNet20(activation)
+    weights = {name.removeprefix("module."): w for name, w in saved["state_dict"].items()}
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if unexpected or not all(".act" in f".{name}" for name in missing):
+        raise ValueError(f"other weights than those of a ResNet20: {missing + unexpected}")
+    torch.manual_seed(0)
+    model.linear.reset_parameters()
+    return model
+
+
+def fashion(folder: Path, split: str, count: int) -> tuple[Tensor, Tensor]:
+    """Return the first images `(count, 3, 32, 32)`, scaled as in pretraining, and their classes."""
+    stem = folder / "images" / "fashion-mnist" / split
+    with gzip.open(f"{stem}-images-idx3-ubyte.gz") as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16, count=count * 784)
+    with gzip.open(f"{stem}-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8, count=count)
+    grey = torch.from_numpy(pixels.astype(np.float32)).view(count, 1, 28, 28) / 255
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
+    images = (functional.pad(grey, (2, 2, 2, 2)) - mean) / std
+    return images, torch.from_numpy(labels.astype(np.int64))
+
+
+def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None:
+    """Train what requires gradients by AdamW with a rate that falls to 0."""
+    optimiser = torch.optim.AdamW(hinged.param_groups(model, lr=0.01, weight_decay=1e-4))
+    steps = epochs * (len(images) // 50)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.01, total_steps=steps)
+    random = torch.Generator().manual_seed(0)
+    model.train()
+    for _ in range(epochs):
+        for batch in torch.randperm(len(images), generator=random).split(50):
+            if len(batch) == 50:
+                optimiser.zero_grad()
+                functional.cross_entropy(model(images[batch]), labels[batch]).backward()
+                optimiser.step()
+                schedule.step()
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits of images."""
+    model.eval()
+    return torch.cat([model(batch) for batch in images.split(250)])
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of one fine-tuning: what was trained, accuracy, size of the file, file is exact."""
+
+    trained: hinged.model.Trained
+    accuracy: float
+    kilobytes: float
+    restored: bool
+
+
+def transfer(folder: Path, curves: bool, images: int = 2000, epochs: int = 4) -> Result:
+    """Fine-tune with or without curves, save what was trained, and restore it from the file."""
+    model = pretrained(folder, hinged.PiecewiseLinear)
+    trained = hinged.train_only(model, curves=curves, head=HEAD)
+    train(model, *fashion(folder, "train", images), epochs)
+    test_images, test_labels = fashion(folder, "t10k", 1000)
+    logits = predict(model, test_images)
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "fashion.safetensors"
+        hinged.save_curves(model, path, also=HEAD)
+        fresh = pretrained(folder, hinged.PiecewiseLinear)
+        hinged.load_curves(fresh, path)
+        kilobytes = path.stat().st_size / 1000
+    restored = torch.equal(predict(fresh, test_images), logits)
+    accuracy = (logits.argmax(dim=1) == test_labels).double().mean().item()
+    return Result(trained, accuracy, kilobytes, restored)
+
+
+def main() -> None:
+    """Fine-tune with and without curves and print what came of it."""
+    folder = Path(os.environ["HINGED_DATA"])
+    for curves in (False, True):
+        result = transfer(folder, curves)
+        print(result.trained)
+        print(
+            f"accuracy {result.accuracy:.1%} on 1,000 test images, one seed; "
+            f"{result.kilobytes:.0f} kB, the same outputs from the file: {result.restored}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import hinged
+from hinged import PiecewiseLinear, errors, plot
+
+
+def network():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(2, 8), PiecewiseLinear(8), nn.Linear(8, 4), PiecewiseLinear(1, range=(-1, 1))
+    )
+    with torch.no_grad():
+        model[1].values.add_(0.1 * torch.randn(8, 9))
+    return model
+
+
+def panels(figure):
+    return [axes for axes in figure.axes if axes.get_title()]
+
+
+def lines(axes, label):
+    return [line for line in axes.get_lines() if line.get_label() == label]
+
+
+def test_a_panel_shows_median_band_and_channels_as_numpy_finds_them():
+    model = network()
+    (axes, _) = panels(plot(model, examples=8))
+    hinges, values = model[1].hinges.numpy(), model[1].values.detach().double().numpy()
+    (median,) = lines(axes, "median")
+    x = median.get_xdata()
+    inside = (x >= hinges[0]) & (x <= hinges[-1])
+    curves = np.array([np.interp(x[inside], hinges, row) for row in values])
+    np.testing.assert_allclose(median.get_ydata()[inside], np.median(curves, axis=0), atol=1e-12)
+    drawn = np.array([line.get_ydata()[inside] for line in lines(axes, "a channel")])
+    assert len(drawn) == 8
+    np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(curves, axis=0), atol=1e-12)
+    (band,) = axes.collections
+    tops = band.get_paths()[0].vertices
+    np.testing.assert_allclose(tops[:, 1].max(), np.quantile(y_of(model), 0.95, axis=1).max())
+
+
+def y_of(model):
+    (axes, _) = panels(plot(model, examples=8))
+    return np.array([line.get_ydata() for line in lines(axes, "a channel")]).T
+
+
+def test_the_histogram_is_that_of_the_inputs():
+    model, data = network(), torch.randn(500, 2)
+    figure = plot(model, data)
+    inputs = model[0](data).detach().double().numpy()
+    behind = next(axes for axes in figure.axes if not axes.get_title())
+    heights, edges, _ = behind.patches[0].get_data()
+    within = (inputs >= edges[0]) & (inputs < edges[-1])
+    assert heights.sum() == within.sum()
+    middle = (heights * (edges[1:] + edges[:-1]) / 2).sum() / heights.sum()
+    assert middle == pytest.approx(inputs[within].mean(), abs=np.diff(edges)[0])
+    outside = (np.abs(inputs) > 3).mean()
+    assert panels(figure)[0].get_title() == f"1: 8 channels, {100 * outside:.1f} % outside"
+
+
+def test_the_model_stays_as_it_was():
+    model = nn.Sequential(nn.BatchNorm1d(2), PiecewiseLinear(2)).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    plot(model, [torch.randn(8, 2)])
+    assert model.training and not model[1]._forward_hooks
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("tails", ["linear", "constant", "free"])
+def test_any_layer_is_drawn_without_a_window(tails, tmp_path):
+    hinges = torch.linspace(-1, 1, 5).repeat(2, 1) * torch.tensor([[1.0], [2.0]])
+    layers = nn.ModuleDict({f"act{k}": PiecewiseLinear(2, tails=tails) for k in range(5)})
+    layers["odd"] = PiecewiseLinear(2, hinges=hinges, tails=tails, dtype=torch.bfloat16)
+    figure = plot(layers)
+    assert len(panels(figure)) == 6
+    figure.savefig(tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_a_layer_no_data_reached_says_so():
+    model = network()
+    model.forward = lambda x: model[1](model[0](x))
+    assert panels(plot(model, torch.randn(4, 2)))[1].get_title() == "3: 1 channel, no inputs"
+
+
+def test_the_farthest_channel_is_among_the_examples():
+    layer = PiecewiseLinear(9)
+    with torch.no_grad():
+        layer.values[4] -= 1.0
+    (axes,) = panels(plot(layer, examples=1))
+    (line,) = lines(axes, "a channel")
+    assert line.get_ydata()[0] == -1.0
+
+
+def test_refusals(monkeypatch):
+    with pytest.raises(errors.ArgumentError, match="a Linear without curves"):
+        plot(nn.Linear(2, 2))
+    with pytest.raises(errors.ArgumentError, match="got -1; expected how many"):
+        plot(network(), examples=-1)
+    find = importlib.util.find_spec
+    hide = lambda name, *rest: None if name == "matplotlib" else find(name, *rest)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", hide)
+    with pytest.raises(errors.MissingExtraError, match="needs matplotlib"):
+        hinged.plot(network())

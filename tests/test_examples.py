@@ -1,0 +1,21 @@
+"""The examples do what they say."""
+
+import os
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("HINGED_DATA" not in os.environ, reason="HINGED_DATA names no folder of data")
+def test_a_resnet20_is_adapted_by_its_curves_norm_and_head():
+    example = runpy.run_path(str(EXAMPLES / "transfer_resnet20.py"))
+    folder = Path(os.environ["HINGED_DATA"])
+    result = example["transfer"](folder, curves=True, images=1000, epochs=3)
+    assert result.trained.by_kind == {"curves": 688 * 9, "norm": 2 * 688, "head": 650}
+    assert result.trained.trained < 0.03 * result.trained.total
+    assert result.accuracy > 0.6  # Chance is 0.1.
+    assert result.restored and result.kilobytes < 60
