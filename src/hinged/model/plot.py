@@ -46,7 +46,7 @@ def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
 
     >>> import hinged
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
-    >>> figure = plot(model, torch.randn(100, 2))
+    >>> figure = plot(model, torch.zeros(100, 2))
     >>> [axes.get_title() for axes in figure.axes if axes.get_title()]
     ['1: 8 channels, 0.0 % outside']
     """
