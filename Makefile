@@ -45,7 +45,7 @@ record: .venv/lab ## run the demo anew and make it the committed record that REA
 	$(BIN)/hinged compare --out runs/record
 	$(BIN)/python docs/record.py runs/record
 
-bench: .venv/vision ## what the curves cost here: measure everything but peers, about 20 minutes
+bench: .venv/vision ## what the curves cost here: measure everything but peers, about 8 minutes
 	$(BIN)/hinged bench kernels --kernels $(KERNELS) --out $(RECORDS)/kernels.json
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4294967296 $(BIN)/hinged bench kernels \
 		--out $(RECORDS)/kernels-pages-kept.json
