@@ -47,6 +47,10 @@ class OtherWeightsWarning(UserWarning):
     """Curves were loaded into a model whose other weights are not those they were saved with."""
 
 
+class NoEffectWarning(UserWarning):
+    """A call found nothing to change."""
+
+
 def sentence(call: str, came: str, cure: str) -> str:
     """Return the one form every message has.
 

@@ -31,6 +31,14 @@ class Fit(NamedTuple):
     error: Tensor
     exact: bool
 
+    def repeated(self, channels: int) -> Fit:
+        """Return the fit of one channel for many that are alike."""
+        one = self.curve
+        values = one.values.repeat(channels, 1)
+        slopes = None if one.tail_slopes is None else one.tail_slopes.repeat(channels, 1)
+        curve = Curve(one.hinges, values, one.tails, slopes)
+        return Fit(curve, self.error.repeat(channels), self.exact)
+
 
 def fit(function: Start, hinges: Tensor, *, channels: int = 1, tails: str = "linear") -> Fit:
     """Return the curve on `hinges` that is closest to `function`.
@@ -57,6 +65,8 @@ def fit(function: Start, hinges: Tensor, *, channels: int = 1, tails: str = "lin
     """
     check_hinges(hinges, "hinged.PiecewiseLinear(hinges=...)")
     resolved = resolve(function)
+    if resolved.alike and hinges.dim() == 1 and channels > 1:
+        return fit(function, hinges, tails=tails).repeated(channels)
     with torch.no_grad():
         rows = _rows(hinges, channels)
         copied = _copied_values(function, hinges, channels)

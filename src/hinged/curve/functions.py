@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +24,13 @@ class Function:
         name: how messages call it.
         call: maps a tensor `(M, C)` to a tensor of the same shape.
         kinks: positions of its kinks, in units of the input.
+        alike: whether it is known to be the same for all channels.
     """
 
     name: str
     call: Callable[[Tensor], Tensor]
     kinks: tuple[float, ...] = ()
+    alike: bool = False
 
 
 def _identity(x: Tensor) -> Tensor:
@@ -36,7 +38,7 @@ def _identity(x: Tensor) -> Tensor:
 
 
 NAMED: dict[str, Function] = {
-    function.name: function
+    function.name: replace(function, alike=True)
     for function in (
         Function("identity", _identity),
         Function("abs", torch.abs, (0.0,)),
@@ -116,7 +118,10 @@ def _module_function(module: nn.Module) -> Function:
         return copied.to(x.dtype)(x)  # type: ignore[no-any-return]
 
     known = _MODULE_KINKS.get(type(module))
-    return Function(name, call, known(module) if known else _kink_at_zero(call, name))
+    # torch's own activations differ by channel only through parameters, as PReLU's slopes.
+    own = type(module).__module__ == nn.ReLU.__module__
+    alike = own and next(module.parameters(), None) is None
+    return Function(name, call, known(module) if known else _kink_at_zero(call, name), alike)
 
 
 def _kink_at_zero(call: Callable[[Tensor], Tensor], name: str) -> tuple[float, ...]:

@@ -11,8 +11,8 @@ from hinged import errors
 from hinged.curve import Curve, Refit, move_range
 from hinged.model.observe import LineCounts, Moments
 from hinged.model.tables import aligned
-from hinged.model.watch import Seen, curve_layers, watch
-from hinged.nn import PiecewiseLinear
+from hinged.model.watch import Seen, watch
+from hinged.nn import PiecewiseLinear, curve_layers
 
 CALL = "hinged.calibrate"
 

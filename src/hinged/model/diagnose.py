@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.curve import Curve, distance, lipschitz, native_distances
 from hinged.model.tables import aligned
-from hinged.model.watch import Seen, curve_layers, watch
-from hinged.nn import PiecewiseLinear
+from hinged.model.watch import Seen, watch
+from hinged.nn import PiecewiseLinear, curve_layers
 
 CALL = "hinged.diagnose"
 _HEAD = (

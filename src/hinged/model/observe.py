@@ -244,6 +244,12 @@ class Histogram(Summary):
         occupied = seen & (self.counts > 0)
         return torch.where(occupied, inside, middles), self.counts / total
 
+    def share_outside(self, low: float, high: float) -> Tensor:
+        """Return the share of each channel's numbers outside of `[low, high]`, shape `(C,)`, to
+        the width of a bin."""
+        middles, shares = self.points()
+        return (shares * ((middles < low) | (middles > high))).sum(dim=1)
+
     def quantiles(self, shares: Sequence[float] | Tensor) -> Tensor:
         """Return the quantiles of each channel, shape `(C, Q)`, float64; NaN where none was seen.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hinged import errors
 from hinged.model.observe import Histogram, LineCounts, Moments, Summary
-from hinged.nn import PiecewiseLinear
+from hinged.nn import PiecewiseLinear, curve_layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,32 +87,44 @@ def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, 
     return seen
 
 
-def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
-    """Return the layers of curves by name, or raise `ArgumentError` where there are none."""
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
-    if not layers:
-        came = f"a {type(model).__name__} without any hinged.PiecewiseLinear"
-        raise errors.ArgumentError(errors.sentence(call, came, "convert the model first"))
-    return layers
-
-
 def run(model: nn.Module, data: Any, call: str) -> None:
     """Call the model on every batch, without gradients and without a trace."""
-    parameter = next(model.parameters(), None)
-    device = torch.device("cpu") if parameter is None else parameter.device
+    with undisturbed(model):
+        for args, kwargs in batches(model, data, call):
+            model(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Leave buffers, training flags and random state afterwards as they were; no gradients."""
+    device = _device(model)
     devices = [] if device.type == "cpu" else [device]
+    random = torch.random.fork_rng(devices, device_type=_kind(device))
+    with torch.no_grad(), _as_before(model), random:
+        yield
+
+
+def batches(
+    model: nn.Module, data: Any, call: str
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Yield positional and keyword arguments of each batch, where the model is.
+
+    Raises:
+        ArgumentError: no batches, or one of another kind than `watch` takes.
+    """
+    device = _device(model)
     count = 0
-    with (
-        torch.no_grad(),
-        _as_before(model),
-        torch.random.fork_rng(devices, device_type=_kind(device)),
-    ):
-        for args, kwargs in _batches(data, call):
-            model(*(_to(x, device) for x in args), **{k: _to(x, device) for k, x in kwargs.items()})
-            count += 1
+    for args, kwargs in _batches(data, call):
+        yield tuple(_to(x, device) for x in args), {k: _to(x, device) for k, x in kwargs.items()}
+        count += 1
     if not count:
         came, cure = "no batches", "an iterator that was used up? Give a DataLoader or a list"
         raise errors.ArgumentError(errors.sentence(f"{call}(data=...)", came, cure))
+
+
+def _device(model: nn.Module) -> torch.device:
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
 
 
 def _kind(device: torch.device) -> str:

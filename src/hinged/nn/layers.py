@@ -20,6 +20,6 @@ def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
     layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
     if not layers:
         came = f"a {type(model).__name__} without curves"
-        cure = "put hinged.PiecewiseLinear layers into it first"
+        cure = "convert it first, as in hinged.convert(model, batch)"
         raise errors.ArgumentError(errors.sentence(call, came, cure))
     return layers

@@ -1,0 +1,295 @@
+"""Runs a model and notes every activation it applies, where in the source, and to what."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from hinged.model.activations import (
+    BOUNDED,
+    is_activation,
+    module_of,
+    name_of,
+    same,
+    writes_in_place,
+)
+from hinged.model.axes import MOVES, Axes, tensors_in
+from hinged.model.observe import Histogram, Moments
+from hinged.model.place import Place, calling_frames, place_of
+
+_PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
+# What reads a tensor's form and not its numbers.
+_FORM = {"size", "dim", "shape", "dtype", "device", "ndim", "numel", "__len__", "is_contiguous"}
+
+
+@dataclass(eq=False)
+class Call:
+    """A place where the model applies an activation, as often as it comes by there.
+
+    Attributes:
+        place: where in the source, or only in words.
+        module: the module that was called, None for a function.
+        function: the function that was called, None for a module.
+        native: the module that computes the same, out of place.
+        axis: the channel axis of the input, None where it is unknown.
+        channels: entries of that axis.
+        dtype: of the input.
+        count: how often one forward pass comes by.
+        inputs, histogram: of the inputs, all channels together.
+        gate: its output is a factor of a product with another tensor.
+        output: its output is returned by the model.
+        aliased: it writes into its input, which is read again under its old name.
+        of_data: its input depends on what the model is given.
+        conflict: why its executions do not go together, or empty.
+    """
+
+    place: Place
+    module: nn.Module | None
+    function: Callable[..., Any] | None
+    native: nn.Module
+    axis: int | None
+    channels: int
+    dtype: torch.dtype
+    inputs: Moments
+    histogram: Histogram
+    count: int = 1
+    gate: bool = False
+    output: bool = False
+    aliased: bool = False
+    of_data: bool = True
+    conflict: str = ""
+
+    def merge(self, other: Call, measured: bool) -> None:
+        """Take over another execution of the same place."""
+        if not same(self.native, other.native):
+            self.conflict = f"it computes {self.native} and {other.native} in turn"
+        elif (self.axis, self.channels) != (other.axis, other.channels):
+            widths = f"{self.channels} and {other.channels} channels"
+            self.conflict = f"one place in the source that sees {widths}"
+        for flag in ("gate", "output", "aliased", "of_data"):
+            setattr(self, flag, getattr(self, flag) or getattr(other, flag))
+        if measured:
+            self.inputs = self.inputs.merge(other.inputs)
+            self.histogram = self.histogram.merge(other.histogram)
+
+
+@dataclass
+class Trace:
+    """What running a model has shown.
+
+    Attributes:
+        calls: every activation applied, in the order of the first pass.
+        notes: sentences on what could not be looked at.
+    """
+
+    calls: dict[Any, Call] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, passed: dict[Any, Call], measured: bool) -> None:
+        """Take over what one forward pass has shown; an unmeasured one adds places only."""
+        for key, call in passed.items():
+            if key in self.calls:
+                self.calls[key].merge(call, measured)
+            else:
+                self.calls[key] = call
+
+
+@contextlib.contextmanager
+def tracing(model: nn.Module, composites: tuple[type[nn.Module], ...]) -> Iterator[_Tracer]:
+    """Note the activations of one forward pass that is made inside.
+
+    Args:
+        model: the model that will be called.
+        composites: modules that are activations as a whole, whatever they call inside.
+    """
+    tracer = _Tracer(composites)
+    with contextlib.ExitStack() as stack:
+        for module in model.modules():
+            if isinstance(module, composites) or not any(True for _ in module.children()):
+                before = module.register_forward_pre_hook(tracer.enter)
+                after = module.register_forward_hook(tracer.leave, always_call=True)
+                stack.callback(before.remove)
+                stack.callback(after.remove)
+        stack.enter_context(tracer)
+        yield tracer
+
+
+@dataclass
+class _Entered:
+    """A module that is being executed, and the activations it has applied so far."""
+
+    module: nn.Module
+    calls: list[tuple[Any, Call, Tensor, Tensor]] = field(default_factory=list)
+
+
+class _Tracer(TorchFunctionMode):
+    """Sees every torch function, with the Python frame it is called from."""
+
+    def __init__(self, composites: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self.calls: dict[Any, Call] = {}
+        self._composites = composites
+        self._axes = Axes()
+        self._entered: list[_Entered] = []
+        self._frames: dict[FrameType, Counter[Any]] = {}
+        self._overwritten = WeakTensorKeyDictionary()
+        self._made_by = WeakTensorKeyDictionary()
+        self._data = WeakTensorKeyDictionary()
+
+    def given(self, inputs: Any) -> None:
+        """Note what the model is given."""
+        for tensor in tensors_in(inputs):
+            self._data[tensor] = True
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        self._note_reads(func, args, given)
+        if is_activation(func) and args and isinstance(args[0], Tensor):
+            return self._activation(func, args, given)
+        if is_activation(func) and isinstance(given.get("input"), Tensor):
+            rest = {name: value for name, value in given.items() if name != "input"}
+            return self._activation(func, (given["input"], *args), rest)
+        result = func(*args, **given)
+        self._axes.follow(func, args, given, result)
+        if any(tensor in self._data for tensor in tensors_in((args, given))):
+            self.given(result)
+        if name_of(func) in MOVES and args and isinstance(args[0], Tensor):
+            call = self._made_by.get(args[0])
+            for out in tensors_in(result) if call is not None else []:
+                self._made_by[out] = call
+        return result
+
+    def finish(self, output: Any) -> dict[Any, Call]:
+        """Return the calls of the pass, given what the model returned."""
+        self._frames.clear()
+        for tensor in tensors_in(output):
+            if tensor in self._made_by:
+                self._made_by[tensor].output = True
+            if tensor in self._overwritten:
+                self._overwritten[tensor].aliased = True
+        return self.calls
+
+    def enter(self, module: nn.Module, _args: tuple[Any, ...]) -> None:
+        """Note that a module begins."""
+        self._entered.append(_Entered(module))
+
+    def leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """Note that a module ends: where all it did was to apply an activation, it is one."""
+        entered = self._entered.pop()
+        if output is None or not args:  # It raised, or cannot be an activation.
+            calls = []
+        elif isinstance(module, self._composites):
+            calls = [self._composite(module, args[0], output)]
+        elif len(entered.calls) == 1 and _is_all(entered.calls[0], args[0], output):
+            calls = [self._as_module(module, entered.calls[0])]
+        else:
+            calls = entered.calls
+        for key, call, x, y in calls:
+            self._note(key, call, x, y)
+
+    def _activation(
+        self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
+    ) -> Tensor:
+        x: Tensor = args[0]
+        place, key = self._place(calling_frames())
+        call = self._call(place, func, module_of(func, args, given), x)
+        out: Tensor = func(*args, **given)
+        if writes_in_place(func, args, given):
+            self._overwritten[x] = call
+            if x._base is not None:
+                self._overwritten[x._base] = call
+            self._axes.alias(x, out)
+            out = out.clone()  # Another object, so that reading the old one can be told.
+        self._axes.alias(x, out)
+        if call.of_data:
+            self.given(out)
+        self._note(key, call, x, out)
+        return out
+
+    def _composite(self, module: nn.Module, x: Tensor, y: Tensor) -> tuple[Any, Call, Any, Any]:
+        place, key = self._place(calling_frames())
+        self._axes.alias(x, y)
+        return key, self._call(place, module, module, x), x, y
+
+    def _as_module(
+        self, module: nn.Module, one: tuple[Any, Call, Tensor, Tensor]
+    ) -> tuple[Any, Call, Tensor, Tensor]:
+        """Return the call of a function in a module as a call of the module."""
+        _, call, x, y = one
+        call.place, key = self._place(calling_frames())
+        call.module, call.function = module, None
+        return key, call, x, y
+
+    def _place(self, frames: list[FrameType]) -> tuple[Place, Any]:
+        """Return the place of the innermost frame, and a key for it which counts how often one
+        execution of the method has been there."""
+        self._frames = {frame: self._frames[frame] for frame in frames if frame in self._frames}
+        place, frame = place_of(frames)
+        counts = self._frames.setdefault(frame, Counter())
+        place.occurrence = counts[place.position]
+        counts[place.position] += 1
+        return place, place.key
+
+    def _call(
+        self, place: Place, called: nn.Module | Callable[..., Any], native: nn.Module, x: Tensor
+    ) -> Call:
+        module = called if isinstance(called, nn.Module) else None
+        axis = self._axes.of(x)
+        channels = 1 if axis is None else x.shape[axis]
+        return Call(
+            place,
+            module,
+            None if module is called else called,
+            native,
+            axis,
+            channels,
+            x.dtype,
+            Moments.of(x),
+            Histogram.of(x),
+            of_data=x in self._data,
+        )
+
+    def _note(self, key: Any, call: Call, x: Tensor, y: Tensor) -> None:
+        if self._entered:
+            self._entered[-1].calls.append((key, call, x, y))
+            return
+        if key in self.calls:
+            self.calls[key].merge(call, measured=True)
+            self.calls[key].count += 1
+        else:
+            self.calls[key] = call
+        if isinstance(call.native, BOUNDED):
+            self._made_by[y] = self.calls[key]
+
+    def _note_reads(
+        self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
+    ) -> None:
+        name = name_of(func)
+        read = [] if name in _FORM else tensors_in((args, given))
+        for tensor in read:
+            if tensor in self._overwritten:
+                self._overwritten[tensor].aliased = True
+        if name in _PRODUCTS and len(read) == 2 and all(tensor.numel() > 1 for tensor in read):
+            for tensor in read:
+                if tensor in self._made_by:
+                    self._made_by[tensor].gate = True
+
+
+def _is_all(one: tuple[Any, Call, Tensor, Tensor], x: Any, output: Any) -> bool:
+    """Whether a call took the module's input and gave its output."""
+    return one[2] is x and one[3] is output
