@@ -50,9 +50,9 @@ def convert(
     applied: modules, one module used at several places, functions and methods (`F.relu(x)`,
     `x.relu_()`), in loops as well. Each becomes a `PiecewiseLinear` with one curve a channel, whose
     hinges span the mean +- `spread` standard deviations of its inputs. Which axis holds the
-    channels is followed from the layers that feed the site. Parameters, buffers, other `state_dict` keys,
-    class, methods, hooks, training flags and random state stay as they were. What cannot be
-    converted is left alone; `hinged.sites(model)` lists all sites and the reasons.
+    channels is followed from the layers that feed the site. Parameters, buffers, other keys of
+    `state_dict`, class, methods, hooks, training flags and random state stay as they were. What
+    cannot be converted is left alone; `hinged.sites(model)` lists all sites and the reasons.
 
     Piecewise-linear activations (ReLU, leaky ReLU, PReLU, ReLU6, hardtanh, hardsigmoid ...) are met
     exactly; of smooth ones (GELU, SiLU ...) the curve is the closest fit, off by the error listed.
