@@ -100,6 +100,7 @@ class WarmUp:
         self.watched = watched
         self.count = 0
         self.calibration: Calibration | None = None
+        self._removed = False
         self._target, self._optimizers = target, optimizers
         self._layers = curve_layers(model, CALL)
         parameters = (p for layer in self._layers.values() for p in layer.parameters())
@@ -110,7 +111,7 @@ class WarmUp:
     @property
     def done(self) -> bool:
         """Whether the curves are being trained."""
-        return self.count >= self.steps
+        return self._removed or self.count >= self.steps
 
     def step(self) -> None:
         """Count a step of the optimiser; the last one calibrates. Further ones do nothing."""
@@ -130,7 +131,7 @@ class WarmUp:
 
     def remove(self) -> None:
         """Let the curves train at once, without calibrating."""
-        self.count = self.steps
+        self._removed = True
         self._frozen.thaw()
         if self._collector is not None:
             self._collector.remove()

@@ -107,15 +107,8 @@ class Collector(Generic[S]):
         ]
 
     def across_processes(self) -> dict[str, S]:
-        """Return what the layers saw in all processes, each of which must call this, in the order
-        of the layers; those that saw nothing anywhere are left out."""
-        found: dict[str, S] = {}
-        for name, layer in self.layers.items():
-            nothing = self.make(layer, *_no_numbers(layer))
-            both = across_processes(self.seen.get(name, nothing))
-            if (both.inputs.count + both.inputs.lost).any():
-                found[name] = both
-        return found
+        """Return what the layers saw in all processes, as `merged` does."""
+        return merged(self.layers, self.seen, self.make)
 
     def remove(self) -> None:
         """Stop collecting."""
@@ -138,6 +131,19 @@ class Collector(Generic[S]):
                 self.seen[name] = self.seen[name].merge(new) if name in self.seen else new
 
         return observe
+
+
+def merged(
+    layers: Mapping[str, PiecewiseLinear], seen: Mapping[str, S], make: Make[S]
+) -> dict[str, S]:
+    """Return what layers saw in all processes, each of which must call this, in the order of the
+    layers; those that saw nothing anywhere are left out."""
+    found: dict[str, S] = {}
+    for name, layer in layers.items():
+        all_saw = across_processes(seen[name] if name in seen else make(layer, *_nothing(layer)))
+        if (all_saw.inputs.count + all_saw.inputs.lost).any():
+            found[name] = all_saw
+    return found
 
 
 def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, Seen]:
@@ -171,7 +177,7 @@ def _thinned(layer: PiecewiseLinear, x: Tensor, y: Tensor) -> tuple[Tensor, Tens
     return (x, y) if step <= 1 or alone else (x[::step], y[::step])
 
 
-def _no_numbers(layer: PiecewiseLinear) -> tuple[Tensor, Tensor]:
+def _nothing(layer: PiecewiseLinear) -> tuple[Tensor, Tensor]:
     """Return an input and an output of the layer without any entries."""
     shape = [0] * (abs(layer.dim) + 2)
     shape[layer.dim] = layer.channels
