@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -173,6 +175,28 @@ def test_the_search_changes_a_curve_least(tails, own):
         assert own or act.hinges.min() <= covered
     assert rms["search"] <= min(rms.values()) * 1.000001
     assert rms["search"] < 0.9 * rms["uniform"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_search_changes_a_layer_no_more_than_the_best_of_all_choices_does(seed):
+    torch.manual_seed(seed)
+    act, x = trained(2, hinges=7), 1.5 * torch.randn(2000, 2)
+    expected = numpys(act, x)
+    done = hinged.calibrate(act, x, hinges=5, placement="search").layers[""]
+    other, best = PiecewiseLinear(2, hinges=5), np.inf
+    for inner in itertools.combinations(np.linspace(*done.after, 17)[1:-1], 3):
+        hinges = torch.tensor([done.after[0], *inner, done.after[1]], dtype=torch.float64)
+        other.hinges = hinges
+        heights = numpys(trained_again(seed), hinges[:, None].expand(-1, 2)).T
+        other.values = nn.Parameter(torch.tensor(heights))
+        best = min(best, np.sqrt(((numpys(other, x) - expected) ** 2).mean()))
+    # The distribution is known by bins.
+    assert done.rms <= 1.01 * best
+
+
+def trained_again(seed):
+    torch.manual_seed(seed)
+    return trained(2, hinges=7)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -93,9 +93,9 @@ def test_large_batches_are_thinned_out():
     model = nn.Sequential(PiecewiseLinear(2))
     warm = hinged.warm_up(model, 1)
     model(5 * torch.randn(2**19, 2))
-    assert warm._collector.seen["0"].inputs.count.tolist() == [2**17] * 2
+    assert warm._collector.seen["0"].inputs.count.tolist() == [2**15] * 2
     warm.step()
-    assert warm.calibration.layers["0"].after[1] == pytest.approx(15, rel=0.02)
+    assert warm.calibration.layers["0"].after[1] == pytest.approx(15, rel=0.03)
 
 
 def test_a_share_of_the_training_and_a_resumed_one():

@@ -59,16 +59,20 @@ def move_range(
     """
     points, weights = distribution(CALL, positions, shares, curve.channels)
     count = curve.values.shape[1] if hinges is None else hinges
-    sets, ends = _held(curve, count), range
+    sets, ends = _held(curve, count, method), range
     bends = kinks(curve, 4 * torch.finfo(curve.values.dtype).eps).tolist()
     if curve.values.shape[1] < count >= len(bends):
         sets = [bends]
         ends = range if len(bends) + 2 <= count else (bends[0], bends[-1])
     placed = functools.partial(place, curve, points, weights, count, method=method, common=True)
-    fits = [placed(tails=curve.tails, range=ends, kinks=held) for held in sets]
     heights = curve(points.T.to(curve.values)).double()
     rounding = 1e-24 * (weights * heights.T.square()).sum().item()
-    return min(fits, key=lambda fit: max(fit.loss.sum().item(), rounding))
+    fits: list[Refit] = []
+    for held in sets:
+        fits.append(placed(tails=curve.tails, range=ends, kinks=held))
+        if fits[-1].loss.sum() <= rounding:
+            return fits[-1]
+    return min(fits, key=lambda fit: fit.loss.sum().item())
 
 
 def move_ranges(
@@ -119,11 +123,12 @@ def move_ranges(
     return Refit(moved, *(torch.cat([getattr(fit, n) for fit in fits]) for n in ("loss", "error")))
 
 
-def _held(curve: Curve, count: int) -> list[list[float]]:
+def _held(curve: Curve, count: int, method: str) -> list[list[float]]:
     """Return the sets of kinks that `move_range` tries to hold, those first that are more."""
     found = kinks(curve).tolist()
     few = [found] if 1 <= len(found) <= 2 and len(found) + 2 <= count else []
-    zero = [[0.0]] if 0.0 in found and count >= 3 and found != [0.0] else []
+    # A search has 0 among its candidates, and need not be told.
+    zero = [[0.0]] if 0.0 in found and count >= 3 and method != "search" else []
     return [*few, *zero, []]
 
 

@@ -79,10 +79,10 @@ def place(
     if tails not in TAILS:
         raise errors.unknown_name(f"{CALL}(tails=...)", tails, TAILS)
     points, weights = distribution(CALL, positions, shares, channels_of(function))
-    points, order = points.sort(dim=1)
+    points, weights = _in_order(points, weights)
     held = tuple(resolve(function).kinks if kinks is None else kinks)
     ends = None if range is None else check_range(range)
-    problem = _Problem(function, points, weights.gather(1, order), hinges, tails, held, ends)
+    problem = _Problem(function, points, weights, hinges, tails, held, ends)
     with torch.no_grad():
         layout = problem.pooled() if common else problem
         grids = [layout.uniform()] if method != "quantile" else []
@@ -216,6 +216,15 @@ class _Problem:
     def _best(self, costs: Costs, places: Tensor) -> Tensor:
         costs = forbid(costs, places, self.kinks, self.tails, whole=self.range is not None)
         return places.gather(1, chosen(search(costs, self.count), self.count))
+
+
+def _in_order(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return points that ascend with their weights, less those that count for nothing."""
+    most = int((weights > 0).sum(dim=1).max())
+    counting = (weights > 0).sort(dim=1, descending=True, stable=True).indices[:, :most]
+    points, weights = points.gather(1, counting), weights.gather(1, counting)
+    points, order = points.sort(dim=1)
+    return points, weights.gather(1, order)
 
 
 class _Distribution:

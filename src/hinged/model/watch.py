@@ -16,7 +16,7 @@ from hinged.model.observe import Histogram, LineCounts, Moments, Summary, across
 from hinged.nn import PiecewiseLinear, curve_layers
 
 S = TypeVar("S", "Seen", "Inputs")
-_ENOUGH = 2**18
+_ENOUGH = 2**16
 Make = Callable[[PiecewiseLinear, Tensor, Tensor], S]
 
 
@@ -171,7 +171,7 @@ def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, 
 
 
 def _thinned(layer: PiecewiseLinear, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return some samples of a large batch, evenly spread: what 2 ** 18 numbers tell is enough."""
+    """Return some samples of a large batch, evenly spread: what 2 ** 16 numbers tell is enough."""
     step = math.ceil(x.numel() / _ENOUGH)
     alone = layer.channels > 1 and layer.dim in (0, -x.dim())
     return (x, y) if step <= 1 or alone else (x[::step], y[::step])
