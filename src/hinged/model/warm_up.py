@@ -39,7 +39,9 @@ def warm_up(
 
     Frozen means that gradients of the curves are dropped before an optimiser sees them: the
     parameters keep `requires_grad`, so that parameter groups and DistributedDataParallel may be
-    made before or after. Where `torch.distributed` is initialised all processes take the same
+    made before or after. An optimiser that has nothing but curves must not be stepped through a
+    `GradScaler` before `done`, which asks for gradients; and a model is compiled best after the
+    warm-up, since hooks do not run in compiled code. Where `torch.distributed` is initialised all processes take the same
     steps, and calibrate for the inputs of all.
 
     Args:
@@ -53,6 +55,9 @@ def warm_up(
 
     Returns:
         An object whose `step()` is to be called after every step of the optimiser.
+
+    Warns:
+        NothingWatchedWarning: at the last step, where no inputs were seen.
 
     Raises:
         ArgumentError: steps or watched below 1, a share without a total, a model without curves, or

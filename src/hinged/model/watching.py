@@ -21,7 +21,8 @@ def watching(model: nn.Module, *, every: int = 100, most: float = 0.05) -> Watch
 
     Beyond the first and last hinge a curve has no values of its own to train. Each layer looks at
     the inputs of its first call and then of every so-manieth; a call between costs a count. What
-    has been warned of is not warned of again before it was well in between.
+    has been warned of is not warned of again before it was well in between. Compiled code runs no
+    hooks: there it looks at nothing.
 
     Args:
         model: any module with `PiecewiseLinear` layers; it computes what it did.
