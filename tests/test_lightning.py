@@ -176,6 +176,34 @@ def test_the_history_is_saved(tmp_path):
     )
 
 
+def test_a_monitor_without_anything_to_look_at_is_refused(tmp_path):
+    with pytest.raises(errors.ArgumentError, match="without validation; give a batch"):
+        fit(tmp_path, CurveMonitor(), limit_val_batches=0)
+
+
+def test_a_batch_of_ones_own_is_seen_in_evaluation_mode(tmp_path):
+    class Averaging(Task):
+        def training_step(self, batch):
+            return self(batch).mean()
+
+    task, flags = Averaging(), []
+    task.network.insert(1, nn.Dropout(0.9))
+    task.network[1].register_forward_hook(lambda module, *_: flags.append(module.training))
+    how = {"limit_train_batches": 1, "limit_val_batches": 0, "epochs": 2}
+    fit(tmp_path, CurveMonitor(X, figures=("outside",)), task=task, **how)
+    assert flags == [True, False, True, False] and task.network[1].training
+
+
+def test_without_lightning_it_says_what_to_install():
+    code = (
+        "import importlib.util as u; find = u.find_spec;"
+        "u.find_spec = lambda n, *a: None if n == 'lightning' else find(n, *a);"
+        "import hinged.lightning"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "needs lightning" in done.stderr and "pip install 'hinged[lab]'" in done.stderr
+
+
 @pytest.mark.slow
 def test_two_processes_get_the_same_curves(tmp_path):
     script = tmp_path / "script.py"

@@ -5,7 +5,9 @@ Needs the extra: `pip install 'hinged[lab]'`, or `lightning` alone.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +103,8 @@ class CurveMonitor(Callback):
     The figures are `curves/LAYER/dead` (a count), `dormant`, `lines_hit`, `outside` (shares),
     `lipschitz` (the steepest slope) and `drift` (the largest distance from the start); callbacks
     such as `EarlyStopping` can monitor them. They are those of the first validation batches, seen
-    in the validation's own forward passes, or of a batch of yours. With several processes they are
-    those of the data of all.
+    in the validation's own forward passes, or of a batch of yours, in evaluation mode as well. With
+    several processes they are those of the data of all.
 
     Args:
         data: what `hinged.diagnose` takes, for which the LightningModule must have a `forward`; the
@@ -113,6 +115,7 @@ class CurveMonitor(Callback):
 
     Raises:
         UnknownNameError: an unknown figure.
+        ArgumentError: when training starts, neither data nor a validation.
     """
 
     def __init__(
@@ -136,6 +139,9 @@ class CurveMonitor(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the start, for the drift."""
+        if self.data is None and not trainer.enable_validation:
+            came, cure = "a training without validation", "give a batch to look at as data="
+            raise errors.ArgumentError(errors.sentence("hinged.lightning.CurveMonitor", came, cure))
         if self.start is None:
             self.start = curves(pl_module)
 
@@ -160,7 +166,9 @@ class CurveMonitor(Callback):
         """Log what the batch given shows."""
         if self.data is not None and self._due(trainer):
             layers = curve_layers(pl_module, "CurveMonitor")
-            self._log(pl_module, merged(layers, watch(pl_module, self.data), Seen.of))
+            with _evaluating(pl_module):
+                seen = watch(pl_module, self.data)
+            self._log(pl_module, merged(layers, seen, Seen.of))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the start, so that the drift of a resumed training is that of the whole."""
@@ -183,6 +191,18 @@ class CurveMonitor(Callback):
                 value = figures[figure]
                 if isinstance(value, int | float):
                     pl_module.log(f"curves/{name}/{figure}", float(value), sync_dist=True)
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode, and each part back into its own."""
+    flags = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in flags:
+            part.training = training
 
 
 class CurveRecorder(Callback):

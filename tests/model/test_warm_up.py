@@ -124,6 +124,15 @@ def test_removing_lets_curves_train_at_once():
     assert warm.done and model[1].hinges.max() == 3
 
 
+def test_what_nobody_holds_freezes_nothing():
+    model = network()
+    hinged.warm_up(model, 5)
+    warm = hinged.warm_up(model, 1000, watched=1)
+    del warm
+    model(torch.randn(4, 3)).sum().backward()
+    assert model[1].values.grad is not None and not model[1]._forward_hooks
+
+
 def test_frozen_by_the_user_stays_frozen():
     model = network()
     model[1].requires_grad_(False)

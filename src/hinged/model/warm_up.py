@@ -41,8 +41,8 @@ def warm_up(
     parameters keep `requires_grad`, so that parameter groups and DistributedDataParallel may be
     made before or after. An optimiser that has nothing but curves must not be stepped through a
     `GradScaler` before `done`, which asks for gradients; and a model is compiled best after the
-    warm-up, since hooks do not run in compiled code. Where `torch.distributed` is initialised all processes take the same
-    steps, and calibrate for the inputs of all.
+    warm-up, since hooks do not run in compiled code. Where `torch.distributed` is initialised all
+    processes take the same steps, and calibrate for the inputs of all.
 
     Args:
         model: a model with curves.
@@ -54,7 +54,8 @@ def warm_up(
         where: `spread`, `coverage`, `placement`, `hinges` and `per_channel` of `hinged.calibrate`.
 
     Returns:
-        An object whose `step()` is to be called after every step of the optimiser.
+        An object whose `step()` is to be called after every step of the optimiser. Without it the
+        curves are not frozen: it must be kept.
 
     Warns:
         NothingWatchedWarning: at the last step, where no inputs were seen.
@@ -156,6 +157,7 @@ class WarmUp:
     def _watch_if_due(self) -> None:
         if self._collector is None and self.count >= self.steps - self.watched:
             self._collector = Collector(self._layers, Inputs.of, training=True)
+            weakref.finalize(self, self._collector.remove)
 
     def _calibrate(self) -> None:
         assert self._collector is not None
@@ -173,7 +175,7 @@ class WarmUp:
 
 
 class Frozen:
-    """Keeps optimisers from changing parameters: their gradients are dropped."""
+    """Keeps optimisers from changing parameters: their gradients are dropped, until `thaw()`."""
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
@@ -189,20 +191,22 @@ class Frozen:
             parameter.register_post_accumulate_grad_hook(_drop) for parameter in self.parameters
         ]
         self._handles.append(register_optimizer_step_pre_hook(before_step))
+        # Nobody could thaw what nobody holds any more.
+        self.thaw = weakref.finalize(self, _remove, self._handles)
 
     def drop(self) -> None:
         """Drop what gradients there are."""
         for parameter in self.parameters:
             _drop(parameter)
 
-    def thaw(self) -> None:
-        """Let the parameters be trained."""
-        for handle in self._handles:
-            handle.remove()
-
 
 def _drop(parameter: Any) -> None:
     parameter.grad = None
+
+
+def _remove(handles: list[Any]) -> None:
+    for handle in handles:
+        handle.remove()
 
 
 def _count(steps: int | float, total: int | float | None) -> int:
