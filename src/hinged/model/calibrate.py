@@ -72,8 +72,8 @@ def calibrate(
             side; instead of `spread`, for inputs with long tails.
         placement: `"uniform"` spaces the hinges evenly, which is fastest; `"quantile"` puts equal
             shares of the inputs between them; `"search"` finds those that change the curve least,
-            never more than the other two (see `hinged.curve.place`), which takes about ten times as
-            long where curves were trained.
+            never more than the other two (see `hinged.curve.place`): where a trained curve bends
+            already, between ends that move. It takes about ten times as long.
         hinges: how many hinges each curve is to have; as many as it has by default. More leave the
             function what it was; fewer change it by what is reported.
         per_channel: give each channel hinges of its own (True), or all a common row (False); by
