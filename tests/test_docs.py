@@ -4,6 +4,10 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
+from hinged import errors
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -25,6 +29,17 @@ def test_code_of_the_readme_runs():
     names = {}
     exec(block, names)
     assert [group["name"] for group in names["optimizer"].param_groups] == ["weights", "curves"]
+
+
+def test_code_of_the_page_on_whole_models_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "reference" / "model.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    names = {}
+    with pytest.warns(errors.OutsideRangeWarning) as said:
+        exec(block, names)
+    assert len(said) == 1 and (tmp_path / "history.safetensors").exists()
+    assert "input" in names["page"]
 
 
 def test_every_file_the_documentation_links_to_is_there():

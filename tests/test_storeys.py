@@ -17,6 +17,8 @@ STOREYS = {
     "hinged.model": 4,
     "hinged.optim": 4,
     "hinged": 4.5,
+    "hinged.torchvision_operators": 4,
+    "hinged.lightning": 5,
     "hinged.sklearn": 5,
     "hinged.lab": 5,
     "hinged.__main__": 6,

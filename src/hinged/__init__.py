@@ -5,6 +5,8 @@ from importlib.metadata import version
 
 from hinged import curve as curve
 from hinged.curve import Curve as Curve
+from hinged.model import History as History
+from hinged.model import animate as animate
 from hinged.model import calibrate as calibrate
 from hinged.model import convert as convert
 from hinged.model import curves as curves
@@ -15,6 +17,8 @@ from hinged.model import revert as revert
 from hinged.model import save_curves as save_curves
 from hinged.model import sites as sites
 from hinged.model import train_only as train_only
+from hinged.model import warm_up as warm_up
+from hinged.model import watching as watching
 from hinged.nn import PiecewiseLinear as PiecewiseLinear
 from hinged.nn import constrain as constrain
 from hinged.nn import param_groups as param_groups

@@ -51,6 +51,14 @@ class NoEffectWarning(UserWarning):
     """A call found nothing to change."""
 
 
+class OutsideRangeWarning(UserWarning):
+    """Many inputs of a layer lie outside its hinges, where no values of their own are trained."""
+
+
+class NothingWatchedWarning(UserWarning):
+    """The steps that were to be watched ended, and no layer of curves had seen any inputs."""
+
+
 def sentence(call: str, came: str, cure: str) -> str:
     """Return the one form every message has.
 

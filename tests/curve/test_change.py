@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hinged import Curve, errors
 from hinged.curve import fit, is_uniform, uniform_grid
-from hinged.curve.change import add_hinges, kinks, move_range, split_pieces
+from hinged.curve.change import add_hinges, kinks, split_pieces
 from tests.curve.test_measures import made_curves
 
 FAR = torch.linspace(-40, 40, 1601, dtype=torch.float64)
@@ -46,36 +46,6 @@ def test_halved_pieces_stay_uniform():
     curve = fit("gelu", uniform_grid(9, kinks=[0.0])).curve
     assert is_uniform(split_pieces(curve).hinges)
     assert split_pieces(curve, 1).hinges.shape == (9,)
-
-
-@pytest.mark.parametrize("name", ["relu", "identity", "abs"])
-@pytest.mark.parametrize("ends", [(-1.0, 1.0), (-20.0, 3.0), (0.5, 2.0), (-7.0, -2.0)])
-def test_a_start_is_moved_exactly(name, ends):
-    curve = fit(name, uniform_grid(9, kinks=[0.0]), channels=3).curve
-    points = torch.linspace(*ends, 200).expand(3, -1)
-    moved = move_range(curve, ends, points, torch.ones(3, 200))
-    assert moved.error.max() == 0 and is_uniform(moved.curve.hinges)
-    x = torch.randn(200, 3) * 10
-    assert torch.equal(Curve(moved.curve.hinges.float(), moved.curve.values.float())(x), curve(x))
-    low, high = moved.curve.range
-    assert low <= ends[0] and high >= ends[1]
-
-
-def test_a_trained_curve_is_moved_with_the_error_that_is_reported():
-    curve = Curve(uniform_grid(9, kinks=[0.0]), torch.randn(4, 9))
-    points = torch.linspace(-5, 5, 400).expand(4, -1)
-    shares = torch.exp(-points.square() / 2)
-    moved = move_range(curve, (-5.0, 5.0), points, shares)
-    gap = moved.curve(points.T.double()).T - curve(points.T).T.double()
-    torch.testing.assert_close(moved.error, gap.abs().amax(dim=1), atol=1e-6, rtol=0)
-    weights = shares.double() / shares.double().sum(dim=1, keepdim=True)
-    torch.testing.assert_close(moved.loss, (weights * gap.square()).sum(1), atol=1e-6, rtol=0)
-    assert (moved.loss > 1e-3).any()
-    for kept in ([0.0], []):
-        grid = uniform_grid(9, (-5, 5), kinks=kept)
-        plain = curve(grid[:, None].expand(-1, 4)).T
-        gap = Curve(grid, plain)(points.T).T - curve(points.T).T
-        assert moved.loss.sum() <= (weights * gap.square()).sum() * 1.000001
 
 
 def test_kinks_are_where_slopes_change():

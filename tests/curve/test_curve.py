@@ -104,3 +104,15 @@ def test_parts_that_do_not_fit_get_a_sentence(arguments, message):
 def test_whole_numbers_are_refused(hinges, values):
     with pytest.raises(errors.DtypeError, match=r"both must be floating point: convert them with"):
         Curve(hinges, values)
+
+
+@pytest.mark.parametrize("tails", TAILS)
+def test_a_snapshot_stays_what_it_was(tails):
+    first = curve(tails)
+    first.values.requires_grad_()
+    kept, x = first.snapshot(), torch.randn(20, 3, dtype=torch.float64)
+    expected = first(x).detach()
+    with torch.no_grad():
+        first.values.add_(1.0)
+    assert torch.equal(kept(x), expected) and not kept.values.requires_grad
+    assert first.snapshot(torch.float32).hinges.dtype == torch.float32

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-import hinged.lab.torchvision_operators  # noqa: F401
+import hinged.lab  # noqa: F401
 from hinged import PiecewiseLinear
 
 

@@ -99,5 +99,5 @@ def test_curves_are_copies():
 def test_refusals():
     with pytest.raises(errors.ArgumentError, match=r"curves of .* in one and not in the other"):
         hinged.diagnose(Convolutional(), torch.zeros(1, 3, 8, 8), start=hinged.curves(relu_layer()))
-    with pytest.raises(errors.ArgumentError, match="convert it first"):
+    with pytest.raises(errors.ArgumentError, match="a ReLU without curves"):
         hinged.diagnose(nn.ReLU(), torch.zeros(1))

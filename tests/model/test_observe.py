@@ -233,3 +233,14 @@ def test_refusals():
 def test_a_curve_is_watched_by_its_own_hinges():
     curve = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.randn(2, 3))
     assert LineCounts.of(torch.zeros(6, 2), curve.hinges, 2).counts.tolist() == [[0, 0, 6, 0]] * 2
+
+
+@given(batches(channels=3))
+def test_pooled_channels_are_as_one_channel_of_all_numbers(parts):
+    x = torch.cat(parts)
+    assert same(Histogram.of(x, 3, bins=32).pooled(), Histogram.of(x.reshape(-1, 1), bins=32))
+    found, every = Moments.of(x, 3).pooled(), Moments.of(x.reshape(-1, 1))
+    assert torch.equal(found.count, every.count) and torch.equal(found.high, every.high)
+    size = x.abs().max().item() if len(x) else 0.0
+    torch.testing.assert_close(found.mean, every.mean, atol=1e-14 * size, rtol=0)
+    torch.testing.assert_close(found.std, every.std, atol=1e-13 * size, rtol=0)

@@ -91,7 +91,7 @@ def test_half_precision():
 
 def test_refusals():
     model = Convolutional()
-    with pytest.raises(errors.ArgumentError, match=r"got a ReLU without curves"):
+    with pytest.raises(errors.ArgumentError, match="got a ReLU without curves"):
         watch(nn.ReLU(), X)
     for data, came in [
         (3, "got a int"),

@@ -6,6 +6,7 @@ import torch.nn.utils.parametrize as parametrize
 from torch import nn
 
 from hinged import PiecewiseLinear, errors, param_groups
+from hinged.nn.groups import exchange
 
 
 class Doubled(nn.Module):
@@ -128,3 +129,21 @@ def test_rates_below_zero_are_refused(name, rate):
     message = rf"param_groups\({name}=\.\.\.\)`: got {rate}; expected 0 or more"
     with pytest.raises(errors.ArgumentError, match=message):
         param_groups(network(), **{"lr": 1e-3, name: rate})
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_exchanged_parameters_keep_their_place_and_lose_their_state(several):
+    model = network()
+    optimiser = torch.optim.AdamW(param_groups(model, lr=0.1, curve_lr=0.5))
+    model(torch.randn(8, 3)).sum().backward()
+    optimiser.step()
+    old, new = model[1].values, nn.Parameter(torch.zeros(4, 5))
+    before = [[*group["params"]] for group in optimiser.param_groups]
+    exchange([optimiser] if several else optimiser, {old: new})
+    for group, held in zip(optimiser.param_groups, before, strict=True):
+        expected = [new if each is old else each for each in held]
+        assert [id(each) for each in group["params"]] == [id(each) for each in expected]
+    assert old not in optimiser.state and len(optimiser.state) == 6
+    new.grad = torch.ones(4, 5)
+    optimiser.step()
+    torch.testing.assert_close(new.detach(), torch.full((4, 5), -0.5))

@@ -2,7 +2,6 @@
 
 from hinged.curve.change import add_hinges as add_hinges
 from hinged.curve.change import kinks as kinks
-from hinged.curve.change import move_range as move_range
 from hinged.curve.change import split_pieces as split_pieces
 from hinged.curve.clusters import Shared as Shared
 from hinged.curve.clusters import share_curves as share_curves
@@ -27,6 +26,8 @@ from hinged.curve.measures import distance as distance
 from hinged.curve.measures import lipschitz as lipschitz
 from hinged.curve.measures import squared_distance as squared_distance
 from hinged.curve.measures import total_variation as total_variation
+from hinged.curve.move import move_range as move_range
+from hinged.curve.move import move_ranges as move_ranges
 from hinged.curve.natives import Native as Native
 from hinged.curve.natives import native_distances as native_distances
 from hinged.curve.natives import recognise as recognise

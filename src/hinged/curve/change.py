@@ -1,4 +1,4 @@
-"""Other hinges for the same curve: more of them, or in another range."""
+"""More hinges for the same curve, and those where it bends."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.curve.curve import Curve
-from hinged.curve.evaluate import is_uniform
 from hinged.curve.forms import to_lines
-from hinged.curve.grid import uniform_grid
-from hinged.curve.refit import Refit, distribution, refit
 
 
 def add_hinges(curve: Curve, positions: Tensor) -> Curve:
@@ -72,44 +69,6 @@ def split_pieces(curve: Curve, into: int = 2) -> Curve:
     return add_hinges(curve, between.flatten(-2))
 
 
-def move_range(
-    curve: Curve, range: tuple[float, float], positions: Tensor, shares: Tensor
-) -> Refit:
-    """Return the curve on as many evenly spaced hinges in another range, the same for all channels.
-
-    A curve with one or two kinks, as ReLU, |x|, a hard tanh or ReLU6, keeps them on hinges, for
-    which the range is widened as needed, and so is moved exactly. Of a curve with more, which no
-    even grid in another range can hold, the kink at 0 is kept if that loses less. The values are
-    the least-squares fit for the inputs' distribution.
-
-    Args:
-        curve: the curve; it is not changed.
-        range: what the new hinges are to cover; it is widened as `uniform_grid` says.
-        positions: where inputs lie, shape `(P,)` or `(C, P)`.
-        shares: how many lie there, in any unit, shape `(P,)` or `(C, P)`.
-
-    Returns:
-        The moved curve, computed in float64 on hinges that are exact in the curve's dtype, with
-        its expected squared and its largest error.
-
-    Raises:
-        ArgumentError: a range without width, or a distribution that does not fit the curve.
-
-    >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
-    >>> x = torch.linspace(-4, 8, 100)
-    >>> moved = move_range(relu, (-4.0, 8.0), x, torch.ones(100))
-    >>> moved.curve.hinges, moved.error
-    (tensor([-8.,  0.,  8.], dtype=torch.float64), tensor([0.], dtype=torch.float64))
-    """
-    points, weights = distribution("hinged.curve.move_range", positions, shares, curve.channels)
-    fits = [
-        refit(curve, grid, points, weights, tails=curve.tails) for grid in _even_grids(curve, range)
-    ]
-    heights = curve(points.T.to(curve.values)).double()
-    rounding = 1e-24 * (weights * heights.T.square()).sum().item()
-    return min(fits, key=lambda fit: max(fit.loss.sum().item(), rounding))
-
-
 def kinks(curve: Curve, tolerance: float = 1e-4) -> Tensor:
     """Return the hinges at which a channel changes its slope by more than `tolerance` of its
     largest slope, ascending, shape `(M,)`.
@@ -121,18 +80,6 @@ def kinks(curve: Curve, tolerance: float = 1e-4) -> Tensor:
     bends = slopes.diff(dim=1).abs() > tolerance * slopes.abs().amax(dim=1, keepdim=True)
     found: Tensor = curve.hinges.detach().expand_as(bends)[bends].unique()
     return found
-
-
-def _even_grids(curve: Curve, range: tuple[float, float]) -> list[Tensor]:
-    """Return the even grids that `move_range` tries, those first that hold more kinks."""
-    count, found = curve.values.shape[1], kinks(curve).tolist()
-    few = [found] if 1 <= len(found) <= 2 and len(found) + 2 <= count else []
-    zero = [[0.0]] if 0.0 in found and count >= 3 else []
-    grids = [
-        uniform_grid(count, range, kinks=held, tails=curve.tails, dtype=curve.hinges.dtype)
-        for held in (*few, *zero, [])
-    ]
-    return [grid.to(curve.hinges.device) for grid in grids if is_uniform(grid)]
 
 
 def _check_apart(hinges: Tensor, call: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from hinged import errors
@@ -54,6 +55,15 @@ class Curve:
     def range(self) -> tuple[Tensor, Tensor]:
         """First and last hinge, each of shape `()` or `(C,)`."""
         return self.hinges[..., 0], self.hinges[..., -1]
+
+    def snapshot(self, dtype: torch.dtype | None = None) -> Curve:
+        """Return a copy on the CPU, without gradients, that nothing changes any more."""
+
+        def copied(tensor: Tensor) -> Tensor:
+            return tensor.detach().to("cpu", dtype, copy=True)
+
+        slopes = None if self.tail_slopes is None else copied(self.tail_slopes)
+        return Curve(copied(self.hinges), copied(self.values), self.tails, slopes)
 
     def __call__(self, x: Tensor, dim: int = 1) -> Tensor:
         """Evaluate at `x`, whose axis `dim` has `C` entries (any tensor where `C` is 1)."""

@@ -3,7 +3,9 @@ lose least."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,9 +13,9 @@ from torch import Tensor
 from hinged import errors
 from hinged.curve.curve import TAILS, Curve
 from hinged.curve.functions import Start, resolve, sample
-from hinged.curve.grid import uniform_grid
+from hinged.curve.grid import check_range, uniform_grid
 from hinged.curve.refit import Refit, channels_of, distribution, refit
-from hinged.curve.search import chosen, forbid, piece_costs, search
+from hinged.curve.search import Costs, chosen, forbid, piece_costs, search
 
 # There is a cost for every pair of candidates: 50 MB for 256 channels with 160 candidates.
 _CHANNELS_AT_ONCE = 256
@@ -30,6 +32,9 @@ def place(
     method: str = "search",
     tails: str = "linear",
     candidates: int = 128,
+    range: tuple[float, float] | None = None,
+    kinks: Sequence[float] | None = None,
+    common: bool = False,
 ) -> Refit:
     """Return the curve of `hinges` hinges for inputs that lie at `positions` with given `shares`.
 
@@ -41,7 +46,8 @@ def place(
     straight lines" (1969). Then, for every method, the values become the least-squares fit on the
     chosen hinges, which is not searched for; of the three fits the search returns the one that
     loses least, and so never loses more than the other two; where nothing is to be gained, as with
-    a ReLU, it is the even one. Every kink of the function is a hinge.
+    a ReLU, it is the even one. Every kink of the function is a hinge. Hinges of a `Curve` are
+    numbers of its dtype.
 
     Args:
         function: what the curve should be: a name, a callable on `(M, C)`, a module or a `Curve`.
@@ -53,6 +59,10 @@ def place(
         tails: as in `Curve`.
         candidates: about how many positions the search chooses from; its time grows with the
             square, its memory too.
+        range: first and last hinge, widened as the kinks need; the extremes of the inputs by
+            default, within which the search may choose.
+        kinks: positions that must be hinges; those the function is known to have by default.
+        common: one row of hinges `(K,)` for all channels, for which each channel counts alike.
 
     Raises:
         ArgumentError: fewer hinges than the kinks need, or shapes that do not fit.
@@ -69,14 +79,19 @@ def place(
     if tails not in TAILS:
         raise errors.unknown_name(f"{CALL}(tails=...)", tails, TAILS)
     points, weights = distribution(CALL, positions, shares, channels_of(function))
-    points, order = points.sort(dim=1)
-    problem = _Problem(function, points, weights.gather(1, order), hinges, tails)
+    points, weights = _in_order(points, weights)
+    held = tuple(resolve(function).kinks if kinks is None else kinks)
+    ends = None if range is None else check_range(range)
+    problem = _Problem(function, points, weights, hinges, tails, held, ends)
     with torch.no_grad():
-        fits = [problem.fit(problem.uniform())] if method != "quantile" else []
-        fits += [problem.fit(problem.quantile())] if method != "uniform" else []
-        if method == "search":
-            fits.append(problem.fit(problem.searched(candidates)))
-        return _least(fits, problem.rounding())
+        layout = problem.pooled() if common else problem
+        grids = [layout.uniform()] if method != "quantile" else []
+        grids += [layout.quantile()] if method != "uniform" else []
+        fits = [problem.fit(grid[0] if common else grid) for grid in grids]
+        if method == "search" and (fits[0].loss > problem.rounding()).any():
+            found = problem.searched(layout.candidates(candidates))
+            fits.append(problem.fit(found[0] if common else found))
+        return (_least_of_all if common else _least)(fits, problem.rounding())
 
 
 @dataclass(frozen=True)
@@ -88,16 +103,28 @@ class _Problem:
     weights: Tensor
     count: int
     tails: str
+    kinks: tuple[float, ...]
+    range: tuple[float, float] | None
 
     @property
-    def kinks(self) -> tuple[float, ...]:
-        return resolve(self.function).kinks
+    def dtype(self) -> torch.dtype:
+        return self.function.hinges.dtype if isinstance(self.function, Curve) else torch.float64
+
+    def pooled(self) -> _Problem:
+        """Return the problem of one channel that gets what all get."""
+        points, order = self.points.reshape(1, -1).sort(dim=1)
+        weights = self.weights.reshape(1, -1).gather(1, order) / len(self.weights)
+        return replace(self, points=points, weights=weights)
 
     def fit(self, hinges: Tensor) -> Refit:
-        return refit(self.function, hinges, self.points, self.weights, tails=self.tails)
+        exact = hinges.to(self.dtype).double()
+        return refit(self.function, exact, self.points, self.weights, tails=self.tails)
 
     def ends(self) -> Tensor:
-        """Return the range `(C, 2)` of the inputs, of some width also where they are one number."""
+        """Return the range asked for, or that of the inputs, of some width also where they are one
+        number, `(C, 2)`."""
+        if self.range is not None:
+            return self.points.new_tensor(self.range).expand(len(self.points), -1)
         seen = self.weights > 0
         low = self.points.masked_fill(~seen, torch.inf).amin(dim=1)
         high = self.points.masked_fill(~seen, -torch.inf).amax(dim=1)
@@ -113,10 +140,10 @@ class _Problem:
     def uniform(self) -> Tensor:
         """Return even hinges `(C, K)` over the range, the kinks among them."""
         grids = [
-            uniform_grid(self.count, row, kinks=self.kinks, tails=self.tails, dtype=torch.float64)
+            uniform_grid(self.count, row, kinks=self.kinks, tails=self.tails, dtype=self.dtype)
             for row in self.ends().tolist()
         ]
-        return torch.stack(grids).to(self.points.device)
+        return torch.stack(grids).to(self.points)
 
     def quantile(self) -> Tensor:
         """Return hinges `(C, K)`: the ends, the kinks, and the others so that they halve, or third
@@ -161,25 +188,43 @@ class _Problem:
         quantiles = _Distribution(self.points, self.weights, ends).at(steps.expand(len(ends), -1))
         even = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * steps
         parts = [self.fixed(), self.uniform(), self.quantile(), even, quantiles]
-        if isinstance(self.function, Curve):
-            parts.append(self.function.hinges.double().expand(len(ends), -1))
-        return torch.cat(parts, dim=1).sort(dim=1).values
+        own = self.function.hinges if isinstance(self.function, Curve) else None
+        # Rows of many channels' own would be too many candidates for one common row.
+        if own is not None and own.shape[:-1] in ((), (len(ends),)):
+            parts.append(own.double().expand(len(ends), -1))
+        places = torch.cat(parts, dim=1).sort(dim=1).values
+        if self.range is None:
+            return places
+        # What must be the first and the last hinge become the outermost candidates.
+        low, high = (self.fixed()[:, [end]] for end in (0, -1))
+        return torch.minimum(torch.maximum(places, low), high)
 
-    def searched(self, count: int) -> Tensor:
-        """Return the hinges `(C, K)` among the candidates whose interpolant loses least."""
-        places = self.candidates(count)
+    def searched(self, places: Tensor) -> Tensor:
+        """Return the hinges among the candidates `(C, M)` whose interpolant loses least, `(C, K)`;
+        for candidates `(1, M)` those that lose least in all channels together, `(1, K)`."""
         function = resolve(self.function)
-        targets, heights = (sample(function, x.T).T for x in (self.points, places))
-        tensors = (self.points, self.weights, targets, places, heights)
+        rows = places.expand(len(self.points), -1)
+        targets, heights = (sample(function, x.T).T for x in (self.points, rows))
+        tensors = (self.points, self.weights, targets, rows, heights)
         parts = zip(*(tensor.split(_CHANNELS_AT_ONCE) for tensor in tensors), strict=True)
-        return torch.cat([self._best(*part) for part in parts])
+        costs = (piece_costs(p, w, t, c, h, self.tails) for p, w, t, c, h in parts)
+        if len(places) == 1:
+            return self._best(functools.reduce(_sum, map(_summed, costs)), places)
+        each = zip(costs, places.split(_CHANNELS_AT_ONCE), strict=True)
+        return torch.cat([self._best(*pair) for pair in each])
 
-    def _best(
-        self, points: Tensor, weights: Tensor, targets: Tensor, places: Tensor, heights: Tensor
-    ) -> Tensor:
-        costs = piece_costs(points, weights, targets, places, heights, self.tails)
-        costs = forbid(costs, places, self.kinks, self.tails)
+    def _best(self, costs: Costs, places: Tensor) -> Tensor:
+        costs = forbid(costs, places, self.kinks, self.tails, whole=self.range is not None)
         return places.gather(1, chosen(search(costs, self.count), self.count))
+
+
+def _in_order(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return points that ascend with their weights, less those that count for nothing."""
+    most = int((weights > 0).sum(dim=1).max())
+    counting = (weights > 0).sort(dim=1, descending=True, stable=True).indices[:, :most]
+    points, weights = points.gather(1, counting), weights.gather(1, counting)
+    points, order = points.sort(dim=1)
+    return points, weights.gather(1, order)
 
 
 class _Distribution:
@@ -213,6 +258,19 @@ def _interpolated(x: Tensor, knots: Tensor, heights: Tensor) -> Tensor:
     low, high = knots.gather(1, right - 1), knots.gather(1, right)
     t = ((x - low) / torch.where(high > low, high - low, 1.0)).clamp(0, 1)
     return torch.lerp(heights.gather(1, right - 1), heights.gather(1, right), t)
+
+
+def _summed(costs: Costs) -> Costs:
+    return Costs(*(each.sum(dim=0, keepdim=True) for each in costs))
+
+
+def _sum(first: Costs, second: Costs) -> Costs:
+    return Costs(*(one + other for one, other in zip(first, second, strict=True)))
+
+
+def _least_of_all(fits: list[Refit], rounding: Tensor) -> Refit:
+    """Return the first of the fits that lose least in all channels together."""
+    return min(fits, key=lambda fit: max(fit.loss.sum().item(), rounding.sum().item()))
 
 
 def _least(fits: list[Refit], rounding: Tensor) -> Refit:

@@ -94,8 +94,16 @@ def _tail_loss(sums: Tensor, slope: Tensor, tails: str) -> Tensor:
     return _loss(sums, best).expand_as(slope)
 
 
-def forbid(costs: Costs, candidates: Tensor, kinks: tuple[float, ...], tails: str) -> Costs:
-    """Return the costs with infinite ones for pieces that leave out a kink or have no width.
+def forbid(
+    costs: Costs,
+    candidates: Tensor,
+    kinks: tuple[float, ...],
+    tails: str,
+    *,
+    whole: bool = False,
+) -> Costs:
+    """Return the costs with infinite ones for pieces that leave out a kink or have no width, and,
+    where hinges must span the `whole` of the candidates, for tails that begin inside.
 
     Hinges closer together than a millionth of what the candidates span would become one in
     float32.
@@ -103,9 +111,10 @@ def forbid(costs: Costs, candidates: Tensor, kinks: tuple[float, ...], tails: st
     widths = candidates[:, None, :] - candidates[:, :, None]
     largest = candidates.abs().amax(dim=1) + (candidates[:, -1] - candidates[:, 0])
     piece = widths <= 1e-6 * largest[:, None, None]
-    left, right = torch.zeros_like(piece), torch.zeros_like(piece)
+    a, b = candidates[:, :, None], candidates[:, None, :]
+    left = ((a > a[:, :1]) & whole).expand_as(piece)
+    right = ((b < b[..., -1:]) & whole).expand_as(piece)
     for kink in kinks:
-        a, b = candidates[:, :, None], candidates[:, None, :]
         piece = piece | ((a < kink) & (kink < b))
         # A linear tail goes on straight through its hinge.
         left = left | ((kink <= a) if tails == "linear" else (kink < a))

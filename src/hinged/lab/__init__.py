@@ -21,6 +21,6 @@ errors.require_extra(
     ),
 )
 
-from hinged.lab.torchvision_operators import declare_missing  # noqa: E402  (after the check above)
+from hinged.torchvision_operators import declare_missing  # noqa: E402  (after the check above)
 
 declare_missing()

@@ -1,7 +1,7 @@
 """Storey 4: whole models."""
 
+from hinged.model.animate import animate as animate
 from hinged.model.calibrate import Calibration as Calibration
-from hinged.model.calibrate import Moved as Moved
 from hinged.model.calibrate import calibrate as calibrate
 from hinged.model.convert import convert as convert
 from hinged.model.convert import revert as revert
@@ -14,6 +14,8 @@ from hinged.model.files import load_curves as load_curves
 from hinged.model.files import save_curves as save_curves
 from hinged.model.freeze import Trained as Trained
 from hinged.model.freeze import train_only as train_only
+from hinged.model.history import History as History
+from hinged.model.move import Moved as Moved
 from hinged.model.observe import Histogram as Histogram
 from hinged.model.observe import LineCounts as LineCounts
 from hinged.model.observe import Moments as Moments
@@ -22,5 +24,9 @@ from hinged.model.observe import across_processes as across_processes
 from hinged.model.plot import plot as plot
 from hinged.model.sites import Site as Site
 from hinged.model.sites import Sites as Sites
+from hinged.model.warm_up import WarmUp as WarmUp
+from hinged.model.warm_up import warm_up as warm_up
 from hinged.model.watch import Seen as Seen
 from hinged.model.watch import watch as watch
+from hinged.model.watching import Watching as Watching
+from hinged.model.watching import watching as watching

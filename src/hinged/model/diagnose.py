@@ -151,29 +151,41 @@ def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None =
     ([False, True, False, False], 0.0)
     """
     layers = curve_layers(model, CALL)
+    check_start(layers, start)
+    return diagnosis(layers, watch(model, data, CALL), start)
+
+
+def check_start(layers: Mapping[str, nn.Module], start: Mapping[str, Curve] | None) -> None:
+    """Raise `ArgumentError` unless `start` is None or has the curves of these layers."""
     if start is not None and start.keys() != layers.keys():
         came = f"curves of {sorted(start.keys() ^ layers.keys())} in one and not in the other"
         cure = "take start from hinged.curves(model) of this model"
         raise errors.ArgumentError(errors.sentence(f"{CALL}(start=...)", came, cure))
-    seen, now = watch(model, data, CALL), curves(model)
+
+
+def diagnosis(
+    layers: Mapping[str, PiecewiseLinear],
+    seen: Mapping[str, Seen],
+    start: Mapping[str, Curve] | None,
+) -> Diagnosis:
+    """Return what is known of layers, by what they have seen."""
     began = {} if start is None else start
-    found = {name: LayerDiagnosis(now[name], each, began.get(name)) for name, each in seen.items()}
-    ordered = {name: found[name] for name in layers if name in found}
-    return Diagnosis(ordered, tuple(name for name in layers if name not in found))
+    found = {
+        name: LayerDiagnosis(layer.curve().snapshot(), seen[name], began.get(name))
+        for name, layer in layers.items()
+        if name in seen
+    }
+    return Diagnosis(found, tuple(name for name in layers if name not in found))
 
 
 def curves(model: nn.Module) -> dict[str, Curve]:
-    """Return copies of the present curves of a model, by the layer's name.
+    """Return copies of the present curves of a model, on the CPU, by the layer's name.
 
     >>> curves(nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4)))["1"].values.shape
     torch.Size([4, 9])
     """
-    return {name: _copy(layer) for name, layer in curve_layers(model, "hinged.curves").items()}
-
-
-def _copy(layer: PiecewiseLinear) -> Curve:
-    slopes = None if layer.tail_slopes is None else layer.tail_slopes.detach().clone()
-    return Curve(layer.hinges.clone(), layer.values.detach().clone(), layer.tails, slopes)
+    layers = curve_layers(model, "hinged.curves")
+    return {name: layer.curve().snapshot() for name, layer in layers.items()}
 
 
 def _cells(name: str, figures: dict[str, Any]) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def save_curves(
         "weights": _fingerprint(model, modules),
     }
     metadata["checksum"] = _checksum(metadata, tensors)
-    _write(Path(path), safetensors.torch.save(tensors, metadata))
+    write(Path(path), safetensors.torch.save(tensors, metadata))
 
 
 def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -136,13 +136,7 @@ def _prefix(name: str) -> str:
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, str], Tensors]:
     """Return metadata and tensors of a file that is whole and ours."""
-    try:
-        with safe_open(os.fspath(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as unreadable:
-        cure = "it is truncated or no safetensors file: save the curves again"
-        raise _refused(f"{os.fspath(path)!r} ({unreadable})", cure) from None
+    metadata, tensors = read(path, f"{LOAD}(path)")
     if metadata.get("format") != FORMAT:
         cure = "expected a file that hinged.save_curves wrote"
         raise _refused(f"{os.fspath(path)!r} of another program", cure)
@@ -213,8 +207,20 @@ def _hash(tensors: Tensors, text: str = "") -> str:
     return state.hexdigest()
 
 
-def _write(path: Path, contents: bytes) -> None:
-    """Write a file that appears whole or not at all."""
+def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, str], Tensors]:
+    """Return metadata and tensors of a safetensors file, or raise `CurveFileError`."""
+    try:
+        with safe_open(os.fspath(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as unreadable:
+        came = f"{os.fspath(path)!r} ({unreadable})"
+        cure = "it is truncated or no safetensors file: save it again"
+        raise errors.CurveFileError(errors.sentence(call, came, cure)) from None
+
+
+def write(path: Path, contents: bytes) -> None:
+    """Write a file that appears whole or not at all: beside its place, and renamed."""
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with part.open("xb") as file:

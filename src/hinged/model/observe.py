@@ -129,6 +129,14 @@ class Moments(Summary):
             self.lost + other.lost,
         )
 
+    def pooled(self) -> Moments:
+        """Return the moments of all channels together, as of one."""
+        count, lost = self.count.sum(dim=0, keepdim=True), self.lost.sum(dim=0, keepdim=True)
+        mean = (self.count * self.mean).sum(dim=0, keepdim=True) / count.clamp(min=1)
+        squares = self.squares + self.count * (self.mean - mean).square()
+        low, high = self.low.amin(dim=0, keepdim=True), self.high.amax(dim=0, keepdim=True)
+        return Moments(count, mean, squares.sum(dim=0, keepdim=True), low, high, lost)
+
     @property
     def std(self) -> Tensor:
         """Standard deviation of the numbers seen, dividing by their count, shape `(C,)`."""
@@ -208,6 +216,13 @@ class Histogram(Summary):
         low, high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
         level, start = _layout(low, high, self.counts.shape[1])
         counts = self._counts_at(level, start) + other._counts_at(level, start)
+        return Histogram(counts, level, start, low, high)
+
+    def pooled(self) -> Histogram:
+        """Return the histogram of all channels together, as of one, exactly."""
+        low, high = self.low.amin(dim=0, keepdim=True), self.high.amax(dim=0, keepdim=True)
+        level, start = _layout(low, high, self.counts.shape[1])
+        counts = self._counts_at(level, start).sum(dim=0, keepdim=True)
         return Histogram(counts, level, start, low, high)
 
     def _counts_at(self, level: Tensor, start: Tensor) -> Tensor:

@@ -50,34 +50,42 @@ def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
     >>> [axes.get_title() for axes in figure.axes if axes.get_title()]
     ['1: 8 channels, 0.0 % outside']
     """
-    errors.require_extra("lab", ["matplotlib"])
-    from matplotlib.figure import Figure
-
-    if isinstance(examples, bool) or not isinstance(examples, int) or examples < 0:
-        cure = "expected how many channels to draw by themselves, 0 or more"
-        raise errors.ArgumentError(errors.sentence(f"{CALL}(examples=...)", repr(examples), cure))
+    check_examples(CALL, examples)
     layers = curve_layers(model, CALL)
     seen = {} if data is None else watch(model, data, CALL)
-    columns = min(_COLUMNS, len(layers))
-    rows = math.ceil(len(layers) / columns)
-    figure = Figure(figsize=(3.2 * columns, 2.5 * rows + 0.5), layout="constrained")
-    for place, (name, layer) in enumerate(layers.items()):
-        axes = figure.add_subplot(rows, columns, place + 1)
-        curve = _on_cpu(layer.curve())
-        _panel(axes, curve, seen.get(name), examples)
+    figure, panels = grid(len(layers))
+    for axes, (name, layer) in zip(panels, layers.items(), strict=True):
+        curve = layer.curve().snapshot(torch.float64)
+        panel(axes, curve, seen.get(name), examples)
         axes.set_title(_title(name, curve, seen.get(name), data is not None), fontsize=9)
-    handles = {line.get_label(): line for a in figure.axes for line in _labelled(a)}
-    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=4, fontsize=8)
+    legend(figure)
     return figure
 
 
-def _on_cpu(curve: Curve) -> Curve:
-    hinges, values = (each.detach().cpu().double() for each in (curve.hinges, curve.values))
-    ends = None if curve.tail_slopes is None else curve.tail_slopes.detach().cpu().double()
-    return Curve(hinges, values, curve.tails, ends)
+def check_examples(call: str, examples: int) -> None:
+    """Raise `ArgumentError` unless `examples` is a number of channels."""
+    if isinstance(examples, bool) or not isinstance(examples, int) or examples < 0:
+        cure = "expected how many channels to draw by themselves, 0 or more"
+        raise errors.ArgumentError(errors.sentence(f"{call}(examples=...)", repr(examples), cure))
 
 
-def _panel(axes: Axes, curve: Curve, seen: Seen | None, examples: int) -> None:
+def grid(count: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure with that many panels, in rows of four.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    errors.require_extra("lab", ["matplotlib"])
+    from matplotlib.figure import Figure
+
+    columns = min(_COLUMNS, count)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(3.2 * columns, 2.5 * rows + 0.5), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+
+
+def panel(axes: Axes, curve: Curve, seen: Seen | None, examples: int) -> None:
+    """Draw the curves of a layer, in float64, over the histogram of what it has seen."""
     low, high = curve.hinges.min().item(), curve.hinges.max().item()
     margin = 0.1 * (high - low)
     x = torch.linspace(low - margin, high + margin, _POINTS, dtype=torch.float64)
@@ -141,5 +149,8 @@ def _title(name: str, curve: Curve, seen: Seen | None, ran: bool) -> str:
     return f"{title}, {100 * outside.item():.1f} % outside"
 
 
-def _labelled(axes: Axes) -> list[Any]:
-    return list(axes.get_legend_handles_labels()[0])
+def legend(figure: Figure) -> None:
+    """Explain each kind of line of a figure once, below its panels."""
+    lines = (line for axes in figure.axes for line in axes.get_legend_handles_labels()[0])
+    handles = {line.get_label(): line for line in lines}
+    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=4, fontsize=8)

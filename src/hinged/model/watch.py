@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.model.observe import Histogram, LineCounts, Moments, Summary
+from hinged.model.observe import Histogram, LineCounts, Moments, Summary, across_processes
 from hinged.nn import PiecewiseLinear, curve_layers
+
+S = TypeVar("S", "Seen", "Inputs")
+_ENOUGH = 2**16
+Make = Callable[[PiecewiseLinear, Tensor, Tensor], S]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +55,97 @@ class Seen(Summary):
         return Seen(**{name: part.merge(getattr(other, name)) for name, part in vars(self).items()})
 
 
+@dataclass(frozen=True, eq=False)
+class Inputs(Summary):
+    """What a layer of curves took in, by channel: what calibrating needs.
+
+    Attributes:
+        inputs: moments of the inputs.
+        histogram: histogram of the inputs.
+        lines: how many inputs fell on each line.
+    """
+
+    inputs: Moments
+    histogram: Histogram
+    lines: LineCounts
+
+    @classmethod
+    def of(cls, layer: PiecewiseLinear, x: Tensor, _y: Tensor) -> Inputs:
+        """Return the summary of one call; a layer with one curve for all counts as one channel."""
+        axes = (layer.channels, layer.dim)
+        lines = LineCounts.of(x, layer.hinges, *axes)
+        return cls(Moments.of(x, *axes), Histogram.of(x, *axes), lines)
+
+    def merge(self, other: Inputs) -> Inputs:
+        """Return the summary of what both have seen."""
+        parts = {name: part.merge(getattr(other, name)) for name, part in vars(self).items()}
+        return Inputs(**parts)
+
+
+class Collector(Generic[S]):
+    """Merges what layers see, from now on until it is removed or its `with` block ends.
+
+    Args:
+        layers: the layers by name.
+        make: makes a summary of one call from the layer, its inputs and its outputs.
+        training: leave out calls without gradients, which are not training, and thin out large
+            batches.
+
+    Attributes:
+        seen: the summaries so far, by the layer's name.
+    """
+
+    def __init__(
+        self, layers: Mapping[str, PiecewiseLinear], make: Make[S], *, training: bool = False
+    ) -> None:
+        self.layers = dict(layers)
+        self.make: Make[S] = make
+        self.training = training
+        self.seen: dict[str, S] = {}
+        self._handles = [
+            layer.register_forward_hook(self._observer(name)) for name, layer in layers.items()
+        ]
+
+    def across_processes(self) -> dict[str, S]:
+        """Return what the layers saw in all processes, as `merged` does."""
+        return merged(self.layers, self.seen, self.make)
+
+    def remove(self) -> None:
+        """Stop collecting."""
+        for handle in self._handles:
+            handle.remove()
+
+    def __enter__(self) -> Collector[S]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def _observer(self, name: str) -> Callable[..., None]:
+        def observe(layer: PiecewiseLinear, args: tuple[Any, ...], y: Tensor) -> None:
+            if self.training and (torch.compiler.is_compiling() or not torch.is_grad_enabled()):
+                return
+            with torch.no_grad():
+                x, y = _thinned(layer, args[0], y) if self.training else (args[0], y)
+                new = self.make(layer, x, y)
+                self.seen[name] = self.seen[name].merge(new) if name in self.seen else new
+
+        return observe
+
+
+def merged(
+    layers: Mapping[str, PiecewiseLinear], seen: Mapping[str, S], make: Make[S]
+) -> dict[str, S]:
+    """Return what layers saw in all processes, each of which must call this, in the order of the
+    layers; those that saw nothing anywhere are left out."""
+    found: dict[str, S] = {}
+    for name, layer in layers.items():
+        all_saw = across_processes(seen[name] if name in seen else make(layer, *_nothing(layer)))
+        if (all_saw.inputs.count + all_saw.inputs.lost).any():
+            found[name] = all_saw
+    return found
+
+
 def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, Seen]:
     """Return what each `PiecewiseLinear` of a model sees while it runs over `data` once.
 
@@ -69,22 +165,23 @@ def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, 
     Raises:
         ArgumentError: a model without such layers, no batches, or a batch of another kind.
     """
-    layers = curve_layers(model, call)
-    seen: dict[str, Seen] = {}
-
-    def observer(name: str) -> Any:
-        def observe(layer: PiecewiseLinear, args: tuple[Any, ...], y: Tensor) -> None:
-            new = Seen.of(layer, args[0], y)
-            seen[name] = seen[name].merge(new) if name in seen else new
-
-        return observe
-
-    with contextlib.ExitStack() as stack:
-        for name, layer in layers.items():
-            handle = layer.register_forward_hook(observer(name))
-            stack.callback(handle.remove)
+    with Collector(curve_layers(model, call), Seen.of) as collector:
         run(model, data, call)
-    return seen
+    return collector.seen
+
+
+def _thinned(layer: PiecewiseLinear, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return some samples of a large batch, evenly spread: what 2 ** 16 numbers tell is enough."""
+    step = math.ceil(x.numel() / _ENOUGH)
+    alone = layer.channels > 1 and layer.dim in (0, -x.dim())
+    return (x, y) if step <= 1 or alone else (x[::step], y[::step])
+
+
+def _nothing(layer: PiecewiseLinear) -> tuple[Tensor, Tensor]:
+    """Return an input and an output of the layer without any entries."""
+    shape = [0] * (abs(layer.dim) + 2)
+    shape[layer.dim] = layer.channels
+    return (layer.values.detach().new_empty(shape),) * 2
 
 
 def run(model: nn.Module, data: Any, call: str) -> None:

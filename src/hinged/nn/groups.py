@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from hinged import errors
 from hinged.nn.piecewise_linear import PiecewiseLinear
@@ -77,3 +79,27 @@ def parameters_of(model: nn.Module, types: tuple[type[nn.Module], ...]) -> list[
         if isinstance(module, types)
         for parameter in module.parameters()
     ]
+
+
+def exchange(
+    optimizers: Optimizer | Iterable[Optimizer], pairs: Mapping[nn.Parameter, nn.Parameter]
+) -> None:
+    """Have optimisers train new parameters in the places of old ones, whose state they forget.
+
+    Args:
+        optimizers: one or several; parameters that they do not hold are passed over.
+        pairs: the new parameter for each old one.
+
+    >>> import torch
+    >>> old, new = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(2))
+    >>> optimiser = torch.optim.SGD([old], lr=0.1)
+    >>> exchange(optimiser, {old: new})
+    >>> optimiser.param_groups[0]["params"][0] is new
+    True
+    """
+    for optimizer in [optimizers] if isinstance(optimizers, Optimizer) else optimizers:
+        for group in optimizer.param_groups:
+            # In place: some optimisers keep a second reference to the list.
+            group["params"][:] = [pairs.get(held, held) for held in group["params"]]
+        for old in pairs:
+            optimizer.state.pop(old, None)

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from hinged import errors
-from hinged.lab.torchvision_operators import declare_missing
+from hinged.torchvision_operators import declare_missing
 
 
 def resnet18() -> nn.Module:

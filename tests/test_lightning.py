@@ -1,0 +1,245 @@
+"""The callbacks, under the Trainer as its users run it."""
+
+import csv
+import itertools
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import hinged
+from hinged import errors
+from hinged.lightning import CurveMonitor, CurveRecorder, CurveWarmUp
+
+# Behind hinged.lightning, which mends a torchvision that does not fit its torch.
+lightning = pytest.importorskip("lightning")
+from lightning.pytorch.callbacks import ModelCheckpoint  # noqa: E402
+from lightning.pytorch.loggers import CSVLogger  # noqa: E402
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "lightning.md"
+X = 20 * torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated.*"),
+    pytest.mark.filterwarnings("ignore:.*Checkpoint directory.*"),
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*"),
+]
+
+
+class Task(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
+        self.values, self.hinges = [], []
+
+    def forward(self, x):
+        return self.network(x)
+
+    def training_step(self, batch):
+        self.values.append(self.network[1].values.detach().clone())
+        self.hinges.append(self.network[1].hinges.clone())
+        return self.network(batch).square().mean()
+
+    def validation_step(self, batch):
+        self.log("loss", self.network(batch).square().mean())
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(hinged.param_groups(self, lr=0.01, weight_decay=0.1))
+
+
+def fit(folder, *callbacks, epochs=3, task=None, checkpoint=None, **how):
+    task = task or Task()
+    batches = torch.utils.data.DataLoader(X, batch_size=16)
+    how = {"logger": False, "enable_checkpointing": False, "accelerator": "cpu"} | how
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        **how,
+    )
+    trainer.fit(task, batches, batches, ckpt_path=checkpoint)
+    return task, trainer
+
+
+def changes(task):
+    """At which steps the values had changed since the one before."""
+    steps = itertools.pairwise(task.values)
+    return [step for step, (old, new) in enumerate(steps, 1) if not torch.equal(old, new)]
+
+
+@pytest.mark.parametrize("steps", [6, 0.5])
+@pytest.mark.parametrize("how", [{}, {"gradient_clip_val": 1.0}, {"precision": "bf16-mixed"}])
+def test_curves_are_frozen_calibrated_and_trained(tmp_path, steps, how):
+    callback = CurveWarmUp(steps, watched=2)
+    task, _ = fit(tmp_path, callback, **how)
+    # Twelve steps: the sixth calibrates, which moves the values of a ReLU with its hinges.
+    assert changes(task) == list(range(6, 12))
+    assert [hinges.max() > 10 for hinges in task.hinges] == [False] * 6 + [True] * 6
+    assert list(callback.warm_up.calibration.layers) == ["network.1"]
+    assert not task.network[1]._forward_hooks
+
+
+def test_steps_are_the_optimisers(tmp_path):
+    task, trainer = fit(tmp_path, CurveWarmUp(2), accumulate_grad_batches=2)
+    assert trainer.global_step == 6
+    assert [hinges.max() > 10 for hinges in task.hinges] == [False] * 4 + [True] * 8
+
+
+def test_another_number_of_hinges_is_trained_on(tmp_path):
+    task, trainer = fit(tmp_path, CurveWarmUp(4, hinges=17))
+    assert task.values[-1].shape == (4, 17) and 11 in changes_of(task)
+    assert trainer.optimizers[0].param_groups[1]["params"][0] is task.network[1].values
+
+
+def changes_of(task):
+    kept = [values for values in task.values if values.shape[1] == 17]
+    first = len(task.values) - len(kept)
+    pairs = itertools.pairwise(kept)
+    return [first + k for k, (old, new) in enumerate(pairs, 1) if not torch.equal(old, new)]
+
+
+def test_a_training_that_ends_early_leaves_no_hooks(tmp_path):
+    task, _ = fit(tmp_path, CurveWarmUp(100), epochs=1)
+    assert changes(task) == []
+    assert not task.network[1].values._post_accumulate_grad_hooks
+    assert not task.network[1]._forward_hooks
+
+
+def test_a_resumed_training_goes_on_where_it_was(tmp_path):
+    def callbacks():
+        checkpoint = ModelCheckpoint(tmp_path, "{epoch}", every_n_epochs=1, save_top_k=-1)
+        return CurveWarmUp(6, watched=2), CurveRecorder(every_n_steps=2), CurveMonitor(), checkpoint
+
+    fit(tmp_path, *callbacks(), epochs=1, enable_checkpointing=True)
+    warm, recorder, monitor, _ = again = callbacks()
+    how = {"checkpoint": tmp_path / "epoch=0.ckpt", "enable_checkpointing": True}
+    task, _ = fit(tmp_path, *again, **how)
+    assert [hinges.max() > 10 for hinges in task.hinges] == [False] * 2 + [True] * 6
+    assert recorder.history.steps == [0, 2, 4, 6, 8, 10, 12]
+    assert torch.equal(monitor.start["network.1"].hinges, hinged.PiecewiseLinear(4).hinges)
+    warm, *_ = again = callbacks()
+    task, _ = fit(tmp_path, *again, **how | {"checkpoint": tmp_path / "epoch=1.ckpt"})
+    assert warm.warm_up.done and changes(task) == [1, 2, 3]
+
+
+def rows(folder):
+    (path,) = Path(folder).rglob("metrics.csv")
+    with path.open() as file:
+        return [row for row in csv.DictReader(file) if row.get("curves/network.1/outside")]
+
+
+def test_figures_are_logged_that_numpy_finds_in_the_validation_batches(tmp_path):
+    logger = CSVLogger(tmp_path)
+    task, trainer = fit(tmp_path, CurveMonitor(batches=2), logger=logger)
+    found = rows(tmp_path)
+    assert len(found) == 3
+    with torch.no_grad():
+        inputs = task.network[0](X[:32]).numpy()
+    outside = ((inputs < -3) | (inputs >= 3)).mean()
+    assert float(found[-1]["curves/network.1/outside"]) == pytest.approx(outside, abs=1e-6)
+    curve = task.network[1].curve()
+    slopes = np.diff(curve.values.detach().numpy()) / np.diff(curve.hinges.numpy())
+    steepest = float(found[-1]["curves/network.1/lipschitz"])
+    assert steepest == pytest.approx(np.abs(slopes).max(), rel=1e-5)
+    assert [float(row["curves/network.1/drift"]) > 0 for row in found] == [True] * 3
+    assert trainer.callback_metrics["curves/network.1/dead"] == 0
+    assert not task.network[1]._forward_hooks
+
+
+def test_a_batch_of_ones_own_and_every_other_epoch(tmp_path):
+    monitor = CurveMonitor(X[:8], every_n_epochs=2, figures=("outside",))
+    fit(tmp_path, monitor, logger=CSVLogger(tmp_path), epochs=4)
+    found = rows(tmp_path)
+    assert len(found) == 2 and "curves/network.1/drift" not in found[0]
+    with pytest.raises(errors.UnknownNameError, match="did you mean 'outside'"):
+        CurveMonitor(figures=("outsides",))
+
+
+def test_the_history_is_saved(tmp_path):
+    recorder = CurveRecorder("deep/curves.safetensors", every_n_steps=5, channels=2)
+    task, _ = fit(tmp_path, recorder)
+    found = hinged.History.load(tmp_path / "deep" / "curves.safetensors")
+    assert found.steps == [0, 5, 10, 12]
+    assert torch.equal(
+        found.frames[-1]["network.1"].values, task.network[1].values.detach()[[0, 3]]
+    )
+
+
+def test_a_monitor_without_anything_to_look_at_is_refused(tmp_path):
+    with pytest.raises(errors.ArgumentError, match="without validation; give a batch"):
+        fit(tmp_path, CurveMonitor(), limit_val_batches=0)
+
+
+def test_a_batch_of_ones_own_is_seen_in_evaluation_mode(tmp_path):
+    class Averaging(Task):
+        def training_step(self, batch):
+            return self(batch).mean()
+
+    task, flags = Averaging(), []
+    task.network.insert(1, nn.Dropout(0.9))
+    task.network[1].register_forward_hook(lambda module, *_: flags.append(module.training))
+    how = {"limit_train_batches": 1, "limit_val_batches": 0, "epochs": 2}
+    fit(tmp_path, CurveMonitor(X, figures=("outside",)), task=task, **how)
+    assert flags == [True, False, True, False] and task.network[1].training
+
+
+def test_without_lightning_it_says_what_to_install():
+    code = (
+        "import importlib.util as u; find = u.find_spec;"
+        "u.find_spec = lambda n, *a: None if n == 'lightning' else find(n, *a);"
+        "import hinged.lightning"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "needs lightning" in done.stderr and "pip install 'hinged[lab]'" in done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_get_the_same_curves(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys, torch; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        "from tests.test_lightning import *\n"
+        "if __name__ == '__main__':\n"
+        "    warm, monitor = CurveWarmUp(3, watched=2), CurveMonitor()\n"
+        f"    task, trainer = fit({str(tmp_path)!r}, warm, monitor, epochs=3, devices=2,\n"
+        "                        strategy='ddp', logger=CSVLogger('logs'))\n"
+        "    found = task.state_dict(), task.values, task.hinges, trainer.callback_metrics\n"
+        "    torch.save(found, f'{trainer.global_rank}.pt')\n"
+    )
+    command = [sys.executable, "-W", "ignore", str(script)]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2))
+    for name, tensor in first[0].items():
+        assert torch.equal(tensor, second[0][name]), name
+    values, hinges = first[1], first[2]
+    assert len(values) == 6 and torch.equal(values[0], values[2])
+    assert [each.max() > 5 for each in hinges] == [False] * 3 + [True] * 3
+    assert not torch.equal(values[-1], values[-2])
+    figures = [name for name in first[3] if name.startswith("curves/")]
+    assert len(figures) == 6 and all(first[3][name] == second[3][name] for name in figures)
+
+
+def test_the_page_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
+    names = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's hints at what a page need not care for.
+        exec(block, names)
+    assert (tmp_path / "curves.gif").exists() and (tmp_path / "curves.safetensors").exists()
+    (layer,) = [
+        m for m in names["trainer"].model.modules() if isinstance(m, hinged.PiecewiseLinear)
+    ]
+    assert layer.hinges.max() > 10
+    assert names["recorder"].history.steps[-1] == 32
