@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from hinged import errors
-from hinged.curve import Curve, Refit, move_range
+from hinged.curve import Curve, move_range
 from hinged.model.observe import LineCounts, Moments
 from hinged.model.tables import aligned
 from hinged.model.watch import Seen, curve_layers, watch
@@ -100,7 +100,7 @@ def _calibrated(layer: PiecewiseLinear, seen: Seen | None, spread: float) -> Mov
         )
     except errors.ArgumentError as refused:
         return Moved(before, before, outside, reason=str(refused))
-    _write(layer, moved)
+    layer.set_curve(moved.curve)
     rms = moved.loss.mean().sqrt().item()
     return Moved(before, _range(layer), outside, rms, moved.error.max().item())
 
@@ -125,16 +125,6 @@ def _pooled(moments: Moments) -> tuple[float, float]:
 def _detached(layer: PiecewiseLinear) -> Curve:
     slopes = None if layer.tail_slopes is None else layer.tail_slopes.detach()
     return Curve(layer.hinges, layer.values.detach(), layer.tails, slopes)
-
-
-def _write(layer: PiecewiseLinear, moved: Refit) -> None:
-    """Load the moved curve as a state: the one way by which hinges may change."""
-    state = layer.state_dict()
-    new = {"hinges": moved.curve.hinges, "values": moved.curve.values}
-    if moved.curve.tail_slopes is not None:
-        new["tail_slopes"] = moved.curve.tail_slopes
-    state.update({name: tensor.to(state[name]) for name, tensor in new.items()})
-    layer.load_state_dict(state)
 
 
 def _cells(name: str, moved: Moved) -> tuple[str, ...]:
