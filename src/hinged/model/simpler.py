@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from hinged import errors
 from hinged.model.observe import Histogram
-from hinged.model.watch import watch
+from hinged.model.watch import summarise
 from hinged.nn import PiecewiseLinear, is_constrained
 
 REACH = 1.0
@@ -48,7 +48,11 @@ def histograms(model: nn.Module, data: Any, call: str) -> dict[str, Histogram] |
     """Return histograms of what reaches each layer, or None where no data is given."""
     if data is None:
         return None
-    return {name: seen.histogram for name, seen in watch(model, data, call).items()}
+
+    def histogram(layer: PiecewiseLinear, x: Tensor, _y: Tensor) -> Histogram:
+        return Histogram.of(x, layer.channels, layer.dim)
+
+    return summarise(model, data, histogram, call)
 
 
 def inputs(seen: dict[str, Histogram] | None, name: str) -> dict[str, Tensor]:

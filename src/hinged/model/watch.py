@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.model.observe import Histogram, LineCounts, Moments, Summary
+from hinged.model.observe import Histogram, LineCounts, Moments, S, Summary
 from hinged.nn import PiecewiseLinear
 
 
@@ -53,6 +53,16 @@ class Seen(Summary):
 def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, Seen]:
     """Return what each `PiecewiseLinear` of a model sees while it runs over `data` once.
 
+    As `summarise`, with all that `Seen` holds.
+    """
+    return summarise(model, data, Seen.of, call)
+
+
+def summarise(
+    model: nn.Module, data: Any, of: Callable[[PiecewiseLinear, Tensor, Tensor], S], call: str
+) -> dict[str, S]:
+    """Return a summary of what each `PiecewiseLinear` of a model takes in and gives out.
+
     The model runs as it is, in training or evaluation mode, without gradients. Buffers (the
     statistics of BatchNorm among them), training flags and the state of the random numbers are
     afterwards what they were; nothing is kept but sums. A layer used in several places is one.
@@ -61,6 +71,7 @@ def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, 
         model: any module with `PiecewiseLinear` layers.
         data: one batch (a tensor, a pair of inputs and targets, or a dictionary of keyword
             arguments), or an iterable of such batches, where the inputs come first.
+        of: makes the summary of one call, from the layer, its input and its output.
         call: how messages name the caller.
 
     Returns:
@@ -70,11 +81,11 @@ def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, 
         ArgumentError: a model without such layers, no batches, or a batch of another kind.
     """
     layers = curve_layers(model, call)
-    seen: dict[str, Seen] = {}
+    seen: dict[str, S] = {}
 
     def observer(name: str) -> Any:
         def observe(layer: PiecewiseLinear, args: tuple[Any, ...], y: Tensor) -> None:
-            new = Seen.of(layer, args[0], y)
+            new = of(layer, args[0], y)
             seen[name] = seen[name].merge(new) if name in seen else new
 
         return observe
