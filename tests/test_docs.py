@@ -74,3 +74,10 @@ def test_a_record_fills_its_place_on_the_page(tmp_path):
     assert "](benchmarks/kernels-small-features.svg)" in page and "| hinged K=9 |" in page
     assert page.count("Not measured yet") == 5
     assert script["with_figures"](page, tmp_path) == page
+
+
+def test_code_of_the_page_on_models_runs(capsys):
+    page = (ROOT / "docs" / "reference" / "model.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    exec(block, {})
+    assert "1 of 2 layers folded" in capsys.readouterr().out

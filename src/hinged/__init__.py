@@ -11,10 +11,13 @@ from hinged.model import calibrate as calibrate
 from hinged.model import convert as convert
 from hinged.model import curves as curves
 from hinged.model import diagnose as diagnose
+from hinged.model import fold as fold
 from hinged.model import load_curves as load_curves
 from hinged.model import plot as plot
 from hinged.model import revert as revert
 from hinged.model import save_curves as save_curves
+from hinged.model import share as share
+from hinged.model import simplify as simplify
 from hinged.model import sites as sites
 from hinged.model import train_only as train_only
 from hinged.model import warm_up as warm_up

@@ -159,7 +159,7 @@ class CurveMonitor(Callback):
         """Log what the validation batches show."""
         if self._collector is not None:
             self._collector.remove()
-            self._log(pl_module, self._collector.across_processes())
+            self._log(pl_module, merged(self._collector.layers, self._collector.seen, Seen.of))
             self._collector = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

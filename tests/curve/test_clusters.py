@@ -71,3 +71,10 @@ def test_refusals():
     apart = Curve(torch.stack((HINGES, HINGES + 1)), curve.values)
     with pytest.raises(errors.ArgumentError, match=r"share their hinges: expected \(K,\)"):
         share_curves(apart, 1.0)
+
+
+def test_one_group_is_found_wherever_one_will_do():
+    values = torch.tensor([[0.0, 0.0], [2.0, 2.0], [0.0, 2.0]])
+    shared = share_curves(Curve(torch.tensor([0.0, 1.0]), values), 1.0)
+    assert shared.group.tolist() == [0, 0, 0] and shared.curve.values.tolist() == [[1, 1]]
+    assert share_curves(Curve(torch.tensor([0.0, 1.0]), values), 0.99).curve.channels > 1

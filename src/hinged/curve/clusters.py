@@ -38,7 +38,8 @@ def share_curves(curve: Curve, tolerance: float) -> Shared:
 
     The fewest groups are as hard to find as the smallest cover of a set. This is the greedy cover:
     the channel with the most others within the tolerance takes them along, and so on, which needs
-    at most `1 + log(C)` times as many groups as the best choice of such channels. Source: Chvatal,
+    at most `1 + log(C)` times as many groups as the best choice of such channels. One group is
+    found wherever one will do, half-way between all. Source: Chvatal,
     "A greedy heuristic for the set-covering problem" (1979). Then a group's values are half-way
     between its largest and smallest, which are the nearest to all.
 
@@ -76,7 +77,9 @@ def share_curves(curve: Curve, tolerance: float) -> Shared:
 
 def _greedy_cover(rows: Tensor, tolerance: float) -> Tensor:
     """Return the group of each row `(C,)`."""
-    near = torch.stack([((rows - row).abs() <= tolerance).all(dim=1) for row in rows])
+    middle = _halfway(rows, torch.zeros(len(rows), dtype=torch.long, device=rows.device))
+    centres = torch.cat((middle, rows))
+    near = torch.stack([((rows - row).abs() <= tolerance).all(dim=1) for row in centres])
     group = torch.full((len(rows),), -1, dtype=torch.long, device=rows.device)
     counts = near.sum(dim=1)
     for number in range(len(rows)):

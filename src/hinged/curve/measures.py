@@ -10,6 +10,8 @@ from hinged.curve.curve import Curve
 from hinged.curve.forms import to_lines
 
 NORMS = ("max", "l2")
+# What a curve's own values are known to, in units of the last place of the largest.
+_ROUNDINGS = 8
 
 
 def lipschitz(curve: Curve) -> Tensor:
@@ -92,3 +94,16 @@ def _gap(first: Curve, second: Curve) -> tuple[Tensor, Tensor]:
 
 def _rows(curve: Curve, channels: int) -> Tensor:
     return curve.hinges.expand(channels, curve.hinges.shape[-1])
+
+
+def with_rounding(curve: Curve, tolerance: float | Tensor) -> Tensor:
+    """Return a tolerance and a few units in the last place of each channel's largest value, so that
+    a tolerance of 0 means the same but for rounding, shape `(C,)`, float64.
+
+    >>> curve = Curve(torch.tensor([0.0, 1.0]), torch.tensor([[0.0, 2.0]]))
+    >>> bool(0.5 < with_rounding(curve, 0.5) < 0.50001)
+    True
+    """
+    asked = torch.as_tensor(tolerance, dtype=torch.float64, device=curve.values.device)
+    largest = curve.values.detach().double().abs().amax(dim=1)
+    return asked + _ROUNDINGS * torch.finfo(curve.values.dtype).eps * largest

@@ -83,6 +83,14 @@ def channels_of(function: Start) -> int:
     return function.channels if isinstance(function, Curve) else 1
 
 
+def check_both(call: str, positions: Tensor | None, shares: Tensor | None) -> None:
+    """Raise `ArgumentError` where a distribution of inputs is half given."""
+    if (positions is None) != (shares is None):
+        came = f"positions {'without' if shares is None else 'missing for'} shares"
+        cure = "a distribution is both, or give neither"
+        raise errors.ArgumentError(errors.sentence(f"{call}(positions=...)", came, cure))
+
+
 def distribution(
     call: str, positions: Tensor, shares: Tensor, channels: int = 1
 ) -> tuple[Tensor, Tensor]:

@@ -10,14 +10,12 @@ from torch import Tensor
 from hinged import errors
 from hinged.curve.change import add_hinges
 from hinged.curve.curve import Curve
-from hinged.curve.measures import distance
-from hinged.curve.refit import distribution
+from hinged.curve.measures import distance, with_rounding
+from hinged.curve.refit import check_both, distribution
 from hinged.curve.search import Costs, chosen, piece_costs, search
 from hinged.curve.tunnel import fewest_pieces
 
 CALL = "hinged.curve.simplify"
-# What a curve's own values are known to, in units of the last place of the largest.
-_ROUNDINGS = 8
 
 
 class Simplified(NamedTuple):
@@ -25,15 +23,22 @@ class Simplified(NamedTuple):
 
     Attributes:
         curve: `C` channels with as many hinges as the most demanding of them needs, hinges
-            `(C, K')`; the others' have more hinges that bend nothing.
+            `(C, K')`; the others have more, which bend nothing: those that most channels keep.
         needed: how many hinges each channel needs, shape `(C,)`, int64.
-        error: the largest absolute difference from the leftmost to the rightmost hinge of both
-            curves, shape `(C,)`.
+        error: the largest absolute difference over the curve's range, and as far beyond as `reach`
+            says, shape `(C,)`.
     """
 
     curve: Curve
     needed: Tensor
     error: Tensor
+
+    def in_a_row(self) -> Curve:
+        """Return the curve with hinges `(K',)` where all channels have the same."""
+        curve = self.curve
+        if not (curve.hinges == curve.hinges[:1]).all():
+            return curve
+        return Curve(curve.hinges[0], curve.values, curve.tails, curve.tail_slopes)
 
 
 def simplify(
@@ -49,7 +54,8 @@ def simplify(
     Without a distribution of inputs, the *largest* absolute difference is bounded, over the
     curve's range and `reach` widths of it on either side (everywhere, unless the tails are
     linear). Hinges are chosen from the curve's own and the ends of that range, the values are free,
-    and no choice of hinges and values with fewer hinges keeps the bound.
+    and no choice of hinges and values with fewer hinges keeps the bound. A first or last hinge
+    beyond the curve's range is moved along its line to the range's end.
 
     With a distribution the *root of the expected squared* difference is bounded. Hinges are chosen
     from the curve's own and keep their values; no choice with fewer keeps the bound.
@@ -74,10 +80,7 @@ def simplify(
     (tensor([[-3.,  0.,  2.]]), tensor([3]))
     """
     allowed = _allowed(curve, tolerance, reach)
-    if (positions is None) != (shares is None):
-        came = f"positions {'without' if shares is None else 'missing for'} shares"
-        cure = "a distribution is both, or give neither"
-        raise errors.ArgumentError(errors.sentence(f"{CALL}(positions=...)", came, cure))
+    check_both(CALL, positions, shares)
     with torch.no_grad():
         if positions is None or shares is None:
             wider = _reached(curve, reach)
@@ -87,7 +90,10 @@ def simplify(
             points, weights = distribution(CALL, positions, shares, curve.channels)
             kept, values = _fewest_in_mean(curve, points, weights, allowed)
         simple = _with(wider, kept, values)
-        return Simplified(simple, kept.sum(dim=1), distance(curve, simple))
+        if wider is not curve:
+            simple = _back_within(simple, curve.range)
+        simple = _like(curve, simple.hinges.to(curve.hinges), simple.values.to(curve.values))
+        return Simplified(simple, kept.sum(dim=1), distance(wider, simple))
 
 
 def _allowed(curve: Curve, tolerance: float | Tensor, reach: float) -> Tensor:
@@ -99,8 +105,7 @@ def _allowed(curve: Curve, tolerance: float | Tensor, reach: float) -> Tensor:
         raise errors.ArgumentError(
             errors.sentence(f"{CALL}(reach=...)", repr(reach), "expected 0 or more")
         )
-    largest = curve.values.detach().double().abs().amax(dim=1)
-    return asked + _ROUNDINGS * torch.finfo(curve.values.dtype).eps * largest
+    return with_rounding(curve, asked)
 
 
 def _double(curve: Curve) -> tuple[Tensor, Tensor]:
@@ -161,8 +166,24 @@ def _like(curve: Curve, hinges: Tensor, values: Tensor, rows: Tensor | None = No
 
 
 def _with(curve: Curve, kept: Tensor, heights: Tensor) -> Curve:
-    """Return the curve through `heights` at the hinges `kept`, all channels with as many."""
+    """Return the curve through `heights` at the hinges `kept`, all channels with as many, float64.
+
+    What a channel has too few of is made up by the hinges that most others keep, so that as often
+    as can be all have the same.
+    """
     count = int(kept.sum(dim=1).max())
-    places = (~kept).long().argsort(dim=1, stable=True)[:, :count].sort(dim=1).values
-    hinges = curve.hinges.detach().expand(curve.channels, -1).gather(1, places)
-    return _like(curve, hinges, heights.gather(1, places).to(curve.values.dtype))
+    wanted = kept * (len(kept) + 1) + kept.sum(dim=0)
+    places = wanted.argsort(dim=1, descending=True, stable=True)[:, :count].sort(dim=1).values
+    return _like(curve, _double(curve)[0].gather(1, places), heights.gather(1, places))
+
+
+def _back_within(curve: Curve, ends: tuple[Tensor, Tensor]) -> Curve:
+    """Return the same curve with its first and last hinge moved along their lines to `ends`, where
+    no other hinge lies on the way."""
+    hinges, (low, high) = curve.hinges.clone(), (end.double() for end in ends)
+    if hinges.shape[1] == 2:
+        hinges[:, 0], hinges[:, 1] = low, high
+    else:
+        hinges[:, 0] = torch.where(hinges[:, 1] > low, low, hinges[:, 0])
+        hinges[:, -1] = torch.where(hinges[:, -2] < high, high, hinges[:, -1])
+    return Curve(hinges, curve(hinges.T).T, curve.tails)

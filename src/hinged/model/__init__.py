@@ -12,6 +12,9 @@ from hinged.model.diagnose import curves as curves
 from hinged.model.diagnose import diagnose as diagnose
 from hinged.model.files import load_curves as load_curves
 from hinged.model.files import save_curves as save_curves
+from hinged.model.fold import Folding as Folding
+from hinged.model.fold import LayerFolding as LayerFolding
+from hinged.model.fold import fold as fold
 from hinged.model.freeze import Trained as Trained
 from hinged.model.freeze import train_only as train_only
 from hinged.model.history import History as History
@@ -22,8 +25,16 @@ from hinged.model.observe import Moments as Moments
 from hinged.model.observe import Summary as Summary
 from hinged.model.observe import across_processes as across_processes
 from hinged.model.plot import plot as plot
+from hinged.model.share import LayerSharing as LayerSharing
+from hinged.model.share import Sharing as Sharing
+from hinged.model.share import share as share
+from hinged.model.simplify import LayerSimplification as LayerSimplification
+from hinged.model.simplify import Simplification as Simplification
+from hinged.model.simplify import simplify as simplify
 from hinged.model.sites import Site as Site
 from hinged.model.sites import Sites as Sites
+from hinged.model.tree import places as places
+from hinged.model.tree import swap as swap
 from hinged.model.warm_up import WarmUp as WarmUp
 from hinged.model.warm_up import warm_up as warm_up
 from hinged.model.watch import Seen as Seen

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from hinged.model.move import Moved, Target, move_layer
 from hinged.model.tables import aligned
-from hinged.model.watch import Collector, Inputs, run
+from hinged.model.watch import Collector, Inputs, merged, run
 from hinged.nn import PiecewiseLinear, curve_layers
 from hinged.nn.groups import exchange
 
@@ -104,7 +104,7 @@ def calibrate(
     layers = curve_layers(model, CALL)
     with Collector(layers, Inputs.of) as collector:
         run(model, data, CALL)
-    return apply(layers, collector.across_processes(), target, optimizers)
+    return apply(layers, merged(layers, collector.seen, Inputs.of), target, optimizers)
 
 
 def apply(

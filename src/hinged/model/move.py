@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hinged import errors
 from hinged.curve import Curve, Refit, move_range, move_ranges
@@ -139,17 +139,8 @@ def _range(layer: PiecewiseLinear) -> Range:
 
 
 def _write(layer: PiecewiseLinear, curve: Curve) -> None:
-    """Load a curve as a state: the one way by which hinges may change."""
-    if curve.values.shape != layer.values.shape:
-        values = layer.values.new_empty(curve.values.shape)
-        layer.values = nn.Parameter(values, requires_grad=layer.values.requires_grad)
-        layer.hinges = layer.hinges.new_empty(curve.hinges.shape)
-    state = layer.state_dict()
-    new = {"hinges": curve.hinges, "values": curve.values}
-    if curve.tail_slopes is not None:
-        new["tail_slopes"] = curve.tail_slopes
-    state.update({name: tensor.to(state[name]) for name, tensor in new.items()})
-    layer.load_state_dict(state)
+    """Give a layer another curve, held to the constraint that it may have."""
+    layer.set_curve(curve)
     for hook in layer._forward_pre_hooks.values():
         if isinstance(hook, Keeper):
             hook.project()

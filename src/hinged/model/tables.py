@@ -18,3 +18,13 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def reduction(parameters: tuple[int, int]) -> str:
+    """Return in a line how many parameters there were and are.
+
+    >>> reduction((2000, 500))
+    'parameters: 2,000 before, 500 after (25%)'
+    """
+    before, after = parameters
+    return f"parameters: {before:,} before, {after:,} after ({after / before:.0%})"

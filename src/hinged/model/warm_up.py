@@ -13,7 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from hinged import errors
 from hinged.model.calibrate import Calibration, Optimizers, apply
 from hinged.model.move import Target
-from hinged.model.watch import Collector, Inputs
+from hinged.model.watch import Collector, Inputs, merged
 from hinged.nn import curve_layers
 
 CALL = "hinged.warm_up"
@@ -161,7 +161,7 @@ class WarmUp:
 
     def _calibrate(self) -> None:
         assert self._collector is not None
-        seen = self._collector.across_processes()
+        seen = merged(self._layers, self._collector.seen, Inputs.of)
         self.remove()
         if not seen:
             came = f"no inputs of curves in the {self.watched} steps before step {self.steps}"

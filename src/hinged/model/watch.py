@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.model.observe import Histogram, LineCounts, Moments, Summary, across_processes
+from hinged.model.observe import Histogram, LineCounts, Moments, S, Summary, across_processes
 from hinged.nn import PiecewiseLinear, curve_layers
 
-S = TypeVar("S", "Seen", "Inputs")
+T = TypeVar("T", "Seen", "Inputs")
 _ENOUGH = 2**16
 Make = Callable[[PiecewiseLinear, Tensor, Tensor], S]
 
@@ -106,10 +106,6 @@ class Collector(Generic[S]):
             layer.register_forward_hook(self._observer(name)) for name, layer in layers.items()
         ]
 
-    def across_processes(self) -> dict[str, S]:
-        """Return what the layers saw in all processes, as `merged` does."""
-        return merged(self.layers, self.seen, self.make)
-
     def remove(self) -> None:
         """Stop collecting."""
         for handle in self._handles:
@@ -134,11 +130,11 @@ class Collector(Generic[S]):
 
 
 def merged(
-    layers: Mapping[str, PiecewiseLinear], seen: Mapping[str, S], make: Make[S]
-) -> dict[str, S]:
+    layers: Mapping[str, PiecewiseLinear], seen: Mapping[str, T], make: Make[T]
+) -> dict[str, T]:
     """Return what layers saw in all processes, each of which must call this, in the order of the
     layers; those that saw nothing anywhere are left out."""
-    found: dict[str, S] = {}
+    found: dict[str, T] = {}
     for name, layer in layers.items():
         all_saw = across_processes(seen[name] if name in seen else make(layer, *_nothing(layer)))
         if (all_saw.inputs.count + all_saw.inputs.lost).any():
@@ -149,6 +145,16 @@ def merged(
 def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, Seen]:
     """Return what each `PiecewiseLinear` of a model sees while it runs over `data` once.
 
+    As `summarise`, with all that `Seen` holds.
+    """
+    return summarise(model, data, Seen.of, call)
+
+
+def summarise(
+    model: nn.Module, data: Any, of: Callable[[PiecewiseLinear, Tensor, Tensor], S], call: str
+) -> dict[str, S]:
+    """Return a summary of what each `PiecewiseLinear` of a model takes in and gives out.
+
     The model runs as it is, in training or evaluation mode, without gradients. Buffers (the
     statistics of BatchNorm among them), training flags and the state of the random numbers are
     afterwards what they were; nothing is kept but sums. A layer used in several places is one.
@@ -157,6 +163,7 @@ def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, 
         model: any module with `PiecewiseLinear` layers.
         data: one batch (a tensor, a pair of inputs and targets, or a dictionary of keyword
             arguments), or an iterable of such batches, where the inputs come first.
+        of: makes the summary of one call, from the layer, its input and its output.
         call: how messages name the caller.
 
     Returns:
@@ -165,7 +172,7 @@ def watch(model: nn.Module, data: Any, call: str = "hinged.watch") -> dict[str, 
     Raises:
         ArgumentError: a model without such layers, no batches, or a batch of another kind.
     """
-    with Collector(curve_layers(model, call), Seen.of) as collector:
+    with Collector(curve_layers(model, call), of) as collector:
         run(model, data, call)
     return collector.seen
 

@@ -108,6 +108,17 @@ def constrain(
     return Constrained(constraint, moved)
 
 
+def is_constrained(layer: nn.Module) -> bool:
+    """Whether `constrain` holds a layer to a constraint.
+
+    >>> layer = PiecewiseLinear(3)
+    >>> held = constrain(layer, monotone=True)
+    >>> is_constrained(layer)
+    True
+    """
+    return any(isinstance(hook, Keeper) for hook in layer._forward_pre_hooks.values())
+
+
 class Keeper:
     """Holds one layer to a constraint; a forward pre-hook of the layer, and so copied with it."""
 

@@ -157,6 +157,43 @@ class PiecewiseLinear(nn.Module):
         """Return the present curves; they share the parameters' memory and gradients."""
         return Curve(self.hinges, self.values, self.tails, self.tail_slopes)
 
+    def set_curve(self, curve: Curve) -> None:
+        """Take over other curves: their hinges, as many as there are, values and tails.
+
+        Parameters that keep their shape are written in place, so that an optimiser keeps them; of
+        another shape they are new, of the same dtype, on the same device, frozen or not as before,
+        and an optimiser has to be made anew.
+
+        Args:
+            curve: `C` curves, or one for all channels.
+
+        Raises:
+            ArgumentError: another count of channels, a layer with parametrised values, or hinges
+                that the layer's dtype cannot tell apart. Nothing has changed then.
+
+        >>> act = PiecewiseLinear(3)
+        >>> act.set_curve(Curve(torch.tensor([-1.0, 1.0]), torch.tensor([[0.0, 2.0]])))
+        >>> act, act(torch.tensor([[0.0, 1.0, 2.0]])).tolist()
+        (PiecewiseLinear(1, hinges=2, range=(-1, 1), dim=1, tails=linear), [[1.0, 2.0, 3.0]])
+        """
+        call = f"{CALL}.set_curve(curve)"
+        if curve.channels not in (1, self.channels):
+            cure = f"expected {self.channels}, or one curve for all channels"
+            came = f"{curve.channels} channels"
+            raise errors.ArgumentError(errors.sentence(call, came, cure))
+        if not {"values", "tail_slopes"} <= self._parameters.keys():
+            came, cure = "a layer whose values are parametrised", "remove the parametrisation first"
+            raise errors.ArgumentError(errors.sentence(call, came, cure))
+        hinges = curve.hinges.detach().to(self.hinges, copy=True)
+        check_hinges(hinges, call)
+        self.hinges = hinges
+        self.values = _written(self.values, curve.values)
+        slopes, own = curve.tail_slopes, self.tail_slopes
+        own = self.values if own is None else own
+        self.tail_slopes = None if slopes is None else _written(own, slopes)
+        self.channels, self.tails = curve.channels, curve.tails
+        self._note_uniform(is_uniform(hinges))
+
     def extra_repr(self) -> str:
         """Return the settings shown by `print`."""
         parts = [f"{self.channels}, hinges={self.hinges.shape[-1]}"]
@@ -227,6 +264,15 @@ class PiecewiseLinear(nn.Module):
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
         self._note_uniform(not self.hinges.is_meta and is_uniform(self.hinges))
+
+
+def _written(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
+    """Return the parameter with other contents, or one like it where the shape is another."""
+    if parameter.shape != new.shape:
+        return nn.Parameter(new.detach().to(parameter, copy=True), parameter.requires_grad)
+    with torch.no_grad():
+        parameter.copy_(new)
+    return parameter
 
 
 def _check_channels(channels: int) -> None:
