@@ -4,6 +4,11 @@ import re
 import runpy
 from pathlib import Path
 
+import huggingface_hub
+import pytest
+
+from tests.test_hub import Api
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -25,6 +30,22 @@ def test_code_of_the_readme_runs():
     names = {}
     exec(block, names)
     assert [group["name"] for group in names["optimizer"].param_groups] == ["weights", "curves"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_code_of_the_page_on_deploying_runs(tmp_path, monkeypatch):
+    """With a stand-in for the Hub, which is far away."""
+    monkeypatch.chdir(tmp_path)
+    api = Api(tmp_path / "hub")
+    monkeypatch.setattr(huggingface_hub, "HfApi", api)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", api.download)
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.S):
+        exec(block, names)
+    assert names["url"].startswith("https://huggingface.co/me/network-curves/")
+    files = {"network.onnx", "network.pt2", "curves", "hub"}
+    assert files <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_every_file_the_documentation_links_to_is_there():

@@ -16,12 +16,14 @@ STOREYS = {
     "hinged.nn": 3,
     "hinged.model": 4,
     "hinged.optim": 4,
+    "hinged.hub": 4.25,
     "hinged": 4.5,
     "hinged.sklearn": 5,
     "hinged.lab": 5,
     "hinged.__main__": 6,
 }
 LAB_PACKAGES = (
+    "huggingface_hub",
     "lightning",
     "matplotlib",
     "plotly",
