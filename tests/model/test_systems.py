@@ -86,7 +86,7 @@ def replace(model):
         dim = 1 if len(widths[name]) == 4 else -1
         init = copy.deepcopy(model.get_submodule(name))
         curve = PiecewiseLinear(widths[name][dim], hinges=9, init=init, dim=dim)
-        nn.init.normal_(curve.values[:, 2:-2], 0.5, 0.5)
+        curve.values.data.add_(0.1 * torch.randn_like(curve.values))
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, curve)
     assert not any(isinstance(module, ACTIVATIONS) for module in model.modules())
@@ -106,7 +106,7 @@ def curves(model):
 def gradients(model, call=None):
     """The outputs and the gradients of all parameters."""
     model.zero_grad()
-    y = (call or model)(images())
+    y = (model if call is None else call)(images())
     y.square().mean().backward()
     return [y.detach(), *(parameter.grad.clone() for parameter in model.parameters())]
 
@@ -211,7 +211,7 @@ def test_an_exported_program_runs_where_hinged_is_not_installed(tmp_path):
     assert done.stdout == "same\n", done.stderr
 
 
-@slow_but("mlp", "mobilenet", "transformer")
+@slow_but("mlp", "mobilenet")
 def test_onnx_runtime_computes_the_same_for_any_batch(name, tmp_path):
     model, path = network(name), str(tmp_path / "network.onnx")
     shapes = ({0: torch.export.Dim("batch", min=2)},)
@@ -222,7 +222,7 @@ def test_onnx_runtime_computes_the_same_for_any_batch(name, tmp_path):
         for batch in (2, 4, 7):
             (found,) = session.run(None, {"images": images(batch).numpy()})
             wanted = model(images(batch))
-            bound = 1e-5 * max(1.0, wanted.abs().max().item())
+            bound = 1e-5 * wanted.abs().max()
             assert (torch.from_numpy(found) - wanted).abs().max() <= bound
 
 
