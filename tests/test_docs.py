@@ -4,9 +4,11 @@ import re
 import runpy
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from hinged import errors
+from tests.test_hub import Api
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -31,15 +33,38 @@ def test_code_of_the_readme_runs():
     assert [group["name"] for group in names["optimizer"].param_groups] == ["weights", "curves"]
 
 
+def blocks_of(page, folder):
+    """Write the Python blocks of a page to files, as code whose source can be looked up, and run
+    them; return the names that each defines."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.S)
+    for number, block in enumerate(blocks):
+        file = folder / f"block_{number}.py"
+        file.write_text(block)
+        yield runpy.run_path(str(file))
+
+
 def test_code_of_the_page_on_whole_models_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "reference" / "model.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
-    names = {}
     with pytest.warns(errors.OutsideRangeWarning) as said:
-        exec(block, names)
+        _, through, _ = blocks_of("reference/model.md", tmp_path)
     assert len(said) == 1 and (tmp_path / "history.safetensors").exists()
-    assert "input" in names["page"]
+    assert "input" in through["page"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_code_of_the_page_on_deploying_runs(tmp_path, monkeypatch):
+    """With a stand-in for the Hub, which is far away."""
+    monkeypatch.chdir(tmp_path)
+    api = Api(tmp_path / "hub")
+    monkeypatch.setattr(huggingface_hub, "HfApi", api)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", api.download)
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.S):
+        exec(block, names)
+    assert names["url"].startswith("https://huggingface.co/me/network-curves/")
+    files = {"network.onnx", "network.pt2", "curves", "hub"}
+    assert files <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_every_file_the_documentation_links_to_is_there():
@@ -74,10 +99,3 @@ def test_a_record_fills_its_place_on_the_page(tmp_path):
     assert "](benchmarks/kernels-small-features.svg)" in page and "| hinged K=9 |" in page
     assert page.count("Not measured yet") == 5
     assert script["with_figures"](page, tmp_path) == page
-
-
-def test_code_of_the_page_on_models_runs(capsys):
-    page = (ROOT / "docs" / "reference" / "model.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
-    exec(block, {})
-    assert "1 of 2 layers folded" in capsys.readouterr().out

@@ -16,6 +16,7 @@ STOREYS = {
     "hinged.nn": 3,
     "hinged.model": 4,
     "hinged.optim": 4,
+    "hinged.hub": 4.25,
     "hinged": 4.5,
     "hinged.torchvision_operators": 4,
     "hinged.lightning": 5,
@@ -24,6 +25,7 @@ STOREYS = {
     "hinged.__main__": 6,
 }
 LAB_PACKAGES = (
+    "huggingface_hub",
     "lightning",
     "matplotlib",
     "plotly",

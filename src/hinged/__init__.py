@@ -4,6 +4,7 @@ values are learned by gradient descent, started as exactly the function they rep
 from importlib.metadata import version
 
 from hinged import curve as curve
+from hinged import hub as hub
 from hinged.curve import Curve as Curve
 from hinged.model import History as History
 from hinged.model import animate as animate

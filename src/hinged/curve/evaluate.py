@@ -68,7 +68,8 @@ def lines(
     `s[k] = (v[k+1] - v[k]) / (h[k+1] - h[k])` and `b[k] = v[k] - s[k] h[k]` for the pieces, with
     the tails before and behind them.
     """
-    inner = values.diff(dim=-1) / hinges.diff(dim=-1)
+    rise = values[..., 1:] - values[..., :-1]  # `diff` is unknown to the older ONNX exporter.
+    inner = rise / (hinges[..., 1:] - hinges[..., :-1])
     # A piece meets the hinges on its two sides; the one nearer to 0 gives the intercept with the
     # least rounding, and exactly where it is 0.
     nearer_behind = hinges[..., 1:].abs() < hinges[..., :-1].abs()
@@ -132,7 +133,8 @@ def _pick(table: Tensor, places: Tensor) -> Tensor:
 
 def _row_starts(table: Tensor, rank: int, dim: int) -> Tensor:
     """Return where each channel's row begins in the flattened table, broadcastable with `x`."""
-    starts = torch.arange(table.shape[0], device=table.device) * table.shape[1]
+    size = table.shape[1]
+    starts = torch.arange(0, table.numel(), size, dtype=torch.int32, device=table.device)
     return per_channel(starts.unsqueeze(-1), rank, dim).squeeze(-1)
 
 
@@ -152,13 +154,14 @@ def _line_by_arithmetic(x: Tensor, hinges: Tensor) -> Tensor:
     unlike the floor of a quotient, keeps the sign of inputs so small that the quotient is 0.
     """
     nearest = hinges.detach().abs().argmin(dim=-1, keepdim=True)
-    anchor = hinges.gather(-1, nearest).squeeze(-1)
+    anchor = hinges.gather(hinges.dim() - 1, nearest).squeeze(-1)
     step = hinges[..., 1] - hinges[..., 0]
     largest = torch.finfo(x.dtype).max
     steps = torch.div((x - anchor).clamp(-largest, largest), step, rounding_mode="floor")
     line = steps + (nearest.squeeze(-1) + 1)
-    # Of NaN and 0, fmax gives 0.
-    return torch.fmax(line, line.new_zeros(())).clamp(max=hinges.shape[-1]).long()
+    last = hinges.shape[-1]
+    # What NaN becomes as an integer is undefined; the second clamp holds it to the table.
+    return line.clamp(0, last).int().clamp(0, last)
 
 
 def _line_by_comparing(x: Tensor, hinges: Tensor) -> Tensor:
@@ -166,4 +169,4 @@ def _line_by_comparing(x: Tensor, hinges: Tensor) -> Tensor:
     count = torch.zeros_like(x, dtype=torch.int32)
     for k in range(hinges.shape[-1]):
         count = count + (x >= hinges[..., k])
-    return count.long()
+    return count

@@ -21,6 +21,9 @@ from hinged.nn.state import Parametrizations, decode_tails, encode_tails, refusa
 CALL = "hinged.PiecewiseLinear"
 DEFAULT_RANGE = (-3.0, 3.0)
 
+# Versions of torch that cannot tell export the comparing of all hinges, uniform or not.
+_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+
 
 def piecewise_linear(
     x: Tensor,
@@ -150,7 +153,7 @@ class PiecewiseLinear(nn.Module):
             dim=self.dim,
             tails=self.tails,
             tail_slopes=self.tail_slopes,
-            uniform=hinges is self._uniform_hinges,
+            uniform=self._is_uniform(hinges),
         )
 
     def curve(self) -> Curve:
@@ -230,6 +233,12 @@ class PiecewiseLinear(nn.Module):
         """Remember whether the present hinges are uniform: reading them in `forward` would make a
         device wait. Others put in their place, as by `functional_call`, are compared."""
         self._uniform_hinges = self.hinges if uniform else None
+
+    def _is_uniform(self, hinges: Tensor) -> bool:
+        """Whether these are the hinges found to be uniform. An export (unless it is strict) puts
+        tensors without values in the place of a module's, so that there the layer's own decide."""
+        own = self._uniform_hinges
+        return hinges is own or (own is not None and _exporting() and hinges.shape == own.shape)
 
     def _load_from_state_dict(
         self,
