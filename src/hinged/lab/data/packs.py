@@ -100,8 +100,9 @@ def open_npz(path: Path) -> Mapping[str, NDArray[Any]]:
         DataError: it is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        # Opened here: numpy would leave a file that is no archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         raise damaged(path, error) from None
 

@@ -124,7 +124,7 @@ def chosen(y: Tensor, size: int, classes: int | None) -> Tensor:
         classes: number of classes, or None.
 
     >>> chosen(torch.tensor([0, 1, 0, 1, 0, 1, 0, 0, 0]), 3, 2).tolist()
-    [2, 3, 4]
+    [0, 3, 8]
     """
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
     if classes is not None:
