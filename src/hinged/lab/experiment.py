@@ -11,7 +11,7 @@ import pydantic
 from hinged import errors
 from hinged.curve import NAMED, TAILS
 from hinged.lab.activations import ACTIVATIONS
-from hinged.lab.data import AUGMENTATIONS, DATA_SETS, is_known
+from hinged.lab.data import AUGMENTATIONS, check_name
 from hinged.lab.functions import is_function
 from hinged.lab.models import MODELS
 from hinged.lab.settings import CurveSettings, NetworkSettings, Settings, TrainingSettings
@@ -89,8 +89,7 @@ def check(experiment: Experiment) -> Experiment:
         ("--tails", experiment.curves.tails, TAILS),
         *(("--activations", activation, ACTIVATIONS) for activation in experiment.activations),
     ]
-    if not is_known(experiment.data):
-        names.insert(0, ("--data", experiment.data, DATA_SETS))
+    check_name(experiment.data)
     if not is_function(experiment.network.kind):
         names.insert(0, ("--model", experiment.network.kind, MODELS))
     for option, name, known in names:

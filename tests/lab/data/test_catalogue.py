@@ -31,6 +31,8 @@ def test_names_of_the_users_own(tmp_path):
         assert data.is_known(known)
     for unknown in ("t.txt", "mnist:32", str(tmp_path / "missing"), "m.pyc:make"):
         assert not data.is_known(unknown)
+        with pytest.raises((errors.UnknownNameError, errors.DataError), match=r"^`--data`: got "):
+            data.check_name(unknown)
 
 
 def test_the_page_on_data_lists_every_set():

@@ -18,7 +18,7 @@ def test_the_folder_of_data(tmp_path, monkeypatch):
 def test_the_first_place_that_exists(tmp_path):
     (tmp_path / "b").touch()
     assert files.find("mine", tmp_path, ["a", "b"]) == tmp_path / "b"
-    with pytest.raises(errors.DataError, match="which holds no c and no d; put the data there"):
+    with pytest.raises(errors.DataError, match="which holds no c; put the data there"):
         files.find("mine", tmp_path, ["c", "d"])
     with pytest.raises(
         errors.DataError, match="no folder to read it from; give the one that holds"

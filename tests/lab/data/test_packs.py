@@ -54,7 +54,7 @@ def test_a_pack_with_other_bytes_is_refused(tmp_path, pack):
 
 
 def test_a_pack_that_is_missing(tmp_path):
-    with pytest.raises(errors.DataError, match=r"no images/cifar10_jpeg.npz and no cifar10_jpeg"):
+    with pytest.raises(errors.DataError, match=r"which holds no images/cifar10_jpeg\.npz; put"):
         data.load("cifar10-jpeg", tmp_path)
     with pytest.raises(errors.DataError, match="no folder to read it from"):
         data.load("cifar10-jpeg")

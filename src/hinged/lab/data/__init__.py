@@ -2,7 +2,7 @@
 
 from hinged.lab.data.augment import AUGMENTATIONS
 from hinged.lab.data.batches import Batch, Batches
-from hinged.lab.data.catalogue import DATA_SETS, is_known, load
+from hinged.lab.data.catalogue import DATA_SETS, check_name, is_known, load
 from hinged.lab.data.dataset import DataSet
 from hinged.lab.data.detection import bccd
 from hinged.lab.data.embedded import EMBEDDED
@@ -15,6 +15,7 @@ __all__ = [
     "Batches",
     "DataSet",
     "bccd",
+    "check_name",
     "is_known",
     "load",
 ]

@@ -45,8 +45,9 @@ class Batches:
         device: torch.device | str = "cpu",
     ) -> None:
         check(augmentations, data.x_train)
-        self.data, self.batch_size, self.seed, self.epoch = data, batch_size, seed, epoch
+        self.batch_size, self.seed, self.epoch = batch_size, seed, epoch
         self.augmentations, self.device = augmentations, torch.device(device)
+        self.data = data.scaling_on(self.device)
         self.x, self.y = data.x_train, data.y_train
         if _fits(self.x, self.device):
             self.x, self.y = self.x.to(self.device), self.y.to(self.device)
@@ -59,12 +60,13 @@ class Batches:
         epoch = self.epoch()
         generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
         order = torch.randperm(len(self.x), generator=generator).to(self.x.device)
-        drawn = draws(len(self.x), self.seed, epoch) if self.augmentations else None
+        drawn = draws(len(self.x), self.seed, epoch).to(self.x.device)
         for rows in order.split(self.batch_size)[: len(self)]:
             # Not self.x[rows], which took twenty times as long for 128 images in uint8.
             x, y = (each.index_select(0, rows).to(self.device) for each in (self.x, self.y))
-            if drawn is not None:
-                x = augment(x, self.augmentations, drawn[rows.cpu()].to(self.device))
+            if self.augmentations:
+                mine = drawn.index_select(0, rows).to(self.device)
+                x = augment(x, self.augmentations, mine)
             yield self.data.scaled(x), y
 
 

@@ -48,6 +48,21 @@ def is_known(name: str) -> bool:
     return name in DATA_SETS or is_function(name) or path.suffix in columns.ENDINGS or path.is_dir()
 
 
+def check_name(name: str) -> None:
+    """Raise where a text names no data set.
+
+    Raises:
+        UnknownNameError: it is neither a name of `DATA_SETS` nor data of the user's own.
+        DataError: it is the path of a folder that does not exist.
+    """
+    if is_known(name):
+        return
+    if len(Path(name).parts) > 1:
+        cure = "give a folder of images, a table.csv or .parquet, or my.py:make_loaders"
+        raise errors.DataError(errors.sentence("--data", f"{name}, which is no folder", cure))
+    raise errors.unknown_name("--data", name, DATA_SETS)
+
+
 def load(
     name: str,
     folder: Path | None = None,
@@ -69,8 +84,7 @@ def load(
         DataError: the data are missing, damaged, or none that a network can be trained on.
         ArgumentError: a subset larger than the data, or without a sample for each class.
     """
-    if not is_known(name):
-        raise errors.unknown_name("--data", name, DATA_SETS)
+    check_name(name)
     path, _ = _path(name)
     changed = path.stat().st_mtime_ns if path.exists() else 0
     return _load(name, data_folder(folder), train_size, test_size, changed)

@@ -33,6 +33,8 @@ def read(path: Path, targets: str | None = None) -> Splits:
     Raises:
         DataError: the file cannot be read, a column is missing, not finite, or of another kind.
     """
+    if not path.is_file():
+        raise _fault(path, "no such file", "give a table that exists, from the folder you are in")
     table = _table(path)
     names = [name.strip() for name in targets.split(",")] if targets else table.column_names[-1:]
     unknown = [name for name in names if name not in table.column_names]

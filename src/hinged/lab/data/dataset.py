@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -74,6 +74,13 @@ class DataSet:
             return x
         mean, std = (each.to(x.device).view(_CHANNELS) for each in (self.mean, self.std))
         return x.to(torch.float32).sub_(mean).div_(std)
+
+    def scaling_on(self, device: torch.device) -> DataSet:
+        """Return the data set with mean and deviation on a device, where `scaled` copies them
+        otherwise, batch by batch."""
+        if self.mean is None or self.std is None:
+            return self
+        return replace(self, mean=self.mean.to(device), std=self.std.to(device))
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
         """Return the accuracy, or the share of variance explained, of a network's outputs; NaN

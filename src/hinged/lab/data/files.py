@@ -43,7 +43,7 @@ def find(name: str, folder: Path | None, places: Iterable[str]) -> Path:
     for place in places:
         if (folder / place).exists():
             return folder / place
-    came = f"{folder}, which holds no {' and no '.join(places)}"
+    came = f"{folder}, which holds no {places[0]}"
     raise errors.DataError(errors.sentence(f"--data {name}", came, "put the data there"))
 
 

@@ -99,10 +99,8 @@ def _fetched(name: str, fetch: Callable[[], Any], folder: Path | None = None) ->
             came = f"no download ({reason})"
             cure = "where there is no network, give the folder that holds the data with --data-dir"
         else:
-            came, cure = (
-                f"{folder}, in which torchvision finds no whole {name} ({reason})",
-                ("put the files there as torchvision lays them out"),
-            )
+            came = f"{folder}, in which torchvision finds no whole {name}"
+            cure = "put the files there as torchvision lays them out"
         raise errors.DataError(errors.sentence(f"hinged.lab.data, {name}", came, cure)) from None
 
 
