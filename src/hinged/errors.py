@@ -31,6 +31,10 @@ class RunFolderError(HingedError, RuntimeError):
     """A run folder cannot be used: it holds another experiment, or its files are not readable."""
 
 
+class DataError(HingedError, ValueError):
+    """A data set cannot be used: it is missing, damaged, or none a network can be trained on."""
+
+
 class CurveFileError(HingedError, ValueError):
     """A file of curves is damaged, is none, or belongs to another model; nothing was changed."""
 

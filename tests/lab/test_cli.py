@@ -72,6 +72,14 @@ def test_help_explains_every_command():
     ("arguments", "message"),
     [
         (["compare", "--data", "digit"], "`--data`: got 'digit'; did you mean 'digits'"),
+        (["compare", "--augment", "crop,flop"], "`--augment`: got 'flop'; did you mean 'flip'"),
+        (["compare", "--train-size", "5"], "there are 898 samples, and at least 10 are needed"),
+        (["compare", "--data", "wine", "--augment", "flip"], "only images, (C, H, W) in uint8"),
+        (["compare", "--data", "my.py:make"], "got my.py, which is no file"),
+        (["compare", "--model", "my.py:make"], "got my.py, which is no file"),
+        (["compare", "--data-dir", "nowhere"], "got nowhere, which is no folder"),
+        (["compare", "--data", "t.csv"], "`--data t.csv`: got no such file; give a table"),
+        (["compare", "--data", "a/b"], "`--data`: got a/b, which is no folder; give a folder of"),
         (["compare", "--activations", "relu,hnged"], "did you mean 'hinged'"),
         (["compare", "--seeds", "1"], "a comparison needs at least 2"),
         (["compare", "--data", "wine", "--out", "x"], "a cnn needs images: use --model mlp"),
@@ -86,6 +94,36 @@ def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, mes
     assert error.startswith("hinged: ") and message in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_own_data_and_own_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.py").write_text(
+        "import torch\n"
+        "def make_loaders():\n"
+        "    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))\n"
+        "    y = (x[:, 0] > 0).long()\n"
+        "    return (x[:30], y[:30]), (x[30:], y[30:])\n"
+        "def make_net(activation):\n"
+        "    from torch import nn\n"
+        "    return nn.Sequential(nn.Linear(3, 4), activation(4), nn.Linear(4, 2))\n"
+    )
+    mine = ["--data", "my.py:make_loaders", "--model", "my.py:make_net", "--train-size", "20"]
+    done = run("train", *mine, "--activation", "hinged", "--epochs", "1", "--json")
+    assert done.exit_code == 0
+    (record,) = (tmp_path / "runs").glob("*/results.jsonl")
+    assert record.parent.name == "my.py-make_loaders-my.py-make_net-hinged-seed0"
+    result = json.loads(record.read_text())
+    assert result["experiment"]["train_size"] == 20
+    assert "20 to train on and 10 to test on" in result["data_about"]
+
+
+def test_augmentation_and_subset_are_part_of_the_experiment(tmp_path):
+    out = tmp_path / "run"
+    options = ["--augment", "crop,flip", "--test-size", "100", "--activation", "relu"]
+    assert run("train", *SMALL[:-2], *options, "--out", str(out), "--json").exit_code == 0
+    settings = json.loads((out / "config.json").read_text())
+    assert settings["training"]["augment"] == ["crop", "flip"] and settings["test_size"] == 100
 
 
 def test_a_run_folder_with_another_experiment_is_refused(capsys, tmp_path):

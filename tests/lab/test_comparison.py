@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from hinged import errors
 from hinged.lab import experiment
 from hinged.lab.comparison import Watcher, compare
 from hinged.lab.records import Result, RunFolder
@@ -175,3 +176,21 @@ def test_a_killed_training_resumes_at_its_checkpoint(tmp_path):
         subprocess.run([*command, str(tmp_path / name)], check=True, stdout=subprocess.DEVNULL)
     killed, whole = (RunFolder(tmp_path / name) for name in ("a", "b"))
     assert scores(killed) == scores(whole)
+
+
+def test_results_on_other_data_of_the_same_name_are_refused(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,b\n" + "".join(f"{i / 7},{i / 3}\n" for i in range(40)))
+    settings = experiment.build(
+        data=str(table),
+        network={"kind": "mlp", "width": 2, "depth": 1},
+        training={"epochs": 1},
+        activations=("relu",),
+        seeds=(0,),
+    )
+    folder = RunFolder(tmp_path / "run")
+    compare(settings, folder, Watcher())
+    compare(settings, folder, Watcher())
+    table.write_text(table.read_text().replace("0.0,0.0", "0.5,0.5"))
+    with pytest.raises(errors.RunFolderError, match="holds results on other data"):
+        compare(settings, folder, Watcher())

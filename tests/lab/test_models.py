@@ -30,11 +30,11 @@ def test_vgg_blocks(depth, batch_norm):
     assert model(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
 
 
-@pytest.mark.parametrize("name", data.DATA_SETS)
+@pytest.mark.parametrize("name", data.EMBEDDED)
 def test_mlp_takes_every_data_set(name):
     loaded = data.load(name)
     model = build(NetworkSettings(kind="mlp", depth=3, width=7), name=name)
-    assert model(loaded.x_test[:5]).shape == (5, loaded.outputs)
+    assert model(loaded.scaled(loaded.x_test[:5])).shape == (5, loaded.outputs)
     assert sum(isinstance(layer, nn.ReLU) for layer in model) == 3
 
 
@@ -64,7 +64,8 @@ def test_building_leaves_the_random_state_alone():
 
 
 def test_curves_start_as_the_relu_network():
-    x = data.load("digits").x_test
+    digits = data.load("digits")
+    x = digits.scaled(digits.x_test)
     hinged, relu = build(NetworkSettings(), "hinged").eval(), build(NetworkSettings()).eval()
     assert torch.equal(hinged(x), relu(x))
 
@@ -82,3 +83,52 @@ def test_a_cnn_refuses_tables_and_too_many_blocks():
         build(NetworkSettings(), name="wine")
     with pytest.raises(errors.ArgumentError, match="4 blocks on images of 8 x 8 pixels"):
         build(NetworkSettings(depth=4))
+
+
+OWN = """
+from torch import nn
+
+def takes_activation(activation):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 7), activation(7), nn.Linear(7, 10))
+
+def has_relus():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 7), nn.ReLU(), nn.Linear(7, 10))
+
+def has_none():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+def too_few(activation):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 9))
+
+def nothing(activation):
+    return None
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "nets.py").write_text(OWN)
+    return lambda name: NetworkSettings(kind=f"{tmp_path / 'nets.py'}:{name}")
+
+
+@pytest.mark.parametrize("name", ["takes_activation", "has_relus"])
+def test_a_network_of_the_users_own(own, name):
+    model = build(own(name), "hinged")
+    assert [type(layer) for layer in model][2] is PiecewiseLinear and model.training
+    assert model[2].values.shape[0] == 7
+    assert weights_digest(model) == weights_digest(build(own(name), "relu"))
+    assert weights_digest(model) != weights_digest(build(own(name), "relu", seed=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("has_none", "got a network without nn.ReLU; use nn.ReLU modules, or let"),
+        ("too_few", "got outputs of shape (2, 9); digits needs (2, 10)."),
+        ("nothing", "got an object of class NoneType; the function must return an nn.Module."),
+    ],
+)
+def test_a_function_that_makes_no_network_for_the_data(own, name, message):
+    with pytest.raises(errors.ArgumentError) as refused:
+        build(own(name))
+    assert message in str(refused.value)

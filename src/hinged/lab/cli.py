@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.bench import cli as bench
 from hinged.lab.comparison import Watcher
 from hinged.lab.comparison import compare as run_comparison
-from hinged.lab.data import DATA_SETS
+from hinged.lab.data import AUGMENTATIONS, DATA_SETS
 from hinged.lab.experiment import Experiment
 from hinged.lab.models import MODELS
 from hinged.lab.records import RunFolder
@@ -37,8 +38,26 @@ _DEFAULT = Experiment()
 _NETWORK, _CURVES, _TRAINING = NetworkSettings(), CurveSettings(), TrainingSettings()
 
 
-Data = Annotated[str, typer.Option(help="Data set: " + ", ".join(DATA_SETS))]
-Model = Annotated[str, typer.Option(help="Network: " + ", ".join(MODELS))]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="A folder of images (with :64 behind it, scaled to 64 x 64), a table.csv or .parquet "
+        "(with :column behind it, that to predict), my.py:make_loaders, or one of: "
+        + ", ".join(DATA_SETS)
+    ),
+]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of data sets; default: $HINGED_DATA, else downloads.")
+]
+TrainSize = Annotated[
+    int | None, typer.Option(min=1, help="Only so many training samples, the same for every seed.")
+]
+TestSize = Annotated[int | None, typer.Option(min=1, help="Only so many test samples.")]
+Augment = Annotated[
+    str,
+    typer.Option(help="Random changes of the images, comma-separated: " + ", ".join(AUGMENTATIONS)),
+]
+Model = Annotated[str, typer.Option(help="my.py:make_net, or one of: " + ", ".join(MODELS))]
 Width = Annotated[int, typer.Option(help="Filters of the first block, or hidden units.")]
 Depth = Annotated[int, typer.Option(help="VGG blocks, or hidden layers.")]
 BatchNorm = Annotated[bool, typer.Option(help="Normalise before every activation.")]
@@ -65,6 +84,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON,
 @app.command()
 def compare(
     data: Data = _DEFAULT.data,
+    data_dir: DataDir = None,
+    train_size: TrainSize = None,
+    test_size: TestSize = None,
+    augment: Augment = "",
     model: Model = _NETWORK.kind,
     activations: Annotated[
         str, typer.Option(help="Comma-separated, of: " + ", ".join(ACTIVATIONS))
@@ -104,21 +127,27 @@ def compare(
         raise errors.ArgumentError(errors.sentence("--seeds", str(seeds), cure))
     settings = experiment.build(
         data=data,
+        train_size=train_size,
+        test_size=test_size,
         network={"kind": model, "width": width, "depth": depth, "batch_norm": batch_norm},
         curves=_curves(hinges, ends, init, tails, shared),
-        training=_training(epochs, batch_size, lr, curve_lr_factor, weight_decay),
-        activations=tuple(name.strip() for name in activations.split(",")),
+        training=_training(epochs, batch_size, lr, curve_lr_factor, weight_decay, augment),
+        activations=_names(activations),
         seeds=tuple(range(first_seed, first_seed + seeds)),
         baseline=baseline,
     )
-    folder = out or Path("runs") / f"{data}-{model}"
+    folder = out or _folder(data, model)
     jobs = jobs or max(1, joblib.cpu_count() // threads)
-    _run(settings, folder, as_json, jobs=jobs, threads=threads, checkpoints=False)
+    _run(settings, folder, as_json, data_dir, jobs=jobs, threads=threads, checkpoints=False)
 
 
 @app.command()
 def train(
     data: Data = _DEFAULT.data,
+    data_dir: DataDir = None,
+    train_size: TrainSize = None,
+    test_size: TestSize = None,
+    augment: Augment = "",
     model: Model = _NETWORK.kind,
     activation: Annotated[str, typer.Option(help="One of: " + ", ".join(ACTIVATIONS))] = "hinged",
     seed: Annotated[int, typer.Option(min=0, help="Gives initial weights and order of data.")] = 0,
@@ -142,15 +171,17 @@ def train(
     """Train one network, with a checkpoint an epoch; the same command resumes it."""
     settings = experiment.build(
         data=data,
+        train_size=train_size,
+        test_size=test_size,
         network={"kind": model, "width": width, "depth": depth, "batch_norm": batch_norm},
         curves=_curves(hinges, ends, init, tails, shared),
-        training=_training(epochs, batch_size, lr, curve_lr_factor, weight_decay),
+        training=_training(epochs, batch_size, lr, curve_lr_factor, weight_decay, augment),
         activations=(activation,),
         seeds=(seed,),
         baseline=activation,
     )
-    folder = out or Path("runs") / f"{data}-{model}-{activation}-seed{seed}"
-    _run(settings, folder, as_json, jobs=1, threads=threads, checkpoints=True)
+    folder = out or _folder(data, model, activation, f"seed{seed}")
+    _run(settings, folder, as_json, data_dir, jobs=1, threads=threads, checkpoints=True)
 
 
 @app.command(name="report")
@@ -174,6 +205,15 @@ def info(as_json: AsJson = False) -> None:
         print(f"{name:<14}{value}")
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def _folder(*parts: object) -> Path:
+    """Return the run folder where none is given; paths lose what a name of a folder cannot have."""
+    return Path("runs") / re.sub(r"[^\w.-]+", "-", "-".join(map(str, parts))).strip("-.")
+
+
 def _curves(
     hinges: int, ends: tuple[float, float], init: str, tails: str, shared: bool
 ) -> dict[str, object]:
@@ -184,7 +224,12 @@ def _curves(
 
 
 def _training(
-    epochs: int, batch_size: int, lr: float, curve_lr_factor: float, weight_decay: float
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    curve_lr_factor: float,
+    weight_decay: float,
+    augment: str,
 ) -> dict[str, object]:
     return {
         "epochs": epochs,
@@ -192,14 +237,15 @@ def _training(
         "lr": lr,
         "curve_lr_factor": curve_lr_factor,
         "weight_decay": weight_decay,
+        "augment": _names(augment),
     }
 
 
 def _run(
-    settings: Experiment, out: Path, as_json: bool, *, jobs: int, threads: int, checkpoints: bool
+    settings: Experiment, out: Path, as_json: bool, data_dir: Path | None, **options: Any
 ) -> None:
     folder = RunFolder(out)
-    options: dict[str, Any] = {"jobs": jobs, "threads": threads, "checkpoints": checkpoints}
+    options["data_dir"] = data_dir
     try:
         if as_json:
             run_comparison(settings, folder, Watcher(), **options)

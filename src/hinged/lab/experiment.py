@@ -11,7 +11,8 @@ import pydantic
 from hinged import errors
 from hinged.curve import NAMED, TAILS
 from hinged.lab.activations import ACTIVATIONS
-from hinged.lab.data import DATA_SETS
+from hinged.lab.data import AUGMENTATIONS, check_name
+from hinged.lab.functions import is_function
 from hinged.lab.models import MODELS
 from hinged.lab.settings import CurveSettings, NetworkSettings, Settings, TrainingSettings
 
@@ -32,7 +33,9 @@ class Experiment(Settings):
     """The same network, trained with several activations from several seeds.
 
     Attributes:
-        data: a name in `hinged.lab.data.DATA_SETS`.
+        data: a name in `hinged.lab.data.DATA_SETS`, or data of the user's own
+            (`hinged.lab.data.is_known`).
+        train_size, test_size: only so many samples of a split; None for all.
         activations: names in `hinged.lab.activations.ACTIVATIONS`.
         seeds: each gives the initial weights and the order of the data, the same for every
             activation.
@@ -40,6 +43,8 @@ class Experiment(Settings):
     """
 
     data: str = "digits"
+    train_size: int | None = None
+    test_size: int | None = None
     network: NetworkSettings = NetworkSettings()
     curves: CurveSettings = CurveSettings()
     training: TrainingSettings = TrainingSettings()
@@ -79,12 +84,14 @@ def check(experiment: Experiment) -> Experiment:
         ArgumentError: a name given twice, a baseline that is not among the activations.
     """
     names: list[tuple[str, str, Iterable[str]]] = [
-        ("--data", experiment.data, DATA_SETS),
-        ("--model", experiment.network.kind, MODELS),
+        *(("--augment", name, AUGMENTATIONS) for name in experiment.training.augment),
         ("--init", experiment.curves.init, NAMED),
         ("--tails", experiment.curves.tails, TAILS),
         *(("--activations", activation, ACTIVATIONS) for activation in experiment.activations),
     ]
+    check_name(experiment.data)
+    if not is_function(experiment.network.kind):
+        names.insert(0, ("--model", experiment.network.kind, MODELS))
     for option, name, known in names:
         if name not in known:
             raise errors.unknown_name(option, name, known)

@@ -36,21 +36,21 @@ class Site(NamedTuple):
 def curves_and_inputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Return, for every `PiecewiseLinear` of a trained network, its curve and the histogram of its
     inputs on `x`, under `SITE.hinges`, `SITE.values` and so on; empty where it has none."""
-    inputs: dict[str, Tensor] = {}
-
     layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
+    tensors: dict[str, Tensor] = {}
+
+    def note(name: str, layer: PiecewiseLinear, inputs: Tensor) -> None:
+        tensors.update({f"{name}.{part}": t for part, t in _parts(layer, inputs).items()})
+
     if not layers:
         return {}
     with ExitStack() as stack, torch.no_grad():
         for name, layer in layers.items():
             hook = layer.register_forward_pre_hook(
-                lambda module, arguments, name=name: inputs.update({name: arguments[0]})
+                lambda module, arguments, name=name: note(name, module, arguments[0])
             )
             stack.callback(hook.remove)
         model(x)
-    tensors: dict[str, Tensor] = {}
-    for name, layer in layers.items():
-        tensors |= {f"{name}.{part}": t for part, t in _parts(layer, inputs[name]).items()}
     return tensors
 
 

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from hinged import errors
+from hinged.lab import functions
 from hinged.lab.activations import Factory
+from hinged.lab.bench.replace import replace_relus, widths
 from hinged.lab.data import DataSet
+from hinged.lab.functions import is_function
 from hinged.lab.settings import NetworkSettings
 
 
 def build(network: NetworkSettings, data: DataSet, activation: Factory, seed: int) -> nn.Module:
     """Return a network whose weights depend on the seed alone, whatever the activation.
 
+    Args:
+        network: its kind and size. Of the kind `file.py:function` it is what the function returns:
+            either it takes one argument, which makes the activation for a number of channels, or
+            none, and then every `nn.ReLU` of its network is replaced.
+        data: what it is to be trained on.
+        activation: makes the activation for a number of channels.
+        seed: decides the weights.
+
     Raises:
         ArgumentError: the network cannot take the data: a CNN needs images, and every block
-            halves them.
+            halves them; or the user's function makes no network for these data.
     """
+    make = _own if is_function(network.kind) else MODELS[network.kind]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[network.kind](network, data, _without_drawing(activation))
+        return make(network, data, _without_drawing(activation))
 
 
 def _without_drawing(activation: Factory) -> Factory:
@@ -75,6 +88,32 @@ def _shallow_cnn(network: NetworkSettings, data: DataSet, activation: Factory) -
         channels = filters
     size = channels * (height // 2**network.depth) * (width // 2**network.depth)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(size, data.outputs))
+
+
+def _own(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
+    """Return the network that a function of the user's makes, tried on two samples."""
+    option = f"--model {network.kind}"
+    make = functions.load("--model", network.kind)
+    sample = data.scaled(data.x_train[:2])
+    takes_activation = bool(inspect.signature(make).parameters)
+    model = make(activation) if takes_activation else make()
+    if not isinstance(model, nn.Module):
+        cure = "the function must return an nn.Module"
+        came = f"an object of class {type(model).__name__}"
+        raise errors.ArgumentError(errors.sentence(option, came, cure))
+    if not takes_activation:
+        if not widths(model, sample):
+            cure = (
+                "use nn.ReLU modules, or let the function take one argument that makes activations"
+            )
+            raise errors.ArgumentError(errors.sentence(option, "a network without nn.ReLU", cure))
+        replace_relus(model, sample, activation)
+    with torch.no_grad():
+        shape = tuple(model.eval()(sample).shape)
+    if shape != (2, data.outputs):
+        cure = f"{data.name} needs {(2, data.outputs)}"
+        raise errors.ArgumentError(errors.sentence(option, f"outputs of shape {shape}", cure))
+    return model.train()
 
 
 MODELS: dict[str, Callable[[NetworkSettings, DataSet, Factory], nn.Module]] = {

@@ -46,6 +46,7 @@ class Result(pydantic.BaseModel):
         kept_bytes: bytes kept for the backward pass of one batch.
         initial_weights: SHA-256 of the weights before training, activations left out.
         data_digest: SHA-256 of the data.
+        data_about: what the data are, in a sentence.
         experiment: all settings.
         environment: versions, commit and machine.
         finished: time of the end, UTC, ISO 8601.
@@ -67,6 +68,7 @@ class Result(pydantic.BaseModel):
     kept_bytes: int
     initial_weights: str
     data_digest: str
+    data_about: str = ""
     experiment: dict[str, Any]
     environment: dict[str, str]
     finished: str

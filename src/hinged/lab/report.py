@@ -10,7 +10,6 @@ import plotly.io
 
 from hinged import errors
 from hinged.lab import plots, terminal
-from hinged.lab.data import DATA_SETS, load
 from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.learned import Site, sites
 from hinged.lab.records import Result, RunFolder, write
@@ -81,7 +80,7 @@ def _page(
     ).get_template("report.html.jinja")
     return template.render(
         experiment=experiment,
-        about=load(experiment.data).about if experiment.data in DATA_SETS else experiment.data,
+        about=results[-1].data_about or experiment.data,
         verdict=verdict(summary) if "hinged" in experiment.activations else "",
         summary=summary,
         headings=terminal.headings(summary),

@@ -15,7 +15,7 @@ class NetworkSettings(Settings):
     """The network: its kind and size.
 
     Attributes:
-        kind: a name in `hinged.lab.models.MODELS`.
+        kind: a name in `hinged.lab.models.MODELS`, or `file.py:function` of the user's.
         width: filters of the first block, or hidden units of each layer.
         depth: VGG blocks of a CNN, or hidden layers of an MLP.
         batch_norm: normalise before every activation.
@@ -56,6 +56,8 @@ class TrainingSettings(Settings):
         curve_lr_factor: learning rate of trained activations, curves and PReLU's slopes alike, over
             that of the weights.
         weight_decay: of the weights; trained activations are never decayed.
+        augment: random changes of the training images, names in
+            `hinged.lab.data.AUGMENTATIONS`, done in this order.
     """
 
     epochs: int = pydantic.Field(default=20, ge=1)
@@ -63,3 +65,4 @@ class TrainingSettings(Settings):
     lr: float = pydantic.Field(default=0.012, gt=0)
     curve_lr_factor: float = pydantic.Field(default=1.0, gt=0)
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
+    augment: tuple[str, ...] = ()

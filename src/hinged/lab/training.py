@@ -18,16 +18,16 @@ import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from hinged.lab.activations import TRAINED
-from hinged.lab.data import DataSet, train_loader
+from hinged.lab.data import Batch, Batches, DataSet
 from hinged.lab.settings import TrainingSettings
 from hinged.nn import param_groups
 
-Batch = tuple[Tensor, Tensor]
 OnEpoch = Callable[[int], None]
 _LAST = Path("last.ckpt")
+_PART = 1000
+"""Samples scored at once."""
 
 
 @dataclass
@@ -75,16 +75,14 @@ def train(
         The trained network with its scores and costs.
     """
     task = _Task(model, data, settings)
-    batches = train_loader(data, settings.batch_size, seed)
-    progress = _Progress(data, batches, on_epoch)
+    progress = _Progress(data, on_epoch)
     callbacks: list[Callback] = [progress]
     if checkpoints is not None:
         callbacks.append(
             ModelCheckpoint(checkpoints, _LAST.stem, every_n_epochs=1, enable_version_counter=False)
         )
     started = time.perf_counter()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    with _quiet():
+    with _quiet(), _deterministic():
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
             accelerator="auto",
@@ -96,8 +94,15 @@ def train(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
+        batches = Batches(
+            data,
+            settings.batch_size,
+            seed,
+            epoch=lambda: trainer.current_epoch,
+            augmentations=settings.augment,
+            device=trainer.strategy.root_device,
+        )
         trainer.fit(task, batches, ckpt_path=_last_checkpoint(checkpoints))
-    torch.use_deterministic_algorithms(deterministic)
     seconds = progress.earlier_seconds + time.perf_counter() - started
     model = task.model.cpu().eval()
     return Outcome(
@@ -172,27 +177,27 @@ class _Progress(Callback):
     """Collects what happens in each epoch."""
 
     data: DataSet
-    batches: DataLoader[Batch]
     on_epoch: OnEpoch | None
     loss: list[float] = field(default_factory=list)
     test_scores: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     earlier_seconds: float = 0.0
     _begun: float = field(default_factory=time.perf_counter)
-    _losses: list[float] = field(default_factory=list)
-    _started: float = 0.0
+    _losses: list[Tensor] = field(default_factory=list)
+    _watch: _Stopwatch = field(default_factory=lambda: _Stopwatch())
 
     def on_train_batch_start(self, *_: Any) -> None:
-        self._started = time.perf_counter()
+        self._watch.start()
 
     def on_train_batch_end(self, *arguments: Any) -> None:
         outputs = arguments[2]
-        self._losses.append(outputs["loss"].item())
-        self.step_seconds.append(time.perf_counter() - self._started)
+        self._losses.append(outputs["loss"].detach())  # Fetched once an epoch: a GPU would wait.
+        self._watch.stop()
 
     def on_train_epoch_end(self, trainer: Any, module: lightning.LightningModule) -> None:
-        self.loss.append(statistics.fmean(self._losses))
+        self.loss.append(statistics.fmean(torch.stack(self._losses).tolist()))
         self._losses.clear()
+        self.step_seconds += self._watch.seconds()
         self.test_scores.append(
             _score(module.model, self.data, self.data.x_test, self.data.y_test)  # type: ignore[arg-type]
         )
@@ -208,8 +213,37 @@ class _Progress(Callback):
         self.loss, self.test_scores = state["loss"], state["test_scores"]
         self.step_seconds = state["step_seconds"]
         self.earlier_seconds = state["seconds"]
-        # Lightning tells the sampler its epoch only after it has begun the first resumed one.
-        self.batches.sampler.set_epoch(len(self.loss))  # type: ignore[attr-defined]
+
+
+class _Stopwatch:
+    """Times steps; on a GPU by its own clock, read once an epoch, so that no step waits for it."""
+
+    def __init__(self) -> None:
+        self.gpu = torch.cuda.is_available()
+        self._starts: list[Any] = []
+        self._stops: list[Any] = []
+
+    def start(self) -> None:
+        self._starts.append(self._now())
+
+    def stop(self) -> None:
+        self._stops.append(self._now())
+
+    def seconds(self) -> list[float]:
+        """Return the durations since the last call."""
+        if self.gpu:
+            torch.cuda.synchronize()
+        pairs = list(zip(self._starts, self._stops, strict=True))
+        self._starts.clear()
+        self._stops.clear()
+        return [a.elapsed_time(b) / 1000 if self.gpu else b - a for a, b in pairs]
+
+    def _now(self) -> Any:
+        if not self.gpu:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
 
 
 def _score(model: nn.Module, data: DataSet, x: Tensor, y: Tensor) -> float:
@@ -217,7 +251,7 @@ def _score(model: nn.Module, data: DataSet, x: Tensor, y: Tensor) -> float:
     device = next(model.parameters()).device
     model.eval()
     with torch.no_grad():
-        outputs = torch.cat([model(part.to(device)).cpu() for part in x.split(4096)])
+        outputs = torch.cat([model(data.scaled(part.to(device))).cpu() for part in x.split(_PART)])
     model.train(was_training)
     return data.score(outputs, y)
 
@@ -226,6 +260,24 @@ def _last_checkpoint(checkpoints: Path | None) -> str | None:
     if checkpoints is None or not (checkpoints / _LAST).exists():
         return None
     return str(checkpoints / _LAST)
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Undo afterwards that Lightning lets torch use deterministic algorithms alone.
+
+    Torch would then also fill all memory before its first use, to show who reads what was never
+    written: 48.5 instead of 45.8 ms a step of the shallow CNN on 128 images, best of seven.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    flags: Any = torch.utils.deterministic
+    filled = flags.fill_uninitialized_memory
+    flags.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        flags.fill_uninitialized_memory = filled
 
 
 @contextmanager

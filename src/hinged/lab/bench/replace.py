@@ -59,5 +59,5 @@ def widths(model: nn.Module, sample: Tensor) -> dict[str, int]:
         if len(channels) > 1:
             came = f"{name} called with {' and '.join(map(str, sorted(channels)))} channels"
             cure = "give each place a module of its own"
-            raise errors.ArgumentError(errors.sentence("hinged bench models", came, cure))
+            raise errors.ArgumentError(errors.sentence("nn.ReLU", came, cure))
     return {name: channels.pop() for name, channels in found.items()}

@@ -1,0 +1,113 @@
+"""Images with boxes: BCCD, blood cells of three kinds."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hinged.lab.data import jpeg
+from hinged.lab.data.cache import Arrays, cached
+from hinged.lab.data.files import damaged, find, verify
+
+CLASSES = ("RBC", "WBC", "Platelets")
+SPLITS = ("train", "val", "test")
+_SHA256 = "d7eafec94c4fb008a440bee2de7866cd3c0422aaf5b7acc7d0b965c7c41ac9e0"
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """One split of a set of images with boxes.
+
+    Attributes:
+        images: `(N, 3, H, W)` in uint8.
+        boxes: of each image, `(boxes, 4)` in pixels: left, top, right, bottom.
+        labels: of each image, the classes of its boxes, `(boxes,)`, places in `CLASSES`.
+    """
+
+    images: Tensor
+    boxes: list[Tensor]
+    labels: list[Tensor]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def bccd(folder: Path | None, sha256: str = _SHA256) -> dict[str, Detections]:
+    """Return the splits of BCCD by name: 205 images of 640 x 480 pixels to train on, 87 to validate
+    on, 72 to test on.
+
+    Boxes without an area are left out; the set has two.
+    Source: github.com/Shenggan/BCCD_Dataset (MIT).
+
+    Args:
+        folder: the folder of data sets, with `detection/bccd.zip`.
+        sha256: of the file.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    path = verify(find("bccd", folder, ("detection/bccd.zip", "bccd.zip")), sha256)
+    arrays = cached(f"bccd-{sha256[:16]}", lambda: _read(path))
+    return {name: _split(arrays, place) for place, name in enumerate(SPLITS)}
+
+
+def _split(arrays: Arrays, place: int) -> Detections:
+    """Return one split; its images are neighbours in the arrays, so that they stay mapped."""
+    first, end = arrays["first_image"][place : place + 2]
+    boxes = torch.from_numpy(arrays["boxes"]).float()
+    labels, image = torch.from_numpy(arrays["labels"]), arrays["image_of_box"]
+    bounds = np.searchsorted(image, np.arange(first, end + 1))
+    rows = [slice(a, b) for a, b in pairwise(bounds)]
+    return Detections(
+        torch.from_numpy(arrays["images"][first:end]),
+        [boxes[each] for each in rows],
+        [labels[each] for each in rows],
+    )
+
+
+def _read(path: Path) -> Arrays:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _arrays(path, archive)
+    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, AttributeError) as error:
+        raise damaged(path, error) from None
+
+
+def _arrays(path: Path, archive: zipfile.ZipFile) -> Arrays:
+    splits = [archive.read(f"BCCD/ImageSets/Main/{name}.txt").decode().split() for name in SPLITS]
+    names = [name for split in splits for name in split]
+    images = (
+        jpeg.decode(archive.read(f"BCCD/JPEGImages/{name}.jpg"), f"{name} of {path}")
+        for name in names
+    )
+    boxes = np.concatenate(
+        [_boxes(archive.read(f"BCCD/Annotations/{name}.xml"), i) for i, name in enumerate(names)]
+    )
+    return {
+        "images": jpeg.stack(images, len(names), "bccd"),
+        "image_of_box": boxes[:, 0],
+        "labels": boxes[:, 1],
+        "boxes": boxes[:, 2:],
+        "first_image": np.cumsum([0, *map(len, splits)]),
+    }
+
+
+def _boxes(annotation: bytes, image: int) -> NDArray[Any]:
+    """Return image, label and corners of each box of an annotation of Pascal VOC, `(B, 6)`."""
+    rows = []
+    for thing in ElementTree.fromstring(annotation).iter("object"):
+        label = CLASSES.index(thing.findtext("name", ""))
+        left, top, right, bottom = (int(thing.findtext(f"bndbox/{c}", "")) for c in _CORNERS)
+        if left < right and top < bottom:
+            rows.append((image, label, left, top, right, bottom))
+    return np.array(rows, dtype=np.int64).reshape(-1, 6)

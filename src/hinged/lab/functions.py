@@ -1,0 +1,72 @@
+"""Functions of the user's own files, named as `file.py:function`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hinged import errors
+
+
+def is_function(text: str) -> bool:
+    """Whether the text names a function of a file.
+
+    >>> is_function("nets.py:make_net"), is_function("cnn")
+    (True, False)
+    """
+    return text.rpartition(":")[0].endswith(".py") or text.endswith(".py")
+
+
+def load(option: str, text: str) -> Callable[..., Any]:
+    """Return the function that the text names.
+
+    What the file raises while it is run is raised as it is: it is the user's own.
+
+    Args:
+        option: the option it was given with, which an error names.
+        text: `file.py:function`. The file may import what lies beside it.
+
+    Raises:
+        ArgumentError: no function is named, the file is missing, or has no such function.
+    """
+    file, _, name = text.rpartition(":")
+    if not file:
+        cure = f"name a function of it, as in {text}:make"
+        raise errors.ArgumentError(errors.sentence(option, text, cure))
+    path = Path(file).resolve()
+    if not path.is_file():
+        cure = "give a file that exists, from the folder you are in"
+        raise errors.ArgumentError(errors.sentence(option, f"{file}, which is no file", cure))
+    functions: dict[str, Callable[..., Any]] = {
+        key: each for key, each in _run(path).items() if callable(each)
+    }
+    if name not in functions:
+        own = [
+            key for key, each in functions.items() if getattr(each, "__module__", "") == _name(path)
+        ]
+        cure = f"it has {', '.join(own) or 'no function at all'}"
+        raise errors.ArgumentError(errors.sentence(option, f"{file} without {name!r}", cure))
+    return functions[name]
+
+
+def _run(path: Path) -> dict[str, Any]:
+    """Return the names that a file defines; it is run anew each time, as it may have changed."""
+    spec = importlib.util.spec_from_file_location(_name(path), path)
+    assert spec is not None and spec.loader is not None  # It ends in ".py".
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # Dataclasses and pickles look their module up.
+    before = list(sys.path)
+    sys.path.insert(0, str(path.parent))  # As Python does for the file it runs.
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path[:] = before
+    return vars(module)
+
+
+def _name(path: Path) -> str:
+    return f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"

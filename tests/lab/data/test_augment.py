@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+
+from hinged import errors
+from hinged.lab.data import augment
+
+IMAGES = torch.randint(1, 256, (40, 3, 16, 24), dtype=torch.uint8)
+DRAWN = augment.draws(40, seed=3, epoch=2)
+
+
+def test_crop_is_a_window_of_the_padded_image():
+    cropped = augment.crop(IMAGES, DRAWN).numpy()
+    padded = np.pad(IMAGES.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)))
+    places = set()
+    for i, (image, whole) in enumerate(zip(cropped, padded, strict=True)):
+        down, right = int(DRAWN[i, 0] * 5), int(DRAWN[i, 1] * 5)
+        np.testing.assert_array_equal(image, whole[:, down : down + 16, right : right + 24])
+        places.add((down, right))
+    assert len(places) > 15
+
+
+def test_flip_mirrors_about_half_of_the_images_left_to_right():
+    flipped = augment.flip(IMAGES, DRAWN).numpy()
+    mirrored = 0
+    for image, original in zip(flipped, IMAGES.numpy(), strict=True):
+        if np.array_equal(image, original[:, :, ::-1]):
+            mirrored += 1
+        else:
+            np.testing.assert_array_equal(image, original)
+    assert 10 < mirrored < 30
+
+
+def test_cutout_greys_a_square_and_nothing_else():
+    cut = augment.cutout(IMAGES, DRAWN).numpy()
+    for i, (image, original) in enumerate(zip(cut, IMAGES.numpy(), strict=True)):
+        top, left = int(DRAWN[i, 3] * 16) - 4, int(DRAWN[i, 4] * 24) - 4
+        expected = original.copy()
+        expected[:, max(0, top) : top + 8, max(0, left) : left + 8] = 128
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_the_images_given_stay_as_they_are():
+    before = IMAGES.clone()
+    augment.augment(IMAGES, augment.AUGMENTATIONS, DRAWN)
+    assert torch.equal(IMAGES, before)
+
+
+def test_draws_depend_on_seed_epoch_and_row_alone():
+    assert torch.equal(augment.draws(40, 3, 2), DRAWN)
+    assert not torch.equal(augment.draws(40, 3, 3), DRAWN)
+    assert not torch.equal(augment.draws(40, 4, 2), DRAWN)
+
+
+@pytest.mark.parametrize("images", [IMAGES.float(), IMAGES[:, 0, 0]])
+def test_what_is_no_image_in_uint8_is_refused(images):
+    with pytest.raises(errors.ArgumentError, match=r"only images, \(C, H, W\) in uint8"):
+        augment.check(["flip"], images)
+    augment.check([], images)

@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from hinged import errors
+from hinged.lab import data
+from hinged.lab.data import Batches, DataSet
+from hinged.lab.data.augment import augment, draws
+
+
+def counting(rows):
+    x, y = torch.arange(rows).view(-1, 1).float(), torch.arange(rows)
+    return DataSet("counting", "", x, y, x, y, rows)
+
+
+def order(seed, epoch, **options):
+    return [y for _, y in Batches(data.load("digits"), 100, seed, lambda: epoch, **options)]
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    def whole(seed, epoch):
+        return torch.cat([y for _, y in Batches(counting(50), 16, seed, lambda: epoch)])
+
+    assert torch.equal(whole(3, 5), whole(3, 5))
+    assert not torch.equal(whole(3, 5), whole(3, 6))
+    assert not torch.equal(whole(3, 5), whole(4, 5))
+    assert whole(3, 5).sort().values.tolist() == list(range(50))
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(33, [16, 16]), (34, [16, 16, 2]), (32, [16, 16])])
+def test_a_single_row_left_over_is_not_trained_on(rows, sizes):
+    batches = Batches(counting(rows), 16, 0, lambda: 0)
+    assert [len(y) for _, y in batches] == sizes and len(batches) == len(sizes)
+
+
+def test_the_epoch_is_asked_for_with_the_first_batch():
+    now = 0
+    batches = Batches(counting(50), 16, 0, lambda: now)
+    late = iter(batches)
+    now = 7
+    first = next(late)[1]
+    assert torch.equal(first, next(iter(Batches(counting(50), 16, 0, lambda: 7)))[1])
+
+
+def test_batches_are_augmented_and_scaled_row_by_row():
+    digits, names = data.load("digits"), ("crop", "flip", "cutout")
+    whole = digits.scaled(augment(digits.x_train, names, draws(898, 2, 4)))
+    for size in (100, 64):
+        rows = torch.randperm(898, generator=torch.Generator().manual_seed(2 * 100_003 + 4))
+        for x, y in Batches(digits, size, 2, lambda: 4, names):
+            mine, rows = rows[: len(y)], rows[len(y) :]
+            assert torch.equal(y, digits.y_train[mine])
+            torch.testing.assert_close(x, whole[mine], rtol=0, atol=0)
+
+
+def test_augmentation_does_not_change_the_order():
+    plain, augmented = order(1, 1), order(1, 1, augmentations=("flip",))
+    assert all(torch.equal(a, b) for a, b in zip(plain, augmented, strict=True))
+
+
+def test_unknown_augmentations_are_refused():
+    with pytest.raises(errors.UnknownNameError, match="got 'flop'; did you mean 'flip'"):
+        Batches(data.load("digits"), 16, 0, lambda: 0, ["flop"])
