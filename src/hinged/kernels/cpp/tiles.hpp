@@ -26,6 +26,7 @@ struct Tile {
       for (int i = 0; i < V::kLanes; ++i) {
         const T* pixel = start + (i < last ? i : last) * stride;
         block[i] = channels == V::kLanes ? V::load(pixel) : V::load_some(pixel, channels);
+        HINGED_PREFETCH(pixel + V::kLanes);  // the next tile's
       }
       V::transpose(block);
       HINGED_UNROLL
@@ -91,7 +92,7 @@ void backward_in_tiles(const Lines* lines, const T* x, const T* grad_y, T* grad_
     gradients.take(grad_y + start, pixels, channels, all.stride);
     for (int c = 0; c < channels; ++c) {
       const Lines& own = lines[channel + c];
-      float* own_sums = sums == nullptr ? nullptr : sums + (channel + c) * 2 * own.count;
+      float* own_sums = sums == nullptr ? nullptr : sums + (channel + c) * (own.count + 1);
       backward_in_rows<V>(own, inputs.row(c), gradients.row(c), gradients.row(c), own_sums,
                           Rows{1, pixels, 0});
     }
