@@ -31,7 +31,7 @@ class Fused(torch.autograd.Function):
         tail_slopes: Tensor | None,
         others: tuple[Tensor, Settings],
     ) -> Tensor:
-        """Return the curves at `x`; `others` are the hinges, which have no gradient, and settings."""
+        """Return the curves at `x`; `others` has what gets no gradient, hinges and settings."""
         hinges, ctx.settings = others
         dim, tails, uniform, kernel = ctx.settings
         ctx.save_for_backward(x, values, hinges, tail_slopes)

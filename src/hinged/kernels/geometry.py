@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
 Geometry = tuple[int, int, int]
 """A dense tensor as `outer` x `channels` x `inner` elements in memory, the last fastest.
 

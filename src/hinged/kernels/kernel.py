@@ -9,13 +9,12 @@ from torch import Tensor
 
 from hinged.kernels.geometry import Geometry
 
-
 Curves = tuple[Tensor, Tensor, Tensor | None, str, bool]
 """Curves as kernels take them; the tensors are contiguous and in float32.
 
-Outputs at the hinges `(C, K)`; their ascending positions, `(K,)` or `(C, K)`; end slopes `(C, 2)` where
-the tails are free, else None; `"linear"`, `"constant"` or `"free"` tails; whether the hinges are known
-to be equally spaced.
+Outputs at the hinges `(C, K)`; their ascending positions, `(K,)` or `(C, K)`; end slopes `(C, 2)`
+where the tails are free, else None; `"linear"`, `"constant"` or `"free"` tails; whether the hinges
+are known to be equally spaced.
 """
 
 

@@ -104,6 +104,7 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
       float* const to = sums + sum * kGroup;
       V::store(to, V::add(V::load(to), more));
     };
+    Floats carried = V::zero();  // from the line before: no sum is stored and at once loaded again
     for (int k = 0; k < kLines && k < group.count; ++k) {
       const bool first = k == 0, last = k == group.count - 1;
       Floats right = V::multiply(measured[k], V::load(group.inverse + k * kGroup + lane));
@@ -112,9 +113,10 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
         left = first ? measured[k] : plain[k];
         right = first ? plain[k] : measured[k];
       }
-      add(k, left);
-      add(k + 1, right);
+      add(k, V::add(carried, left));
+      carried = right;
     }
+    add(group.count, carried);
   }
 }
 

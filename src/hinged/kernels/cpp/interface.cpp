@@ -22,8 +22,8 @@ enum InstructionSet : int32_t { kPortableSet = 0, kAvx2Set = 1, kAvx512Set = 2 }
 enum Number : int32_t { kFloat32 = 0, kBFloat16 = 1 };
 enum Outcome : int32_t { kDone = 0, kOutOfMemory = 1 };
 
-// What is asked for, as `_CALL` in cpu.py packs it. `x` and `result` are outer x channels x inner in
-// memory; the curves are as in tables.hpp.
+// What is asked for, as `_CALL` in cpu.py packs it. `x` and `result` are outer x channels x inner
+// in memory; the curves are as in tables.hpp.
 struct Call {
   const void* x;
   const void* grad_y;
@@ -250,7 +250,8 @@ void add_up(const Job& job, const float* sums, float* grad_values, float* grad_t
     }
   });
 }
-static_assert(kGroup * (kMostGroupLines + 1) <= kMostLines, "a group's sums fit where a curve's do");
+static_assert(kGroup * (kMostGroupLines + 1) <= kMostLines,
+              "a group's sums fit where a curve's do");
 
 template <class T>
 void run_forward(const Call& call) {

@@ -85,13 +85,15 @@ struct ByHalving {
 template <class V>
 void share_out(const Lines& lines, int32_t first, int32_t end, const float* plain,
                const float* moment, float* sums) {
+  float carried = 0.0f;  // from the line before: no sum is stored and at once loaded again
   for (int32_t k = first; k < end; ++k) {
     float right = moment[k - first] * lines.inverse[k], left = plain[k - first] - right;
     if (lines.tails && k == 0) left = moment[k - first], right = plain[k - first];
     if (lines.tails && k == lines.count - 1) left = plain[k - first], right = moment[k - first];
-    sums[k] += left;
-    sums[k + 1] += right;
+    sums[k] += carried + left;
+    carried = right;
   }
+  sums[end] += carried;
 }
 
 // Two registers a line: cheapest where the lines are few.

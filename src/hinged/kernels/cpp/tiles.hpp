@@ -26,7 +26,6 @@ struct Tile {
       for (int i = 0; i < V::kLanes; ++i) {
         const T* pixel = start + (i < last ? i : last) * stride;
         block[i] = channels == V::kLanes ? V::load(pixel) : V::load_some(pixel, channels);
-        HINGED_PREFETCH(pixel + V::kLanes);  // the next tile's
       }
       V::transpose(block);
       HINGED_UNROLL
