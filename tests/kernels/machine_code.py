@@ -22,7 +22,6 @@ from triton.compiler import ASTSource
 
 from hinged.curve import uniform_grid
 from hinged.kernels import gpu, triton_kernels
-from hinged.kernels.geometry import Geometry
 
 TARGET = GPUTarget("cuda", 90, 32)
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -102,7 +101,7 @@ def call(dtype, count, tails, uniform, layout, rows, wants, wide):
     channels, outer = 64, 64
     shape = (outer, channels, inner) if planar else (outer, inner, channels)
     x = torch.zeros(shape, dtype=dtype)
-    geometry = Geometry(outer, channels, inner) if planar else Geometry(outer * inner, channels, 1)
+    geometry = (outer, channels, inner) if planar else (outer * inner, channels, 1)
     hinges = uniform_grid(count).expand(channels, count).contiguous()
     hinges = hinges if rows else hinges[0].clone()
     values = torch.zeros(channels, count)

@@ -91,6 +91,24 @@ def test_batched_gradients_are_right():
             torch.testing.assert_close(a[i], b)
 
 
+@pytest.mark.parametrize("grad", [True, False])
+def test_a_tensor_carried_out_of_a_transform_is_served(grad):
+    act, x, carried = layer(), torch.randn(2, 4), []
+    torch.func.grad(lambda z: (carried.append(z), z.sum())[1])(x)
+    with torch.set_grad_enabled(grad):
+        assert torch.equal(act(carried[0]), act(x))
+
+
+def test_parametrized_values_are_used():
+    act, x = layer(), torch.randn(2, 4)
+    expected = torch.nn.functional.relu(act.values)
+    torch.nn.utils.parametrize.register_parametrization(act, "values", torch.nn.ReLU())
+    y = act(x)
+    (grad,) = torch.autograd.grad(y.sum(), act.parametrizations.values.original)
+    assert torch.equal(y, dispatch.apply(x, expected, act.hinges, uniform=True))
+    assert grad.shape == expected.shape
+
+
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
 def test_a_trace_is_not_of_constants():

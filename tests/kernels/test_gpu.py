@@ -11,7 +11,6 @@ import torch
 
 from hinged.curve import TAILS, evaluate, uniform_grid
 from hinged.kernels import gpu
-from hinged.kernels.geometry import Geometry
 from tests import oracles
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -52,9 +51,9 @@ def _fill(tensor):
 
 def geometry_of(x, channels):
     if channels == 1:
-        return Geometry(1, 1, x.numel())
+        return 1, 1, x.numel()
     inner = x.stride(1)
-    return Geometry(x.numel() // (channels * inner), channels, inner)
+    return x.numel() // (channels * inner), channels, inner
 
 
 def draw_x(layout, dtype=torch.float32):
@@ -218,7 +217,7 @@ def test_several_tiles_and_parts(monkeypatch, layout):
 def test_every_element_is_in_one_tile():
     sizes = (1, 2, 3, 16, 49, 100, 1024)
     for outer, channels, inner in itertools.product(sizes, sizes, sizes):
-        plan = gpu.share_out(Geometry(outer, channels, inner), 512, 16 * 9, 4)
+        plan = gpu.share_out((outer, channels, inner), 512, 16 * 9, 4)
         groups, parts = plan.grid
         tiles = -(-outer // plan.rows) * (plan.spans if plan.planar else 1)
         assert parts * plan.count >= tiles > (parts - 1) * plan.count
@@ -340,7 +339,7 @@ def test_two_runs_are_bitwise_equal(layout):
 def test_empty_tensors(shape):
     x = torch.zeros(shape)
     hinges, values, slopes = draw_curve("uniform", 3, 5, "free")
-    settings = (values, hinges, slopes, "free", True, Geometry(shape[0], 5, 1))
+    settings = (values, hinges, slopes, "free", True, (shape[0], 5, 1))
     assert gpu.forward(x, *settings).shape == shape
     grad_x, grad_values, grad_slopes = gpu.backward(x, x, *settings, (True, True))
     assert grad_x.shape == shape

@@ -47,12 +47,12 @@ def apply(
         DtypeError: `x` is not floating point.
         ArgumentError: axis `dim` of `x` does not have `C` entries.
     """
-    if torch.compiler.is_compiling() and not _exporting() and x.is_cpu and _operator_pays():
-        check_input(x, values.shape[0], dim)
-        operator = torch.ops.hinged.piecewise_linear
-        return operator(x, values, hinges, tail_slopes, dim, tails, uniform)  # type: ignore[no-any-return]
     kernel = choose(x, values, hinges, tail_slopes)
     if kernel is None:
+        if torch.compiler.is_compiling() and not _exporting() and x.is_cpu and _operator_pays():
+            check_input(x, values.shape[0], dim)
+            operator = torch.ops.hinged.piecewise_linear
+            return operator(x, values, hinges, tail_slopes, dim, tails, uniform)  # type: ignore[no-any-return]
         return evaluate(
             x, values, hinges, dim=dim, tails=tails, tail_slopes=tail_slopes, uniform=uniform
         )
@@ -62,10 +62,7 @@ def apply(
         or values.requires_grad
         or (tail_slopes is not None and tail_slopes.requires_grad)
     ):
-        fused: Tensor = autograd.Fused.apply(  # type: ignore[no-untyped-call]
-            x, values, hinges, tail_slopes, (dim, tails, uniform, kernel)
-        )
-        return fused
+        return autograd.fused(x, values, tail_slopes, (hinges, (dim, tails, uniform, kernel)))
     return autograd.forward(kernel, x, curves_of(values, hinges, tail_slopes, tails, uniform), dim)
 
 

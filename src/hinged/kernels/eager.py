@@ -11,6 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+# Of a tensor that belongs to a transform, or was carried out of one that has ended.
+_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+_transforms_active = torch._C._are_functorch_transforms_active
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_tracing = torch._C._get_tracing_state
 _PLAIN_TYPES = (Tensor, nn.Parameter)
 
 
@@ -22,26 +27,27 @@ def plain(*tensors: Tensor | None) -> bool:
     >>> torch.func.vmap(lambda x: x + plain(x))(torch.zeros(2))
     tensor([0., 0.])
     """
+    if intercepted():
+        return False
     for tensor in tensors:  # A generator for `all` would cost a microsecond more.
-        if tensor is not None and type(tensor) not in _PLAIN_TYPES:
+        if tensor is not None and (type(tensor) not in _PLAIN_TYPES or _wrapped(tensor)):
             return False
-    return not intercepted()
+    return True
 
 
 def batched(tensor: Tensor) -> bool:
     """Whether a gradient is really many at once, as with `torch.autograd.grad(is_grads_batched)`;
     that transform is not active in the backward it calls, only its tensors tell.
     """
-    functorch = torch._C._functorch
-    return functorch.is_batchedtensor(tensor) or functorch.is_legacy_batchedtensor(tensor)
+    return torch._C._functorch.is_legacy_batchedtensor(tensor)
 
 
 def intercepted() -> bool:
     """Whether a transform, a tracer, a compiler or a dispatch mode is active in this thread."""
     return (
         torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._get_tracing_state() is not None
+        or _transforms_active()
+        or _dispatch_modes() > 0
+        or _tracing() is not None
         or forward_ad._current_level >= 0
     )

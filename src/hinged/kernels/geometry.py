@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
+Geometry = tuple[int, int, int]
+"""A dense tensor as `outer` x `channels` x `inner` elements in memory, the last fastest.
 
-class Geometry(NamedTuple):
-    """A dense tensor as `outer` x `channels` x `inner` elements in memory, the last fastest.
-
-    `inner` is the stride of the channel axis: 1 for features and channels_last, the size of an
-    image for contiguous images. One curve for all elements is `Geometry(1, 1, numel)`.
-    """
-
-    outer: int
-    channels: int
-    inner: int
+`inner` is the stride of the channel axis: 1 for features and channels_last, the size of an image
+for contiguous images. One curve for all elements is `(1, 1, numel)`. (To build a named tuple takes
+a quarter of a microsecond.)
+"""
 
 
 def geometry_of(x: Tensor, channels: int, dim: int) -> Geometry:
     """Return the geometry of `x`, which is `dense`; it serves any order of its axes in memory."""
     if channels == 1:
-        return Geometry(1, 1, x.numel())
+        return 1, 1, x.numel()
     inner = x.stride(dim)
-    return Geometry(x.numel() // (channels * inner), channels, inner)
+    return x.numel() // (channels * inner), channels, inner
 
 
 def dense(x: Tensor) -> Tensor:

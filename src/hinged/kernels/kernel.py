@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from hinged.kernels.geometry import Geometry
 
+Curves = tuple[Tensor, Tensor, Tensor | None, str, bool]
+"""Curves as kernels take them; the tensors are contiguous and in float32.
 
-class Curves(NamedTuple):
-    """Curves as kernels take them: contiguous float32 tensors.
-
-    Attributes:
-        values: outputs at the hinges, `(C, K)`.
-        hinges: ascending positions, `(K,)` or `(C, K)`.
-        tail_slopes: end slopes `(C, 2)` where the tails are free, else None.
-        tails: `"linear"`, `"constant"` or `"free"`.
-        uniform: the hinges are known to be equally spaced.
-    """
-
-    values: Tensor
-    hinges: Tensor
-    tail_slopes: Tensor | None
-    tails: str
-    uniform: bool
+Outputs at the hinges `(C, K)`; their ascending positions, `(K,)` or `(C, K)`; end slopes `(C, 2)`
+where the tails are free, else None; `"linear"`, `"constant"` or `"free"` tails; whether the hinges
+are known to be equally spaced.
+"""
 
 
 def curves_of(
@@ -33,7 +23,7 @@ def curves_of(
 ) -> Curves:
     """Return `Curves` of tensors of any floating dtype and layout."""
     slopes = None if tail_slopes is None else _plain(tail_slopes)
-    return Curves(_plain(values), _plain(hinges), slopes, tails, uniform)
+    return _plain(values), _plain(hinges), slopes, tails, uniform
 
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]

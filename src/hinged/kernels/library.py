@@ -56,13 +56,9 @@ def find() -> Path | None:
 
 
 def _declare(handle: ctypes.CDLL) -> ctypes.CDLL:
-    pointer, size, code = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-    geometry = (size, size, size)
-    settings = (code, pointer, pointer, pointer, size, code, code, code, code)
     handle.hinged_instruction_sets.restype = ctypes.c_char_p
-    handle.hinged_uses_openmp.restype = code
-    handle.hinged_forward.argtypes = (*[pointer] * 2, *geometry, *settings)
-    handle.hinged_forward.restype = code
-    handle.hinged_backward.argtypes = (*[pointer] * 5, *geometry, *settings)
-    handle.hinged_backward.restype = code
+    handle.hinged_uses_openmp.restype = ctypes.c_int32
+    for function in (handle.hinged_forward, handle.hinged_backward):
+        function.argtypes = (ctypes.c_char_p,)  # A packed `Call`: bytes go by their address.
+        function.restype = ctypes.c_int32
     return handle

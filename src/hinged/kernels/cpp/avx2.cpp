@@ -149,6 +149,10 @@ struct Avx2 {
   static HINGED_INLINE Ints add(Ints a, int32_t b) {
     return _mm256_add_epi32(a, _mm256_set1_epi32(b));
   }
+  template <int kFactor>
+  static HINGED_INLINE Ints times(Ints x) {
+    return _mm256_mullo_epi32(x, _mm256_set1_epi32(kFactor));
+  }
   static HINGED_INLINE Ints decrement_where(Mask mask, Ints x) {
     return _mm256_add_epi32(x, _mm256_castps_si256(mask));  // a true mask is -1
   }

@@ -139,6 +139,10 @@ struct Avx512 {
   static HINGED_INLINE Ints add(Ints a, int32_t b) {
     return _mm512_add_epi32(a, _mm512_set1_epi32(b));
   }
+  template <int kFactor>
+  static HINGED_INLINE Ints times(Ints x) {
+    return _mm512_mullo_epi32(x, _mm512_set1_epi32(kFactor));
+  }
   static HINGED_INLINE Ints decrement_where(Mask mask, Ints x) {
     return _mm512_mask_sub_epi32(x, mask, x, _mm512_set1_epi32(1));
   }

@@ -100,12 +100,23 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
     if (grad_x != nullptr) store_lanes<V>(grad_x + pixel * stride, V::multiply(g, slope), lanes);
   }
   if constexpr (kSums) {
-    const auto add = [](float* to, Floats more)
-                         HINGED_INLINE_LAMBDA { V::store(to, V::add(V::load(to), more)); };
+    const auto add = [&](int sum, Floats more) HINGED_INLINE_LAMBDA {
+      float* const to = sums + sum * kGroup;
+      V::store(to, V::add(V::load(to), more));
+    };
+    Floats carried = V::zero();  // from the line before: no sum is stored and at once loaded again
     for (int k = 0; k < kLines && k < group.count; ++k) {
-      add(sums + k * kGroup, plain[k]);
-      add(sums + (group.count + k) * kGroup, measured[k]);
+      const bool first = k == 0, last = k == group.count - 1;
+      Floats right = V::multiply(measured[k], V::load(group.inverse + k * kGroup + lane));
+      Floats left = V::subtract(plain[k], right);
+      if (group.tails && (first || last)) {
+        left = first ? measured[k] : plain[k];
+        right = first ? plain[k] : measured[k];
+      }
+      add(k, V::add(carried, left));
+      carried = right;
     }
+    add(group.count, carried);
   }
 }
 
@@ -144,7 +155,7 @@ void backward_groups_of(const Group* groups, const T* x, const T* grad_y, T* gra
           return backward_lanes<V, kLines, false>(groups[group], lane, lanes, x + start,
                                                   grad_y + start, to, sums, pixels, all.stride);
         }
-        float* const own = sums + group * 2 * groups[group].count * kGroup + lane;
+        float* const own = sums + group * (groups[group].count + 1) * kGroup + lane;
         backward_lanes<V, kLines, true>(groups[group], lane, lanes, x + start, grad_y + start, to,
                                         own, pixels, all.stride);
       });

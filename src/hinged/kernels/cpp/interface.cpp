@@ -22,6 +22,21 @@ enum InstructionSet : int32_t { kPortableSet = 0, kAvx2Set = 1, kAvx512Set = 2 }
 enum Number : int32_t { kFloat32 = 0, kBFloat16 = 1 };
 enum Outcome : int32_t { kDone = 0, kOutOfMemory = 1 };
 
+// What is asked for, as `_CALL` in cpu.py packs it. `x` and `result` are outer x channels x inner
+// in memory; the curves are as in tables.hpp.
+struct Call {
+  const void* x;
+  const void* grad_y;
+  void* result;  // y, or backward the gradient of x
+  float* grad_values;
+  float* grad_tail_slopes;
+  const float* values;
+  const float* positions;
+  const float* tail_slopes;
+  int64_t outer, channels, inner, hinges;
+  int32_t number, positions_by_channel, tails, instruction_set, threads;
+};
+
 const Kernels& kernels_for(int32_t set) {
 #if defined(HINGED_AVX512)
   if (set == kAvx512Set) return kAvx512;
@@ -127,103 +142,6 @@ void for_all(int64_t count, int32_t threads, Work work) {
   for (int64_t index = 0; index < count; ++index) work(index);
 }
 
-template <class T>
-void run_forward(const KernelsOf<T>& kernels, const CurveTables& tables, const Geometry& all,
-                 const T* x, T* y, int32_t threads) {
-  const Plan plan(all);
-  for_all(plan.tasks(), threads, [&](int64_t index) {
-    const Task task = plan[index];
-    const int64_t start = (task.outer * all.channels + task.channel) * all.inner + task.inner;
-    if (all.by_pixel()) {
-      const Pixels pixels{task.outers, task.channels, all.channels};
-      if (tables.by_group()) {
-        return kernels.forward_groups(tables.group(task.channel), x + start, y + start, pixels);
-      }
-      return kernels.forward_tiles(&tables.lines(task.channel), x + start, y + start, pixels);
-    }
-    const Rows rows{task.outers, task.inners, all.channels * all.inner};
-    for (int64_t c = 0; c < task.channels; ++c) {
-      const int64_t at = start + c * all.inner;
-      kernels.forward_rows(tables.lines(task.channel + c), x + at, y + at, rows);
-    }
-  });
-}
-
-// The channels that sums are kept of: in groups, all lanes of the last one too.
-int64_t padded(const Geometry& all, const CurveTables& tables) {
-  return tables.by_group() ? parts(all.channels, kGroup) * kGroup : all.channels;
-}
-
-template <class T>
-void run_backward(const KernelsOf<T>& kernels, const CurveTables& tables, const Geometry& all,
-                  const T* x, const T* grad_y, T* grad_x, float* sums, int32_t threads) {
-  const Plan plan(all);
-  const int64_t per_channel = 2 * tables.count();
-  for_all(plan.tasks(), threads, [&](int64_t index) {
-    const Task task = plan[index];
-    const int64_t start = (task.outer * all.channels + task.channel) * all.inner + task.inner;
-    float* own = sums;
-    if (own != nullptr) own += (task.section * padded(all, tables) + task.channel) * per_channel;
-    const auto moved = [](T* pointer, int64_t by) {
-      return pointer == nullptr ? nullptr : pointer + by;
-    };
-    if (all.by_pixel()) {
-      const Pixels pixels{task.outers, task.channels, all.channels};
-      if (tables.by_group()) {
-        return kernels.backward_groups(tables.group(task.channel), x + start, grad_y + start,
-                                       moved(grad_x, start), own, pixels);
-      }
-      return kernels.backward_tiles(&tables.lines(task.channel), x + start, grad_y + start,
-                                    moved(grad_x, start), own, pixels);
-    }
-    const Rows rows{task.outers, task.inners, all.channels * all.inner};
-    for (int64_t c = 0; c < task.channels; ++c) {
-      const int64_t at = start + c * all.inner;
-      kernels.backward_rows(tables.lines(task.channel + c), x + at, grad_y + at, moved(grad_x, at),
-                            own == nullptr ? nullptr : own + c * per_channel, rows);
-    }
-  });
-}
-
-// Adds up the sums of the sections and turns them into gradients.
-void add_up(const CurveTables& tables, const Geometry& all, const std::vector<float>& sums,
-            float* grad_values, float* grad_tail_slopes, int32_t threads) {
-  const int64_t lanes = tables.by_group() ? kGroup : 1;  // channels whose sums lie interleaved
-  const int64_t size = lanes * 2 * tables.count();
-  const int64_t sections = Plan(all).sections(), groups = parts(all.channels, lanes);
-  const int64_t run = kGroup / lanes * 2;
-  for_all(parts(groups, run), threads, [&](int64_t index) {
-    double total[2 * kMostLines];
-    const int64_t end = std::min((index + 1) * run, groups);
-    for (int64_t group = index * run; group < end; ++group) {
-      std::fill(total, total + size, 0.0);
-      for (int64_t section = 0; section < sections; ++section) {
-        const float* part = sums.data() + (section * groups + group) * size;
-        for (int64_t i = 0; i < size; ++i) total[i] += part[i];
-      }
-      for (int64_t lane = 0; lane < lanes && group * lanes + lane < all.channels; ++lane) {
-        tables.gradients(group * lanes + lane, total + lane, lanes, grad_values, grad_tail_slopes);
-      }
-    }
-  });
-}
-static_assert(kGroup * kMostGroupLines <= kMostLines, "a group's sums fit where a curve's do");
-
-template <class T>
-void backward_all(const Kernels& kernels, const CurveTables& tables, const Geometry& all,
-                  const void* x, const void* grad_y, void* grad_x, float* grad_values,
-                  float* grad_tail_slopes, int32_t threads) {
-  std::vector<float> sums;
-  if (grad_values != nullptr) {
-    sums.resize(
-        static_cast<size_t>(Plan(all).sections() * padded(all, tables) * 2 * tables.count()));
-  }
-  run_backward(of<T>(kernels), tables, all, static_cast<const T*>(x), static_cast<const T*>(grad_y),
-               static_cast<T*>(grad_x), grad_values == nullptr ? nullptr : sums.data(), threads);
-  if (grad_values == nullptr) return;
-  add_up(tables, all, sums, grad_values, grad_tail_slopes, threads);
-}
-
 // Below this, waking another thread costs more than it saves.
 constexpr int64_t kWorthAThread = 16384;
 
@@ -231,12 +149,142 @@ int32_t worth(int32_t threads, const Geometry& all) {
   return static_cast<int32_t>(std::clamp<int64_t>(all.size() / kWorthAThread, 1, threads));
 }
 
+// What is computed from a call before its elements are looked at.
+struct Job {
+  explicit Job(const Call& call)
+      : kernels(kernels_for(call.instruction_set)),
+        all{call.outer, call.channels, call.inner},
+        plan(all),
+        tables({call.values, call.positions, call.tail_slopes, call.channels, call.hinges,
+                call.positions_by_channel != 0, static_cast<Tails>(call.tails)},
+               all.by_pixel() && compares_quickly(call.instruction_set)),
+        threads(worth(call.threads, all)) {}
+
+  // Where a task begins, in elements.
+  int64_t start(const Task& task) const {
+    return (task.outer * all.channels + task.channel) * all.inner + task.inner;
+  }
+  // The channels that sums are kept of: in groups, all lanes of the last one too.
+  int64_t padded_channels() const {
+    return tables.by_group() ? parts(all.channels, kGroup) * kGroup : all.channels;
+  }
+  int64_t sums_by_section() const { return padded_channels() * tables.sums(); }
+
+  const Kernels& kernels;
+  const Geometry all;
+  const Plan plan;
+  const CurveTables tables;
+  const int32_t threads;
+};
+
+template <class T>
+void forward(const Job& job, const T* x, T* y) {
+  const KernelsOf<T>& kernels = of<T>(job.kernels);
+  const Geometry& all = job.all;
+  for_all(job.plan.tasks(), job.threads, [&](int64_t index) {
+    const Task task = job.plan[index];
+    const int64_t start = job.start(task);
+    if (all.by_pixel()) {
+      const Pixels pixels{task.outers, task.channels, all.channels};
+      if (job.tables.by_group()) {
+        return kernels.forward_groups(job.tables.group(task.channel), x + start, y + start, pixels);
+      }
+      return kernels.forward_tiles(&job.tables.lines(task.channel), x + start, y + start, pixels);
+    }
+    const Rows rows{task.outers, task.inners, all.channels * all.inner};
+    for (int64_t c = 0; c < task.channels; ++c) {
+      const int64_t at = start + c * all.inner;
+      kernels.forward_rows(job.tables.lines(task.channel + c), x + at, y + at, rows);
+    }
+  });
+}
+
+// `grad_x` and `sums` may be null.
+template <class T>
+void backward(const Job& job, const T* x, const T* grad_y, T* grad_x, float* sums) {
+  const KernelsOf<T>& kernels = of<T>(job.kernels);
+  const Geometry& all = job.all;
+  const int64_t by_channel = job.tables.sums();
+  for_all(job.plan.tasks(), job.threads, [&](int64_t index) {
+    const Task task = job.plan[index];
+    const int64_t start = job.start(task);
+    float* own = sums;
+    if (own != nullptr) own += task.section * job.sums_by_section() + task.channel * by_channel;
+    const auto moved = [&](int64_t by) { return grad_x == nullptr ? nullptr : grad_x + by; };
+    if (all.by_pixel()) {
+      const Pixels pixels{task.outers, task.channels, all.channels};
+      if (job.tables.by_group()) {
+        return kernels.backward_groups(job.tables.group(task.channel), x + start, grad_y + start,
+                                       moved(start), own, pixels);
+      }
+      return kernels.backward_tiles(&job.tables.lines(task.channel), x + start, grad_y + start,
+                                    moved(start), own, pixels);
+    }
+    const Rows rows{task.outers, task.inners, all.channels * all.inner};
+    for (int64_t c = 0; c < task.channels; ++c) {
+      const int64_t at = start + c * all.inner;
+      kernels.backward_rows(job.tables.lines(task.channel + c), x + at, grad_y + at, moved(at),
+                            own == nullptr ? nullptr : own + c * by_channel, rows);
+    }
+  });
+}
+
+// Adds up the sums of the sections and turns them into gradients.
+void add_up(const Job& job, const float* sums, float* grad_values, float* grad_tail_slopes) {
+  const CurveTables& tables = job.tables;
+  const int64_t lanes = tables.by_group() ? kGroup : 1;  // channels whose sums lie interleaved
+  const int64_t size = lanes * tables.sums();
+  const int64_t groups = parts(job.all.channels, lanes), run = kGroup / lanes * 2;
+  for_all(parts(groups, run), job.threads, [&](int64_t index) {
+    double total[kMostLines];
+    const int64_t end = std::min((index + 1) * run, groups);
+    for (int64_t group = index * run; group < end; ++group) {
+      std::fill(total, total + size, 0.0);
+      for (int64_t section = 0; section < job.plan.sections(); ++section) {
+        const float* part = sums + (section * groups + group) * size;
+        for (int64_t i = 0; i < size; ++i) total[i] += part[i];
+      }
+      for (int64_t lane = 0; lane < lanes && group * lanes + lane < job.all.channels; ++lane) {
+        tables.gradients(group * lanes + lane, total + lane, lanes, grad_values, grad_tail_slopes);
+      }
+    }
+  });
+}
+static_assert(kGroup * (kMostGroupLines + 1) <= kMostLines,
+              "a group's sums fit where a curve's do");
+
+template <class T>
+void run_forward(const Call& call) {
+  forward(Job(call), static_cast<const T*>(call.x), static_cast<T*>(call.result));
+}
+
+template <class T>
+void run_backward(const Call& call) {
+  const Job job(call);
+  std::vector<float> sums;
+  if (call.grad_values != nullptr) {
+    sums.resize(static_cast<size_t>(job.plan.sections() * job.sums_by_section()));
+  }
+  backward(job, static_cast<const T*>(call.x), static_cast<const T*>(call.grad_y),
+           static_cast<T*>(call.result), sums.empty() ? nullptr : sums.data());
+  if (!sums.empty()) add_up(job, sums.data(), call.grad_values, call.grad_tail_slopes);
+}
+
+// Nothing may be thrown through the C interface.
+template <class Run>
+int32_t outcome_of(Run run) {
+  try {
+    run();
+    return kDone;
+  } catch (const std::bad_alloc&) {
+    return kOutOfMemory;
+  }
+}
+
 }  // namespace
 }  // namespace hinged
 
-using hinged::Curves;
-using hinged::CurveTables;
-using hinged::Geometry;
+using hinged::Call;
 
 // The instruction sets that were built and that this processor has, the best first;
 // `hinged_forward` and `hinged_backward` take them by their place in "portable,avx2,avx512".
@@ -263,67 +311,18 @@ HINGED_EXPORT int32_t hinged_uses_openmp() {
 
 HINGED_EXPORT int32_t hinged_most_lines() { return hinged::kMostLines; }
 
-// x and y are outer x channels x inner in memory; the curves are as in tables.hpp.
-HINGED_EXPORT int32_t hinged_forward(const void* x, void* y, int64_t outer, int64_t channels,
-                                     int64_t inner, int32_t number, const float* values,
-                                     const float* positions, const float* tail_slopes,
-                                     int64_t hinges, int32_t positions_by_channel, int32_t tails,
-                                     int32_t instruction_set, int32_t threads) {
-  try {
-    const Curves curves{values,
-                        positions,
-                        tail_slopes,
-                        channels,
-                        hinges,
-                        positions_by_channel != 0,
-                        static_cast<hinged::Tails>(tails)};
-    const Geometry all{outer, channels, inner};
-    const CurveTables tables(curves, all.by_pixel() && hinged::compares_quickly(instruction_set));
-    const hinged::Kernels& kernels = hinged::kernels_for(instruction_set);
-    threads = hinged::worth(threads, all);
-    if (number == hinged::kFloat32) {
-      hinged::run_forward(kernels.for_float32, tables, all, static_cast<const float*>(x),
-                          static_cast<float*>(y), threads);
-    } else {
-      hinged::run_forward(kernels.for_bfloat16, tables, all,
-                          static_cast<const hinged::BFloat16*>(x),
-                          static_cast<hinged::BFloat16*>(y), threads);
-    }
-    return hinged::kDone;
-  } catch (const std::bad_alloc&) {
-    return hinged::kOutOfMemory;
-  }
+// The result at `x`.
+HINGED_EXPORT int32_t hinged_forward(const Call* call) {
+  return hinged::outcome_of([&] {
+    if (call->number == hinged::kFloat32) return hinged::run_forward<float>(*call);
+    hinged::run_forward<hinged::BFloat16>(*call);
+  });
 }
 
-// `grad_x` may be null, and so may `grad_values`, (channels, hinges), with `grad_tail_slopes`.
-HINGED_EXPORT int32_t hinged_backward(const void* x, const void* grad_y, void* grad_x,
-                                      float* grad_values, float* grad_tail_slopes, int64_t outer,
-                                      int64_t channels, int64_t inner, int32_t number,
-                                      const float* values, const float* positions,
-                                      const float* tail_slopes, int64_t hinges,
-                                      int32_t positions_by_channel, int32_t tails,
-                                      int32_t instruction_set, int32_t threads) {
-  try {
-    const Curves curves{values,
-                        positions,
-                        tail_slopes,
-                        channels,
-                        hinges,
-                        positions_by_channel != 0,
-                        static_cast<hinged::Tails>(tails)};
-    const Geometry all{outer, channels, inner};
-    const CurveTables tables(curves, all.by_pixel() && hinged::compares_quickly(instruction_set));
-    const hinged::Kernels& kernels = hinged::kernels_for(instruction_set);
-    threads = hinged::worth(threads, all);
-    if (number == hinged::kFloat32) {
-      hinged::backward_all<float>(kernels, tables, all, x, grad_y, grad_x, grad_values,
-                                  grad_tail_slopes, threads);
-    } else {
-      hinged::backward_all<hinged::BFloat16>(kernels, tables, all, x, grad_y, grad_x, grad_values,
-                                             grad_tail_slopes, threads);
-    }
-    return hinged::kDone;
-  } catch (const std::bad_alloc&) {
-    return hinged::kOutOfMemory;
-  }
+// The gradients, of which those that are null are not computed.
+HINGED_EXPORT int32_t hinged_backward(const Call* call) {
+  return hinged::outcome_of([&] {
+    if (call->number == hinged::kFloat32) return hinged::run_backward<float>(*call);
+    hinged::run_backward<hinged::BFloat16>(*call);
+  });
 }

@@ -142,6 +142,10 @@ struct Portable {
   static HINGED_INLINE Ints add(Ints a, int32_t b) {
     return each<Ints>([&](int i) { return a.lane[i] + b; });
   }
+  template <int kFactor>
+  static HINGED_INLINE Ints times(Ints x) {
+    return each<Ints>([&](int i) { return kFactor * x.lane[i]; });
+  }
   static HINGED_INLINE Ints decrement_where(Mask mask, Ints x) {
     return each<Ints>([&](int i) { return x.lane[i] - mask.lane[i]; });
   }

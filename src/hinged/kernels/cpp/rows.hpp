@@ -81,6 +81,21 @@ struct ByHalving {
 
 // ---- Sums by line ----------------------------------------------------------------------------
 
+// Adds to the sums of types.hpp what the sums by line of g and of g (x - origin) come to.
+template <class V>
+void share_out(const Lines& lines, int32_t first, int32_t end, const float* plain,
+               const float* moment, float* sums) {
+  float carried = 0.0f;  // from the line before: no sum is stored and at once loaded again
+  for (int32_t k = first; k < end; ++k) {
+    float right = moment[k - first] * lines.inverse[k], left = plain[k - first] - right;
+    if (lines.tails && k == 0) left = moment[k - first], right = plain[k - first];
+    if (lines.tails && k == lines.count - 1) left = plain[k - first], right = moment[k - first];
+    sums[k] += carried + left;
+    carried = right;
+  }
+  sums[end] += carried;
+}
+
 // Two registers a line: cheapest where the lines are few.
 template <class V>
 struct SumsInRegisters {
@@ -102,7 +117,7 @@ struct SumsInRegisters {
       totals[kLines + i] = V::add_where(here, totals[kLines + i], moment);
     }
   }
-  HINGED_INLINE void finish(int32_t count, float* sums) {
+  HINGED_INLINE void finish(const Lines& lines, float* sums) {
     // As many sums as lanes: turned over, adding them up takes one addition a lane.
     V::transpose(totals);
     Floats each = totals[0];
@@ -110,10 +125,7 @@ struct SumsInRegisters {
     for (int i = 1; i < 2 * kLines; ++i) each = V::add(each, totals[i]);
     alignas(64) float total[2 * kLines];
     V::store(total, each);
-    for (int32_t i = 0; i < count; ++i) {
-      sums[i] += total[i];
-      sums[count + i] += total[kLines + i];
-    }
+    share_out<V>(lines, 0, lines.count, total, total + kLines, sums);
   }
 };
 
@@ -125,38 +137,58 @@ struct SumsInMemory {
   using Floats = typename V::Floats;
   using Ints = typename V::Ints;
   static constexpr int kCopies = 8;
+  static constexpr int kPlaces = 2 * kCopies;  // for one line
   static constexpr int kAside = 16;
-  alignas(64) float pairs[kMostLines * kCopies * 2];
+  alignas(64) float pairs[kMostLines * kPlaces];
   alignas(64) float terms[kAside * V::kLanes * 2];
-  alignas(64) int32_t lines[kAside * V::kLanes];
+  alignas(64) int32_t places[kAside * V::kLanes];
   int aside = 0;
 
   HINGED_INLINE explicit SumsInMemory(const Lines& all) {
-    for (int i = 0; i < all.count * kCopies * 2; ++i) pairs[i] = 0.0f;
+    // Lines are turned over in the end, as many at once as there are lanes.
+    const int lines = (all.count + V::kLanes - 1) / V::kLanes * V::kLanes;
+    for (int i = 0; i < lines * kPlaces; i += V::kLanes) V::store(pairs + i, V::zero());
   }
   HINGED_INLINE void add(Ints index, Floats g, Floats distance) {
-    V::store(lines + aside * V::kLanes, index);
+    V::store(places + aside * V::kLanes, V::template times<kPlaces>(index));
     V::store_pairs(terms + aside * V::kLanes * 2, g, V::multiply(g, distance));
     if (++aside == kAside) flush();
   }
   HINGED_INLINE void flush() {
     for (int vector = 0; vector < aside; ++vector) {
-      const int32_t* line = lines + vector * V::kLanes;
+      const int32_t* place = places + vector * V::kLanes;
       const float* term = terms + vector * V::kLanes * 2;
       HINGED_UNROLL
       for (int i = 0; i < V::kLanes; ++i) {
-        V::add_pair(pairs + 2 * (line[V::kPairOrder[i]] * kCopies + i % kCopies), term + 2 * i);
+        V::add_pair(pairs + 2 * (i % kCopies) + place[V::kPairOrder[i]], term + 2 * i);
       }
     }
     aside = 0;
   }
-  HINGED_INLINE void finish(int32_t count, float* sums) {
+  HINGED_INLINE void finish(const Lines& lines, float* sums) {
     flush();
-    for (int32_t i = 0; i < count; ++i) {
-      for (int copy = 0; copy < kCopies; ++copy) {
-        sums[i] += pairs[2 * (i * kCopies + copy)];
-        sums[count + i] += pairs[2 * (i * kCopies + copy) + 1];
+    for (int32_t first = 0; first < lines.count; first += V::kLanes) {
+      Floats block[V::kLanes];
+      HINGED_UNROLL
+      for (int i = 0; i < V::kLanes; ++i) {
+        const float* line = pairs + (first + i) * kPlaces;
+        block[i] = V::load(line);
+        for (int j = V::kLanes; j < kPlaces; j += V::kLanes) {
+          block[i] = V::add(block[i], V::load(line + j));
+        }
       }
+      V::transpose(block);
+      Floats plain = block[0], moment = block[1];
+      HINGED_UNROLL
+      for (int i = 2; i < V::kLanes; i += 2) {
+        plain = V::add(plain, block[i]);
+        moment = V::add(moment, block[i + 1]);
+      }
+      alignas(64) float total[2][V::kLanes];
+      V::store(total[0], plain);
+      V::store(total[1], moment);
+      const int32_t end = first + V::kLanes;
+      share_out<V>(lines, first, end < lines.count ? end : lines.count, total[0], total[1], sums);
     }
   }
 };
@@ -165,7 +197,7 @@ template <class V>
 struct NoSums {
   HINGED_INLINE explicit NoSums(const Lines&) {}
   HINGED_INLINE void add(typename V::Ints, typename V::Floats, typename V::Floats) {}
-  HINGED_INLINE void finish(int32_t, float*) const {}
+  HINGED_INLINE void finish(const Lines&, float*) const {}
 };
 
 // ---- Rows of one channel ---------------------------------------------------------------------
@@ -230,7 +262,7 @@ void backward_loop(const Lines& lines, const T* x, const T* grad_y, T* grad_x, f
     const Floats result = gradient(V::load_some(x + i, rest), V::load_some(grad_y + i, rest));
     if (grad_x != nullptr) V::store_some(grad_x + i, result, rest);
   }
-  total.finish(lines.count, sums);
+  total.finish(lines, sums);
 }
 
 // ---- Choosing the loop that suits the lines --------------------------------------------------

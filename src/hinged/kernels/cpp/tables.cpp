@@ -52,15 +52,19 @@ CurveTables::CurveTables(const Curves& curves, bool by_group)
   }
 }
 
+CurveTables::Place CurveTables::place(float* start, int64_t table, int64_t step) {
+  return {start, start + table, start + 2 * table, start + 3 * table, start + 4 * table, step};
+}
+
 void CurveTables::lay_out_lines() {
   const int32_t padded = padded_for_halving(count_);
-  memory_.reset(new float[static_cast<size_t>(4 * padded * curves_.channels)]);
+  memory_.reset(new float[static_cast<size_t>(5 * padded * curves_.channels)]);
   lines_.resize(static_cast<size_t>(curves_.channels));
   const int64_t last = curves_.hinges - 1;
   float scale = 0.0f;
   for (int64_t channel = 0; channel < curves_.channels; ++channel) {
-    float* slope = memory_.get() + 4 * padded * channel;
-    const Place at{slope, slope + padded, slope + 2 * padded, slope + 3 * padded, 1};
+    float* slope = memory_.get() + 5 * padded * channel;
+    const Place at = place(slope, padded, 1);
     fill(channel, 1, at);
     std::fill(at.lower + count_, at.lower + padded, kNaN);
     const float* hinges = curves_.hinges_of(channel);
@@ -73,7 +77,9 @@ void CurveTables::lay_out_lines() {
                                             at.intercept,
                                             at.lower,
                                             at.origin,
+                                            at.inverse,
                                             count_,
+                                            tails_ > 0,
                                             scale,
                                             offset,
                                             lowest(at.slope[0]),
@@ -83,18 +89,18 @@ void CurveTables::lay_out_lines() {
 
 void CurveTables::lay_out_groups() {
   const int32_t padded = (count_ + 3) / 4 * 4;
-  const int64_t table = padded * kGroup, size = 4 * table + 2 * kGroup;
+  const int64_t table = padded * kGroup, size = 5 * table + 2 * kGroup;
   const int64_t groups = (curves_.channels + kGroup - 1) / kGroup;
   memory_.reset(new float[static_cast<size_t>(groups * size)]());
   groups_.resize(static_cast<size_t>(groups));
   for (int64_t group = 0; group < groups; ++group) {
     float* start = memory_.get() + group * size;
-    float *lower = start + 2 * table, *ends = start + 4 * table;
-    std::fill(lower + count_ * kGroup, lower + table, kNaN);
-    const Place at{start, start + table, lower, lower + table, kGroup};
+    float* ends = start + 5 * table;
+    const Place at = place(start, table, kGroup);
+    std::fill(at.lower + count_ * kGroup, at.lower + table, kNaN);
     fill(group * kGroup, std::min<int64_t>(kGroup, curves_.channels - group * kGroup), at);
-    groups_[static_cast<size_t>(group)] = {at.slope, at.intercept,  at.lower, at.origin,
-                                           ends,     ends + kGroup, count_};
+    groups_[static_cast<size_t>(group)] = {at.slope, at.intercept,  at.lower, at.origin, at.inverse,
+                                           ends,     ends + kGroup, count_,   tails_ > 0};
     for (int64_t c = 0; c < kGroup; ++c) {
       ends[c] = lowest(at.slope[c]);
       ends[kGroup + c] = highest(at.slope[(count_ - 1) * kGroup + c]);
@@ -107,23 +113,29 @@ void CurveTables::fill(int64_t first, int64_t channels, const Place& at) const {
   const int64_t next_row = curves_.positions_by_channel ? curves_.hinges : 0;
   const float* hinges = curves_.hinges_of(first);
   const float* values = curves_.values + first * curves_.hinges;
+  // Of the two ends of a piece, each lies in one half of these, in turn.
+  float ends[2][kGroup], heights[2][kGroup];
+  const auto take = [&](int64_t k) {
+    for (int64_t c = 0; c < channels; ++c) {
+      ends[k % 2][c] = hinges[c * next_row + k];
+      heights[k % 2][c] = values[c * curves_.hinges + k];
+    }
+  };
+  take(0);
   // Each operation is rounded as in `hinged.curve.evaluate.lines`, for equal bits.
   for (int64_t k = 0; k < last; ++k) {
-    float left[kGroup], right[kGroup], low[kGroup], high[kGroup];
-    for (int64_t c = 0; c < channels; ++c) {
-      left[c] = hinges[c * next_row + k];
-      right[c] = hinges[c * next_row + k + 1];
-      low[c] = values[c * curves_.hinges + k];
-      high[c] = values[c * curves_.hinges + k + 1];
-    }
+    take(k + 1);
+    const float *left = ends[k % 2], *right = ends[(k + 1) % 2];
+    const float *low = heights[k % 2], *high = heights[(k + 1) % 2];
     const int64_t line = (k + tails_) * at.step;
     for (int64_t c = 0; c < channels; ++c) {  // A loop of its own, for compilers to vectorise.
       const bool rightmost = std::fabs(right[c]) < std::fabs(left[c]);
-      const float slope = (high[c] - low[c]) / (right[c] - left[c]);
+      const float width = right[c] - left[c], slope = (high[c] - low[c]) / width;
       const float value = rightmost ? high[c] : low[c], hinge = rightmost ? right[c] : left[c];
       at.slope[line + c] = slope;
       at.intercept[line + c] = value - slope * hinge;
       at.lower[line + c] = at.origin[line + c] = left[c];
+      at.inverse[line + c] = std::min(1.0f / width, kLargest);
     }
   }
   for (int64_t c = 0; c < channels; ++c) {
@@ -145,27 +157,17 @@ void CurveTables::fill_tails(int64_t channel, int64_t c, const Place& at) const 
   at.intercept[right] = values[last] - at.slope[right] * hinges[last];
   at.origin[c] = hinges[0];
   at.lower[right] = at.origin[right] = hinges[last];
+  at.inverse[c] = at.inverse[right] = 0.0f;
 }
 
 void CurveTables::gradients(int64_t channel, const double* sums, int64_t step, float* grad_values,
                             float* grad_tail_slopes) const {
-  const int64_t last = curves_.hinges - 1;
-  const float* hinges = curves_.hinges_of(channel);
-  const double *plain = sums, *measured = sums + count_ * step;
-  grad_values += channel * curves_.hinges;
-  // With t = (x - h[k]) / (h[k+1] - h[k]): g (1 - t) to the left value, g t to the right one.
-  double from_left = tails_ > 0 ? plain[0] : 0.0;
-  for (int64_t k = 0; k < last; ++k) {
-    const int64_t line = (k + tails_) * step;
-    const double right = measured[line] / (hinges[k + 1] - hinges[k]);
-    grad_values[k] = static_cast<float>(from_left + (plain[line] - right));
-    from_left = right;
+  for (int64_t k = 0; k < curves_.hinges; ++k) {
+    grad_values[channel * curves_.hinges + k] = static_cast<float>(sums[(k + tails_) * step]);
   }
-  if (tails_ > 0) from_left += plain[(count_ - 1) * step];
-  grad_values[last] = static_cast<float>(from_left);
   if (curves_.tails == Tails::kFree) {
-    grad_tail_slopes[2 * channel] = static_cast<float>(measured[0]);
-    grad_tail_slopes[2 * channel + 1] = static_cast<float>(measured[(count_ - 1) * step]);
+    grad_tail_slopes[2 * channel] = static_cast<float>(sums[0]);
+    grad_tail_slopes[2 * channel + 1] = static_cast<float>(sums[count_ * step]);
   }
 }
 

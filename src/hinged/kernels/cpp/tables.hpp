@@ -41,16 +41,20 @@ class CurveTables {
   }
   int32_t count() const { return count_; }
 
-  // Writes the gradients of one channel, from `2 * count()` sums that lie `step` apart.
+  // The sums that the backward takes of one channel; see types.hpp.
+  int32_t sums() const { return count_ + 1; }
+  // Writes the gradients of one channel, from its sums, which lie `step` apart.
   void gradients(int64_t channel, const double* sums, int64_t step, float* grad_values,
                  float* grad_tail_slopes) const;
 
  private:
   // Where tables begin; the entries of one channel lie `step` apart.
   struct Place {
-    float *slope, *intercept, *lower, *origin;
+    float *slope, *intercept, *lower, *origin, *inverse;
     int64_t step;
   };
+  // Tables of so many entries, one behind the other.
+  static Place place(float* start, int64_t table, int64_t step);
   void lay_out_lines();
   void lay_out_groups();
   // Fill the tables of neighbouring channels, at most `kGroup`, which lie side by side.

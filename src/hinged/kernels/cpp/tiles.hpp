@@ -91,7 +91,7 @@ void backward_in_tiles(const Lines* lines, const T* x, const T* grad_y, T* grad_
     gradients.take(grad_y + start, pixels, channels, all.stride);
     for (int c = 0; c < channels; ++c) {
       const Lines& own = lines[channel + c];
-      float* own_sums = sums == nullptr ? nullptr : sums + (channel + c) * 2 * own.count;
+      float* own_sums = sums == nullptr ? nullptr : sums + (channel + c) * (own.count + 1);
       backward_in_rows<V>(own, inputs.row(c), gradients.row(c), gradients.row(c), own_sums,
                           Rows{1, pixels, 0});
     }

@@ -21,9 +21,11 @@ constexpr int32_t kMostLines = 512;
 struct Lines {
   const float* slope;
   const float* intercept;
-  const float* lower;   // where the line begins: -inf for the first, NaN in the padding
-  const float* origin;  // a hinge on the line, from which the backward measures inputs
+  const float* lower;    // where the line begins: -inf for the first, NaN in the padding
+  const float* origin;   // a hinge on the line, from which the backward measures inputs
+  const float* inverse;  // one over the line's width, of a piece
   int32_t count;
+  bool tails;  // the first and the last line are tails, not pieces
   // Where all lines but the tails are of nearly equal width, the line of x is the whole part of
   // `scale x + offset`, or the one before it. `scale` is 0 otherwise.
   float scale;
@@ -45,9 +47,11 @@ struct Group {
   const float* intercept;
   const float* lower;
   const float* origin;
+  const float* inverse;
   const float* lowest;   // (kGroup)
   const float* highest;  // (kGroup)
   int32_t count;
+  bool tails;
 };
 
 // Rows of one channel: `length` neighbouring elements, each row `stride` elements after the last.
@@ -64,10 +68,12 @@ struct Pixels {
   int64_t stride;
 };
 
-// The kernels of one instruction set for elements of type T. The backward adds to `sums` `count`
-// sums of `grad_y` by line, then `count` sums of `grad_y * (x - origin)`: those of one channel
-// after those of another, or (group, 2 count, kGroup) where channels go in groups. Both `grad_x`
-// and `sums` may be null.
+// Line k lies between the sums k and k + 1 of its channel. With t = (x - origin) / width, an input
+// on a piece adds g (1 - t) to the sum on its left and g t to the one on its right: the gradients
+// of the values. On a tail, it adds g to the sum of its hinge and g (x - origin) to the one
+// outside. The kernels of one instruction set for elements of type T. The backward adds to `sums`:
+// those of one channel after those of another, or (group, sum, kGroup) where channels go in groups.
+// Both `grad_x` and `sums` may be null.
 template <class T>
 struct KernelsOf {
   void (*forward_rows)(const Lines& lines, const T* x, T* y, Rows rows);
