@@ -8,7 +8,7 @@ import sys
 import onnxruntime
 import pytest
 import torch
-from hinged.lab.torchvision_operators import declare_missing
+from hinged.torchvision_operators import declare_missing
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import sys
 from dataclasses import dataclass
@@ -78,6 +79,22 @@ def method_of(owner: type, name: str) -> tuple[type, FunctionType] | None:
             function = base.__dict__[name]
             return (base, function) if inspect.isfunction(function) else None
     return None
+
+
+def name_in(owner: nn.Module, code: CodeType) -> str:
+    """Return the name under which a module runs this code as a method; empty where it does not, as
+    with a base's method that a subclass has overridden, or where it has several."""
+    own = {name: each for name, each in vars(owner).items() if isinstance(each, Rewritten)}
+    names = [name for name, each in own.items() if each.__code__ is code]
+    names += [name for name in _names(type(owner), code) if name not in own]
+    return names[0] if len(names) == 1 else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _names(owner: Any, code: CodeType) -> tuple[str, ...]:
+    every = dict.fromkeys(name for base in owner.__mro__ for name in base.__dict__)
+    found = {name: method_of(owner, name) for name in every}
+    return tuple(name for name, each in found.items() if each and each[1].__code__ is code)
 
 
 def rewrite(owner: type, name: str, edits: tuple[Edit, ...]) -> FunctionType:

@@ -12,7 +12,7 @@ import torch.nn.functional
 import torch.overrides
 from torch import nn
 
-from hinged.model.methods import Position, Rewritten, method_of
+from hinged.model.methods import Position, name_in
 
 _HERE = os.path.dirname(__file__)
 _TRANSPARENT = {
@@ -74,32 +74,17 @@ def place_of(frames: list[FrameType]) -> tuple[Place, FrameType]:
     words = f"{inner.f_code.co_name} ({file}:{inner.f_lineno})"
     position = _position(inner)
     for frame in frames:
-        owner = _self_of(frame)
-        if owner is not None and _contains(frame.f_code, inner.f_code):
-            code, nested = frame.f_code, frame is not inner
-            return Place(owner, frame.f_code.co_name, code, position, nested, words), frame
+        owner, name = _method(frame)
+        if name and _contains(frame.f_code, inner.f_code):
+            return Place(owner, name, frame.f_code, position, frame is not inner, words), frame
     return Place(None, inner.f_code.co_name, inner.f_code, position, False, words), inner
 
 
-def _self_of(frame: FrameType) -> nn.Module | None:
-    """Return the module whose method a frame executes, if it is one."""
+def _method(frame: FrameType) -> tuple[nn.Module | None, str]:
+    """Return the module whose method a frame executes, if it is one, and the method's name."""
     code = frame.f_code
-    if code.co_argcount == 0:
-        return None
-    owner = frame.f_locals.get(code.co_varnames[0])
-    if not isinstance(owner, nn.Module):
-        return None
-    return owner if _defines(owner, code) else None
-
-
-def _defines(owner: nn.Module, code: CodeType) -> bool:
-    """Whether this code is what the module runs under the method's name: not so for a base's
-    method that a subclass has overridden and calls by `super()`."""
-    own = vars(owner).get(code.co_name)
-    if isinstance(own, Rewritten):
-        return own.__code__ is code
-    found = method_of(type(owner), code.co_name)
-    return found is not None and found[1].__code__ is code
+    owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+    return (owner, name_in(owner, code)) if isinstance(owner, nn.Module) else (None, "")
 
 
 def _contains(outer: CodeType, inner: CodeType) -> bool:

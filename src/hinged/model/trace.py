@@ -15,7 +15,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from hinged.model.activations import (
-    BOUNDED,
     is_activation,
     module_of,
     name_of,
@@ -136,7 +135,7 @@ class _Tracer(TorchFunctionMode):
 
     def __init__(self, composites: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
-        self.calls: dict[Any, Call] = {}
+        self._calls: dict[Any, list[Call]] = {}
         self._composites = composites
         self._axes = Axes()
         self._entered: list[_Entered] = []
@@ -182,7 +181,11 @@ class _Tracer(TorchFunctionMode):
                 self._made_by[tensor].output = True
             if tensor in self._overwritten:
                 self._overwritten[tensor].aliased = True
-        return self.calls
+        for first, *others in self._calls.values():
+            first.count += len(others)
+            for other in others:
+                first.merge(other, measured=True)
+        return {key: calls[0] for key, calls in self._calls.items()}
 
     def enter(self, module: nn.Module, _args: tuple[Any, ...]) -> None:
         """Note that a module begins."""
@@ -216,6 +219,7 @@ class _Tracer(TorchFunctionMode):
             self._axes.alias(x, out)
             out = out.clone()  # Another object, so that reading the old one can be told.
         self._axes.alias(x, out)
+        self._made_by[out] = call
         if call.of_data:
             self.given(out)
         self._note(key, call, x, out)
@@ -223,8 +227,10 @@ class _Tracer(TorchFunctionMode):
 
     def _composite(self, module: nn.Module, x: Tensor, y: Tensor) -> tuple[Any, Call, Any, Any]:
         place, key = self._place(calling_frames())
+        call = self._call(place, module, module, x)
         self._axes.alias(x, y)
-        return key, self._call(place, module, module, x), x, y
+        self._made_by[y] = call
+        return key, call, x, y
 
     def _as_module(
         self, module: nn.Module, one: tuple[Any, Call, Tensor, Tensor]
@@ -268,13 +274,7 @@ class _Tracer(TorchFunctionMode):
         if self._entered:
             self._entered[-1].calls.append((key, call, x, y))
             return
-        if key in self.calls:
-            self.calls[key].merge(call, measured=True)
-            self.calls[key].count += 1
-        else:
-            self.calls[key] = call
-        if isinstance(call.native, BOUNDED):
-            self._made_by[y] = self.calls[key]
+        self._calls.setdefault(key, []).append(call)
 
     def _note_reads(
         self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
