@@ -8,13 +8,13 @@ import sys
 import onnxruntime
 import pytest
 import torch
-from hinged.torchvision_operators import declare_missing
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from hinged import PiecewiseLinear
 from hinged.lab.bench.vision import resnet18, vgg11
+from hinged.torchvision_operators import declare_missing
 
 declare_missing()
 from torchvision.models import MobileNetV3, VisionTransformer  # noqa: E402

@@ -112,6 +112,9 @@ class Axes:
         if name in MOVES:
             self._move(function, args, kwargs, result)
             return
+        if name == "stack":
+            self._stack(result, *args, **kwargs)
+            return
         for out in tensors_in(result):
             axis = _made(name, args, kwargs, out)
             if axis is not None:
@@ -138,6 +141,11 @@ class Axes:
             if len(varying) == 1 and (resizing or x.shape[varying[0]] == out.shape[varying[0]]):
                 self._set(out, varying[0])
                 return
+
+    def _stack(self, out: Tensor, tensors: Any, dim: int = 0, **_: Any) -> None:
+        known = self._coordinates.get(tensors[0])
+        if known is not None:
+            self._coordinates[out] = known.unsqueeze(dim).expand(out.shape)
 
     def _move(
         self,

@@ -86,7 +86,8 @@ def name_in(owner: nn.Module, code: CodeType) -> str:
     with a base's method that a subclass has overridden, or where it has several."""
     own = {name: each for name, each in vars(owner).items() if isinstance(each, Rewritten)}
     names = [name for name, each in own.items() if each.__code__ is code]
-    names += [name for name in _names(type(owner), code) if name not in own]
+    kind: Any = type(owner)
+    names += [name for name in _names(kind, code) if name not in own]
     return names[0] if len(names) == 1 else ""
 
 

@@ -1,0 +1,115 @@
+"""Which axis holds the channels, where all axes have the same size."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import hinged
+
+SIZE = 6
+
+
+class Seen(nn.Module):
+    """Applies an activation to what a function makes of a convolution's or a layer's output."""
+
+    def __init__(self, feed, move):
+        super().__init__()
+        self.feed = feed
+        self.move = move
+
+    def forward(self, x):
+        return F.relu(self.move(self.feed(x)))
+
+
+def conv():
+    return nn.Conv2d(SIZE, SIZE, 3, padding=1)
+
+
+MAPS = torch.randn(SIZE, SIZE, SIZE, SIZE)
+ROWS = torch.randn(SIZE, SIZE, SIZE)
+
+
+@pytest.mark.parametrize(
+    "move, axis",
+    [
+        (lambda x: x, 1),
+        (lambda x: x + 1, 1),
+        (lambda x: F.max_pool2d(x, 2), 1),
+        (lambda x: F.interpolate(x, scale_factor=2), 1),
+        (lambda x: F.dropout(F.batch_norm(x, None, None, training=True), 0.5), 1),
+        (lambda x: x.transpose(1, 2), 2),
+        (lambda x: x.mT, 1),
+        (lambda x: x.permute(0, 2, 3, 1), -1),
+        (lambda x: x.permute(1, 0, 2, 3), 0),
+        (lambda x: x.permute(0, 2, 3, 1).permute(0, 3, 1, 2), 1),
+        (lambda x: x.movedim(1, -1), -1),
+        (lambda x: x.flatten(2), 1),
+        (lambda x: x.flatten(2).transpose(1, 2), -1),
+        (lambda x: x.view(SIZE, SIZE, SIZE * SIZE), 1),
+        (lambda x: x.permute(0, 2, 3, 1).reshape(-1, SIZE), -1),
+        (lambda x: x.unsqueeze(1), 2),
+        (lambda x: x[:, 2:5], 1),
+        (lambda x: x[..., 0], 1),
+        (lambda x: x[0], 0),
+        (lambda x: x[:, :, None], 1),
+        (lambda x: torch.cat((x, x), dim=1), 1),
+        (lambda x: x.chunk(2, dim=1)[1], 1),
+        (lambda x: torch.stack([x, x]).flatten(0, 1), 1),
+        (lambda x: x.mean(dim=3, keepdim=True).expand(-1, -1, -1, SIZE), 1),
+        # A channel shuffle.
+        (lambda x: x.view(SIZE, 2, 3, SIZE, SIZE).transpose(1, 2).reshape(x.shape), 1),
+        # Windows of 2 x 2, as in a Swin transformer.
+        (
+            lambda x: (
+                x.permute(0, 2, 3, 1)
+                .view(SIZE, 3, 2, 3, 2, SIZE)
+                .permute(0, 1, 3, 2, 4, 5)
+                .reshape(-1, 4, SIZE)
+            ),
+            -1,
+        ),
+    ],
+)
+def test_convolutions(move, axis):
+    (site,) = hinged.sites(Seen(conv(), move), MAPS)
+    assert site.axis == axis
+
+
+@pytest.mark.parametrize(
+    "feed, move, axis",
+    [
+        (nn.Linear(SIZE, SIZE), lambda x: x, -1),
+        (nn.Linear(SIZE, SIZE), lambda x: x.transpose(1, 2), 1),
+        (nn.LayerNorm(SIZE), lambda x: x, -1),
+        (nn.Conv1d(SIZE, SIZE, 1), lambda x: x, 1),
+        (nn.BatchNorm1d(SIZE), lambda x: x, 1),
+        (nn.GroupNorm(2, SIZE), lambda x: x, 1),
+        (nn.Linear(SIZE, SIZE), lambda x: x @ torch.randn(SIZE, SIZE), -1),
+        (nn.Linear(SIZE, SIZE), lambda x: F.scaled_dot_product_attention(x, x, x), -1),
+    ],
+)
+def test_layers(feed, move, axis):
+    (site,) = hinged.sites(Seen(feed, move), ROWS)
+    assert site.axis == axis and site.channels == SIZE
+
+
+def test_unknown_axes_get_one_curve_and_say_so():
+    model = Seen(nn.Identity(), lambda x: x)
+    (site,) = hinged.sites(model, MAPS)
+    assert (site.axis, site.channels) == (None, 1) and "not known" in site.note
+    before = model(MAPS)
+    hinged.convert(model, MAPS)
+    assert torch.equal(model(MAPS), before)
+
+
+def test_channels_spread_over_two_axes_get_one_curve():
+    model = Seen(conv(), lambda x: x.view(SIZE, 2, 3, SIZE, SIZE))
+    (site,) = hinged.sites(model, MAPS)
+    assert (site.axis, site.channels) == (None, 1)
+
+
+def test_the_right_width_where_sizes_differ():
+    model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(), nn.Flatten(), nn.Linear(20, 7), nn.ReLU())
+    sites = hinged.sites(model, torch.randn(4, 3, 2, 2))
+    assert [(site.channels, site.axis) for site in sites] == [(5, 1), (7, -1)]
