@@ -32,8 +32,9 @@ class Edit:
     """One call in a method that becomes the call of a curve.
 
     Attributes:
-        position: first line, last line, first column, last column of the call; the columns are
-            None before Python 3.11.
+        position: first line, last line, first column, last column of the call; before Python 3.11
+            only the first line is known.
+        callees: last names that what is called there may have, to find it by line.
         curve: name of the curve in the module's child `CURVES`.
         method: the call is a method of its input, `x.relu()`.
         counted: the place is passed several times, or by different callees: which curve it is, if
@@ -41,6 +42,7 @@ class Edit:
     """
 
     position: Position
+    callees: tuple[str, ...]
     curve: str
     method: bool
     counted: bool
@@ -118,12 +120,8 @@ _rewritten: dict[Any, FunctionType] = {}
 
 
 def _rewrite(base: type, function: FunctionType, edits: tuple[Edit, ...]) -> FunctionType:
-    source, first = _source(function)
     code = function.__code__
-    unchanged = _compiled(_parsed(source, first, function, base), function, base)
-    if not _same_code(unchanged, code):
-        raise CannotRewriteError(f"the source of {function.__qualname__} is not what is running")
-    tree = _parsed(source, first, function, base)
+    tree = _tree(base, function)
     for edit in edits:
         _apply(edit, tree, code.co_varnames[0])
     ast.fix_missing_locations(tree)
@@ -139,6 +137,14 @@ def _rewrite(base: type, function: FunctionType, edits: tuple[Edit, ...]) -> Fun
     result.__doc__ = function.__doc__
     result.__annotations__ = function.__annotations__
     return result
+
+
+def _tree(base: type, function: FunctionType) -> ast.Module:
+    """Return a method's source, checked to be what is running."""
+    tree = _parsed(*_source(function), function, base)
+    if not _same_code(_compiled(tree, function, base), function.__code__):
+        raise CannotRewriteError(f"the source of {function.__qualname__} is not what is running")
+    return tree
 
 
 def _source(function: FunctionType) -> tuple[str, int]:
@@ -232,9 +238,15 @@ def _apply(edit: Edit, tree: ast.Module, self_name: str) -> None:
 def _is_at(call: ast.Call, edit: Edit) -> bool:
     line, last, column, last_column = edit.position
     if column is None:
-        return call.lineno == line
+        return call.lineno == line and _last_name(call.func) in edit.callees
     there = (call.lineno, call.end_lineno, call.col_offset, call.end_col_offset)
     return there == (line, last, column, last_column)
+
+
+def _last_name(called: ast.expr) -> str:
+    if isinstance(called, ast.Attribute):
+        return called.attr
+    return called.id if isinstance(called, ast.Name) else ""
 
 
 def _input_of(call: ast.Call, edit: Edit) -> ast.expr:
@@ -263,7 +275,7 @@ class Callee:
     looped: bool
 
 
-def callee(owner: type, name: str, position: Position) -> Callee:
+def callee(owner: type, name: str, position: Position, callees: tuple[str, ...]) -> Callee:
     """Return what is called at a position of a method.
 
     Raises:
@@ -273,18 +285,16 @@ def callee(owner: type, name: str, position: Position) -> Callee:
     if found is None:
         raise CannotRewriteError(f"{owner.__name__}.{name} is no plain method")
     base, function = found
-    tree = _parsed(*_source(function), function, base)
-    edit = Edit(position, "", False, False)
+    tree = _tree(base, function)
+    edit = Edit(position, callees, "", False, False)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_at(node, edit)]
     if len(calls) != 1:
         raise CannotRewriteError(f"line {position[0]} shows {len(calls)} calls in its place")
     looped = any(calls[0] in ast.walk(loop) for loop in ast.walk(tree) if isinstance(loop, _LOOPS))
     called = calls[0].func
-    if isinstance(called, ast.Attribute):
-        value = called.value
-        own = isinstance(value, ast.Name) and value.id == function.__code__.co_varnames[0]
-        return Callee(called.attr, own, looped)
-    return Callee(called.id if isinstance(called, ast.Name) else "", False, looped)
+    holder = called.value if isinstance(called, ast.Attribute) else None
+    own = isinstance(holder, ast.Name) and holder.id == function.__code__.co_varnames[0]
+    return Callee(_last_name(called), own, looped)
 
 
 _LOOPS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

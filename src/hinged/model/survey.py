@@ -215,17 +215,15 @@ def _splices(together: list[Found], numbers: Counter[tuple[int, str]]) -> list[S
     place, owner = together[0].call.place, together[0].call.place.owner
     if owner is None:
         raise CannotRewriteError(f"it is called in {place.words}, which is no method of a module")
-    shown = callee(type(owner), place.method, place.position)
-    counted = len(together) > 1 or shown.looped or not _certain(together[0].call, owner, shown)
-    if place.nested and len(together) > 1 and not shown.looped:
-        raise CannotRewriteError(
-            f"{place.words} is a function of its own that is called several times"
-        )
     call = together[0].call
-    word = _word(call, shown)
-    edit = Edit(
-        place.position, _free_name(owner, word, numbers), _is_method(call.function), counted
-    )
+    callees = _callees(call, owner)
+    shown = callee(type(owner), place.method, place.position, callees)
+    counted = len(together) > 1 or shown.looped or not _certain(call, owner, shown)
+    if place.nested and len(together) > 1 and not shown.looped:
+        why = "is a function of its own that is called several times"
+        raise CannotRewriteError(f"{place.words} {why}")
+    name = _free_name(owner, _word(call, shown), numbers)
+    edit = Edit(place.position, callees, name, _is_method(call.function), counted)
     rewrite(type(owner), place.method, (edit,))
     return [Splice(owner, place.method, edit, each.call.place.occurrence) for each in together]
 
@@ -241,6 +239,15 @@ def _free_name(owner: nn.Module, word: str, numbers: Counter[tuple[int, str]]) -
         name = f"{word}_{numbers[id(owner), word]}"
         if taken is None or name not in taken:
             return name
+
+
+def _callees(call: Call, owner: nn.Module) -> tuple[str, ...]:
+    """Return the last names that a call may go by in the source."""
+    if call.module is not None:
+        return tuple(name for name, child in owner._modules.items() if child is call.module)
+    assert call.function is not None
+    own = (name for name, value in vars(owner).items() if value is call.function)
+    return (name_of(call.function), *own)
 
 
 def _certain(call: Call, owner: nn.Module, shown: Callee) -> bool:
