@@ -104,7 +104,7 @@ def test_parametrized_values_are_used():
     expected = torch.nn.functional.relu(act.values)
     torch.nn.utils.parametrize.register_parametrization(act, "values", torch.nn.ReLU())
     y = act(x)
-    (grad,) = torch.autograd.grad(y.sum(), act.parametrizations.values.original)
+    (grad,) = torch.autograd.grad(y.sum(), act.parametrizations["values"].original)
     assert torch.equal(y, dispatch.apply(x, expected, act.hinges, uniform=True))
     assert grad.shape == expected.shape
 
