@@ -209,7 +209,9 @@ def _same_code(one: CodeType, other: CodeType) -> bool:
 
 
 def _gist(code: CodeType) -> tuple[Any, ...]:
-    constants = [repr(each) for each in code.co_consts if not isinstance(each, CodeType)]
+    plain = [each for each in code.co_consts if not isinstance(each, CodeType)]
+    # Before Python 3.11 a nested function's full name is a constant beside its code.
+    constants = [repr(each) for each in plain if "<locals>" not in repr(each)]
     lines = {line for _, _, line in code.co_lines()}
     return sorted(code.co_names), code.co_varnames, sorted(constants), lines
 
