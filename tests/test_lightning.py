@@ -208,7 +208,7 @@ def test_without_lightning_it_says_what_to_install():
 def test_two_processes_get_the_same_curves(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        f"import sys, torch; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        f"import os, sys, torch; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from tests.test_lightning import *\n"
         "if __name__ == '__main__':\n"
         "    warm, monitor = CurveWarmUp(3, watched=2), CurveMonitor()\n"
@@ -216,6 +216,8 @@ def test_two_processes_get_the_same_curves(tmp_path):
         "                        strategy='ddp', logger=CSVLogger('logs'))\n"
         "    found = task.state_dict(), task.values, task.hinges, trainer.callback_metrics\n"
         "    torch.save(found, f'{trainer.global_rank}.pt')\n"
+        "    torch.distributed.barrier()\n"
+        "    os._exit(0)\n"  # As in tests/processes.py.
     )
     command = [sys.executable, "-W", "ignore", str(script)]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)

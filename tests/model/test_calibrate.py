@@ -11,6 +11,7 @@ from hinged import PiecewiseLinear, errors
 from hinged.curve import is_uniform
 from hinged.curve.placement import METHODS
 from tests.model.networks import Convolutional, snapshot
+from tests.processes import in_two_processes
 
 X = torch.randn(200, 3, 8, 8) * 5
 
@@ -276,9 +277,6 @@ def test_a_constraint_is_kept():
 
 
 def _calibrate(rank, folder):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
-    )
     model = torch.load(f"{folder}/model.pt", weights_only=False)
     # The second process has less, and does not reach one layer.
     x = torch.load(f"{folder}/x.pt")[:300] if rank == 0 else torch.load(f"{folder}/x.pt")[300:]
@@ -287,7 +285,6 @@ def _calibrate(rank, folder):
     torch.save(model.state_dict(), f"{folder}/coverage{rank}.pt")
     hinged.calibrate(model, x)
     torch.save(model.state_dict(), f"{folder}/spread{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 class Skipping(nn.Module):
@@ -310,7 +307,7 @@ def test_two_processes_calibrate_as_one_would_over_all_data(tmp_path):
     x = torch.randn(500, 3) * 2 + torch.linspace(-3, 3, 500)[:, None]
     torch.save(model, tmp_path / "model.pt")
     torch.save(x, tmp_path / "x.pt")
-    torch.multiprocessing.spawn(_calibrate, args=(str(tmp_path),), nprocs=2)
+    in_two_processes(_calibrate, tmp_path)
     hinged.calibrate(model.first, x, coverage=0.98, placement="search", hinges=7)
     for kind in ("coverage", "spread"):
         if kind == "spread":

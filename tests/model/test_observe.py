@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hinged import Curve, errors
 from hinged.model.observe import Histogram, LineCounts, Moments, across_processes, by_channel
+from tests.processes import in_two_processes
 
 magnitudes = st.floats(2.0**-40, 2.0**40, width=32)
 numbers = st.one_of(st.just(0.0), magnitudes, magnitudes.map(lambda m: -m))
@@ -187,21 +188,17 @@ def test_one_channel_takes_any_shape():
 
 
 def _watch(rank, folder):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
-    )
     x = torch.load(f"{folder}/x.pt")[rank::2]
     found = [kind.of(x, 3) for kind in (Moments, Histogram)]
     found.append(LineCounts.of(x, torch.tensor([-1.0, 0.0, 1.0]), 3))
     torch.save([vars(across_processes(each)) for each in found], f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_processes_see_what_one_sees(tmp_path):
     x = torch.randn(50, 3, 4)
     torch.save(x, tmp_path / "x.pt")
-    torch.multiprocessing.spawn(_watch, args=(str(tmp_path),), nprocs=2)
+    in_two_processes(_watch, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     for one, other in zip(first, second, strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)

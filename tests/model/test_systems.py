@@ -20,6 +20,8 @@ declare_missing()
 from torchvision.models import MobileNetV3, VisionTransformer  # noqa: E402
 from torchvision.models.mobilenetv3 import InvertedResidualConfig  # noqa: E402
 
+from tests.processes import in_two_processes  # noqa: E402
+
 # Of torch's own, not ours: the exporters, the compiler and what they import.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -240,21 +242,16 @@ def test_compiled_networks_compute_the_same(name):
         assert_same(found, gradients(model), rtol=1e-4, atol=1e-5)
 
 
-def train_half(rank, name, folder):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
-    )
+def train_half(rank, folder, name):
     model = network(name)
     parallel = DistributedDataParallel(model)
     parallel(images(4).chunk(2)[rank]).square().mean().backward()
     torch.save([parameter.grad for parameter in model.parameters()], f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 @slow_but("mlp")
 def test_two_processes_have_the_gradients_of_the_whole_batch(name, tmp_path):
-    torch.multiprocessing.spawn(train_half, args=(name, str(tmp_path)), nprocs=2)
+    in_two_processes(train_half, tmp_path, name)
     model = network(name)
     model(images(4)).square().mean().backward()
     wanted = [parameter.grad for parameter in model.parameters()]

@@ -8,6 +8,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import hinged
 from hinged import PiecewiseLinear, errors
+from tests.processes import in_two_processes
 
 
 def network():
@@ -166,9 +167,6 @@ def test_refusals(steps, how, said):
 
 
 def _train(rank, folder):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
-    )
     model = network()
     wrapped = DistributedDataParallel(model)
     optimiser = torch.optim.Adam(hinged.param_groups(model, 0.01))
@@ -187,13 +185,12 @@ def _train(rank, folder):
             calibrated = model[1].hinges.clone()
     assert not torch.equal(model[1].values, start)
     torch.save((model.state_dict(), calibrated, torch.cat(seen[2:4])), f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_processes_take_the_same_way(tmp_path):
     torch.save(10 * torch.randn(8, 20, 3), tmp_path / "x.pt")
-    torch.multiprocessing.spawn(_train, args=(str(tmp_path),), nprocs=2)
+    in_two_processes(_train, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     for name, tensor in first[0].items():
         assert torch.equal(tensor, second[0][name]), name

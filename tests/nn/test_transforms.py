@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, grad, hessian, jacrev, jvp, stack_module_state, vmap
@@ -13,6 +12,7 @@ from torch.nn.utils import parametrize
 from torch.utils.checkpoint import checkpoint
 
 from hinged import PiecewiseLinear, piecewise_linear
+from tests.processes import in_two_processes
 
 # Torch's own, on its first use of forward mode and of the compiler.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -246,9 +246,7 @@ def batch():
     return torch.randn(16, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
 
 
-def train_half(rank, rendezvous, results):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
+def train_half(rank, folder):
     model = DistributedDataParallel(network())
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     found = []
@@ -257,14 +255,11 @@ def train_half(rank, rendezvous, results):
         model(batch().chunk(2)[rank]).square().mean().backward()
         found.append([parameter.grad.clone() for parameter in model.parameters()])
         optimiser.step()
-    torch.save(found, f"{results}/{rank}.pt")
-    dist.destroy_process_group()
+    torch.save(found, f"{folder}/{rank}.pt")
 
 
 def test_two_processes_have_the_gradients_of_the_whole_batch(tmp_path):
-    # A file as the meeting point needs no free port.
-    arguments = (f"file://{tmp_path}/rendezvous", str(tmp_path))
-    torch.multiprocessing.spawn(train_half, args=arguments, nprocs=2)
+    in_two_processes(train_half, tmp_path)
     model = network()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     halves = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
