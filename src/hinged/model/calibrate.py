@@ -10,8 +10,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from hinged.model.move import Moved, Target, move_layer
+from hinged.model.running import run
 from hinged.model.tables import aligned
-from hinged.model.watch import Collector, Inputs, merged, run
+from hinged.model.watch import Collector, Inputs, merged
 from hinged.nn import PiecewiseLinear, curve_layers
 from hinged.nn.groups import exchange
 

@@ -16,10 +16,11 @@ from hinged import errors
 from hinged.curve.functions import Start
 from hinged.model.axes import tensors_in
 from hinged.model.install import KEPT, Kept, install, mend, restore
+from hinged.model.running import undisturbed
 from hinged.model.sites import Site, Sites
 from hinged.model.survey import Found, Survey, site_name, survey
 from hinged.model.trace import Call
-from hinged.model.watch import undisturbed, watch
+from hinged.model.watch import watch
 from hinged.nn import PiecewiseLinear
 
 CALL = "hinged.convert"
@@ -62,8 +63,9 @@ def convert(
 
     Args:
         model: any module; it is changed in place.
-        data: one batch (a tensor, a pair of inputs and targets, or a dictionary of keyword
-            arguments) or an iterable of such batches, as a DataLoader is.
+        data: one batch or an iterable of batches, as a DataLoader is. A batch is the model's input
+            (a tensor), its keyword arguments (a dictionary), or a pair that begins with one of
+            these or with a tuple of positional arguments, the targets behind.
         hinges: number of hinges `K` of each curve.
         init: what the curves start as: `"same"` for what they replace, or any start that
             `PiecewiseLinear` takes, for all sites.

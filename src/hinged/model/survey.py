@@ -20,10 +20,8 @@ from hinged.model.methods import (
     callee,
     rewrite,
 )
+from hinged.model.running import Inputs, batches, undisturbed
 from hinged.model.trace import Call, Trace, tracing
-from hinged.model.watch import batches, undisturbed
-
-Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(eq=False)

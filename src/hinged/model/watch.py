@@ -1,18 +1,17 @@
-"""Runs a model over data to see what reaches its curves, and leaves no trace in it."""
+"""What reaches the curves of a model, and what they make of it."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from hinged import errors
 from hinged.model.observe import Histogram, LineCounts, Moments, S, Summary, across_processes
+from hinged.model.running import run
 from hinged.nn import PiecewiseLinear, curve_layers
 
 T = TypeVar("T", "Seen", "Inputs")
@@ -189,95 +188,3 @@ def _nothing(layer: PiecewiseLinear) -> tuple[Tensor, Tensor]:
     shape = [0] * (abs(layer.dim) + 2)
     shape[layer.dim] = layer.channels
     return (layer.values.detach().new_empty(shape),) * 2
-
-
-def run(model: nn.Module, data: Any, call: str) -> None:
-    """Call the model on every batch, without gradients and without a trace."""
-    with undisturbed(model):
-        for args, kwargs in batches(model, data, call):
-            model(*args, **kwargs)
-
-
-@contextlib.contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Leave buffers, training flags and random state afterwards as they were; no gradients."""
-    device = _device(model)
-    devices = [] if device.type == "cpu" else [device]
-    random = torch.random.fork_rng(devices, device_type=_kind(device))
-    with torch.no_grad(), _as_before(model), random:
-        yield
-
-
-def batches(
-    model: nn.Module, data: Any, call: str
-) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Yield positional and keyword arguments of each batch, where the model is.
-
-    Raises:
-        ArgumentError: no batches, or one of another kind than `watch` takes.
-    """
-    device = _device(model)
-    count = 0
-    for args, kwargs in _batches(data, call):
-        yield tuple(_to(x, device) for x in args), {k: _to(x, device) for k, x in kwargs.items()}
-        count += 1
-    if not count:
-        came, cure = "no batches", "an iterator that was used up? Give a DataLoader or a list"
-        raise errors.ArgumentError(errors.sentence(f"{call}(data=...)", came, cure))
-
-
-def _device(model: nn.Module) -> torch.device:
-    parameter = next(model.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
-
-
-def _kind(device: torch.device) -> str:
-    return "cuda" if device.type == "cpu" else device.type
-
-
-def _to(x: Any, device: torch.device) -> Any:
-    return x.to(device) if isinstance(x, Tensor) else x
-
-
-def _batches(data: Any, call: str) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Yield positional and keyword arguments of each batch."""
-    single = isinstance(data, Tensor | tuple | dict)
-    if isinstance(data, tuple) and len(data) > 2:
-        came = f"a tuple of {len(data)}"
-        cure = "expected a pair (inputs, targets); give several batches as a list"
-        raise errors.ArgumentError(errors.sentence(f"{call}(data=...)", came, cure))
-    if not single and not isinstance(data, Iterable):
-        cure = "expected a tensor, a tuple, a dictionary or an iterable of those"
-        came = f"a {type(data).__name__}"
-        raise errors.ArgumentError(errors.sentence(f"{call}(data=...)", came, cure))
-    for batch in [data] if single else data:
-        if isinstance(batch, dict):
-            yield (), batch
-        elif isinstance(batch, Tensor):
-            yield (batch,), {}
-        elif isinstance(batch, tuple | list) and batch and isinstance(batch[0], Tensor):
-            yield (batch[0],), {}
-        else:
-            cure = "expected a tensor, a dictionary, or a tuple that begins with a tensor"
-            came = f"a batch that is a {type(batch).__name__}"
-            raise errors.ArgumentError(errors.sentence(f"{call}(data=...)", came, cure))
-
-
-@contextlib.contextmanager
-def _as_before(model: nn.Module) -> Iterator[None]:
-    """Put back every buffer and every training flag."""
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    flags = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, name, buffer, copy in buffers:
-            buffer.copy_(copy)
-            module._buffers[name] = buffer
-        for module, training in flags:
-            module.training = training
