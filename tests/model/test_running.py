@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import hinged
 from hinged import errors
@@ -39,7 +40,8 @@ def test_several_inputs(data):
 
 
 def test_one_input():
-    for data in (X, (X, Y), [X, X], [(X, Y)], [[X, Y]], torch.utils.data.TensorDataset(X, Y)):
+    loader = DataLoader(TensorDataset(X, Y), batch_size=2)
+    for data in (X, (X, Y), [X, X], [(X, Y)], [[X, Y]], loader):
         for args, kwargs in batches(nn.Linear(3, 1), data, "call"):
             assert len(args) == 1 and args[0].shape[-1] == 3 and not kwargs
 
