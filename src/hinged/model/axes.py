@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any
 
 import torch
@@ -93,6 +94,9 @@ class Axes:
         varying = _varying(coordinates)
         if len(varying) != 1:
             return None
+        rows = x.dim() == 2 and varying == [1]
+        if not rows and _repeat(coordinates.movedim(varying[0], 0)):
+            return None  # Samples or places lie on that axis as well.
         return -1 if varying[0] == x.dim() - 1 else varying[0]
 
     def alias(self, old: Tensor, new: Tensor) -> None:
@@ -194,10 +198,18 @@ def _varying(coordinates: Tensor) -> list[int]:
     return [axis for axis in axes if bool((coordinates != coordinates.narrow(axis, 0, 1)).any())]
 
 
+def _repeat(coordinates: Tensor) -> bool:
+    """Whether a channel comes more than once along the first axis, which is the channels'."""
+    channels = coordinates.reshape(len(coordinates), -1)[:, 0]
+    return len(channels.unique()) < len(channels)
+
+
 def tensors_in(value: Any) -> list[Tensor]:
-    """Return the tensors in nested lists, tuples and dictionaries."""
+    """Return the tensors in nested lists, tuples, dictionaries and dataclasses."""
     if isinstance(value, Tensor):
         return [value]
+    if is_dataclass(value) and not isinstance(value, type):
+        value = vars(value)
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list | tuple):

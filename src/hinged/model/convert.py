@@ -14,9 +14,16 @@ from torch.optim import Optimizer
 
 from hinged import errors
 from hinged.curve.functions import Start
-from hinged.model.axes import tensors_in
-from hinged.model.install import KEPT, Kept, install, mend, restore
-from hinged.model.running import undisturbed
+from hinged.model.compare import compared, run_with
+from hinged.model.install import (
+    KEPT,
+    Kept,
+    Layers,
+    all_or_nothing,
+    install,
+    mend,
+    restore,
+)
 from hinged.model.sites import Site, Sites
 from hinged.model.survey import Found, Survey, site_name, survey
 from hinged.model.trace import Call
@@ -107,17 +114,17 @@ def convert(
     _check(model, sharing, spread)
     seen = survey(model, data, CALL, gates=gates, activations=activations)
     plans = _planned(model, seen, _Settings(hinges, init, spread, sharing, tails), where)
-    layers = [(plan.found, plan.layer) for plan in plans if plan.layer is not None]
+    replaced, output = _installed(model, plans, seen)
+    layers = _layers(plans)
     if not layers:
         came = f"a {type(model).__name__} with {len(plans)} activations, none to convert"
         cure = "hinged.sites(model, data) lists them and the reasons"
         message = errors.sentence(f"{CALL}(model)", came, cure)
         warnings.warn(message, errors.NoEffectWarning, stacklevel=2)
         return model
-    replaced = install(model, layers)
-    mend(optimizers, layers)
-    notes = [*seen.notes, _compared(replaced, seen, init == "same")]
-    vars(replaced)[_SITES] = _together(vars(model).get(_SITES), plans, notes)
+    mend(optimizers, layers, {id(p.found.call.module) for p in plans if p.layer is None})
+    notes = [*seen.notes, compared(seen.output, output, init == "same")]
+    vars(replaced)[_SITES] = _together(_known(model), plans, notes)
     return replaced
 
 
@@ -149,7 +156,8 @@ def revert(model: nn.Module) -> nn.Module:
         raise errors.ArgumentError(errors.sentence("hinged.revert(model)", came, cure))
     for module in changed:
         restore(module)
-    vars(model).pop(_SITES, None)
+    for module in model.modules():
+        vars(module).pop(_SITES, None)
     return model
 
 
@@ -181,7 +189,7 @@ def sites(
     >>> found[0].name, found[0].channels, found[0].axis
     ('1', 3, -1)
     """
-    known = vars(model).get(_SITES)
+    known = _known(model)
     if known is not None:
         return _present(model, known, data)
     if data is None:
@@ -216,6 +224,10 @@ def _check(model: nn.Module, sharing: str, spread: float, call: str = CALL) -> N
     if not 0 < spread < float("inf"):
         cure = "expected a positive number of standard deviations"
         raise errors.ArgumentError(errors.sentence(f"{call}(spread=...)", repr(spread), cure))
+    if any(parameter.is_meta for parameter in model.parameters()):
+        cure = "it must run: give it memory and weights first, as by to_empty(device='cpu')"
+        came = "a model on the meta device"
+        raise errors.ArgumentError(errors.sentence(f"{call}(model)", came, cure))
     kinds = {base.__name__ for module in model.modules() for base in type(module).__mro__}
     for wrapper in _WRAPPERS:
         if wrapper in kinds:
@@ -279,39 +291,62 @@ def _described(call: Call) -> str:
 def _layer(call: Call, settings: _Settings) -> PiecewiseLinear:
     mean, std = call.inputs.mean.item(), call.inputs.std.item()
     half = settings.spread * (std if std > 0 else 1.0)
-    layer = PiecewiseLinear(
-        call.channels if settings.sharing == "channel" else 1,
-        settings.hinges,
-        (mean - half, mean + half),
-        call.native if settings.init == "same" else settings.init,
-        dim=1 if call.axis is None else call.axis,
-        tails=settings.tails,
-        device=call.inputs.mean.device,
-        dtype=call.dtype,
-    )
+    with torch.inference_mode(False):  # What is made in that mode cannot be trained.
+        layer = PiecewiseLinear(
+            call.channels if settings.sharing == "channel" else 1,
+            settings.hinges,
+            (mean - half, mean + half),
+            call.native if settings.init == "same" else settings.init,
+            dim=1 if call.axis is None else call.axis,
+            tails=settings.tails,
+            device=call.inputs.mean.device,
+            dtype=call.dtype,
+        )
     training = call.module.training if call.module is not None else True
     return layer.train(training)
 
 
-def _compared(model: nn.Module, seen: Survey, same: bool) -> str:
-    """Run the converted model on the first batch, in a sentence that says how far its outputs are
-    from those before."""
-    args, kwargs = seen.inputs
-    with undisturbed(model):
-        after = tensors_in(model(*args, **kwargs))
-    before = tensors_in(seen.output)
-    largest = max((_relative(*pair) for pair in zip(before, after, strict=True)), default=0.0)
-    start = "the same function" if same else "another function"
-    return (
-        f"Started as {start}: outputs of the first batch differ by {largest:.1e} of their largest."
-    )
+class _MissedError(Exception):
+    """Some layers are not reached."""
 
 
-def _relative(before: torch.Tensor, after: torch.Tensor) -> float:
-    if not before.is_floating_point() or not before.numel():
-        return 0.0
-    apart = (before - after).abs().max() / before.abs().max().clamp(min=1e-30)
-    return float(apart.double().nan_to_num())
+def _layers(plans: list[_Plan]) -> Layers:
+    return [(plan.found, plan.layer) for plan in plans if plan.layer is not None]
+
+
+def _installed(model: nn.Module, plans: list[_Plan], seen: Survey) -> tuple[nn.Module, Any]:
+    """Install the layers and run the model on the first batch; do without those that this misses.
+
+    A model may call an activation by a reference that nobody sees, as from a list of its own.
+    """
+    while True:
+        layers = _layers(plans)
+        if not layers:
+            return model, None
+        try:
+            with all_or_nothing(model):
+                replaced = install(model, layers)
+                output, called = run_with(replaced, layers, seen.inputs)
+                missed = [p for p in plans if p.layer and p.found.reached and p.layer not in called]
+                if missed:
+                    raise _MissedError
+                return replaced, output
+        except _MissedError:
+            for plan in missed:
+                why = "the model calls it in a way that a curve in its place would not be reached"
+                plan.site, plan.layer = replace(plan.site, skipped=why), None
+
+
+def _known(model: nn.Module) -> Sites | None:
+    """Return the sites of earlier conversions of the model and of parts of it."""
+    kept = {name: vars(m)[_SITES] for name, m in model.named_modules() if _SITES in vars(m)}
+    if not kept:
+        return None
+    every: list[Site] = []
+    for part, found in kept.items():
+        named = (replace(site, name=f"{part}.{site.name}".strip(".")) for site in found)
+        every += [site for site in named if site.name not in [each.name for each in every]]
+    return Sites(tuple(every), kept[""].notes if "" in kept else ())
 
 
 def _together(before: Sites | None, plans: list[_Plan], notes: list[str]) -> Sites:

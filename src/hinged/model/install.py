@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,7 +130,7 @@ def restore(module: nn.Module) -> None:
         layer = module.get_submodule(name)
         place = next((p for p in layer.parameters()), None)
         if place is not None:
-            original.to(place.device)
+            original.to(place.device, place.dtype)
         setattr(module, name, original.train(layer.training))
     for name in kept.methods:
         del vars(module)[name]
@@ -139,18 +140,51 @@ def restore(module: nn.Module) -> None:
         delattr(module, CURVES)
 
 
-def mend(optimizers: Optimizer | Sequence[Optimizer], layers: Layers) -> None:
-    """Have optimisers train the layers, and no longer what they replaced."""
+@contextlib.contextmanager
+def all_or_nothing(model: nn.Module) -> Iterator[None]:
+    """Have the attributes and children of all modules be what they were if the block raises."""
+    before = [
+        (module, vars(module) | _kept_of(module), dict(module._modules))
+        for module in model.modules()
+    ]
+    try:
+        yield
+    except BaseException:
+        for module, attributes, children in before:
+            vars(module).clear()
+            vars(module).update(attributes)
+            module._modules.clear()
+            module._modules.update(children)
+        raise
+
+
+def _kept_of(module: nn.Module) -> dict[str, Kept]:
+    kept: Kept | None = vars(module).get(KEPT)
+    if kept is None:
+        return {}
+    return {KEPT: Kept(dict(kept.modules), dict(kept.attributes), list(kept.methods))}
+
+
+def mend(optimizers: Optimizer | Sequence[Optimizer], layers: Layers, stay: set[int]) -> None:
+    """Have optimisers train the layers, and no longer what they replaced.
+
+    Args:
+        optimizers: one or several.
+        layers: the layers, and what they replaced.
+        stay: ids of modules that are still used elsewhere.
+    """
     given = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
     if not given:
         return
     gone = {
         id(parameter)
         for found, _ in layers
-        if found.call.module is not None
+        if found.call.module is not None and id(found.call.module) not in stay
         for parameter in found.call.module.parameters()
     }
     for optimizer in given:
+        for parameter in [p for p in optimizer.state if id(p) in gone]:
+            del optimizer.state[parameter]
         for group in optimizer.param_groups:
             group["params"] = [p for p in group["params"] if id(p) not in gone]
     values = [parameter for _, layer in layers for parameter in layer.parameters()]

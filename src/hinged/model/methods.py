@@ -62,6 +62,10 @@ class Rewritten:
         self.__func__ = rewrite(type(owner), name, edits)
 
     @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.__func__.__get__(self.__self__))
+
+    @property
     def __code__(self) -> CodeType:
         return self.__func__.__code__
 
@@ -188,7 +192,7 @@ def _compiled(tree: ast.Module, function: FunctionType, base: type) -> CodeType:
     whole = compile(
         tree, code.co_filename, "exec", flags=code.co_flags & _FUTURES, dont_inherit=True
     )
-    found = _inner(whole, ("factory", base.__name__, function.__name__))
+    found = _inner(whole, ("factory", base.__name__, code.co_name))
     return found.replace(co_firstlineno=code.co_firstlineno)
 
 
@@ -252,7 +256,10 @@ def _last_name(called: ast.expr) -> str:
 
 
 def _input_of(call: ast.Call, edit: Edit) -> ast.expr:
-    if edit.method and isinstance(call.func, ast.Attribute):
+    # `F.tanh(x)` is `x.tanh()` to who watches; only `x.prelu(weight)` has arguments of its own.
+    given = [*call.args, *(each for each in call.keywords if each.arg == "input")]
+    bare = not given or _last_name(call.func) == "prelu"
+    if edit.method and bare and isinstance(call.func, ast.Attribute):
         return call.func.value
     if call.args and not isinstance(call.args[0], ast.Starred):
         return call.args[0]
@@ -270,11 +277,13 @@ class Callee:
         name: the last name of what is called, empty where it has none.
         of_self: it is an attribute of the module.
         looped: it stands in a loop or a comprehension.
+        nested: it stands in a function of its own inside the method.
     """
 
     name: str
     of_self: bool
     looped: bool
+    nested: bool
 
 
 def callee(owner: type, name: str, position: Position, callees: tuple[str, ...]) -> Callee:
@@ -292,14 +301,20 @@ def callee(owner: type, name: str, position: Position, callees: tuple[str, ...])
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_at(node, edit)]
     if len(calls) != 1:
         raise CannotRewriteError(f"line {position[0]} shows {len(calls)} calls in its place")
-    looped = any(calls[0] in ast.walk(loop) for loop in ast.walk(tree) if isinstance(loop, _LOOPS))
+    method = _method(tree)
+    around = [
+        node for node in ast.walk(method) if calls[0] in ast.walk(node) and node is not method
+    ]
+    looped = any(isinstance(node, _LOOPS) for node in around)
+    nested = any(isinstance(node, _FUNCTIONS) for node in around)
     called = calls[0].func
     holder = called.value if isinstance(called, ast.Attribute) else None
     own = isinstance(holder, ast.Name) and holder.id == function.__code__.co_varnames[0]
-    return Callee(_last_name(called), own, looped)
+    return Callee(_last_name(called), own, looped, nested)
 
 
 _LOOPS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def _method(tree: ast.Module) -> ast.FunctionDef:

@@ -32,7 +32,6 @@ class Place:
         method: the name of the method.
         code: the method's code.
         position: first line, last line, first column, last column of the call, columns in bytes.
-        nested: it stands in a function or comprehension inside the method.
         words: file and line, for messages.
         occurrence: how often this execution of the method has been there before.
     """
@@ -41,7 +40,6 @@ class Place:
     method: str
     code: CodeType
     position: Position
-    nested: bool
     words: str
     occurrence: int = 0
 
@@ -76,8 +74,8 @@ def place_of(frames: list[FrameType]) -> tuple[Place, FrameType]:
     for frame in frames:
         owner, name = _method(frame)
         if name and _contains(frame.f_code, inner.f_code):
-            return Place(owner, name, frame.f_code, position, frame is not inner, words), frame
-    return Place(None, inner.f_code.co_name, inner.f_code, position, False, words), inner
+            return Place(owner, name, frame.f_code, position, words), frame
+    return Place(None, inner.f_code.co_name, inner.f_code, position, words), inner
 
 
 def _method(frame: FrameType) -> tuple[nn.Module | None, str]:

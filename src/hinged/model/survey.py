@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ from hinged.model.methods import (
     rewrite,
 )
 from hinged.model.running import Inputs, batches, undisturbed
-from hinged.model.trace import Call, Trace, tracing
+from hinged.model.trace import Call, Trace, copied, tracing
+from hinged.model.twins import Holders, apart, holders
 
 
 @dataclass(eq=False)
@@ -48,11 +49,13 @@ class Found:
 
     Attributes:
         call: the call.
+        reached: the first batch comes by, in the mode the model is in.
         target: where its curves go; None where it is left alone, or is the model itself.
         skipped: why it is left alone, or empty.
     """
 
     call: Call
+    reached: bool
     target: Swap | Splice | None = None
     skipped: str = ""
 
@@ -88,17 +91,36 @@ def survey(
     mode (training or evaluation), because some models apply other activations there.
     """
     trace, composites = Trace(), tuple(activations)
+    with apart(model, composites) as twins:
+        first, reached = _over(model, batches(model, data, call), composites, trace)
+        _other_mode(model, first[0], composites, trace)
+        twins.merge(trace)
+        calls = trace.calls.values()
+        found = [Found(each, each in reached, skipped=_reason(each, gates)) for each in calls]
+        _swap(found, holders(model))
+    for each in found:
+        each.call.module = twins.originals.get(id(each.call.module), each.call.module)
+    _splice(found, model)
+    return Survey(found, trace.notes, *first)
+
+
+def _over(
+    model: nn.Module,
+    data: Iterator[Inputs],
+    composites: tuple[type[nn.Module], ...],
+    trace: Trace,
+) -> tuple[tuple[Inputs, Any], set[Call]]:
+    """Run the model over the data; return the first batch with its output, and the calls that it
+    came by."""
     first: tuple[Inputs, Any] | None = None
     with undisturbed(model):
-        for inputs in batches(model, data, call):
+        for inputs in data:
             passed, output = _passed(model, inputs, composites)
             trace.add(passed, measured=True)
-            first = (inputs, output) if first is None else first
+            if first is None:
+                first, reached = (inputs, output), set(trace.calls.values())
     assert first is not None  # `batches` raises where there are none.
-    _other_mode(model, first[0], composites, trace)
-    found = [Found(each, skipped=_reason(each, gates)) for each in trace.calls.values()]
-    _Targets(model, found).choose()
-    return Survey(found, trace.notes, *first)
+    return first, reached
 
 
 def _other_mode(
@@ -119,9 +141,8 @@ def _other_mode(
 def _passed(
     model: nn.Module, inputs: Inputs, composites: tuple[type[nn.Module], ...]
 ) -> tuple[dict[Any, Call], Any]:
-    args, kwargs = inputs
+    args, kwargs = copied(inputs)
     with tracing(model, composites) as tracer:
-        tracer.given(inputs)
         output = model(*args, **kwargs)
     return tracer.finish(output), output
 
@@ -130,6 +151,8 @@ def _reason(call: Call, gates: bool) -> str:
     """Return why a call is left alone whatever its place, or nothing."""
     if call.conflict:
         return call.conflict
+    if not call.dtype.is_floating_point:
+        return f"its input is of {call.dtype}"
     if type(call.native) in UNFIT:
         return UNFIT[type(call.native)]
     if not call.of_data:
@@ -144,68 +167,36 @@ def _reason(call: Call, gates: bool) -> str:
     return ""
 
 
-class _Targets:
-    """Finds for each call the place of its curves: that of the module called, where nothing else
-    calls it, or else one that the calling method is rewritten to use."""
+def _swap(found: list[Found], places: Holders) -> None:
+    """Give its module's name as target to every call that alone goes by it."""
+    by_module: dict[int, list[Found]] = defaultdict(list)
+    for each in found:
+        if each.call.module is not None:
+            by_module[id(each.call.module)].append(each)
+    for module, together in by_module.items():
+        names = places.get(module, [])
+        if len(together) == len(names) == 1:
+            together[0].target = Swap(*names[0])
 
-    def __init__(self, model: nn.Module, found: list[Found]) -> None:
-        self.model = model
-        self.found = found
-        self.holders = _holders(model)
-        self.by_module: dict[int, list[Found]] = defaultdict(list)
-        for each in found:
-            if each.call.module is not None:
-                self.by_module[id(each.call.module)].append(each)
 
-    def choose(self) -> None:
-        """Give every call that is not left alone its target, or the reason why it has none."""
-        for together in self.by_module.values():
-            self._swap(together)
-        self._splice([each for each in self.found if each.target is None and not each.skipped])
-
-    def _swap(self, together: list[Found]) -> None:
-        """Give targets to calls of one module that has a name for each of them."""
-        module = together[0].call.module
-        places = self.holders.get(id(module), [])
-        if len(together) == len(places) == 1:
-            together[0].target = Swap(*places[0])
-            return
-        by_owner: dict[int, list[Found]] = defaultdict(list)
-        for each in together:
-            by_owner[id(each.call.place.owner)].append(each)
-        for owner, calls in by_owner.items():
-            names = [(holder, name) for holder, name in places if id(holder) == owner]
-            # A Sequential calls its children in order, and any other module by its only name.
-            if len(names) == len(calls) and (len(calls) == 1 or _is_sequential(names[0][0])):
-                for each, place in zip(calls, names, strict=True):
-                    each.target = Swap(*place)
-        left = [each for each in together if each.target is None]
-        lists = [(h, n) for h, n in places if isinstance(h, nn.ModuleList | nn.ModuleDict)]
-        if (
-            len(left) == len(together) == len(places) == len(lists)
-            and len({id(h) for h, _ in lists}) == 1
-        ):
-            for each, place in zip(together, lists, strict=True):
-                each.target = Swap(*place)
-
-    def _splice(self, calls: list[Found]) -> None:
-        """Have the methods rewritten that make these calls."""
-        at_place: dict[Any, list[Found]] = defaultdict(list)
-        for each in calls:
-            place = each.call.place
-            if each.call.module is self.model and place.owner is None:
-                continue  # The model is the activation.
+def _splice(found: list[Found], model: nn.Module) -> None:
+    """Have the methods rewritten that make the other calls, or say why that cannot be."""
+    at_place: dict[Any, list[Found]] = defaultdict(list)
+    for each in found:
+        place = each.call.place
+        itself = each.call.module is model and place.owner is None
+        if each.target is None and not each.skipped and not itself:
             at_place[id(place.owner), place.method, place.position].append(each)
-        numbers: Counter[tuple[int, str]] = Counter()
-        for together in at_place.values():
-            try:
-                targets = _splices(together, numbers)
-            except CannotRewriteError as refused:
-                for each in together:
-                    each.skipped = str(refused)
-            else:
-                for each, target in zip(together, targets, strict=True):
-                    each.target = target
+    numbers: Counter[tuple[int, str]] = Counter()
+    for together in at_place.values():
+        try:
+            targets = _splices(together, numbers)
+        except CannotRewriteError as refused:
+            for each in together:
+                each.skipped = str(refused)
+        else:
+            for each, target in zip(together, targets, strict=True):
+                each.target = target
 
 
 def _splices(together: list[Found], numbers: Counter[tuple[int, str]]) -> list[Splice]:
@@ -217,8 +208,8 @@ def _splices(together: list[Found], numbers: Counter[tuple[int, str]]) -> list[S
     callees = _callees(call, owner)
     shown = callee(type(owner), place.method, place.position, callees)
     counted = len(together) > 1 or shown.looped or not _certain(call, owner, shown)
-    if place.nested and len(together) > 1 and not shown.looped:
-        why = "is a function of its own that is called several times"
+    if shown.nested and counted:  # What checkpoints and threads call again cannot be counted.
+        why = "is a function of its own whose calls cannot be told apart"
         raise CannotRewriteError(f"{place.words} {why}")
     name = _free_name(owner, _word(call, shown), numbers)
     edit = Edit(place.position, callees, name, _is_method(call.function), counted)
@@ -228,10 +219,10 @@ def _splices(together: list[Found], numbers: Counter[tuple[int, str]]) -> list[S
 
 def _free_name(owner: nn.Module, word: str, numbers: Counter[tuple[int, str]]) -> str:
     taken = owner._modules.get(CURVES)
-    if taken is not None and not isinstance(taken, CallCurves):
-        raise CannotRewriteError(
-            f"its module has a child named {CURVES!r}, where its curves would be"
-        )
+    names = {CURVES} & {*vars(owner), *dir(type(owner)), *owner._parameters, *owner._buffers}
+    if names or not isinstance(taken, CallCurves | None):
+        why = f"its module has something named {CURVES!r}, where its curves would be"
+        raise CannotRewriteError(why)
     while True:
         numbers[id(owner), word] += 1
         name = f"{word}_{numbers[id(owner), word]}"
@@ -268,20 +259,6 @@ def _word(call: Call, shown: Callee) -> str:
 
 def _is_method(function: Callable[..., Any] | None) -> bool:
     return function is not None and (resolve_name(function) or "").startswith("torch.Tensor.")
-
-
-def _is_sequential(module: nn.Module) -> bool:
-    return type(module).forward is nn.Sequential.forward
-
-
-def _holders(model: nn.Module) -> dict[int, list[tuple[nn.Module, str]]]:
-    """Return, by the id of each module, all its parents with its names there, in order."""
-    holders: dict[int, list[tuple[nn.Module, str]]] = defaultdict(list)
-    for parent in model.modules():
-        for name, child in parent._modules.items():
-            if child is not None:
-                holders[id(child)].append((parent, name))
-    return holders
 
 
 def site_name(names: dict[int, str], found: Found) -> str:

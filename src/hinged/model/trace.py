@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from hinged.model.activations import (
@@ -23,10 +25,12 @@ from hinged.model.activations import (
 )
 from hinged.model.axes import MOVES, Axes, tensors_in
 from hinged.model.observe import Histogram, Moments
+from hinged.model.overwritten import Overwritten
 from hinged.model.place import Place, calling_frames, place_of
 
 _PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
 # What reads a tensor's form and not its numbers.
+_ENOUGH = 2**18
 _FORM = {"size", "dim", "shape", "dtype", "device", "ndim", "numel", "__len__", "is_contiguous"}
 
 
@@ -115,9 +119,12 @@ def tracing(model: nn.Module, composites: tuple[type[nn.Module], ...]) -> Iterat
         for module in model.modules():
             if isinstance(module, composites) or not any(True for _ in module.children()):
                 before = module.register_forward_pre_hook(tracer.enter)
-                after = module.register_forward_hook(tracer.leave, always_call=True)
+                after = module.register_forward_hook(
+                    tracer.leave, with_kwargs=True, always_call=True
+                )
                 stack.callback(before.remove)
                 stack.callback(after.remove)
+        tracer.hold((*model.parameters(), *model.buffers()))
         stack.enter_context(tracer)
         yield tracer
 
@@ -140,14 +147,17 @@ class _Tracer(TorchFunctionMode):
         self._axes = Axes()
         self._entered: list[_Entered] = []
         self._frames: dict[FrameType, Counter[Any]] = {}
-        self._overwritten = WeakTensorKeyDictionary()
+        self._overwritten = Overwritten()
         self._made_by = WeakTensorKeyDictionary()
-        self._data = WeakTensorKeyDictionary()
+        self._still = WeakTensorKeyDictionary()
 
-    def given(self, inputs: Any) -> None:
-        """Note what the model is given."""
-        for tensor in tensors_in(inputs):
-            self._data[tensor] = True
+    def hold(self, tensors: Iterable[Tensor]) -> None:
+        """Note tensors that do not depend on what the model is given."""
+        for tensor in tensors:
+            self._still[tensor] = True
+
+    def _depends(self, inputs: list[Tensor]) -> bool:
+        return any(tensor not in self._still for tensor in inputs)
 
     def __torch_function__(
         self,
@@ -165,8 +175,11 @@ class _Tracer(TorchFunctionMode):
             return self._activation(func, (given["input"], *args), rest)
         result = func(*args, **given)
         self._axes.follow(func, args, given, result)
-        if any(tensor in self._data for tensor in tensors_in((args, given))):
-            self.given(result)
+        if not self._depends(tensors_in((args, given))):
+            self.hold(tensors_in(result))
+        else:  # What it has written into does from now on.
+            for tensor in tensors_in((result, args[:1] if name_of(func) == "__setitem__" else ())):
+                self._still.pop(tensor, None)
         if name_of(func) in MOVES and args and isinstance(args[0], Tensor):
             call = self._made_by.get(args[0])
             for out in tensors_in(result) if call is not None else []:
@@ -179,8 +192,7 @@ class _Tracer(TorchFunctionMode):
         for tensor in tensors_in(output):
             if tensor in self._made_by:
                 self._made_by[tensor].output = True
-            if tensor in self._overwritten:
-                self._overwritten[tensor].aliased = True
+            self._overwritten.read(tensor)
         for first, *others in self._calls.values():
             first.count += len(others)
             for other in others:
@@ -191,14 +203,17 @@ class _Tracer(TorchFunctionMode):
         """Note that a module begins."""
         self._entered.append(_Entered(module))
 
-    def leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def leave(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
         """Note that a module ends: where all it did was to apply an activation, it is one."""
         entered = self._entered.pop()
-        if output is None or not args:  # It raised, or cannot be an activation.
+        alone = len(args) == 1 and not kwargs  # As a curve can be called.
+        if output is None:  # It raised.
             calls = []
-        elif isinstance(module, self._composites):
+        elif isinstance(module, self._composites) and alone:
             calls = [self._composite(module, args[0], output)]
-        elif len(entered.calls) == 1 and _is_all(entered.calls[0], args[0], output):
+        elif len(entered.calls) == 1 and alone and _is_all(entered.calls[0], args[0], output):
             calls = [self._as_module(module, entered.calls[0])]
         else:
             calls = entered.calls
@@ -212,16 +227,15 @@ class _Tracer(TorchFunctionMode):
         place, key = self._place(calling_frames())
         call = self._call(place, func, module_of(func, args, given), x)
         out: Tensor = func(*args, **given)
+        if "out" in given:
+            call.conflict = "it writes into the tensor that out=... gives"
         if writes_in_place(func, args, given):
-            self._overwritten[x] = call
-            if x._base is not None:
-                self._overwritten[x._base] = call
-            self._axes.alias(x, out)
+            self._overwritten.write(x, call)
             out = out.clone()  # Another object, so that reading the old one can be told.
         self._axes.alias(x, out)
         self._made_by[out] = call
-        if call.of_data:
-            self.given(out)
+        if not call.of_data:
+            self.hold([out])
         self._note(key, call, x, out)
         return out
 
@@ -257,6 +271,7 @@ class _Tracer(TorchFunctionMode):
         module = called if isinstance(called, nn.Module) else None
         axis = self._axes.of(x)
         channels = 1 if axis is None else x.shape[axis]
+        seen = _thinned(x)
         return Call(
             place,
             module,
@@ -265,9 +280,9 @@ class _Tracer(TorchFunctionMode):
             axis,
             channels,
             x.dtype,
-            Moments.of(x),
-            Histogram.of(x),
-            of_data=x in self._data,
+            Moments.of(seen),
+            Histogram.of(seen),
+            of_data=self._depends([x]),
         )
 
     def _note(self, key: Any, call: Call, x: Tensor, y: Tensor) -> None:
@@ -282,8 +297,7 @@ class _Tracer(TorchFunctionMode):
         name = name_of(func)
         read = [] if name in _FORM else tensors_in((args, given))
         for tensor in read:
-            if tensor in self._overwritten:
-                self._overwritten[tensor].aliased = True
+            self._overwritten.read(tensor)
         if name in _PRODUCTS and len(read) == 2 and all(tensor.numel() > 1 for tensor in read):
             for tensor in read:
                 if tensor in self._made_by:
@@ -293,3 +307,22 @@ class _Tracer(TorchFunctionMode):
 def _is_all(one: tuple[Any, Call, Tensor, Tensor], x: Any, output: Any) -> bool:
     """Whether a call took the module's input and gave its output."""
     return one[2] is x and one[3] is output
+
+
+def _thinned(x: Tensor) -> Tensor:
+    """Return some numbers of a large input, from everywhere in it: what 2 ** 18 tell is enough.
+
+    The step shares no factor with the size, and so none with that of any axis.
+    """
+    if not x.is_floating_point():
+        return torch.zeros(0, device=x.device)
+    step = max(1, x.numel() // _ENOUGH)
+    while math.gcd(step, x.numel()) > 1:
+        step += 1
+    return x.detach().flatten()[::step]
+
+
+def copied(inputs: Any) -> Any:
+    """Return nested lists, tuples and dictionaries with copies of their tensors, which the model
+    may write into."""
+    return tree_map_only(Tensor, Tensor.clone, inputs)
