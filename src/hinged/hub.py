@@ -201,6 +201,7 @@ layers{also}.
 import hinged  # pip install 'hinged[hub]'
 
 model = ...  # the {network} as it was: its own weights, curves in the same places
+# If hinged.convert put them there: model = hinged.convert(model, batch), any batch, as many hinges
 hinged.hub.load_curves(model, {source})
 ```
 

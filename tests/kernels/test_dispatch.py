@@ -152,6 +152,7 @@ def test_only_the_inputs_are_kept_for_backward():
     assert {t.data_ptr() for t in kept} == {t.data_ptr() for t in (x, act.values, act.hinges)}
 
 
+@needs_kernel
 @pytest.mark.parametrize("tails", ["linear", "free"])
 def test_the_operators_are_sound(tails):
     act = layer(tails=tails)
@@ -174,3 +175,47 @@ def test_compiled_training_gives_the_same_numbers():
         results.append((y, *torch.autograd.grad((y * y).sum(), [x, act.values])))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def trained(run, x, values, hinges, dtype):
+    """The outputs, and the gradients of inputs, values and hinges."""
+    given = [t.to(dtype).requires_grad_() for t in (x, values, hinges)]
+    y = run(given[0], given[1], given[2])
+    return [y.detach(), *torch.autograd.grad(y.square().sum(), given)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.float32])
+def test_what_no_kernel_serves_is_trained_when_compiled(dtype):
+    torch._dynamo.reset()
+    curve = layer().curve()
+    arguments = torch.randn(6, 4), curve.values.detach(), curve.hinges, dtype
+    compiled = torch.compile(hinged.piecewise_linear, fullgraph=True, backend="aot_eager")
+    found = trained(compiled, *arguments)
+    for a, b in zip(found, trained(hinged.piecewise_linear, *arguments), strict=True):
+        torch.testing.assert_close(a, b)
+    assert found[-1].abs().sum() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_layers_in_other_dtypes_are_trained_when_compiled(dtype):
+    torch._dynamo.reset()
+    act, x = layer().to(dtype), torch.randn(6, 4, dtype=dtype)
+    results = []
+    for run in (act, torch.compile(act, fullgraph=True, backend="aot_eager")):
+        y = run(x)
+        results.append((y, *torch.autograd.grad(y.square().sum(), [act.values])))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@needs_kernel
+def test_a_compiled_layer_is_trained_where_the_reference_is_asked_for_later():
+    torch._dynamo.reset()
+    act, x = layer(), torch.randn(6, 4, requires_grad=True)
+    compiled = torch.compile(act, fullgraph=True, backend="aot_eager")
+    compiled(x).sum().backward()
+    expected = act.values.grad.clone()
+    act.zero_grad()
+    with dispatch.use("reference"):
+        compiled(x).sum().backward()
+    assert torch.equal(act.values.grad, expected)

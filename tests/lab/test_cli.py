@@ -64,7 +64,7 @@ def test_info():
 
 def test_help_explains_every_command():
     text = run("--help").output
-    for command in ("compare", "train", "report", "info"):
+    for command in ("compare", "train", "report", "convert-check", "info"):
         assert command in text
 
 
@@ -86,6 +86,8 @@ def test_help_explains_every_command():
         (["compare", "--hinges", "2", "--out", "x"], "a kink at 0 needs at least 3"),
         (["compare", "--range", "3", "-3", "--out", "x"], "finite numbers with low < high"),
         (["report", "nowhere"], "nowhere holds no experiment"),
+        (["convert-check", "my.py:make"], "got my.py, which is no file"),
+        (["convert-check", "resnet18"], "name a file and its function, as in my.py:make_net"),
     ],
 )
 def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):

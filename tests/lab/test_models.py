@@ -46,7 +46,8 @@ def test_every_activation_gets_the_same_weights(activation):
 
 
 def test_an_activation_that_draws_does_not_shift_the_weights():
-    def drawing(channels):
+    def drawing(channels, dim):
+        assert dim == 1
         module = nn.PReLU(channels)
         nn.init.normal_(module.weight)
         return module
@@ -94,6 +95,16 @@ def takes_activation(activation):
 def has_relus():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 7), nn.ReLU(), nn.Linear(7, 10))
 
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inside, self.head = nn.Linear(8, 7), nn.Linear(7, 10)
+    def forward(self, x):
+        return self.head(nn.functional.gelu(self.inside(x[:, 0])).mean(dim=1))
+
+def has_functions():
+    return Tokens()
+
 def has_none():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
@@ -120,10 +131,21 @@ def test_a_network_of_the_users_own(own, name):
     assert weights_digest(model) != weights_digest(build(own(name), "relu", seed=1))
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_of_a_network_of_the_users_own_is_replaced(own, activation):
+    model = build(own("has_functions"), activation, curves=CurveSettings(hinges=5, low=-1, high=1))
+    (layer,) = model.hinged.children()
+    assert type(layer) is type(ACTIVATIONS[activation](CURVES)(7))
+    assert weights_digest(model) == weights_digest(build(own("has_functions"), "relu"))
+    if activation == "hinged":
+        assert layer.values.shape == (7, 5) and layer.dim == -1
+        assert layer.hinges.tolist() == [-1, -0.5, 0, 0.5, 1]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("has_none", "got a network without nn.ReLU; use nn.ReLU modules, or let"),
+        ("has_none", "got a Sequential without activations to replace; it must apply some, or be"),
         ("too_few", "got outputs of shape (2, 9); digits needs (2, 10)."),
         ("nothing", "got an object of class NoneType; the function must return an nn.Module."),
     ],

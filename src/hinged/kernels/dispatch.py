@@ -49,7 +49,7 @@ def apply(
     """
     kernel = choose(x, values, hinges, tail_slopes)
     if kernel is None:
-        if torch.compiler.is_compiling() and not _exporting() and x.is_cpu and _operator_pays():
+        if torch.compiler.is_compiling() and not _exporting() and _operator_serves(x, hinges):
             check_input(x, values.shape[0], dim)
             operator = torch.ops.hinged.piecewise_linear
             return operator(x, values, hinges, tail_slopes, dim, tails, uniform)  # type: ignore[no-any-return]
@@ -155,14 +155,32 @@ def describe() -> str:
     return f"reference (plain torch): {why}"
 
 
-def _operator_pays() -> bool:
-    """Whether what is compiled for the CPU calls the kernel: without one it would gain nothing. A
+def for_operator(x: Tensor) -> Kernel:
+    """Return the kernel of a call that was compiled as an operator, where `use` or the environment
+    may ask for the reference by now: the best then."""
+    asked = candidates(_asked.get()) or candidates(AUTO)
+    return next(kernel for kernel in asked if kernel.serves(x))
+
+
+def _operator_serves(x: Tensor, hinges: Tensor) -> bool:
+    """Whether what is compiled for the CPU calls a kernel, as an eager call would. The operator has
+    a kernel's gradients, so that what no kernel serves is the reference, which the compiler sees. A
     graph that is exported is always the reference, and loads where hinged is not installed."""
+    return (
+        x.is_cpu
+        and x.dtype in cpu.DTYPES
+        and hinges.shape[-1] <= cpu.MOST_HINGES
+        and not hinges.requires_grad
+        and _has_kernels()
+    )
+
+
+def _has_kernels() -> bool:
     return bool(candidates(_asked.get()))
 
 
 # What `torch.compiler.assume_constant_result` sets, which would import the compiler: a second.
-_operator_pays._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_has_kernels._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.cache

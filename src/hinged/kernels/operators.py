@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hinged.curve.evaluate import evaluate
 from hinged.kernels import autograd, dispatch
 from hinged.kernels.kernel import curves_of
 
@@ -27,11 +26,8 @@ def piecewise_linear(
     uniform: bool,
 ) -> Tensor:
     """Return the curves at `x`; arguments as of `hinged.kernels.apply`."""
-    kernel = dispatch.choose(x, values, hinges, tail_slopes)
-    if kernel is None:
-        settings = {"dim": dim, "tails": tails, "tail_slopes": tail_slopes, "uniform": uniform}
-        return evaluate(x, values, hinges, **settings).clone()  # type: ignore[arg-type]
-    return autograd.forward(kernel, x, curves_of(values, hinges, tail_slopes, tails, uniform), dim)
+    curves = curves_of(values, hinges, tail_slopes, tails, uniform)
+    return autograd.forward(dispatch.for_operator(x), x, curves, dim)
 
 
 @torch.library.custom_op("hinged::piecewise_linear_backward", mutates_args=())
@@ -46,39 +42,14 @@ def piecewise_linear_backward(
     uniform: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of `x`, `values` and `tail_slopes` (empty where there are none)."""
-    kernel = dispatch.choose(x, values, hinges, tail_slopes)
-    if kernel is None:
-        grads = _by_reference(grad_y, x, values, hinges, tail_slopes, dim, tails, uniform)
-    else:
-        curves = curves_of(values, hinges, tail_slopes, tails, uniform)
-        grads = autograd.backward(kernel, grad_y, x, curves, dim, (True, True))
-    grad_x, grad_values, grad_slopes = grads
+    curves = curves_of(values, hinges, tail_slopes, tails, uniform)
+    grad_x, grad_values, grad_slopes = autograd.backward(
+        dispatch.for_operator(x), grad_y, x, curves, dim, (True, True)
+    )
     assert grad_x is not None and grad_values is not None
     none = grad_values.new_empty(0)
     own = none if grad_slopes is None or tail_slopes is None else grad_slopes.to(tail_slopes.dtype)
     return grad_x, grad_values.to(values.dtype), own
-
-
-def _by_reference(
-    grad_y: Tensor,
-    x: Tensor,
-    values: Tensor,
-    hinges: Tensor,
-    tail_slopes: Tensor | None,
-    dim: int,
-    tails: str,
-    uniform: bool,
-) -> tuple[Tensor | None, ...]:
-    given = [None if t is None else t.detach().requires_grad_() for t in (x, values, tail_slopes)]
-    with torch.enable_grad():
-        x_, values_, slopes_ = given
-        assert x_ is not None and values_ is not None
-        y = evaluate(
-            x_, values_, hinges, dim=dim, tails=tails, tail_slopes=slopes_, uniform=uniform
-        )
-        inputs = [tensor for tensor in given if tensor is not None]
-        grads = torch.autograd.grad(y, inputs, grad_y)
-    return *grads, *[None] * (3 - len(grads))
 
 
 @piecewise_linear.register_fake

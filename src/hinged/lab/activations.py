@@ -3,27 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
+from hinged import errors
 from hinged.lab.settings import CurveSettings
+from hinged.model import convert, sites, swap
 from hinged.nn import PiecewiseLinear
 from hinged.nn.groups import parameters_of
 
 TRAINED = (PiecewiseLinear, nn.PReLU)
 """The modules whose parameters are an activation's."""
 
-Factory = Callable[[int], nn.Module]
-"""Makes the activation of a layer with so many channels on axis 1."""
+
+class Factory(Protocol):
+    """Makes the activation of a layer with so many channels on axis `dim`."""
+
+    def __call__(self, channels: int, dim: int = 1) -> nn.Module:
+        """Return the activation."""
+        ...
+
+
+class ChannelPReLU(nn.PReLU):
+    """`nn.PReLU` with the channels on any axis.
+
+    >>> ChannelPReLU(3, dim=-1)(torch.ones(2, 5, 3)).shape
+    torch.Size([2, 5, 3])
+    """
+
+    def __init__(self, channels: int, dim: int = 1) -> None:
+        super().__init__(channels)
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the activation of `x` `(..., C, ...)`."""
+        if self.dim % x.dim() == 1:
+            return super().forward(x)
+        return super().forward(x.movedim(self.dim, 1)).movedim(1, self.dim)
 
 
 def _hinged(curves: CurveSettings) -> Factory:
-    def make(channels: int) -> nn.Module:
+    def make(channels: int, dim: int = 1) -> nn.Module:
         return PiecewiseLinear(
             1 if curves.shared else channels,
             curves.hinges,
             (curves.low, curves.high),
             curves.init,
+            dim=dim,
             tails=curves.tails,
         )
 
@@ -31,7 +58,7 @@ def _hinged(curves: CurveSettings) -> Factory:
 
 
 def _fixed(module: type[nn.Module]) -> Callable[[CurveSettings], Factory]:
-    return lambda curves: lambda channels: module()
+    return lambda curves: lambda channels, dim=1: module()
 
 
 ACTIVATIONS: dict[str, Callable[[CurveSettings], Factory]] = {
@@ -41,12 +68,46 @@ ACTIVATIONS: dict[str, Callable[[CurveSettings], Factory]] = {
     "hinged": _hinged,
     "leaky_relu": _fixed(nn.LeakyReLU),
     "mish": _fixed(nn.Mish),
-    "prelu": lambda curves: nn.PReLU,
+    "prelu": lambda curves: ChannelPReLU,
     "relu": _fixed(nn.ReLU),
     "selu": _fixed(nn.SELU),
     "silu": _fixed(nn.SiLU),
     "tanh": _fixed(nn.Tanh),
 }
+
+
+def replace_activations(
+    model: nn.Module, batch: Any, activation: Factory, call: str = "activations"
+) -> nn.Module:
+    """Put an activation at every place where `hinged.convert` would put curves.
+
+    Args:
+        model: any network; it is changed in place.
+        batch: what `hinged.convert` takes.
+        activation: makes the activation for a number of channels on an axis.
+        call: how messages name the caller.
+
+    Returns:
+        The model.
+
+    Raises:
+        ArgumentError: there is no such place.
+
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    >>> replace_activations(model, torch.randn(8, 2), lambda channels, dim: nn.SiLU())[1]
+    SiLU()
+    """
+    found = sites(model, batch)
+    if not found.converted:
+        left = "".join(f" ({site.name} is left: {site.skipped})" for site in found.skipped)
+        came = f"a {type(model).__name__} without activations to replace{left}"
+        cure = "it must apply some, or be made by a function that is given what makes activations"
+        raise errors.ArgumentError(errors.sentence(call, came, cure))
+    convert(model, batch)
+    for site in found.converted:
+        dim = 1 if site.axis is None else site.axis
+        swap(model, model.get_submodule(site.name), activation(site.channels, dim))
+    return model
 
 
 def activation_parameters(model: nn.Module) -> list[nn.Parameter]:

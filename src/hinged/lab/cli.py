@@ -1,4 +1,4 @@
-"""The commands: compare, train, report, info; those of bench are in `hinged.lab.bench.cli`."""
+"""The commands; those of bench are in `hinged.lab.bench.cli`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from hinged import errors
-from hinged.lab import environment, experiment, report, terminal
+from hinged.lab import conversion, environment, experiment, report, terminal
 from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.bench import cli as bench
 from hinged.lab.comparison import Watcher
@@ -192,6 +192,30 @@ def build_report(
     """Draw the table, the pictures and the page of finished runs anew."""
     for run in runs:
         _show(RunFolder(run), as_json)
+
+
+@app.command()
+def convert_check(
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="my.py:make_net, a function without arguments that returns a model, or "
+            "(model, batch).",
+            metavar="FILE.py:FUNCTION",
+        ),
+    ],
+    input_shape: Annotated[
+        str | None,
+        typer.Option(help="Sizes of one sample, as in 3,32,32, where no batch is returned."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what hinged.convert would do to your own model: what it makes trainable, what not, why.
+
+    Nothing is changed or written.
+    """
+    found = conversion.check(network, input_shape)
+    print(json.dumps(found.as_json(), indent=2) if as_json else found)
 
 
 @app.command()

@@ -10,8 +10,7 @@ from torch import nn
 
 from hinged import errors
 from hinged.lab import functions
-from hinged.lab.activations import Factory
-from hinged.lab.bench.replace import replace_relus, widths
+from hinged.lab.activations import Factory, replace_activations
 from hinged.lab.data import DataSet
 from hinged.lab.functions import is_function
 from hinged.lab.settings import NetworkSettings
@@ -22,10 +21,11 @@ def build(network: NetworkSettings, data: DataSet, activation: Factory, seed: in
 
     Args:
         network: its kind and size. Of the kind `file.py:function` it is what the function returns:
-            either it takes one argument, which makes the activation for a number of channels, or
-            none, and then every `nn.ReLU` of its network is replaced.
+            either it takes one argument, which makes the activation for a number of channels (and
+            an axis, `dim`, where they are not on axis 1), or none, and then every activation of its
+            network is replaced that `hinged.convert` would make trainable.
         data: what it is to be trained on.
-        activation: makes the activation for a number of channels.
+        activation: makes the activation for a number of channels on an axis.
         seed: decides the weights.
 
     Raises:
@@ -42,9 +42,9 @@ def _without_drawing(activation: Factory) -> Factory:
     """Return a factory that leaves the random state alone, so that an activation that draws its
     start does not shift the weights of the layers behind it."""
 
-    def make(channels: int) -> nn.Module:
+    def make(channels: int, dim: int = 1) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            return activation(channels)
+            return activation(channels, dim)
 
     return make
 
@@ -102,12 +102,7 @@ def _own(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Mod
         came = f"an object of class {type(model).__name__}"
         raise errors.ArgumentError(errors.sentence(option, came, cure))
     if not takes_activation:
-        if not widths(model, sample):
-            cure = (
-                "use nn.ReLU modules, or let the function take one argument that makes activations"
-            )
-            raise errors.ArgumentError(errors.sentence(option, "a network without nn.ReLU", cure))
-        replace_relus(model, sample, activation)
+        model = replace_activations(model, sample, activation, option)
     with torch.no_grad():
         shape = tuple(model.eval()(sample).shape)
     if shape != (2, data.outputs):

@@ -30,7 +30,7 @@ def test_networks_of_torchvision_run_or_say_what_is_missing(quick, name):
         assert all("pip install 'hinged[vision]'" in row.problem for row in case.rows)
         return
     assert all(row.problem is None for row in case.rows)
-    filters = {"resnet18": 64 + 2 * 2 * (64 + 128 + 256 + 512) // 2, "vgg11": 2752 + 1024}
+    filters = {"resnet18": 64 + 4 * (64 + 128 + 256 + 512), "vgg11": 2752 + 1024}
     assert case.rows[1].parameters == 9 * filters[name]
 
 

@@ -106,7 +106,7 @@ def models(
     out: _Out = None,
     as_json: _AsJson = False,
 ) -> None:
-    """Whole networks, every ReLU replaced: training step, inference, memory for backward."""
+    """Whole networks, every activation replaced: training step, inference, memory for backward."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
     _run(
         lambda say: models_bench.run(

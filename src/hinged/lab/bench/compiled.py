@@ -10,12 +10,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from hinged.lab.activations import ACTIVATIONS, activation_parameters
+from hinged.lab.activations import activation_parameters
 from hinged.lab.bench import timing
-from hinged.lab.bench.models import DEFAULT, INFERENCE, STEP, label
+from hinged.lab.bench.models import DEFAULT, INFERENCE, STEP, label, with_activation
 from hinged.lab.bench.records import Case, Record, Row
 from hinged.lab.bench.running import Entrant, Options, Say, measure, prepared, record
-from hinged.lab.settings import CurveSettings
 
 _CHANNELS = 64
 _SHAPE = (32, _CHANNELS, 32, 32)
@@ -72,9 +71,9 @@ def _block_case(options: Options, activations: Sequence[str], hinges: int, backe
 
 
 def _entrant(activation: str, hinges: int, backend: str | None, x: Tensor, row: Row) -> Entrant:
-    act = ACTIVATIONS[activation](CurveSettings(hinges=hinges))(_CHANNELS)
     conv = nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1, bias=False)
-    block = nn.Sequential(conv, nn.BatchNorm2d(_CHANNELS), act).to(x.device)
+    plain = nn.Sequential(conv, nn.BatchNorm2d(_CHANNELS), nn.ReLU()).to(x.device)
+    block = with_activation(plain, x, activation, hinges)
     row.parameters = sum(parameter.numel() for parameter in activation_parameters(block))
     # One copy for each mode: switching the mode of a compiled module compiles it anew.
     training, inferring = copy.deepcopy(block).train(), copy.deepcopy(block).eval()

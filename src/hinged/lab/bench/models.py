@@ -1,4 +1,4 @@
-"""Whole networks: a training step and inference with curves in place of every ReLU."""
+"""Whole networks: a training step and inference with curves in place of every activation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.lab.activations import ACTIVATIONS, activation_parameters
+from hinged.lab.activations import ACTIVATIONS, activation_parameters, replace_activations
 from hinged.lab.bench import timing, vision
 from hinged.lab.bench.records import Case, Record, Row
-from hinged.lab.bench.replace import replace_relus
 from hinged.lab.bench.running import Entrant, Options, Say, measure, prepared, record
 from hinged.lab.data import DataSet
 from hinged.lab.models import build
 from hinged.lab.settings import CurveSettings, NetworkSettings
 from hinged.lab.training import memory_for_backward
+from hinged.model import convert
 from hinged.nn import param_groups
 
 STEP, INFERENCE = "training step", "inference"
@@ -48,7 +48,7 @@ class Network:
 def _of_the_lab(network: NetworkSettings, *shape: int) -> Callable[[], nn.Module]:
     images, labels = torch.zeros(1, *shape), torch.zeros(1, dtype=torch.long)
     data = DataSet("random", "noise", images, labels, images, labels, classes=_CLASSES)
-    return lambda: build(network, data, lambda channels: nn.ReLU(), seed=0)
+    return lambda: build(network, data, ACTIVATIONS["relu"](CurveSettings()), seed=0)
 
 
 NETWORKS = (
@@ -143,14 +143,22 @@ def label(activation: str, hinges: int) -> str:
     return f"hinged K={hinges}" if activation == "hinged" else activation
 
 
+def with_activation(model: nn.Module, x: Tensor, activation: str, hinges: int) -> nn.Module:
+    """Return a network of ReLUs with an activation of the lab in their places; curves are put there
+    as users do it."""
+    if activation == "relu":
+        return model
+    if activation == "hinged":
+        return convert(model, x, hinges)
+    return replace_activations(model, x, ACTIVATIONS[activation](CurveSettings()))
+
+
 def _entrant(network: Network, activation: str, hinges: int, options: Options, row: Row) -> Entrant:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = network.make()
         x, y = torch.randn(network.shape), torch.randint(_CLASSES, network.shape[:1])
-    if activation != "relu":
-        make = ACTIVATIONS[activation](CurveSettings(hinges=hinges))
-        replace_relus(model, x, make)
+    model = with_activation(model, x, activation, hinges)
     model, x, y = model.to(options.device), x.to(options.device), y.to(options.device)
     row.parameters = sum(parameter.numel() for parameter in activation_parameters(model))
     inferring = copy.deepcopy(model).eval()
