@@ -94,6 +94,16 @@ def test_layers(feed, move, axis):
     assert site.axis == axis and site.channels == SIZE
 
 
+def test_heads_put_together_are_channels():
+    def attention(x):
+        heads = x.view(SIZE, SIZE, 2, 3).transpose(1, 2)
+        mixed = (heads @ heads.mT).softmax(dim=-1) @ heads
+        return mixed.transpose(1, 2).reshape(x.shape)
+
+    (site,) = hinged.sites(Seen(nn.Linear(SIZE, SIZE), attention), ROWS)
+    assert (site.axis, site.channels) == (-1, SIZE)
+
+
 def test_unknown_axes_get_one_curve_and_say_so():
     model = Seen(nn.Identity(), lambda x: x)
     (site,) = hinged.sites(model, MAPS)

@@ -28,6 +28,7 @@ _FEATURES_LAST = {
     "scaled_dot_product_attention",
     "multi_head_attention_forward",
 }
+_PRODUCTS = {"matmul", "__matmul__", "scaled_dot_product_attention"}
 _CHANNELS_SECOND = {"batch_norm", "instance_norm", "group_norm"}
 _NORMS_OF_LAST_AXES = {"layer_norm", "rms_norm"}
 # These rearrange entries and compute nothing.
@@ -119,6 +120,9 @@ class Axes:
         if name == "stack":
             self._stack(result, *args, **kwargs)
             return
+        if name in _PRODUCTS and all(x.dim() == 4 for x in tensors_in((args, kwargs))):
+            self._set_heads(result)
+            return
         for out in tensors_in(result):
             axis = _made(name, args, kwargs, out)
             if axis is not None:
@@ -132,6 +136,12 @@ class Axes:
         shape[axis] = x.shape[axis]
         places = torch.arange(x.shape[axis], dtype=torch.int32, device=x.device).view(shape)
         self._coordinates[x] = places.expand(x.shape)
+
+    def _set_heads(self, x: Tensor) -> None:
+        """Note the channels of a product of many-headed tensors `(N, heads, L, features)`."""
+        _, heads, _, features = x.shape
+        places = torch.arange(heads * features, dtype=torch.int32, device=x.device)
+        self._coordinates[x] = places.view(1, heads, 1, features).expand(x.shape)
 
     def _inherit(self, out: Tensor, inputs: list[Tensor], resizing: bool) -> None:
         for x in inputs:
