@@ -30,7 +30,7 @@ from hinged.model.place import Place, calling_frames, place_of
 
 _PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
 # What reads a tensor's form and not its numbers.
-_ENOUGH = 2**18
+_ENOUGH = 2**16
 _FORM = {"size", "dim", "shape", "dtype", "device", "ndim", "numel", "__len__", "is_contiguous"}
 
 
@@ -310,7 +310,7 @@ def _is_all(one: tuple[Any, Call, Tensor, Tensor], x: Any, output: Any) -> bool:
 
 
 def _thinned(x: Tensor) -> Tensor:
-    """Return some numbers of a large input, from everywhere in it: what 2 ** 18 tell is enough.
+    """Return some numbers of a large input, from everywhere in it: what 2 ** 16 tell is enough.
 
     The step shares no factor with the size, and so none with that of any axis.
     """
@@ -319,7 +319,7 @@ def _thinned(x: Tensor) -> Tensor:
     step = max(1, x.numel() // _ENOUGH)
     while math.gcd(step, x.numel()) > 1:
         step += 1
-    return x.detach().flatten()[::step]
+    return x.detach().flatten()[::step].contiguous()
 
 
 def copied(inputs: Any) -> Any:
