@@ -26,7 +26,8 @@ class Counting(Watcher):
     def __init__(self):
         self.done = []
 
-    def result(self, result):
+    def result(self, task, result):
+        assert result.experiment["data"] == task.experiment.data
         self.done.append((result.activation, result.seed))
 
 
