@@ -134,6 +134,9 @@ def compare_all(
         for task in tasks
         for trial in task.experiment.trials
     ]
+    # Seed by seed through all of them: what is stopped is comparable as far as it came, and slow
+    # spells of the machine meet all.
+    work.sort(key=lambda each: each.trial.seed)
     left = [each for each in work if not _is_done(each)]
     epochs = sum(each.task.experiment.training.epochs for each in left)
     watcher.begins(len(work), len(work) - len(left), epochs)

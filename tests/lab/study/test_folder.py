@@ -69,3 +69,11 @@ def test_foreign_and_damaged_folders_are_refused(tiny, tmp_path):
 def test_a_folder_left_by_a_process_killed_early_is_used(tiny, tmp_path):
     (tmp_path / "run" / "cells").mkdir(parents=True)
     StudyFolder(tmp_path / "run").open(plan(tiny))
+
+
+def test_work_goes_seed_by_seed_through_all_cells(tiny, tmp_path):
+    folder, watcher = StudyFolder(tmp_path / "run"), Silent()
+    folder.open(plan(tiny))
+    compare_all(folder.tasks(seeds=2), watcher)
+    one = [("hinges-3", "relu"), ("hinges-3", "hinged"), ("hinges-9", "hinged")]
+    assert watcher.done == [(*each, 0) for each in one] + [(*each, 1) for each in one]

@@ -15,7 +15,7 @@ from hinged.lab.experiment import Experiment
 from hinged.lab.records import Failure, Result
 from hinged.lab.settings import Settings
 from hinged.lab.study.cells import Cell, plain
-from hinged.lab.study.definition import names
+from hinged.lab.study.definition import find, names, parse
 from hinged.lab.study.folder import StudyFolder
 from hinged.lab.study.measures import MEASURES, Measure
 
@@ -286,7 +286,8 @@ def _command(folder: StudyFolder, groups: list[_Group]) -> str:
     plan = folder.plan
     seeds = max(len(group.whole.seeds) for group in groups)
     more = "" if seeds == plan.study.scale(plan.scale).seeds else f" --seeds {seeds}"
-    name = plan.name if plan.name in names() else f"{plan.name}.toml"
+    shipped = plan.name in names() and parse(find(plan.name)) == plan.study
+    name = plan.name if shipped else f"{plan.name}.toml"
     return f"hinged study run {name} --scale {plan.scale}{more}"
 
 
