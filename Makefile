@@ -14,7 +14,7 @@ PEERS := .venv-peers/bin
 KERNELS ?= auto,reference
 RECORDS := benchmarks/records
 
-.PHONY: demo test check lint format types docs record bench bench-peers bench-page clean
+.PHONY: demo test check lint format types docs record studies-smoke studies-page bench bench-peers bench-page clean
 
 demo: .venv/lab ## the main job on embedded data: a table, and runs/demo/report.html
 	$(BIN)/hinged compare --out runs/demo
@@ -44,6 +44,12 @@ record: .venv/lab ## run the demo anew and make it the committed record that REA
 	rm -rf runs/record
 	$(BIN)/hinged compare --out runs/record
 	$(BIN)/python docs/record.py runs/record
+
+studies-smoke: .venv/dev ## the smallest scale of every study, about 2 minutes
+	$(BIN)/python -m pytest tests/lab/study/test_shipped.py
+
+studies-page: .venv/lab ## write docs/studies anew from the studies and their records
+	$(BIN)/python docs/studies.py
 
 bench: .venv/vision ## what the curves cost here: measure everything but peers, about 8 minutes
 	$(BIN)/hinged bench kernels --kernels $(KERNELS) --out $(RECORDS)/kernels.json

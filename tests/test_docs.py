@@ -99,3 +99,40 @@ def test_a_record_fills_its_place_on_the_page(tmp_path):
     assert "](benchmarks/kernels-small-features.svg)" in page and "| hinged K=9 |" in page
     assert page.count("Not measured yet") == 5
     assert script["with_figures"](page, tmp_path) == page
+
+
+def test_pages_of_the_studies_are_those_of_the_studies_and_their_records():
+    script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
+    pages = {path.name: path.read_text() for path in script["PAGES"].glob("*.md")}
+    assert pages == script["texts"]()
+
+
+def test_every_record_of_a_study_is_on_its_page_with_its_picture():
+    script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
+    for path in script["RECORDS"].glob("*.json"):
+        name, _, scale = path.stem.rpartition("-")
+        page = (script["PAGES"] / f"{name}.md").read_text()
+        assert f"## At scale {scale}" in page and f"({path.stem}.svg)" in page
+        assert (script["PAGES"] / f"{path.stem}.svg").exists()
+
+
+def test_a_record_whose_figures_were_edited_is_seen(tmp_path):
+    script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
+    texts = script["texts"](tmp_path)
+    assert all("No record yet" in text for name, text in texts.items() if name != "index.md")
+    for path in script["RECORDS"].glob("*.json"):
+        edited = re.sub(r'"mean":\s*0\.\d', '"mean": 0.1', path.read_text())
+        (tmp_path / path.name).write_text(edited)
+        page = f"{path.stem.rpartition('-')[0]}.md"
+        assert script["texts"](tmp_path)[page] != (script["PAGES"] / page).read_text()
+
+
+def test_code_of_the_page_on_the_laboratory_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/reference/lab.md").read_text(), flags=re.S
+    )
+    (study,) = [block for block in blocks if "study" in block]
+    names = {}
+    exec(study, names)
+    assert names["found"].scale == "smoke"

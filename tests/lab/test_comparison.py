@@ -8,7 +8,7 @@ import pytest
 
 from hinged import errors
 from hinged.lab import experiment
-from hinged.lab.comparison import Watcher, compare
+from hinged.lab.comparison import Task, Watcher, compare, compare_all
 from hinged.lab.records import Result, RunFolder
 from tests.lab.conftest import SMALL
 
@@ -26,7 +26,8 @@ class Counting(Watcher):
     def __init__(self):
         self.done = []
 
-    def result(self, result):
+    def result(self, task, result):
+        assert result.experiment["data"] == task.experiment.data
         self.done.append((result.activation, result.seed))
 
 
@@ -194,3 +195,58 @@ def test_results_on_other_data_of_the_same_name_are_refused(tmp_path):
     table.write_text(table.read_text().replace("0.0,0.0", "0.5,0.5"))
     with pytest.raises(errors.RunFolderError, match="holds results on other data"):
         compare(settings, folder, Watcher())
+
+
+class Interrupting(Watcher):
+    """Presses the interrupt key in the middle of the second trial."""
+
+    def __init__(self, error):
+        self.error, self.trials, self.failures = error, [], []
+
+    def trial(self, task, trial):
+        self.trials.append((task.label, trial.key))
+
+    def epoch(self, number):
+        if len(self.trials) == 2 and number == 1:
+            raise self.error
+
+    def failed(self, task, failure):
+        self.failures.append((task.label, failure))
+
+
+def test_an_interrupted_comparison_leaves_a_clean_folder(small, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(SystemExit):  # Which Lightning makes of the interrupt key.
+        compare(small, folder, Interrupting(SystemExit(1)))
+    assert_nothing_is_half_written(folder.path)
+    assert len(folder.results()) == 1 and folder.failures() == []
+    assert not list(folder.path.rglob("*.partial"))
+
+
+def test_a_trial_that_fails_leaves_its_error_and_the_others_go_on(small, tmp_path):
+    first, second = (RunFolder(tmp_path / name) for name in ("first", "second"))
+    tasks = [Task(small, first, "first"), Task(small, second, "second")]
+    watcher = Interrupting(ZeroDivisionError("boom"))
+    compare_all(tasks, watcher, keep_going=True)
+    assert len(watcher.trials) == 18, "it was tried once"
+    ((label, failure),) = watcher.failures
+    assert label == "first" and "ZeroDivisionError: boom" in failure.traceback
+    assert first.failures() == [failure] and (failure.activation, failure.seed) == ("prelu", 0)
+    assert len(first.results()) == 8 and len(second.results()) == 9
+    again = Counting()
+    compare_all(tasks, again, keep_going=True)
+    assert again.done == [("prelu", 0)] and first.failures() == []
+
+
+def test_without_keep_going_an_error_is_raised(small, tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        compare(small, RunFolder(tmp_path / "run"), Interrupting(ZeroDivisionError()))
+
+
+def test_all_experiments_are_checked_before_the_first_begins(small, tmp_path):
+    impossible = experiment.build(data="wine", activations=("relu",))
+    folders = [RunFolder(tmp_path / name) for name in ("good", "bad")]
+    tasks = [Task(small, folders[0]), Task(impossible, folders[1])]
+    with pytest.raises(errors.ArgumentError, match="a cnn needs images"):
+        compare_all(tasks, Watcher())
+    assert list(tmp_path.iterdir()) == []

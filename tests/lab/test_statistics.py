@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -56,3 +57,68 @@ def test_holm_by_hand():
     with_nan = statistics.holm([0.01, math.nan, 0.9])
     assert with_nan[0] == pytest.approx(0.02) and math.isnan(with_nan[1])
     assert with_nan[2] == pytest.approx(0.9)
+
+
+def test_sign_flip_by_hand():
+    # All of one sign: only that choice and its opposite are as far from 0.
+    assert statistics.sign_flip([0.1, 0.2, 0.4, 0.8, 1.6]) == 2 / 2**5
+    assert statistics.sign_flip([1.0, -1.0]) == 1.0
+    assert statistics.sign_flip([0.0, 0.0, 0.0]) == 1.0
+    # 0.1 + 0.2 - 0.3 is not 0 in floating point, but as far from 0 as its opposite.
+    assert statistics.sign_flip([0.1, 0.2, -0.3]) == 1.0
+
+
+@given(st.lists(st.integers(-20, 20), min_size=2, max_size=8))
+def test_sign_flip_is_scipys_permutation_test(differences):
+    expected = scipy.stats.permutation_test(
+        (differences, np.zeros(len(differences))),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
+        n_resamples=np.inf,
+        vectorized=True,
+    )
+    assert statistics.sign_flip(differences) == pytest.approx(expected.pvalue)
+
+
+def test_sign_flip_of_many_is_near_the_exact_share():
+    # Differences of +-1: the number of those above 0 is binomial.
+    differences = [1.0] * 15 + [-1.0] * 5
+    exact = scipy.stats.binomtest(15, 20).pvalue
+    assert statistics.sign_flip(differences) == pytest.approx(exact, abs=4 * 0.2 / 100_000**0.5)
+
+
+def test_bootstrap_interval_is_that_of_all_resamples():
+    scores = [0.0, 1.0, 3.0, 7.0, 15.0]
+    means = [np.mean(sample) for sample in itertools.product(scores, repeat=5)]
+    interval = statistics.bootstrap_interval(scores)
+    assert interval.mean == pytest.approx(5.2)
+    # The quantile of 10,000 draws lies between exact quantiles four standard errors apart.
+    error = 4 * (0.025 * 0.975 / 10_000) ** 0.5
+    for found, share in ((interval.low, 0.025), (interval.high, 0.975)):
+        low, high = np.quantile(means, (share - error, share + error))
+        assert low <= found <= high
+    assert math.isnan(statistics.bootstrap_interval([0.5]).low)
+
+
+def test_bootstrap_interval_covers_the_truth_as_seldom_as_it_says():
+    samples = np.random.default_rng(0).normal(3.0, 2.0, size=(2000, 5))
+    spans = [statistics.bootstrap_interval(sample.tolist()) for sample in samples]
+    covered = np.mean([span.low <= 3.0 <= span.high for span in spans])
+    assert covered == pytest.approx(0.83, abs=0.02)
+
+
+def test_power_of_the_textbook():
+    # Cohen (1988), and G*Power: two-sided, level 0.05, power 0.8.
+    assert statistics.pairs_needed(0.5, 1.0) == 34
+    assert statistics.pairs_needed(0.2, 1.0) == 199
+    assert statistics.pairs_needed(1.0, 1.0) == 10
+    assert statistics.power(0.0, 1.0, 7) == pytest.approx(0.05)
+    assert statistics.pairs_needed(1.0, 0.0) == 2
+    assert statistics.power(37.0, 1.0, 101) == 1.0
+    assert statistics.pairs_needed(1e-9, 1.0) == 10_000
+
+
+def test_power_is_how_often_the_test_finds_it():
+    samples = np.random.default_rng(0).normal(0.8, 1.0, size=(4000, 12))
+    found = np.mean(scipy.stats.ttest_1samp(samples, 0.0, axis=1).pvalue < 0.05)
+    assert statistics.power(0.8, 1.0, 12) == pytest.approx(found, abs=4 * (0.25 / 4000) ** 0.5)

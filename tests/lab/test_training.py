@@ -5,6 +5,7 @@ from torch import nn
 from hinged.lab import data, models, training
 from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
+from hinged.nn import PiecewiseLinear, penalty
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=64, lr=0.02)
 
@@ -100,3 +101,45 @@ def test_memory_for_backward_changes_nothing():
     training.memory_for_backward(model, torch.randn(16, 1, 8, 8))
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
+
+
+def curves_of(model):
+    return [module for module in model.modules() if isinstance(module, PiecewiseLinear)]
+
+
+def test_frozen_curves_are_the_function_they_started_as():
+    factory = ACTIVATIONS["hinged"](CurveSettings(trained=False))
+    settings = NetworkSettings(width=4, depth=1)
+    model = models.build(settings, data.load("digits"), factory, 0)
+    frozen, relu = train(model), train(network("relu"))
+    assert frozen.loss == relu.loss and frozen.test_scores == relu.test_scores
+
+
+def test_a_penalty_on_curvature_straightens_the_curves():
+    free = train(network()).model
+    settings = SETTINGS.model_copy(update={"curve_penalty": 0.3})
+    held = training.train(network(), data.load("digits"), settings, 0).model
+    assert penalty(held).item() < 0.9 * penalty(free).item()
+
+
+def test_warm_up_moves_the_hinges_to_the_inputs():
+    settings = SETTINGS.model_copy(update={"warm_up": 0.2})
+    model = network()
+    before = [layer.hinges.clone() for layer in curves_of(model)]
+    warm = training.train(model, data.load("digits"), settings, 0).model
+    assert all(
+        not torch.equal(layer.hinges, old)
+        for layer, old in zip(curves_of(warm), before, strict=True)
+    )
+
+
+def test_settings_of_curves_leave_other_networks_alone():
+    settings = SETTINGS.model_copy(update={"warm_up": 0.2, "curve_penalty": 0.3})
+    same = training.train(network("relu"), data.load("digits"), settings, 0)
+    assert same.loss == train(network("relu")).loss
+
+
+def test_idle_units_are_counted_after_every_epoch():
+    outcome = train(network("relu"))
+    assert len(outcome.idle) == 3
+    assert all(0 <= each.dead <= each.dormant <= 1 for each in outcome.idle)

@@ -45,7 +45,7 @@ class ChannelPReLU(nn.PReLU):
 
 def _hinged(curves: CurveSettings) -> Factory:
     def make(channels: int, dim: int = 1) -> nn.Module:
-        return PiecewiseLinear(
+        layer = PiecewiseLinear(
             1 if curves.shared else channels,
             curves.hinges,
             (curves.low, curves.high),
@@ -53,6 +53,7 @@ def _hinged(curves: CurveSettings) -> Factory:
             dim=dim,
             tails=curves.tails,
         )
+        return layer.requires_grad_(curves.trained)
 
     return make
 
@@ -61,19 +62,26 @@ def _fixed(module: type[nn.Module]) -> Callable[[CurveSettings], Factory]:
     return lambda curves: lambda channels, dim=1: module()
 
 
-ACTIVATIONS: dict[str, Callable[[CurveSettings], Factory]] = {
-    "elu": _fixed(nn.ELU),
-    "gelu": _fixed(nn.GELU),
-    "hardswish": _fixed(nn.Hardswish),
-    "hinged": _hinged,
-    "leaky_relu": _fixed(nn.LeakyReLU),
-    "mish": _fixed(nn.Mish),
-    "prelu": lambda curves: ChannelPReLU,
-    "relu": _fixed(nn.ReLU),
-    "selu": _fixed(nn.SELU),
-    "silu": _fixed(nn.SiLU),
-    "tanh": _fixed(nn.Tanh),
+_FIXED: dict[str, type[nn.Module]] = {
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "hardswish": nn.Hardswish,
+    "leaky_relu": nn.LeakyReLU,
+    "mish": nn.Mish,
+    "relu": nn.ReLU,
+    "selu": nn.SELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
 }
+
+ACTIVATIONS: dict[str, Callable[[CurveSettings], Factory]] = {
+    **{name: _fixed(module) for name, module in _FIXED.items()},
+    "hinged": _hinged,
+    "prelu": lambda curves: ChannelPReLU,
+}
+
+MODULES = (*_FIXED.values(), *TRAINED)
+"""The modules that are activations."""
 
 
 def replace_activations(

@@ -1,4 +1,4 @@
-"""The commands; those of bench are in `hinged.lab.bench.cli`."""
+"""The commands; those of `bench` and `study` have files of their own."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from hinged.lab.experiment import Experiment
 from hinged.lab.models import MODELS
 from hinged.lab.records import RunFolder
 from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
+from hinged.lab.study import cli as study
 from hinged.lab.summary import verdict
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bench.app, name="bench")
+app.add_typer(study.app, name="study")
 
 _DEFAULT = Experiment()
 _NETWORK, _CURVES, _TRAINING = NetworkSettings(), CurveSettings(), TrainingSettings()

@@ -2,6 +2,7 @@
 
     config.json            the experiment
     trials/KEY.json        one finished trial each
+    failed/KEY.json        the error of a trial that was tried in vain
     curves/KEY.safetensors learned curves and histograms of their inputs
     results.jsonl          all trials, one a line
     report.html, plots/    drawn from the above
@@ -43,6 +44,7 @@ class Result(pydantic.BaseModel):
         parameters, activation_parameters: numbers trained, in all and in the activations.
         step_ms: median milliseconds a training step.
         seconds: wall time of the training.
+        dead, dormant: shares of idle units after each epoch (`hinged.lab.units`).
         kept_bytes: bytes kept for the backward pass of one batch.
         initial_weights: SHA-256 of the weights before training, activations left out.
         data_digest: SHA-256 of the data.
@@ -65,11 +67,32 @@ class Result(pydantic.BaseModel):
     activation_parameters: int
     step_ms: float
     seconds: float
+    dead: list[float] = []
+    dormant: list[float] = []
     kept_bytes: int
     initial_weights: str
     data_digest: str
     data_about: str = ""
     experiment: dict[str, Any]
+    environment: dict[str, str]
+    finished: str
+
+
+class Failure(pydantic.BaseModel):
+    """A trial that raised an error.
+
+    Attributes:
+        activation, seed: the trial.
+        traceback: the error, as Python prints it.
+        environment: versions, commit and machine.
+        finished: time of the end, UTC, ISO 8601.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    activation: str
+    seed: int
+    traceback: str
     environment: dict[str, str]
     finished: str
 
@@ -117,7 +140,7 @@ class RunFolder:
         with FileLock(self.path / ".locks" / "folder"):
             if self._config.exists():
                 experiment = experiment.united(self._same(experiment))
-            self._sweep()
+            self.sweep()
             write(self._config, experiment.model_dump_json(indent=2) + "\n")
 
     def has(self, trial: Trial) -> bool:
@@ -146,7 +169,21 @@ class RunFolder:
         if curves:
             write(self._curves(trial), safetensors.torch.save(curves))
         write(self._trial(trial), result.model_dump_json(indent=2) + "\n")
+        self._failure(trial).unlink(missing_ok=True)
         self.list_results()
+
+    def save_failure(self, trial: Trial, failure: Failure) -> None:
+        """Write the error of a trial. It is not finished: it is tried again another time."""
+        write(self._failure(trial), failure.model_dump_json(indent=2) + "\n")
+
+    def failures(self) -> list[Failure]:
+        """Return the errors of trials that have not been finished since."""
+        paths = [self._failure(trial) for trial in self.experiment.trials]
+        return [
+            Failure.model_validate_json(path.read_text(encoding="utf-8"))
+            for path in paths
+            if path.exists()
+        ]
 
     def list_results(self) -> None:
         """Write `results.jsonl` anew from the finished trials."""
@@ -176,6 +213,9 @@ class RunFolder:
     def _trial(self, trial: Trial) -> Path:
         return self.path / "trials" / f"{trial.key}.json"
 
+    def _failure(self, trial: Trial) -> Path:
+        return self.path / "failed" / f"{trial.key}.json"
+
     def _curves(self, trial: Trial) -> Path:
         return self.path / "curves" / f"{trial.key}.safetensors"
 
@@ -198,7 +238,7 @@ class RunFolder:
             for path in self.path.rglob("*")
         )
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Remove what a killed process was about to rename. Another live process may be writing
         just now; its name carries its process number."""
         for path in self.path.rglob(".hinged-*"):

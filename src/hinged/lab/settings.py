@@ -36,6 +36,7 @@ class CurveSettings(Settings):
         init: the function the curves start as.
         tails: as in `hinged.PiecewiseLinear`.
         shared: one curve for all channels of a layer instead of one each.
+        trained: whether the values are trained, or stay those of `init`.
     """
 
     hinges: int = pydantic.Field(default=9, ge=2)
@@ -44,6 +45,7 @@ class CurveSettings(Settings):
     init: str = "relu"
     tails: str = "linear"
     shared: bool = False
+    trained: bool = True
 
 
 class TrainingSettings(Settings):
@@ -56,6 +58,9 @@ class TrainingSettings(Settings):
         curve_lr_factor: learning rate of trained activations, curves and PReLU's slopes alike, over
             that of the weights.
         weight_decay: of the weights; trained activations are never decayed.
+        curve_penalty: weight of the curves' curvature (`hinged.penalty`) in the loss.
+        warm_up: share of the training through which curves are frozen, to be calibrated at its end
+            (`hinged.warm_up`); 0 for none.
         augment: random changes of the training images, names in
             `hinged.lab.data.AUGMENTATIONS`, done in this order.
     """
@@ -65,4 +70,6 @@ class TrainingSettings(Settings):
     lr: float = pydantic.Field(default=0.012, gt=0)
     curve_lr_factor: float = pydantic.Field(default=1.0, gt=0)
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
+    curve_penalty: float = pydantic.Field(default=0.0, ge=0)
+    warm_up: float = pydantic.Field(default=0.0, ge=0, lt=1)
     augment: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,9 +18,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from hinged.lab.comparison import Watcher
-from hinged.lab.experiment import Experiment, Trial
-from hinged.lab.records import Result
+from hinged.lab.comparison import Task, Watcher
+from hinged.lab.experiment import Trial
+from hinged.lab.records import Failure, Result
 from hinged.lab.statistics import Interval
 from hinged.lab.summary import Row, Summary
 
@@ -44,7 +45,7 @@ class ProgressWatcher(Watcher):
             console=console,
         )
         self._task = self._bar.add_task("setting up", total=None)
-        self._epochs = self._before = self._done = self._total = 0
+        self._epochs = self._done = self._total = 0
 
     def __enter__(self) -> ProgressWatcher:
         self._bar.start()
@@ -58,37 +59,46 @@ class ProgressWatcher(Watcher):
     ) -> None:
         self._bar.stop()
 
-    def begins(self, experiment: Experiment, finished: int) -> None:
+    def begins(self, trials: int, finished: int, epochs: int) -> None:
         """Set the length of the bar."""
-        self._total, self._before, self._done = len(experiment.trials), finished, finished
-        self._epochs = experiment.training.epochs
+        self._total, self._done, self._epochs = trials, finished, 0
         if finished:
-            self._console.print(f"{finished} of {self._total} trials were finished before.")
-        left = (self._total - finished) * self._epochs
-        self._bar.reset(self._task, total=left, description="training")
+            self._console.print(f"{finished} of {trials} trials were finished before.")
+        self._bar.reset(self._task, total=epochs, description="training")
 
-    def trial(self, trial: Trial) -> None:
+    def trial(self, task: Task, trial: Trial) -> None:
         """Name the present trial."""
-        self._bar.update(self._task, description=f"{trial.activation}, seed {trial.seed}")
+        words = [task.label, trial.activation, f"seed {trial.seed}"]
+        self._bar.update(self._task, description=escape(", ".join(filter(None, words))))
 
     def epoch(self, number: int) -> None:
         """Move on within the present trial."""
-        self._move(number)
+        self._bar.update(self._task, completed=self._epochs + number)
 
-    def result(self, result: Result) -> None:
+    def result(self, task: Task, result: Result) -> None:
         """Print a line, and move on to the next trial."""
-        self._done += 1
-        self._move(0)
-        self._console.print(
-            f"[dim]{self._done:>3}/{self._total}[/]  {result.activation:<12}"
-            f"seed {result.seed:<3} {result.metric} {score(result.test_score, result.metric)}"
-            f"  [dim]{result.seconds:.1f} s[/]",
-            highlight=False,
+        self._next(
+            task,
+            f"{result.activation:<12}seed {result.seed:<3} {result.metric} "
+            f"{score(result.test_score, result.metric)}  [dim]{result.seconds:.1f} s[/]",
         )
 
-    def _move(self, epochs: int) -> None:
-        finished = (self._done - self._before) * self._epochs
-        self._bar.update(self._task, completed=finished + epochs)
+    def failed(self, task: Task, failure: Failure) -> None:
+        """Print the last line of the error, and move on to the next trial."""
+        said = failure.traceback.strip().splitlines()[-1]
+        self._next(
+            task,
+            f"{failure.activation:<12}seed {failure.seed:<3} [red]failed:[/] {escape(said)}",
+        )
+
+    def _next(self, task: Task, line: str) -> None:
+        self._done += 1
+        self._epochs += task.experiment.training.epochs
+        self._bar.update(self._task, completed=self._epochs)
+        label = f"{escape(task.label)}  " if task.label else ""
+        self._console.print(
+            f"[dim]{self._done:>3}/{self._total}[/]  {label}{line}", highlight=False
+        )
 
 
 HEADINGS = (

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from hinged.lab.activations import TRAINED
 from hinged.lab.data import Batch, Batches, DataSet
 from hinged.lab.settings import TrainingSettings
-from hinged.nn import param_groups
+from hinged.lab.units import Idle, idle_units
+from hinged.lightning import CurveWarmUp
+from hinged.nn import PiecewiseLinear, param_groups, penalty
 
 OnEpoch = Callable[[int], None]
 _LAST = Path("last.ckpt")
@@ -39,6 +41,8 @@ class Outcome:
         train_score, test_score: the data set's metric after the last epoch.
         loss: mean training loss of each epoch.
         test_scores: the metric on the test split after each epoch, to look at, never to choose by.
+        idle: shares of dead and of dormant units after each epoch, as `hinged.lab.units` counts
+            them; empty for a network without an activation known there.
         step_ms: median milliseconds of a training step (forward, backward, optimiser).
         seconds: wall time of the training, that before a resumed checkpoint included.
     """
@@ -48,6 +52,7 @@ class Outcome:
     test_score: float
     loss: list[float]
     test_scores: list[float]
+    idle: list[Idle]
     step_ms: float
     seconds: float
 
@@ -77,6 +82,8 @@ def train(
     task = _Task(model, data, settings)
     progress = _Progress(data, on_epoch)
     callbacks: list[Callback] = [progress]
+    if settings.warm_up and task.has_curves:
+        callbacks.append(CurveWarmUp(settings.warm_up))
     if checkpoints is not None:
         callbacks.append(
             ModelCheckpoint(checkpoints, _LAST.stem, every_n_epochs=1, enable_version_counter=False)
@@ -111,6 +118,7 @@ def train(
         test_score=_score(model, data, data.x_test, data.y_test),
         loss=progress.loss,
         test_scores=progress.test_scores,
+        idle=progress.idle,
         step_ms=1000 * statistics.median(progress.step_seconds),
         seconds=seconds,
     )
@@ -144,12 +152,16 @@ class _Task(lightning.LightningModule):
         self.model = model
         self.settings = settings
         self.classifies = data.classes is not None
+        self.has_curves = any(isinstance(layer, PiecewiseLinear) for layer in model.modules())
 
     def training_step(self, batch: Batch) -> Tensor:
         x, y = batch
-        return (
-            F.cross_entropy(self.model(x), y) if self.classifies else F.mse_loss(self.model(x), y)
-        )
+        loss = F.cross_entropy if self.classifies else F.mse_loss
+        return loss(self.model(x), y) + self._curvature()
+
+    def _curvature(self) -> Tensor | float:
+        weight = self.settings.curve_penalty
+        return weight * penalty(self.model) if weight and self.has_curves else 0.0
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         settings = self.settings
@@ -180,6 +192,7 @@ class _Progress(Callback):
     on_epoch: OnEpoch | None
     loss: list[float] = field(default_factory=list)
     test_scores: list[float] = field(default_factory=list)
+    idle: list[Idle] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
     earlier_seconds: float = 0.0
     _begun: float = field(default_factory=time.perf_counter)
@@ -201,16 +214,22 @@ class _Progress(Callback):
         self.test_scores.append(
             _score(module.model, self.data, self.data.x_test, self.data.y_test)  # type: ignore[arg-type]
         )
+        idle = idle_units(module.model, self.data)  # type: ignore[arg-type]
+        if idle is not None:
+            self.idle.append(idle)
         if self.on_epoch is not None:
             self.on_epoch(trainer.current_epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
         names = ("loss", "test_scores", "step_seconds")
         seconds = self.earlier_seconds + time.perf_counter() - self._begun
-        return {"seconds": seconds, **{name: list(getattr(self, name)) for name in names}}
+        idle = [tuple(shares) for shares in self.idle]  # Plain: all that checkpoints may hold.
+        lists = {name: list(getattr(self, name)) for name in names}
+        return {"seconds": seconds, "idle": idle, **lists}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.loss, self.test_scores = state["loss"], state["test_scores"]
+        self.idle = [Idle(*shares) for shares in state["idle"]]
         self.step_seconds = state["step_seconds"]
         self.earlier_seconds = state["seconds"]
 

@@ -36,6 +36,7 @@ def in_processes(
     except BaseException:
         for worker in multiprocessing.active_children():
             worker.terminate()
+            worker.join()
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

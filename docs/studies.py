@@ -1,0 +1,71 @@
+"""Writes docs/studies/ from the studies and their records: a page each, and a list of all.
+
+python docs/studies.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hinged.lab import markdown
+from hinged.lab.bench.plots import svg
+from hinged.lab.study import page
+from hinged.lab.study.answer import answer
+from hinged.lab.study.cells import read
+from hinged.lab.study.definition import SCALES, find, names
+from hinged.lab.study.record import Record
+
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "studies" / "records"
+PAGES = ROOT / "docs" / "studies"
+INTRODUCTION = """# Studies
+
+Each study is a question, a grid of comparisons over it, and the record of the answer. `hinged study
+list` shows them, `hinged study run NAME --scale small` does one; stopped, the same command
+continues it, and several processes share its work. A study is a TOML file that holds only what
+differs from the [defaults](../reference/lab.md): `hinged study copy NAME mine.toml` gives one to
+change and to run as your own.
+
+The rule was fixed in advance: pairs with the same seed, Student's t-test, Holm's correction over
+all comparisons of a study, the 5 % level. Scores are those after the last epoch."""
+
+
+def records(name: str, folder: Path = RECORDS) -> list[Record]:
+    """Return the records of a study, the largest scale first."""
+    paths = [folder / f"{name}-{scale}.json" for scale in reversed(SCALES)]
+    return [Record.model_validate_json(path.read_text()) for path in paths if path.exists()]
+
+
+def texts(folder: Path = RECORDS) -> dict[str, str]:
+    """Return every page by its file name."""
+    found = {name: records(name, folder) for name in names()}
+    studies = {name: read(find(name)) for name in names()}
+    pages = {f"{name}.md": page.page(name, studies[name], found[name]) for name in names()}
+    rows = [
+        (f"[{name}]({name}.md)", study.question, _short(found[name]))
+        for name, study in studies.items()
+    ]
+    table = markdown.table(("study", "question", "answer"), rows).replace("---:", "---")
+    return {"index.md": f"{INTRODUCTION}\n\n{table}\n", **pages}
+
+
+def _short(found: list[Record]) -> str:
+    return f"{answer(found[0])} (scale {found[0].scale})" if found else "not recorded yet"
+
+
+def write() -> None:
+    """Write pages and pictures, and remove what no study has any more."""
+    pages = texts()
+    pictures = {page.picture(r): r for name in names() for r in records(name)}
+    PAGES.mkdir(exist_ok=True)
+    for old in PAGES.iterdir():
+        if old.name not in pages and old.name not in pictures:
+            old.unlink()
+    for name, text in pages.items():
+        (PAGES / name).write_text(text)
+    for name, record in pictures.items():
+        (PAGES / name).write_text(svg(page.figure(record)))
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,1 @@
+"""Studies: a question, the grid of experiments that answers it, and the record of the answer."""

@@ -1,0 +1,199 @@
+"""The experiments of a study: one cell for every combination of its grid and variants.
+
+A network is trained once, however many cells it belongs to: settings of curves do not concern ReLU,
+so that in a study of hinges ReLU is trained in the first cell alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hinged import errors
+from hinged.lab import experiment as experiments
+from hinged.lab.experiment import Experiment
+from hinged.lab.settings import CurveSettings, TrainingSettings
+from hinged.lab.study.definition import SCALES, Study, Variant, parse
+
+_OF_CURVES = ("curve_lr_factor", "curve_penalty", "warm_up")
+"""Settings of the training that concern trained activations alone."""
+
+Point = tuple[tuple[str, Any], ...]
+"""A place in the grid: an axis and its value each."""
+
+
+class Cell(NamedTuple):
+    """One experiment of a study.
+
+    Attributes:
+        name: of its folder.
+        point: its place in the grid; the axes that have more than one value.
+        experiment: with those activations that no cell before it trains.
+        variant: its settings by name.
+    """
+
+    name: str
+    point: Point
+    experiment: Experiment
+    variant: Variant
+
+    def label(self, activation: str) -> str:
+        """Return in words where in the grid an activation stands, leaving out what does not concern
+        it."""
+        parts = [
+            f"{_last(axis)} {_text(value)}" if axis != "data" else _text(value)
+            for axis, value in self.point
+            if concerns(axis, activation)
+        ]
+        settings = paths(self.variant.settings)
+        if activation == "hinged" or any(concerns(path, activation) for path in settings):
+            parts.append(self.variant.name)
+        return ", ".join(part for part in parts if part)
+
+
+def read(path: Path) -> Study:
+    """Return the study of a file, with all experiments at all scales checked.
+
+    Raises:
+        ArgumentError: names everything in it that cannot be right.
+    """
+    study = parse(path)
+    faults = [f"[{scale}] {fault}" for scale in SCALES for fault in _faults(study, scale)]
+    if faults:
+        call = f"hinged study {path.name}"
+        raise errors.ArgumentError(errors.sentence(call, " | ".join(faults), "correct the file"))
+    return study
+
+
+def cells(study: Study, scale: str, fallback: bool = False, seeds: int | None = None) -> list[Cell]:
+    """Return the cells of a study in order.
+
+    Args:
+        study: the study.
+        scale: the name of a scale.
+        fallback: use the scale's fallback instead of the data.
+        seeds: how many; by default those of the scale.
+
+    Raises:
+        ArgumentError, UnknownNameError: an experiment cannot be right.
+    """
+    found: list[Cell] = []
+    trained: set[Experiment] = set()
+    for name, point, variant, values in _combinations(study, scale, fallback, seeds):
+        whole = experiments.build(**values)
+        new = tuple(a for a in whole.activations if plain(whole, a) not in trained)
+        trained |= {plain(whole, activation) for activation in new}
+        if new:
+            own = whole.model_copy(update={"activations": new})
+            found.append(Cell(name, point, own, variant))
+    return found
+
+
+def plain(experiment: Experiment, activation: str) -> Experiment:
+    """Return the experiment with all that does not concern an activation at its default: equal
+    for two cells where they train the same networks."""
+    update: dict[str, Any] = {"activations": (activation,), "baseline": activation, "seeds": ()}
+    if not concerns("curves", activation):
+        update["curves"] = CurveSettings()
+    defaults = {
+        name: TrainingSettings.model_fields[name].default
+        for name in _OF_CURVES
+        if not concerns(f"training.{name}", activation)
+    }
+    update["training"] = experiment.training.model_copy(update=defaults)
+    return experiment.model_copy(update=update)
+
+
+def concerns(path: str, activation: str) -> bool:
+    """Whether a setting makes a difference to networks with an activation.
+
+    >>> concerns("curves.hinges", "relu"), concerns("curves.hinges", "hinged")
+    (False, True)
+    >>> concerns("network.width", "relu"), concerns("training.curve_lr_factor", "prelu")
+    (True, True)
+    """
+    section, _, name = path.partition(".")
+    if activation == "hinged" or (activation == "prelu" and name == "curve_lr_factor"):
+        return True
+    return section != "curves" and not (section == "training" and name in _OF_CURVES)
+
+
+def paths(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of nested settings.
+
+    >>> list(paths({"data": "digits", "network": {"depth": 2}}))
+    ['data', 'network.depth']
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from paths(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _faults(study: Study, scale: str) -> list[str]:
+    faults: dict[str, None] = {}
+    unknown = study.scale(scale).grid.keys() - study.grid.keys()
+    if unknown:
+        faults[f"grid: {', '.join(sorted(unknown))} is no axis of the study"] = None
+    for _, _, _, values in _combinations(study, scale, False, None):
+        try:
+            experiments.build(**values)
+        except errors.HingedError as error:
+            faults[str(error)] = None
+    return list(faults)
+
+
+def _combinations(
+    study: Study, scale: str, fallback: bool, seeds: int | None
+) -> Iterator[tuple[str, Point, Variant, dict[str, Any]]]:
+    """Yield name, point, variant and settings of every cell."""
+    size = study.scale(scale)
+    grid = {axis: size.grid.get(axis, values) for axis, values in study.grid.items()}
+    instead: dict[str, Any] = {}
+    if fallback and size.fallback is not None:
+        instead = {"data": size.fallback}
+        grid.pop("data", None)
+    shown = [axis for axis, values in grid.items() if len(values) > 1]
+    for variant in study.variants:
+        for place in itertools.product(*grid.values()):
+            point = tuple(zip(grid, place, strict=True))
+            values = _merged(study.settings, size.settings, instead, variant.settings)
+            for axis, value in point:
+                values = _merged(values, _nested(axis, value))
+            values["seeds"] = tuple(range(seeds or size.seeds))
+            seen = tuple((axis, value) for axis, value in point if axis in shown)
+            yield _name(variant, seen), seen, variant, values
+
+
+def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings, later ones over earlier ones."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            under = merged.get(name)
+            both = isinstance(under, Mapping) and isinstance(value, Mapping)
+            merged[name] = _merged(under or {}, value) if both else value
+    return merged
+
+
+def _nested(path: str, value: Any) -> dict[str, Any]:
+    first, _, rest = path.partition(".")
+    return {first: _nested(rest, value) if rest else value}
+
+
+def _name(variant: Variant, point: Point) -> str:
+    parts = [variant.name, *(f"{_last(axis)}-{_text(value)}" for axis, value in point)]
+    words = [re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in parts if part]
+    return "_".join(words) or "all"
+
+
+def _last(axis: str) -> str:
+    return axis.rpartition(".")[2].replace("_", "-")
+
+
+def _text(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,134 @@
+"""What a study is: a question, and only what differs from the defaults, at three scales."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from hinged import errors
+from hinged.lab.settings import Settings
+from hinged.lab.study.measures import MEASURES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SCALES = ("smoke", "small", "full")
+SHIPPED = Path(__file__).parents[1] / "studies"
+"""The studies that come with the library, one TOML file each."""
+
+
+class Variant(Settings):
+    """Settings with a name, where an axis of values would not do.
+
+    Attributes:
+        name: what tables call it.
+        settings: as `Study.settings`, laid over them.
+    """
+
+    name: str
+    settings: dict[str, Any] = pydantic.Field(default_factory=dict)
+
+
+class Scale(Settings):
+    """How large a study is.
+
+    Attributes:
+        settings: laid over those of the study.
+        grid: other values for axes of the study.
+        seeds: how many seeds each network is trained from.
+        fallback: the data set to use instead where there is no folder of data sets.
+    """
+
+    settings: dict[str, Any] = pydantic.Field(default_factory=dict)
+    grid: dict[str, tuple[Any, ...]] = pydantic.Field(default_factory=dict)
+    seeds: int = pydantic.Field(ge=2)
+    fallback: str | None = None
+
+
+class Study(Settings):
+    """A question and the experiments that answer it.
+
+    Attributes:
+        question: in one sentence.
+        unsure: what the study cannot tell, however many seeds it has.
+        settings: of `hinged.lab.experiment.Experiment`, nested, only those that differ.
+        grid: values for settings, named as `network.depth`; every combination is one cell.
+        variants: further cells by name, each combined with the grid.
+        measure: what is compared, a name in `hinged.lab.study.measures.MEASURES`.
+        against: what each activation is compared with: the baseline under the `same` settings, or
+            under those of the `first` cell with the same data.
+        alone: trainings are timed, so they are done one at a time.
+        smoke, small, full: seconds; a CPU, under an hour; a GPU.
+    """
+
+    question: str
+    unsure: str
+    settings: dict[str, Any] = pydantic.Field(default_factory=dict)
+    grid: dict[str, tuple[Any, ...]] = pydantic.Field(default_factory=dict)
+    variants: tuple[Variant, ...] = (Variant(name=""),)
+    measure: Literal[tuple(MEASURES)] = "score"  # type: ignore[valid-type]
+    against: Literal["same", "first"] = "same"
+    alone: bool = False
+    smoke: Scale
+    small: Scale
+    full: Scale
+
+    def scale(self, name: str) -> Scale:
+        """Return one of the scales.
+
+        Raises:
+            UnknownNameError: there is none of this name.
+        """
+        if name not in SCALES:
+            raise errors.unknown_name("--scale", name, SCALES)
+        scales: dict[str, Scale] = {"smoke": self.smoke, "small": self.small, "full": self.full}
+        return scales[name]
+
+
+def names() -> list[str]:
+    """Return the names of the studies that are shipped."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def find(name: str) -> Path:
+    """Return the file of a shipped study, or of one of the user's own.
+
+    Raises:
+        UnknownNameError: there is no study of this name.
+        ArgumentError: there is no such file.
+    """
+    if name.endswith(".toml"):
+        if not Path(name).is_file():
+            cure = "give a file that exists, or a name that `hinged study list` shows"
+            raise errors.ArgumentError(errors.sentence("hinged study", f"{name}, no file", cure))
+        return Path(name)
+    if name not in names():
+        raise errors.unknown_name("hinged study", name, names())
+    return SHIPPED / f"{name}.toml"
+
+
+def parse(path: Path) -> Study:
+    """Return the study of a file, its fields checked; `hinged.lab.study.cells.read` checks the
+    experiments as well.
+
+    Raises:
+        ArgumentError: it is no TOML, or names every field that cannot be right.
+    """
+    call = f"hinged study {path.name}"
+    try:
+        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise errors.ArgumentError(errors.sentence(call, f"{error}", "correct the file")) from None
+    except pydantic.ValidationError as invalid:
+        faults = [
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in invalid.errors()
+        ]
+        raise errors.ArgumentError(
+            errors.sentence(call, "; ".join(faults), "correct the file")
+        ) from None

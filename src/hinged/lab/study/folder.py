@@ -1,0 +1,108 @@
+"""The folder of a study: what was asked, and one run folder for each cell.
+
+    study.json         the study, its scale, and whether the fallback data are used
+    cells/NAME/        the run folder of a cell, as `hinged.lab.records` describes it
+
+It is as safe against being killed as run folders are: the same command does only what is missing,
+and several processes share the work.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydantic
+from filelock import FileLock
+
+from hinged import errors
+from hinged.lab.comparison import Task
+from hinged.lab.records import RunFolder, write
+from hinged.lab.settings import Settings
+from hinged.lab.study.cells import Cell, cells
+from hinged.lab.study.definition import Study
+
+
+class Plan(Settings):
+    """What a folder holds.
+
+    Attributes:
+        name: the study's.
+        scale: one of its scales.
+        fallback: whether the scale's fallback data are used.
+        study: the study itself.
+    """
+
+    name: str
+    scale: str
+    fallback: bool = False
+    study: Study
+
+    def cells(self, seeds: int | None = None) -> list[Cell]:
+        """Return the cells, with so many seeds or those of the scale."""
+        return cells(self.study, self.scale, self.fallback, seeds)
+
+
+class StudyFolder:
+    """The files of one study at one scale.
+
+    Args:
+        path: the folder; made when a plan is opened in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def plan(self) -> Plan:
+        """Return what this folder holds.
+
+        Raises:
+            RunFolderError: it holds no study.
+        """
+        file = self.path / "study.json"
+        if not file.exists():
+            raise errors.RunFolderError(
+                f"{self.path} holds no study: there is no {file.name}. "
+                "Give the folder that `hinged study run --out` wrote."
+            )
+        try:
+            return Plan.model_validate_json(file.read_text(encoding="utf-8"))
+        except pydantic.ValidationError as invalid:
+            raise errors.RunFolderError(
+                f"{file} is not that of a study: {invalid.error_count()} faults, first "
+                f"{invalid.errors()[0]['msg']!r}. Choose another folder with --out."
+            ) from None
+
+    def open(self, plan: Plan) -> None:
+        """Make the folder this plan's, or go on with it.
+
+        Raises:
+            RunFolderError: it holds another study or scale, or files that are none.
+        """
+        file = self.path / "study.json"
+        if self.path.is_file() or (not file.exists() and self._foreign()):
+            raise errors.RunFolderError(
+                f"{self.path} is no folder of a study. Choose an empty folder with --out."
+            )
+        (self.path / "cells").mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / "cells" / ".lock"):
+            if not file.exists():
+                write(file, plan.model_dump_json(indent=2) + "\n")
+            held = self.plan
+        if held != Plan.model_validate_json(plan.model_dump_json()):
+            raise errors.RunFolderError(
+                f"{self.path} holds {held.name} at scale {held.scale}, or an earlier form of it. "
+                "Choose another folder with --out."
+            )
+
+    def run(self, cell: Cell) -> RunFolder:
+        """Return the run folder of a cell."""
+        return RunFolder(self.path / "cells" / cell.name)
+
+    def tasks(self, seeds: int | None = None) -> list[Task]:
+        """Return what there is to do, cell by cell."""
+        return [Task(c.experiment, self.run(c), c.name) for c in self.plan.cells(seeds)]
+
+    def _foreign(self) -> bool:
+        """Whether something of someone else lies here; a process killed early leaves `cells`."""
+        return self.path.exists() and any(each.name != "cells" for each in self.path.iterdir())

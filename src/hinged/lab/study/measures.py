@@ -1,0 +1,37 @@
+"""What studies compare: one number of each training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from hinged.lab.records import Result
+
+
+class Measure(NamedTuple):
+    """A number of a training.
+
+    Attributes:
+        about: what it is; `{metric}` stands for the data set's.
+        of: reads it from a result.
+        larger_is_better: or smaller.
+        share: whether it is a share, shown in percent; None where that depends on the metric.
+    """
+
+    about: str
+    of: Callable[[Result], float]
+    larger_is_better: bool
+    share: bool | None = None
+
+    def in_percent(self, metric: str) -> bool:
+        """Whether it is shown in percent."""
+        return metric == "accuracy" if self.share is None else self.share
+
+
+MEASURES = {
+    "score": Measure("test {metric}", lambda r: r.test_score, True),
+    "gap": Measure("{metric} gap, train minus test", lambda r: r.train_score - r.test_score, False),
+    "dead": Measure("dead units", lambda r: r.dead[-1] if r.dead else math.nan, False, True),
+    "step_ms": Measure("milliseconds a step", lambda r: r.step_ms, False, False),
+}

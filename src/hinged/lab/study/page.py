@@ -1,0 +1,172 @@
+"""The page of a study, in Markdown, and its picture."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from hinged.lab import markdown, terminal
+from hinged.lab.plots import colour
+from hinged.lab.study.answer import answer, number, unsure
+from hinged.lab.study.cells import cells
+from hinged.lab.study.definition import SCALES, Study
+from hinged.lab.study.measures import MEASURES
+from hinged.lab.study.record import Record, Row
+
+WRITTEN = "<!-- Written by docs/studies.py from studies/records; change those, not this page. -->"
+
+
+def page(name: str, study: Study, records: list[Record]) -> str:
+    """Return the page of a study: question, scales, and what each record shows."""
+    parts = [f"# {name}", WRITTEN, f"**{study.question}**"]
+    for record in records:
+        parts += [f"## At scale {record.scale}", *section(record)]
+    if not records:
+        parts.append(f"No record yet: `hinged study run {name} --scale small --record` makes one.")
+    sizes = [(scale, *_size(study, scale)) for scale in SCALES]
+    parts += ["## The study", markdown.table(("scale", "cells", "trainings", "epochs"), sizes)]
+    parts.append(
+        f"`hinged study show {name}` prints all of it, `hinged study copy {name} .` gives the file "
+        "to change."
+    )
+    if not records:
+        parts.append(f"What it cannot tell: {study.unsure}")
+    return "\n\n".join(parts) + "\n"
+
+
+def section(record: Record) -> list[str]:
+    """Return answer, table, picture, doubts and origin of a record."""
+    return [
+        answer(record),
+        table(record),
+        f"![Differences, {record.name}]({picture(record)})",
+        f"What remains unsure: {unsure(record)}",
+        origin(record),
+    ]
+
+
+def picture(record: Record) -> str:
+    """Return the file name of a record's picture, beside its page."""
+    return f"{record.name}-{record.scale}.svg"
+
+
+def headings(record: Record) -> tuple[str, ...]:
+    """Return the headings of the table."""
+    unit = ", %" if record.in_percent else ""
+    return (
+        "activation",
+        "n",
+        f"{record.measure}{unit}",
+        "standard deviation",
+        *(() if _shows_score(record) else (f"test {record.metric}",)),
+        "difference",
+        "95 % interval",
+        "p (Holm)",
+        "p, signs flipped",
+        "parameters",
+        "time a step",
+    )
+
+
+def cells_of(record: Record, row: Row) -> tuple[str, ...]:
+    """Return the texts of one row, in the order of `headings`."""
+    versus = row.versus
+    compared = ("", "", "", "")
+    if versus is not None:
+        compared = (
+            number(record, versus.t.mean, "+"),
+            f"{number(record, versus.t.low, '+')} to {number(record, versus.t.high, '+')}",
+            f"{_p(versus.p)} ({_p(versus.p_holm)})",
+            _p(versus.p_sign_flip),
+        )
+    ratio = "" if row.step_ratio is None else f" (x{row.step_ratio:.2f})"
+    return (
+        row.title,
+        str(row.n),
+        number(record, row.mean),
+        number(record, row.std),
+        *(() if _shows_score(record) else (_score(record, row),)),
+        *compared,
+        f"{row.parameters:,} ({row.activation_parameters:,})",
+        f"{row.step_ms:.2f} ms{ratio}",
+    )
+
+
+def table(record: Record) -> str:
+    """Return the rows of a record as a table."""
+    return markdown.table(headings(record), (cells_of(record, row) for row in record.rows))
+
+
+def origin(record: Record) -> str:
+    """Return how the figures were found, and how to find them again."""
+    labels = list(dict.fromkeys(r.versus.label for r in record.rows if r.versus is not None))
+    against = labels[0] if len(labels) == 1 else f"{record.baseline} under the same settings"
+    about = record.environments[0]
+    data = dict.fromkeys(f"{row.data} ({row.data_digest[:12]})" for row in record.rows)
+    commits = sorted({each["commit"] for each in record.environments})
+    return (
+        f"Differences are to {against}, over pairs with the same seed; interval and p are the "
+        "paired t-test's, in parentheses after Holm's correction over the whole table, and the "
+        "permutation test's. Parameters are those trained, in parentheses those of the "
+        f"activations. Data, with the beginning of their hash: {', '.join(data)}. Measured on "
+        f"{record.made} at commit {', '.join(commits)} with torch {about['torch']}, Python "
+        f"{about['python']}, on {about['processor']}, {about['cores']} cores, in "
+        f"{record.seconds:,.0f} s of training. Again: `{record.command}`. All figures: "
+        f"`studies/records/{record.name}-{record.scale}.json`."
+    )
+
+
+def figure(record: Record) -> Figure:
+    """Return the differences with their 95 % intervals, a line a row; means where nothing was
+    compared."""
+    compared = [row for row in record.rows if row.versus is not None]
+    rows = compared or record.rows
+    drawn, axes = plt.subplots(figsize=(8, 0.3 * len(rows) + 1.2), layout="constrained")
+    scale = 100 if record.in_percent else 1
+    for place, row in enumerate(rows):
+        middle, low, high = _span(row)
+        shade = colour(row.activation)
+        axes.plot([scale * low, scale * high], [place, place], color=shade, linewidth=2.5)
+        axes.plot([scale * middle], [place], "D", color=shade, markersize=5)
+    axes.set_yticks(range(len(rows)), [row.title for row in rows], fontsize=8)
+    axes.invert_yaxis()
+    if compared:
+        axes.axvline(0, color=colour("relu"), linewidth=1)
+    what = f"difference in {record.measure}" if compared else record.measure
+    unit = ", points" if compared and record.in_percent else ", %" if record.in_percent else ""
+    axes.set_xlabel(f"{what}{unit}")
+    axes.spines[["top", "right"]].set_visible(False)
+    return drawn
+
+
+def _span(row: Row) -> tuple[float, float, float]:
+    if row.versus is not None:
+        return row.versus.t.mean, row.versus.t.low, row.versus.t.high
+    middle = math.nan if row.mean is None else row.mean
+    return middle, middle, middle
+
+
+def _size(study: Study, scale: str) -> tuple[str, ...]:
+    found = cells(study, scale)
+    epochs = sorted({cell.experiment.training.epochs for cell in found})
+    return (
+        str(len(found)),
+        f"{sum(len(cell.experiment.trials) for cell in found):,}",
+        " to ".join(str(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1]))),
+    )
+
+
+def _shows_score(record: Record) -> bool:
+    return record.measure == MEASURES["score"].about.format(metric=record.metric)
+
+
+def _score(record: Record, row: Row) -> str:
+    return "-" if row.test_score is None else terminal.score(row.test_score, record.metric)
+
+
+def _p(p: float | None) -> str:
+    if p is None:
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,308 @@
+"""The record of a study: figures, statistics, and everything needed to find them again."""
+
+from __future__ import annotations
+
+import math
+import statistics as plain_statistics
+from collections.abc import Sequence
+from typing import Any
+
+import pydantic
+
+from hinged import errors
+from hinged.lab import statistics
+from hinged.lab.experiment import Experiment
+from hinged.lab.records import Failure, Result
+from hinged.lab.settings import Settings
+from hinged.lab.study.cells import Cell, plain
+from hinged.lab.study.definition import find, names, parse
+from hinged.lab.study.folder import StudyFolder
+from hinged.lab.study.measures import MEASURES, Measure
+
+VISIBLE = 0.002
+"""The difference that every record says how many seeds it would take to see: 0.2 points."""
+
+
+class Span(Settings):
+    """A mean with a 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Versus(Settings):
+    """Paired differences to what a row is compared with.
+
+    Attributes:
+        label: what that is.
+        pairs: how many seeds both finished.
+        t: mean difference with Student's interval.
+        bootstrap: the same with the interval of the bootstrap.
+        std: standard deviation of the differences.
+        p: of the paired t-test; None where the differences have no spread.
+        p_holm: corrected for all comparisons of the study.
+        p_sign_flip: of the permutation test.
+        seeds_needed: how many seeds show a difference of 0.002 at the 5 % level with a power of
+            0.8, had they this spread.
+    """
+
+    label: str
+    pairs: int
+    t: Span
+    bootstrap: Span
+    std: float
+    p: float | None
+    p_holm: float | None = None
+    p_sign_flip: float
+    seeds_needed: int
+
+
+class Row(Settings):
+    """One activation in one cell.
+
+    Attributes:
+        cell: the cell's name.
+        label: where in the grid it stands.
+        activation: its name.
+        n, mean, std: number of seeds, mean and standard deviation of what is compared.
+        values: what is compared, by seed.
+        versus: None for what others are compared with, and below two pairs.
+        test_score, train_score: means.
+        dead, dormant: shares of idle units after each epoch, means.
+        parameters, activation_parameters: numbers trained.
+        step_ms, step_ratio: median milliseconds a step, and over those of what it is compared with.
+        kept_bytes: kept for the backward pass of one batch.
+        data, data_digest: the data set and its hash.
+    """
+
+    cell: str
+    label: str
+    activation: str
+    n: int
+    mean: float | None
+    std: float | None
+    values: dict[int, float | None]
+    versus: Versus | None = None
+    test_score: float | None
+    train_score: float | None
+    dead: list[float]
+    dormant: list[float]
+    parameters: int
+    activation_parameters: int
+    step_ms: float
+    step_ratio: float | None = None
+    kept_bytes: int
+    data: str
+    data_digest: str
+
+    @property
+    def title(self) -> str:
+        """Return activation and place in the grid."""
+        return f"{self.activation} ({self.label})" if self.label else self.activation
+
+
+class Record(pydantic.BaseModel):
+    """What a study found.
+
+    Attributes:
+        name, scale, question, unsure, baseline: the study.
+        command: finds it again.
+        measure, metric, in_percent, larger_is_better: what is compared.
+        rows: the figures.
+        failures: trainings that raised an error, with it.
+        cells: all settings of every cell.
+        environments: versions, commit and machine; more than one where the run was continued.
+        seconds: of all trainings together.
+        made: date of the last training, UTC.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    name: str
+    scale: str
+    question: str
+    unsure: str
+    baseline: str
+    command: str
+    measure: str
+    metric: str
+    in_percent: bool
+    larger_is_better: bool
+    rows: list[Row]
+    failures: list[Failure]
+    cells: dict[str, dict[str, Any]]
+    environments: list[dict[str, str]]
+    seconds: float
+    made: str
+
+
+class _Group:
+    """The finished trainings of one activation in one cell."""
+
+    def __init__(self, cell: Cell, whole: Experiment, activation: str, results: list[Result]):
+        self.cell, self.whole, self.activation = cell, whole, activation
+        self.results = {r.seed: r for r in results if r.activation == activation}
+        self.label = cell.label(activation)
+
+    @property
+    def title(self) -> str:
+        return f"{self.activation} ({self.label})" if self.label else self.activation
+
+
+def record(folder: StudyFolder) -> Record:
+    """Return the record of what a folder holds.
+
+    Raises:
+        RunFolderError: it holds no study, or no finished training.
+    """
+    plan = folder.plan
+    study, groups = plan.study, _groups(folder)
+    results = [result for group in groups for result in group.results.values()]
+    if not results:
+        raise errors.RunFolderError(f"{folder.path} holds no finished training. Run it first.")
+    measure, metric = MEASURES[study.measure], results[0].metric
+    rows = [_row(group, _reference(group, groups, study.against), measure) for group in groups]
+    cells = plan.cells()
+    return Record(
+        name=plan.name,
+        scale=plan.scale,
+        question=study.question,
+        unsure=study.unsure,
+        baseline=cells[0].experiment.baseline,
+        command=_command(folder, groups),
+        measure=measure.about.format(metric=metric),
+        metric=metric,
+        in_percent=measure.in_percent(metric),
+        larger_is_better=measure.larger_is_better,
+        rows=_corrected(rows),
+        failures=[failure for cell in _begun(folder) for failure in folder.run(cell).failures()],
+        cells={c.name: folder.run(c).experiment.model_dump(mode="json") for c in _begun(folder)},
+        environments=_distinct([result.environment for result in results]),
+        seconds=sum(result.seconds for result in results),
+        made=max(result.finished for result in results)[:10],
+    )
+
+
+def _begun(folder: StudyFolder) -> list[Cell]:
+    return [c for c in folder.plan.cells() if (folder.run(c).path / "config.json").exists()]
+
+
+def _groups(folder: StudyFolder) -> list[_Group]:
+    groups = []
+    for cell in _begun(folder):
+        run = folder.run(cell)
+        results = run.results()
+        for activation in run.experiment.activations:
+            group = _Group(cell, run.experiment, activation, results)
+            if group.results:
+                groups.append(group)
+    return groups
+
+
+def _reference(group: _Group, groups: list[_Group], against: str) -> _Group | None:
+    """Return what a group is compared with, None for itself or where it is missing."""
+    baseline = group.whole.baseline
+    alike = [g for g in groups if g.activation == baseline and g.whole.data == group.whole.data]
+    if against == "same":
+        wanted = plain(group.whole, baseline)
+        alike = [other for other in alike if plain(other.whole, baseline) == wanted]
+    return None if not alike or alike[0] is group else alike[0]
+
+
+def _row(group: _Group, reference: _Group | None, measure: Measure) -> Row:
+    results = list(group.results.values())
+    values = {seed: measure.of(result) for seed, result in sorted(group.results.items())}
+    any_result = results[0]
+    return Row(
+        cell=group.cell.name,
+        label=group.label,
+        activation=group.activation,
+        n=len(results),
+        mean=_number(plain_statistics.fmean(values.values())),
+        std=_spread(list(values.values())),
+        values={seed: _number(value) for seed, value in values.items()},
+        versus=None if reference is None else _versus(values, reference, measure),
+        test_score=_number(plain_statistics.fmean(r.test_score for r in results)),
+        train_score=_number(plain_statistics.fmean(r.train_score for r in results)),
+        dead=_by_epoch([r.dead for r in results]),
+        dormant=_by_epoch([r.dormant for r in results]),
+        parameters=any_result.parameters,
+        activation_parameters=any_result.activation_parameters,
+        step_ms=plain_statistics.median(r.step_ms for r in results),
+        step_ratio=None if reference is None else _step_ratio(group, reference),
+        kept_bytes=any_result.kept_bytes,
+        data=group.whole.data,
+        data_digest=any_result.data_digest,
+    )
+
+
+def _versus(values: dict[int, float], reference: _Group, measure: Measure) -> Versus | None:
+    theirs = {seed: measure.of(result) for seed, result in reference.results.items()}
+    shared = [
+        seed
+        for seed in values
+        if seed in theirs and math.isfinite(values[seed]) and math.isfinite(theirs[seed])
+    ]
+    if len(shared) < 2:
+        return None
+    mine, other = [values[seed] for seed in shared], [theirs[seed] for seed in shared]
+    differences = [a - b for a, b in zip(mine, other, strict=True)]
+    tested = statistics.paired(mine, other)
+    spread = plain_statistics.stdev(differences)
+    return Versus(
+        label=reference.title,
+        pairs=len(shared),
+        t=Span(**tested.difference._asdict()),
+        bootstrap=Span(**statistics.bootstrap_interval(differences)._asdict()),
+        std=spread,
+        p=_number(tested.p),
+        p_sign_flip=statistics.sign_flip(differences),
+        seeds_needed=statistics.pairs_needed(VISIBLE, spread),
+    )
+
+
+def _corrected(rows: list[Row]) -> list[Row]:
+    """Return the rows with Holm's p-values over all comparisons of the study."""
+    compared = [row.versus for row in rows if row.versus is not None]
+    corrected = iter(statistics.holm([math.nan if v.p is None else v.p for v in compared]))
+    return [
+        row
+        if row.versus is None
+        else row.model_copy(
+            update={"versus": row.versus.model_copy(update={"p_holm": _number(next(corrected))})}
+        )
+        for row in rows
+    ]
+
+
+def _step_ratio(group: _Group, reference: _Group) -> float | None:
+    shared = group.results.keys() & reference.results.keys()
+    ratios = [group.results[s].step_ms / reference.results[s].step_ms for s in shared]
+    return plain_statistics.median(ratios) if ratios else None
+
+
+def _command(folder: StudyFolder, groups: list[_Group]) -> str:
+    plan = folder.plan
+    seeds = max(len(group.whole.seeds) for group in groups)
+    more = "" if seeds == plan.study.scale(plan.scale).seeds else f" --seeds {seeds}"
+    shipped = plan.name in names() and parse(find(plan.name)) == plan.study
+    name = plan.name if shipped else f"{plan.name}.toml"
+    return f"hinged study run {name} --scale {plan.scale}{more}"
+
+
+def _by_epoch(series: Sequence[list[float]]) -> list[float]:
+    return [plain_statistics.fmean(values) for values in zip(*series, strict=False)]
+
+
+def _spread(values: list[float]) -> float | None:
+    finite = all(math.isfinite(value) for value in values)
+    return plain_statistics.stdev(values) if len(values) > 1 and finite else None
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _distinct(environments: list[dict[str, str]]) -> list[dict[str, str]]:
+    return list({tuple(sorted(each.items())): each for each in environments}.values())

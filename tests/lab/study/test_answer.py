@@ -1,0 +1,55 @@
+import pytest
+
+from hinged.lab.study.answer import answer, asked, unsure
+from hinged.lab.study.cells import read
+from hinged.lab.study.record import record
+from tests.lab.study.test_record import SCORES, filled
+
+
+@pytest.fixture
+def made(tiny, tmp_path):
+    def make(shift_3, shift_9, **changes):
+        """A record in which 3 and 9 hinges differ from ReLU by so much, with little spread."""
+        base = SCORES["hinges-3", "relu"]
+        scores = {
+            ("hinges-3", "relu"): base,
+            ("hinges-3", "hinged"): [b + shift_3 + 0.001 * (s % 2) for s, b in enumerate(base)],
+            ("hinges-9", "hinged"): [b + shift_9 - 0.001 * (s % 2) for s, b in enumerate(base)],
+        }
+        found = record(filled(tmp_path / "run", read(tiny), scores))
+        return found.model_copy(update=changes)
+
+    return make
+
+
+def test_better_and_worse_are_named(made):
+    said = answer(made(0.05, -0.05))
+    assert said.startswith(
+        "Of 2 comparisons of hinged with relu, 1 is better (hinged (hinges 3)), "
+    )
+    assert "1 is worse (hinged (hinges 9)), and 0 show no difference" in said
+    assert "from -5.04 points (hinged (hinges 9)) to +5.04 points (hinged (hinges 3))" in said
+
+
+def test_what_is_small_shows_no_difference(made):
+    said = answer(made(0.0, 0.0))
+    assert "0 are better, 0 are worse, and 2 show no difference at the 5 % level" in said
+
+
+def test_where_less_is_better_less_is_better(made):
+    said = answer(made(0.05, -0.05, larger_is_better=False))
+    assert "1 is better (hinged (hinges 9))" in said and "1 is worse (hinged (hinges 3))" in said
+
+
+def test_where_hinged_is_the_baseline_all_others_are_asked_about(made):
+    found = made(0.05, -0.05, baseline="hinged")
+    assert asked(found) == [row for row in found.rows if row.versus is not None]
+
+
+def test_what_is_unsure_says_how_many_seeds_it_takes(made):
+    found = made(0.05, -0.05)
+    (needed,) = {row.versus.seeds_needed for row in asked(found)}
+    said = unsure(found)
+    assert f"it takes {needed} seeds to see a difference of 0.2 points four times in five" in said
+    assert "there were 5. Two blocks are not tried." in said
+    assert "shows that the study runs, and nothing else" in unsure(made(0, 0, scale="smoke"))

@@ -1,0 +1,87 @@
+import re
+
+import pytest
+
+from hinged.lab import experiment
+from hinged.lab.study.cells import cells, plain, read
+from hinged.lab.study.definition import SCALES, find, names
+
+
+def trained(study, scale="smoke", **options):
+    return {c.name: c.experiment.activations for c in cells(study, scale, **options)}
+
+
+def test_a_network_is_trained_once_however_many_cells_it_is_in(tiny):
+    assert trained(read(tiny)) == {"hinges-3": ("relu", "hinged"), "hinges-9": ("hinged",)}
+
+
+def test_scales_lay_their_settings_and_values_over_the_study(tiny):
+    study = read(tiny)
+    smoke, small, full = (cells(study, scale) for scale in SCALES)
+    assert [len(smoke), len(small), len(full)] == [2, 2, 3]
+    assert smoke[0].experiment.train_size == 100 and small[0].experiment.train_size is None
+    assert small[1].experiment.seeds == (0, 1, 2, 3)
+    assert smoke[1].experiment.network.width == 2
+    assert cells(study, "small", seeds=2)[0].experiment.seeds == (0, 1)
+
+
+def test_fallback_takes_the_place_of_the_data_and_of_their_axis(tiny):
+    tiny.write_text(
+        tiny.read_text()
+        .replace("[grid]", '[grid]\ndata = ["mnist", "fashion-mnist"]')
+        .replace("seeds = 3", 'seeds = 3\nfallback = "digits"')
+    )
+    study = read(tiny)
+    assert {c.experiment.data for c in cells(study, "smoke")} == {"mnist", "fashion-mnist"}
+    assert {c.experiment.data for c in cells(study, "smoke", fallback=True)} == {"digits"}
+    assert trained(study)["data-mnist_hinges-3"] == ("relu", "hinged")
+
+
+def test_labels_leave_out_what_does_not_concern_an_activation(tiny):
+    first, second = cells(read(tiny), "smoke")
+    assert first.label("relu") == "" and second.label("hinged") == "hinges 9"
+
+
+def test_variants_are_named(tiny):
+    tiny.write_text(
+        tiny.read_text().replace(
+            "[smoke]",
+            '[[variants]]\nname = "as it is"\n'
+            '[[variants]]\nname = "wide"\nsettings = { network = { width = 3 } }\n[smoke]',
+        )
+    )
+    found = {cell.name: cell for cell in cells(read(tiny), "smoke")}
+    assert list(found) == [
+        "as-it-is_hinges-3", "as-it-is_hinges-9", "wide_hinges-3", "wide_hinges-9"
+    ]  # fmt: skip
+    assert found["as-it-is_hinges-3"].label("relu") == ""
+    assert found["wide_hinges-3"].label("relu") == "wide"
+    assert found["wide_hinges-9"].label("hinged") == "hinges 9, wide"
+    assert found["wide_hinges-3"].experiment.network.width == 3
+    assert found["wide_hinges-3"].experiment.network.depth == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        ({"curves": {"hinges": 33}}, {"relu", "prelu"}),
+        ({"training": {"curve_lr_factor": 2.0}}, {"relu"}),
+        ({"training": {"warm_up": 0.1, "curve_penalty": 1.0}}, {"relu", "prelu"}),
+        ({"training": {"lr": 0.5}}, set()),
+        ({"seeds": (5, 6)}, {"relu", "prelu", "hinged"}),
+    ],
+)
+def test_plain_tells_which_networks_are_the_same(settings, same):
+    base, other = experiment.build(), experiment.build(**settings)
+    equal = {a for a in ("relu", "prelu", "hinged") if plain(base, a) == plain(other, a)}
+    assert equal == same
+
+
+@pytest.mark.parametrize("name", names())
+def test_cells_of_the_shipped_studies_have_names_of_their_own(name):
+    study = read(find(name))
+    for scale in SCALES:
+        for fallback in (False, True):
+            own = [cell.name for cell in cells(study, scale, fallback)]
+            assert len(set(own)) == len(own) > 0
+            assert all(re.fullmatch(r"[\w.-]+", word) for word in own)

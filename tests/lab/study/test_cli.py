@@ -1,0 +1,124 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hinged.lab.records import Result
+from hinged.lab.study.definition import names
+from hinged.lab.study.folder import StudyFolder
+from hinged.lab.study.record import Record
+from tests.lab.test_cli import run, said
+
+
+def test_list_names_every_study_with_its_question():
+    shown = run("study", "list").output
+    assert all(name in shown for name in names())
+    listed = json.loads(run("study", "list", "--json").stdout)
+    assert [study["name"] for study in listed] == names()
+    assert all(study["scales"]["full"]["trainings"] > 0 for study in listed)
+
+
+def test_show_names_every_cell():
+    shown = run("study", "show", "hinges").output
+    assert "hinges-33: hinged" in shown and "How many hinges are right" in shown
+    assert (
+        json.loads(run("study", "show", "hinges", "--json").stdout)["study"]["measure"] == "score"
+    )
+
+
+def test_run_prints_table_and_answer_and_writes_the_record(tiny, tmp_path):
+    options = ["--scale", "smoke", "--out", str(tmp_path / "run"), "--jobs", "1"]
+    done = run("study", "run", str(tiny), *options, "--record", "--records", str(tmp_path / "r"))
+    assert done.exit_code == 0
+    assert "9/9" in done.output and "hinges-9  hinged" in done.output
+    assert "Of 2 comparisons of hinged with relu" in done.output
+    written = (tmp_path / "r" / "tiny-smoke.json").read_text()
+    assert (tmp_path / "run" / "record.json").read_text() == written
+    assert (tmp_path / "run" / "tiny-smoke.svg").exists()
+    more = run("study", "run", str(tiny), *options, "--seeds", "4", "--json")
+    found = Record.model_validate_json(more.stdout)
+    assert {row.n for row in found.rows} == {4} and found.command.endswith("--seeds 4")
+    (tmp_path / "r" / "tiny-smoke.json").unlink()
+    taken = run("study", "record", str(tmp_path / "run"), "--records", str(tmp_path / "r"))
+    assert taken.exit_code == 0 and (tmp_path / "r" / "tiny-smoke.json").exists()
+
+
+def test_fallback_data_are_used_where_there_is_no_folder_and_said(tiny, tmp_path, monkeypatch):
+    monkeypatch.delenv("HINGED_DATA", raising=False)
+    text = tiny.read_text().replace('data = "digits"', 'data = "mnist"')
+    tiny.write_text(text.replace("seeds = 3", 'seeds = 2\nfallback = "digits"'))
+    out = tmp_path / "run"
+    done = run("study", "run", str(tiny), "--scale", "smoke", "--out", str(out), "--jobs", "1")
+    assert "No folder of data sets: digits instead." in done.output
+    assert {row["data"] for row in json.loads((out / "record.json").read_text())["rows"]} == {
+        "digits"
+    }
+
+
+def test_copy_gives_a_file_of_ones_own(tmp_path):
+    done = run("study", "copy", "hinges", str(tmp_path))
+    assert done.exit_code == 0 and "hinges.toml" in done.output
+    assert run("study", "show", str(tmp_path / "hinges.toml")).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "hinge"], "did you mean 'hinges'"),
+        (["run", "nowhere.toml"], "got nowhere.toml, no file"),
+        (["run", "hinges", "--scale", "big"], "`--scale`: got 'big'"),
+        (["record", "nowhere"], "nowhere holds no study"),
+        (["copy", "hinges", "a/b.toml"], "give a new file.toml in a folder that exists"),
+        (["copy", "hinges", "mine.txt"], "give a new file.toml in a folder that exists"),
+    ],
+)
+def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    error = said(capsys, "study", *arguments)
+    assert error.startswith("hinged: ") and message in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
+    tiny, tmp_path, finished, jobs
+):
+    out = tmp_path / "run"
+    command = [*(sys.executable, "-m", "hinged", "study", "run", str(tiny)), "--scale", "smoke"]
+    command += ["--out", str(out), "--jobs", jobs]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not list(out.glob("cells/*/trials/*.json")):
+        time.sleep(0.01)
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGINT)
+    printed, _ = process.communicate()
+    assert process.returncode == 130, printed
+    assert "hinged: stopped; the same command continues." in printed and "Traceback" not in printed
+    assert not list(out.rglob("*.partial"))
+    for path in out.glob("cells/*/trials/*.json"):
+        Result.model_validate_json(path.read_text())
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert figures(StudyFolder(out)) == figures(finished)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work(tiny, tmp_path, finished):
+    out = tmp_path / "run"
+    command = [*(sys.executable, "-m", "hinged", "study", "run", str(tiny)), "--scale", "smoke"]
+    command += ["--out", str(out), "--jobs", "1", "--json"]
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert figures(StudyFolder(out)) == figures(finished)
+
+
+def figures(folder):
+    return {
+        (task.label, r.activation, r.seed): (r.test_score, r.loss)
+        for task in folder.tasks()
+        for r in task.folder.results()
+    }

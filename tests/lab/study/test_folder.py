@@ -1,0 +1,79 @@
+import pytest
+
+from hinged import errors
+from hinged.lab.comparison import Watcher, compare_all
+from hinged.lab.study.cells import read
+from hinged.lab.study.folder import Plan, StudyFolder
+
+
+class Silent(Watcher):
+    def __init__(self):
+        self.begun, self.done = None, []
+
+    def begins(self, trials, finished, epochs):
+        self.begun = trials, finished, epochs
+
+    def result(self, task, result):
+        self.done.append((task.label, result.activation, result.seed))
+
+
+def plan(path, scale="smoke"):
+    return Plan(name=path.stem, scale=scale, study=read(path))
+
+
+def test_a_finished_study_does_nothing_more(finished):
+    watcher = Silent()
+    compare_all(finished.tasks(), watcher)
+    assert watcher.begun == (9, 9, 0) and watcher.done == []
+
+
+def test_more_seeds_do_only_what_is_missing(tiny, tmp_path):
+    folder, watcher = StudyFolder(tmp_path / "run"), Silent()
+    folder.open(plan(tiny))
+    compare_all(folder.tasks(seeds=2), Silent())
+    compare_all(folder.tasks(seeds=3), watcher)
+    assert watcher.begun == (9, 6, 3)
+    assert watcher.done == [
+        ("hinges-3", "relu", 2),
+        ("hinges-3", "hinged", 2),
+        ("hinges-9", "hinged", 2),
+    ]
+
+
+def test_another_study_or_scale_is_refused(tiny, tmp_path):
+    folder = StudyFolder(tmp_path / "run")
+    folder.open(plan(tiny))
+    folder.open(plan(tiny))
+    before = (folder.path / "study.json").read_bytes()
+    with pytest.raises(errors.RunFolderError, match="holds tiny at scale smoke"):
+        folder.open(plan(tiny, "small"))
+    tiny.write_text(tiny.read_text().replace("seeds = 5", "seeds = 6"))
+    with pytest.raises(errors.RunFolderError, match="or an earlier form of it"):
+        folder.open(plan(tiny))
+    assert (folder.path / "study.json").read_bytes() == before
+
+
+def test_foreign_and_damaged_folders_are_refused(tiny, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    with pytest.raises(errors.RunFolderError, match="no folder of a study"):
+        StudyFolder(tmp_path / "mine").open(plan(tiny))
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+    with pytest.raises(errors.RunFolderError, match="holds no study"):
+        _ = StudyFolder(tmp_path / "mine").plan
+    (tmp_path / "mine" / "study.json").write_text("{}")
+    with pytest.raises(errors.RunFolderError, match="not that of a study"):
+        _ = StudyFolder(tmp_path / "mine").plan
+
+
+def test_a_folder_left_by_a_process_killed_early_is_used(tiny, tmp_path):
+    (tmp_path / "run" / "cells").mkdir(parents=True)
+    StudyFolder(tmp_path / "run").open(plan(tiny))
+
+
+def test_work_goes_seed_by_seed_through_all_cells(tiny, tmp_path):
+    folder, watcher = StudyFolder(tmp_path / "run"), Silent()
+    folder.open(plan(tiny))
+    compare_all(folder.tasks(seeds=2), watcher)
+    one = [("hinges-3", "relu"), ("hinges-3", "hinged"), ("hinges-9", "hinged")]
+    assert watcher.done == [(*each, 0) for each in one] + [(*each, 1) for each in one]

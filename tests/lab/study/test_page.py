@@ -1,0 +1,36 @@
+from hinged.lab.bench.plots import svg
+from hinged.lab.study import page
+from hinged.lab.study.answer import answer
+from hinged.lab.study.record import record
+
+
+def test_a_page_shows_question_answer_table_picture_doubts_and_origin(finished):
+    found = record(finished)
+    text = page.page("tiny", finished.plan.study, [found])
+    assert "**Does the number of hinges matter?**" in text
+    assert answer(found) in text and page.table(found) in text
+    assert "](tiny-smoke.svg)" in text and "Two blocks are not tried." in text
+    assert found.rows[0].data_digest[:12] in text and found.command in text
+    assert "| full | 3 | 20 | 1 |" in text
+
+
+def test_a_page_without_a_record_says_how_to_make_one(finished):
+    text = page.page("tiny", finished.plan.study, [])
+    assert "`hinged study run tiny --scale small --record`" in text
+    assert "Two blocks are not tried." in text
+
+
+def test_the_score_stands_beside_another_measure(finished):
+    found = record(finished)
+    other = found.model_copy(update={"measure": "dead units"})
+    assert "test accuracy" in page.headings(other)
+    for each in (found, other):
+        assert {len(page.cells_of(each, row)) for row in each.rows} == {len(page.headings(each))}
+
+
+def test_pictures_are_drawn_with_and_without_comparisons(finished):
+    found = record(finished)
+    assert "difference in test accuracy, points" in svg(page.figure(found))
+    alone = [row.model_copy(update={"versus": None}) for row in found.rows]
+    drawn = svg(page.figure(found.model_copy(update={"rows": alone})))
+    assert "test accuracy, %" in drawn and "difference" not in drawn

@@ -1,0 +1,120 @@
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from hinged import errors
+from hinged.lab.records import Failure, RunFolder
+from hinged.lab.study.cells import read
+from hinged.lab.study.folder import Plan, StudyFolder
+from hinged.lab.study.record import Record, record
+from tests.lab.test_records import result
+
+SCORES = {
+    ("hinges-3", "relu"): [0.80, 0.82, 0.81, 0.85, 0.79],
+    ("hinges-3", "hinged"): [0.81, 0.84, 0.83, 0.84, 0.82],
+    ("hinges-9", "hinged"): [0.86, 0.87, 0.89, 0.90, 0.84],
+}
+
+
+def filled(path, study, scores=SCORES):
+    """A folder with results made up for it."""
+    folder = StudyFolder(path)
+    folder.open(Plan(name="tiny", scale="full", study=study))
+    for cell in folder.plan.cells():
+        run = folder.run(cell)
+        run.open(cell.experiment)
+        for trial in cell.experiment.trials:
+            values = scores.get((cell.name, trial.activation))
+            if values is not None:
+                made = result(trial.activation, trial.seed, values[trial.seed])
+                run.save(trial, made.model_copy(update={"seconds": 2.0}), {})
+    return folder
+
+
+@pytest.fixture
+def folder(tiny, tmp_path):
+    return filled(tmp_path / "made-up", read(tiny))
+
+
+def test_rows_are_those_of_the_scores(folder):
+    found = record(folder)
+    assert [row.title for row in found.rows] == ["relu", "hinged (hinges 3)", "hinged (hinges 9)"]
+    assert found.metric == "accuracy" and found.in_percent and found.seconds == 30.0
+    assert found.command == "hinged study run tiny.toml --scale full"
+    for row in found.rows:
+        scores = SCORES[row.cell, row.activation]
+        assert row.n == 5 and list(row.values.values()) == scores
+        assert row.mean == pytest.approx(np.mean(scores))
+        assert row.std == pytest.approx(np.std(scores, ddof=1))
+
+
+def test_every_row_is_compared_with_the_baseline_trained_once(folder):
+    relu, *others = record(folder).rows
+    assert relu.versus is None
+    baseline = SCORES["hinges-3", "relu"]
+    p_values = []
+    for row in others:
+        scores = SCORES[row.cell, row.activation]
+        expected = scipy.stats.ttest_rel(scores, baseline)
+        span = expected.confidence_interval()
+        assert row.versus.label == "relu" and row.versus.pairs == 5
+        assert row.versus.t.mean == pytest.approx(np.mean(scores) - np.mean(baseline))
+        assert (row.versus.t.low, row.versus.t.high) == pytest.approx((span.low, span.high))
+        assert row.versus.p == pytest.approx(expected.pvalue)
+        p_values.append(expected.pvalue)
+    smaller, larger = sorted(p_values)
+    corrected = sorted(row.versus.p_holm for row in others)
+    assert corrected == pytest.approx([2 * smaller, max(2 * smaller, larger)])
+    # All five differences of 9 hinges have one sign.
+    assert others[1].versus.p_sign_flip == 2 / 2**5
+
+
+def test_a_seed_that_diverged_is_left_out_of_the_pairs(tiny, tmp_path):
+    scores = {**SCORES, ("hinges-9", "hinged"): [0.86, float("nan"), 0.89, 0.90, 0.84]}
+    found = record(filled(tmp_path / "nan", read(tiny), scores))
+    row = found.rows[2]
+    assert row.mean is None and row.values[1] is None and row.versus.pairs == 4
+    assert Record.model_validate_json(found.model_dump_json()) == found
+
+
+def test_against_the_first_cell(tiny, tmp_path):
+    text = tiny.read_text().replace("[settings]", 'against = "first"\n[settings]')
+    text = text.replace('hinged"]', 'hinged"]\nbaseline = "hinged"', 1)
+    tiny.write_text(text)
+    found = record(filled(tmp_path / "first", read(tiny)))
+    labels = {row.title: row.versus and row.versus.label for row in found.rows}
+    assert labels == {
+        "relu": "hinged (hinges 3)",
+        "hinged (hinges 3)": None,
+        "hinged (hinges 9)": "hinged (hinges 3)",
+    }
+
+
+def test_failures_are_in_the_record(folder):
+    run = RunFolder(folder.path / "cells" / "hinges-33")
+    trial = run.experiment.trials[0]
+    failure = Failure(
+        activation="hinged", seed=0, traceback="Traceback\nBoom: x", environment={}, finished="now"
+    )
+    run.save_failure(trial, failure)
+    assert record(folder).failures == [failure]
+
+
+def test_a_real_run_is_recorded_with_all_that_made_it(finished):
+    found = record(finished)
+    assert [row.n for row in found.rows] == [3, 3, 3]
+    assert {len(row.data_digest) for row in found.rows} == {64}
+    assert found.cells["hinges-9"]["curves"]["hinges"] == 9
+    (about,) = found.environments
+    assert about["torch"] and about["commit"] and about["processor"]
+    assert all(len(row.dead) == 1 and 0 <= row.dead[0] <= 1 for row in found.rows)
+    plain = json.loads(found.model_dump_json())
+    assert plain["rows"][1]["activation_parameters"] == 2 * 2 * 3
+    assert Record.model_validate(plain) == found
+
+
+def test_a_folder_without_results_is_refused(tiny, tmp_path):
+    with pytest.raises(errors.RunFolderError, match="no finished training"):
+        record(filled(tmp_path / "empty", read(tiny), {}))

@@ -1,0 +1,33 @@
+"""The smallest scale of every study that is shipped; `make studies-smoke` runs this file."""
+
+import json
+
+import pytest
+
+from hinged.lab.study.cells import cells, read
+from hinged.lab.study.definition import find, names
+from tests.lab.test_cli import run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names())
+def test_the_smallest_scale_runs(name, tmp_path):
+    options = ["--scale", "smoke", "--jobs", "1", "--out", str(tmp_path / "run"), "--json"]
+    done = run("study", "run", name, *options)
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    assert found["failures"] == []
+    assert {row["n"] for row in found["rows"]} == {read(find(name)).smoke.seeds}
+    assert any(row["versus"] for row in found["rows"])
+    if name == "ablation":
+        by_label = {(row["activation"], row["label"]): row["values"] for row in found["rows"]}
+        assert by_label["hinged", "frozen"] == by_label["relu", ""]
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_scale_asks_its_question_of_more_than_hinged_alone(name):
+    study = read(find(name))
+    for scale in ("smoke", "small", "full"):
+        activations = {a for c in cells(study, scale) for a in c.experiment.activations}
+        assert {"relu", "hinged"} <= activations
+        assert study.scale(scale).seeds >= (2 if scale == "smoke" else 5)
