@@ -28,6 +28,7 @@ class Factory(Protocol):
 class ChannelPReLU(nn.PReLU):
     """`nn.PReLU` with the channels on any axis.
 
+    >>> import torch
     >>> ChannelPReLU(3, dim=-1)(torch.ones(2, 5, 3)).shape
     torch.Size([2, 5, 3])
     """
@@ -101,6 +102,7 @@ def replace_activations(
     Raises:
         ArgumentError: there is no such place.
 
+    >>> import torch
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
     >>> replace_activations(model, torch.randn(8, 2), lambda channels, dim: nn.SiLU())[1]
     SiLU()
