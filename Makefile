@@ -19,8 +19,9 @@ RECORDS := benchmarks/records
 demo: .venv/lab ## the main job on embedded data: a table, and runs/demo/report.html
 	$(BIN)/hinged compare --out runs/demo
 
+# As many processes as cores, one thread each: threads that wait for each other's cores are slower.
 test: .venv/dev ## all tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 check: lint types test docs ## all that a change must pass
 
