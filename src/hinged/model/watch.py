@@ -14,44 +14,9 @@ from hinged.model.observe import Histogram, LineCounts, Moments, S, Summary, acr
 from hinged.model.running import run
 from hinged.nn import PiecewiseLinear, curve_layers
 
-T = TypeVar("T", "Seen", "Inputs")
+T = TypeVar("T", bound="Inputs")
 _ENOUGH = 2**16
 Make = Callable[[PiecewiseLinear, Tensor, Tensor], S]
-
-
-@dataclass(frozen=True, eq=False)
-class Seen(Summary):
-    """What a layer of curves took in and gave out, by channel.
-
-    Attributes:
-        inputs: moments of the inputs.
-        histogram: histogram of the inputs.
-        lines: how many inputs fell on each line.
-        outputs: moments of the outputs.
-        sizes: moments of the absolute outputs.
-    """
-
-    inputs: Moments
-    histogram: Histogram
-    lines: LineCounts
-    outputs: Moments
-    sizes: Moments
-
-    @classmethod
-    def of(cls, layer: PiecewiseLinear, x: Tensor, y: Tensor) -> Seen:
-        """Return the summary of one call; a layer with one curve for all counts as one channel."""
-        axes = (layer.channels, layer.dim)
-        return cls(
-            Moments.of(x, *axes),
-            Histogram.of(x, *axes),
-            LineCounts.of(x, layer.hinges, *axes),
-            Moments.of(y, *axes),
-            Moments.of(y.abs(), *axes),
-        )
-
-    def merge(self, other: Seen) -> Seen:
-        """Return the summary of what both have seen."""
-        return Seen(**{name: part.merge(getattr(other, name)) for name, part in vars(self).items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +36,37 @@ class Inputs(Summary):
     @classmethod
     def of(cls, layer: PiecewiseLinear, x: Tensor, _y: Tensor) -> Inputs:
         """Return the summary of one call; a layer with one curve for all counts as one channel."""
-        axes = (layer.channels, layer.dim)
-        lines = LineCounts.of(x, layer.hinges, *axes)
-        return cls(Moments.of(x, *axes), Histogram.of(x, *axes), lines)
+        return Inputs(*_taken_in(layer, x))
 
-    def merge(self, other: Inputs) -> Inputs:
+    def merge(self: T, other: T) -> T:
         """Return the summary of what both have seen."""
         parts = {name: part.merge(getattr(other, name)) for name, part in vars(self).items()}
-        return Inputs(**parts)
+        return type(self)(**parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen(Inputs):
+    """What a layer of curves took in and gave out, by channel.
+
+    Attributes:
+        outputs: moments of the outputs.
+        sizes: moments of the absolute outputs.
+    """
+
+    outputs: Moments
+    sizes: Moments
+
+    @classmethod
+    def of(cls, layer: PiecewiseLinear, x: Tensor, y: Tensor) -> Seen:
+        """Return the summary of one call; a layer with one curve for all counts as one channel."""
+        axes = (layer.channels, layer.dim)
+        return Seen(*_taken_in(layer, x), Moments.of(y, *axes), Moments.of(y.abs(), *axes))
+
+
+def _taken_in(layer: PiecewiseLinear, x: Tensor) -> tuple[Moments, Histogram, LineCounts]:
+    axes = (layer.channels, layer.dim)
+    lines = LineCounts.of(x, layer.hinges, *axes)
+    return Moments.of(x, *axes), Histogram.of(x, *axes), lines
 
 
 class Collector(Generic[S]):
