@@ -143,6 +143,7 @@ def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None =
         ArgumentError: a model without curves, no data, or a start with other layers.
 
     >>> import torch
+    >>> _ = torch.manual_seed(0)
     >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
     >>> with torch.no_grad():
     ...     model[0].bias[1] = -1e6
