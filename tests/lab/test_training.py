@@ -143,3 +143,48 @@ def test_idle_units_are_counted_after_every_epoch():
     outcome = train(network("relu"))
     assert len(outcome.idle) == 3
     assert all(0 <= each.dead <= each.dormant <= 1 for each in outcome.idle)
+
+
+class Spy(nn.Module):
+    """Notes dtype and layout of what the layer behind it is given, and stays out of the way."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        self.seen = set()
+        model[1].register_forward_pre_hook(lambda module, x: self.seen.add(self.kind(x[0])))
+
+    @staticmethod
+    def kind(x):
+        return x.dtype, x.is_contiguous(memory_format=torch.channels_last)
+
+    def forward(self, x):
+        return self.model(x)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({}, (torch.float32, False)),
+        ({"precision": "bf16"}, (torch.bfloat16, False)),
+        ({"channels_last": True}, (torch.float32, True)),
+        ({"precision": "bf16", "channels_last": True}, (torch.bfloat16, True)),
+    ],
+)
+def test_precision_and_layout_reach_the_activations_in_training_and_scoring(change, kind):
+    spy = Spy(network())
+    settings = SETTINGS.model_copy(update=change)
+    outcome = training.train(spy, data.load("digits"), settings, 0)
+    # The count of idle units alone runs in full precision.
+    assert spy.seen == {kind, (torch.float32, kind[1])}
+    assert outcome.test_score > 0.5
+    assert all(p.dtype == torch.float32 for p in outcome.model.parameters())
+
+
+def test_label_smoothing_is_in_the_loss_of_classes_alone():
+    smooth = SETTINGS.model_copy(update={"label_smoothing": 0.2})
+    plain = train(network()).loss
+    assert training.train(network(), data.load("digits"), smooth, 0).loss[0] > plain[0]
+    straight = train(network(name="diabetes", kind="mlp"), "diabetes").loss
+    model = network(name="diabetes", kind="mlp")
+    assert training.train(model, data.load("diabetes"), smooth, 0).loss == straight

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pydantic
 
 
@@ -63,6 +65,10 @@ class TrainingSettings(Settings):
             (`hinged.warm_up`); 0 for none.
         augment: random changes of the training images, names in
             `hinged.lab.data.AUGMENTATIONS`, done in this order.
+        label_smoothing: share of the target spread over all classes; ignored in regression.
+        precision: `float32`, or `bf16` for convolutions and products in bfloat16 (autocast), with
+            weights, curves and their gradients in float32.
+        channels_last: keep images with their channels innermost.
     """
 
     epochs: int = pydantic.Field(default=20, ge=1)
@@ -73,3 +79,6 @@ class TrainingSettings(Settings):
     curve_penalty: float = pydantic.Field(default=0.0, ge=0)
     warm_up: float = pydantic.Field(default=0.0, ge=0, lt=1)
     augment: tuple[str, ...] = ()
+    label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    precision: Literal["float32", "bf16"] = "float32"
+    channels_last: bool = False

@@ -28,6 +28,7 @@ from hinged.nn import PiecewiseLinear, param_groups, penalty
 
 OnEpoch = Callable[[int], None]
 _LAST = Path("last.ckpt")
+_PRECISIONS: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
 _PART = 1000
 """Samples scored at once."""
 
@@ -96,6 +97,7 @@ def train(
             devices=1,
             deterministic=True,
             callbacks=callbacks,
+            precision=_PRECISIONS[settings.precision],
             logger=False,
             enable_checkpointing=checkpoints is not None,
             enable_progress_bar=False,
@@ -114,8 +116,8 @@ def train(
     model = task.model.cpu().eval()
     return Outcome(
         model=model,
-        train_score=_score(model, data, data.x_train, data.y_train),
-        test_score=_score(model, data, data.x_test, data.y_test),
+        train_score=task.score(data.x_train, data.y_train),
+        test_score=task.score(data.x_test, data.y_test),
         loss=progress.loss,
         test_scores=progress.test_scores,
         idle=progress.idle,
@@ -149,15 +151,39 @@ class _Task(lightning.LightningModule):
 
     def __init__(self, model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
         super().__init__()
+        if settings.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model
+        self.data = data
         self.settings = settings
-        self.classifies = data.classes is not None
         self.has_curves = any(isinstance(layer, PiecewiseLinear) for layer in model.modules())
 
     def training_step(self, batch: Batch) -> Tensor:
         x, y = batch
-        loss = F.cross_entropy if self.classifies else F.mse_loss
-        return loss(self.model(x), y) + self._curvature()
+        return self._loss(self.model(self._laid_out(x)), y) + self._curvature()
+
+    def score(self, x: Tensor, y: Tensor) -> float:
+        """Return the data set's metric on rows of a split, in evaluation mode and in the precision
+        of the training."""
+        was_training = self.model.training
+        device = next(self.model.parameters()).device
+        low = self.settings.precision == "bf16"
+        self.model.eval()
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=low):
+            parts = (self._laid_out(self.data.scaled(part.to(device))) for part in x.split(_PART))
+            outputs = torch.cat([self.model(part).float().cpu() for part in parts])
+        self.model.train(was_training)
+        return self.data.score(outputs, y)
+
+    def _loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        if self.data.classes is None:
+            return F.mse_loss(outputs, y)
+        return F.cross_entropy(outputs, y, label_smoothing=self.settings.label_smoothing)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        if self.settings.channels_last and x.dim() == 4:
+            return x.contiguous(memory_format=torch.channels_last)
+        return x
 
     def _curvature(self) -> Tensor | float:
         weight = self.settings.curve_penalty
@@ -207,14 +233,12 @@ class _Progress(Callback):
         self._losses.append(outputs["loss"].detach())  # Fetched once an epoch: a GPU would wait.
         self._watch.stop()
 
-    def on_train_epoch_end(self, trainer: Any, module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         self.loss.append(statistics.fmean(torch.stack(self._losses).tolist()))
         self._losses.clear()
         self.step_seconds += self._watch.seconds()
-        self.test_scores.append(
-            _score(module.model, self.data, self.data.x_test, self.data.y_test)  # type: ignore[arg-type]
-        )
-        idle = idle_units(module.model, self.data)  # type: ignore[arg-type]
+        self.test_scores.append(module.score(self.data.x_test, self.data.y_test))
+        idle = idle_units(module.model, self.data)
         if idle is not None:
             self.idle.append(idle)
         if self.on_epoch is not None:
@@ -263,16 +287,6 @@ class _Stopwatch:
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
-
-
-def _score(model: nn.Module, data: DataSet, x: Tensor, y: Tensor) -> float:
-    was_training = model.training
-    device = next(model.parameters()).device
-    model.eval()
-    with torch.no_grad():
-        outputs = torch.cat([model(data.scaled(part.to(device))).cpu() for part in x.split(_PART)])
-    model.train(was_training)
-    return data.score(outputs, y)
 
 
 def _last_checkpoint(checkpoints: Path | None) -> str | None:
