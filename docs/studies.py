@@ -56,15 +56,20 @@ def _short(found: list[Record]) -> str:
 def write() -> None:
     """Write pages and pictures, and remove what no study has any more."""
     pages = texts()
-    pictures = {page.picture(r): r for name in names() for r in records(name)}
+    pictures = {
+        file: draw(record)
+        for name in names()
+        for record in records(name)
+        for file, draw in page.pictures(record).items()
+    }
     PAGES.mkdir(exist_ok=True)
     for old in PAGES.iterdir():
         if old.name not in pages and old.name not in pictures:
             old.unlink()
     for name, text in pages.items():
         (PAGES / name).write_text(text)
-    for name, record in pictures.items():
-        (PAGES / name).write_text(svg(page.figure(record)))
+    for name, figure in pictures.items():
+        (PAGES / name).write_text(svg(figure))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-from hinged.lab.bench.plots import svg
 from hinged.lab.study import page
 from hinged.lab.study.answer import answer
 from hinged.lab.study.record import record
@@ -28,9 +27,13 @@ def test_the_score_stands_beside_another_measure(finished):
         assert {len(page.cells_of(each, row)) for row in each.rows} == {len(page.headings(each))}
 
 
-def test_pictures_are_drawn_with_and_without_comparisons(finished):
+def test_every_picture_is_named_on_the_page(finished):
     found = record(finished)
-    assert "difference in test accuracy, points" in svg(page.figure(found))
-    alone = [row.model_copy(update={"versus": None}) for row in found.rows]
-    drawn = svg(page.figure(found.model_copy(update={"rows": alone})))
-    assert "test accuracy, %" in drawn and "difference" not in drawn
+    text = page.page("tiny", finished.plan.study, [found.model_copy(update={"measure": "dead"})])
+    assert "](tiny-smoke.svg)" in text and "](tiny-smoke-epochs.svg)" in text
+
+
+def test_the_saving_stands_below_the_answer(finished, monkeypatch):
+    found = record(finished)
+    monkeypatch.setattr(page.saving, "sentence", lambda record: "Half the filters.")
+    assert "\n\nHalf the filters.\n\n" in page.page("tiny", finished.plan.study, [found])

@@ -170,7 +170,8 @@ def _finish(folder: StudyFolder, records: Path | None, as_json: bool) -> None:
     found = make_record(folder)
     text = found.model_dump_json(indent=1) + "\n"
     write(folder.path / "record.json", text)
-    write(folder.path / page.picture(found), svg(page.figure(found)))
+    for name, draw in page.pictures(found).items():
+        write(folder.path / name, svg(draw(found)))
     if records is not None:
         write(records / f"{found.name}-{found.scale}.json", text)
     if as_json:

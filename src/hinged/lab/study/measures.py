@@ -26,7 +26,7 @@ class Measure(NamedTuple):
 
     def in_percent(self, metric: str) -> bool:
         """Whether it is shown in percent."""
-        return metric == "accuracy" if self.share is None else self.share
+        return "accuracy" in metric if self.share is None else self.share
 
 
 MEASURES = {

@@ -1,14 +1,13 @@
-"""The page of a study, in Markdown, and its picture."""
+"""The page of a study, in Markdown."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from hinged.lab import markdown, terminal
-from hinged.lab.plots import colour
+from hinged.lab.study import figures, saving
 from hinged.lab.study.answer import answer, number, unsure
 from hinged.lab.study.cells import cells
 from hinged.lab.study.definition import SCALES, Study
@@ -38,18 +37,21 @@ def page(name: str, study: Study, records: list[Record]) -> str:
 
 def section(record: Record) -> list[str]:
     """Return answer, table, picture, doubts and origin of a record."""
+    saved = saving.sentence(record)
     return [
         answer(record),
+        *([] if saved is None else [saved]),
         table(record),
-        f"![Differences, {record.name}]({picture(record)})",
+        *(f"![{_about(draw)}]({name})" for name, draw in pictures(record).items()),
         f"What remains unsure: {unsure(record)}",
         origin(record),
     ]
 
 
-def picture(record: Record) -> str:
-    """Return the file name of a record's picture, beside its page."""
-    return f"{record.name}-{record.scale}.svg"
+def pictures(record: Record) -> dict[str, Callable[[Record], Figure]]:
+    """Return what draws a record's pictures, by their file names beside its page."""
+    stem = f"{record.name}-{record.scale}"
+    return {f"{stem}{kind}.svg": draw for kind, draw in figures.of(record).items()}
 
 
 def headings(record: Record) -> tuple[str, ...]:
@@ -118,34 +120,9 @@ def origin(record: Record) -> str:
     )
 
 
-def figure(record: Record) -> Figure:
-    """Return the differences with their 95 % intervals, a line a row; means where nothing was
-    compared."""
-    compared = [row for row in record.rows if row.versus is not None]
-    rows = compared or record.rows
-    drawn, axes = plt.subplots(figsize=(8, 0.3 * len(rows) + 1.2), layout="constrained")
-    scale = 100 if record.in_percent else 1
-    for place, row in enumerate(rows):
-        middle, low, high = _span(row)
-        shade = colour(row.activation)
-        axes.plot([scale * low, scale * high], [place, place], color=shade, linewidth=2.5)
-        axes.plot([scale * middle], [place], "D", color=shade, markersize=5)
-    axes.set_yticks(range(len(rows)), [row.title for row in rows], fontsize=8)
-    axes.invert_yaxis()
-    if compared:
-        axes.axvline(0, color=colour("relu"), linewidth=1)
-    what = f"difference in {record.measure}" if compared else record.measure
-    unit = ", points" if compared and record.in_percent else ", %" if record.in_percent else ""
-    axes.set_xlabel(f"{what}{unit}")
-    axes.spines[["top", "right"]].set_visible(False)
-    return drawn
-
-
-def _span(row: Row) -> tuple[float, float, float]:
-    if row.versus is not None:
-        return row.versus.t.mean, row.versus.t.low, row.versus.t.high
-    middle = math.nan if row.mean is None else row.mean
-    return middle, middle, middle
+def _about(draw: Callable[[Record], Figure]) -> str:
+    """Return what a picture shows: the first words on what draws it."""
+    return (draw.__doc__ or "").partition(";")[0].partition(".")[0].removeprefix("Return ")
 
 
 def _size(study: Study, scale: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from hinged.lab import statistics
 from hinged.lab.experiment import Experiment
 from hinged.lab.records import Failure, Result
 from hinged.lab.settings import Settings
-from hinged.lab.study.cells import Cell, plain
+from hinged.lab.study.cells import Cell, concerns, plain
 from hinged.lab.study.definition import find, names, parse
 from hinged.lab.study.folder import StudyFolder
 from hinged.lab.study.measures import MEASURES, Measure
@@ -64,6 +64,7 @@ class Row(Settings):
     Attributes:
         cell: the cell's name.
         label: where in the grid it stands.
+        point: its place in the grid, the axes that concern the activation.
         activation: its name.
         n, mean, std: number of seeds, mean and standard deviation of what is compared.
         values: what is compared, by seed.
@@ -78,6 +79,7 @@ class Row(Settings):
 
     cell: str
     label: str
+    point: dict[str, Any] = pydantic.Field(default_factory=dict)
     activation: str
     n: int
     mean: float | None
@@ -161,7 +163,8 @@ def record(folder: StudyFolder) -> Record:
     results = [result for group in groups for result in group.results.values()]
     if not results:
         raise errors.RunFolderError(f"{folder.path} holds no finished training. Run it first.")
-    measure, metric = MEASURES[study.measure], results[0].metric
+    measure = MEASURES[study.measure]
+    metric = " or ".join(dict.fromkeys(result.metric for result in results))
     rows = [_row(group, _reference(group, groups, study.against), measure) for group in groups]
     cells = plan.cells()
     return Record(
@@ -217,6 +220,7 @@ def _row(group: _Group, reference: _Group | None, measure: Measure) -> Row:
     return Row(
         cell=group.cell.name,
         label=group.label,
+        point={axis: v for axis, v in group.cell.point if concerns(axis, group.activation)},
         activation=group.activation,
         n=len(results),
         mean=_number(plain_statistics.fmean(values.values())),

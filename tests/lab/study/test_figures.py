@@ -1,0 +1,62 @@
+import pytest
+
+from hinged.lab.bench.plots import svg
+from hinged.lab.study import figures
+from hinged.lab.study.record import record
+
+
+def with_axis(found, values=(3, 9, 33)):
+    """Return a record whose curves stand at several values of an axis."""
+    relu, hinged = found.rows[0], found.rows[1]
+    rows = [
+        hinged.model_copy(
+            update={"point": {"curves.hinges": v}, "label": f"hinges {v}", "mean": 0.1 * i}
+        )
+        for i, v in enumerate(values)
+    ]
+    return found.model_copy(update={"rows": [relu, *rows]})
+
+
+def test_differences_are_drawn_with_and_without_comparisons(finished):
+    found = record(finished)
+    assert "difference in test accuracy, points" in svg(figures.differences(found))
+    alone = [row.model_copy(update={"versus": None}) for row in found.rows]
+    drawn = svg(figures.differences(found.model_copy(update={"rows": alone})))
+    assert "test accuracy, %" in drawn and "difference" not in drawn
+
+
+def test_rows_know_their_place_on_the_axes_that_concern_them(finished):
+    points = [(row.activation, row.point) for row in record(finished).rows]
+    assert points == [
+        ("relu", {}),
+        ("hinged", {"curves.hinges": 3}),
+        ("hinged", {"curves.hinges": 9}),
+    ]
+
+
+def test_three_values_make_an_axis_and_two_do_not(finished):
+    found = record(finished)
+    assert figures.axis(found) is None and list(figures.of(found)) == [""]
+    found = with_axis(found)
+    assert figures.axis(found) == "curves.hinges" and "-along" in figures.of(found)
+    with pytest.raises(ValueError, match="no axis"):
+        figures.along(record(finished))
+
+
+def test_along_an_axis_each_activation_is_a_line(finished):
+    figure = figures.along(with_axis(record(finished)))
+    axes = figure.axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    assert set(lines) == {"relu", "hinged"}
+    assert list(lines["hinged"].get_xdata()) == [3, 9, 33]
+    level = lines["relu"].get_ydata()
+    assert len(level) == 3 and len(set(level)) == 1
+    assert axes.get_xscale() == "log"
+
+
+def test_idle_units_are_drawn_after_every_epoch(finished):
+    found = record(finished).model_copy(update={"measure": "dead units"})
+    assert "-epochs" in figures.of(found)
+    dead, dormant = figures.through(found).axes
+    assert len(dead.lines) == len(dormant.lines) == len(found.rows)
+    assert list(dead.lines[0].get_xdata()) == [1]
