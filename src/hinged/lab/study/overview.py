@@ -1,0 +1,150 @@
+"""One recipe in many settings: trained curves against each activation, from the records of several
+studies.
+
+A setting is a data set and a network. Every record already pairs seeds within it; here the pairs
+are taken from the records' values, so that nothing is trained again.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics as plain_statistics
+from collections.abc import Iterable, Sequence
+
+from hinged.lab import markdown, statistics
+from hinged.lab.experiment import Experiment
+from hinged.lab.settings import Settings
+from hinged.lab.study.cells import plain
+from hinged.lab.study.record import Record, Row
+
+PLAIN = ("relu", "leaky_relu")
+OTHERS = ("prelu", "silu", "gelu")
+LEVEL = 0.05
+
+
+class Gain(Settings):
+    """Trained curves over one activation in one setting.
+
+    Attributes:
+        activation: the other.
+        pairs: seeds that both finished.
+        mean, std: of the paired differences in the score.
+        p: of the paired t-test, not corrected; None without spread.
+    """
+
+    activation: str
+    pairs: int
+    mean: float
+    std: float
+    p: float | None
+
+    @property
+    def shown(self) -> bool:
+        """Whether curves are shown to be better at the 5 % level."""
+        return self.mean > 0 and self.p is not None and self.p < LEVEL
+
+
+class Setting(Settings):
+    """A data set and a network.
+
+    Attributes:
+        name: study and place in its grid.
+        score: mean of the trained curves.
+        gains: over each activation that was trained there.
+    """
+
+    name: str
+    score: float
+    gains: dict[str, Gain]
+
+    @property
+    def best(self) -> Gain | None:
+        """Return the gain over the best of PReLU, SiLU and GELU by mean score: the smallest."""
+        others = [self.gains[name] for name in OTHERS if name in self.gains]
+        return min(others, key=lambda gain: gain.mean, default=None)
+
+
+def settings(records: Iterable[Record]) -> list[Setting]:
+    """Return the settings of records in which curves and ReLU were trained on the same seeds."""
+    found = []
+    for record in records:
+        for row in record.rows:
+            if row.activation == "hinged":
+                gains = {other.activation: _gain(row, other) for other in _beside(record, row)}
+                known = {name: gain for name, gain in gains.items() if gain is not None}
+                if "relu" in known and row.mean is not None:
+                    name = f"{record.name}{', ' if row.label else ''}{row.label}"
+                    found.append(Setting(name=name, score=row.mean, gains=known))
+    return found
+
+
+def table(found: Sequence[Setting]) -> str:
+    """Return the settings as a table; differences in points (of R2 too)."""
+    headings = ("setting", "n", "curves, %", *(f"over {name}" for name in PLAIN))
+    rows = [
+        (
+            setting.name,
+            str(setting.gains["relu"].pairs),
+            f"{100 * setting.score:.2f}",
+            *(_text(setting.gains.get(name)) for name in PLAIN),
+            _text(setting.best, named=True),
+        )
+        for setting in found
+    ]
+    return markdown.table((*headings, "over the best of PReLU, SiLU, GELU"), rows)
+
+
+def sentence(found: Sequence[Setting]) -> str:
+    """Return in words in how many settings curves are ahead of what, and in how many that is shown
+    at the 5 % level, each test by itself."""
+    parts = [_count(found, name, [s.gains.get(name) for s in found]) for name in PLAIN]
+    parts.append(_count(found, "the best of PReLU, SiLU and GELU", [s.best for s in found]))
+    return f"In {len(found)} settings, mean scores of trained curves are {'; '.join(parts)}."
+
+
+def _count(found: Sequence[Setting], name: str, gains: Sequence[Gain | None]) -> str:
+    known = [gain for gain in gains if gain is not None]
+    above, shown = sum(g.mean > 0 for g in known), sum(g.shown for g in known)
+    worse = sum(g.mean < 0 and g.p is not None and g.p < LEVEL for g in known)
+    return f"above {name} in {above} of {len(known)} (p < 0.05 in {shown}; below with it in {worse})"
+
+
+def _beside(record: Record, row: Row) -> list[Row]:
+    """Return the rows of the other activations under the same settings."""
+
+    def setting(cell: str, activation: str) -> Experiment:
+        return plain(Experiment.model_validate(record.cells[cell]), activation)
+
+    return [
+        other
+        for other in record.rows
+        if other.activation != row.activation
+        and setting(other.cell, other.activation) == setting(row.cell, other.activation)
+    ]
+
+
+def _gain(row: Row, other: Row) -> Gain | None:
+    pairs = [
+        (mine, other.values[seed])
+        for seed, mine in row.values.items()
+        if mine is not None and other.values.get(seed) is not None
+    ]
+    if len(pairs) < 2:
+        return None
+    mine, theirs = zip(*pairs, strict=True)
+    tested = statistics.paired(mine, theirs)
+    return Gain(
+        activation=other.activation,
+        pairs=len(pairs),
+        mean=tested.difference.mean,
+        std=plain_statistics.stdev(a - b for a, b in pairs),
+        p=None if math.isnan(tested.p) else tested.p,
+    )
+
+
+def _text(gain: Gain | None, named: bool = False) -> str:
+    if gain is None:
+        return "-"
+    p = "-" if gain.p is None else "< 0.001" if gain.p < 0.001 else f"{gain.p:.3f}"
+    name = f"{gain.activation}: " if named else ""
+    return f"{name}{100 * gain.mean:+.2f} (p {p})"

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import scipy.stats
+
+from hinged.lab.study import overview
+from hinged.lab.study.record import record
+
+
+def changed(found, values):
+    """Return a record with other values, a list of seeds for each row."""
+    rows = [
+        row.model_copy(update={"values": dict(enumerate(v)), "mean": float(np.mean(v))})
+        for row, v in zip(found.rows, values, strict=True)
+    ]
+    return found.model_copy(update={"rows": rows})
+
+
+RELU, THREE, NINE = [0.50, 0.52, 0.51], [0.53, 0.54, 0.54], [0.50, 0.53, 0.49]
+
+
+def test_every_place_of_the_curves_is_set_beside_the_one_relu(finished):
+    found = overview.settings([changed(record(finished), [RELU, THREE, NINE])])
+    assert [s.name for s in found] == ["tiny, hinges 3", "tiny, hinges 9"]
+    gain = found[0].gains["relu"]
+    assert gain.mean == pytest.approx(np.mean(THREE) - np.mean(RELU)) and gain.pairs == 3
+    assert gain.p == pytest.approx(scipy.stats.ttest_rel(THREE, RELU).pvalue)
+    assert gain.shown and not found[1].gains["relu"].shown
+
+
+def test_settings_of_another_network_are_not_set_side_by_side(finished):
+    known = record(finished)
+    other = {**known.cells, known.rows[0].cell: {**known.cells[known.rows[0].cell], "data": "wine"}}
+    rows = [known.rows[0], known.rows[2]]
+    assert overview.settings([known.model_copy(update={"cells": other, "rows": rows})]) == []
+
+
+def test_the_best_of_the_others_is_the_one_least_is_gained_over(finished):
+    known = record(finished)
+    relu, curves = known.rows[:2]
+    extra = [
+        relu.model_copy(update={"activation": name, "values": dict(enumerate(values))})
+        for name, values in (("silu", [0.4, 0.5, 0.6]), ("gelu", [0.5, 0.6, 0.7]))
+    ]
+    rows = [relu, *extra, curves]
+    found = overview.settings([known.model_copy(update={"rows": rows})])
+    assert found[0].best.activation == "gelu"
+
+
+def test_what_did_not_finish_is_no_pair(finished):
+    found = changed(record(finished), [RELU, THREE, NINE])
+    found.rows[0].values[1] = None
+    assert overview.settings([found])[0].gains["relu"].pairs == 2
+
+
+def test_table_and_sentence_count_what_the_gains_say(finished):
+    found = overview.settings([changed(record(finished), [RELU, THREE, NINE])])
+    text = overview.sentence(found)
+    assert "above relu in 1 of 2 (p < 0.05 in 1; below with it in 0)" in text
+    assert "above leaky_relu in 0 of 0" in text
+    table = overview.table(found)
+    assert "| tiny, hinges 3 | 3 | 53.67 | +2.67 (p " in table and table.count("| - |") == 2
