@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hinged.lab import markdown
 from hinged.lab.bench.plots import svg
-from hinged.lab.study import page
+from hinged.lab.study import overview, page
 from hinged.lab.study.answer import answer
 from hinged.lab.study.cells import read
 from hinged.lab.study.definition import SCALES, find, names
@@ -28,6 +28,13 @@ change and to run as your own.
 
 The rule was fixed in advance: pairs with the same seed, Student's t-test, Holm's correction over
 all comparisons of a study, the 5 % level. Scores are those after the last epoch."""
+MANY = ("mnist", "fashion", "cifar10-shallow", "regression")
+"""The studies whose settings are told together: the same recipe for all."""
+TOGETHER = """## One recipe in many settings
+
+All settings of {studies} at scale {scale}: the same defaults of the curves everywhere. Differences
+are in points, over pairs with the same seed; each p is that of one paired t-test, not corrected
+here (the pages of the studies correct it)."""
 
 
 def records(name: str, folder: Path = RECORDS) -> list[Record]:
@@ -46,7 +53,21 @@ def texts(folder: Path = RECORDS) -> dict[str, str]:
         for name, study in studies.items()
     ]
     table = markdown.table(("study", "question", "answer"), rows).replace("---:", "---")
-    return {"index.md": f"{INTRODUCTION}\n\n{table}\n", **pages}
+    together = _together([record for name in MANY for record in found[name]])
+    index = "\n\n".join([INTRODUCTION, table, *together])
+    return {"index.md": f"{index}\n", **pages}
+
+
+def _together(found: list[Record]) -> list[str]:
+    """Return what the records of the largest scale show together."""
+    for scale in reversed(SCALES):
+        records = [record for record in found if record.scale == scale]
+        if records:
+            settings = overview.settings(records)
+            studies = ", ".join(record.name for record in records)
+            introduction = TOGETHER.format(studies=studies, scale=scale)
+            return [introduction, overview.sentence(settings), overview.table(settings)]
+    return []
 
 
 def _short(found: list[Record]) -> str:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hinged.lab import data, models, training
 from hinged.lab.activations import ACTIVATIONS
@@ -188,3 +189,22 @@ def test_label_smoothing_is_in_the_loss_of_classes_alone():
     straight = train(network(name="diabetes", kind="mlp"), "diabetes").loss
     model = network(name="diabetes", kind="mlp")
     assert training.train(model, data.load("diabetes"), smooth, 0).loss == straight
+
+
+@pytest.mark.parametrize(("clip", "least", "most"), [(0.0, 10, 1e9), (0.5, 0.4999, 0.5001)])
+def test_long_gradients_are_scaled_down_to_the_clip(clip, least, most):
+    norms = []
+
+    def note(optimizer, *_):
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(torch.cat([g.flatten() for g in gradients]).norm().item())
+
+    class Loud(nn.Sequential):
+        def forward(self, x):
+            return 1000 * super().forward(x)
+
+    hook = register_optimizer_step_post_hook(note)
+    settings = SETTINGS.model_copy(update={"gradient_clip": clip, "epochs": 1})
+    training.train(Loud(network()), data.load("digits"), settings, 0)
+    hook.remove()
+    assert least < max(norms) < most

@@ -6,6 +6,8 @@ from typing import Literal
 
 import pydantic
 
+from hinged.nn.groups import CURVE_LR_FACTOR
+
 
 class Settings(pydantic.BaseModel):
     """Frozen, and strict about names."""
@@ -65,6 +67,8 @@ class TrainingSettings(Settings):
             (`hinged.warm_up`); 0 for none.
         augment: random changes of the training images, names in
             `hinged.lab.data.AUGMENTATIONS`, done in this order.
+        gradient_clip: largest norm of the gradients of all weights and curves together; longer ones
+            are scaled down to it. 0 for none.
         label_smoothing: share of the target spread over all classes; ignored in regression.
         precision: `float32`, or `bf16` for convolutions and products in bfloat16 (autocast), with
             weights, curves and their gradients in float32.
@@ -73,12 +77,13 @@ class TrainingSettings(Settings):
 
     epochs: int = pydantic.Field(default=20, ge=1)
     batch_size: int = pydantic.Field(default=32, ge=2)
-    lr: float = pydantic.Field(default=0.012, gt=0)
-    curve_lr_factor: float = pydantic.Field(default=1.0, gt=0)
+    lr: float = pydantic.Field(default=0.006, gt=0)
+    curve_lr_factor: float = pydantic.Field(default=CURVE_LR_FACTOR, gt=0)
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
     curve_penalty: float = pydantic.Field(default=0.0, ge=0)
     warm_up: float = pydantic.Field(default=0.0, ge=0, lt=1)
     augment: tuple[str, ...] = ()
+    gradient_clip: float = pydantic.Field(default=1.0, ge=0)
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
     precision: Literal["float32", "bf16"] = "float32"
     channels_last: bool = False

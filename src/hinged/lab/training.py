@@ -98,6 +98,7 @@ def train(
             deterministic=True,
             callbacks=callbacks,
             precision=_PRECISIONS[settings.precision],
+            gradient_clip_val=settings.gradient_clip or None,
             logger=False,
             enable_checkpointing=checkpoints is not None,
             enable_progress_bar=False,

@@ -11,6 +11,9 @@ from torch.optim import Optimizer
 from hinged import errors
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
+CURVE_LR_FACTOR = 2.0
+"""Learning rate of the values over that of the weights: the default, in the studies too."""
+
 
 def param_groups(
     model: nn.Module,
@@ -28,7 +31,9 @@ def param_groups(
         model: any module; parameters that do not require gradients are left out.
         lr: learning rate of the weights.
         weight_decay: weight decay of the weights.
-        curve_lr: learning rate of the curves; `lr` where it is None.
+        curve_lr: learning rate of the curves; `CURVE_LR_FACTOR` times `lr` where it is None. That
+            suits Adam and its kin; with SGD, whose steps grow with the number of inputs to a
+            curve, start from a fraction of `lr`.
         curve_types: the modules that are curves; add `nn.PReLU` to treat its slopes alike.
 
     Returns:
@@ -44,7 +49,7 @@ def param_groups(
     rates = {
         "lr": lr,
         "weight_decay": weight_decay,
-        "curve_lr": lr if curve_lr is None else curve_lr,
+        "curve_lr": CURVE_LR_FACTOR * lr if curve_lr is None else curve_lr,
     }
     for name, rate in rates.items():
         if not rate >= 0:

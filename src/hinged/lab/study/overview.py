@@ -97,16 +97,18 @@ def table(found: Sequence[Setting]) -> str:
 def sentence(found: Sequence[Setting]) -> str:
     """Return in words in how many settings curves are ahead of what, and in how many that is shown
     at the 5 % level, each test by itself."""
-    parts = [_count(found, name, [s.gains.get(name) for s in found]) for name in PLAIN]
-    parts.append(_count(found, "the best of PReLU, SiLU and GELU", [s.best for s in found]))
+    parts = [_count(name, [s.gains.get(name) for s in found]) for name in PLAIN]
+    parts.append(_count("the best of PReLU, SiLU and GELU", [s.best for s in found]))
     return f"In {len(found)} settings, mean scores of trained curves are {'; '.join(parts)}."
 
 
-def _count(found: Sequence[Setting], name: str, gains: Sequence[Gain | None]) -> str:
+def _count(name: str, gains: Sequence[Gain | None]) -> str:
     known = [gain for gain in gains if gain is not None]
     above, shown = sum(g.mean > 0 for g in known), sum(g.shown for g in known)
     worse = sum(g.mean < 0 and g.p is not None and g.p < LEVEL for g in known)
-    return f"above {name} in {above} of {len(known)} (p < 0.05 in {shown}; below with it in {worse})"
+    return (
+        f"above {name} in {above} of {len(known)} (p < 0.05 in {shown}; below with it in {worse})"
+    )
 
 
 def _beside(record: Record, row: Row) -> list[Row]:
@@ -124,11 +126,8 @@ def _beside(record: Record, row: Row) -> list[Row]:
 
 
 def _gain(row: Row, other: Row) -> Gain | None:
-    pairs = [
-        (mine, other.values[seed])
-        for seed, mine in row.values.items()
-        if mine is not None and other.values.get(seed) is not None
-    ]
+    found = ((mine, other.values.get(seed)) for seed, mine in row.values.items())
+    pairs = [(a, b) for a, b in found if a is not None and b is not None]
     if len(pairs) < 2:
         return None
     mine, theirs = zip(*pairs, strict=True)
