@@ -23,11 +23,13 @@ from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.learned import curves_and_inputs
 from hinged.lab.records import Failure, Result, RunFolder
 from hinged.lab.workers import in_processes
+from hinged.model import diagnose
+from hinged.nn import PiecewiseLinear
 
 Loader = Callable[[], DataSet]
 
 _SHOWN = 1000
-"""Test samples whose inputs to the curves are counted."""
+"""Samples whose inputs to the curves are looked at."""
 
 
 class Task(NamedTuple):
@@ -230,6 +232,7 @@ def run(
         seconds=outcome.seconds,
         dead=[idle.dead for idle in outcome.idle],
         dormant=[idle.dormant for idle in outcome.idle],
+        advice=_advice(outcome.model, data),
         kept_bytes=kept,
         initial_weights=initial,
         data_digest=data.digest,
@@ -306,6 +309,15 @@ def weights_digest(model: nn.Module) -> str:
 def _network(experiment: Experiment, data: DataSet, trial: Trial) -> nn.Module:
     factory = ACTIVATIONS[trial.activation](experiment.curves)
     return models.build(experiment.network, data, factory, trial.seed)
+
+
+def _advice(model: nn.Module, data: DataSet) -> dict[str, list[str]]:
+    """Return what `hinged.diagnose` advises, by sign; nothing for a network without curves."""
+    found: dict[str, list[str]] = {}
+    if any(isinstance(layer, PiecewiseLinear) for layer in model.modules()):
+        for each in diagnose(model, data.scaled(data.x_train[:_SHOWN])).advice:
+            found.setdefault(each.sign, []).append(each.text)
+    return found
 
 
 def _trained(parameters: Iterable[nn.Parameter]) -> int:

@@ -45,6 +45,7 @@ class Result(pydantic.BaseModel):
         step_ms: median milliseconds a training step.
         seconds: wall time of the training.
         dead, dormant: shares of idle units after each epoch (`hinged.lab.units`).
+        advice: what `hinged.diagnose` says of the trained curves, sentences by sign.
         kept_bytes: bytes kept for the backward pass of one batch.
         initial_weights: SHA-256 of the weights before training, activations left out.
         data_digest: SHA-256 of the data.
@@ -69,6 +70,7 @@ class Result(pydantic.BaseModel):
     seconds: float
     dead: list[float] = []
     dormant: list[float] = []
+    advice: dict[str, list[str]] = {}
     kept_bytes: int
     initial_weights: str
     data_digest: str

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hinged import errors
 from hinged.curve import Curve, distance, lipschitz, native_distances
+from hinged.model.advice import Advice, advice
 from hinged.model.tables import aligned
 from hinged.model.watch import Seen, watch
 from hinged.nn import PiecewiseLinear, curve_layers
@@ -104,7 +105,7 @@ class LayerDiagnosis:
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What is known of a model's curves; `str` of it is a table.
+    """What is known of a model's curves; `str` of it is a table, with advice below.
 
     Attributes:
         layers: by the layer's name in the model.
@@ -118,9 +119,14 @@ class Diagnosis:
         """Return the figures of every layer, ready for a logger or for JSON."""
         return {name: layer.figures() for name, layer in self.layers.items()}
 
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """Signs that something is wrong, each with what to do; empty where nothing is."""
+        return tuple(each for name, layer in self.layers.items() for each in advice(name, layer))
+
     def __str__(self) -> str:
         rows = [_HEAD, *(_cells(name, figures) for name, figures in self.figures().items())]
-        lines = [aligned(rows)]
+        lines = [aligned(rows), *(f"{each.text}." for each in self.advice)]
         if self.unreached:
             lines.append(f"No data reached: {', '.join(self.unreached)}.")
         return "\n".join(lines)

@@ -37,3 +37,11 @@ def test_the_saving_stands_below_the_answer(finished, monkeypatch):
     found = record(finished)
     monkeypatch.setattr(page.saving, "sentence", lambda record: "Half the filters.")
     assert "\n\nHalf the filters.\n\n" in page.page("tiny", finished.plan.study, [found])
+
+
+def test_signs_of_failure_are_a_table_of_shares(finished):
+    found = record(finished)
+    text = page.page("tiny", finished.plan.study, [found])
+    assert "| few hinges |" in text and "| hinged (hinges 3) |" in text
+    quiet = [row.model_copy(update={"advice": {}}) for row in found.rows]
+    assert page.signs(found.model_copy(update={"rows": quiet})) == []

@@ -118,3 +118,9 @@ def test_a_real_run_is_recorded_with_all_that_made_it(finished):
 def test_a_folder_without_results_is_refused(tiny, tmp_path):
     with pytest.raises(errors.RunFolderError, match="no finished training"):
         record(filled(tmp_path / "empty", read(tiny), {}))
+
+
+def test_advice_is_counted_over_the_trainings(finished):
+    rows = {row.label: row.advice for row in record(finished).rows if row.activation == "hinged"}
+    assert rows["hinges 3"]["few hinges"] == 1.0
+    assert "few hinges" not in rows["hinges 9"]

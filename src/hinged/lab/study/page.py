@@ -42,6 +42,7 @@ def section(record: Record) -> list[str]:
         answer(record),
         *([] if saved is None else [saved]),
         table(record),
+        *signs(record),
         *(f"![{_about(draw)}]({name})" for name, draw in pictures(record).items()),
         f"What remains unsure: {unsure(record)}",
         origin(record),
@@ -99,6 +100,18 @@ def cells_of(record: Record, row: Row) -> tuple[str, ...]:
 def table(record: Record) -> str:
     """Return the rows of a record as a table."""
     return markdown.table(headings(record), (cells_of(record, row) for row in record.rows))
+
+
+def signs(record: Record) -> list[str]:
+    """Return after how many trainings `hinged.diagnose` gave which advice, if after any."""
+    seen = list(dict.fromkeys(sign for row in record.rows for sign in row.advice))
+    rows = [
+        (row.title, *(f"{100 * row.advice.get(sign, 0):.0f} %" for sign in seen))
+        for row in record.rows
+        if row.activation == "hinged"
+    ]
+    about = "After how many of the trainings `hinged.diagnose` sees a sign that something is wrong:"
+    return [about, markdown.table(("curves", *seen), rows)] if seen else []
 
 
 def origin(record: Record) -> str:

@@ -71,6 +71,7 @@ class Row(Settings):
         versus: None for what others are compared with, and below two pairs.
         test_score, train_score: means.
         dead, dormant: shares of idle units after each epoch, means.
+        advice: share of the trainings after which `hinged.diagnose` gave advice, by sign.
         parameters, activation_parameters: numbers trained.
         step_ms, step_ratio: median milliseconds a step, and over those of what it is compared with.
         kept_bytes: kept for the backward pass of one batch.
@@ -90,6 +91,7 @@ class Row(Settings):
     train_score: float | None
     dead: list[float]
     dormant: list[float]
+    advice: dict[str, float] = pydantic.Field(default_factory=dict)
     parameters: int
     activation_parameters: int
     step_ms: float
@@ -231,6 +233,7 @@ def _row(group: _Group, reference: _Group | None, measure: Measure) -> Row:
         train_score=_number(plain_statistics.fmean(r.train_score for r in results)),
         dead=_by_epoch([r.dead for r in results]),
         dormant=_by_epoch([r.dormant for r in results]),
+        advice=_shares([r.advice for r in results]),
         parameters=any_result.parameters,
         activation_parameters=any_result.activation_parameters,
         step_ms=plain_statistics.median(r.step_ms for r in results),
@@ -297,6 +300,11 @@ def _command(folder: StudyFolder, groups: list[_Group]) -> str:
 
 def _by_epoch(series: Sequence[list[float]]) -> list[float]:
     return [plain_statistics.fmean(values) for values in zip(*series, strict=False)]
+
+
+def _shares(advice: Sequence[dict[str, list[str]]]) -> dict[str, float]:
+    signs = dict.fromkeys(sign for each in advice for sign in each)
+    return {sign: sum(sign in each for each in advice) / len(advice) for sign in signs}
 
 
 def _spread(values: list[float]) -> float | None:

@@ -1,0 +1,70 @@
+import pytest
+import torch
+from torch import nn
+
+import hinged
+from hinged import PiecewiseLinear
+
+
+def told(layer, x):
+    return {each.sign: each for each in hinged.diagnose(nn.Sequential(layer), x).advice}
+
+
+def test_curves_that_do_well_get_no_advice():
+    assert told(PiecewiseLinear(8), torch.randn(2000, 8)) == {}
+
+
+@pytest.mark.parametrize(("dead", "said"), [(0, False), (1, False), (2, True), (20, True)])
+def test_dead_units_are_told_from_a_tenth_on(dead, said):
+    x = torch.randn(500, 20)
+    x[:, :dead] = -2.0
+    assert ("dead units" in told(PiecewiseLinear(20), x)) == said
+
+
+def test_dead_units_are_counted_in_the_sentence():
+    x = torch.randn(500, 4)
+    x[:, 1] = -x[:, 1].abs()
+    text = told(PiecewiseLinear(4), x)["dead units"].text
+    assert text.startswith("0: 1 of 4 units are dead") and 'init="leaky_relu"' in text
+
+
+@pytest.mark.parametrize(("width", "said"), [(0.3, True), (0.5, True), (1.0, False), (3.0, False)])
+def test_a_range_that_most_inputs_lie_outside_is_too_narrow(width, said):
+    found = told(PiecewiseLinear(3, range=(-width, width)), torch.randn(5000, 3))
+    assert ("inputs outside" in found) == said
+    if said:
+        share = 2 * torch.distributions.Normal(0, 1).cdf(torch.tensor(-width)).item()
+        assert f"{share:.0%}"[:1] in found["inputs outside"].text
+        assert "hinged.calibrate" in found["inputs outside"].text
+
+
+def test_steep_curves_are_told_with_their_slope():
+    layer = PiecewiseLinear(2, hinges=[-1.0, -0.5, 0.0, 0.5, 1.0])
+    assert "steep" not in told(layer, torch.randn(100, 2))
+    with torch.no_grad():
+        layer.values[1, 3] = 10.0
+    assert "slopes reach 20.0" in told(layer, torch.randn(100, 2))["steep"].text
+
+
+def test_hinges_beyond_all_inputs_are_unused():
+    found = told(PiecewiseLinear(2, range=(-30.0, 30.0)), torch.rand(500, 2))
+    assert "no input hits 90% of the lines" in found["unused lines"].text
+
+
+def test_three_hinges_are_few_and_five_are_not():
+    x = torch.randn(500, 2)
+    assert "3 hinges leave little" in told(PiecewiseLinear(2, 3), x)["few hinges"].text
+    assert "few hinges" not in told(PiecewiseLinear(2, 5), x)
+
+
+def test_values_that_are_not_finite_come_first():
+    layer = PiecewiseLinear(2)
+    with torch.no_grad():
+        layer.values[0, 0] = float("nan")
+    found = hinged.diagnose(nn.Sequential(layer), torch.randn(50, 2)).advice
+    assert found[0].sign == "not finite" and "lower learning rate" in found[0].text
+
+
+def test_advice_stands_below_the_table():
+    found = hinged.diagnose(nn.Sequential(PiecewiseLinear(2, 3)), torch.randn(50, 2))
+    assert str(found).endswith("0: 3 hinges leave little to learn: try 5 to 17.")
