@@ -21,6 +21,7 @@ from hinged.lab.activations import ACTIVATIONS, activation_parameters
 from hinged.lab.data import DataSet, augment
 from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.learned import curves_and_inputs
+from hinged.lab.pages import keep_pages
 from hinged.lab.records import Failure, Result, RunFolder
 from hinged.lab.workers import in_processes
 from hinged.model import diagnose
@@ -176,6 +177,7 @@ def _do(work: list[_Work], watcher: Watcher, jobs: int, threads: int) -> set[tup
 def _one_by_one(work: list[_Work], threads: int, watcher: Watcher) -> Iterator[_Done]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    keep_pages()
     try:
         for each in work:
             watcher.trial(each.task, each.trial)
