@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import joblib
 import typer
 from rich.console import Console
 
@@ -16,6 +15,7 @@ from hinged import errors
 from hinged.lab import conversion, environment, experiment, report, terminal
 from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.bench import cli as bench
+from hinged.lab.cluster import where
 from hinged.lab.comparison import Watcher
 from hinged.lab.comparison import compare as run_comparison
 from hinged.lab.data import AUGMENTATIONS, DATA_SETS
@@ -24,7 +24,7 @@ from hinged.lab.models import MODELS
 from hinged.lab.records import RunFolder
 from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
 from hinged.lab.study import cli as study
-from hinged.lab.summary import verdict
+from hinged.lab.summary import diverged, verdict
 
 app = typer.Typer(
     help="Trainable piecewise-linear activations: is it worth it on your task?",
@@ -79,6 +79,13 @@ Jobs = Annotated[
     int | None, typer.Option(min=1, help="Trials done at once; default: one for each core.")
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of each trial.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Do the trials on a Ray cluster: its address, or local to start one here.",
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, nothing else.")]
 
@@ -116,6 +123,7 @@ def compare(
     weight_decay: WeightDecay = _TRAINING.weight_decay,
     jobs: Jobs = None,
     threads: Threads = 1,
+    ray: Ray = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -139,8 +147,8 @@ def compare(
         baseline=baseline,
     )
     folder = out or _folder(data, model)
-    jobs = jobs or max(1, joblib.cpu_count() // threads)
-    _run(settings, folder, as_json, data_dir, jobs=jobs, threads=threads, checkpoints=False)
+    places = where(ray, jobs, threads)
+    _run(settings, folder, as_json, data_dir, **places, checkpoints=False)
 
 
 @app.command()
@@ -295,4 +303,6 @@ def _show(folder: RunFolder, as_json: bool) -> None:
     console.print(terminal.table(summary))
     if any(row.activation == "hinged" and row.versus is not None for row in summary.rows):
         console.print(verdict(summary), highlight=False)
+    if said := diverged(summary):
+        console.print(said, highlight=False)
     console.print(f"Page: {page}", highlight=False, soft_wrap=True)
