@@ -132,7 +132,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(records.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(errors.RunFolderError, match="No space left"):
         records.write(path, "new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 

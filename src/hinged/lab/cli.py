@@ -36,6 +36,7 @@ app = typer.Typer(
 app.add_typer(bench.app, name="bench")
 app.add_typer(study.app, name="study")
 
+_OWN = "frozen:silu, curves that stay what they start as; my.py:make or package.module:Class"
 _DEFAULT = Experiment()
 _NETWORK, _CURVES, _TRAINING = NetworkSettings(), CurveSettings(), TrainingSettings()
 
@@ -99,7 +100,7 @@ def compare(
     augment: Augment = "",
     model: Model = _NETWORK.kind,
     activations: Annotated[
-        str, typer.Option(help="Comma-separated, of: " + ", ".join(ACTIVATIONS))
+        str, typer.Option(help=f"Comma-separated, of: {', '.join(ACTIVATIONS)}; {_OWN}")
     ] = ",".join(_DEFAULT.activations),
     baseline: Annotated[
         str, typer.Option(help="What the others are compared with.")
@@ -159,7 +160,9 @@ def train(
     test_size: TestSize = None,
     augment: Augment = "",
     model: Model = _NETWORK.kind,
-    activation: Annotated[str, typer.Option(help="One of: " + ", ".join(ACTIVATIONS))] = "hinged",
+    activation: Annotated[
+        str, typer.Option(help=f"One of: {', '.join(ACTIVATIONS)}; {_OWN}")
+    ] = "hinged",
     seed: Annotated[int, typer.Option(min=0, help="Gives initial weights and order of data.")] = 0,
     width: Width = _NETWORK.width,
     depth: Depth = _NETWORK.depth,

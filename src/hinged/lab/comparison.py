@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.lab import data as data_sets
 from hinged.lab import environment, models, training
-from hinged.lab.activations import ACTIVATIONS, activation_parameters
+from hinged.lab.activations import activation_parameters, factory
 from hinged.lab.cluster import Cluster
 from hinged.lab.data import DataSet, augment
 from hinged.lab.experiment import Experiment, Trial
@@ -352,8 +352,8 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def _network(experiment: Experiment, data: DataSet, trial: Trial) -> nn.Module:
-    factory = ACTIVATIONS[trial.activation](experiment.curves)
-    return models.build(experiment.network, data, factory, trial.seed)
+    activation = factory(trial.activation, experiment.curves)
+    return models.build(experiment.network, data, activation, trial.seed)
 
 
 def _trained(parameters: Iterable[nn.Parameter]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pydantic
 
 from hinged import errors
 from hinged.curve import NAMED, TAILS
-from hinged.lab.activations import ACTIVATIONS
+from hinged.lab.activations import check_activation
 from hinged.lab.data import AUGMENTATIONS, check_name
 from hinged.lab.functions import is_function
 from hinged.lab.models import MODELS
@@ -25,8 +27,15 @@ class Trial(Settings):
 
     @property
     def key(self) -> str:
-        """Return the name of the trial's files."""
-        return f"{self.activation}-seed{self.seed}"
+        """Return the name of the trial's files.
+
+        >>> Trial(activation="relu", seed=1).key, Trial(activation="nn/my.py:make", seed=1).key
+        ('relu-seed1', 'nn-my.py-make-2f9124-seed1')
+        """
+        name = re.sub(r"[^\w.-]+", "-", self.activation)
+        if name != self.activation:  # Then several could have the same.
+            name += f"-{hashlib.sha256(self.activation.encode()).hexdigest()[:6]}"
+        return f"{name}-seed{self.seed}"
 
 
 class Experiment(Settings):
@@ -36,7 +45,7 @@ class Experiment(Settings):
         data: a name in `hinged.lab.data.DATA_SETS`, or data of the user's own
             (`hinged.lab.data.is_known`).
         train_size, test_size: only so many samples of a split; None for all.
-        activations: names in `hinged.lab.activations.ACTIVATIONS`.
+        activations: names as `hinged.lab.activations` describes them.
         seeds: each gives the initial weights and the order of the data, the same for every
             activation.
         baseline: the activation that the others are compared with.
@@ -87,7 +96,6 @@ def check(experiment: Experiment) -> Experiment:
         *(("--augment", name, AUGMENTATIONS) for name in experiment.training.augment),
         ("--init", experiment.curves.init, NAMED),
         ("--tails", experiment.curves.tails, TAILS),
-        *(("--activations", activation, ACTIVATIONS) for activation in experiment.activations),
     ]
     check_name(experiment.data)
     if not is_function(experiment.network.kind):
@@ -95,6 +103,8 @@ def check(experiment: Experiment) -> Experiment:
     for option, name, known in names:
         if name not in known:
             raise errors.unknown_name(option, name, known)
+    for activation in experiment.activations:
+        check_activation("--activations", activation)
     if experiment.baseline not in experiment.activations:
         came = f"{experiment.baseline!r}, which is not among {', '.join(experiment.activations)}"
         cure = "the baseline must be one of the activations"

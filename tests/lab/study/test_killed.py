@@ -21,9 +21,7 @@ KILLS = 10
 def study(tmp_path_factory):
     """Trainings long enough to be hit: 9 of a quarter of a second each or more."""
     path = tmp_path_factory.mktemp("studies") / "tiny.toml"
-    path.write_text(
-        TINY.replace("train_size = 100", "train_size = 1000, training = { epochs = 8 }")
-    )
+    path.write_text(TINY.replace("train_size = 100", "train_size = 800, training = { epochs = 8 }"))
     return path
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from hinged import errors
 from hinged.lab import experiment as experiments
+from hinged.lab.activations import is_trained, takes_curves
 from hinged.lab.experiment import Experiment
 from hinged.lab.settings import CurveSettings, TrainingSettings
 from hinged.lab.study.definition import SCALES, Study, Variant, parse
@@ -116,9 +117,11 @@ def concerns(path: str, activation: str) -> bool:
     (True, True)
     """
     section, _, name = path.partition(".")
-    if activation == "hinged" or (activation == "prelu" and name == "curve_lr_factor"):
-        return True
-    return section != "curves" and not (section == "training" and name in _OF_CURVES)
+    if section == "curves":
+        return takes_curves(activation)
+    if section == "training" and name in _OF_CURVES:
+        return activation == "hinged" or (name == "curve_lr_factor" and is_trained(activation))
+    return True
 
 
 def paths(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
