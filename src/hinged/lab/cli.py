@@ -76,6 +76,14 @@ CurveLrFactor = Annotated[
     float, typer.Option(help="Learning rate of trained activations over --lr.")
 ]
 WeightDecay = Annotated[float, typer.Option(help="Weight decay; curves are never decayed.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any setting of a study, as in training.warm_up=0.1; may be given several times.",
+    ),
+]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Trials done at once; default: one for each core.")
 ]
@@ -122,6 +130,7 @@ def compare(
     lr: Lr = _TRAINING.lr,
     curve_lr_factor: CurveLrFactor = _TRAINING.curve_lr_factor,
     weight_decay: WeightDecay = _TRAINING.weight_decay,
+    more: Set = None,
     jobs: Jobs = None,
     threads: Threads = 1,
     ray: Ray = None,
@@ -137,6 +146,7 @@ def compare(
         cure = "a comparison needs at least 2, and 5 or more to be worth reading"
         raise errors.ArgumentError(errors.sentence("--seeds", str(seeds), cure))
     settings = experiment.build(
+        more or (),
         data=data,
         train_size=train_size,
         test_size=test_size,
@@ -177,12 +187,14 @@ def train(
     lr: Lr = _TRAINING.lr,
     curve_lr_factor: CurveLrFactor = _TRAINING.curve_lr_factor,
     weight_decay: WeightDecay = _TRAINING.weight_decay,
+    more: Set = None,
     threads: Threads = 1,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Train one network, with a checkpoint an epoch; the same command resumes it."""
     settings = experiment.build(
+        more or (),
         data=data,
         train_size=train_size,
         test_size=test_size,

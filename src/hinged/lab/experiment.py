@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from hinged.lab.activations import check_activation
 from hinged.lab.data import AUGMENTATIONS, check_name
 from hinged.lab.functions import is_function
 from hinged.lab.models import MODELS
-from hinged.lab.settings import CurveSettings, NetworkSettings, Settings, TrainingSettings
+from hinged.lab.settings import (
+    CurveSettings,
+    NetworkSettings,
+    Settings,
+    TrainingSettings,
+    merged,
+    nested,
+)
 
 
 class Trial(Settings):
@@ -116,8 +124,44 @@ def check(experiment: Experiment) -> Experiment:
     return experiment
 
 
-def build(**values: Any) -> Experiment:
-    """Return an experiment from nested settings, with one sentence for values that cannot work."""
+def assigned(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return nested settings with assignments laid over them.
+
+    Args:
+        settings: as `build` takes them.
+        assignments: `SECTION.NAME=VALUE` each, the value as JSON, or else a word.
+
+    Raises:
+        UnknownNameError: there is no such setting.
+        ArgumentError: it is no assignment.
+
+    >>> assigned({"training": {"lr": 0.1}}, ["training.warm_up=0.2", "curves.init=gelu"])
+    {'training': {'lr': 0.1, 'warm_up': 0.2}, 'curves': {'init': 'gelu'}}
+    """
+    known = [name for name in _flat(Experiment().model_dump()) if "." in name]
+    found = dict(settings)
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            cure = "expected NAME=VALUE, as in training.warm_up=0.1"
+            raise errors.ArgumentError(errors.sentence("--set", assignment, cure))
+        if name not in known:
+            raise errors.unknown_name("--set", name, known)
+        found = merged(found, nested(name, _value(value)))
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def build(assignments: Iterable[str] = (), /, **values: Any) -> Experiment:
+    """Return an experiment from nested settings and assignments laid over them (`assigned`), with
+    one sentence for values that cannot work."""
+    values = assigned(values, assignments)
     try:
         return check(Experiment(**values))
     except pydantic.ValidationError as invalid:
