@@ -193,13 +193,13 @@ def _own(name: str, curves: CurveSettings) -> Factory:
     call = functions.load("--activations", name)
 
     def make(channels: int, dim: int = 1) -> nn.Module:
-        inner = call(**_asked(call, channels, dim, curves))
+        asked = _asked(call, channels, dim, curves)
+        inner = call(**asked)
         if not isinstance(inner, nn.Module):
             came = f"{name}, which makes an object of class {type(inner).__name__}"
             cure = "it must return an nn.Module"
             raise errors.ArgumentError(errors.sentence("--activations", came, cure))
-        knows = "dim" in inspect.signature(call).parameters
-        return Contender(inner, 1 if knows else dim)
+        return Contender(inner, 1 if "dim" in asked else dim)
 
     return make
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -80,10 +80,11 @@ class Cluster:
 
     def map(
         self, call: Callable[..., T], items: Iterable[tuple[K, tuple[Any, ...]]]
-    ) -> Iterator[tuple[K, Callable[[], T]]]:
+    ) -> Generator[tuple[K, Callable[[], T]], None, None]:
         """Call `call(*arguments)` for every `(key, arguments)`, as places become free.
 
-        A call whose worker or machine dies is made again elsewhere, up to 3 times.
+        A call whose worker or machine dies is made again elsewhere, up to 3 times. Closed early, it
+        ends the calls that still run.
 
         Args:
             call: a function of a module that the workers can import.
@@ -98,13 +99,17 @@ class Cluster:
         places = {"num_cpus": self.threads, "num_gpus": self._gpus(), "max_retries": _RETRIES}
         remote = ray.remote(_called).options(**places)
         left, running = iter(items), dict[Any, K]()
-        while True:
-            for key, arguments in itertools.islice(left, max(0, self._places() - len(running))):
-                running[remote.remote(self.threads, call, *arguments)] = key
-            if not running:
-                return
-            (done, *_), _ = ray.wait(list(running))
-            yield running.pop(done), functools.partial(ray.get, done)
+        try:
+            while True:
+                for key, arguments in itertools.islice(left, max(0, self._places() - len(running))):
+                    running[remote.remote(self.threads, call, *arguments)] = key
+                if not running:
+                    return
+                (done, *_), _ = ray.wait(list(running))
+                yield running.pop(done), functools.partial(ray.get, done)
+        finally:
+            for call_ in running:
+                ray.cancel(call_, force=True)
 
     def _own(self) -> dict[str, Any]:
         """Return the options of a cluster that is started here."""

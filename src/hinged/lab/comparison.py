@@ -6,8 +6,8 @@ import datetime
 import functools
 import hashlib
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -163,23 +163,25 @@ def compare_all(
 
 
 _Done = tuple[_Work, Result | Failure | None]
+_Outcomes = Generator[_Done, None, None]
 
 
-def _tell(watcher: Watcher, done: Iterator[_Done]) -> set[tuple[Path, str]]:
+def _tell(watcher: Watcher, done: _Outcomes) -> set[tuple[Path, str]]:
     """Tell the watcher what comes of trials; return the keys of those that failed."""
     failed = set()
-    for each, outcome in done:
-        if isinstance(outcome, Result):
-            watcher.result(each.task, outcome)
-        elif outcome is not None:
-            failed.add(_key(each))
-            watcher.failed(each.task, outcome)
+    with closing(done):  # What still runs ends, and claims are given back, before an error goes on.
+        for each, outcome in done:
+            if isinstance(outcome, Result):
+                watcher.result(each.task, outcome)
+            elif outcome is not None:
+                failed.add(_key(each))
+                watcher.failed(each.task, outcome)
     return failed
 
 
 def _outcomes(
     work: list[_Work], watcher: Watcher, jobs: int, threads: int, cluster: Cluster | None
-) -> Iterator[_Done]:
+) -> _Outcomes:
     """Do trials, and yield what comes of them."""
     if cluster is not None:
         return _on_cluster(work, cluster)
@@ -188,7 +190,7 @@ def _outcomes(
     return _one_by_one(work, threads, watcher)
 
 
-def _one_by_one(work: list[_Work], threads: int, watcher: Watcher) -> Iterator[_Done]:
+def _one_by_one(work: list[_Work], threads: int, watcher: Watcher) -> _Outcomes:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -209,7 +211,7 @@ def _claim_and_run(work: _Work, on_epoch: Callable[[int], None] | None = None) -
         return _saved(work, lambda: run(experiment, work.trial, work.load(), on_epoch, saved))
 
 
-def _on_cluster(work: list[_Work], cluster: Cluster) -> Iterator[_Done]:
+def _on_cluster(work: list[_Work], cluster: Cluster) -> _Outcomes:
     """Claim trials here, have them done there, and save here what comes of them."""
     claims: dict[tuple[Path, str], ExitStack] = {}
     data: dict[tuple[object, ...], Any] = {}
@@ -218,15 +220,17 @@ def _on_cluster(work: list[_Work], cluster: Cluster) -> Iterator[_Done]:
         for each in work:
             experiment, folder, _ = each.task
             claim = held.enter_context(ExitStack())
-            if claim.enter_context(folder.claim(each.trial, wait=each.wait)):
-                claims[_key(each)] = claim
-                same = (experiment.data, experiment.train_size, experiment.test_size)
-                if same not in data:
-                    data[same] = cluster.put(each.load())
-                yield each, (experiment, each.trial, data[same])
+            if not claim.enter_context(folder.claim(each.trial, wait=each.wait)):
+                claim.close()
+                continue
+            claims[_key(each)] = claim
+            same = (experiment.data, experiment.train_size, experiment.test_size)
+            if same not in data:
+                data[same] = cluster.put(each.load())
+            yield each, (experiment, each.trial, data[same])
 
     with ExitStack() as held:
-        for each, outcome in cluster.map(run, claimed(held)):
+        for each, outcome in held.enter_context(closing(cluster.map(run, claimed(held)))):
             with claims.pop(_key(each)):
                 saved = _saved(each, outcome)
             yield saved
