@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import os
 from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
@@ -53,7 +54,9 @@ class Cluster:
         self._ours = not ray.is_initialized()
         if self._ours:
             try:
-                ray.init(self.address, log_to_driver=False, **self._own())
+                ray.init(
+                    self.address, log_to_driver=False, logging_level=logging.ERROR, **self._own()
+                )
             except (ConnectionError, RuntimeError, ValueError) as error:
                 cure = f"give the address of a cluster that runs, or {LOCAL!r} to start one here"
                 came = f"{self.address}, where Ray says: {str(error).splitlines()[0].rstrip('.')}"
