@@ -84,6 +84,11 @@ def deepsplines(save_memory: bool) -> Callable[[Curve], nn.Module]:
     return make
 
 
+def deepsplines_curve(curve: Curve) -> nn.Module:
+    """The same by a name, for `hinged compare --activations`."""
+    return deepsplines(save_memory=False)(curve)
+
+
 def deepsplines_gradient(module: nn.Module) -> Tensor:
     """Return the gradient of the coefficients as `(C, K)`."""
     inner = module.inner
@@ -157,7 +162,7 @@ def kanditioned(curve: Curve) -> nn.Module:
     return Adapted(inner, column)
 
 
-def rational(_: Curve) -> nn.Module:
+def rational(curve: Curve) -> nn.Module:  # noqa: ARG001 (all peers are asked for in one way)
     """A quotient of polynomials of degrees 5 and 4; one function for all channels."""
     from rational.torch import Rational
 

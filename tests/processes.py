@@ -1,6 +1,9 @@
-"""Tests in two processes that talk to each other."""
+"""Tests in several processes: some that talk to each other, and commands to be killed."""
 
+import contextlib
+import multiprocessing
 import os
+import sys
 
 import torch
 
@@ -20,3 +23,32 @@ def _begin(rank, work, folder, arguments):
     # Now and then the end of a process hangs: the reducer of DistributedDataParallel waits for
     # gloo's thread while it holds the interpreter's lock, which that thread wants.
     os._exit(0)
+
+
+def start_command(log, *arguments, limit=None):
+    """Start `hinged ARGUMENTS` in a process forked from one that has imported everything, so that
+    it is at work at once; return the process.
+
+    Args:
+        log: the file that takes what it prints.
+        arguments: those of the command line.
+        limit: bytes that no file it writes may exceed.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hinged.lab.cli"])
+    process = context.Process(target=_command, args=(str(log), arguments, limit))
+    process.start()
+    return process
+
+
+def _command(log, arguments, limit):
+    from hinged.__main__ import main
+
+    if limit is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    torch.set_num_threads(1)
+    sys.argv = ["hinged", *map(str, arguments)]
+    with open(log, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        main()

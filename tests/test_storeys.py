@@ -30,6 +30,7 @@ LAB_PACKAGES = (
     "matplotlib",
     "plotly",
     "pydantic",
+    "ray",
     "rich",
     "scipy",
     "sklearn",

@@ -28,7 +28,8 @@ class MissingExtraError(HingedError, ImportError):
 
 
 class RunFolderError(HingedError, RuntimeError):
-    """A run folder cannot be used: it holds another experiment, or its files are not readable."""
+    """A run folder cannot be used: it holds another experiment, or its files cannot be read or
+    written."""
 
 
 class DataError(HingedError, ValueError):

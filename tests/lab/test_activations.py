@@ -8,11 +8,15 @@ from torch import nn
 from hinged import PiecewiseLinear, errors
 from hinged.lab.activations import (
     ACTIVATIONS,
+    TRAINED,
     ChannelPReLU,
     activation_parameters,
+    check_activation,
     replace_activations,
 )
+from hinged.lab.activations import factory as activation_factory
 from hinged.lab.settings import CurveSettings
+from hinged.nn import param_groups
 
 
 class Residual(nn.Module):
@@ -92,3 +96,114 @@ def test_what_has_nothing_to_replace_is_refused():
     gated = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
     with pytest.raises(errors.ArgumentError, match=r"\(1 is left: the model's output, bounded"):
         replace_activations(gated, torch.randn(4, 3), factory("silu"))
+
+
+OWN = """
+import torch
+from torch import nn
+
+
+class Scaled(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        return x.relu() * self.scale.view(-1, *[1] * (x.dim() - 2))
+
+
+class Anywhere(nn.Module):
+    def __init__(self, dim, channels):
+        super().__init__()
+        self.channels, self.dim = channels, dim
+
+    def forward(self, x):
+        assert x.shape[self.dim] == self.channels
+        return x.relu()
+
+
+class Started(nn.Module):
+    def __init__(self, curve):
+        super().__init__()
+        self.values = nn.Parameter(curve.values.clone())
+
+    def forward(self, x):
+        return x + self.values.sum() * 0
+
+
+def fixed():
+    return nn.Sequential(nn.ReLU(), nn.Tanh())
+
+
+def nothing():
+    return torch.relu
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    return lambda name, **settings: activation_factory(
+        f"{tmp_path / 'own.py'}:{name}", CurveSettings(**settings)
+    )
+
+
+def test_ones_own_are_given_what_they_ask_for(own):
+    torch.manual_seed(0)
+    model, x = Residual(), torch.randn(5, 3, 4, 4)
+    plain = copy.deepcopy(model)
+    for name in ("Scaled", "Anywhere"):
+        made_so = replace_activations(copy.deepcopy(model), x, own(name))
+        assert torch.equal(made_so(x), plain(x))
+    widths = sorted(
+        p.numel() for p in activation_parameters(replace_activations(model, x, own("Scaled")))
+    )
+    assert widths == [4, 4, 6, 7]
+    assert (
+        own("Started", hinges=5, low=-2, high=2)(3).inner.values.tolist() == [[0, 0, 0, 1, 2]] * 3
+    )
+    assert own("fixed")(3).inner(torch.tensor([-1.0])).item() == 0
+
+
+def test_what_ones_own_trains_is_an_activations(own):
+    model = nn.Sequential(nn.Linear(2, 3), own("Scaled")(3))
+    groups = param_groups(model, 0.1, 0.5, curve_lr=0.2, curve_types=TRAINED)
+    (curves,) = [group for group in groups if group["name"] == "curves"]
+    assert curves["params"] == [model[1].inner.scale]
+    assert (curves["lr"], curves["weight_decay"]) == (0.2, 0.0)
+
+
+def test_what_cannot_be_loaded_is_said(own, tmp_path):
+    with pytest.raises(errors.ArgumentError, match="makes an object of class builtin_function"):
+        own("nothing")(3)
+    for name, message in [
+        (f"{tmp_path / 'own.py'}:Scald", "without 'Scald'"),
+        ("torch.nn:Tanhh", "did you mean 'Tanh'"),
+        ("nowhere.at.all:Tanh", "nowhere.at.all, which is no module"),
+        ("torch.nowhere:Tanh", "torch.nowhere, which is no module"),
+    ]:
+        with pytest.raises(errors.ArgumentError, match=message):
+            activation_factory(name, CurveSettings())
+
+
+def test_names_are_checked_before_anything_is_loaded():
+    for name in ("relu", "apl", "frozen:silu", "nowhere.py:make"):
+        check_activation("--activations", name)
+    with pytest.raises(errors.UnknownNameError, match=r"`--activations`: got 'rleu'; did you mean"):
+        check_activation("--activations", "rleu")
+    with pytest.raises(errors.UnknownNameError, match=r"frozen:\.\.\.`: got 'sliu'; did you mean"):
+        check_activation("--activations", "frozen:sliu")
+
+
+def test_frozen_curves_are_those_of_their_start():
+    frozen = activation_factory("frozen:tanh", CurveSettings(init="relu", hinges=33))(4)
+    assert isinstance(frozen, PiecewiseLinear) and not frozen.values.requires_grad
+    x = torch.linspace(-3, 3, 50).view(-1, 1).expand(-1, 4)
+    assert (frozen(x) - x.tanh()).abs().max() < 0.01
+
+
+def test_all_of_torchs_activations_without_parameters_are_there():
+    """But those that draw (RReLU), need arguments (Threshold) or are no function of one number."""
+    others = {"GLU", "MultiheadAttention", "PReLU", "RReLU", "Threshold"}
+    names = {name for name in nn.modules.activation.__all__ if "oftm" not in name} - others
+    assert {ACTIVATIONS[n](CurveSettings())(1).__class__.__name__ for n in ACTIVATIONS} >= names

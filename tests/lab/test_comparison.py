@@ -1,4 +1,7 @@
+import errno
 import json
+import math
+import os
 import random
 import subprocess
 import sys
@@ -7,7 +10,7 @@ import time
 import pytest
 
 from hinged import errors
-from hinged.lab import experiment
+from hinged.lab import experiment, report
 from hinged.lab.comparison import Task, Watcher, compare, compare_all
 from hinged.lab.records import Result, RunFolder
 from tests.lab.conftest import SMALL
@@ -236,6 +239,46 @@ def test_a_trial_that_fails_leaves_its_error_and_the_others_go_on(small, tmp_pat
     again = Counting()
     compare_all(tasks, again, keep_going=True)
     assert again.done == [("prelu", 0)] and first.failures() == []
+
+
+def test_a_full_disk_is_no_failure_of_a_trial(small, tmp_path, monkeypatch):
+    folder, real = RunFolder(tmp_path / "run"), os.fsync
+    written = []
+
+    def full(handle):
+        written.append(handle)
+        if len(written) == 8:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    tasks = [Task(small, folder)]
+    with pytest.raises(errors.RunFolderError, match="cannot be written: No space left on device"):
+        compare_all(tasks, Watcher(), keep_going=True)
+    assert_nothing_is_half_written(folder.path)
+    assert not list(folder.path.rglob("*.partial")) and folder.failures() == []
+    before = len(folder.results())
+    assert 0 < before < 9
+    again = Counting()
+    compare_all(tasks, again, keep_going=True)
+    assert len(again.done) == 9 - before and len(folder.results()) == 9
+
+
+def test_a_training_that_diverges_is_recorded_named_and_not_done_again(small, tmp_path):
+    wild = small.training.model_copy(update={"lr": 1e30})
+    settings = small.model_copy(update={"training": wild})
+    folder, watcher = RunFolder(tmp_path / "run"), Counting()
+    compare_all([Task(settings, folder)], watcher, keep_going=True)
+    results = folder.results()
+    assert len(results) == 9 and folder.failures() == []
+    assert all(result.diverged and math.isnan(result.test_score) for result in results)
+    assert [row.diverged for row in report.build(folder).rows] == [(0, 1, 2)] * 3
+    assert "Diverged, their loss is no number: relu (seed 0, seed 1, seed 2)" in (
+        folder.path / "report.html"
+    ).read_text(encoding="utf-8")
+    watcher.done.clear()
+    compare_all([Task(settings, folder)], watcher, keep_going=True)
+    assert watcher.done == []
 
 
 def test_without_keep_going_an_error_is_raised(small, tmp_path):

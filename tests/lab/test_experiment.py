@@ -1,8 +1,10 @@
+import re
+
 import pytest
 
 from hinged import errors
 from hinged.lab import experiment
-from hinged.lab.experiment import Experiment
+from hinged.lab.experiment import Experiment, Trial
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,38 @@ def test_config_round_trip(tmp_path):
     written = experiment.build(curves={"hinges": 5}, seeds=(4, 5))
     (tmp_path / "config.json").write_text(written.model_dump_json())
     assert experiment.read(tmp_path / "config.json") == written
+
+
+def test_assignments_are_laid_over_the_settings():
+    made = experiment.build(
+        ["training.warm_up=0.1", "curves.trained=false", "curves.init=gelu", "network.width=3"],
+        curves={"hinges": 5},
+        network={"width": 2},
+    )
+    assert made.training.warm_up == 0.1 and made.network.width == 3
+    assert (made.curves.hinges, made.curves.trained, made.curves.init) == (5, False, "gelu")
+    names = experiment.build(['training.augment=["flip"]'])
+    assert names.training.augment == ("flip",)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("training.warmup=0.1", "`--set`: got 'training.warmup'; did you mean 'training.warm_up'"),
+        ("warm_up=0.1", "`--set`: got 'warm_up'; did you mean 'training.warm_up'"),
+        ("training.warm_up", "`--set`: got training.warm_up; expected NAME=VALUE"),
+        ("training.warm_up=2", "training.warm_up: Input should be less than 1"),
+        ("training.warm_up=much", "training.warm_up: Input should be a valid number"),
+        ("curves.init=rleu", "`--init`: got 'rleu'; did you mean 'relu'"),
+    ],
+)
+def test_assignments_that_cannot_work_get_one_sentence(assignment, message):
+    with pytest.raises(errors.ArgumentError) as caught:
+        experiment.build([assignment])
+    assert message in str(caught.value)
+
+
+def test_files_of_names_with_other_characters_are_told_apart():
+    keys = {Trial(activation=a, seed=0).key for a in ("a/b.py:f", "a-b.py:f", "a-b.py-f", "relu")}
+    assert len(keys) == 4 and "relu-seed0" in keys
+    assert all(re.fullmatch(r"[\w.-]+", key) for key in keys)

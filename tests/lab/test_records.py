@@ -1,5 +1,7 @@
+import errno
 import json
 import math
+import os
 import threading
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from hinged import errors
 from hinged.lab import experiment, records
 from hinged.lab.experiment import Trial
-from hinged.lab.records import Result, RunFolder
+from hinged.lab.records import Failure, Result, RunFolder
 
 TRIAL = Trial(activation="relu", seed=0)
 
@@ -32,6 +34,12 @@ def result(activation="relu", seed=0, test_score=0.5):
         experiment={},
         environment={},
         finished="2026-01-01T00:00:00+00:00",
+    )
+
+
+def failure(activation="relu", seed=0):
+    return Failure(
+        activation=activation, seed=seed, traceback="Boom: x", environment={}, finished="now"
     )
 
 
@@ -124,7 +132,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(records.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(errors.RunFolderError, match="No space left"):
         records.write(path, "new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
@@ -164,3 +172,47 @@ def test_a_file_is_no_run_folder(tmp_path, small):
     (tmp_path / "file").touch()
     with pytest.raises(errors.RunFolderError, match="is a file"):
         RunFolder(tmp_path / "file").open(small)
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"), [(errno.ENOSPC, "Make room there"), (errno.EIO, "Mend that")]
+)
+def test_a_disk_that_takes_nothing_is_one_sentence_and_keeps_what_was_there(
+    folder, monkeypatch, number, cure
+):
+    folder.save(TRIAL, result(test_score=0.5), {})
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+
+    def full(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    for save in (
+        lambda: folder.save(TRIAL, result(test_score=0.75), {"2.values": torch.ones(1)}),
+        lambda: folder.save_failure(TRIAL, failure()),
+        folder.list_results,
+    ):
+        with pytest.raises(errors.RunFolderError) as caught:
+            save()
+        assert f"cannot be written: {os.strerror(number)}. {cure}" in str(caught.value)
+        assert str(folder.path) in str(caught.value)
+    after = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_lock_that_cannot_be_made_is_one_sentence(folder, monkeypatch):
+    monkeypatch.setattr(records.FileLock, "acquire", _full)
+    with (
+        pytest.raises(errors.RunFolderError, match=r"relu-seed0 cannot be written: No space left"),
+        folder.claim(TRIAL, wait=False),
+    ):
+        pass
+
+
+def _full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("values", [{"loss": [1.0, math.nan]}, {"test_score": math.inf}])
+def test_a_loss_or_score_that_is_no_number_is_divergence(values):
+    assert result().model_copy(update=values).diverged and not result().diverged

@@ -8,7 +8,7 @@ from hinged import PiecewiseLinear, errors
 from hinged.lab import plots, report, terminal
 from hinged.lab.learned import curves_and_inputs, sites
 from hinged.lab.records import RunFolder
-from hinged.lab.summary import summarise, verdict
+from hinged.lab.summary import diverged, summarise, verdict
 from tests.lab.test_records import result
 
 
@@ -45,6 +45,24 @@ def test_verdict_says_what_the_figures_say(small):
     worse = verdict(make({"relu": [0.5, 0.6, 0.7], "hinged": [0.5, 0.5, 0.7]}, small))
     assert worse.startswith("hinged is 3.33 points below relu")
     assert worse.endswith("no difference that these seeds can show at the 5 % level.")
+
+
+def test_what_diverged_is_named_and_left_out(small):
+    summary = make({"relu": [0.5, 0.6, 0.7], "hinged": [0.6, math.nan, 0.9]}, small)
+    hinged = summary.rows[1]
+    assert hinged.seeds == 3 and hinged.diverged == (1,) and hinged.versus.pairs == 2
+    assert hinged.score.mean == pytest.approx(0.75)
+    assert hinged.versus.difference.mean == pytest.approx(0.15)
+    assert "no number: hinged (seed 1)." in diverged(summary)
+    assert diverged(make({"relu": [0.5, 0.6]}, small)) == ""
+
+
+def test_where_all_diverged_there_is_no_score(small):
+    summary = make({"relu": [0.5, 0.6], "hinged": [math.nan, math.nan]}, small)
+    assert summary.rows[1].versus is None
+    assert terminal.cells(summary.rows[1], summary.metric)[:3] == ("hinged", "-", "")
+    assert "has not been compared" in verdict(summary)
+    assert "hinged (seed 0, seed 1)" in diverged(summary)
 
 
 def test_json_has_no_nan(small):

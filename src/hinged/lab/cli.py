@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import joblib
 import typer
 from rich.console import Console
 
@@ -16,6 +15,7 @@ from hinged import errors
 from hinged.lab import conversion, environment, experiment, report, terminal
 from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.bench import cli as bench
+from hinged.lab.cluster import where
 from hinged.lab.comparison import Watcher
 from hinged.lab.comparison import compare as run_comparison
 from hinged.lab.data import AUGMENTATIONS, DATA_SETS
@@ -24,7 +24,7 @@ from hinged.lab.models import MODELS
 from hinged.lab.records import RunFolder
 from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
 from hinged.lab.study import cli as study
-from hinged.lab.summary import verdict
+from hinged.lab.summary import diverged, verdict
 
 app = typer.Typer(
     help="Trainable piecewise-linear activations: is it worth it on your task?",
@@ -36,6 +36,7 @@ app = typer.Typer(
 app.add_typer(bench.app, name="bench")
 app.add_typer(study.app, name="study")
 
+_OWN = "frozen:silu, curves that stay what they start as; my.py:make or package.module:Class"
 _DEFAULT = Experiment()
 _NETWORK, _CURVES, _TRAINING = NetworkSettings(), CurveSettings(), TrainingSettings()
 
@@ -75,10 +76,25 @@ CurveLrFactor = Annotated[
     float, typer.Option(help="Learning rate of trained activations over --lr.")
 ]
 WeightDecay = Annotated[float, typer.Option(help="Weight decay; curves are never decayed.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any setting of a study, as in training.warm_up=0.1; may be given several times.",
+    ),
+]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Trials done at once; default: one for each core.")
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of each trial.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Do the trials on a Ray cluster: its address, or local to start one here.",
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, nothing else.")]
 
@@ -92,7 +108,7 @@ def compare(
     augment: Augment = "",
     model: Model = _NETWORK.kind,
     activations: Annotated[
-        str, typer.Option(help="Comma-separated, of: " + ", ".join(ACTIVATIONS))
+        str, typer.Option(help=f"Comma-separated, of: {', '.join(ACTIVATIONS)}; {_OWN}")
     ] = ",".join(_DEFAULT.activations),
     baseline: Annotated[
         str, typer.Option(help="What the others are compared with.")
@@ -114,8 +130,10 @@ def compare(
     lr: Lr = _TRAINING.lr,
     curve_lr_factor: CurveLrFactor = _TRAINING.curve_lr_factor,
     weight_decay: WeightDecay = _TRAINING.weight_decay,
+    more: Set = None,
     jobs: Jobs = None,
     threads: Threads = 1,
+    ray: Ray = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -128,6 +146,7 @@ def compare(
         cure = "a comparison needs at least 2, and 5 or more to be worth reading"
         raise errors.ArgumentError(errors.sentence("--seeds", str(seeds), cure))
     settings = experiment.build(
+        more or (),
         data=data,
         train_size=train_size,
         test_size=test_size,
@@ -139,8 +158,8 @@ def compare(
         baseline=baseline,
     )
     folder = out or _folder(data, model)
-    jobs = jobs or max(1, joblib.cpu_count() // threads)
-    _run(settings, folder, as_json, data_dir, jobs=jobs, threads=threads, checkpoints=False)
+    places = where(ray, jobs, threads)
+    _run(settings, folder, as_json, data_dir, **places, checkpoints=False)
 
 
 @app.command()
@@ -151,7 +170,9 @@ def train(
     test_size: TestSize = None,
     augment: Augment = "",
     model: Model = _NETWORK.kind,
-    activation: Annotated[str, typer.Option(help="One of: " + ", ".join(ACTIVATIONS))] = "hinged",
+    activation: Annotated[
+        str, typer.Option(help=f"One of: {', '.join(ACTIVATIONS)}; {_OWN}")
+    ] = "hinged",
     seed: Annotated[int, typer.Option(min=0, help="Gives initial weights and order of data.")] = 0,
     width: Width = _NETWORK.width,
     depth: Depth = _NETWORK.depth,
@@ -166,12 +187,14 @@ def train(
     lr: Lr = _TRAINING.lr,
     curve_lr_factor: CurveLrFactor = _TRAINING.curve_lr_factor,
     weight_decay: WeightDecay = _TRAINING.weight_decay,
+    more: Set = None,
     threads: Threads = 1,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Train one network, with a checkpoint an epoch; the same command resumes it."""
     settings = experiment.build(
+        more or (),
         data=data,
         train_size=train_size,
         test_size=test_size,
@@ -295,4 +318,6 @@ def _show(folder: RunFolder, as_json: bool) -> None:
     console.print(terminal.table(summary))
     if any(row.activation == "hinged" and row.versus is not None for row in summary.rows):
         console.print(verdict(summary), highlight=False)
+    if said := diverged(summary):
+        console.print(said, highlight=False)
     console.print(f"Page: {page}", highlight=False, soft_wrap=True)

@@ -6,10 +6,11 @@ import datetime
 import functools
 import hashlib
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.lab import data as data_sets
 from hinged.lab import environment, models, training
-from hinged.lab.activations import ACTIVATIONS, activation_parameters
+from hinged.lab.activations import activation_parameters, factory
+from hinged.lab.cluster import Cluster
 from hinged.lab.data import DataSet, augment
 from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.learned import curves_and_inputs
@@ -86,6 +88,7 @@ def compare(
     *,
     jobs: int = 1,
     threads: int = 1,
+    cluster: Cluster | None = None,
     checkpoints: bool = False,
     data_dir: Path | None = None,
 ) -> list[Result]:
@@ -95,6 +98,7 @@ def compare(
         watcher,
         jobs=jobs,
         threads=threads,
+        cluster=cluster,
         checkpoints=checkpoints,
         data_dir=data_dir,
     )
@@ -107,6 +111,7 @@ def compare_all(
     *,
     jobs: int = 1,
     threads: int = 1,
+    cluster: Cluster | None = None,
     checkpoints: bool = False,
     data_dir: Path | None = None,
     keep_going: bool = False,
@@ -121,12 +126,15 @@ def compare_all(
         watcher: is told of every step.
         jobs: trials done at once, each in a process of its own; 1 means in this process.
         threads: torch's threads for each trial. Their number can change the last bits of a result.
+        cluster: do the trials there instead, as many at once as it says, without checkpoints. Data
+            are sent there and results back: all files are read and written here.
         checkpoints: save a checkpoint an epoch, and continue an unfinished trial from it.
         data_dir: the folder of data sets, by default that of `HINGED_DATA`.
         keep_going: write the error of a trial into its folder and go on, instead of raising it.
 
     Raises:
-        RunFolderError: a folder holds another experiment, or results on other data.
+        RunFolderError: a folder holds another experiment, or results on other data, or cannot be
+            written.
         DataError: the data are missing or damaged.
         ArgumentError: a network cannot take its data.
     """
@@ -144,9 +152,11 @@ def compare_all(
     epochs = sum(each.task.experiment.training.epochs for each in left)
     watcher.begins(len(work), len(work) - len(left), epochs)
     try:
-        failed = _do(left, watcher, jobs, threads)
-        waiting = [replace(each, wait=True) for each in left if _key(each) not in failed]
-        _do([each for each in waiting if not _is_done(each)], watcher, jobs, threads)
+        with cluster or nullcontext():
+            done = functools.partial(_outcomes, jobs=jobs, threads=threads, cluster=cluster)
+            failed = _tell(watcher, done(left, watcher))
+            waiting = [replace(each, wait=True) for each in left if _key(each) not in failed]
+            _tell(watcher, done([each for each in waiting if not _is_done(each)], watcher))
     except BaseException:
         for task in tasks:
             task.folder.sweep()
@@ -156,25 +166,34 @@ def compare_all(
 
 
 _Done = tuple[_Work, Result | Failure | None]
+_Outcomes = Generator[_Done, None, None]
 
 
-def _do(work: list[_Work], watcher: Watcher, jobs: int, threads: int) -> set[tuple[Path, str]]:
-    """Do trials; return the keys of those that failed."""
+def _tell(watcher: Watcher, done: _Outcomes) -> set[tuple[Path, str]]:
+    """Tell the watcher what comes of trials; return the keys of those that failed."""
     failed = set()
-    if jobs > 1:
-        done = in_processes(_claim_and_run, [(each,) for each in work], jobs, threads)
-    else:
-        done = _one_by_one(work, threads, watcher)
-    for each, outcome in done:
-        if isinstance(outcome, Result):
-            watcher.result(each.task, outcome)
-        elif outcome is not None:
-            failed.add(_key(each))
-            watcher.failed(each.task, outcome)
+    with closing(done):  # What still runs ends, and claims are given back, before an error goes on.
+        for each, outcome in done:
+            if isinstance(outcome, Result):
+                watcher.result(each.task, outcome)
+            elif outcome is not None:
+                failed.add(_key(each))
+                watcher.failed(each.task, outcome)
     return failed
 
 
-def _one_by_one(work: list[_Work], threads: int, watcher: Watcher) -> Iterator[_Done]:
+def _outcomes(
+    work: list[_Work], watcher: Watcher, jobs: int, threads: int, cluster: Cluster | None
+) -> _Outcomes:
+    """Do trials, and yield what comes of them."""
+    if cluster is not None:
+        return _on_cluster(work, cluster)
+    if jobs > 1:
+        return in_processes(_claim_and_run, [(each,) for each in work], jobs, threads)
+    return _one_by_one(work, threads, watcher)
+
+
+def _one_by_one(work: list[_Work], threads: int, watcher: Watcher) -> _Outcomes:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     keep_pages()
@@ -193,16 +212,49 @@ def _claim_and_run(work: _Work, on_epoch: Callable[[int], None] | None = None) -
         if not ours:
             return work, None
         saved = folder.path / "checkpoints" / work.trial.key if work.checkpoints else None
-        try:
-            result, curves = run(experiment, work.trial, work.load(), on_epoch, saved)
-        except Exception:
-            if not work.keep_going:
-                raise
-            failure = _failure(work.trial)
-            folder.save_failure(work.trial, failure)
-            return work, failure
-        folder.save(work.trial, result, curves)
-        return work, result
+        return _saved(work, lambda: run(experiment, work.trial, work.load(), on_epoch, saved))
+
+
+def _on_cluster(work: list[_Work], cluster: Cluster) -> _Outcomes:
+    """Claim trials here, have them done there, and save here what comes of them."""
+    claims: dict[tuple[Path, str], ExitStack] = {}
+    data: dict[tuple[object, ...], Any] = {}
+
+    def claimed(held: ExitStack) -> Iterator[tuple[_Work, tuple[Any, ...]]]:
+        for each in work:
+            experiment, folder, _ = each.task
+            claim = held.enter_context(ExitStack())
+            if not claim.enter_context(folder.claim(each.trial, wait=each.wait)):
+                claim.close()
+                continue
+            claims[_key(each)] = claim
+            same = (experiment.data, experiment.train_size, experiment.test_size)
+            if same not in data:
+                data[same] = cluster.put(each.load())
+            yield each, (experiment, each.trial, data[same])
+
+    with ExitStack() as held:
+        for each, outcome in held.enter_context(closing(cluster.map(run, claimed(held)))):
+            with claims.pop(_key(each)):
+                saved = _saved(each, outcome)
+            yield saved
+
+
+def _saved(work: _Work, trained: Callable[[], tuple[Result, dict[str, Tensor]]]) -> _Done:
+    """Save what comes of a trial that is ours."""
+    folder = work.task.folder
+    try:
+        result, curves = trained()
+    except errors.RunFolderError:  # A full disk is no fault of the trial.
+        raise
+    except Exception:
+        if not work.keep_going:
+            raise
+        failure = _failure(work.trial)
+        folder.save_failure(work.trial, failure)
+        return work, failure
+    folder.save(work.trial, result, curves)
+    return work, result
 
 
 def run(
@@ -309,8 +361,8 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def _network(experiment: Experiment, data: DataSet, trial: Trial) -> nn.Module:
-    factory = ACTIVATIONS[trial.activation](experiment.curves)
-    return models.build(experiment.network, data, factory, trial.seed)
+    activation = factory(trial.activation, experiment.curves)
+    return models.build(experiment.network, data, activation, trial.seed)
 
 
 def _advice(model: nn.Module, data: DataSet) -> dict[str, list[str]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,18 @@ import pydantic
 
 from hinged import errors
 from hinged.curve import NAMED, TAILS
-from hinged.lab.activations import ACTIVATIONS
+from hinged.lab.activations import check_activation
 from hinged.lab.data import AUGMENTATIONS, check_name
 from hinged.lab.functions import is_function
 from hinged.lab.models import MODELS
-from hinged.lab.settings import CurveSettings, NetworkSettings, Settings, TrainingSettings
+from hinged.lab.settings import (
+    CurveSettings,
+    NetworkSettings,
+    Settings,
+    TrainingSettings,
+    merged,
+    nested,
+)
 
 
 class Trial(Settings):
@@ -25,8 +35,15 @@ class Trial(Settings):
 
     @property
     def key(self) -> str:
-        """Return the name of the trial's files."""
-        return f"{self.activation}-seed{self.seed}"
+        """Return the name of the trial's files.
+
+        >>> Trial(activation="relu", seed=1).key, Trial(activation="nn/my.py:make", seed=1).key
+        ('relu-seed1', 'nn-my.py-make-2f9124-seed1')
+        """
+        name = re.sub(r"[^\w.-]+", "-", self.activation)
+        if name != self.activation:  # Then several could have the same.
+            name += f"-{hashlib.sha256(self.activation.encode()).hexdigest()[:6]}"
+        return f"{name}-seed{self.seed}"
 
 
 class Experiment(Settings):
@@ -36,7 +53,7 @@ class Experiment(Settings):
         data: a name in `hinged.lab.data.DATA_SETS`, or data of the user's own
             (`hinged.lab.data.is_known`).
         train_size, test_size: only so many samples of a split; None for all.
-        activations: names in `hinged.lab.activations.ACTIVATIONS`.
+        activations: names as `hinged.lab.activations` describes them.
         seeds: each gives the initial weights and the order of the data, the same for every
             activation.
         baseline: the activation that the others are compared with.
@@ -87,7 +104,6 @@ def check(experiment: Experiment) -> Experiment:
         *(("--augment", name, AUGMENTATIONS) for name in experiment.training.augment),
         ("--init", experiment.curves.init, NAMED),
         ("--tails", experiment.curves.tails, TAILS),
-        *(("--activations", activation, ACTIVATIONS) for activation in experiment.activations),
     ]
     check_name(experiment.data)
     if not is_function(experiment.network.kind):
@@ -95,6 +111,8 @@ def check(experiment: Experiment) -> Experiment:
     for option, name, known in names:
         if name not in known:
             raise errors.unknown_name(option, name, known)
+    for activation in experiment.activations:
+        check_activation("--activations", activation)
     if experiment.baseline not in experiment.activations:
         came = f"{experiment.baseline!r}, which is not among {', '.join(experiment.activations)}"
         cure = "the baseline must be one of the activations"
@@ -106,8 +124,44 @@ def check(experiment: Experiment) -> Experiment:
     return experiment
 
 
-def build(**values: Any) -> Experiment:
-    """Return an experiment from nested settings, with one sentence for values that cannot work."""
+def assigned(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return nested settings with assignments laid over them.
+
+    Args:
+        settings: as `build` takes them.
+        assignments: `SECTION.NAME=VALUE` each, the value as JSON, or else a word.
+
+    Raises:
+        UnknownNameError: there is no such setting.
+        ArgumentError: it is no assignment.
+
+    >>> assigned({"training": {"lr": 0.1}}, ["training.warm_up=0.2", "curves.init=gelu"])
+    {'training': {'lr': 0.1, 'warm_up': 0.2}, 'curves': {'init': 'gelu'}}
+    """
+    known = [name for name in _flat(Experiment().model_dump()) if "." in name]
+    found = dict(settings)
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            cure = "expected NAME=VALUE, as in training.warm_up=0.1"
+            raise errors.ArgumentError(errors.sentence("--set", assignment, cure))
+        if name not in known:
+            raise errors.unknown_name("--set", name, known)
+        found = merged(found, nested(name, _value(value)))
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def build(assignments: Iterable[str] = (), /, **values: Any) -> Experiment:
+    """Return an experiment from nested settings and assignments laid over them (`assigned`), with
+    one sentence for values that cannot work."""
+    values = assigned(values, assignments)
     try:
         return check(Experiment(**values))
     except pydantic.ValidationError as invalid:

@@ -1,8 +1,9 @@
-"""Functions of the user's own files, named as `file.py:function`."""
+"""Functions of the user's own, named as `file.py:function` or `package.module:function`."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -28,12 +29,15 @@ def load(option: str, text: str) -> Callable[..., Any]:
 
     Args:
         option: the option it was given with, which an error names.
-        text: `file.py:function`. The file may import what lies beside it.
+        text: `file.py:function`, where the file may import what lies beside it, or
+            `package.module:function`.
 
     Raises:
-        ArgumentError: no function is named, the file is missing, or has no such function.
+        ArgumentError: no function is named, the file or module is missing, or has no such function.
     """
     file, _, name = text.rpartition(":")
+    if file and not file.endswith(".py"):
+        return _imported(option, file, name)
     if not file:
         cure = f"name a function of it, as in {text}:make"
         raise errors.ArgumentError(errors.sentence(option, text, cure))
@@ -50,6 +54,23 @@ def load(option: str, text: str) -> Callable[..., Any]:
         ]
         cure = f"it has {', '.join(own) or 'no function at all'}"
         raise errors.ArgumentError(errors.sentence(option, f"{file} without {name!r}", cure))
+    return functions[name]
+
+
+def _imported(option: str, module: str, name: str) -> Callable[..., Any]:
+    """Return a function or class of a module that is installed."""
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # The module is there, and misses another.
+        cure = "give a file.py, or a module that this Python can import"
+        raise errors.ArgumentError(
+            errors.sentence(option, f"{module}, which is no module", cure)
+        ) from None
+    functions = {key: each for key, each in vars(found).items() if callable(each)}
+    if name not in functions:
+        raise errors.unknown_name(f"{option} {module}:...", name, functions)
     return functions[name]
 
 

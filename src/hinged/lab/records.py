@@ -13,12 +13,14 @@ holds a lock on it, which the system takes back when the process dies, however i
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from torch import Tensor
 from hinged import errors
 from hinged.lab.experiment import Experiment, Trial, read
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, a user's share of it or a file is full."""
 _PARTIAL = re.compile(r"\.hinged-(\d+)-\w+\.partial")
 
 
@@ -53,6 +57,9 @@ class Result(pydantic.BaseModel):
         experiment: all settings.
         environment: versions, commit and machine.
         finished: time of the end, UTC, ISO 8601.
+
+    A training that diverged is a result too, with a score of NaN where the network's outputs are no
+    numbers: it is not tried again, is left out of means and pairs, and is named beside them.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, ser_json_inf_nan="strings")
@@ -78,6 +85,11 @@ class Result(pydantic.BaseModel):
     experiment: dict[str, Any]
     environment: dict[str, str]
     finished: str
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss or the score became infinite or no number (NaN)."""
+        return not all(map(math.isfinite, (*self.loss, self.test_score)))
 
 
 class Failure(pydantic.BaseModel):
@@ -127,7 +139,8 @@ class RunFolder:
         """Make the folder this experiment's, or go on with the one it holds.
 
         Raises:
-            RunFolderError: the folder holds another experiment, or files that are none.
+            RunFolderError: the folder holds another experiment, or files that are none, or cannot
+                be written.
         """
         if self.path.exists() and not self.path.is_dir():
             raise errors.RunFolderError(f"{self.path} is a file. Choose a folder with --out.")
@@ -137,9 +150,10 @@ class RunFolder:
             raise errors.RunFolderError(
                 f"{self.path} holds files but no experiment. Choose an empty folder with --out."
             )
-        for name in ("trials", "curves", "plots", ".locks"):
-            (self.path / name).mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / ".locks" / "folder"):
+        with writing(self.path):
+            for name in ("trials", "curves", "plots", ".locks"):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+        with self._locked("folder"):
             if self._config.exists():
                 experiment = experiment.united(self._same(experiment))
             self.sweep()
@@ -155,16 +169,13 @@ class RunFolder:
 
         It is not where it is finished, or where another process holds it and `wait` is False.
         """
-        lock = FileLock(self.path / ".locks" / trial.key)
-        try:
-            lock.acquire(blocking=wait)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield not self.has(trial)
-        finally:
-            lock.release()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._locked(trial.key, wait=wait))
+            except Timeout:
+                yield False
+            else:
+                yield not self.has(trial)
 
     def save(self, trial: Trial, result: Result, curves: dict[str, Tensor]) -> None:
         """Write a finished trial, its record last, and list it in `results.jsonl`."""
@@ -189,7 +200,7 @@ class RunFolder:
 
     def list_results(self) -> None:
         """Write `results.jsonl` anew from the finished trials."""
-        with FileLock(self.path / ".locks" / "results"):
+        with self._locked("results"):
             lines = [result.model_dump_json() + "\n" for result in self.results()]
             write(self.path / "results.jsonl", "".join(lines))
 
@@ -207,6 +218,18 @@ class RunFolder:
         """Return what `save` was given; empty where there are no curves."""
         path = self._curves(trial)
         return safetensors.torch.load_file(path) if path.exists() else {}
+
+    @contextmanager
+    def _locked(self, name: str, *, wait: bool = True) -> Iterator[None]:
+        """Hold one of the folder's locks; raises `Timeout` where another process has it and `wait`
+        is False."""
+        lock = FileLock(self.path / ".locks" / name)
+        with writing(Path(lock.lock_file)):
+            lock.acquire(blocking=wait)
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def _config(self) -> Path:
@@ -250,20 +273,40 @@ class RunFolder:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is there whole or not at all, even through a power failure."""
+    """Write a file so that it is there whole or not at all, even through a power failure.
+
+    Raises:
+        RunFolderError: the disk does not take it; what was there before is still there.
+    """
     data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(".partial", f".hinged-{os.getpid()}-", path.parent)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(".partial", f".hinged-{os.getpid()}-", path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make one sentence of what the system says where a file or folder cannot be written."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except Timeout:  # Of a lock: an OSError, but no fault of the disk.
         raise
+    except OSError as error:
+        cure = "Make room there" if error.errno in _FULL else "Mend that"
+        raise errors.RunFolderError(
+            f"{path} cannot be written: {error.strerror or error}. "
+            f"{cure} and give the same command again: it goes on with what is missing."
+        ) from error
 
 
 def _read_result(path: Path) -> Result:

@@ -13,7 +13,7 @@ from hinged.lab import plots, terminal
 from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.learned import Site, sites
 from hinged.lab.records import Result, RunFolder, write
-from hinged.lab.summary import Summary, summarise, verdict
+from hinged.lab.summary import Summary, diverged, summarise, verdict
 
 _LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -82,6 +82,7 @@ def _page(
         experiment=experiment,
         about=results[-1].data_about or experiment.data,
         verdict=verdict(summary) if "hinged" in experiment.activations else "",
+        diverged=diverged(summary),
         summary=summary,
         headings=terminal.headings(summary),
         rows=[terminal.cells(row, summary.metric) for row in summary.rows],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import pydantic
 
@@ -87,3 +88,28 @@ class TrainingSettings(Settings):
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
     precision: Literal["float32", "bf16"] = "float32"
     channels_last: bool = False
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings, later ones over earlier ones.
+
+    >>> merged({"training": {"lr": 0.1, "epochs": 2}}, {"training": {"epochs": 3}})
+    {'training': {'lr': 0.1, 'epochs': 3}}
+    """
+    found: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            under = found.get(name)
+            both = isinstance(under, Mapping) and isinstance(value, Mapping)
+            found[name] = merged(under or {}, value) if both else value
+    return found
+
+
+def nested(path: str, value: Any) -> dict[str, Any]:
+    """Return a setting of a dotted name as nested settings.
+
+    >>> nested("training.lr", 0.1)
+    {'training': {'lr': 0.1}}
+    """
+    first, _, rest = path.partition(".")
+    return {first: nested(rest, value) if rest else value}

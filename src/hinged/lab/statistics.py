@@ -38,8 +38,9 @@ class Paired(NamedTuple):
 
 
 def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return the mean and its Student t interval; the interval is NaN for a single score."""
-    mean = float(np.mean(scores))
+    """Return the mean and its Student t interval; the interval is NaN for a single score, and both
+    are for none."""
+    mean = float(np.mean(scores)) if len(scores) else math.nan
     if len(scores) < 2:
         return Interval(mean, math.nan, math.nan)
     half = float(scipy.stats.sem(scores) * scipy.stats.t.ppf((1 + confidence) / 2, len(scores) - 1))

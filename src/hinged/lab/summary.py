@@ -19,7 +19,8 @@ class Row:
     Attributes:
         activation: its name.
         seeds: how many seeds were finished.
-        score: mean test score with its 95 % interval.
+        diverged: the seeds whose training diverged.
+        score: mean test score with its 95 % interval, over seeds that have one.
         versus: differences to the baseline over the seeds that both finished; None for the
             baseline itself and where fewer than two are shared.
         p_corrected: the p-value after Holm's correction for the number of rows.
@@ -39,6 +40,7 @@ class Row:
     step_ratio: float
     step_ms: float
     kept_mib: float
+    diverged: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,27 @@ def verdict(summary: Summary, activation: str = "hinged") -> str:
     return f"{activation} is {size}: no difference that these seeds can show at the 5 % level."
 
 
+def diverged(summary: Summary) -> str:
+    """Return in one sentence which trainings diverged; empty where none did."""
+    named = [
+        f"{row.activation} ({', '.join(f'seed {seed}' for seed in row.diverged)})"
+        for row in summary.rows
+        if row.diverged
+    ]
+    if not named:
+        return ""
+    return (
+        f"Diverged, their loss is no number: {'; '.join(named)}. Where that left no score, means "
+        "and differences are without them."
+    )
+
+
 def _versus(results: dict[int, Result], baseline: dict[int, Result]) -> Paired | None:
-    shared = sorted(results.keys() & baseline.keys())
+    shared = [
+        seed
+        for seed in sorted(results.keys() & baseline.keys())
+        if math.isfinite(results[seed].test_score) and math.isfinite(baseline[seed].test_score)
+    ]
     if len(shared) < 2:
         return None
     return paired(
@@ -133,7 +154,7 @@ def _row(
     return Row(
         activation=name,
         seeds=len(results),
-        score=mean_interval([result.test_score for result in results.values()]),
+        score=mean_interval([s for r in results.values() if math.isfinite(s := r.test_score)]),
         versus=versus,
         p_corrected=p_corrected,
         parameters=any_result.parameters,
@@ -141,6 +162,7 @@ def _row(
         step_ratio=statistics.median(ratios) if ratios else math.nan,
         step_ms=statistics.median(result.step_ms for result in results.values()),
         kept_mib=any_result.kept_bytes / 2**20,
+        diverged=tuple(sorted(seed for seed, result in results.items() if result.diverged)),
     )
 
 

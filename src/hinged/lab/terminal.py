@@ -80,7 +80,8 @@ class ProgressWatcher(Watcher):
         self._next(
             task,
             f"{result.activation:<12}seed {result.seed:<3} {result.metric} "
-            f"{score(result.test_score, result.metric)}  [dim]{result.seconds:.1f} s[/]",
+            f"{score(result.test_score, result.metric)}  [dim]{result.seconds:.1f} s[/]"
+            f"{'  [red]diverged[/]' if result.diverged else ''}",
         )
 
     def failed(self, task: Task, failure: Failure) -> None:
@@ -164,6 +165,8 @@ def _estimate(interval: Interval, metric: str, sign: str = "") -> str:
 
 
 def _number(value: float, metric: str, sign: str) -> str:
+    if math.isnan(value):
+        return "-"
     return f"{100 * value:{sign}.2f}" if metric == "accuracy" else f"{value:{sign}.4f}"
 
 

@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from hinged.lab.activations import TRAINED
+from hinged.lab.checkpoints import WholeCheckpoints
 from hinged.lab.data import Batch, Batches, DataSet
 from hinged.lab.settings import TrainingSettings
 from hinged.lab.units import Idle, idle_units
@@ -99,6 +100,7 @@ def train(
             callbacks=callbacks,
             precision=_PRECISIONS[settings.precision],
             gradient_clip_val=settings.gradient_clip or None,
+            plugins=[WholeCheckpoints()],
             logger=False,
             enable_checkpointing=checkpoints is not None,
             enable_progress_bar=False,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hinged.lab.activations import MODULES
+from hinged.lab.contenders import Contender
 from hinged.lab.data import DataSet
 
 _SAMPLES = 1000
@@ -31,7 +32,7 @@ class Idle(NamedTuple):
 def idle_units(model: nn.Module, data: DataSet) -> Idle | None:
     """Return the idle units on the first 1,000 training samples, in evaluation mode; None where
     the network has none of the activations in `hinged.lab.activations.MODULES`."""
-    layers = [module for module in model.modules() if isinstance(module, MODULES)]
+    layers = _activations(model)
     if not layers:
         return None
     seen: list[tuple[Tensor, Tensor]] = []
@@ -45,6 +46,13 @@ def idle_units(model: nn.Module, data: DataSet) -> Idle | None:
     model.train(was_training)
     dead, dormant = (torch.cat(flags).double().mean().item() for flags in zip(*seen, strict=True))
     return Idle(dead, dormant)
+
+
+def _activations(model: nn.Module) -> list[nn.Module]:
+    """Return the activations, but none that an activation of the user's own is made of."""
+    own = [module for module in model.modules() if isinstance(module, Contender)]
+    parts = {id(part) for module in own for part in module.inner.modules()}
+    return [m for m in model.modules() if isinstance(m, MODULES) and id(m) not in parts]
 
 
 def _units(outputs: Tensor, threshold: float = 0.025) -> tuple[Tensor, Tensor]:

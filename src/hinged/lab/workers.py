@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 def in_processes(
     call: Callable[..., T], arguments: Sequence[tuple[Any, ...]], jobs: int, threads: int
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield `call(*arguments[i])` for every `i`, in the order in which they are done.
 
     Args:

@@ -53,3 +53,14 @@ def test_what_is_unsure_says_how_many_seeds_it_takes(made):
     assert f"it takes {needed} seeds to see a difference of 0.2 points four times in five" in said
     assert "there were 5. Two blocks are not tried." in said
     assert "shows that the study runs, and nothing else" in unsure(made(0, 0, scale="smoke"))
+
+
+def test_what_diverged_is_named(made):
+    found = made(0.05, -0.05)
+    rows = [row.model_copy(update={"diverged": (1, 3)}) for row in found.rows[1:2]]
+    said = unsure(found.model_copy(update={"rows": [found.rows[0], *rows]}))
+    assert (
+        "2 trainings diverged: their loss or score is no number: "
+        "hinged (hinges 3), seeds 1, 3." in said
+    )
+    assert "diverged" not in unsure(found)

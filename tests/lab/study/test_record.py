@@ -75,7 +75,9 @@ def test_a_seed_that_diverged_is_left_out_of_the_pairs(tiny, tmp_path):
     scores = {**SCORES, ("hinges-9", "hinged"): [0.86, float("nan"), 0.89, 0.90, 0.84]}
     found = record(filled(tmp_path / "nan", read(tiny), scores))
     row = found.rows[2]
-    assert row.mean is None and row.values[1] is None and row.versus.pairs == 4
+    assert row.values[1] is None and row.versus.pairs == 4 and row.diverged == (1,)
+    assert row.mean == pytest.approx(np.mean([0.86, 0.89, 0.90, 0.84]))
+    assert row.std == pytest.approx(np.std([0.86, 0.89, 0.90, 0.84], ddof=1))
     assert Record.model_validate_json(found.model_dump_json()) == found
 
 

@@ -33,8 +33,8 @@ def answer(record: Record) -> str:
 
 
 def unsure(record: Record) -> str:
-    """Return what remains unsure: how many seeds it would take, failures, and what the study
-    itself cannot tell."""
+    """Return what remains unsure: how many seeds it would take, trainings that failed or diverged,
+    and what the study itself cannot tell."""
     parts = []
     rows = asked(record)
     if rows and record.measure.startswith("test"):
@@ -49,6 +49,13 @@ def unsure(record: Record) -> str:
     if record.failures:
         kinds = {f.traceback.strip().splitlines()[-1] for f in record.failures}
         parts.append(f"{len(record.failures)} trainings failed: {'; '.join(sorted(kinds))}.")
+    lost = [row for row in record.rows if row.diverged]
+    if lost:
+        count = sum(len(row.diverged) for row in lost)
+        named = "; ".join(f"{row.title}, {_seeds(row.diverged)}" for row in lost)
+        parts.append(
+            f"{_count(count, 'training')} diverged: their loss or score is no number: {named}."
+        )
     if record.scale == "smoke":
         parts.append("This scale shows that the study runs, and nothing else.")
     return " ".join([*parts, record.unsure])
@@ -103,6 +110,10 @@ def _extreme(record: Record, row: Row) -> str:
     return (
         f"{number(record, _mean(row), '+')}{' points' if record.in_percent else ''} ({row.title})"
     )
+
+
+def _seeds(numbers: Sequence[int]) -> str:
+    return f"seed{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
 
 
 def _count(number_: int, word: str) -> str:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from hinged import errors
 from hinged.lab import experiment as experiments
+from hinged.lab.activations import is_trained, takes_curves
 from hinged.lab.experiment import Experiment
-from hinged.lab.settings import CurveSettings, TrainingSettings
+from hinged.lab.settings import CurveSettings, TrainingSettings, merged, nested
 from hinged.lab.study.definition import SCALES, Study, Variant, parse
 
 _OF_CURVES = ("curve_lr_factor", "curve_penalty", "warm_up")
@@ -116,9 +117,11 @@ def concerns(path: str, activation: str) -> bool:
     (True, True)
     """
     section, _, name = path.partition(".")
-    if activation == "hinged" or (activation == "prelu" and name == "curve_lr_factor"):
-        return True
-    return section != "curves" and not (section == "training" and name in _OF_CURVES)
+    if section == "curves":
+        return takes_curves(activation)
+    if section == "training" and name in _OF_CURVES:
+        return activation == "hinged" or (name == "curve_lr_factor" and is_trained(activation))
+    return True
 
 
 def paths(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -161,28 +164,12 @@ def _combinations(
     for variant in study.variants:
         for place in itertools.product(*grid.values()):
             point = tuple(zip(grid, place, strict=True))
-            values = _merged(study.settings, size.settings, instead, variant.settings)
+            values = merged(study.settings, size.settings, instead, variant.settings)
             for axis, value in point:
-                values = _merged(values, _nested(axis, value))
+                values = merged(values, nested(axis, value))
             values["seeds"] = tuple(range(seeds or size.seeds))
             seen = tuple((axis, value) for axis, value in point if axis in shown)
             yield _name(variant, seen), seen, variant, values
-
-
-def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested settings, later ones over earlier ones."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            under = merged.get(name)
-            both = isinstance(under, Mapping) and isinstance(value, Mapping)
-            merged[name] = _merged(under or {}, value) if both else value
-    return merged
-
-
-def _nested(path: str, value: Any) -> dict[str, Any]:
-    first, _, rest = path.partition(".")
-    return {first: _nested(rest, value) if rest else value}
 
 
 def _name(variant: Variant, point: Point) -> str:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import joblib
 import typer
 from rich import box
 from rich.console import Console
@@ -18,6 +17,7 @@ from rich.table import Table
 from hinged import errors
 from hinged.lab import terminal
 from hinged.lab.bench.plots import svg
+from hinged.lab.cluster import where
 from hinged.lab.comparison import Watcher, compare_all
 from hinged.lab.data.files import data_folder
 from hinged.lab.records import write
@@ -91,6 +91,13 @@ def run(
         int | None, typer.Option(min=1, help="Trainings at once; default: one for each core.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each training.")] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Train on a Ray cluster: its address, or local to start one here.",
+        ),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of data sets; default: $HINGED_DATA.")
     ] = None,
@@ -111,8 +118,8 @@ def run(
     folder.open(plan)
     if fallback and not as_json:
         print(f"No folder of data sets: {study.scale(scale).fallback} instead.", file=sys.stderr)
-    jobs = 1 if study.alone else jobs or max(1, joblib.cpu_count() // threads)
-    _train(folder, seeds, as_json, jobs=jobs, threads=threads, data_dir=data_dir)
+    places = where(ray, 1 if study.alone else jobs, threads)
+    _train(folder, seeds, as_json, **places, data_dir=data_dir)
     _finish(folder, records if take else None, as_json)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics as plain_statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pydantic
@@ -67,7 +67,9 @@ class Row(Settings):
         point: its place in the grid, the axes that concern the activation.
         activation: its name.
         n, mean, std: number of seeds, mean and standard deviation of what is compared.
-        values: what is compared, by seed.
+        values: what is compared, by seed; None where the training diverged, which mean and standard
+            deviation leave out.
+        diverged: the seeds whose loss or score is no number.
         versus: None for what others are compared with, and below two pairs.
         test_score, train_score: means.
         dead, dormant: shares of idle units after each epoch, means.
@@ -86,6 +88,7 @@ class Row(Settings):
     mean: float | None
     std: float | None
     values: dict[int, float | None]
+    diverged: tuple[int, ...] = ()
     versus: Versus | None = None
     test_score: float | None
     train_score: float | None
@@ -225,12 +228,13 @@ def _row(group: _Group, reference: _Group | None, measure: Measure) -> Row:
         point={axis: v for axis, v in group.cell.point if concerns(axis, group.activation)},
         activation=group.activation,
         n=len(results),
-        mean=_number(plain_statistics.fmean(values.values())),
-        std=_spread(list(values.values())),
+        mean=_mean(values.values()),
+        std=_spread(values.values()),
         values={seed: _number(value) for seed, value in values.items()},
+        diverged=tuple(seed for seed, result in sorted(group.results.items()) if result.diverged),
         versus=None if reference is None else _versus(values, reference, measure),
-        test_score=_number(plain_statistics.fmean(r.test_score for r in results)),
-        train_score=_number(plain_statistics.fmean(r.train_score for r in results)),
+        test_score=_mean(r.test_score for r in results),
+        train_score=_mean(r.train_score for r in results),
         dead=_by_epoch([r.dead for r in results]),
         dormant=_by_epoch([r.dormant for r in results]),
         advice=_shares([r.advice for r in results]),
@@ -307,9 +311,14 @@ def _shares(advice: Sequence[dict[str, list[str]]]) -> dict[str, float]:
     return {sign: sum(sign in each for each in advice) / len(advice) for sign in signs}
 
 
-def _spread(values: list[float]) -> float | None:
-    finite = all(math.isfinite(value) for value in values)
-    return plain_statistics.stdev(values) if len(values) > 1 and finite else None
+def _mean(values: Iterable[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return plain_statistics.fmean(finite) if finite else None
+
+
+def _spread(values: Iterable[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return plain_statistics.stdev(finite) if len(finite) > 1 else None
 
 
 def _number(value: float) -> float | None:
