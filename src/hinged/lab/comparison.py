@@ -16,15 +16,16 @@ from torch import Tensor, nn
 
 from hinged import errors
 from hinged.lab import data as data_sets
-from hinged.lab import environment, models, training
+from hinged.lab import environment, models, phases, pretrained, training
 from hinged.lab.activations import ACTIVATIONS, activation_parameters
 from hinged.lab.data import DataSet, augment
 from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.learned import curves_and_inputs
+from hinged.lab.pretrained import Weights
 from hinged.lab.records import Failure, Result, RunFolder
 from hinged.lab.workers import in_processes
 
-Loader = Callable[[], DataSet]
+Loader = Callable[[], "Materials"]
 
 _SHOWN = 1000
 """Test samples whose inputs to the curves are counted."""
@@ -37,11 +38,29 @@ class Task(NamedTuple):
         experiment: what to do; a folder that holds part of it is continued.
         folder: where the results go.
         label: what the experiment is called where several are.
+        own: the file that `hinged.lab.pretrained.STUDY` means.
     """
 
     experiment: Experiment
     folder: RunFolder
     label: str = ""
+    own: Path | None = None
+
+
+class Materials(NamedTuple):
+    """What an experiment is done with: its data as the network is given them, and the weights it
+    starts from, where they are not new."""
+
+    data: DataSet
+    weights: Weights | None
+
+
+class Done(NamedTuple):
+    """What one trial gave: its record, its learned curves where it has any, and its network."""
+
+    result: Result
+    curves: dict[str, Tensor]
+    model: nn.Module
 
 
 class Watcher:
@@ -73,6 +92,7 @@ class _Work:
     load: Loader
     checkpoints: bool
     keep_going: bool
+    keep_weights: bool
     wait: bool = False
 
 
@@ -84,6 +104,7 @@ def compare(
     jobs: int = 1,
     threads: int = 1,
     checkpoints: bool = False,
+    keep_weights: bool = False,
     data_dir: Path | None = None,
 ) -> list[Result]:
     """Do every trial that the folder does not hold yet, and return all; `compare_all` of one."""
@@ -93,6 +114,7 @@ def compare(
         jobs=jobs,
         threads=threads,
         checkpoints=checkpoints,
+        keep_weights=keep_weights,
         data_dir=data_dir,
     )
     return folder.results()
@@ -105,6 +127,7 @@ def compare_all(
     jobs: int = 1,
     threads: int = 1,
     checkpoints: bool = False,
+    keep_weights: bool = False,
     data_dir: Path | None = None,
     keep_going: bool = False,
 ) -> None:
@@ -119,18 +142,21 @@ def compare_all(
         jobs: trials done at once, each in a process of its own; 1 means in this process.
         threads: torch's threads for each trial. Their number can change the last bits of a result.
         checkpoints: save a checkpoint an epoch, and continue an unfinished trial from it.
+        keep_weights: save every trained network (`RunFolder.weights`), for
+            `NetworkSettings.pretrained` to name.
         data_dir: the folder of data sets, by default that of `HINGED_DATA`.
         keep_going: write the error of a trial into its folder and go on, instead of raising it.
 
     Raises:
-        RunFolderError: a folder holds another experiment, or results on other data.
+        RunFolderError: a folder holds another experiment, or results on other data or from other
+            pretrained weights.
         DataError: the data are missing or damaged.
         ArgumentError: a network cannot take its data.
     """
-    digests = [_check(task, data_dir) for task in tasks]  # Fails here rather than after an hour.
-    tasks = [_opened(task, digest) for task, digest in zip(tasks, digests, strict=True)]
+    checked = [_check(task, data_dir) for task in tasks]  # Fails here rather than after an hour.
+    tasks = [_opened(task, *found) for task, found in zip(tasks, checked, strict=True)]
     work = [
-        _Work(task, trial, _loader(task.experiment, data_dir), checkpoints, keep_going)
+        _Work(task, trial, _loader(task, data_dir), checkpoints, keep_going, keep_weights)
         for task in tasks
         for trial in task.experiment.trials
     ]
@@ -184,32 +210,35 @@ def _one_by_one(work: list[_Work], threads: int, watcher: Watcher) -> Iterator[_
 
 def _claim_and_run(work: _Work, on_epoch: Callable[[int], None] | None = None) -> _Done:
     """Do a trial and save what comes of it; None where it is not ours to do."""
-    experiment, folder, _ = work.task
+    experiment, folder, *_ = work.task
     with folder.claim(work.trial, wait=work.wait) as ours:
         if not ours:
             return work, None
         saved = folder.path / "checkpoints" / work.trial.key if work.checkpoints else None
         try:
-            result, curves = run(experiment, work.trial, work.load(), on_epoch, saved)
+            done = run(experiment, work.trial, work.load(), on_epoch, saved)
         except Exception:
             if not work.keep_going:
                 raise
             failure = _failure(work.trial)
             folder.save_failure(work.trial, failure)
             return work, failure
-        folder.save(work.trial, result, curves)
-        return work, result
+        if work.keep_weights:
+            folder.save_weights(work.trial, pretrained.save(done.model, work.load().data))
+        folder.save(work.trial, done.result, done.curves)
+        return work, done.result
 
 
 def run(
     experiment: Experiment,
     trial: Trial,
-    data: DataSet,
+    materials: Materials,
     on_epoch: Callable[[int], None] | None = None,
     checkpoints: Path | None = None,
-) -> tuple[Result, dict[str, Tensor]]:
-    """Do one trial; return its record, and its learned curves where it has any."""
-    model = _network(experiment, data, trial)
+) -> Done:
+    """Do one trial."""
+    data, weights = materials
+    model = _network(experiment, materials, trial)
     initial = weights_digest(model)
     batch = data.scaled(data.x_train[: experiment.training.batch_size])
     kept = training.memory_for_backward(model, batch)
@@ -232,41 +261,64 @@ def run(
         dormant=[idle.dormant for idle in outcome.idle],
         kept_bytes=kept,
         initial_weights=initial,
+        pretrained="" if weights is None else weights.name,
         data_digest=data.digest,
         data_about=data.about,
         experiment=experiment.model_dump(mode="json", exclude={"activations", "seeds"}),
         environment=environment.describe(),
         finished=_now(),
     )
-    return result, curves_and_inputs(outcome.model, data.scaled(data.x_test[:_SHOWN]))
+    curves = curves_and_inputs(outcome.model, data.scaled(data.x_test[:_SHOWN]))
+    return Done(result, curves, outcome.model)
 
 
-def _loader(experiment: Experiment, data_dir: Path | None) -> Loader:
-    """Return a call that loads the data, in this process or another."""
+def _loader(task: Task, data_dir: Path | None) -> Loader:
+    """Return a call that loads what a task needs, in this process or another."""
+    return functools.partial(load, task.experiment, data_dir, task.own)
+
+
+def load(
+    experiment: Experiment, data_dir: Path | None = None, own: Path | None = None
+) -> Materials:
+    """Return what an experiment is done with.
+
+    Args:
+        experiment: the experiment.
+        data_dir: the folder of data sets, by default that of `HINGED_DATA`.
+        own: as in `Task`.
+    """
     sizes = {"train_size": experiment.train_size, "test_size": experiment.test_size}
-    return functools.partial(data_sets.load, experiment.data, data_dir, **sizes)
+    data = data_sets.load(experiment.data, data_dir, **sizes)
+    weights = pretrained.read(experiment.network, data_dir, own)
+    return Materials(pretrained.fitted(data, experiment.network, weights), weights)
 
 
-def _check(task: Task, data_dir: Path | None) -> str:
-    """Return the hash of a task's data, or raise where they cannot be had or trained on."""
+def _check(task: Task, data_dir: Path | None) -> tuple[str, str]:
+    """Return the hash of a task's data and the name of its pretrained weights, or raise where they
+    cannot be had or trained on."""
     experiment = task.experiment
-    data = _loader(experiment, data_dir)()
-    augment.check(experiment.training.augment, data.x_train)
+    materials = _loader(task, data_dir)()
+    augment.check(experiment.training.augment, materials.data.x_train)
     for activation in experiment.activations:
-        _network(experiment, data, Trial(activation=activation, seed=0))
-    return data.digest
+        _network(experiment, materials, Trial(activation=activation, seed=0))
+    weights = materials.weights
+    return materials.data.digest, "" if weights is None else weights.name
 
 
-def _opened(task: Task, digest: str) -> Task:
+def _opened(task: Task, digest: str, weights: str) -> Task:
     """Return the task with all that its folder holds, or raise where the folder's results were
-    found on other data of the same name: seeds are compared in pairs."""
+    found on other data of the same name, or from other weights: seeds are compared in pairs."""
     folder = task.folder
     folder.open(task.experiment)
-    if any(result.data_digest != digest for result in folder.results()):
-        raise errors.RunFolderError(
-            f"{folder.path} holds results on other data, though they too are called "
-            f"{task.experiment.data}. Choose another folder with --out."
-        )
+    for result in folder.results():
+        if (result.data_digest, result.pretrained) != (digest, weights):
+            other, name = "data", task.experiment.data
+            if result.data_digest == digest:
+                other, name = "weights", str(task.experiment.network.pretrained)
+            raise errors.RunFolderError(
+                f"{folder.path} holds results on other {other}, though they too are called {name}. "
+                "Choose another folder with --out."
+            )
     return task._replace(experiment=folder.experiment)
 
 
@@ -303,9 +355,11 @@ def weights_digest(model: nn.Module) -> str:
     return state.hexdigest()
 
 
-def _network(experiment: Experiment, data: DataSet, trial: Trial) -> nn.Module:
+def _network(experiment: Experiment, materials: Materials, trial: Trial) -> nn.Module:
     factory = ACTIVATIONS[trial.activation](experiment.curves)
-    return models.build(experiment.network, data, factory, trial.seed)
+    network = experiment.network
+    model = models.build(network, materials.data, factory, trial.seed, materials.weights)
+    return phases.freeze(model, experiment.training.trains, models.head(network.kind, model))
 
 
 def _trained(parameters: Iterable[nn.Parameter]) -> int:

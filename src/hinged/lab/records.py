@@ -4,6 +4,7 @@
     trials/KEY.json        one finished trial each
     failed/KEY.json        the error of a trial that was tried in vain
     curves/KEY.safetensors learned curves and histograms of their inputs
+    weights/KEY.safetensors the trained networks, where they are kept
     results.jsonl          all trials, one a line
     report.html, plots/    drawn from the above
 
@@ -47,6 +48,8 @@ class Result(pydantic.BaseModel):
         dead, dormant: shares of idle units after each epoch (`hinged.lab.units`).
         kept_bytes: bytes kept for the backward pass of one batch.
         initial_weights: SHA-256 of the weights before training, activations left out.
+        pretrained: the weights that training started from, with the beginning of their SHA-256;
+            empty for new ones.
         data_digest: SHA-256 of the data.
         data_about: what the data are, in a sentence.
         experiment: all settings.
@@ -71,6 +74,7 @@ class Result(pydantic.BaseModel):
     dormant: list[float] = []
     kept_bytes: int
     initial_weights: str
+    pretrained: str = ""
     data_digest: str
     data_about: str = ""
     experiment: dict[str, Any]
@@ -171,6 +175,14 @@ class RunFolder:
         write(self._trial(trial), result.model_dump_json(indent=2) + "\n")
         self._failure(trial).unlink(missing_ok=True)
         self.list_results()
+
+    def weights(self, trial: Trial) -> Path:
+        """Return the file of the trained network."""
+        return self.path / "weights" / f"{trial.key}.safetensors"
+
+    def save_weights(self, trial: Trial, weights: bytes) -> None:
+        """Write a trained network, before the trial is finished by `save`."""
+        write(self.weights(trial), weights)
 
     def save_failure(self, trial: Trial, failure: Failure) -> None:
         """Write the error of a trial. It is not finished: it is tried again another time."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from hinged.lab.activations import TRAINED
 from hinged.lab.data import Batch, Batches, DataSet
+from hinged.lab.phases import set_training
 from hinged.lab.settings import TrainingSettings
 from hinged.lab.units import Idle, idle_units
 from hinged.lightning import CurveWarmUp
@@ -141,7 +142,7 @@ def memory_for_backward(model: nn.Module, x: Tensor) -> int:
 
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        output = model.train()(x)  # Held, so that no storage is freed and counted as another.
+        output = set_training(model)(x)  # Held, so that no storage is freed and counted as another.
     model.load_state_dict(buffers, strict=False)
     del output
     return sum(kept.values())
@@ -159,6 +160,11 @@ class _Task(lightning.LightningModule):
         self.settings = settings
         self.has_curves = any(isinstance(layer, PiecewiseLinear) for layer in model.modules())
 
+    def train(self, mode: bool = True) -> _Task:
+        super().train(mode)
+        set_training(self.model, mode)
+        return self
+
     def training_step(self, batch: Batch) -> Tensor:
         x, y = batch
         return self._loss(self.model(self._laid_out(x)), y) + self._curvature()
@@ -173,7 +179,7 @@ class _Task(lightning.LightningModule):
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=low):
             parts = (self._laid_out(self.data.scaled(part.to(device))) for part in x.split(_PART))
             outputs = torch.cat([self.model(part).float().cpu() for part in parts])
-        self.model.train(was_training)
+        set_training(self.model, was_training)
         return self.data.score(outputs, y)
 
     def _loss(self, outputs: Tensor, y: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from hinged import errors
 from hinged.lab import experiment as experiments
 from hinged.lab.experiment import Experiment
+from hinged.lab.pretrained import STUDY
 from hinged.lab.settings import CurveSettings, TrainingSettings
 from hinged.lab.study.definition import SCALES, Study, Variant, parse
 
@@ -92,6 +93,38 @@ def cells(study: Study, scale: str, fallback: bool = False, seeds: int | None = 
     return found
 
 
+def pretrainings(study: Study, scale: str, fallback: bool = False) -> dict[str, Experiment]:
+    """Return the trainings, by their networks' kinds, that cells with the `pretrained` weights
+    `study` start from: of one network each, from one seed.
+
+    Args:
+        study: the study.
+        scale: the name of a scale.
+        fallback: use the scale's fallback instead of the data.
+
+    Raises:
+        ArgumentError, UnknownNameError: a training cannot be right, or two networks of one kind are
+            of different sizes.
+    """
+    size = study.scale(scale)
+    instead = {"data": size.fallback} if fallback and size.fallback is not None else {}
+    found: dict[str, Experiment] = {}
+    for cell in cells(study, scale, fallback):
+        network = cell.experiment.network
+        if network.pretrained != STUDY:
+            continue
+        new = network.model_dump(include={"kind", "width", "depth", "batch_norm"})
+        asked = _merged(study.settings, size.settings, {"network": new})
+        asked["network"]["pretrained"] = None
+        values = _merged(asked, study.pretrain, size.pretrain, instead)
+        values.update(activations=("original",), baseline="original", seeds=(0,))
+        made = experiments.build(**values)
+        if found.setdefault(network.kind, made) != made:
+            came = f"networks of kind {network.kind} that are pretrained differently"
+            raise errors.ArgumentError(errors.sentence("[pretrain]", came, "give them one size"))
+    return found
+
+
 def plain(experiment: Experiment, activation: str) -> Experiment:
     """Return the experiment with all that does not concern an activation at its default: equal
     for two cells where they train the same networks."""
@@ -103,6 +136,8 @@ def plain(experiment: Experiment, activation: str) -> Experiment:
         for name in _OF_CURVES
         if not concerns(f"training.{name}", activation)
     }
+    if not concerns("curves", activation) and activation != "prelu":
+        defaults["trains"] = experiment.training.trains.replace("+curves", "")
     update["training"] = experiment.training.model_copy(update=defaults)
     return experiment.model_copy(update=update)
 
@@ -136,14 +171,23 @@ def paths(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _faults(study: Study, scale: str) -> list[str]:
     faults: dict[str, None] = {}
-    unknown = study.scale(scale).grid.keys() - study.grid.keys()
+    size = study.scale(scale)
+    unknown = size.grid.keys() - study.grid.keys()
     if unknown:
         faults[f"grid: {', '.join(sorted(unknown))} is no axis of the study"] = None
+    strange = set(size.variants) - {variant.name for variant in study.variants}
+    if strange:
+        faults[f"variants: {', '.join(sorted(strange))} is no variant of the study"] = None
     for _, _, _, values in _combinations(study, scale, False, None):
         try:
             experiments.build(**values)
         except errors.HingedError as error:
             faults[str(error)] = None
+    if not faults:
+        try:
+            pretrainings(study, scale)
+        except errors.HingedError as error:
+            faults[f"pretrain: {error}"] = None
     return list(faults)
 
 
@@ -159,6 +203,8 @@ def _combinations(
         grid.pop("data", None)
     shown = [axis for axis, values in grid.items() if len(values) > 1]
     for variant in study.variants:
+        if size.variants and variant.name not in size.variants:
+            continue
         for place in itertools.product(*grid.values()):
             point = tuple(zip(grid, place, strict=True))
             values = _merged(study.settings, size.settings, instead, variant.settings)
@@ -187,8 +233,16 @@ def _nested(path: str, value: Any) -> dict[str, Any]:
 
 def _name(variant: Variant, point: Point) -> str:
     parts = [variant.name, *(f"{_last(axis)}-{_text(value)}" for axis, value in point)]
-    words = [re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in parts if part]
-    return "_".join(words) or "all"
+    return "_".join(word(part) for part in parts if part) or "all"
+
+
+def word(text: str) -> str:
+    """Return a text as part of the name of a folder.
+
+    >>> word("timm:resnet18, pretrained")
+    'timm-resnet18-pretrained'
+    """
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")
 
 
 def _last(axis: str) -> str:
