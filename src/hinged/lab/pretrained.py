@@ -86,7 +86,9 @@ def read(
     folder = data_folder(folder)
     if network.pretrained == IMAGENET:
         return _published(network.kind, folder)
-    return of_file(own if network.pretrained == STUDY and own else _path(network, folder))
+    if network.pretrained == STUDY and own is not None:
+        return of_file(own)
+    return of_file(_path(network.pretrained, folder))
 
 
 def fitted(data: DataSet, network: NetworkSettings, weights: Weights | None) -> DataSet:
@@ -262,7 +264,7 @@ def _named(name: str, state: Mapping[str, Tensor]) -> str:
     found = hashlib.sha256()
     for key in sorted(state):
         found.update(key.encode())
-        found.update(state[key].cpu().contiguous().view(torch.uint8).numpy().data)
+        found.update(state[key].cpu().flatten().view(torch.uint8).numpy().data)
     return f"{name} (SHA-256 {found.hexdigest()[:12]})"
 
 

@@ -19,7 +19,8 @@ class NetworkSettings(Settings):
     """The network: its kind and size.
 
     Attributes:
-        kind: a name in `hinged.lab.models.MODELS`, `timm:NAME`, or `file.py:function` of the user's.
+        kind: a name in `hinged.lab.models.MODELS`, `timm:NAME`, or `file.py:function` of the
+            user's.
         width: filters of the first block, or hidden units of each layer.
         depth: VGG blocks of a CNN, or hidden layers of an MLP.
         batch_norm: normalise before every activation.

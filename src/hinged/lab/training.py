@@ -174,13 +174,18 @@ class _Task(lightning.LightningModule):
         of the training."""
         was_training = self.model.training
         device = next(self.model.parameters()).device
-        low = self.settings.precision == "bf16"
         self.model.eval()
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=low):
+        with torch.no_grad(), self.precision():
             parts = (self._laid_out(self.data.scaled(part.to(device))) for part in x.split(_PART))
             outputs = torch.cat([self.model(part).float().cpu() for part in parts])
         set_training(self.model, was_training)
         return self.data.score(outputs, y)
+
+    def precision(self) -> torch.autocast:
+        """Return the precision of the training as a context, for what Lightning does not run."""
+        device = next(self.model.parameters()).device
+        low = self.settings.precision == "bf16"
+        return torch.autocast(device.type, torch.bfloat16, enabled=low)
 
     def _loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         if self.data.classes is None:
@@ -245,7 +250,8 @@ class _Progress(Callback):
         self._losses.clear()
         self.step_seconds += self._watch.seconds()
         self.test_scores.append(module.score(self.data.x_test, self.data.y_test))
-        idle = idle_units(module.model, self.data)
+        with module.precision():
+            idle = idle_units(module.model, self.data)
         if idle is not None:
             self.idle.append(idle)
         if self.on_epoch is not None:

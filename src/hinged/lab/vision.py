@@ -6,6 +6,7 @@ torchvision and timm come with the extra `vision`.
 from __future__ import annotations
 
 import difflib
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from hinged.lab.resnet20 import ResNet20
 TIMM = "timm:"
 """Begins the kind of a network of timm's: `timm:NAME`."""
 
-_SMALL_STEM = 64
+_SMALL_STEM = 48
 _SMALL_CLASSIFIER = 128
 
 
@@ -39,10 +40,10 @@ class Network:
 def resnet18(classes: int, side: int) -> nn.Module:
     """Return torchvision's ResNet18.
 
-    For images below 64 pixels it has the usual stem for small images: a 3 x 3 convolution of
+    For images below 48 pixels it has the usual stem for small images: a 3 x 3 convolution of
     stride 1 and no max-pooling, instead of 7 x 7 of stride 2 and pooling.
     """
-    model: nn.Module = _torchvision().resnet18(num_classes=classes)
+    model = _made("resnet18", classes)
     if side < _SMALL_STEM:
         model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()
@@ -56,10 +57,14 @@ def vgg11(classes: int, side: int, name: str = "vgg11") -> nn.Module:
     classifier's two hidden layers have 512 inputs and 512 units instead of 25,088 and 4,096.
     """
     if side >= _SMALL_CLASSIFIER:
-        return _torchvision().get_model(name, num_classes=classes)  # type: ignore[no-any-return]
-    model: nn.Module = _torchvision().get_model(name, num_classes=1)
-    model.avgpool = nn.AdaptiveAvgPool2d(1)
-    model.classifier = nn.Sequential(
+        return _made(name, classes)
+    vgg = _torchvision().vgg
+    features = vgg.make_layers(vgg.cfgs["A"], batch_norm=name.endswith("_bn"))
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):  # As torchvision does it.
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    classifier = nn.Sequential(
         nn.Linear(512, 512),
         nn.ReLU(inplace=True),
         nn.Dropout(),
@@ -68,18 +73,20 @@ def vgg11(classes: int, side: int, name: str = "vgg11") -> nn.Module:
         nn.Dropout(),
         nn.Linear(512, classes),
     )
-    return model
+    pool = nn.AdaptiveAvgPool2d(1)
+    parts = {"features": features, "avgpool": pool, "flatten": nn.Flatten()}
+    return nn.Sequential(OrderedDict(**parts, classifier=classifier))
 
 
-def _of_torchvision(name: str, classes: int, side: int) -> nn.Module:
-    return _torchvision().get_model(name, num_classes=classes)  # type: ignore[no-any-return]
+def _any_side(name: str) -> Callable[[int, int], nn.Module]:
+    return lambda classes, side: _made(name, classes)
 
 
 NETWORKS = {
-    "mobilenet_v2": Network(partial(_of_torchvision, "mobilenet_v2"), ("classifier.1",)),
+    "mobilenet_v2": Network(_any_side("mobilenet_v2"), ("classifier.1",)),
     "resnet18": Network(resnet18, ("fc",)),
     "resnet20": Network(lambda classes, side: ResNet20(classes), ("linear",)),
-    "squeezenet1_0": Network(partial(_of_torchvision, "squeezenet1_0"), ("classifier.1",)),
+    "squeezenet1_0": Network(_any_side("squeezenet1_0"), ("classifier.1",)),
     "vgg11": Network(vgg11, ("classifier.6",)),
     "vgg11_bn": Network(partial(vgg11, name="vgg11_bn"), ("classifier.6",)),
 }
@@ -134,6 +141,10 @@ def of_timm() -> Any:
     import timm
 
     return timm
+
+
+def _made(name: str, classes: int) -> nn.Module:
+    return _torchvision().get_model(name, num_classes=classes)  # type: ignore[no-any-return]
 
 
 def _torchvision() -> Any:

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.lab.activations import ACTIVATIONS, activation_parameters, replace_activations
 from hinged.lab import vision
+from hinged.lab.activations import ACTIVATIONS, activation_parameters, replace_activations
 from hinged.lab.bench import timing
 from hinged.lab.bench.records import Case, Record, Row
 from hinged.lab.bench.running import Entrant, Options, Say, measure, prepared, record

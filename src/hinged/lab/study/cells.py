@@ -31,7 +31,8 @@ class Cell(NamedTuple):
 
     Attributes:
         name: of its folder.
-        point: its place in the grid; the axes that have more than one value.
+        point: its place in the grid; the axes that have more than one value, which is a text where
+            it is a table.
         experiment: with those activations that no cell before it trains.
         variant: its settings by name.
     """
@@ -171,13 +172,9 @@ def paths(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _faults(study: Study, scale: str) -> list[str]:
     faults: dict[str, None] = {}
-    size = study.scale(scale)
-    unknown = size.grid.keys() - study.grid.keys()
+    unknown = study.scale(scale).grid.keys() - study.grid.keys()
     if unknown:
         faults[f"grid: {', '.join(sorted(unknown))} is no axis of the study"] = None
-    strange = set(size.variants) - {variant.name for variant in study.variants}
-    if strange:
-        faults[f"variants: {', '.join(sorted(strange))} is no variant of the study"] = None
     for _, _, _, values in _combinations(study, scale, False, None):
         try:
             experiments.build(**values)
@@ -203,15 +200,13 @@ def _combinations(
         grid.pop("data", None)
     shown = [axis for axis, values in grid.items() if len(values) > 1]
     for variant in study.variants:
-        if size.variants and variant.name not in size.variants:
-            continue
         for place in itertools.product(*grid.values()):
             point = tuple(zip(grid, place, strict=True))
             values = _merged(study.settings, size.settings, instead, variant.settings)
             for axis, value in point:
                 values = _merged(values, _nested(axis, value))
             values["seeds"] = tuple(range(seeds or size.seeds))
-            seen = tuple((axis, value) for axis, value in point if axis in shown)
+            seen = tuple((axis, _shown(value)) for axis, value in point if axis in shown)
             yield _name(variant, seen), seen, variant, values
 
 
@@ -247,6 +242,11 @@ def word(text: str) -> str:
 
 def _last(axis: str) -> str:
     return axis.rpartition(".")[2].replace("_", "-")
+
+
+def _shown(value: Any) -> Any:
+    """Return a value of an axis as its place is called: of several settings their values."""
+    return " ".join(map(_text, value.values())) if isinstance(value, Mapping) else value
 
 
 def _text(value: Any) -> str:

@@ -40,7 +40,6 @@ class Scale(Settings):
     Attributes:
         settings: laid over those of the study.
         grid: other values for axes of the study.
-        variants: names of those to take; empty for all.
         pretrain: laid over that of the study.
         seeds: how many seeds each network is trained from.
         fallback: the data set to use instead where there is no folder of data sets.
@@ -48,7 +47,6 @@ class Scale(Settings):
 
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
     grid: dict[str, tuple[Any, ...]] = pydantic.Field(default_factory=dict)
-    variants: tuple[str, ...] = ()
     pretrain: dict[str, Any] = pydantic.Field(default_factory=dict)
     seeds: int = pydantic.Field(ge=2)
     fallback: str | None = None
@@ -61,7 +59,8 @@ class Study(Settings):
         question: in one sentence.
         unsure: what the study cannot tell, however many seeds it has.
         settings: of `hinged.lab.experiment.Experiment`, nested, only those that differ.
-        grid: values for settings, named as `network.depth`; every combination is one cell.
+        grid: values for settings, named as `network.depth`; every combination is one cell. A
+            value may be a table, of settings that belong together.
         variants: further cells by name, each combined with the grid.
         pretrain: settings of a training, laid over those of the study, that gives the weights of
             every network whose `pretrained` is `study`; done once for a network, before all else.
