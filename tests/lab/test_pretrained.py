@@ -128,7 +128,7 @@ def test_what_a_run_saves_tells_how_it_was_given_its_images(tmp_path):
     weights = pretrained.read(NetworkSettings(kind="resnet20", pretrained=str(folder)))
     assert weights.side == 12
     assert weights.mean.tolist() == [100.0] * 3 and weights.std.tolist() == [50.0] * 3
-    other = replace(images(), mean=torch.zeros(3))
+    other = replace(pixels, side=None, mean=torch.zeros(3))
     fitted = pretrained.fitted(other, NetworkSettings(kind="resnet20"), weights)
     assert torch.equal(fitted.scaled(other.x_test), pixels.scaled(pixels.x_test))
     assert fitted.digest == other.digest
