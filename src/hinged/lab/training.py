@@ -155,7 +155,7 @@ class _Task(lightning.LightningModule):
         super().__init__()
         if settings.channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model = model
+        self.model = set_training(model)
         self.data = data
         self.settings = settings
         self.has_curves = any(isinstance(layer, PiecewiseLinear) for layer in model.modules())
@@ -337,6 +337,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            # Frozen normalisation is, on purpose.
+            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
             # Lightning's own use of a torch function that torch has since renamed.
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
