@@ -24,49 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import hinged
+from hinged.lab.resnet20 import ResNet20
 
 HEAD = "linear"
-
-
-class Block(nn.Module):
-    """Two convolutions and a shortcut without parameters."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.stride, self.added = stride, (outputs - inputs) // 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `(N, outputs, H / stride, W / stride)` for `x` `(N, inputs, H, W)`."""
-        shortcut = x[:, :, :: self.stride, :: self.stride]
-        shortcut = functional.pad(shortcut, (0, 0, 0, 0, self.added, self.added))
-        x = functional.relu(self.bn1(self.conv1(x)))
-        return functional.relu(self.bn2(self.conv2(x)) + shortcut)
-
-
-class ResNet20(nn.Module):
-    """The small ResNet of He et al. (2016) for images of 32 x 32 pixels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        widths = [16, 16, 32, 64]
-        for stage in (1, 2, 3):
-            before, after = widths[stage - 1 : stage + 1]
-            first = Block(before, after, 1 if stage == 1 else 2)
-            blocks = [first, *(Block(after, after, 1) for _ in range(2))]
-            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
-        self.linear = nn.Linear(64, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits `(N, 10)` of images `(N, 3, 32, 32)`."""
-        x = functional.relu(self.bn1(self.conv1(x)))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        return self.linear(x.mean(dim=(2, 3)))
 
 
 def pretrained(folder: Path) -> ResNet20:

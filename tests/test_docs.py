@@ -136,3 +136,7 @@ def test_code_of_the_page_on_the_laboratory_runs(tmp_path, monkeypatch):
     names = {}
     exec(study, names)
     assert names["found"].scale == "smoke"
+    (pretrained,) = [block for block in blocks if "timm:" in block]
+    exec(pretrained, names)
+    trained = {n for n, p in names["model"].named_parameters() if p.requires_grad}
+    assert {n.rpartition(".")[2] for n in trained if not n.startswith("fc.")} == {"values"}

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from hinged.lab import data, models, training
+from hinged.lab import data, models, phases, training
 from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
 from hinged.nn import PiecewiseLinear, penalty
@@ -132,6 +132,19 @@ def test_warm_up_moves_the_hinges_to_the_inputs():
         not torch.equal(layer.hinges, old)
         for layer, old in zip(curves_of(warm), before, strict=True)
     )
+
+
+@pytest.mark.parametrize(("trains", "moves"), [("head", {"7"}), ("head+curves", {"2", "5", "7"})])
+def test_what_is_not_trained_stays_to_the_last_bit(trains, moves):
+    factory = ACTIVATIONS["hinged"](CurveSettings())
+    network = NetworkSettings(width=2, depth=1, batch_norm=True)
+    model = models.build(network, data.load("digits"), factory, 0)
+    model = nn.Sequential(*model[:6], model[6], nn.Sequential(*model[7:]))
+    phases.freeze(model, trains, ["7.1"])
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    trained = training.train(model, data.load("digits"), SETTINGS, 0).model.state_dict()
+    moved = {name for name, tensor in trained.items() if not torch.equal(tensor, before[name])}
+    assert {name.partition(".")[0] for name in moved} == moves
 
 
 def test_settings_of_curves_leave_other_networks_alone():

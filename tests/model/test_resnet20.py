@@ -1,7 +1,6 @@
 """Public weights, exact images: curves in the place of ReLUs and back again."""
 
 import os
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,11 @@ import pytest
 import torch
 
 import hinged
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "transfer_resnet20.py"
+from hinged.lab.resnet20 import ResNet20
 
 
 def network(folder):
-    model = runpy.run_path(str(EXAMPLE))["ResNet20"]()
+    model = ResNet20()
     saved = torch.load(folder / "weights" / "resnet20-12fca82f.th", map_location="cpu")
     weights = {name.removeprefix("module."): w for name, w in saved["state_dict"].items()}
     model.load_state_dict(weights)

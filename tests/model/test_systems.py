@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 import hinged
 from hinged import PiecewiseLinear
-from hinged.lab.bench.vision import resnet18, vgg11
+from hinged.lab.vision import resnet18, vgg11
 from hinged.torchvision_operators import declare_missing
 
 declare_missing()
@@ -54,8 +54,8 @@ NETWORKS = {
     "mlp": mlp,
     "mobilenet": mobilenet,
     "transformer": transformer,
-    "resnet18": resnet18,
-    "vgg11": vgg11,
+    "resnet18": lambda: resnet18(10, 32),
+    "vgg11": lambda: vgg11(10, 32),
 }
 every = pytest.mark.parametrize("name", NETWORKS)
 

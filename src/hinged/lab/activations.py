@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +34,10 @@ from hinged.nn.groups import parameters_of
 
 TRAINED = (PiecewiseLinear, nn.PReLU, Contender)
 """The modules whose parameters are an activation's."""
+
+
+SAME = "same"
+"""The start of curves that is the function they replace."""
 
 
 class Factory(Protocol):
@@ -63,6 +68,9 @@ class ChannelPReLU(nn.PReLU):
 
 
 def _hinged(curves: CurveSettings) -> Factory:
+    if curves.init == SAME:
+        return Converted(curves)
+
     def make(channels: int, dim: int = 1) -> nn.Module:
         layer = PiecewiseLinear(
             1 if curves.shared else channels,
@@ -75,6 +83,27 @@ def _hinged(curves: CurveSettings) -> Factory:
         return layer.requires_grad_(curves.trained)
 
     return make
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Makes curves that start as ReLU; in a whole network they start as what it applies, each in
+    the range of its inputs, as `hinged.convert` puts them."""
+
+    curves: CurveSettings
+
+    def __call__(self, channels: int, dim: int = 1) -> nn.Module:
+        """Return the activation."""
+        return _hinged(self.curves.model_copy(update={"init": "relu"}))(channels, dim)
+
+    def convert(self, model: nn.Module, batch: Any) -> nn.Module:
+        """Put curves into a model in place of all activations, and return it."""
+        curves = self.curves
+        sharing = "layer" if curves.shared else "channel"
+        model = convert(model, batch, curves.hinges, sharing=sharing, tails=curves.tails)
+        for parameter in parameters_of(model, (PiecewiseLinear,)):
+            parameter.requires_grad_(curves.trained)
+        return model
 
 
 def _fixed(module: type[nn.Module]) -> Callable[[CurveSettings], Factory]:
@@ -114,10 +143,14 @@ _FIXED: dict[str, type[nn.Module]] = {
     "tanhshrink": nn.Tanhshrink,
 }
 
+ORIGINAL = _fixed(nn.ReLU)(CurveSettings())
+"""Makes ReLU; in a whole network, whatever it applies stays."""
+
 ACTIVATIONS: dict[str, Callable[[CurveSettings], Factory]] = {
     **{name: _fixed(module) for name, module in _FIXED.items()},
     "apl": _apl,
     "hinged": _hinged,
+    "original": lambda curves: ORIGINAL,
     "prelu": lambda curves: ChannelPReLU,
 }
 
@@ -238,6 +271,9 @@ def replace_activations(
 ) -> nn.Module:
     """Put an activation at every place where `hinged.convert` would put curves.
 
+    `original` leaves the model as it is, and curves that start as the `same` function are those of
+    `hinged.convert`.
+
     Args:
         model: any network; it is changed in place.
         batch: what `hinged.convert` takes.
@@ -261,6 +297,10 @@ def replace_activations(
         came = f"a {type(model).__name__} without activations to replace{left}"
         cure = "it must apply some, or be made by a function that is given what makes activations"
         raise errors.ArgumentError(errors.sentence(call, came, cure))
+    if activation is ORIGINAL:
+        return model
+    if isinstance(activation, Converted):
+        return activation.convert(model, batch)
     convert(model, batch)
     for site in found.converted:
         dim = 1 if site.axis is None else site.axis

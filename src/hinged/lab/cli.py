@@ -60,13 +60,24 @@ Augment = Annotated[
     str,
     typer.Option(help="Random changes of the images, comma-separated: " + ", ".join(AUGMENTATIONS)),
 ]
-Model = Annotated[str, typer.Option(help="my.py:make_net, or one of: " + ", ".join(MODELS))]
+Model = Annotated[
+    str, typer.Option(help="my.py:make_net, timm:NAME, or one of: " + ", ".join(MODELS))
+]
+Pretrained = Annotated[
+    str | None, typer.Option(help="Weights to start from: imagenet, a file, or a run folder.")
+]
+ImageSize = Annotated[int | None, typer.Option(help="Side that images are resized to.")]
+Trains = Annotated[
+    str, typer.Option(help="everything, or head with +norm, +curves or +curves+norm behind it.")
+]
 Width = Annotated[int, typer.Option(help="Filters of the first block, or hidden units.")]
 Depth = Annotated[int, typer.Option(help="VGG blocks, or hidden layers.")]
 BatchNorm = Annotated[bool, typer.Option(help="Normalise before every activation.")]
 Hinges = Annotated[int, typer.Option(help="Hinges of each curve.")]
 Range = Annotated[tuple[float, float], typer.Option("--range", help="First and last hinge.")]
-Init = Annotated[str, typer.Option(help="Function the curves start as.")]
+Init = Annotated[
+    str, typer.Option(help="Function the curves start as; same for what a whole network applies.")
+]
 Tails = Annotated[str, typer.Option(help="linear, constant or free.")]
 Shared = Annotated[bool, typer.Option(help="One curve a layer instead of one a channel.")]
 Epochs = Annotated[int, typer.Option(help="Passes over the training data.")]
@@ -107,6 +118,8 @@ def compare(
     test_size: TestSize = None,
     augment: Augment = "",
     model: Model = _NETWORK.kind,
+    pretrained: Pretrained = _NETWORK.pretrained,
+    image_size: ImageSize = _NETWORK.image_size,
     activations: Annotated[
         str, typer.Option(help=f"Comma-separated, of: {', '.join(ACTIVATIONS)}; {_OWN}")
     ] = ",".join(_DEFAULT.activations),
@@ -125,6 +138,7 @@ def compare(
     init: Init = _CURVES.init,
     tails: Tails = _CURVES.tails,
     shared: Shared = _CURVES.shared,
+    trains: Trains = _TRAINING.trains,
     epochs: Epochs = _TRAINING.epochs,
     batch_size: BatchSize = _TRAINING.batch_size,
     lr: Lr = _TRAINING.lr,
@@ -150,9 +164,9 @@ def compare(
         data=data,
         train_size=train_size,
         test_size=test_size,
-        network={"kind": model, "width": width, "depth": depth, "batch_norm": batch_norm},
+        network=_network(model, pretrained, image_size, width, depth, batch_norm),
         curves=_curves(hinges, ends, init, tails, shared),
-        training=_training(epochs, batch_size, lr, curve_lr_factor, weight_decay, augment),
+        training=_training(trains, epochs, batch_size, lr, curve_lr_factor, weight_decay, augment),
         activations=_names(activations),
         seeds=tuple(range(first_seed, first_seed + seeds)),
         baseline=baseline,
@@ -170,6 +184,8 @@ def train(
     test_size: TestSize = None,
     augment: Augment = "",
     model: Model = _NETWORK.kind,
+    pretrained: Pretrained = _NETWORK.pretrained,
+    image_size: ImageSize = _NETWORK.image_size,
     activation: Annotated[
         str, typer.Option(help=f"One of: {', '.join(ACTIVATIONS)}; {_OWN}")
     ] = "hinged",
@@ -182,6 +198,7 @@ def train(
     init: Init = _CURVES.init,
     tails: Tails = _CURVES.tails,
     shared: Shared = _CURVES.shared,
+    trains: Trains = _TRAINING.trains,
     epochs: Epochs = _TRAINING.epochs,
     batch_size: BatchSize = _TRAINING.batch_size,
     lr: Lr = _TRAINING.lr,
@@ -192,21 +209,33 @@ def train(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train one network, with a checkpoint an epoch; the same command resumes it."""
+    """Train one network, with a checkpoint an epoch; the same command resumes it.
+
+    The trained network is kept, and --pretrained starts another one from it.
+    """
     settings = experiment.build(
         more or (),
         data=data,
         train_size=train_size,
         test_size=test_size,
-        network={"kind": model, "width": width, "depth": depth, "batch_norm": batch_norm},
+        network=_network(model, pretrained, image_size, width, depth, batch_norm),
         curves=_curves(hinges, ends, init, tails, shared),
-        training=_training(epochs, batch_size, lr, curve_lr_factor, weight_decay, augment),
+        training=_training(trains, epochs, batch_size, lr, curve_lr_factor, weight_decay, augment),
         activations=(activation,),
         seeds=(seed,),
         baseline=activation,
     )
     folder = out or _folder(data, model, activation, f"seed{seed}")
-    _run(settings, folder, as_json, data_dir, jobs=1, threads=threads, checkpoints=True)
+    _run(
+        settings,
+        folder,
+        as_json,
+        data_dir,
+        jobs=1,
+        threads=threads,
+        checkpoints=True,
+        keep_weights=True,
+    )
 
 
 @app.command(name="report")
@@ -263,6 +292,24 @@ def _folder(*parts: object) -> Path:
     return Path("runs") / re.sub(r"[^\w.-]+", "-", "-".join(map(str, parts))).strip("-.")
 
 
+def _network(
+    kind: str,
+    pretrained: str | None,
+    image_size: int | None,
+    width: int,
+    depth: int,
+    batch_norm: bool,
+) -> dict[str, object]:
+    return {
+        "kind": kind,
+        "pretrained": pretrained,
+        "image_size": image_size,
+        "width": width,
+        "depth": depth,
+        "batch_norm": batch_norm,
+    }
+
+
 def _curves(
     hinges: int, ends: tuple[float, float], init: str, tails: str, shared: bool
 ) -> dict[str, object]:
@@ -273,6 +320,7 @@ def _curves(
 
 
 def _training(
+    trains: str,
     epochs: int,
     batch_size: int,
     lr: float,
@@ -281,6 +329,7 @@ def _training(
     augment: str,
 ) -> dict[str, object]:
     return {
+        "trains": trains,
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
-import hashlib
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
 
 from hinged import errors
-from hinged.lab import data as data_sets
-from hinged.lab import environment, models, training
-from hinged.lab.activations import activation_parameters, factory
+from hinged.lab import environment, pretrained
 from hinged.lab.cluster import Cluster
-from hinged.lab.data import DataSet, augment
+from hinged.lab.data import augment
 from hinged.lab.experiment import Experiment, Trial
-from hinged.lab.learned import curves_and_inputs
 from hinged.lab.pages import keep_pages
 from hinged.lab.records import Failure, Result, RunFolder
+from hinged.lab.trial import Done, Materials, load, network, now, run
 from hinged.lab.workers import in_processes
-from hinged.model import diagnose
-from hinged.nn import PiecewiseLinear
 
-Loader = Callable[[], DataSet]
-
-_SHOWN = 1000
-"""Samples whose inputs to the curves are looked at."""
+Loader = Callable[[], Materials]
 
 
 class Task(NamedTuple):
@@ -42,11 +32,13 @@ class Task(NamedTuple):
         experiment: what to do; a folder that holds part of it is continued.
         folder: where the results go.
         label: what the experiment is called where several are.
+        own: the file that `hinged.lab.pretrained.STUDY` means.
     """
 
     experiment: Experiment
     folder: RunFolder
     label: str = ""
+    own: Path | None = None
 
 
 class Watcher:
@@ -78,6 +70,7 @@ class _Work:
     load: Loader
     checkpoints: bool
     keep_going: bool
+    keep_weights: bool
     wait: bool = False
 
 
@@ -90,6 +83,7 @@ def compare(
     threads: int = 1,
     cluster: Cluster | None = None,
     checkpoints: bool = False,
+    keep_weights: bool = False,
     data_dir: Path | None = None,
 ) -> list[Result]:
     """Do every trial that the folder does not hold yet, and return all; `compare_all` of one."""
@@ -100,6 +94,7 @@ def compare(
         threads=threads,
         cluster=cluster,
         checkpoints=checkpoints,
+        keep_weights=keep_weights,
         data_dir=data_dir,
     )
     return folder.results()
@@ -113,6 +108,7 @@ def compare_all(
     threads: int = 1,
     cluster: Cluster | None = None,
     checkpoints: bool = False,
+    keep_weights: bool = False,
     data_dir: Path | None = None,
     keep_going: bool = False,
 ) -> None:
@@ -129,19 +125,21 @@ def compare_all(
         cluster: do the trials there instead, as many at once as it says, without checkpoints. Data
             are sent there and results back: all files are read and written here.
         checkpoints: save a checkpoint an epoch, and continue an unfinished trial from it.
+        keep_weights: save every trained network (`RunFolder.weights`), for
+            `NetworkSettings.pretrained` to name.
         data_dir: the folder of data sets, by default that of `HINGED_DATA`.
         keep_going: write the error of a trial into its folder and go on, instead of raising it.
 
     Raises:
-        RunFolderError: a folder holds another experiment, or results on other data, or cannot be
-            written.
+        RunFolderError: a folder holds another experiment, or results on other data or from other
+            pretrained weights, or cannot be written.
         DataError: the data are missing or damaged.
         ArgumentError: a network cannot take its data.
     """
-    digests = [_check(task, data_dir) for task in tasks]  # Fails here rather than after an hour.
-    tasks = [_opened(task, digest) for task, digest in zip(tasks, digests, strict=True)]
+    checked = [_check(task, data_dir) for task in tasks]  # Fails here rather than after an hour.
+    tasks = [_opened(task, *found) for task, found in zip(tasks, checked, strict=True)]
     work = [
-        _Work(task, trial, _loader(task.experiment, data_dir), checkpoints, keep_going)
+        _Work(task, trial, _loader(task, data_dir), checkpoints, keep_going, keep_weights)
         for task in tasks
         for trial in task.experiment.trials
     ]
@@ -207,7 +205,7 @@ def _one_by_one(work: list[_Work], threads: int, watcher: Watcher) -> _Outcomes:
 
 def _claim_and_run(work: _Work, on_epoch: Callable[[int], None] | None = None) -> _Done:
     """Do a trial and save what comes of it; None where it is not ours to do."""
-    experiment, folder, _ = work.task
+    experiment, folder, *_ = work.task
     with folder.claim(work.trial, wait=work.wait) as ours:
         if not ours:
             return work, None
@@ -218,20 +216,20 @@ def _claim_and_run(work: _Work, on_epoch: Callable[[int], None] | None = None) -
 def _on_cluster(work: list[_Work], cluster: Cluster) -> _Outcomes:
     """Claim trials here, have them done there, and save here what comes of them."""
     claims: dict[tuple[Path, str], ExitStack] = {}
-    data: dict[tuple[object, ...], Any] = {}
+    sent: dict[Any, Any] = {}
 
     def claimed(held: ExitStack) -> Iterator[tuple[_Work, tuple[Any, ...]]]:
         for each in work:
-            experiment, folder, _ = each.task
+            experiment, folder, *_ = each.task
             claim = held.enter_context(ExitStack())
             if not claim.enter_context(folder.claim(each.trial, wait=each.wait)):
                 claim.close()
                 continue
             claims[_key(each)] = claim
-            same = (experiment.data, experiment.train_size, experiment.test_size)
-            if same not in data:
-                data[same] = cluster.put(each.load())
-            yield each, (experiment, each.trial, data[same])
+            same = _materials_key(each.task)
+            if same not in sent:
+                sent[same] = cluster.put(each.load())
+            yield each, (experiment, each.trial, sent[same])
 
     with ExitStack() as held:
         for each, outcome in held.enter_context(closing(cluster.map(run, claimed(held)))):
@@ -240,11 +238,18 @@ def _on_cluster(work: list[_Work], cluster: Cluster) -> _Outcomes:
             yield saved
 
 
-def _saved(work: _Work, trained: Callable[[], tuple[Result, dict[str, Tensor]]]) -> _Done:
+def _materials_key(task: Task) -> Hashable:
+    """Return what is equal for tasks that are done with the same materials."""
+    experiment = task.experiment
+    sizes = experiment.train_size, experiment.test_size
+    return experiment.data, sizes, experiment.network, task.own
+
+
+def _saved(work: _Work, trained: Callable[[], Done]) -> _Done:
     """Save what comes of a trial that is ours."""
     folder = work.task.folder
     try:
-        result, curves = trained()
+        done = trained()
     except errors.RunFolderError:  # A full disk is no fault of the trial.
         raise
     except Exception:
@@ -253,77 +258,43 @@ def _saved(work: _Work, trained: Callable[[], tuple[Result, dict[str, Tensor]]])
         failure = _failure(work.trial)
         folder.save_failure(work.trial, failure)
         return work, failure
-    folder.save(work.trial, result, curves)
-    return work, result
+    if work.keep_weights:
+        folder.save_weights(work.trial, pretrained.save(done.model, work.load().data))
+    folder.save(work.trial, done.result, done.curves)
+    return work, done.result
 
 
-def run(
-    experiment: Experiment,
-    trial: Trial,
-    data: DataSet,
-    on_epoch: Callable[[int], None] | None = None,
-    checkpoints: Path | None = None,
-) -> tuple[Result, dict[str, Tensor]]:
-    """Do one trial; return its record, and its learned curves where it has any."""
-    model = _network(experiment, data, trial)
-    initial = weights_digest(model)
-    batch = data.scaled(data.x_train[: experiment.training.batch_size])
-    kept = training.memory_for_backward(model, batch)
-    outcome = training.train(
-        model, data, experiment.training, trial.seed, on_epoch=on_epoch, checkpoints=checkpoints
-    )
-    result = Result(
-        activation=trial.activation,
-        seed=trial.seed,
-        metric=data.metric,
-        test_score=outcome.test_score,
-        train_score=outcome.train_score,
-        loss=outcome.loss,
-        test_scores=outcome.test_scores,
-        parameters=_trained(outcome.model.parameters()),
-        activation_parameters=_trained(activation_parameters(outcome.model)),
-        step_ms=outcome.step_ms,
-        seconds=outcome.seconds,
-        dead=[idle.dead for idle in outcome.idle],
-        dormant=[idle.dormant for idle in outcome.idle],
-        advice=_advice(outcome.model, data),
-        kept_bytes=kept,
-        initial_weights=initial,
-        data_digest=data.digest,
-        data_about=data.about,
-        experiment=experiment.model_dump(mode="json", exclude={"activations", "seeds"}),
-        environment=environment.describe(),
-        finished=_now(),
-    )
-    return result, curves_and_inputs(outcome.model, data.scaled(data.x_test[:_SHOWN]))
+def _loader(task: Task, data_dir: Path | None) -> Loader:
+    """Return a call that loads what a task needs, in this process or another."""
+    return functools.partial(load, task.experiment, data_dir, task.own)
 
 
-def _loader(experiment: Experiment, data_dir: Path | None) -> Loader:
-    """Return a call that loads the data, in this process or another."""
-    sizes = {"train_size": experiment.train_size, "test_size": experiment.test_size}
-    return functools.partial(data_sets.load, experiment.data, data_dir, **sizes)
-
-
-def _check(task: Task, data_dir: Path | None) -> str:
-    """Return the hash of a task's data, or raise where they cannot be had or trained on."""
+def _check(task: Task, data_dir: Path | None) -> tuple[str, str]:
+    """Return the hash of a task's data and the name of its pretrained weights, or raise where they
+    cannot be had or trained on."""
     experiment = task.experiment
-    data = _loader(experiment, data_dir)()
-    augment.check(experiment.training.augment, data.x_train)
+    materials = _loader(task, data_dir)()
+    augment.check(experiment.training.augment, materials.data.x_train)
     for activation in experiment.activations:
-        _network(experiment, data, Trial(activation=activation, seed=0))
-    return data.digest
+        network(experiment, materials, Trial(activation=activation, seed=0))
+    weights = materials.weights
+    return materials.data.digest, "" if weights is None else weights.name
 
 
-def _opened(task: Task, digest: str) -> Task:
+def _opened(task: Task, digest: str, weights: str) -> Task:
     """Return the task with all that its folder holds, or raise where the folder's results were
-    found on other data of the same name: seeds are compared in pairs."""
+    found on other data of the same name, or from other weights: seeds are compared in pairs."""
     folder = task.folder
     folder.open(task.experiment)
-    if any(result.data_digest != digest for result in folder.results()):
-        raise errors.RunFolderError(
-            f"{folder.path} holds results on other data, though they too are called "
-            f"{task.experiment.data}. Choose another folder with --out."
-        )
+    for result in folder.results():
+        if (result.data_digest, result.pretrained) != (digest, weights):
+            other, name = "data", task.experiment.data
+            if result.data_digest == digest:
+                other, name = "weights", str(task.experiment.network.pretrained)
+            raise errors.RunFolderError(
+                f"{folder.path} holds results on other {other}, though they too are called {name}. "
+                "Choose another folder with --out."
+            )
     return task._replace(experiment=folder.experiment)
 
 
@@ -342,37 +313,5 @@ def _failure(trial: Trial) -> Failure:
         seed=trial.seed,
         traceback=traceback.format_exc(),
         environment=environment.describe(),
-        finished=_now(),
+        finished=now(),
     )
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Return SHA-256 over all parameters but those of the activations, in order."""
-    activations = {id(parameter) for parameter in activation_parameters(model)}
-    state = hashlib.sha256()
-    for parameter in model.parameters():
-        if id(parameter) not in activations:
-            state.update(parameter.detach().cpu().numpy().tobytes())
-    return state.hexdigest()
-
-
-def _network(experiment: Experiment, data: DataSet, trial: Trial) -> nn.Module:
-    activation = factory(trial.activation, experiment.curves)
-    return models.build(experiment.network, data, activation, trial.seed)
-
-
-def _advice(model: nn.Module, data: DataSet) -> dict[str, list[str]]:
-    """Return what `hinged.diagnose` advises, by sign; nothing for a network without curves."""
-    found: dict[str, list[str]] = {}
-    if any(isinstance(layer, PiecewiseLinear) for layer in model.modules()):
-        for each in diagnose(model, data.scaled(data.x_train[:_SHOWN])).advice:
-            found.setdefault(each.sign, []).append(each.text)
-    return found
-
-
-def _trained(parameters: Iterable[nn.Parameter]) -> int:
-    return sum(parameter.numel() for parameter in parameters if parameter.requires_grad)

@@ -13,10 +13,9 @@ import pydantic
 
 from hinged import errors
 from hinged.curve import NAMED, TAILS
-from hinged.lab.activations import check_activation
+from hinged.lab.activations import SAME, check_activation
 from hinged.lab.data import AUGMENTATIONS, check_name
-from hinged.lab.functions import is_function
-from hinged.lab.models import MODELS
+from hinged.lab.models import check_kind
 from hinged.lab.settings import (
     CurveSettings,
     NetworkSettings,
@@ -102,12 +101,11 @@ def check(experiment: Experiment) -> Experiment:
     """
     names: list[tuple[str, str, Iterable[str]]] = [
         *(("--augment", name, AUGMENTATIONS) for name in experiment.training.augment),
-        ("--init", experiment.curves.init, NAMED),
+        ("--init", experiment.curves.init, (*NAMED, SAME)),
         ("--tails", experiment.curves.tails, TAILS),
     ]
     check_name(experiment.data)
-    if not is_function(experiment.network.kind):
-        names.insert(0, ("--model", experiment.network.kind, MODELS))
+    check_kind(experiment.network.kind)
     for option, name, known in names:
         if name not in known:
             raise errors.unknown_name(option, name, known)

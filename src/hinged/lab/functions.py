@@ -54,7 +54,8 @@ def load(option: str, text: str) -> Callable[..., Any]:
         ]
         cure = f"it has {', '.join(own) or 'no function at all'}"
         raise errors.ArgumentError(errors.sentence(option, f"{file} without {name!r}", cure))
-    return functions[name]
+    function: Callable[..., Any] = functions[name]
+    return function
 
 
 def _imported(option: str, module: str, name: str) -> Callable[..., Any]:

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hinged import errors
-from hinged.lab import functions
+from hinged.lab import functions, pretrained, vision
 from hinged.lab.activations import Factory, replace_activations
 from hinged.lab.data import DataSet
 from hinged.lab.functions import is_function
+from hinged.lab.pretrained import Weights
 from hinged.lab.settings import NetworkSettings
 
+_SAMPLES = 32
+"""Training samples that a whole network is tried on; curves find their ranges there."""
 
-def build(network: NetworkSettings, data: DataSet, activation: Factory, seed: int) -> nn.Module:
+
+def build(
+    network: NetworkSettings,
+    data: DataSet,
+    activation: Factory,
+    seed: int,
+    weights: Weights | None = None,
+) -> nn.Module:
     """Return a network whose weights depend on the seed alone, whatever the activation.
+
+    A `cnn` and an `mlp` are made with the activation. A network of `hinged.lab.vision` is made with
+    its own, which is then replaced as `hinged.lab.activations.replace_activations` does it; so is
+    that of a function of the user's, unless it takes the activation.
 
     Args:
         network: its kind and size. Of the kind `file.py:function` it is what the function returns:
@@ -26,16 +41,39 @@ def build(network: NetworkSettings, data: DataSet, activation: Factory, seed: in
             network is replaced that `hinged.convert` would make trainable.
         data: what it is to be trained on.
         activation: makes the activation for a number of channels on an axis.
-        seed: decides the weights.
+        seed: decides the weights; only those of the head where others are given.
+        weights: to start from, but for the head where that is for other classes.
 
     Raises:
         ArgumentError: the network cannot take the data: a CNN needs images, and every block
-            halves them; or the user's function makes no network for these data.
+            halves them; the user's function makes no network for these data; or the weights are of
+            another network.
     """
-    make = _own if is_function(network.kind) else MODELS[network.kind]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return make(network, data, _without_drawing(activation))
+        if network.kind in _OPEN:
+            model = _OPEN[network.kind](network, data, _without_drawing(activation))
+            return _started(network, model, weights)
+        make, takes_activation = _maker(network, data, weights)
+        if takes_activation:
+            model = _started(network, make(_without_drawing(activation)), weights)
+            return _tried(network.kind, model, data)
+        model = _tried(network.kind, _started(network, make(), weights), data)
+        sample = data.scaled(data.x_train[:_SAMPLES])
+        return replace_activations(model, sample, activation, f"--model {network.kind}")
+
+
+def head(kind: str, model: nn.Module) -> tuple[str, ...]:
+    """Return the names of the modules that give a network's outputs: what `hinged.lab.vision`
+    knows of it, or else its last `nn.Linear`.
+
+    >>> head("mlp", nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
+    ('2',)
+    """
+    if vision.is_known(kind):
+        return vision.find(kind).head
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return tuple(linear[-1:])
 
 
 def _without_drawing(activation: Factory) -> Factory:
@@ -49,10 +87,16 @@ def _without_drawing(activation: Factory) -> Factory:
     return make
 
 
+def _started(network: NetworkSettings, model: nn.Module, weights: Weights | None) -> nn.Module:
+    if weights is not None:
+        pretrained.start(model, weights, head(network.kind, model))
+    return model
+
+
 def _mlp(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
     """Return `depth` hidden layers of `width` units."""
     layers: list[nn.Module] = [nn.Flatten()]
-    size = data.x_train[0].numel()
+    size = math.prod(data.sample_shape)
     for _ in range(network.depth):
         layers.append(nn.Linear(size, network.width, bias=not network.batch_norm))
         if network.batch_norm:
@@ -66,12 +110,7 @@ def _shallow_cnn(network: NetworkSettings, data: DataSet, activation: Factory) -
     """Return `depth` VGG blocks (conv, act, conv, act, pool), each with twice the filters of the
     one before, and a linear head. Source of the block: Simonyan and Zisserman, "Very deep
     convolutional networks for large-scale image recognition" (ICLR 2015)."""
-    shape = tuple(data.x_train.shape[1:])
-    if len(shape) != 3:
-        cure = "a cnn needs images: use --model mlp"
-        came = f"{data.name} with samples of shape {shape}"
-        raise errors.ArgumentError(errors.sentence("--model cnn", came, cure))
-    channels, height, width = shape
+    channels, height, width = _image("cnn", data)
     if min(height, width) < 2**network.depth:
         cure = "every block halves the image: use fewer blocks"
         came = f"{network.depth} blocks on images of {height} x {width} pixels"
@@ -90,28 +129,78 @@ def _shallow_cnn(network: NetworkSettings, data: DataSet, activation: Factory) -
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(size, data.outputs))
 
 
-def _own(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
-    """Return the network that a function of the user's makes, tried on two samples."""
-    option = f"--model {network.kind}"
-    make = functions.load("--model", network.kind)
-    sample = data.scaled(data.x_train[:2])
-    takes_activation = bool(inspect.signature(make).parameters)
-    model = make(activation) if takes_activation else make()
+def _image(kind: str, data: DataSet) -> tuple[int, int, int]:
+    """Return channels, height and width of what the network is given.
+
+    Raises:
+        ArgumentError: the data are no images.
+    """
+    shape = data.sample_shape
+    if len(shape) != 3:
+        cure = f"a {kind} needs images: use --model mlp"
+        came = f"{data.name} with samples of shape {shape}"
+        raise errors.ArgumentError(errors.sentence(f"--model {kind}", came, cure))
+    return shape[0], shape[1], shape[2]
+
+
+def _maker(
+    network: NetworkSettings, data: DataSet, weights: Weights | None
+) -> tuple[Callable[..., nn.Module], bool]:
+    """Return what makes a network, and whether it is to be given the activation. The form of those
+    of `hinged.lab.vision` follows the images that the weights were trained on."""
+    if is_function(network.kind):
+        make = functions.load("--model", network.kind)
+        return make, bool(inspect.signature(make).parameters)
+    _, height, width = _image(network.kind, data)
+    side = weights.side if weights is not None and weights.side else min(height, width)
+    found = vision.find(network.kind)
+    return lambda: found.make(data.outputs, side), False
+
+
+def _tried(kind: str, model: nn.Module, data: DataSet) -> nn.Module:
+    """Return the network, or raise where it does not give the outputs that the data need."""
+    option, sample = f"--model {kind}", data.scaled(data.x_train[:2])
     if not isinstance(model, nn.Module):
         cure = "the function must return an nn.Module"
         came = f"an object of class {type(model).__name__}"
         raise errors.ArgumentError(errors.sentence(option, came, cure))
-    if not takes_activation:
-        model = replace_activations(model, sample, activation, option)
-    with torch.no_grad():
-        shape = tuple(model.eval()(sample).shape)
-    if shape != (2, data.outputs):
+    outputs = _outputs(option, model.eval(), sample)
+    if tuple(outputs.shape) != (2, data.outputs):
+        came = f"outputs of shape {tuple(outputs.shape)}"
         cure = f"{data.name} needs {(2, data.outputs)}"
-        raise errors.ArgumentError(errors.sentence(option, f"outputs of shape {shape}", cure))
+        raise errors.ArgumentError(errors.sentence(option, came, cure))
     return model.train()
 
 
-MODELS: dict[str, Callable[[NetworkSettings, DataSet, Factory], nn.Module]] = {
+@torch.no_grad()
+def _outputs(option: str, model: nn.Module, sample: Tensor) -> Tensor:
+    try:
+        return model(sample)  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        if is_function(option):
+            raise  # What the user's own code raises is the user's.
+        shape = " x ".join(map(str, sample.shape[1:]))
+        came = f"inputs of {shape}, which it cannot take ({str(error).splitlines()[0]})"
+        cure = "give larger images, or resize them with --image-size"
+        raise errors.ArgumentError(errors.sentence(option, came, cure)) from None
+
+
+_OPEN: dict[str, Callable[[NetworkSettings, DataSet, Factory], nn.Module]] = {
     "cnn": _shallow_cnn,
     "mlp": _mlp,
 }
+
+MODELS = (*_OPEN, *vision.NETWORKS)
+"""The kinds of networks, beside `timm:NAME` and `file.py:function`."""
+
+
+def check_kind(kind: str) -> None:
+    """Raise where a text is no kind of network.
+
+    Raises:
+        UnknownNameError: it is neither in `MODELS`, nor timm's, nor `file.py:function`.
+    """
+    if vision.is_known(kind):
+        vision.find(kind)
+    elif kind not in MODELS and not is_function(kind):
+        raise errors.unknown_name("--model", kind, MODELS)

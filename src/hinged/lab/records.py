@@ -4,6 +4,7 @@
     trials/KEY.json        one finished trial each
     failed/KEY.json        the error of a trial that was tried in vain
     curves/KEY.safetensors learned curves and histograms of their inputs
+    weights/KEY.safetensors the trained networks, where they are kept
     results.jsonl          all trials, one a line
     report.html, plots/    drawn from the above
 
@@ -52,6 +53,8 @@ class Result(pydantic.BaseModel):
         advice: what `hinged.diagnose` says of the trained curves, sentences by sign.
         kept_bytes: bytes kept for the backward pass of one batch.
         initial_weights: SHA-256 of the weights before training, activations left out.
+        pretrained: the weights that training started from, with the beginning of their SHA-256;
+            empty for new ones.
         data_digest: SHA-256 of the data.
         data_about: what the data are, in a sentence.
         experiment: all settings.
@@ -80,6 +83,7 @@ class Result(pydantic.BaseModel):
     advice: dict[str, list[str]] = {}
     kept_bytes: int
     initial_weights: str
+    pretrained: str = ""
     data_digest: str
     data_about: str = ""
     experiment: dict[str, Any]
@@ -184,6 +188,14 @@ class RunFolder:
         write(self._trial(trial), result.model_dump_json(indent=2) + "\n")
         self._failure(trial).unlink(missing_ok=True)
         self.list_results()
+
+    def weights(self, trial: Trial) -> Path:
+        """Return the file of the trained network."""
+        return self.path / "weights" / f"{trial.key}.safetensors"
+
+    def save_weights(self, trial: Trial, weights: bytes) -> None:
+        """Write a trained network, before the trial is finished by `save`."""
+        write(self.weights(trial), weights)
 
     def save_failure(self, trial: Trial, failure: Failure) -> None:
         """Write the error of a trial. It is not finished: it is tried again another time."""

@@ -20,16 +20,25 @@ class NetworkSettings(Settings):
     """The network: its kind and size.
 
     Attributes:
-        kind: a name in `hinged.lab.models.MODELS`, or `file.py:function` of the user's.
+        kind: a name in `hinged.lab.models.MODELS`, `timm:NAME`, or `file.py:function` of the
+            user's.
         width: filters of the first block, or hidden units of each layer.
         depth: VGG blocks of a CNN, or hidden layers of an MLP.
         batch_norm: normalise before every activation.
+        pretrained: the weights to start from, with a new head where the classes are others:
+            `imagenet` for those that torchvision or timm publish, or a file or a run folder
+            (`hinged.lab.pretrained`); None for new ones. Width, depth and normalisation concern
+            `cnn` and `mlp` alone.
+        image_size: side of the square that images are resized to before the network; None for that
+            of the images the weights were trained on, or else none.
     """
 
     kind: str = "cnn"
     width: int = pydantic.Field(default=8, ge=1)
     depth: int = pydantic.Field(default=2, ge=1)
     batch_norm: bool = False
+    pretrained: str | None = None
+    image_size: int | None = pydantic.Field(default=None, ge=1)
 
 
 class CurveSettings(Settings):
@@ -38,7 +47,9 @@ class CurveSettings(Settings):
     Attributes:
         hinges: number of hinges `K`.
         low, high: the range, in units of the activation's input.
-        init: the function the curves start as.
+        init: the function the curves start as; `same` is what a network applies there, with the
+            range found by `hinged.convert` instead of this one, and ReLU where a network leaves its
+            activation open.
         tails: as in `hinged.PiecewiseLinear`.
         shared: one curve for all channels of a layer instead of one each.
         trained: whether the values are trained, or stay those of `init`.
@@ -57,6 +68,8 @@ class TrainingSettings(Settings):
     """How every network of the experiment is trained: AdamW under a one-cycle schedule.
 
     Attributes:
+        trains: `everything`, or the parts of the network that are trained while all others stay:
+            `head`, and with it the trained activations (`curves`) and the normalisation (`norm`).
         epochs: passes over the training data.
         batch_size: samples a step.
         lr: largest learning rate of the schedule.
@@ -76,6 +89,9 @@ class TrainingSettings(Settings):
         channels_last: keep images with their channels innermost.
     """
 
+    trains: Literal["everything", "head", "head+norm", "head+curves", "head+curves+norm"] = (
+        "everything"
+    )
     epochs: int = pydantic.Field(default=20, ge=1)
     batch_size: int = pydantic.Field(default=32, ge=2)
     lr: float = pydantic.Field(default=0.006, gt=0)

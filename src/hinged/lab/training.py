@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from hinged.lab.activations import TRAINED
 from hinged.lab.checkpoints import WholeCheckpoints
 from hinged.lab.data import Batch, Batches, DataSet
+from hinged.lab.phases import set_training
 from hinged.lab.settings import TrainingSettings
 from hinged.lab.units import Idle, idle_units
 from hinged.lightning import CurveWarmUp
@@ -143,7 +144,7 @@ def memory_for_backward(model: nn.Module, x: Tensor) -> int:
 
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        output = model.train()(x)  # Held, so that no storage is freed and counted as another.
+        output = set_training(model)(x)  # Held, so that no storage is freed and counted as another.
     model.load_state_dict(buffers, strict=False)
     del output
     return sum(kept.values())
@@ -156,10 +157,15 @@ class _Task(lightning.LightningModule):
         super().__init__()
         if settings.channels_last:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model = model
+        self.model = set_training(model)
         self.data = data
         self.settings = settings
         self.has_curves = any(isinstance(layer, PiecewiseLinear) for layer in model.modules())
+
+    def train(self, mode: bool = True) -> _Task:
+        super().train(mode)
+        set_training(self.model, mode)
+        return self
 
     def training_step(self, batch: Batch) -> Tensor:
         x, y = batch
@@ -170,13 +176,18 @@ class _Task(lightning.LightningModule):
         of the training."""
         was_training = self.model.training
         device = next(self.model.parameters()).device
-        low = self.settings.precision == "bf16"
         self.model.eval()
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=low):
+        with torch.no_grad(), self.precision():
             parts = (self._laid_out(self.data.scaled(part.to(device))) for part in x.split(_PART))
             outputs = torch.cat([self.model(part).float().cpu() for part in parts])
-        self.model.train(was_training)
+        set_training(self.model, was_training)
         return self.data.score(outputs, y)
+
+    def precision(self) -> torch.autocast:
+        """Return the precision of the training as a context, for what Lightning does not run."""
+        device = next(self.model.parameters()).device
+        low = self.settings.precision == "bf16"
+        return torch.autocast(device.type, torch.bfloat16, enabled=low)
 
     def _loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         if self.data.classes is None:
@@ -241,7 +252,8 @@ class _Progress(Callback):
         self._losses.clear()
         self.step_seconds += self._watch.seconds()
         self.test_scores.append(module.score(self.data.x_test, self.data.y_test))
-        idle = idle_units(module.model, self.data)
+        with module.precision():
+            idle = idle_units(module.model, self.data)
         if idle is not None:
             self.idle.append(idle)
         if self.on_epoch is not None:
@@ -327,6 +339,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            # Frozen normalisation is, on purpose.
+            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
             # Lightning's own use of a torch function that torch has since renamed.
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")

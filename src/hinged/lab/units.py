@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hinged.lab.activations import MODULES
 from hinged.lab.contenders import Contender
 from hinged.lab.data import DataSet
+from hinged.lab.phases import set_training
 
 _SAMPLES = 1000
 
@@ -43,7 +44,7 @@ def idle_units(model: nn.Module, data: DataSet) -> Idle | None:
             hook = layer.register_forward_hook(lambda module, x, y: seen.append(_units(y)))
             stack.callback(hook.remove)
         model.eval()(data.scaled(data.x_train[:_SAMPLES].to(device)))
-    model.train(was_training)
+    set_training(model, was_training)
     dead, dormant = (torch.cat(flags).double().mean().item() for flags in zip(*seen, strict=True))
     return Idle(dead, dormant)
 

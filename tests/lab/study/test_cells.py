@@ -77,6 +77,27 @@ def test_plain_tells_which_networks_are_the_same(settings, same):
     assert equal == same
 
 
+def test_a_value_of_an_axis_may_be_several_settings(tiny):
+    value = "[{ width = 3, depth = 2 }, { width = 5 }]"
+    tiny.write_text(tiny.read_text().replace("[grid]", f"[grid]\nnetwork = {value}"))
+    found = cells(read(tiny), "smoke")
+    assert [cell.name for cell in found[::2]] == ["network-3-2_hinges-3", "network-5_hinges-3"]
+    networks = [(c.experiment.network.width, c.experiment.network.depth) for c in found[::2]]
+    assert networks == [(3, 2), (5, 1)]
+
+
+@pytest.mark.parametrize(
+    ("trains", "same"),
+    [("everything", False), ("head+curves", True), ("head+curves+norm", False), ("head", True)],
+)
+def test_training_the_curves_as_well_is_nothing_new_to_a_fixed_activation(trains, same):
+    head = experiment.build(training={"trains": "head"})
+    other = experiment.build(training={"trains": trains})
+    assert (plain(head, "relu") == plain(other, "relu")) == same
+    assert (plain(head, "prelu") == plain(other, "prelu")) == (trains == "head")
+    assert (plain(head, "hinged") == plain(other, "hinged")) == (trains == "head")
+
+
 @pytest.mark.parametrize("name", names())
 def test_cells_of_the_shipped_studies_have_names_of_their_own(name):
     study = read(find(name))

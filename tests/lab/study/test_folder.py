@@ -1,9 +1,14 @@
+import hashlib
+
 import pytest
 
 from hinged import errors
 from hinged.lab.comparison import Watcher, compare_all
+from hinged.lab.pretrained import of_file
 from hinged.lab.study.cells import read
 from hinged.lab.study.folder import Plan, StudyFolder
+from hinged.lab.study.page import origin
+from hinged.lab.study.record import record
 
 
 class Silent(Watcher):
@@ -77,3 +82,64 @@ def test_work_goes_seed_by_seed_through_all_cells(tiny, tmp_path):
     compare_all(folder.tasks(seeds=2), watcher)
     one = [("hinges-3", "relu"), ("hinges-3", "hinged"), ("hinges-9", "hinged")]
     assert watcher.done == [(*each, 0) for each in one] + [(*each, 1) for each in one]
+
+
+PRETRAIN = """
+[pretrain]
+train_size = 50
+training = { epochs = 2 }
+
+[smoke]"""
+
+
+def test_networks_start_from_the_pretraining_of_the_study(tiny, tmp_path):
+    text = tiny.read_text().replace("width = 2", 'pretrained = "study", width = 2')
+    tiny.write_text(text.replace("[smoke]", PRETRAIN, 1).replace("[3, 9]", "[3]", 1))
+    folder, watcher = StudyFolder(tmp_path / "run"), Silent()
+    folder.open(plan(tiny))
+    folder.train(watcher, seeds=2)
+    assert watcher.done[0] == ("pretrain cnn", "original", 0)
+    assert [label for label, *_ in watcher.done[1:]] == ["all"] * 4
+    found = record(folder)
+    pretraining = found.pretrainings["cnn"]
+    assert pretraining.experiment["training"]["epochs"] == 2 and pretraining.pretrained == ""
+    (weights,) = (folder.path / "pretrain" / "cnn" / "weights").iterdir()
+    state = of_file(weights).state
+    for task in folder.tasks(seeds=2):
+        results = task.folder.results()
+        assert {r.initial_weights for r in results} == {digest(state)}
+        assert {r.pretrained for r in results} == {of_file(weights).name}
+    assert f"reached: cnn on digits to {100 * pretraining.test_score:.2f} % (" in origin(found)
+    again = Silent()
+    folder.train(again, seeds=2)
+    assert again.done == []
+
+
+def digest(state):
+    """SHA-256 over weights and biases in the order of the layers."""
+    found = hashlib.sha256()
+    for name in sorted(state, key=lambda name: (int(name.split(".")[0]), name.endswith("bias"))):
+        found.update(state[name].numpy().tobytes())
+    return found.hexdigest()
+
+
+def test_a_pretraining_killed_before_its_end_is_done_again(tiny, tmp_path):
+    text = tiny.read_text().replace("width = 2", 'pretrained = "study", width = 2')
+    tiny.write_text(text.replace("[smoke]", PRETRAIN, 1))
+    folder = StudyFolder(tmp_path / "run")
+    folder.open(plan(tiny))
+    (task,) = folder.pretrainings()
+    task.folder.open(task.experiment)
+    task.folder.save_weights(task.experiment.trials[0], b"half of what was to be written")
+    folder.train(Silent(), seeds=2)
+    assert len(record(folder).rows) == 3
+
+
+def test_networks_of_one_kind_that_would_be_pretrained_differently_are_refused(tiny):
+    text = tiny.read_text().replace("width = 2", 'pretrained = "study", width = 2')
+    text = text.replace('"curves.hinges" = [3, 9]', '"network.width" = [2, 3]').replace(
+        'grid = { "curves.hinges" = [3, 9, 33] }', ""
+    )
+    tiny.write_text(text.replace("[smoke]", PRETRAIN, 1))
+    with pytest.raises(errors.ArgumentError, match="networks of kind cnn that are pretrained diff"):
+        read(tiny)

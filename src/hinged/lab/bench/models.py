@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hinged import errors
+from hinged.lab import vision
 from hinged.lab.activations import ACTIVATIONS, activation_parameters, replace_activations
-from hinged.lab.bench import timing, vision
+from hinged.lab.bench import timing
 from hinged.lab.bench.records import Case, Record, Row
 from hinged.lab.bench.running import Entrant, Options, Say, measure, prepared, record
 from hinged.lab.data import DataSet
@@ -55,13 +56,13 @@ NETWORKS = (
     Network(
         "resnet18",
         "torchvision's ResNet18, 3 x 3 stem without max-pooling, 64 images of 32 x 32",
-        vision.resnet18,
+        partial(vision.resnet18, _CLASSES, 32),
         (64, 3, 32, 32),
     ),
     Network(
         "vgg11",
         "torchvision's VGG11, hidden layers of 512 units, 64 images of 32 x 32",
-        vision.vgg11,
+        partial(vision.vgg11, _CLASSES, 32),
         (64, 3, 32, 32),
     ),
     Network(

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hinged.lab.data.splits import Splits
@@ -28,6 +29,8 @@ class DataSet:
         classes: number of classes, or None for regression.
         mean, std: of each channel of the training images, `(C,)`, in the pixels' unit; None where
             the inputs are scaled already.
+        side: of the square that `scaled` resizes images to; None leaves their size.
+        channels: that `scaled` repeats grey images to; None leaves them.
         digest: SHA-256 over shapes and bytes of the four tensors.
     """
 
@@ -40,6 +43,13 @@ class DataSet:
     classes: int | None
     mean: Tensor | None = None
     std: Tensor | None = None
+    side: int | None = None
+    channels: int | None = None
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Return the shape of what a network is given for one sample."""
+        return tuple(self.scaled(self.x_train[:1]).shape[1:])
 
     @property
     def outputs(self) -> int:
@@ -67,13 +77,35 @@ class DataSet:
             x: `(N, features)` or `(N, C, H, W)`.
 
         Returns:
-            The same shape in float32; each channel of the training images has mean 0 and standard
-            deviation 1.
+            The same shape in float32, but for images that are resized or repeated in other
+            channels; each channel of the training images has mean 0 and standard deviation 1,
+            unless the data were `fitted` to weights.
         """
-        if self.mean is None or self.std is None:
-            return x
-        mean, std = (each.to(x.device).view(_CHANNELS) for each in (self.mean, self.std))
-        return x.to(torch.float32).sub_(mean).div_(std)
+        if self.channels is not None and x.shape[1] == 1:
+            x = x.expand(-1, self.channels, -1, -1)
+        if self.mean is not None and self.std is not None:
+            mean, std = (each.to(x.device).view(_CHANNELS) for each in (self.mean, self.std))
+            x = x.to(torch.float32).sub_(mean).div_(std)
+        return x if self.side is None else _resized(x, self.side)
+
+    def fitted(
+        self, side: int | None, channels: int | None, scaling: tuple[Tensor, Tensor] | None
+    ) -> DataSet:
+        """Return the same images, given to a network in another way.
+
+        Args:
+            side: of the square that they are resized to; None leaves their size.
+            channels: that grey images are repeated to; None leaves them.
+            scaling: mean and deviation of each channel `(C,)`, in the pixels' unit, instead of
+                their own; None, and images that are no pixels, keep their own.
+        """
+        if self.x_train.ndim != 4 or (side, channels, scaling) == (None, None, None):
+            return self
+        own = self.mean, self.std
+        mean, std = own if scaling is None or self.mean is None else scaling
+        made = replace(self, side=side, channels=channels, mean=mean, std=std)
+        vars(made)["digest"] = self.digest  # Of the same tensors: hashing 300 MB takes its time.
+        return made
 
     def scaling_on(self, device: torch.device) -> DataSet:
         """Return the data set with mean and deviation on a device, where `scaled` copies them
@@ -131,6 +163,15 @@ def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     mean = train.double().mean(dim=others, keepdim=True)
     std = _or_one(train.double().std(dim=others, keepdim=True))
     return ((train - mean) / std).float(), ((test - mean) / std).float()
+
+
+def _resized(x: Tensor, side: int) -> Tensor:
+    """Return images `(N, C, side, side)` by linear interpolation, of the mean over all pixels that
+    fall into one where they become smaller."""
+    if x.shape[-2:] == (side, side):
+        return x
+    smaller = side < max(x.shape[-2:])
+    return F.interpolate(x, (side, side), mode="bilinear", antialias=smaller)
 
 
 def _or_one(std: Tensor) -> Tensor:

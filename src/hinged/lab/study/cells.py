@@ -16,6 +16,7 @@ from hinged import errors
 from hinged.lab import experiment as experiments
 from hinged.lab.activations import is_trained, takes_curves
 from hinged.lab.experiment import Experiment
+from hinged.lab.pretrained import STUDY
 from hinged.lab.settings import CurveSettings, TrainingSettings, merged, nested
 from hinged.lab.study.definition import SCALES, Study, Variant, parse
 
@@ -31,7 +32,8 @@ class Cell(NamedTuple):
 
     Attributes:
         name: of its folder.
-        point: its place in the grid; the axes that have more than one value.
+        point: its place in the grid; the axes that have more than one value, which is a text where
+            it is a table.
         experiment: with those activations that no cell before it trains.
         variant: its settings by name.
     """
@@ -93,6 +95,38 @@ def cells(study: Study, scale: str, fallback: bool = False, seeds: int | None = 
     return found
 
 
+def pretrainings(study: Study, scale: str, fallback: bool = False) -> dict[str, Experiment]:
+    """Return the trainings, by their networks' kinds, that cells with the `pretrained` weights
+    `study` start from: of one network each, from one seed.
+
+    Args:
+        study: the study.
+        scale: the name of a scale.
+        fallback: use the scale's fallback instead of the data.
+
+    Raises:
+        ArgumentError, UnknownNameError: a training cannot be right, or two networks of one kind are
+            of different sizes.
+    """
+    size = study.scale(scale)
+    instead = {"data": size.fallback} if fallback and size.fallback is not None else {}
+    found: dict[str, Experiment] = {}
+    for cell in cells(study, scale, fallback):
+        network = cell.experiment.network
+        if network.pretrained != STUDY:
+            continue
+        new = network.model_dump(include={"kind", "width", "depth", "batch_norm"})
+        asked = merged(study.settings, size.settings, {"network": new})
+        asked["network"]["pretrained"] = None
+        values = merged(asked, study.pretrain, size.pretrain, instead)
+        values.update(activations=("original",), baseline="original", seeds=(0,))
+        made = experiments.build(**values)
+        if found.setdefault(network.kind, made) != made:
+            came = f"networks of kind {network.kind} that are pretrained differently"
+            raise errors.ArgumentError(errors.sentence("[pretrain]", came, "give them one size"))
+    return found
+
+
 def plain(experiment: Experiment, activation: str) -> Experiment:
     """Return the experiment with all that does not concern an activation at its default: equal
     for two cells where they train the same networks."""
@@ -104,6 +138,8 @@ def plain(experiment: Experiment, activation: str) -> Experiment:
         for name in _OF_CURVES
         if not concerns(f"training.{name}", activation)
     }
+    if not concerns("curves", activation) and activation != "prelu":
+        defaults["trains"] = experiment.training.trains.replace("+curves", "")
     update["training"] = experiment.training.model_copy(update=defaults)
     return experiment.model_copy(update=update)
 
@@ -147,6 +183,11 @@ def _faults(study: Study, scale: str) -> list[str]:
             experiments.build(**values)
         except errors.HingedError as error:
             faults[str(error)] = None
+    if not faults:
+        try:
+            pretrainings(study, scale)
+        except errors.HingedError as error:
+            faults[f"pretrain: {error}"] = None
     return list(faults)
 
 
@@ -168,18 +209,31 @@ def _combinations(
             for axis, value in point:
                 values = merged(values, nested(axis, value))
             values["seeds"] = tuple(range(seeds or size.seeds))
-            seen = tuple((axis, value) for axis, value in point if axis in shown)
+            seen = tuple((axis, _shown(value)) for axis, value in point if axis in shown)
             yield _name(variant, seen), seen, variant, values
 
 
 def _name(variant: Variant, point: Point) -> str:
     parts = [variant.name, *(f"{_last(axis)}-{_text(value)}" for axis, value in point)]
-    words = [re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in parts if part]
-    return "_".join(words) or "all"
+    return "_".join(word(part) for part in parts if part) or "all"
+
+
+def word(text: str) -> str:
+    """Return a text as part of the name of a folder.
+
+    >>> word("timm:resnet18, pretrained")
+    'timm-resnet18-pretrained'
+    """
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")
 
 
 def _last(axis: str) -> str:
     return axis.rpartition(".")[2].replace("_", "-")
+
+
+def _shown(value: Any) -> Any:
+    """Return a value of an axis as its place is called: of several settings their values."""
+    return " ".join(map(_text, value.values())) if isinstance(value, Mapping) else value
 
 
 def _text(value: Any) -> str:

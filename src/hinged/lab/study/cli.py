@@ -18,7 +18,7 @@ from hinged import errors
 from hinged.lab import terminal
 from hinged.lab.bench.plots import svg
 from hinged.lab.cluster import where
-from hinged.lab.comparison import Watcher, compare_all
+from hinged.lab.comparison import Watcher
 from hinged.lab.data.files import data_folder
 from hinged.lab.records import write
 from hinged.lab.study import page
@@ -160,13 +160,12 @@ def _described(name: str, study: Study) -> dict[str, Any]:
 
 
 def _train(folder: StudyFolder, seeds: int | None, as_json: bool, **options: Any) -> None:
-    tasks = folder.tasks(seeds)
     try:
         if as_json:
-            compare_all(tasks, Watcher(), keep_going=True, **options)
+            folder.train(Watcher(), seeds, **options)
         else:
             with terminal.ProgressWatcher(Console()) as watcher:
-                compare_all(tasks, watcher, keep_going=True, **options)
+                folder.train(watcher, seeds, **options)
     except (KeyboardInterrupt, SystemExit):  # Lightning makes the latter of SIGINT and SIGTERM.
         print("hinged: stopped; the same command continues.", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -40,12 +40,14 @@ class Scale(Settings):
     Attributes:
         settings: laid over those of the study.
         grid: other values for axes of the study.
+        pretrain: laid over that of the study.
         seeds: how many seeds each network is trained from.
         fallback: the data set to use instead where there is no folder of data sets.
     """
 
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
     grid: dict[str, tuple[Any, ...]] = pydantic.Field(default_factory=dict)
+    pretrain: dict[str, Any] = pydantic.Field(default_factory=dict)
     seeds: int = pydantic.Field(ge=2)
     fallback: str | None = None
 
@@ -57,8 +59,11 @@ class Study(Settings):
         question: in one sentence.
         unsure: what the study cannot tell, however many seeds it has.
         settings: of `hinged.lab.experiment.Experiment`, nested, only those that differ.
-        grid: values for settings, named as `network.depth`; every combination is one cell.
+        grid: values for settings, named as `network.depth`; every combination is one cell. A
+            value may be a table, of settings that belong together.
         variants: further cells by name, each combined with the grid.
+        pretrain: settings of a training, laid over those of the study, that gives the weights of
+            every network whose `pretrained` is `study`; done once for a network, before all else.
         measure: what is compared, a name in `hinged.lab.study.measures.MEASURES`.
         against: what each activation is compared with: the baseline under the `same` settings, or
             under those of the `first` cell with the same data.
@@ -71,6 +76,7 @@ class Study(Settings):
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
     grid: dict[str, tuple[Any, ...]] = pydantic.Field(default_factory=dict)
     variants: tuple[Variant, ...] = (Variant(name=""),)
+    pretrain: dict[str, Any] = pydantic.Field(default_factory=dict)
     measure: Literal[tuple(MEASURES)] = "score"  # type: ignore[valid-type]
     against: Literal["same", "first"] = "same"
     alone: bool = False

@@ -2,6 +2,7 @@
 
     study.json         the study, its scale, and whether the fallback data are used
     cells/NAME/        the run folder of a cell, as `hinged.lab.records` describes it
+    pretrain/KIND/     the run folder of a network's pretraining, with its weights
 
 It is as safe against being killed as run folders are: the same command does only what is missing,
 and several processes share the work.
@@ -10,15 +11,17 @@ and several processes share the work.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pydantic
 from filelock import FileLock
 
 from hinged import errors
-from hinged.lab.comparison import Task
+from hinged.lab.comparison import Task, Watcher, compare_all
+from hinged.lab.experiment import Experiment
 from hinged.lab.records import RunFolder, write
 from hinged.lab.settings import Settings
-from hinged.lab.study.cells import Cell, cells
+from hinged.lab.study.cells import Cell, cells, pretrainings, word
 from hinged.lab.study.definition import Study
 
 
@@ -40,6 +43,10 @@ class Plan(Settings):
     def cells(self, seeds: int | None = None) -> list[Cell]:
         """Return the cells, with so many seeds or those of the scale."""
         return cells(self.study, self.scale, self.fallback, seeds)
+
+    def pretrainings(self) -> dict[str, Experiment]:
+        """Return the trainings that cells start from, by their networks' kinds."""
+        return pretrainings(self.study, self.scale, self.fallback)
 
 
 class StudyFolder:
@@ -100,9 +107,41 @@ class StudyFolder:
         return RunFolder(self.path / "cells" / cell.name)
 
     def tasks(self, seeds: int | None = None) -> list[Task]:
-        """Return what there is to do, cell by cell."""
-        return [Task(c.experiment, self.run(c), c.name) for c in self.plan.cells(seeds)]
+        """Return what there is to do, cell by cell, once the pretrainings are done."""
+        own = {each.experiment.network.kind: _weights(each) for each in self.pretrainings()}
+        return [
+            Task(c.experiment, self.run(c), c.name, own.get(c.experiment.network.kind))
+            for c in self.plan.cells(seeds)
+        ]
+
+    def pretrainings(self) -> list[Task]:
+        """Return the trainings that cells start from; their weights must be kept."""
+        return [
+            Task(experiment, RunFolder(self.path / "pretrain" / word(kind)), f"pretrain {kind}")
+            for kind, experiment in self.plan.pretrainings().items()
+        ]
+
+    def train(self, watcher: Watcher, seeds: int | None = None, **options: Any) -> None:
+        """Do every training that the folder does not hold yet, pretrainings first.
+
+        Args:
+            watcher: is told of every step.
+            seeds: how many; by default those of the scale.
+            options: of `hinged.lab.comparison.compare_all`. A training that fails leaves its error
+                in the folder, and the others go on; a pretraining that fails raises it.
+        """
+        first = [
+            each for each in self.pretrainings() if not each.folder.has(each.experiment.trials[0])
+        ]
+        if first:
+            compare_all(first, watcher, keep_weights=True, checkpoints=True, **options)
+        compare_all(self.tasks(seeds), watcher, keep_going=True, **options)
 
     def _foreign(self) -> bool:
         """Whether something of someone else lies here; a process killed early leaves `cells`."""
         return self.path.exists() and any(each.name != "cells" for each in self.path.iterdir())
+
+
+def _weights(task: Task) -> Path:
+    (trial,) = task.experiment.trials
+    return task.folder.weights(trial)

@@ -128,7 +128,8 @@ def origin(record: Record) -> str:
         f"activations. Data, with the beginning of their hash: {', '.join(data)}. Measured on "
         f"{record.made} at commit {', '.join(commits)} with torch {about['torch']}, Python "
         f"{about['python']}, on {about['processor']}, {about['cores']} cores, in "
-        f"{record.seconds:,.0f} s of training. Again: `{record.command}`. All figures: "
+        f"{record.seconds:,.0f} s of training.{_pretrained(record)} Again: `{record.command}`. "
+        "All figures: "
         f"`studies/records/{record.name}-{record.scale}.json`."
     )
 
@@ -136,6 +137,19 @@ def origin(record: Record) -> str:
 def _about(draw: Callable[[Record], Figure]) -> str:
     """Return what a picture shows: the first words on what draws it."""
     return (draw.__doc__ or "").partition(";")[0].partition(".")[0].removeprefix("Return ")
+
+
+def _pretrained(record: Record) -> str:
+    """Return how the networks were pretrained that are the study's own, with a space before it."""
+    told = []
+    for kind, result in record.pretrainings.items():
+        score = terminal.score(result.test_score, result.metric) + " %" * record.in_percent
+        told.append(f"{kind} on {result.experiment['data']} to {score} ({result.seconds:,.0f} s)")
+    return (
+        f" Pretrained beforehand, with the test {record.metric} reached: {', '.join(told)}."
+        if told
+        else ""
+    )
 
 
 def _size(study: Study, scale: str) -> tuple[str, ...]:

@@ -119,8 +119,9 @@ class Record(pydantic.BaseModel):
         rows: the figures.
         failures: trainings that raised an error, with it.
         cells: all settings of every cell.
+        pretrainings: the trainings that cells start from, by their networks' kinds.
         environments: versions, commit and machine; more than one where the run was continued.
-        seconds: of all trainings together.
+        seconds: of all trainings together, but for pretrainings.
         made: date of the last training, UTC.
     """
 
@@ -139,6 +140,7 @@ class Record(pydantic.BaseModel):
     rows: list[Row]
     failures: list[Failure]
     cells: dict[str, dict[str, Any]]
+    pretrainings: dict[str, Result] = {}
     environments: list[dict[str, str]]
     seconds: float
     made: str
@@ -186,6 +188,11 @@ def record(folder: StudyFolder) -> Record:
         rows=_corrected(rows),
         failures=[failure for cell in _begun(folder) for failure in folder.run(cell).failures()],
         cells={c.name: folder.run(c).experiment.model_dump(mode="json") for c in _begun(folder)},
+        pretrainings={
+            task.experiment.network.kind: result
+            for task in folder.pretrainings()
+            for result in task.folder.results()
+        },
         environments=_distinct([result.environment for result in results]),
         seconds=sum(result.seconds for result in results),
         made=max(result.finished for result in results)[:10],

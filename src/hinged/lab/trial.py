@@ -1,0 +1,136 @@
+"""One trial: a network built, trained, scored and looked at."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from hinged.lab import data as data_sets
+from hinged.lab import environment, models, phases, pretrained, training
+from hinged.lab.activations import activation_parameters, factory
+from hinged.lab.data import DataSet
+from hinged.lab.experiment import Experiment, Trial
+from hinged.lab.learned import curves_and_inputs
+from hinged.lab.pretrained import Weights
+from hinged.lab.records import Result
+from hinged.model import diagnose
+from hinged.nn import PiecewiseLinear
+
+_SHOWN = 1000
+"""Samples whose inputs to the curves are looked at."""
+
+
+class Materials(NamedTuple):
+    """What an experiment is done with: its data as the network is given them, and the weights it
+    starts from, where they are not new."""
+
+    data: DataSet
+    weights: Weights | None
+
+
+class Done(NamedTuple):
+    """What one trial gave: its record, its learned curves where it has any, and its network."""
+
+    result: Result
+    curves: dict[str, Tensor]
+    model: nn.Module
+
+
+def load(
+    experiment: Experiment, data_dir: Path | None = None, own: Path | None = None
+) -> Materials:
+    """Return what an experiment is done with.
+
+    Args:
+        experiment: the experiment.
+        data_dir: the folder of data sets, by default that of `HINGED_DATA`.
+        own: as in `Task`.
+    """
+    sizes = {"train_size": experiment.train_size, "test_size": experiment.test_size}
+    data = data_sets.load(experiment.data, data_dir, **sizes)
+    weights = pretrained.read(experiment.network, data_dir, own)
+    return Materials(pretrained.fitted(data, experiment.network, weights), weights)
+
+
+def run(
+    experiment: Experiment,
+    trial: Trial,
+    materials: Materials,
+    on_epoch: Callable[[int], None] | None = None,
+    checkpoints: Path | None = None,
+) -> Done:
+    """Do one trial."""
+    data, weights = materials
+    model = network(experiment, materials, trial)
+    initial = weights_digest(model)
+    batch = data.scaled(data.x_train[: experiment.training.batch_size])
+    kept = training.memory_for_backward(model, batch)
+    outcome = training.train(
+        model, data, experiment.training, trial.seed, on_epoch=on_epoch, checkpoints=checkpoints
+    )
+    result = Result(
+        activation=trial.activation,
+        seed=trial.seed,
+        metric=data.metric,
+        test_score=outcome.test_score,
+        train_score=outcome.train_score,
+        loss=outcome.loss,
+        test_scores=outcome.test_scores,
+        parameters=_trained(outcome.model.parameters()),
+        activation_parameters=_trained(activation_parameters(outcome.model)),
+        step_ms=outcome.step_ms,
+        seconds=outcome.seconds,
+        dead=[idle.dead for idle in outcome.idle],
+        dormant=[idle.dormant for idle in outcome.idle],
+        advice=_advice(outcome.model, data),
+        kept_bytes=kept,
+        initial_weights=initial,
+        pretrained="" if weights is None else weights.name,
+        data_digest=data.digest,
+        data_about=data.about,
+        experiment=experiment.model_dump(mode="json", exclude={"activations", "seeds"}),
+        environment=environment.describe(),
+        finished=now(),
+    )
+    curves = curves_and_inputs(outcome.model, data.scaled(data.x_test[:_SHOWN]))
+    return Done(result, curves, outcome.model)
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return SHA-256 over all parameters but those of the activations, in order."""
+    activations = {id(parameter) for parameter in activation_parameters(model)}
+    state = hashlib.sha256()
+    for parameter in model.parameters():
+        if id(parameter) not in activations:
+            state.update(parameter.detach().cpu().numpy().tobytes())
+    return state.hexdigest()
+
+
+def network(experiment: Experiment, materials: Materials, trial: Trial) -> nn.Module:
+    """Return the network of a trial before training, frozen where the experiment says so."""
+    activation, settings = factory(trial.activation, experiment.curves), experiment.network
+    model = models.build(settings, materials.data, activation, trial.seed, materials.weights)
+    return phases.freeze(model, experiment.training.trains, models.head(settings.kind, model))
+
+
+def _advice(model: nn.Module, data: DataSet) -> dict[str, list[str]]:
+    """Return what `hinged.diagnose` advises, by sign; nothing for a network without curves."""
+    found: dict[str, list[str]] = {}
+    if any(isinstance(layer, PiecewiseLinear) for layer in model.modules()):
+        for each in diagnose(model, data.scaled(data.x_train[:_SHOWN])).advice:
+            found.setdefault(each.sign, []).append(each.text)
+    return found
+
+
+def _trained(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+
+
+def now() -> str:
+    """Return the time, UTC, ISO 8601."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
