@@ -54,8 +54,7 @@ def load(option: str, text: str) -> Callable[..., Any]:
         ]
         cure = f"it has {', '.join(own) or 'no function at all'}"
         raise errors.ArgumentError(errors.sentence(option, f"{file} without {name!r}", cure))
-    function: Callable[..., Any] = functions[name]
-    return function
+    return functions[name]
 
 
 def _imported(option: str, module: str, name: str) -> Callable[..., Any]:
@@ -69,7 +68,9 @@ def _imported(option: str, module: str, name: str) -> Callable[..., Any]:
         raise errors.ArgumentError(
             errors.sentence(option, f"{module}, which is no module", cure)
         ) from None
-    functions = {key: each for key, each in vars(found).items() if callable(each)}
+    functions: dict[str, Callable[..., Any]] = {
+        key: each for key, each in vars(found).items() if callable(each)
+    }
     if name not in functions:
         raise errors.unknown_name(f"{option} {module}:...", name, functions)
     return functions[name]

@@ -65,7 +65,7 @@ def test_variants_are_named(tiny):
     ("settings", "same"),
     [
         ({"curves": {"hinges": 33}}, {"relu", "prelu"}),
-        ({"training": {"curve_lr_factor": 2.0}}, {"relu"}),
+        ({"training": {"curve_lr_factor": 4.0}}, {"relu"}),
         ({"training": {"warm_up": 0.1, "curve_penalty": 1.0}}, {"relu", "prelu"}),
         ({"training": {"lr": 0.5}}, set()),
         ({"seeds": (5, 6)}, {"relu", "prelu", "hinged"}),
