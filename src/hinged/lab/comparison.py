@@ -256,7 +256,7 @@ def _check(task: Task, data_dir: Path | None) -> str:
     """Return the hash of a task's data, or raise where they cannot be had or trained on."""
     experiment = task.experiment
     data = _loader(experiment, data_dir)()
-    augment.check(experiment.training.augment, data.x_train)
+    augment.check(experiment.training.augment, data.x_train, data.problem)
     for activation in experiment.activations:
         _network(experiment, data, Trial(activation=activation, seed=0))
     return data.digest

@@ -12,8 +12,11 @@ from hinged import errors
 from hinged.lab import functions
 from hinged.lab.activations import Factory, replace_activations
 from hinged.lab.data import DataSet
+from hinged.lab.detector import DETECTORS
 from hinged.lab.functions import is_function
 from hinged.lab.settings import NetworkSettings
+
+Maker = Callable[[NetworkSettings, DataSet, Factory], nn.Module]
 
 
 def build(network: NetworkSettings, data: DataSet, activation: Factory, seed: int) -> nn.Module:
@@ -32,10 +35,20 @@ def build(network: NetworkSettings, data: DataSet, activation: Factory, seed: in
         ArgumentError: the network cannot take the data: a CNN needs images, and every block
             halves them; or the user's function makes no network for these data.
     """
-    make = _own if is_function(network.kind) else MODELS[network.kind]
+    make = _own if is_function(network.kind) else _known(network.kind, data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make(network, data, _without_drawing(activation))
+
+
+def _known(kind: str, data: DataSet) -> Maker:
+    """Return what makes a kind of network, or raise where it does not answer as the data ask."""
+    if (kind in DETECTORS) != data.problem.on_grid:
+        fitting = [name for name in MODELS if (name in DETECTORS) == data.problem.on_grid]
+        came = f"{data.name}, whose metric is {data.metric}"
+        cure = f"give other data, or one of: {', '.join(fitting)}"
+        raise errors.ArgumentError(errors.sentence(f"--model {kind}", came, cure))
+    return MODELS[kind]
 
 
 def _without_drawing(activation: Factory) -> Factory:
@@ -105,13 +118,16 @@ def _own(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Mod
         model = replace_activations(model, sample, activation, option)
     with torch.no_grad():
         shape = tuple(model.eval()(sample).shape)
-    if shape != (2, data.outputs):
-        cure = f"{data.name} needs {(2, data.outputs)}"
+    axes = 4 if data.problem.on_grid else 2
+    if shape[:2] != (2, data.outputs) or len(shape) != axes:
+        wanted = ", ".join(("2", str(data.outputs), "rows", "columns")[:axes])
+        cure = f"{data.name} needs ({wanted})"
         raise errors.ArgumentError(errors.sentence(option, f"outputs of shape {shape}", cure))
     return model.train()
 
 
-MODELS: dict[str, Callable[[NetworkSettings, DataSet, Factory], nn.Module]] = {
+MODELS: dict[str, Maker] = {
     "cnn": _shallow_cnn,
     "mlp": _mlp,
+    **DETECTORS,
 }
