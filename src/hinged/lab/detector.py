@@ -40,7 +40,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return `(N, filters, H / 2, W / 2)`, rounded up, of `x` `(N, inputs, H, W)`."""
         y = self.second(self.first_activation(self.first(x)))
-        return self.second_activation(y if self.around is None else y + self.around(x))
+        made: Tensor = self.second_activation(y if self.around is None else y + self.around(x))
+        return made
 
 
 def vgg_detector(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
@@ -75,13 +76,9 @@ def _detector(
     return nn.Sequential(*blocks, head)
 
 
-def _convolution(
-    inputs: int, filters: int, size: int, stride: int, batch_norm: bool
-) -> nn.Sequential:
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, filters, size, stride, padding=size // 2, bias=not batch_norm)
-    ]
-    return nn.Sequential(*layers, nn.BatchNorm2d(filters)) if batch_norm else layers[0]
+def _convolution(inputs: int, filters: int, size: int, stride: int, batch_norm: bool) -> nn.Module:
+    made = nn.Conv2d(inputs, filters, size, stride, padding=size // 2, bias=not batch_norm)
+    return nn.Sequential(made, nn.BatchNorm2d(filters)) if batch_norm else made
 
 
 DETECTORS: dict[str, Callable[[NetworkSettings, DataSet, Factory], nn.Module]] = {

@@ -145,7 +145,8 @@ def _averaged(pixels: jpeg.Pixels, reduced: int) -> jpeg.Pixels:
     height, width = (size // reduced for size in pixels.shape[1:])
     whole = pixels[:, : height * reduced, : width * reduced]
     squares = whole.reshape(len(whole), height, reduced, width, reduced)
-    return squares.mean(axis=(2, 4)).round().astype(np.uint8)
+    averaged: jpeg.Pixels = squares.mean(axis=(2, 4)).round().astype(np.uint8)
+    return averaged
 
 
 def _boxes(annotation: bytes, image: int) -> NDArray[Any]:
