@@ -132,6 +132,8 @@ def test_code_of_the_page_on_the_laboratory_runs(tmp_path, monkeypatch):
     blocks = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs/reference/lab.md").read_text(), flags=re.S
     )
+    (problem,) = [block for block in blocks if ".problem" in block]
+    exec(problem, {})
     (study,) = [block for block in blocks if "study" in block]
     names = {}
     exec(study, names)

@@ -274,7 +274,7 @@ def _check(task: Task, data_dir: Path | None) -> tuple[str, str]:
     cannot be had or trained on."""
     experiment = task.experiment
     materials = _loader(task, data_dir)()
-    augment.check(experiment.training.augment, materials.data.x_train)
+    augment.check(experiment.training.augment, materials.data.x_train, materials.data.problem)
     for activation in experiment.activations:
         network(experiment, materials, Trial(activation=activation, seed=0))
     weights = materials.weights

@@ -13,9 +13,12 @@ from hinged import errors
 from hinged.lab import functions, pretrained, vision
 from hinged.lab.activations import Factory, replace_activations
 from hinged.lab.data import DataSet
+from hinged.lab.detector import DETECTORS
 from hinged.lab.functions import is_function
 from hinged.lab.pretrained import Weights
 from hinged.lab.settings import NetworkSettings
+
+Maker = Callable[[NetworkSettings, DataSet, Factory], nn.Module]
 
 _SAMPLES = 32
 """Training samples that a whole network is tried on; curves find their ranges there."""
@@ -49,6 +52,7 @@ def build(
             halves them; the user's function makes no network for these data; or the weights are of
             another network.
     """
+    _check_fits(network.kind, data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if network.kind in _OPEN:
@@ -74,6 +78,15 @@ def head(kind: str, model: nn.Module) -> tuple[str, ...]:
         return vision.find(kind).head
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     return tuple(linear[-1:])
+
+
+def _check_fits(kind: str, data: DataSet) -> None:
+    """Raise where a kind of network does not answer as the data ask."""
+    if not is_function(kind) and (kind in DETECTORS) != data.problem.on_grid:
+        fitting = [name for name in MODELS if (name in DETECTORS) == data.problem.on_grid]
+        came = f"{data.name}, whose metric is {data.metric}"
+        cure = f"give other data, or one of: {', '.join(fitting)}"
+        raise errors.ArgumentError(errors.sentence(f"--model {kind}", came, cure))
 
 
 def _without_drawing(activation: Factory) -> Factory:
@@ -165,10 +178,11 @@ def _tried(kind: str, model: nn.Module, data: DataSet) -> nn.Module:
         came = f"an object of class {type(model).__name__}"
         raise errors.ArgumentError(errors.sentence(option, came, cure))
     outputs = _outputs(option, model.eval(), sample)
-    if tuple(outputs.shape) != (2, data.outputs):
+    axes = 4 if data.problem.on_grid else 2
+    if outputs.shape[:2] != (2, data.outputs) or outputs.dim() != axes:
+        wanted = ", ".join(("2", str(data.outputs), "rows", "columns")[:axes])
         came = f"outputs of shape {tuple(outputs.shape)}"
-        cure = f"{data.name} needs {(2, data.outputs)}"
-        raise errors.ArgumentError(errors.sentence(option, came, cure))
+        raise errors.ArgumentError(errors.sentence(option, came, f"{data.name} needs ({wanted})"))
     return model.train()
 
 
@@ -185,9 +199,10 @@ def _outputs(option: str, model: nn.Module, sample: Tensor) -> Tensor:
         raise errors.ArgumentError(errors.sentence(option, came, cure)) from None
 
 
-_OPEN: dict[str, Callable[[NetworkSettings, DataSet, Factory], nn.Module]] = {
+_OPEN: dict[str, Maker] = {
     "cnn": _shallow_cnn,
     "mlp": _mlp,
+    **DETECTORS,
 }
 
 MODELS = (*_OPEN, *vision.NETWORKS)

@@ -83,7 +83,8 @@ class TrainingSettings(Settings):
             `hinged.lab.data.AUGMENTATIONS`, done in this order.
         gradient_clip: largest norm of the gradients of all weights and curves together; longer ones
             are scaled down to it. 0 for none.
-        label_smoothing: share of the target spread over all classes; ignored in regression.
+        label_smoothing: share of the target spread over all classes; ignored
+            where samples have none.
         precision: `float32`, or `bf16` for convolutions and products in bfloat16 (autocast), with
             weights, curves and their gradients in float32.
         channels_last: keep images with their channels innermost.

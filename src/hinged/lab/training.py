@@ -14,7 +14,6 @@ from typing import Any
 
 import lightning
 import torch
-import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
@@ -72,7 +71,7 @@ def train(
     """Train `model` on the training split and score it on both.
 
     Args:
-        model: maps a batch of inputs to `(N, data.outputs)`.
+        model: maps a batch of inputs to `(N, data.outputs)`, or `(N, data.outputs, rows, columns)`.
         data: the data set.
         settings: optimiser and schedule.
         seed: decides the order of the data.
@@ -169,7 +168,9 @@ class _Task(lightning.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         x, y = batch
-        return self._loss(self.model(self._laid_out(x)), y) + self._curvature()
+        outputs = self.model(self._laid_out(x))
+        smoothing = self.settings.label_smoothing
+        return self.data.problem.loss(outputs, y, smoothing) + self._curvature()
 
     def score(self, x: Tensor, y: Tensor) -> float:
         """Return the data set's metric on rows of a split, in evaluation mode and in the precision
@@ -188,11 +189,6 @@ class _Task(lightning.LightningModule):
         device = next(self.model.parameters()).device
         low = self.settings.precision == "bf16"
         return torch.autocast(device.type, torch.bfloat16, enabled=low)
-
-    def _loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        if self.data.classes is None:
-            return F.mse_loss(outputs, y)
-        return F.cross_entropy(outputs, y, label_smoothing=self.settings.label_smoothing)
 
     def _laid_out(self, x: Tensor) -> Tensor:
         if self.settings.channels_last and x.dim() == 4:

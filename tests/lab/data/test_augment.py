@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from hinged import errors
+from hinged.lab import data
 from hinged.lab.data import augment
+from hinged.lab.problems import Classification
 
 IMAGES = torch.randint(1, 256, (40, 3, 16, 24), dtype=torch.uint8)
 DRAWN = augment.draws(40, seed=3, epoch=2)
@@ -55,5 +57,27 @@ def test_draws_depend_on_seed_epoch_and_row_alone():
 @pytest.mark.parametrize("images", [IMAGES.float(), IMAGES[:, 0, 0]])
 def test_what_is_no_image_in_uint8_is_refused(images):
     with pytest.raises(errors.ArgumentError, match=r"only images, \(C, H, W\) in uint8"):
-        augment.check(["flip"], images)
-    augment.check([], images)
+        augment.check(["flip"], images, Classification(2))
+    augment.check([], images, Classification(2))
+
+
+def test_boxes_are_mirrored_with_those_images_that_are():
+    loaded = data.load("shapes", train_size=32, test_size=8)
+    x, y, drawn = loaded.x_train, loaded.y_train, augment.draws(32, 0, 0)
+    changed = augment.augment(x, ["flip", "cutout"], drawn)
+    followed = augment.follow(y, ["flip", "cutout"], drawn, loaded.problem)
+    mirrored = [
+        bool((a.flip(2) == b).float().mean() > 0.6) for a, b in zip(x, changed, strict=True)
+    ]
+    assert 5 < sum(mirrored) < 27
+    for turned, before, after in zip(mirrored, y, followed, strict=True):
+        expected = loaded.problem.mirrored(before[None])[0] if turned else before
+        assert torch.equal(after, expected)
+    assert augment.follow(y, ["cutout"], drawn, loaded.problem) is y
+
+
+def test_boxes_would_not_follow_a_crop():
+    loaded = data.load("shapes", train_size=32, test_size=8)
+    augment.check(["flip", "cutout"], loaded.x_train, loaded.problem)
+    with pytest.raises(errors.ArgumentError, match="got crop for images with boxes"):
+        augment.check(["crop"], loaded.x_train, loaded.problem)

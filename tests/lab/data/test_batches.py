@@ -5,11 +5,12 @@ from hinged import errors
 from hinged.lab import data
 from hinged.lab.data import Batches, DataSet
 from hinged.lab.data.augment import augment, draws
+from hinged.lab.problems import Classification
 
 
 def counting(rows):
     x, y = torch.arange(rows).view(-1, 1).float(), torch.arange(rows)
-    return DataSet("counting", "", x, y, x, y, rows)
+    return DataSet("counting", "", x, y, x, y, Classification(rows))
 
 
 def order(seed, epoch, **options):

@@ -8,6 +8,7 @@ from sklearn import datasets
 from hinged.lab import data
 from hinged.lab.data.dataset import scale
 from hinged.lab.data.splits import Splits
+from hinged.lab.problems import Classification
 
 
 @pytest.mark.parametrize("name", data.EMBEDDED)
@@ -39,7 +40,7 @@ def test_images_are_scaled_channel_by_channel_by_the_training_split_alone(pictur
     train[:, 1] //= 3
     test = torch.full((2, 3, 8, 8), 255, dtype=torch.uint8)
     labels = torch.zeros(50, dtype=torch.long)
-    loaded = scale("mine", Splits("", train, labels, test, labels[:2], 1))
+    loaded = scale("mine", Splits("", train, labels, test, labels[:2], Classification(1)))
     inputs = loaded.scaled(loaded.x_train).double().numpy()
     np.testing.assert_allclose(inputs.mean(axis=(0, 2, 3)), np.zeros(3), atol=1e-6)
     np.testing.assert_allclose(inputs.std(axis=(0, 2, 3), ddof=1), np.ones(3), rtol=1e-6)
@@ -53,7 +54,7 @@ def test_images_are_scaled_channel_by_channel_by_the_training_split_alone(pictur
 def test_an_image_of_one_colour_stays_finite():
     flat = torch.full((4, 1, 2, 2), 7, dtype=torch.uint8)
     labels = torch.zeros(4, dtype=torch.long)
-    loaded = scale("flat", Splits("", flat, labels, flat, labels, 1))
+    loaded = scale("flat", Splits("", flat, labels, flat, labels, Classification(1)))
     assert torch.equal(loaded.scaled(flat), torch.zeros(4, 1, 2, 2))
 
 

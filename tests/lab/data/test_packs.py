@@ -9,6 +9,7 @@ import torch
 from hinged import errors
 from hinged.lab import data
 from hinged.lab.data import packs
+from hinged.lab.problems import Classification
 from tests.lab.data.conftest import encoded
 
 
@@ -39,7 +40,7 @@ def test_encoded_images(tmp_path, pack):
         read = torch.cat([splits.x_train, splits.x_test]).numpy()
         np.testing.assert_array_equal(read, images.transpose(0, 3, 1, 2))
         assert splits.y_train.tolist() == [0, 1, 2, 0] and splits.y_test.tolist() == [1, 2]
-        assert splits.classes == 3
+        assert splits.problem == Classification(3)
 
 
 def test_a_pack_with_other_bytes_is_refused(tmp_path, pack):

@@ -6,6 +6,7 @@ import torch
 from hinged import errors
 from hinged.lab import data
 from hinged.lab.data.splits import Splits, check, chosen, divided, subset
+from hinged.lab.problems import Classification, Regression
 
 GOOD = Splits(
     "four flowers",
@@ -13,7 +14,7 @@ GOOD = Splits(
     torch.tensor([0, 1, 0, 1]),
     torch.randn(2, 3),
     torch.tensor([1, 0]),
-    classes=2,
+    Classification(2),
 )
 
 
@@ -36,7 +37,15 @@ def test_good_splits_pass():
             {"x_train": torch.tensor([[1, 2, torch.nan], [torch.inf, 0, 0], [1, 1, 1], [1, 1, 1]])},
             "not finite in column 0, 2; fill them",
         ),
-        ({"y_test": torch.tensor([[1.0], [torch.nan]]), "classes": None}, "finite in target 0"),
+        (
+            {
+                "y_train": torch.zeros(4, 1),
+                "y_test": torch.tensor([[1.0], [torch.nan]]),
+                "problem": Regression(1),
+            },
+            "finite in target 0",
+        ),
+        ({"problem": Regression(1)}, "targets of shape (4,); give (N, 1)"),
     ],
 )
 def test_what_cannot_be_trained_on_gets_one_sentence(changes, message):

@@ -19,6 +19,7 @@ from hinged.lab.bench.records import Case, Record, Row
 from hinged.lab.bench.running import Entrant, Options, Say, measure, prepared, record
 from hinged.lab.data import DataSet
 from hinged.lab.models import build
+from hinged.lab.problems import Classification
 from hinged.lab.settings import CurveSettings, NetworkSettings
 from hinged.lab.training import memory_for_backward
 from hinged.model import convert
@@ -48,7 +49,7 @@ class Network:
 
 def _of_the_lab(network: NetworkSettings, *shape: int) -> Callable[[], nn.Module]:
     images, labels = torch.zeros(1, *shape), torch.zeros(1, dtype=torch.long)
-    data = DataSet("random", "noise", images, labels, images, labels, classes=_CLASSES)
+    data = DataSet("random", "noise", images, labels, images, labels, Classification(_CLASSES))
     return lambda: build(network, data, ACTIVATIONS["relu"](CurveSettings()), seed=0)
 
 

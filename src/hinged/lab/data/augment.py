@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hinged import errors
+from hinged.lab.problems import Problem
 
 _GREY = 128
 DRAWS = 5
@@ -61,8 +62,26 @@ def flip(images: Tensor, drawn: Tensor) -> Tensor:
     """Return every second image, at random, mirrored left to right."""
     both = torch.cat((images, images.flip(3)))  # Copied whole: a fifth of the time of torch.where.
     samples = len(images)
-    mirrored = (drawn[:, 2] < 0.5).long()
-    return both.index_select(0, torch.arange(samples, device=images.device) + samples * mirrored)
+    turned = samples * _is_mirrored(drawn).long()
+    return both.index_select(0, torch.arange(samples, device=images.device) + turned)
+
+
+def follow(targets: Tensor, names: Iterable[str], drawn: Tensor, problem: Problem) -> Tensor:
+    """Return the targets of images that `augment` has changed: boxes are mirrored with them.
+
+    Args:
+        targets: `(N, ...)`.
+        names, drawn: as given to `augment`.
+        problem: whose targets they are.
+    """
+    if "flip" not in names:
+        return targets
+    turned = _is_mirrored(drawn).view(-1, *(1,) * (targets.ndim - 1))
+    return torch.where(turned, problem.mirrored(targets), targets)
+
+
+def _is_mirrored(drawn: Tensor) -> Tensor:
+    return drawn[:, 2] < 0.5
 
 
 def cutout(images: Tensor, drawn: Tensor) -> Tensor:
@@ -88,12 +107,12 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def check(names: Iterable[str], images: Tensor) -> None:
+def check(names: Iterable[str], images: Tensor, problem: Problem) -> None:
     """Raise where training samples cannot be changed so.
 
     Raises:
         UnknownNameError: no augmentation has this name.
-        ArgumentError: the samples are no images.
+        ArgumentError: the samples are no images, or have boxes that would not follow.
     """
     names = tuple(names)
     for name in names:
@@ -105,3 +124,6 @@ def check(names: Iterable[str], images: Tensor) -> None:
         )
         cure = "only images, (C, H, W) in uint8, can be augmented"
         raise errors.ArgumentError(errors.sentence("--augment", came, cure))
+    if "crop" in names and problem.on_grid:
+        cure = "boxes follow flip, and stay where they are under cutout"
+        raise errors.ArgumentError(errors.sentence("--augment", "crop for images with boxes", cure))

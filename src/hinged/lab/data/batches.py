@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from hinged.lab.data.augment import augment, check, draws
+from hinged.lab.data.augment import augment, check, draws, follow
 from hinged.lab.data.dataset import DataSet
 
 Batch = tuple[Tensor, Tensor]
@@ -44,7 +44,7 @@ class Batches:
         augmentations: Sequence[str] = (),
         device: torch.device | str = "cpu",
     ) -> None:
-        check(augmentations, data.x_train)
+        check(augmentations, data.x_train, data.problem)
         self.batch_size, self.seed, self.epoch = batch_size, seed, epoch
         self.augmentations, self.device = augmentations, torch.device(device)
         self.data = data.scaling_on(self.device)
@@ -67,6 +67,7 @@ class Batches:
             if self.augmentations:
                 mine = drawn.index_select(0, rows).to(self.device)
                 x = augment(x, self.augmentations, mine)
+                y = follow(y, self.augmentations, mine, self.data.problem)
             yield self.data.scaled(x), y
 
 

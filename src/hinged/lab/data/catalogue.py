@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from hinged import errors
-from hinged.lab.data import columns, idx, images, own, packs, public, tables
+from hinged.lab.data import columns, detection, idx, images, own, packs, public, tables
 from hinged.lab.data.dataset import DataSet, scale
 from hinged.lab.data.embedded import EMBEDDED
 from hinged.lab.data.files import data_folder
+from hinged.lab.data.generated import GENERATED
 from hinged.lab.data.splits import Splits, check, subset
 from hinged.lab.functions import is_function
 
@@ -21,7 +22,7 @@ def _embedded(read: Callable[[], Splits], _folder: Path | None) -> Splits:
 
 
 DATA_SETS: dict[str, Callable[[Path | None], Splits]] = {
-    **{name: partial(_embedded, read) for name, read in EMBEDDED.items()},
+    **{name: partial(_embedded, read) for name, read in (EMBEDDED | GENERATED).items()},
     "mnist": partial(idx.read, idx.MNIST),
     "fashion-mnist": partial(idx.read, idx.FASHION_MNIST),
     "cifar10": partial(public.cifar, "CIFAR-10", "CIFAR10", 10),
@@ -32,6 +33,7 @@ DATA_SETS: dict[str, Callable[[Path | None], Splits]] = {
     "cifar10-exact-subset": partial(packs.read_pixels, packs.CIFAR10_EXACT_SUBSET),
     "tiny-imagenet-50": partial(packs.read_encoded, packs.TINY_IMAGENET_50),
     "tiny-imagenet-20": partial(packs.read_encoded, packs.TINY_IMAGENET_20),
+    "bccd": detection.reduced_bccd,
     **{name: partial(tables.regression, name) for name in tables.PACKS},
 }
 """Each returns its splits, given the folder of data sets, or None where there is none."""

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hinged.lab.data.splits import Splits
+from hinged.lab.problems import Problem
+from hinged.lab.problems.problem import standardised
 
 _CHANNELS = (1, -1, 1, 1)
 
@@ -25,8 +27,8 @@ class DataSet:
         about: what it is and how it is split, in a sentence.
         x_train, x_test: tables scaled by the training split, `(N, features)` float32; or images,
             `(N, C, H, W)`, as pixels of 0 to 255 in uint8, which `scaled` makes inputs of.
-        y_train, y_test: class indices `(N,)`, or scaled targets `(N, targets)` for regression.
-        classes: number of classes, or None for regression.
+        y_train, y_test: targets as the problem's `loss` and `score` take them.
+        problem: what is asked of a network.
         mean, std: of each channel of the training images, `(C,)`, in the pixels' unit; None where
             the inputs are scaled already.
         side: of the square that `scaled` resizes images to; None leaves their size.
@@ -40,7 +42,7 @@ class DataSet:
     y_train: Tensor
     x_test: Tensor
     y_test: Tensor
-    classes: int | None
+    problem: Problem
     mean: Tensor | None = None
     std: Tensor | None = None
     side: int | None = None
@@ -52,14 +54,19 @@ class DataSet:
         return tuple(self.scaled(self.x_train[:1]).shape[1:])
 
     @property
+    def classes(self) -> int | None:
+        """Return the number of classes where every sample has one, or None."""
+        return self.problem.classes
+
+    @property
     def outputs(self) -> int:
-        """Return how many numbers a network must give for one sample."""
-        return self.y_train.shape[1] if self.classes is None else self.classes
+        """Return how many numbers a network must give for one sample, or each cell of it."""
+        return self.problem.outputs
 
     @property
     def metric(self) -> str:
-        """Return what is measured on the test split; larger is better for both."""
-        return "R2" if self.classes is None else "accuracy"
+        """Return what is measured on the test split; larger is better."""
+        return self.problem.metric
 
     @functools.cached_property
     def digest(self) -> str:
@@ -115,34 +122,24 @@ class DataSet:
         return replace(self, mean=self.mean.to(device), std=self.std.to(device))
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the accuracy, or the share of variance explained, of a network's outputs; NaN
-        where the network diverged."""
-        if not outputs.isfinite().all():
-            return math.nan
-        if self.classes is not None:
-            return (outputs.argmax(dim=1) == targets).double().mean().item()
-        residual = (outputs - targets).double().square().sum()
-        return (1 - residual / (targets - targets.mean(dim=0)).double().square().sum()).item()
+        """Return the metric of a network's outputs; NaN where the network diverged."""
+        return self.problem.score(outputs, targets) if outputs.isfinite().all() else math.nan
 
 
 def scale(name: str, splits: Splits) -> DataSet:
     """Return the data set that these splits make, scaled by the training split alone.
 
     Images stay as they are, with the mean and deviation that `DataSet.scaled` uses. Columns of
-    tables, and targets of a regression, get mean 0 and standard deviation 1.
+    tables get mean 0 and standard deviation 1; targets are the problem's to scale.
     """
     x_train, x_test = splits.x_train, splits.x_test
-    y_train, y_test = splits.y_train, splits.y_test
     mean = std = None
     if x_train.dtype == torch.uint8 and x_train.ndim == 4:
         mean, std = _pixel_statistics(x_train)
     else:
-        x_train, x_test = _standardised(x_train, x_test)
-    if splits.classes is None:
-        y_train, y_test = _standardised(y_train, y_test)
-    else:
-        y_train, y_test = y_train.long(), y_test.long()
-    return DataSet(name, splits.about, x_train, y_train, x_test, y_test, splits.classes, mean, std)
+        x_train, x_test = standardised(x_train, x_test)
+    y_train, y_test = splits.problem.scaled(splits.y_train, splits.y_test)
+    return DataSet(name, splits.about, x_train, y_train, x_test, y_test, splits.problem, mean, std)
 
 
 def _pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,15 +151,7 @@ def _pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     mean = (counts * values).sum(dim=1, keepdim=True) / pixels
     squares = (counts * (values - mean).square()).sum(dim=1, keepdim=True)
     std = (squares / (pixels - 1)).sqrt()
-    return mean.squeeze(1).float(), _or_one(std).squeeze(1).float()
-
-
-def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both with the columns (of images: the channels) of `train` at mean 0, deviation 1."""
-    others = tuple(axis for axis in range(train.ndim) if axis != 1)
-    mean = train.double().mean(dim=others, keepdim=True)
-    std = _or_one(train.double().std(dim=others, keepdim=True))
-    return ((train - mean) / std).float(), ((test - mean) / std).float()
+    return mean.squeeze(1).float(), torch.where(std > 0, std, 1.0).squeeze(1).float()
 
 
 def _resized(x: Tensor, side: int) -> Tensor:
@@ -172,7 +161,3 @@ def _resized(x: Tensor, side: int) -> Tensor:
         return x
     smaller = side < max(x.shape[-2:])
     return F.interpolate(x, (side, side), mode="bilinear", antialias=smaller)
-
-
-def _or_one(std: Tensor) -> Tensor:
-    return torch.where(std > 0, std, 1.0)

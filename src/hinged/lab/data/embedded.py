@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn import datasets
 
 from hinged.lab.data.splits import Splits, divided, table_about
+from hinged.lab.problems import Classification
 
 Arrays = tuple[NDArray[np.float64], NDArray[np.generic]]
 
@@ -27,7 +28,7 @@ def _digits() -> Splits:
         labels[:half],
         images[half:],
         labels[half:],
-        classes=10,
+        Classification(10),
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from hinged.lab.data import public
 from hinged.lab.data.files import damaged, find, unpacked
 from hinged.lab.data.splits import Splits
+from hinged.lab.problems import Classification
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def read(source: IdxSet, folder: Path | None) -> Splits:
         for file, md5 in zip(FILES, source.md5, strict=True)
     )
     return Splits(
-        source.about, x_train.unsqueeze(1), y_train, x_test.unsqueeze(1), y_test, classes=10
+        source.about, x_train.unsqueeze(1), y_train, x_test.unsqueeze(1), y_test, Classification(10)
     )
 
 

@@ -13,6 +13,7 @@ from hinged import errors
 from hinged.lab.data import jpeg
 from hinged.lab.data.cache import Arrays, cached
 from hinged.lab.data.splits import Splits, divided
+from hinged.lab.problems import Classification
 
 ENDINGS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -56,7 +57,7 @@ def read_listed(
     x = torch.from_numpy(arrays["images"])
     y = torch.tensor([classes.index(kind) for _, kind in listed], dtype=torch.long)
     n = len(train)
-    return Splits(about, x[:n], y[:n], x[n:], y[n:], len(classes))
+    return Splits(about, x[:n], y[:n], x[n:], y[n:], Classification(len(classes)))
 
 
 def _without_splits(folder: Path, size: int | None) -> Splits:
@@ -65,8 +66,8 @@ def _without_splits(folder: Path, size: int | None) -> Splits:
         came, cure = f"{folder}, which holds no images", "it must hold train/CLASS/ and test/CLASS/"
         raise errors.DataError(errors.sentence("--data", came, f"{cure}, or CLASS/, with images"))
     whole = read_listed(str(folder), f"images of {folder}", listed, [], size)
-    about = f"{whole.about}, {len(listed):,} of {whole.classes} classes; 30 % to test on"
-    return divided(about, whole.x_train, whole.y_train, whole.classes)
+    about = f"{whole.about}, {len(listed):,} of {whole.problem.outputs} classes; 30 % to test on"
+    return divided(about, whole.x_train, whole.y_train, whole.problem.classes)
 
 
 def _listed(folder: Path) -> Listed:

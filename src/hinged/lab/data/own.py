@@ -14,6 +14,7 @@ from hinged import errors
 from hinged.lab import functions
 from hinged.lab.data.dataset import DataSet
 from hinged.lab.data.splits import Splits
+from hinged.lab.problems import Classification, Regression
 
 _WANTED = (
     "return (train, test), each a DataLoader, a Dataset or a pair of tensors x, y, "
@@ -37,13 +38,12 @@ def read(text: str) -> Splits | DataSet:
     if not isinstance(made, tuple | list) or len(made) != 2:
         raise _wrong(text, _kind(made))
     (x_train, y_train), (x_test, y_test) = (_whole(text, split) for split in made)
-    classes = None
-    if not y_train.is_floating_point():
-        classes = int(y_train.max()) + 1
-    elif y_train.ndim == 1:
+    if y_train.ndim == 1 and y_train.is_floating_point():
         y_train, y_test = y_train.unsqueeze(1), y_test.unsqueeze(1)
+    numbers = y_train.is_floating_point()
+    problem = Regression(y_train.shape[1]) if numbers else Classification(int(y_train.max()) + 1)
     about = f"made by {text}: {len(x_train):,} samples to train on, {len(x_test):,} to test on"
-    return Splits(about, x_train, y_train, x_test, y_test, classes)
+    return Splits(about, x_train, y_train, x_test, y_test, problem)
 
 
 def _whole(text: str, split: Any) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from hinged.lab.data import jpeg
 from hinged.lab.data.cache import Arrays, cached
 from hinged.lab.data.files import damaged, find, verify
 from hinged.lab.data.splits import Splits
+from hinged.lab.problems import Classification
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def read_encoded(pack: Pack, folder: Path | None) -> Splits:
     arrays = cached(f"{pack.name}-{pack.sha256[:16]}", lambda: _decoded(pack.name, path))
     x, y = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
     n = int(arrays["n_train"])
-    return Splits(pack.about, x[:n], y[:n], x[n:], y[n:], int(arrays["classes"]))
+    return Splits(pack.about, x[:n], y[:n], x[n:], y[n:], Classification(int(arrays["classes"])))
 
 
 def read_pixels(pack: Pack, folder: Path | None) -> Splits:
@@ -90,7 +91,9 @@ def read_pixels(pack: Pack, folder: Path | None) -> Splits:
     x_train, y_train, x_test, y_test = (
         torch.from_numpy(arrays[name]) for name in ("x_train", "y_train", "x_test", "y_test")
     )
-    return Splits(pack.about, x_train, y_train, x_test, y_test, len(arrays["classes"]))
+    return Splits(
+        pack.about, x_train, y_train, x_test, y_test, Classification(len(arrays["classes"]))
+    )
 
 
 def open_npz(path: Path) -> Mapping[str, NDArray[Any]]:

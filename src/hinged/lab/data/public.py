@@ -16,6 +16,7 @@ from hinged.lab.data import images
 from hinged.lab.data.cache import cache_folder
 from hinged.lab.data.files import find
 from hinged.lab.data.splits import Splits
+from hinged.lab.problems import Classification
 
 _TINY_IMAGENET = "tiny-imagenet-200"
 _TINY_IMAGENET_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -31,7 +32,7 @@ def cifar(name: str, loader: str, classes: int, folder: Path | None) -> Splits:
         torch.from_numpy(s.data).permute(0, 3, 1, 2).contiguous() for s in (train, test)
     )
     y_train, y_test = (torch.tensor(split.targets) for split in (train, test))
-    return Splits(about, x_train, y_train, x_test, y_test, classes)
+    return Splits(about, x_train, y_train, x_test, y_test, Classification(classes))
 
 
 def svhn(folder: Path | None) -> Splits:
@@ -41,7 +42,7 @@ def svhn(folder: Path | None) -> Splits:
     about = "house numbers of 10 digits, 32 x 32; 73,257 images to train on, 26,032 to test on"
     x_train, x_test = (torch.from_numpy(np.ascontiguousarray(s.data)) for s in (train, test))
     y_train, y_test = (torch.from_numpy(split.labels) for split in (train, test))
-    return Splits(about, x_train, y_train, x_test, y_test, classes=10)
+    return Splits(about, x_train, y_train, x_test, y_test, Classification(10))
 
 
 def tiny_imagenet(folder: Path | None) -> Splits:

@@ -10,6 +10,8 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from hinged import errors
+from hinged.lab.problems import Classification, Problem, Regression
+from hinged.lab.problems.problem import Fault
 
 TEST_SHARE = 0.3
 """Share kept to test on where a source is not divided."""
@@ -22,8 +24,8 @@ class Splits:
     Attributes:
         about: what it is and how it is split, in a sentence.
         x_train, x_test: `(N, features)` floats, or `(N, C, H, W)` in uint8 or floats.
-        y_train, y_test: class indices `(N,)`, or targets `(N, targets)`.
-        classes: number of classes, or None for regression.
+        y_train, y_test: class indices `(N,)`, targets `(N, targets)`, or others the problem asks.
+        problem: what is asked of a network.
     """
 
     about: str
@@ -31,7 +33,7 @@ class Splits:
     y_train: Tensor
     x_test: Tensor
     y_test: Tensor
-    classes: int | None
+    problem: Problem
 
 
 def check(name: str, splits: Splits) -> Splits:
@@ -45,7 +47,7 @@ def check(name: str, splits: Splits) -> Splits:
         x, y = (
             (splits.x_train, splits.y_train) if split == "train" else (splits.x_test, splits.y_test)
         )
-        fault = _fault(x, y, splits.classes)
+        fault = _fault(x, y, splits.problem)
         if fault:
             raise errors.DataError(
                 errors.sentence(name, f"a {split} split with {fault[0]}", fault[1])
@@ -53,21 +55,16 @@ def check(name: str, splits: Splits) -> Splits:
     return splits
 
 
-def _fault(x: Tensor, y: Tensor, classes: int | None) -> tuple[str, str] | None:
+def _fault(x: Tensor, y: Tensor, problem: Problem) -> Fault | None:
     """Return what is wrong with a split and what to do about it."""
     if not len(x) or len(x) != len(y):
         return f"{len(x)} inputs and {len(y)} targets", "give as many of both, and at least one"
-    if classes is not None and y.ndim != 1:
-        return f"labels of shape {tuple(y.shape)}", "give one class index a sample, (N,)"
-    if classes is not None and not (y.min() >= 0 and y.max() < classes):
-        came = f"labels from {int(y.min())} to {int(y.max())}"
-        return came, f"labels of {classes} classes go from 0 to {classes - 1}"
     for kind, values in (("column", x), ("target", y)):
         places = _not_finite(values)
         if places:
             shown = ", ".join(str(place) for place in places[:5])
             return f"values that are not finite in {kind} {shown}", "fill them or leave them out"
-    return None
+    return problem.fault(y)
 
 
 def _not_finite(values: Tensor) -> list[int]:
@@ -89,7 +86,7 @@ def subset(splits: Splits, train_size: int | None, test_size: int | None) -> Spl
     """
     if train_size is None and test_size is None:
         return splits
-    classes = splits.classes
+    classes = splits.problem.classes
     train = _rows("--train-size", splits.y_train, train_size, classes)
     test = _rows("--test-size", splits.y_test, test_size, classes)
     return Splits(
@@ -98,7 +95,7 @@ def subset(splits: Splits, train_size: int | None, test_size: int | None) -> Spl
         splits.y_train[train],
         splits.x_test[test],
         splits.y_test[test],
-        classes,
+        splits.problem,
     )
 
 
@@ -158,4 +155,5 @@ def divided(about: str, x: Tensor, y: Tensor, classes: int | None) -> Splits:
     train, test = train_test_split(
         np.arange(len(x)), test_size=TEST_SHARE, random_state=0, stratify=labels
     )
-    return Splits(about, x[train], y[train], x[test], y[test], classes)
+    problem = Regression(y.shape[1]) if classes is None else Classification(classes)
+    return Splits(about, x[train], y[train], x[test], y[test], problem)

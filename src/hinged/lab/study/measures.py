@@ -29,9 +29,25 @@ class Measure(NamedTuple):
         return "accuracy" in metric if self.share is None else self.share
 
 
+def log_error(result: Result) -> float:
+    """Return the logarithm to base 10 of the root mean square error on the test split, in units of
+    the targets' standard deviation there: where R2 comes close to 1 it still tells apart. NaN where
+    the metric is another.
+
+    >>> round(log_error(Result.model_construct(metric="R2", test_score=0.9999)), 6)
+    -2.0
+    """
+    if result.metric != "R2" or not result.test_score < 1:
+        return math.nan
+    return math.log10(1 - result.test_score) / 2
+
+
 MEASURES = {
     "score": Measure("test {metric}", lambda r: r.test_score, True),
     "gap": Measure("{metric} gap, train minus test", lambda r: r.train_score - r.test_score, False),
+    "log_error": Measure(
+        "log10 of the test error over the targets' deviation", log_error, False, False
+    ),
     "dead": Measure("dead units", lambda r: r.dead[-1] if r.dead else math.nan, False, True),
     "step_ms": Measure("milliseconds a step", lambda r: r.step_ms, False, False),
 }

@@ -1,0 +1,68 @@
+import math
+
+import numpy as np
+import pytest
+import sklearn.metrics
+import torch
+
+from hinged.lab.problems import Classification, Detection, Regression
+
+DETECTION = Detection(("a", "b"), (8, 12))
+
+
+def test_classification_against_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.randn(50, 4, generator=generator)
+    labels = torch.randint(0, 4, (50,), generator=generator)
+    problem = Classification(4)
+    assert (problem.outputs, problem.classes, problem.metric) == (4, 4, "accuracy")
+    assert problem.score(outputs, labels) == sklearn.metrics.accuracy_score(
+        labels, outputs.argmax(dim=1)
+    )
+    shares = outputs.double().softmax(dim=1).numpy()
+    expected = sklearn.metrics.log_loss(labels.numpy(), shares, labels=range(4))
+    assert problem.loss(outputs, labels).item() == pytest.approx(expected, rel=1e-6)
+    even = problem.loss(outputs, labels, 1.0).item()
+    assert even == pytest.approx(-np.log(shares).mean(), rel=1e-6)
+
+
+def test_regression_against_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    outputs, targets = (torch.randn(50, 2, generator=generator) for _ in range(2))
+    problem = Regression(2)
+    assert (problem.outputs, problem.classes, problem.metric) == (2, None, "R2")
+    expected = sklearn.metrics.r2_score(targets, outputs, multioutput="variance_weighted")
+    assert problem.score(outputs, targets) == pytest.approx(expected, rel=1e-6)
+    expected = sklearn.metrics.mean_squared_error(targets, outputs)
+    assert problem.loss(outputs, targets).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("problem", "targets", "message"),
+    [
+        (Classification(3), torch.zeros(4, 1), "labels of shape"),
+        (Classification(3), torch.tensor([0, 3]), "labels from 0 to 3"),
+        (Regression(2), torch.zeros(4), "targets of shape"),
+        (DETECTION, torch.zeros(4, 5), "targets of shape"),
+        (DETECTION, torch.tensor([[[2.0, 0.0, 0.0, 1.0, 1.0]]]), "a class that has no name"),
+        (DETECTION, torch.tensor([[[0.0, 3.0, 0.0, 3.0, 1.0]]]), "a box without an area"),
+    ],
+)
+def test_targets_that_cannot_be_right(problem, targets, message):
+    assert problem.fault(targets)[0].startswith(message)
+
+
+def test_targets_that_can_be():
+    assert Classification(3).fault(torch.tensor([0, 2, 1])) is None
+    assert Regression(1).fault(torch.tensor([[math.pi]])) is None
+    rows = torch.tensor([[[1.0, 0.0, 0.0, 2.0, 1.0], [-1.0] * 5]])
+    assert DETECTION.fault(rows) is None
+
+
+def test_only_boxes_are_mirrored_with_their_images():
+    labels = torch.tensor([0, 2, 1])
+    assert Classification(3).mirrored(labels) is labels
+    rows = torch.tensor([[[1.0, 0.0, 0.0, 2.0, 1.0], [-1.0] * 5]])
+    turned = DETECTION.mirrored(rows)
+    assert turned.tolist() == [[[1.0, 10.0, 0.0, 12.0, 1.0], [-1.0] * 5]]
+    assert torch.equal(DETECTION.mirrored(turned), rows)
