@@ -132,4 +132,4 @@ def test_a_run_folder_with_another_experiment_is_refused(capsys, tmp_path):
     out = str(tmp_path / "run")
     run("compare", *SMALL, "--activations", "relu,hinged", "--out", out, "--json")
     error = said(capsys, "compare", *SMALL, "--lr", "0.5", "--out", out)
-    assert "holds another experiment: there training.lr is 0.012, not 0.5" in error
+    assert "holds another experiment: there training.lr is 0.006, not 0.5" in error

@@ -5,9 +5,9 @@ from torch import nn
 from hinged import errors
 from hinged.lab import data, models, training
 from hinged.lab.activations import ACTIVATIONS
-from hinged.lab.comparison import weights_digest
 from hinged.lab.detector import DETECTORS, Block
 from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
+from hinged.lab.trial import weights_digest
 
 CURVES = CurveSettings()
 

@@ -13,6 +13,7 @@ from hinged import errors
 from hinged.lab import data, models, pretrained, vision
 from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.data import DataSet, jpeg
+from hinged.lab.problems import Classification
 from hinged.lab.settings import CurveSettings, NetworkSettings
 from hinged.lab.trial import weights_digest
 
@@ -25,7 +26,7 @@ def images(classes=3, side=8, channels=3):
     x = torch.randint(256, (6, channels, side, side), dtype=torch.uint8)
     y = torch.arange(6) % classes
     statistics = torch.full((channels,), 100.0), torch.full((channels,), 50.0)
-    return DataSet("noise", "noise", x, y, x, y, classes, *statistics)
+    return DataSet("noise", "noise", x, y, x, y, Classification(classes), *statistics)
 
 
 def resnet20(classes=3, seed=1):
