@@ -1,6 +1,7 @@
 """Storey 4: second-order training of networks with one hidden layer, and of their curves."""
 
 from hinged.optim.conjugate_gradient import conjugate_gradient as conjugate_gradient
+from hinged.optim.curves import check_activation as check_activation
 from hinged.optim.curves import curve_step as curve_step
 from hinged.optim.curves import trains_curves as trains_curves
 from hinged.optim.fit import METHODS as METHODS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hinged import errors
 from hinged.nn import PiecewiseLinear
 from hinged.optim.forward import optimal_factor
 from hinged.optim.network import MLP
@@ -17,6 +18,22 @@ def trains_curves(network: MLP) -> bool:
     (True, False)
     """
     return bool(_trained(network.activation))
+
+
+def check_activation(call: str, network: MLP) -> None:
+    """Raise where an activation has parameters that no method here would train.
+
+    Raises:
+        ArgumentError: parameters that require gradients in another activation than
+            `hinged.PiecewiseLinear`; the sentence names `call`.
+    """
+    activation = network.activation
+    if not isinstance(activation, PiecewiseLinear) and any(
+        parameter.requires_grad for parameter in activation.parameters()
+    ):
+        came = f"a {type(activation).__name__} with trained parameters"
+        cure = "only curves are trained: use hinged.PiecewiseLinear or .requires_grad_(False)"
+        raise errors.ArgumentError(errors.sentence(call, came, cure))
 
 
 def curve_step(network: MLP, x: Tensor, y: Tensor) -> float:
@@ -47,7 +64,7 @@ def curve_step(network: MLP, x: Tensor, y: Tensor) -> float:
         change = _of(network.activation, direction, nets) @ weights.T
         factor = optimal_factor(errors.detach(), change)
         for name, parameter in trained.items():
-            parameter += factor * direction[name]
+            parameter.add_(factor * direction[name])
     return factor
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.optim.conjugate_gradient import conjugate_gradient
+from hinged.optim.curves import check_activation
 from hinged.optim.levenberg_marquardt import levenberg_marquardt
 from hinged.optim.network import MLP
 from hinged.optim.owo_bp import owo_bp
@@ -76,6 +77,7 @@ def fit(
 
     Raises:
         UnknownNameError: an unknown method.
+        ArgumentError: an activation with trained parameters that are no curves'.
         DtypeError: anything that is not float64.
 
     >>> from hinged.nn import PiecewiseLinear
@@ -89,6 +91,7 @@ def fit(
     """
     if method not in METHODS:
         raise errors.unknown_name(f"{CALL}(method=...)", method, METHODS)
+    check_activation(CALL, network)
     for name, tensor in _tensors(network, x, y, validation).items():
         if tensor.dtype != torch.float64:
             cure = "second-order steps need float64: convert network and data with .double()"
@@ -105,7 +108,7 @@ def mean_error(network: MLP, x: Tensor, y: Tensor) -> float:
     2.0
     """
     with torch.no_grad():
-        return (y - network(x)).square().sum().item() / len(x)
+        return float((y - network(x)).square().sum()) / len(x)
 
 
 def _run(

@@ -26,9 +26,9 @@ def least_squares(a: Tensor, b: Tensor, tolerance: float = TOLERANCE) -> Tensor:
     [[2.0], [0.0]]
     """
     lengths = _or_one(a.norm(dim=0))
-    # Not "gelsy", QR with pivoting: of one problem of 40 rows and 8 columns of rank 6 it gave a wrong
-    # solution in 878 of 2,000 repetitions, as if its list of pivots began uninitialised (torch 2.13).
-    solved = torch.linalg.lstsq(a / lengths, b, rcond=tolerance, driver="gelsd").solution
+    # Not "gelsy", QR with pivoting: one problem of 40 rows and 8 columns of rank 6 was solved wrong
+    # in 878 of 2,000 repetitions, as if its list of pivots were not initialised (torch 2.13).
+    solved: Tensor = torch.linalg.lstsq(a / lengths, b, rcond=tolerance, driver="gelsd").solution
     return solved / lengths[:, None]
 
 

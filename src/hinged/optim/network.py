@@ -59,13 +59,13 @@ class MLP(nn.Module):
             output: `(M, N + H + 1)`: of the inputs, of the hidden units, of the bias.
         """
         if hidden is not None:
-            self.hidden.weight += hidden[:, :-1]
-            self.hidden.bias += hidden[:, -1]
+            self.hidden.weight.add_(hidden[:, :-1])
+            self.hidden.bias.add_(hidden[:, -1])
         if output is not None:
             features = self.bypass.in_features
-            self.bypass.weight += output[:, :features]
-            self.output.weight += output[:, features:-1]
-            self.output.bias += output[:, -1]
+            self.bypass.weight.add_(output[:, :features])
+            self.output.weight.add_(output[:, features:-1])
+            self.output.bias.add_(output[:, -1])
 
 
 @torch.no_grad()
@@ -86,5 +86,5 @@ def net_control(network: MLP, x: Tensor, mean: float = 0.5, std: float = 1.0) ->
     nets = network.hidden(x)
     spread = nets.std(dim=0, correction=0)
     scale = torch.where(spread > 0, std / spread, 1.0)
-    network.hidden.weight *= scale[:, None]
-    network.hidden.bias += mean - network.hidden(x).mean(dim=0)
+    network.hidden.weight.mul_(scale[:, None])
+    network.hidden.bias.add_(mean - network.hidden(x).mean(dim=0))
