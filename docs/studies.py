@@ -27,8 +27,9 @@ differs from the [defaults](../reference/lab.md): `hinged study copy NAME mine.t
 change and to run as your own.
 
 The rule was fixed in advance: pairs with the same seed, Student's t-test, Holm's correction over
-all comparisons of a study, the 5 % level. Scores are those after the last epoch."""
-MANY = ("mnist", "fashion", "cifar10-shallow", "regression")
+all comparisons of a study, the 5 % level. Scores are those after the last epoch,
+or, of second-order trainings, those of the network with the least validation error."""
+MANY = ("mnist", "fashion", "cifar10-shallow", "tables")
 """The studies whose settings are told together: the same recipe for all."""
 TOGETHER = """## One recipe in many settings
 

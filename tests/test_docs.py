@@ -51,6 +51,11 @@ def test_code_of_the_page_on_whole_models_runs(tmp_path, monkeypatch):
     assert "input" in through["page"]
 
 
+def test_code_of_the_page_on_second_order_training_runs(tmp_path):
+    (through,) = blocks_of("reference/optim.md", tmp_path)
+    assert min(through["found"].validation_error) < 0.1
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_code_of_the_page_on_deploying_runs(tmp_path, monkeypatch):
     """With a stand-in for the Hub, which is far away."""

@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 from hinged import curve as curve
 from hinged import hub as hub
+from hinged import optim as optim
 from hinged.curve import Curve as Curve
 from hinged.model import History as History
 from hinged.model import animate as animate

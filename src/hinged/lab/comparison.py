@@ -19,7 +19,7 @@ from hinged.lab.data import augment
 from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.pages import keep_pages
 from hinged.lab.records import Failure, Result, RunFolder
-from hinged.lab.trial import Done, Materials, load, network, now, run
+from hinged.lab.trial import Done, Materials, check, load, now, run
 from hinged.lab.workers import in_processes
 
 Loader = Callable[[], Materials]
@@ -276,7 +276,7 @@ def _check(task: Task, data_dir: Path | None) -> tuple[str, str]:
     materials = _loader(task, data_dir)()
     augment.check(experiment.training.augment, materials.data.x_train, materials.data.problem)
     for activation in experiment.activations:
-        network(experiment, materials, Trial(activation=activation, seed=0))
+        check(experiment, Trial(activation=activation, seed=0), materials)
     weights = materials.weights
     return materials.data.digest, "" if weights is None else weights.name
 

@@ -17,6 +17,7 @@ from hinged.lab.activations import SAME, check_activation
 from hinged.lab.data import AUGMENTATIONS, check_name
 from hinged.lab.models import check_kind
 from hinged.lab.settings import (
+    OPTIMIZERS,
     CurveSettings,
     NetworkSettings,
     Settings,
@@ -52,6 +53,8 @@ class Experiment(Settings):
         data: a name in `hinged.lab.data.DATA_SETS`, or data of the user's own
             (`hinged.lab.data.is_known`).
         train_size, test_size: only so many samples of a split; None for all.
+        folds: cross-validation: all samples are divided into so many folds, and seed `s` tests on
+            fold `s` modulo their number; None for the data's own splits.
         activations: names as `hinged.lab.activations` describes them.
         seeds: each gives the initial weights and the order of the data, the same for every
             activation.
@@ -61,6 +64,7 @@ class Experiment(Settings):
     data: str = "digits"
     train_size: int | None = None
     test_size: int | None = None
+    folds: int | None = pydantic.Field(default=None, ge=2)
     network: NetworkSettings = NetworkSettings()
     curves: CurveSettings = CurveSettings()
     training: TrainingSettings = TrainingSettings()
@@ -73,6 +77,10 @@ class Experiment(Settings):
         """Return every activation with every seed; activations alternate, so that slow spells of
         the machine meet all of them."""
         return [Trial(activation=a, seed=s) for s in self.seeds for a in self.activations]
+
+    def fold(self, trial: Trial) -> int | None:
+        """Return which fold a trial tests on, None without folds."""
+        return None if self.folds is None else trial.seed % self.folds
 
     def differences(self, other: Experiment) -> list[str]:
         """Return what the other experiment has otherwise, but for activations and seeds, of which
@@ -103,6 +111,7 @@ def check(experiment: Experiment) -> Experiment:
         *(("--augment", name, AUGMENTATIONS) for name in experiment.training.augment),
         ("--init", experiment.curves.init, (*NAMED, SAME)),
         ("--tails", experiment.curves.tails, TAILS),
+        ("training.optimizer", experiment.training.optimizer, OPTIMIZERS),
     ]
     check_name(experiment.data)
     check_kind(experiment.network.kind)

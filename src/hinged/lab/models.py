@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hinged import errors
+from hinged import errors, optim
 from hinged.lab import functions, pretrained, vision
 from hinged.lab.activations import Factory, replace_activations
 from hinged.lab.data import DataSet
@@ -119,6 +119,21 @@ def _mlp(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Mod
     return nn.Sequential(*layers, nn.Linear(size, data.outputs))
 
 
+def _bypass_mlp(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
+    """Return one hidden layer of `width` units beside bypass weights, its nets brought to the
+    curves (`hinged.optim.net_control`)."""
+    if data.x_train.dim() != 2 or network.depth != 1 or network.batch_norm:
+        came = f"{data.name} with {network.depth} layers, batch_norm={network.batch_norm}"
+        cure = "it takes a table and has one hidden layer without normalisation: use --model mlp"
+        raise errors.ArgumentError(errors.sentence("--model bypass-mlp", came, cure))
+    inputs = data.x_train.shape[1]
+    model = optim.MLP(
+        inputs, network.width, data.outputs, activation(network.width), dtype=torch.float32
+    )
+    optim.net_control(model, data.x_train)
+    return model
+
+
 def _shallow_cnn(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
     """Return `depth` VGG blocks (conv, act, conv, act, pool), each with twice the filters of the
     one before, and a linear head. Source of the block: Simonyan and Zisserman, "Very deep
@@ -200,6 +215,7 @@ def _outputs(option: str, model: nn.Module, sample: Tensor) -> Tensor:
 
 
 _OPEN: dict[str, Maker] = {
+    "bypass-mlp": _bypass_mlp,
     "cnn": _shallow_cnn,
     "mlp": _mlp,
     **DETECTORS,

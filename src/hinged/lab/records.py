@@ -44,7 +44,7 @@ class Result(pydantic.BaseModel):
     Attributes:
         activation, seed: the trial.
         metric: what the scores measure; larger is better.
-        test_score, train_score: after the last epoch.
+        test_score, train_score: of the trained network.
         loss, test_scores: mean training loss and test score of each epoch.
         parameters, activation_parameters: numbers trained, in all and in the activations.
         step_ms: median milliseconds a training step.
@@ -57,6 +57,7 @@ class Result(pydantic.BaseModel):
             empty for new ones.
         data_digest: SHA-256 of the data.
         data_about: what the data are, in a sentence.
+        fold: which fold was tested on, None where there are none.
         experiment: all settings.
         environment: versions, commit and machine.
         finished: time of the end, UTC, ISO 8601.
@@ -86,6 +87,7 @@ class Result(pydantic.BaseModel):
     pretrained: str = ""
     data_digest: str
     data_about: str = ""
+    fold: int | None = None
     experiment: dict[str, Any]
     environment: dict[str, str]
     finished: str

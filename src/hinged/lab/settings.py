@@ -8,6 +8,10 @@ from typing import Any, Literal
 import pydantic
 
 from hinged.nn.groups import CURVE_LR_FACTOR
+from hinged.optim import METHODS
+
+OPTIMIZERS = ("adamw", "sgd", *METHODS)
+"""What trains the networks of an experiment."""
 
 
 class Settings(pydantic.BaseModel):
@@ -65,11 +69,14 @@ class CurveSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """How every network of the experiment is trained: AdamW under a one-cycle schedule.
+    """How every network of the experiment is trained: by default AdamW under a one-cycle schedule.
 
     Attributes:
         trains: `everything`, or the parts of the network that are trained while all others stay:
             `head`, and with it the trained activations (`curves`) and the normalisation (`norm`).
+        optimizer: `adamw`, `sgd` (momentum 0.9 after Nesterov, the same schedule), or, for a
+            regression by the network `bypass-mlp`, a method of `hinged.optim.METHODS`. These take
+            all data at once and have no rates: of these settings only `epochs` concerns them.
         epochs: passes over the training data.
         batch_size: samples a step.
         lr: largest learning rate of the schedule.
@@ -93,6 +100,7 @@ class TrainingSettings(Settings):
     trains: Literal["everything", "head", "head+norm", "head+curves", "head+curves+norm"] = (
         "everything"
     )
+    optimizer: str = "adamw"
     epochs: int = pydantic.Field(default=20, ge=1)
     batch_size: int = pydantic.Field(default=32, ge=2)
     lr: float = pydantic.Field(default=0.006, gt=0)

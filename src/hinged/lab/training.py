@@ -6,7 +6,7 @@ import logging
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,45 +18,23 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from hinged.lab import second_order
 from hinged.lab.activations import TRAINED
 from hinged.lab.checkpoints import WholeCheckpoints
 from hinged.lab.data import Batch, Batches, DataSet
+from hinged.lab.outcome import OnEpoch, Outcome
 from hinged.lab.phases import set_training
 from hinged.lab.settings import TrainingSettings
 from hinged.lab.units import Idle, idle_units
 from hinged.lightning import CurveWarmUp
 from hinged.nn import PiecewiseLinear, param_groups, penalty
+from hinged.optim import METHODS
 
-OnEpoch = Callable[[int], None]
 _LAST = Path("last.ckpt")
 _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
+_MOMENTUM = 0.9
 _PART = 1000
 """Samples scored at once."""
-
-
-@dataclass
-class Outcome:
-    """What training gave.
-
-    Attributes:
-        model: the trained network, in evaluation mode.
-        train_score, test_score: the data set's metric after the last epoch.
-        loss: mean training loss of each epoch.
-        test_scores: the metric on the test split after each epoch, to look at, never to choose by.
-        idle: shares of dead and of dormant units after each epoch, as `hinged.lab.units` counts
-            them; empty for a network without an activation known there.
-        step_ms: median milliseconds of a training step (forward, backward, optimiser).
-        seconds: wall time of the training, that before a resumed checkpoint included.
-    """
-
-    model: nn.Module
-    train_score: float
-    test_score: float
-    loss: list[float]
-    test_scores: list[float]
-    idle: list[Idle]
-    step_ms: float
-    seconds: float
 
 
 def train(
@@ -77,10 +55,13 @@ def train(
         seed: decides the order of the data.
         on_epoch: called with the number of epochs finished.
         checkpoints: a folder for a checkpoint an epoch; training continues from the last one there.
+            The methods of `hinged.optim` leave none: they take seconds.
 
     Returns:
         The trained network with its scores and costs.
     """
+    if settings.optimizer in METHODS:
+        return second_order.train(model, data, settings, seed, on_epoch=on_epoch)
     task = _Task(model, data, settings)
     progress = _Progress(data, on_epoch)
     callbacks: list[Callback] = [progress]
@@ -127,6 +108,16 @@ def train(
         step_ms=1000 * statistics.median(progress.step_seconds),
         seconds=seconds,
     )
+
+
+def check(model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
+    """Raise where the network cannot be trained with these settings.
+
+    Raises:
+        ArgumentError: as `hinged.lab.second_order.check`.
+    """
+    if settings.optimizer in METHODS:
+        second_order.check(model, data, settings)
 
 
 def memory_for_backward(model: nn.Module, x: Tensor) -> int:
@@ -208,11 +199,16 @@ class _Task(lightning.LightningModule):
             curve_lr=settings.curve_lr_factor * settings.lr,
             curve_types=TRAINED,
         )
-        optimizer = torch.optim.AdamW(groups)
+        optimizer: torch.optim.Optimizer
+        if settings.optimizer == "sgd":
+            optimizer = torch.optim.SGD(groups, momentum=_MOMENTUM, nesterov=True)
+        else:
+            optimizer = torch.optim.AdamW(groups)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=[group["lr"] for group in groups],
             total_steps=int(self.trainer.estimated_stepping_batches),
+            cycle_momentum=settings.optimizer == "adamw",
         )
         return {
             "optimizer": optimizer,

@@ -14,6 +14,7 @@ from hinged.lab import data as data_sets
 from hinged.lab import environment, models, phases, pretrained, training
 from hinged.lab.activations import activation_parameters, factory
 from hinged.lab.data import DataSet
+from hinged.lab.data.folds import fold
 from hinged.lab.experiment import Experiment, Trial
 from hinged.lab.learned import curves_and_inputs
 from hinged.lab.pretrained import Weights
@@ -65,6 +66,8 @@ def run(
     checkpoints: Path | None = None,
 ) -> Done:
     """Do one trial."""
+    digest = materials.data.digest  # Of all folds together: they are one data set.
+    materials = _of_fold(experiment, trial, materials)
     data, weights = materials
     model = network(experiment, materials, trial)
     initial = weights_digest(model)
@@ -91,14 +94,26 @@ def run(
         kept_bytes=kept,
         initial_weights=initial,
         pretrained="" if weights is None else weights.name,
-        data_digest=data.digest,
+        data_digest=digest,
         data_about=data.about,
+        fold=experiment.fold(trial),
         experiment=experiment.model_dump(mode="json", exclude={"activations", "seeds"}),
         environment=environment.describe(),
         finished=now(),
     )
     curves = curves_and_inputs(outcome.model, data.scaled(data.x_test[:_SHOWN]))
     return Done(result, curves, outcome.model)
+
+
+def check(experiment: Experiment, trial: Trial, materials: Materials) -> None:
+    """Raise where a trial cannot be done.
+
+    Raises:
+        ArgumentError: the network cannot take the data, or cannot be trained as it is to be; too
+            many folds.
+    """
+    materials = _of_fold(experiment, trial, materials)
+    training.check(network(experiment, materials, trial), materials.data, experiment.training)
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -116,6 +131,15 @@ def network(experiment: Experiment, materials: Materials, trial: Trial) -> nn.Mo
     activation, settings = factory(trial.activation, experiment.curves), experiment.network
     model = models.build(settings, materials.data, activation, trial.seed, materials.weights)
     return phases.freeze(model, experiment.training.trains, models.head(settings.kind, model))
+
+
+def _of_fold(experiment: Experiment, trial: Trial, whole: Materials) -> Materials:
+    """Return the materials with the fold of the trial as their data, where there are folds."""
+    number = experiment.fold(trial)
+    if number is None or experiment.folds is None:
+        return whole
+    data = fold(whole.data, number, experiment.folds)
+    return whole._replace(data=pretrained.fitted(data, experiment.network, whole.weights))
 
 
 def _advice(model: nn.Module, data: DataSet) -> dict[str, list[str]]:

@@ -1,0 +1,90 @@
+"""The network that the second-order methods train."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """One hidden layer, linear outputs, and bypass weights from the inputs to the outputs.
+
+    `n = W x + b`, `o = f(n)`, `y = W_oh o + W_oi x + c`. Hidden weights are drawn from a standard
+    normal distribution; `net_control` brings the nets `n` to where the curves are.
+
+    Args:
+        inputs: features of a pattern, `N`.
+        hidden: hidden units, `H`.
+        outputs: numbers to predict, `M`.
+        activation: `f`, applied to nets `(P, H)`, each unit on its own: a `hinged.PiecewiseLinear`
+            of `H` channels, or any other.
+        dtype: of all parameters; the second-order methods need float64.
+
+    Source: the bypass weights and the initial ones are those of the University of Texas at
+    Arlington's Image Processing and Neural Networks Lab (Challagundla, thesis, 2015).
+
+    >>> network = MLP(8, 27, 7, nn.ReLU())
+    >>> network(torch.zeros(5, 8, dtype=torch.float64)).shape
+    torch.Size([5, 7])
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        outputs: int,
+        activation: nn.Module,
+        *,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(inputs, hidden)
+        self.activation = activation
+        self.output = nn.Linear(hidden, outputs)
+        self.bypass = nn.Linear(inputs, outputs, bias=False)
+        nn.init.normal_(self.hidden.weight)
+        self.to(dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs `(P, M)` for patterns `(P, N)`."""
+        outputs: Tensor = self.output(self.activation(self.hidden(x))) + self.bypass(x)
+        return outputs
+
+    @torch.no_grad()
+    def move(self, hidden: Tensor | None = None, output: Tensor | None = None) -> None:
+        """Add to the weights in place.
+
+        Args:
+            hidden: `(H, N + 1)`, that of the bias last.
+            output: `(M, N + H + 1)`: of the inputs, of the hidden units, of the bias.
+        """
+        if hidden is not None:
+            self.hidden.weight.add_(hidden[:, :-1])
+            self.hidden.bias.add_(hidden[:, -1])
+        if output is not None:
+            features = self.bypass.in_features
+            self.bypass.weight.add_(output[:, :features])
+            self.output.weight.add_(output[:, features:-1])
+            self.output.bias.add_(output[:, -1])
+
+
+@torch.no_grad()
+def net_control(network: MLP, x: Tensor, mean: float = 0.5, std: float = 1.0) -> None:
+    """Scale and shift each hidden unit so that its net has this mean and standard deviation.
+
+    Args:
+        network: changed in place; a unit whose net is constant is only shifted.
+        x: the training patterns, `(P, N)`.
+        mean, std: of every unit's net, in units of the activation's input.
+
+    >>> x = torch.randn(100, 3, dtype=torch.float64)
+    >>> network = MLP(3, 4, 1, nn.ReLU())
+    >>> net_control(network, x)
+    >>> [round(mean, 9) for mean in network.hidden(x).mean(dim=0).tolist()]
+    [0.5, 0.5, 0.5, 0.5]
+    """
+    nets = network.hidden(x)
+    spread = nets.std(dim=0, correction=0)
+    scale = torch.where(spread > 0, std / spread, 1.0)
+    network.hidden.weight.mul_(scale[:, None])
+    network.hidden.bias.add_(mean - network.hidden(x).mean(dim=0))

@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from hinged import errors
+from hinged.lab import data
+from hinged.lab.data.dataset import DataSet
+from hinged.lab.data.folds import fold
+
+
+def numbered(n, classes=None):
+    """A data set whose input is the number of the row."""
+    x = torch.arange(float(n))[:, None]
+    y = torch.arange(n) % classes if classes else 2 * x
+    cut = n // 3
+    return DataSet("numbered", "n rows; some to test", x[cut:], y[cut:], x[:cut], y[:cut], classes)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 10])
+def test_every_row_is_tested_once_and_else_trained_on(folds):
+    whole = numbered(41)
+    tested, sizes = [], []
+    for number in range(folds):
+        part = fold(whole, number, folds)
+        assert len(part.x_train) + len(part.x_test) == 41
+        both = torch.cat((part.x_train, part.x_test)).flatten()
+        order = both.argsort().argsort()
+        tested += order[len(part.x_train) :].tolist()
+        sizes.append(len(part.x_test))
+    assert sorted(tested) == list(range(41))
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_classes_keep_their_shares_and_images_their_pixels():
+    whole = data.load("digits")
+    part = fold(whole, 3, 10)
+    assert part.x_train.dtype == torch.uint8 and part.y_test.bincount().min() >= 17
+    assert not torch.equal(part.mean, whole.mean)
+
+
+def test_scaling_is_that_of_the_new_training_split():
+    part = fold(data.load("diabetes"), 1, 10)
+    for scaled in (part.x_train, part.y_train):
+        assert scaled.mean(dim=0).abs().max() < 1e-6
+        torch.testing.assert_close(scaled.std(dim=0), torch.ones(scaled.shape[1]))
+    assert part.x_test.mean().abs() > 1e-4
+
+
+def test_the_folds_are_the_same_every_time():
+    whole = data.load("diabetes")
+    first, again, other = fold(whole, 0, 5), fold(whole, 0, 5), fold(whole, 1, 5)
+    assert torch.equal(first.x_test, again.x_test)
+    assert not torch.equal(first.x_test, other.x_test)
+    assert other.about == "442 rows of 10 columns, regression; fold 2 of 5 to test on"
+
+
+@pytest.mark.parametrize("classes, least", [(None, 8), (2, 4)])
+def test_more_folds_than_samples_are_refused(classes, least):
+    with pytest.raises(errors.ArgumentError, match=f"at most {least}"):
+        fold(numbered(8, classes), 0, 9)
