@@ -45,5 +45,5 @@ def fold(whole: DataSet, number: int, folds: int) -> DataSet:
     divided = kind(folds, shuffle=True, random_state=0).split(np.zeros(len(x)), y.numpy())
     train, test = list(divided)[number]
     about = f"{whole.about.rpartition('; ')[0]}; fold {number + 1} of {folds} to test on"
-    parts = Splits(about, x[train], y[train], x[test], y[test], whole.classes)
+    parts = Splits(about, x[train], y[train], x[test], y[test], whole.problem)
     return scale(whole.name, parts)
