@@ -5,6 +5,7 @@ from hinged import errors
 from hinged.lab import data
 from hinged.lab.data.dataset import DataSet
 from hinged.lab.data.folds import fold
+from hinged.lab.problems import Classification, Regression
 
 
 def numbered(n, classes=None):
@@ -12,7 +13,8 @@ def numbered(n, classes=None):
     x = torch.arange(float(n))[:, None]
     y = torch.arange(n) % classes if classes else 2 * x
     cut = n // 3
-    return DataSet("numbered", "n rows; some to test", x[cut:], y[cut:], x[:cut], y[:cut], classes)
+    problem = Classification(classes) if classes else Regression(1)
+    return DataSet("numbered", "n rows; some to test", x[cut:], y[cut:], x[:cut], y[:cut], problem)
 
 
 @pytest.mark.parametrize("folds", [2, 3, 10])
