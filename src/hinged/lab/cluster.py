@@ -119,6 +119,7 @@ class Cluster:
         if self.address != LOCAL:
             return {}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # It would report to Ray's makers.
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Else workers starve beside other work.
         cpus = None if self.jobs is None else self.jobs * self.threads
         return {"include_dashboard": False, "num_cpus": cpus}
 

@@ -35,6 +35,8 @@ from hinged.lab.experiment import Experiment, Trial, read
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where a disk, a user's share of it or a file is full."""
+PARTIAL = ".hinged-"
+"""What the names of files begin with that are still being written."""
 _PARTIAL = re.compile(r"\.hinged-(\d+)-\w+\.partial")
 
 
@@ -280,7 +282,7 @@ class RunFolder:
     def sweep(self) -> None:
         """Remove what a killed process was about to rename. Another live process may be writing
         just now; its name carries its process number."""
-        for path in self.path.rglob(".hinged-*"):
+        for path in self.path.rglob(f"{PARTIAL}*"):
             partial = _PARTIAL.fullmatch(path.name)
             if partial and not _alive(int(partial[1])):
                 path.unlink(missing_ok=True)
@@ -295,7 +297,7 @@ def write(path: Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(".partial", f".hinged-{os.getpid()}-", path.parent)
+        handle, name = tempfile.mkstemp(".partial", f"{PARTIAL}{os.getpid()}-", path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)

@@ -143,3 +143,11 @@ def test_networks_of_one_kind_that_would_be_pretrained_differently_are_refused(t
     tiny.write_text(text.replace("[smoke]", PRETRAIN, 1))
     with pytest.raises(errors.ArgumentError, match="networks of kind cnn that are pretrained diff"):
         read(tiny)
+
+
+def test_a_folder_left_by_a_process_killed_while_it_wrote_the_plan_is_taken_over(tiny, tmp_path):
+    (tmp_path / "run" / "cells").mkdir(parents=True)
+    (tmp_path / "run" / ".hinged-999999999-abc.partial").write_text("half")
+    folder = StudyFolder(tmp_path / "run")
+    folder.open(Plan(name="tiny", scale="smoke", study=read(tiny)))
+    assert folder.plan.name == "tiny"

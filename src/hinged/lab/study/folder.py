@@ -19,7 +19,7 @@ from filelock import FileLock
 from hinged import errors
 from hinged.lab.comparison import Task, Watcher, compare_all
 from hinged.lab.experiment import Experiment
-from hinged.lab.records import RunFolder, write
+from hinged.lab.records import PARTIAL, RunFolder, write
 from hinged.lab.settings import Settings
 from hinged.lab.study.cells import Cell, cells, pretrainings, word
 from hinged.lab.study.definition import Study
@@ -138,8 +138,10 @@ class StudyFolder:
         compare_all(self.tasks(seeds), watcher, keep_going=True, **options)
 
     def _foreign(self) -> bool:
-        """Whether something of someone else lies here; a process killed early leaves `cells`."""
-        return self.path.exists() and any(each.name != "cells" for each in self.path.iterdir())
+        """Whether something of someone else lies here; a process that has just begun, or was killed
+        then, leaves `cells` and a part of `study.json`."""
+        names = [each.name for each in self.path.iterdir()] if self.path.exists() else []
+        return any(name != "cells" and not name.startswith(PARTIAL) for name in names)
 
 
 def _weights(task: Task) -> Path:
