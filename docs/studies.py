@@ -18,6 +18,8 @@ from hinged.lab.study.record import Record
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "studies" / "records"
 PAGES = ROOT / "docs" / "studies"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- studies: begin (written by `make studies-page`) -->", "<!-- studies: end -->"
 INTRODUCTION = """# Studies
 
 Each study is a question, a grid of comparisons over it, and the record of the answer. `hinged study
@@ -71,6 +73,13 @@ def _together(found: list[Record]) -> list[str]:
     return []
 
 
+def with_summary(readme: str) -> str:
+    """Return the README with what the studies of many settings say between the two marks."""
+    found = [record for name in MANY for record in records(name)]
+    lines = _together(found)[1:] or ["Not recorded yet."]
+    return markdown.between(readme, BEGIN, END, "\n\n".join(lines))
+
+
 def _short(found: list[Record]) -> str:
     return f"{answer(found[0])} (scale {found[0].scale})" if found else "not recorded yet"
 
@@ -92,6 +101,7 @@ def write() -> None:
         (PAGES / name).write_text(text)
     for name, figure in pictures.items():
         (PAGES / name).write_text(svg(figure))
+    README.write_text(with_summary(README.read_text()))
 
 
 if __name__ == "__main__":

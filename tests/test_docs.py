@@ -112,6 +112,17 @@ def test_pages_of_the_studies_are_those_of_the_studies_and_their_records():
     assert pages == script["texts"]()
 
 
+def test_what_the_readme_says_of_the_studies_is_what_their_records_say():
+    script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
+    assert script["with_summary"](README) == README
+
+
+def test_code_of_the_page_on_the_recipe_runs(tmp_path):
+    (names,) = blocks_of("recipe.md", tmp_path)
+    weights, curves = names["optimizer"].param_groups
+    assert curves["max_lr"] == pytest.approx(2 * weights["max_lr"])
+
+
 def test_every_record_of_a_study_is_on_its_page_with_its_picture():
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
     for path in script["RECORDS"].glob("*.json"):
