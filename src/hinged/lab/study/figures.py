@@ -70,7 +70,7 @@ def along(record: Record) -> Figure:
     name = axis(record)
     if name is None:
         raise ValueError(f"{record.name} has no axis of numbers")
-    drawn, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    drawn, axes = plt.subplots(figsize=(9, 4), layout="constrained")
     xs = sorted({row.point[name] for row in record.rows if name in row.point})
     for style, (title, rows) in _styled(_lines(record, name)):
         places = [row.point[name] for row in rows] if name in rows[0].point else xs
@@ -82,20 +82,20 @@ def along(record: Record) -> Figure:
     axes.minorticks_off()
     axes.set_xlabel(name)
     axes.set_ylabel(f"{record.measure}{', %' if record.in_percent else ''}")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return _finished(drawn)
 
 
 def through(record: Record) -> Figure:
     """Return the shares of dead and of dormant units after each epoch, means over seeds."""
-    drawn, panels = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+    drawn, panels = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
     for axes, what in zip(panels, ("dead", "dormant"), strict=True):
         for style, (title, rows) in _styled({row.title: [row] for row in record.rows}):
             shares = [100 * share for share in getattr(rows[0], what)]
             shade = colour(rows[0].activation)
             axes.plot(range(1, len(shares) + 1), shares, style, color=shade, label=title)
         axes.set(xlabel="epoch", ylabel=f"{what} units, %")
-    panels[0].legend(frameon=False, fontsize=7)
+    panels[1].legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return _finished(drawn)
 
 
