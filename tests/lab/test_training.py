@@ -220,3 +220,26 @@ def test_long_gradients_are_scaled_down_to_the_clip(clip, least, most):
     training.train(Loud(network()), data.load("digits"), settings, 0)
     hook.remove()
     assert least < max(norms) < most
+
+
+def test_what_dropout_draws_follows_from_the_seed_alone(tmp_path):
+    def dropping():
+        return nn.Sequential(network(), nn.Dropout(0.5))
+
+    first = training.train(dropping(), data.load("digits"), SETTINGS, 3).loss
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    assert training.train(dropping(), data.load("digits"), SETTINGS, 3).loss == first
+    assert torch.equal(torch.get_rng_state(), before)
+
+    def stop_after_two(epoch):
+        if epoch == 2:
+            raise _Stop
+
+    kwargs = {"checkpoints": tmp_path}
+    with pytest.raises(_Stop):
+        training.train(
+            dropping(), data.load("digits"), SETTINGS, 3, on_epoch=stop_after_two, **kwargs
+        )
+    torch.rand(5)
+    assert training.train(dropping(), data.load("digits"), SETTINGS, 3, **kwargs).loss == first

@@ -17,7 +17,6 @@ from hinged.lab import environment, pretrained
 from hinged.lab.cluster import Cluster
 from hinged.lab.data import augment
 from hinged.lab.experiment import Experiment, Trial
-from hinged.lab.pages import keep_pages
 from hinged.lab.records import Failure, Result, RunFolder
 from hinged.lab.trial import Done, Materials, check, load, now, run
 from hinged.lab.workers import in_processes
@@ -194,7 +193,6 @@ def _outcomes(
 def _one_by_one(work: list[_Work], threads: int, watcher: Watcher) -> _Outcomes:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    keep_pages()
     try:
         for each in work:
             watcher.trial(each.task, each.trial)

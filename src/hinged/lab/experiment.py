@@ -120,6 +120,10 @@ def check(experiment: Experiment) -> Experiment:
             raise errors.unknown_name(option, name, known)
     for activation in experiment.activations:
         check_activation("--activations", activation)
+    if experiment.folds is not None and len(experiment.seeds) > experiment.folds:
+        came = f"{len(experiment.seeds)} for {experiment.folds} folds"
+        cure = "each seed is a fold, and a fold tested twice is no new evidence: take fewer seeds"
+        raise errors.ArgumentError(errors.sentence("--seeds", came, cure))
     if experiment.baseline not in experiment.activations:
         came = f"{experiment.baseline!r}, which is not among {', '.join(experiment.activations)}"
         cure = "the baseline must be one of the activations"

@@ -69,15 +69,18 @@ def build(
 
 def head(kind: str, model: nn.Module) -> tuple[str, ...]:
     """Return the names of the modules that give a network's outputs: what `hinged.lab.vision`
-    knows of it, or else its last `nn.Linear`.
+    knows of it, both linear maps to the outputs of a `bypass-mlp`, or else its last `nn.Linear`, of
+    a detector its last convolution.
 
     >>> head("mlp", nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
     ('2',)
     """
     if vision.is_known(kind):
         return vision.find(kind).head
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    return tuple(linear[-1:])
+    if kind == "bypass-mlp":
+        return ("output", "bypass")
+    layer = nn.Conv2d if kind in DETECTORS else nn.Linear
+    return tuple([name for name, module in model.named_modules() if isinstance(module, layer)][-1:])
 
 
 def _check_fits(kind: str, data: DataSet) -> None:

@@ -52,7 +52,7 @@ def train(
         model: maps a batch of inputs to `(N, data.outputs)`, or `(N, data.outputs, rows, columns)`.
         data: the data set.
         settings: optimiser and schedule.
-        seed: decides the order of the data.
+        seed: decides the order of the data, and what layers such as dropout draw.
         on_epoch: called with the number of epochs finished.
         checkpoints: a folder for a checkpoint an epoch; training continues from the last one there.
             The methods of `hinged.optim` leave none: they take seconds.
@@ -64,7 +64,7 @@ def train(
         return second_order.train(model, data, settings, seed, on_epoch=on_epoch)
     task = _Task(model, data, settings)
     progress = _Progress(data, on_epoch)
-    callbacks: list[Callback] = [progress]
+    callbacks: list[Callback] = [progress, _Draws(seed)]
     if settings.warm_up and task.has_curves:
         callbacks.append(CurveWarmUp(settings.warm_up))
     if checkpoints is not None:
@@ -72,7 +72,7 @@ def train(
             ModelCheckpoint(checkpoints, _LAST.stem, every_n_epochs=1, enable_version_counter=False)
         )
     started = time.perf_counter()
-    with _quiet(), _deterministic():
+    with _quiet(), _deterministic(), torch.random.fork_rng(_gpus()):
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
             accelerator="auto",
@@ -216,6 +216,17 @@ class _Task(lightning.LightningModule):
         }
 
 
+class _Draws(Callback):
+    """Seeds what layers such as dropout draw, anew for each epoch: pairs and resumed trainings draw
+    the same."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+        torch.manual_seed(1_000_003 * self.seed + trainer.current_epoch)
+
+
 @dataclass
 class _Progress(Callback):
     """Collects what happens in each epoch."""
@@ -300,6 +311,10 @@ def _last_checkpoint(checkpoints: Path | None) -> str | None:
     if checkpoints is None or not (checkpoints / _LAST).exists():
         return None
     return str(checkpoints / _LAST)
+
+
+def _gpus() -> list[int]:
+    return list(range(torch.cuda.device_count()))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from hinged.lab import data as data_sets
@@ -71,8 +72,7 @@ def run(
     data, weights = materials
     model = network(experiment, materials, trial)
     initial = weights_digest(model)
-    batch = data.scaled(data.x_train[: experiment.training.batch_size])
-    kept = training.memory_for_backward(model, batch)
+    kept = _kept(model, data, experiment)
     outcome = training.train(
         model, data, experiment.training, trial.seed, on_epoch=on_epoch, checkpoints=checkpoints
     )
@@ -140,6 +140,18 @@ def _of_fold(experiment: Experiment, trial: Trial, whole: Materials) -> Material
         return whole
     data = fold(whole.data, number, experiment.folds)
     return whole._replace(data=pretrained.fitted(data, experiment.network, whole.weights))
+
+
+def _kept(model: nn.Module, data: DataSet, experiment: Experiment) -> int:
+    """Return the bytes kept for the backward pass of one batch, in precision and layout of the
+    training."""
+    settings = experiment.training
+    batch = data.scaled(data.x_train[: settings.batch_size])
+    if settings.channels_last and batch.dim() == 4:
+        batch = batch.contiguous(memory_format=torch.channels_last)
+    low = settings.precision == "bf16"
+    with torch.random.fork_rng([]), torch.autocast("cpu", torch.bfloat16, enabled=low):
+        return training.memory_for_backward(model, batch)
 
 
 def _advice(model: nn.Module, data: DataSet) -> dict[str, list[str]]:

@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 import torch
 
-from hinged.lab.pages import keep_pages
-
 T = TypeVar("T")
 
 
@@ -48,7 +46,6 @@ def _begin(threads: int) -> None:
     """Prepare a worker: the interrupt key is the parent's business, and a worker does not outlive
     a parent that was killed."""
     torch.set_num_threads(threads)
-    keep_pages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

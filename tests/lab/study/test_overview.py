@@ -59,3 +59,14 @@ def test_table_and_sentence_count_what_the_gains_say(finished):
     assert "above leaky_relu in 0 of 0" in text
     table = overview.table(found)
     assert "| tiny, hinges 3 | 3 | 53.67 | +2.67 (p " in table and table.count("| - |") == 2
+
+
+def test_what_each_test_shows_is_told_from_what_the_correction_leaves(finished):
+    values = [RELU, [v + 0.03 + 0.0001 * i for i, v in enumerate(RELU)], NINE]
+    found = overview.settings([changed(record(finished), values)])
+    assert "above relu in 1 of 2 (1; 1)" in overview.sentence(found)
+
+
+def test_the_size_of_the_trainings_is_that_of_the_cells(finished):
+    said = overview.scales([record(finished)])
+    assert said == "1 to 1 epochs on at most 100 samples of the sets that are larger; data digits"

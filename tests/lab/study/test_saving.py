@@ -11,7 +11,10 @@ WIDTHS = (4, 8, 16, 32)
 
 def row(activation, width, values):
     return Row.model_construct(
-        activation=activation, point={"network.width": width}, values=dict(enumerate(values))
+        label=f"width {width}",
+        activation=activation,
+        point={"network.width": width},
+        values=dict(enumerate(values)),
     )
 
 
@@ -24,7 +27,7 @@ def record(gain, noise=0.0, seeds=6, widths=WIDTHS):
 
     rows = [row("relu", w, scores(w)) for w in widths]
     rows += [row("hinged", w, scores(gain * w)) for w in widths]
-    return Record.model_construct(baseline="relu", rows=rows)
+    return Record.model_construct(baseline="relu", larger_is_better=True, rows=rows)
 
 
 @pytest.mark.parametrize("gain", [1.0, 1.5, 2.0, 0.8])
@@ -66,3 +69,14 @@ def test_the_sentence_says_what_is_saved_and_whether_it_may_be_nothing():
     assert "25 % more filters" in saving.sentence(record(0.8))
     assert "which holds 0" in saving.sentence(record(1.0, 0.05))
     assert saving.sentence(record(64.0)) is None
+
+
+def test_records_that_ask_something_else_have_no_saving():
+    for change in ({"larger_is_better": False}, {"baseline": "hinged"}):
+        assert saving.saving(record(1.5).model_copy(update=change)) is None
+    double = record(1.5)
+    double.rows.append(double.rows[0])
+    assert saving.saving(double) is None
+    elsewhere = record(1.5)
+    elsewhere.rows[0].point["data"] = "sine"
+    assert saving.saving(elsewhere) is None

@@ -46,6 +46,8 @@ def unsure(record: Record) -> str:
             f"With the spread seen here it takes {span} seeds to see a difference of {visible} "
             f"four times in five; there were {pairs}."
         )
+    if record.missing:
+        parts.append(f"{_count(record.missing, 'training')} of the study are missing.")
     if record.failures:
         kinds = {f.traceback.strip().splitlines()[-1] for f in record.failures}
         parts.append(f"{len(record.failures)} trainings failed: {'; '.join(sorted(kinds))}.")

@@ -156,7 +156,8 @@ def concerns(path: str, activation: str) -> bool:
     if section == "curves":
         return takes_curves(activation)
     if section == "training" and name in _OF_CURVES:
-        return activation == "hinged" or (name == "curve_lr_factor" and is_trained(activation))
+        trained = name == "curve_lr_factor" and is_trained(activation)
+        return trained or activation == "hinged" or ":" in activation  # It may hold curves.
     return True
 
 

@@ -42,12 +42,18 @@ def log_error(result: Result) -> float:
     return math.log10(1 - result.test_score) / 2
 
 
+def dead(result: Result) -> float:
+    """Return the share of dead units after the last epoch; NaN where none were counted, or where
+    the training diverged: outputs that are no numbers are not alive."""
+    return result.dead[-1] if result.dead and not result.diverged else math.nan
+
+
 MEASURES = {
     "score": Measure("test {metric}", lambda r: r.test_score, True),
     "gap": Measure("{metric} gap, train minus test", lambda r: r.train_score - r.test_score, False),
     "log_error": Measure(
         "log10 of the test error over the targets' deviation", log_error, False, False
     ),
-    "dead": Measure("dead units", lambda r: r.dead[-1] if r.dead else math.nan, False, True),
+    "dead": Measure("dead units", dead, False, True),
     "step_ms": Measure("milliseconds a step", lambda r: r.step_ms, False, False),
 }

@@ -87,7 +87,7 @@ def cells_of(record: Record, row: Row) -> tuple[str, ...]:
     ratio = "" if row.step_ratio is None else f" (x{row.step_ratio:.2f})"
     return (
         row.title,
-        str(row.n),
+        _finite(row),
         number(record, row.mean),
         number(record, row.std),
         *(() if _shows_score(record) else (_score(record, row),)),
@@ -160,6 +160,12 @@ def _size(study: Study, scale: str) -> tuple[str, ...]:
         f"{sum(len(cell.experiment.trials) for cell in found):,}",
         " to ".join(str(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1]))),
     )
+
+
+def _finite(row: Row) -> str:
+    """Return how many trainings the figures are of, and of how many, where some diverged."""
+    finite = sum(value is not None for value in row.values.values())
+    return str(row.n) if finite == row.n else f"{finite} of {row.n}"
 
 
 def _shows_score(record: Record) -> bool:

@@ -117,6 +117,7 @@ class Record(pydantic.BaseModel):
         command: finds it again.
         measure, metric, in_percent, larger_is_better: what is compared.
         rows: the figures.
+        missing: trainings that were planned and not done.
         failures: trainings that raised an error, with it.
         cells: all settings of every cell.
         pretrainings: the trainings that cells start from, by their networks' kinds.
@@ -138,6 +139,7 @@ class Record(pydantic.BaseModel):
     in_percent: bool
     larger_is_better: bool
     rows: list[Row]
+    missing: int = 0
     failures: list[Failure]
     cells: dict[str, dict[str, Any]]
     pretrainings: dict[str, Result] = {}
@@ -186,6 +188,7 @@ def record(folder: StudyFolder) -> Record:
         in_percent=measure.in_percent(metric),
         larger_is_better=measure.larger_is_better,
         rows=_corrected(rows),
+        missing=_missing(folder, groups),
         failures=[failure for cell in _begun(folder) for failure in folder.run(cell).failures()],
         cells={c.name: folder.run(c).experiment.model_dump(mode="json") for c in _begun(folder)},
         pretrainings={
@@ -197,6 +200,14 @@ def record(folder: StudyFolder) -> Record:
         seconds=sum(result.seconds for result in results),
         made=max(result.finished for result in results)[:10],
     )
+
+
+def _missing(folder: StudyFolder, groups: list[_Group]) -> int:
+    """Return how many trainings are not done, of those that as many seeds as any cell has take."""
+    seeds = max(len(group.whole.seeds) for group in groups)
+    planned = sum(len(cell.experiment.activations) for cell in folder.plan.cells()) * seeds
+    failed = sum(len(folder.run(cell).failures()) for cell in _begun(folder))
+    return planned - failed - sum(len(group.results) for group in groups)
 
 
 def _begun(folder: StudyFolder) -> list[Cell]:

@@ -43,8 +43,10 @@ def saving(record: Record) -> Saving | None:
 
     Source: Efron, "Bootstrap methods: another look at the jackknife" (Annals of Statistics 1979).
     """
+    if not _asks(record):
+        return None
     ours, theirs = (_by_width(record, name) for name in ("hinged", record.baseline))
-    if record.baseline == "hinged" or min(len(ours), len(theirs)) < _FEWEST:
+    if min(len(ours), len(theirs)) < _FEWEST:
         return None
     seeds = sorted(
         set.intersection(*(set(row.values) for row in (*ours.values(), *theirs.values())))
@@ -83,6 +85,18 @@ def sentence(record: Record) -> str | None:
         f"(95 % interval of what is saved: {low} to {high}{'' if sure else ', which holds 0'}), "
         f"the mean over first blocks of {widths}; "
         f"between the widths tried, {record.baseline} is interpolated."
+    )
+
+
+def _asks(record: Record) -> bool:
+    """Whether scores of curves and a baseline stand at widths, and at nothing else."""
+    places = [(row.activation, row.label, *row.point.values()) for row in record.rows]
+    return (
+        record.baseline != "hinged"
+        and record.larger_is_better
+        and all(set(row.point) == {AXIS} for row in record.rows)
+        and len(set(places)) == len(places)
+        and len({label for _, label, _ in places}) == len({width for *_, width in places})
     )
 
 
