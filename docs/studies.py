@@ -33,11 +33,10 @@ all comparisons of a study, the 5 % level. Scores are those after the last epoch
 or, of second-order trainings, those of the network with the least validation error."""
 MANY = ("mnist", "fashion", "cifar10-shallow", "tables")
 """The studies whose settings are told together: the same recipe for all."""
-TOGETHER = """## One recipe in many settings
-
-All settings of {studies} at scale {scale}: the same defaults of the curves everywhere. Differences
-are in points, over pairs with the same seed; each p is that of one paired t-test, not corrected
-here (the pages of the studies correct it)."""
+TOGETHER = """All settings of {studies}, with the same defaults of the curves everywhere ({scale}).
+Differences are in points, over pairs with the same seed or, on tables, the same fold, whose
+p-values come out too small as folds share rows; each p in the table is that of one paired t-test.
+Images called cifar10-jpeg are CIFAR-10's encoded anew, and scores on them are not CIFAR-10's."""
 
 
 def records(name: str, folder: Path = RECORDS) -> list[Record]:
@@ -56,28 +55,25 @@ def texts(folder: Path = RECORDS) -> dict[str, str]:
         for name, study in studies.items()
     ]
     table = markdown.table(("study", "question", "answer"), rows).replace("---:", "---")
-    together = _together([record for name in MANY for record in found[name]])
-    index = "\n\n".join([INTRODUCTION, table, *together])
+    index = "\n\n".join([INTRODUCTION, table, "## One recipe in many settings", *_together(found)])
     return {"index.md": f"{index}\n", **pages}
 
 
-def _together(found: list[Record]) -> list[str]:
-    """Return what the records of the largest scale show together."""
-    for scale in reversed(SCALES):
-        records = [record for record in found if record.scale == scale]
-        if records:
-            settings = overview.settings(records)
-            studies = ", ".join(record.name for record in records)
-            introduction = TOGETHER.format(studies=studies, scale=scale)
-            return [introduction, overview.sentence(settings), overview.table(settings)]
-    return []
+def _together(found: dict[str, list[Record]]) -> list[str]:
+    """Return what the largest record of each study of many settings shows together with others."""
+    largest = [found[name][0] for name in MANY if found[name]]
+    if not largest:
+        return ["Not recorded yet."]
+    settings = overview.settings(largest)
+    studies = ", ".join(f"`{record.name}` at scale {record.scale}" for record in largest)
+    introduction = TOGETHER.format(studies=studies, scale=overview.scales(largest))
+    return [introduction, overview.sentence(settings), overview.table(settings)]
 
 
 def with_summary(readme: str) -> str:
     """Return the README with what the studies of many settings say between the two marks."""
-    found = [record for name in MANY for record in records(name)]
-    lines = _together(found)[1:] or ["Not recorded yet."]
-    return markdown.between(readme, BEGIN, END, "\n\n".join(lines))
+    found = {name: records(name) for name in MANY}
+    return markdown.between(readme, BEGIN, END, "\n\n".join(_together(found)))
 
 
 def _short(found: list[Record]) -> str:

@@ -55,16 +55,17 @@ def test_what_did_not_finish_is_no_pair(finished):
 def test_table_and_sentence_count_what_the_gains_say(finished):
     found = overview.settings([changed(record(finished), [RELU, THREE, NINE])])
     text = overview.sentence(found)
-    assert "above relu in 1 of 2 (p < 0.05 in 1; below with it in 0)" in text
-    assert "above leaky_relu in 0 of 0" in text
+    assert "above relu in 1 of 2 (1; 1)" in text and "for the 2 tests" in text
+    assert "above leaky_relu in 0 of 0 (0; 0)" in text
     table = overview.table(found)
     assert "| tiny, hinges 3 | 3 | 53.67 | +2.67 (p " in table and table.count("| - |") == 2
 
 
 def test_what_each_test_shows_is_told_from_what_the_correction_leaves(finished):
-    values = [RELU, [v + 0.03 + 0.0001 * i for i, v in enumerate(RELU)], NINE]
-    found = overview.settings([changed(record(finished), values)])
-    assert "above relu in 1 of 2 (1; 1)" in overview.sentence(found)
+    thrice = [changed(record(finished), [RELU, THREE, NINE])] * 3
+    found = overview.settings(thrice)
+    assert found[0].gains["relu"].p < 0.05 < 6 * found[0].gains["relu"].p
+    assert "above relu in 3 of 6 (3; 0)" in overview.sentence(found)
 
 
 def test_the_size_of_the_trainings_is_that_of_the_cells(finished):

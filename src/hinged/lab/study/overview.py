@@ -95,20 +95,39 @@ def table(found: Sequence[Setting]) -> str:
 
 
 def sentence(found: Sequence[Setting]) -> str:
-    """Return in words in how many settings curves are ahead of what, and in how many that is shown
-    at the 5 % level, each test by itself."""
-    parts = [_count(name, [s.gains.get(name) for s in found]) for name in PLAIN]
-    parts.append(_count("the best of PReLU, SiLU and GELU", [s.best for s in found]))
-    return f"In {len(found)} settings, mean scores of trained curves are {'; '.join(parts)}."
+    """Return in words in how many settings curves are ahead of what, and in how many of them that
+    is shown at the 5 % level: by each test alone, and after Holm's correction over all tests of the
+    table."""
+    columns = {name: [s.gains.get(name) for s in found] for name in PLAIN}
+    columns["the best of PReLU, SiLU and GELU"] = [s.best for s in found]
+    gains = [gain for column in columns.values() for gain in column if gain is not None]
+    corrected = statistics.holm([math.nan if g.p is None else g.p for g in gains])
+    sure = {id(g) for g, p in zip(gains, corrected, strict=True) if g.mean > 0 and p < LEVEL}
+    parts = [_count(name, column, sure) for name, column in columns.items()]
+    return (
+        f"In {len(found)} settings, mean scores of trained curves are {'; '.join(parts)}. In "
+        f"parentheses: shown at the 5 % level by each test alone, and by Holm's correction for the "
+        f"{len(gains)} tests of the table."
+    )
 
 
-def _count(name: str, gains: Sequence[Gain | None]) -> str:
+def scales(records: Iterable[Record]) -> str:
+    """Return in words how large the trainings of several records were."""
+    cells = [cell for record in records for cell in record.cells.values()]
+    epochs = sorted({cell["training"]["epochs"] for cell in cells})
+    sizes = sorted({cell["train_size"] for cell in cells if cell["train_size"] is not None})
+    size = f" on at most {sizes[-1]:,} samples of the sets that are larger" if sizes else ""
+    data = ", ".join(dict.fromkeys(cell["data"] for cell in cells))
+    return f"{epochs[0]} to {epochs[-1]} epochs{size}; data {data}"
+
+
+def _count(name: str, gains: Sequence[Gain | None], sure: set[int]) -> str:
     known = [gain for gain in gains if gain is not None]
     above, shown = sum(g.mean > 0 for g in known), sum(g.shown for g in known)
     worse = sum(g.mean < 0 and g.p is not None and g.p < LEVEL for g in known)
-    return (
-        f"above {name} in {above} of {len(known)} (p < 0.05 in {shown}; below with it in {worse})"
-    )
+    corrected = sum(id(gain) in sure for gain in known)
+    below = f", below in {worse}" if worse else ""
+    return f"above {name} in {above} of {len(known)} ({shown}{below}; {corrected})"
 
 
 def _beside(record: Record, row: Row) -> list[Row]:
