@@ -93,15 +93,20 @@ def test_seeds_are_folds_and_records_hold_them(tmp_path):
         network=NETWORK.model_dump(),
         training={"optimizer": "owo-molf", "epochs": 2},
         activations=("relu", "hinged"),
-        seeds=(0, 1, 2, 3),
+        seeds=(0, 1),
     )
     results = compare(setup, RunFolder(tmp_path / "run"), Watcher())
-    assert [result.fold for result in results] == [0, 0, 1, 1, 2, 2, 0, 0]
+    assert [result.fold for result in results] == [0, 0, 1, 1]
     assert {result.data_digest for result in results} == {data.load("diabetes").digest}
     assert results[0].data_about.endswith("fold 1 of 3 to test on")
     assert results[0].initial_weights == results[1].initial_weights
-    more = setup.model_copy(update={"seeds": (4,)})
-    assert len(compare(more, RunFolder(tmp_path / "run"), Watcher())) == 10
+    more = setup.model_copy(update={"seeds": (2,)})
+    assert len(compare(more, RunFolder(tmp_path / "run"), Watcher())) == 6
     other = setup.model_copy(update={"folds": 4})
     with pytest.raises(errors.RunFolderError, match="folds is 3, not 4"):
         compare(other, RunFolder(tmp_path / "run"), Watcher())
+
+
+def test_a_fold_is_not_tested_twice():
+    with pytest.raises(errors.ArgumentError, match="got 4 for 3 folds"):
+        experiment.build(data="diabetes", folds=3, seeds=range(4))

@@ -36,7 +36,7 @@ def test_curves_stand_apart_without_weight_decay():
         "0.weight", "0.bias", "2.weight", "2.bias", "3.weight", "3.bias"
     ]  # fmt: skip
     assert (weights["name"], weights["lr"], weights["weight_decay"]) == ("weights", 1e-3, 0.01)
-    assert (curves["name"], curves["lr"], curves["weight_decay"]) == ("curves", 1e-3, 0.0)
+    assert (curves["name"], curves["lr"], curves["weight_decay"]) == ("curves", 2e-3, 0.0)
 
 
 def test_curves_take_a_learning_rate_of_their_own():
