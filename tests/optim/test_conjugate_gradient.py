@@ -10,6 +10,7 @@ from hinged.optim import conjugate_gradient
 from hinged.optim.conjugate_gradient import change_along
 from hinged.optim.fit import mean_error
 from hinged.optim.forward import forward
+from tests.optim.descending import errors_along
 
 
 def test_what_changes_along_a_direction_is_a_derivative(problem):
@@ -30,9 +31,7 @@ def test_what_changes_along_a_direction_is_a_derivative(problem):
 def test_the_error_never_rises(problem, trained):
     network, x, y = problem()
     network.activation.requires_grad_(trained)
-    errors = [mean_error(network, x, y)]
-    for _, _ in zip(range(60), conjugate_gradient(network, x, y), strict=False):
-        errors.append(mean_error(network, x, y))
+    errors = errors_along(conjugate_gradient, network, x, y, 60)
     assert all(after <= before for before, after in itertools.pairwise(errors))
     assert errors[-1] < 0.5 * errors[0]
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from hinged.optim import levenberg_marquardt
-from hinged.optim.fit import mean_error
 from hinged.optim.forward import forward
 from hinged.optim.levenberg_marquardt import normal_equations
+from tests.optim.descending import errors_along
 
 
 def full_jacobian(network, x):
@@ -41,9 +41,7 @@ def test_the_normal_equations_are_autograds(problem, activation):
 def test_the_error_never_rises(problem, trained):
     network, x, y = problem()
     network.activation.requires_grad_(trained)
-    errors = [mean_error(network, x, y)]
-    for _, _ in zip(range(30), levenberg_marquardt(network, x, y), strict=False):
-        errors.append(mean_error(network, x, y))
+    errors = errors_along(levenberg_marquardt, network, x, y, 30)
     assert all(after <= before for before, after in itertools.pairwise(errors))
     assert errors[-1] < 0.2 * errors[0]
 

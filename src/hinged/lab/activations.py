@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.curve import NAMED, Curve
 from hinged.lab import functions
-from hinged.lab.contenders import AdaptiveReluSum, Contender
+from hinged.lab.contenders import AdaptiveReluSum, Contender, on_axis_1
 from hinged.lab.settings import CurveSettings
 from hinged.model import convert, sites, swap
 from hinged.nn import PiecewiseLinear
@@ -62,9 +62,7 @@ class ChannelPReLU(nn.PReLU):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the activation of `x` `(..., C, ...)`."""
-        if self.dim % x.dim() == 1:
-            return super().forward(x)
-        return super().forward(x.movedim(self.dim, 1)).movedim(1, self.dim)
+        return on_axis_1(super().forward, x, self.dim)
 
 
 def _hinged(curves: CurveSettings) -> Factory:

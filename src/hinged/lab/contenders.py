@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+
+
+def on_axis_1(call: Callable[[Tensor], Tensor], x: Tensor, dim: int) -> Tensor:
+    """Return `call(x)`, with the channels, which are on axis `dim`, on axis 1 for the call."""
+    if dim % x.dim() == 1:
+        return call(x)
+    return call(x.movedim(dim, 1)).movedim(1, dim)
 
 
 class Contender(nn.Module):
@@ -24,10 +33,7 @@ class Contender(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the activation of `x` `(..., C, ...)`."""
-        if self.dim % x.dim() == 1:
-            return self.inner(x)  # type: ignore[no-any-return]
-        moved: Tensor = self.inner(x.movedim(self.dim, 1))
-        return moved.movedim(1, self.dim)
+        return on_axis_1(self.inner, x, self.dim)
 
 
 class AdaptiveReluSum(nn.Module):

@@ -39,7 +39,7 @@ def scores(summary: Summary, results: list[Result]) -> Figure:
     axes.set_yticks(range(len(summary.rows)), [row.activation for row in summary.rows])
     axes.invert_yaxis()
     axes.set_xlabel(f"test {summary.metric}{', %' if scale == 100 else ''}")
-    return _finished(figure)
+    return finished(figure)
 
 
 def differences(summary: Summary) -> Figure:
@@ -55,7 +55,7 @@ def differences(summary: Summary) -> Figure:
     axes.invert_yaxis()
     unit = ", points" if scale == 100 else ""
     axes.set_xlabel(f"difference in test {summary.metric} to {summary.baseline}{unit}")
-    return _finished(figure)
+    return finished(figure)
 
 
 def histories(summary: Summary, results: list[Result]) -> Figure:
@@ -70,7 +70,7 @@ def histories(summary: Summary, results: list[Result]) -> Figure:
     left.set(xlabel="epoch", ylabel="training loss", yscale="log")
     right.set(xlabel="epoch", ylabel=f"test {summary.metric}")
     left.legend(frameon=False)
-    return _finished(figure)
+    return finished(figure)
 
 
 def curves(sites: list[Site], columns: int = 4) -> Figure:
@@ -85,7 +85,7 @@ def curves(sites: list[Site], columns: int = 4) -> Figure:
         _site(axes, site)
     for axes in grid.flat[len(sites) :]:
         axes.set_visible(False)
-    return _finished(figure)
+    return finished(figure)
 
 
 def png(figure: Figure) -> bytes:
@@ -124,7 +124,8 @@ def _mean(series: list[list[float]]) -> list[float]:
     return [sum(values) / len(values) for values in zip(*series, strict=False)]
 
 
-def _finished(figure: Figure) -> Figure:
+def finished(figure: Figure) -> Figure:
+    """Return a figure without the frame's upper and right side."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     return figure

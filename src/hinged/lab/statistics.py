@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +35,21 @@ class Paired(NamedTuple):
     difference: Interval
     p: float
     pairs: int
+
+
+def pairs(
+    scores: Mapping[int, float | None], baseline: Mapping[int, float | None]
+) -> tuple[list[float], list[float]]:
+    """Return both scores of the seeds that have one on both sides; None and what is not finite are
+    none.
+
+    >>> pairs({0: 1.0, 1: 2.0, 2: None}, {1: 3.0, 2: 4.0})
+    ([2.0], [3.0])
+    """
+    found = ((score, baseline.get(seed)) for seed, score in scores.items())
+    both = [(a, b) for a, b in found if a is not None and b is not None]
+    finite = [(a, b) for a, b in both if math.isfinite(a) and math.isfinite(b)]
+    return [a for a, _ in finite], [b for _, b in finite]
 
 
 def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval:

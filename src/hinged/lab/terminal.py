@@ -173,11 +173,16 @@ def _number(value: float, metric: str, sign: str) -> str:
 def _versus(row: Row, metric: str) -> tuple[str, str]:
     if row.versus is None:
         return "", ""
-    p = _p(row.versus.p), _p(row.p_corrected)
+    p = p_value(row.versus.p), p_value(row.p_corrected)
     return _estimate(row.versus.difference, metric, "+"), f"{p[0]} ({p[1]})"
 
 
-def _p(p: float) -> str:
-    if math.isnan(p):
+def p_value(p: float | None) -> str:
+    """Return a p-value as tables show it; a dash where there is none.
+
+    >>> p_value(0.0312), p_value(0.0002), p_value(None)
+    ('0.031', '< 0.001', '-')
+    """
+    if p is None or math.isnan(p):
         return "-"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -101,7 +101,7 @@ def train(
     return Outcome(
         model=model,
         train_score=task.score(data.x_train, data.y_train),
-        test_score=task.score(data.x_test, data.y_test),
+        test_score=progress.test_scores[-1],
         loss=progress.loss,
         test_scores=progress.test_scores,
         idle=progress.idle,
@@ -118,6 +118,19 @@ def check(model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
     """
     if settings.optimizer in METHODS:
         second_order.check(model, data, settings)
+
+
+def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast:
+    """Return the precision of a training as a context."""
+    low = settings.precision == "bf16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=low)
+
+
+def laid_out(x: Tensor, settings: TrainingSettings) -> Tensor:
+    """Return a batch in the memory layout of a training."""
+    if settings.channels_last and x.dim() == 4:
+        return x.contiguous(memory_format=torch.channels_last)
+    return x
 
 
 def memory_for_backward(model: nn.Module, x: Tensor) -> int:
@@ -159,7 +172,7 @@ class _Task(lightning.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         x, y = batch
-        outputs = self.model(self._laid_out(x))
+        outputs = self.model(laid_out(x, self.settings))
         smoothing = self.settings.label_smoothing
         return self.data.problem.loss(outputs, y, smoothing) + self._curvature()
 
@@ -170,21 +183,16 @@ class _Task(lightning.LightningModule):
         device = next(self.model.parameters()).device
         self.model.eval()
         with torch.no_grad(), self.precision():
-            parts = (self._laid_out(self.data.scaled(part.to(device))) for part in x.split(_PART))
-            outputs = torch.cat([self.model(part).float().cpu() for part in parts])
+            parts = (self.data.scaled(part.to(device)) for part in x.split(_PART))
+            outputs = torch.cat(
+                [self.model(laid_out(part, self.settings)).float().cpu() for part in parts]
+            )
         set_training(self.model, was_training)
         return self.data.score(outputs, y)
 
     def precision(self) -> torch.autocast:
         """Return the precision of the training as a context, for what Lightning does not run."""
-        device = next(self.model.parameters()).device
-        low = self.settings.precision == "bf16"
-        return torch.autocast(device.type, torch.bfloat16, enabled=low)
-
-    def _laid_out(self, x: Tensor) -> Tensor:
-        if self.settings.channels_last and x.dim() == 4:
-            return x.contiguous(memory_format=torch.channels_last)
-        return x
+        return autocast(next(self.model.parameters()).device, self.settings)
 
     def _curvature(self) -> Tensor | float:
         weight = self.settings.curve_penalty

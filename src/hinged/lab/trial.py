@@ -146,11 +146,8 @@ def _kept(model: nn.Module, data: DataSet, experiment: Experiment) -> int:
     """Return the bytes kept for the backward pass of one batch, in precision and layout of the
     training."""
     settings = experiment.training
-    batch = data.scaled(data.x_train[: settings.batch_size])
-    if settings.channels_last and batch.dim() == 4:
-        batch = batch.contiguous(memory_format=torch.channels_last)
-    low = settings.precision == "bf16"
-    with torch.random.fork_rng([]), torch.autocast("cpu", torch.bfloat16, enabled=low):
+    batch = training.laid_out(data.scaled(data.x_train[: settings.batch_size]), settings)
+    with torch.random.fork_rng([]), training.autocast(batch.device, settings):
         return training.memory_for_backward(model, batch)
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hinged.lab import statistics
-from hinged.lab.plots import colour
+from hinged.lab.plots import colour, finished
 from hinged.lab.study.record import Record, Row
 
 _FEWEST = 3
@@ -49,7 +49,7 @@ def differences(record: Record) -> Figure:
     what = f"difference in {record.measure}" if compared else record.measure
     unit = ", points" if compared and record.in_percent else ", %" if record.in_percent else ""
     axes.set_xlabel(f"{what}{unit}")
-    return _finished(drawn)
+    return finished(drawn)
 
 
 def axis(record: Record) -> str | None:
@@ -83,7 +83,7 @@ def along(record: Record) -> Figure:
     axes.set_xlabel(name)
     axes.set_ylabel(f"{record.measure}{', %' if record.in_percent else ''}")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _finished(drawn)
+    return finished(drawn)
 
 
 def through(record: Record) -> Figure:
@@ -96,7 +96,7 @@ def through(record: Record) -> Figure:
             axes.plot(range(1, len(shares) + 1), shares, style, color=shade, label=title)
         axes.set(xlabel="epoch", ylabel=f"{what} units, %")
     panels[1].legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _finished(drawn)
+    return finished(drawn)
 
 
 def _lines(record: Record, name: str) -> dict[str, list[Row]]:
@@ -140,9 +140,3 @@ def _span(row: Row) -> tuple[float, float, float]:
 
 def _scale(record: Record) -> float:
     return 100 if record.in_percent else 1
-
-
-def _finished(figure: Figure) -> Figure:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure

@@ -8,18 +8,17 @@ are taken from the records' values, so that nothing is trained again.
 from __future__ import annotations
 
 import math
-import statistics as plain_statistics
 from collections.abc import Iterable, Sequence
 
-from hinged.lab import markdown, statistics
+from hinged.lab import markdown, statistics, terminal
 from hinged.lab.experiment import Experiment
 from hinged.lab.settings import Settings
+from hinged.lab.study.answer import LEVEL
 from hinged.lab.study.cells import plain
 from hinged.lab.study.record import Record, Row
 
 PLAIN = ("relu", "leaky_relu")
 OTHERS = ("prelu", "silu", "gelu")
-LEVEL = 0.05
 
 
 class Gain(Settings):
@@ -28,14 +27,13 @@ class Gain(Settings):
     Attributes:
         activation: the other.
         pairs: seeds that both finished.
-        mean, std: of the paired differences in the score.
+        mean: of the paired differences in the score.
         p: of the paired t-test, not corrected; None without spread.
     """
 
     activation: str
     pairs: int
     mean: float
-    std: float
     p: float | None
 
     @property
@@ -145,17 +143,14 @@ def _beside(record: Record, row: Row) -> list[Row]:
 
 
 def _gain(row: Row, other: Row) -> Gain | None:
-    found = ((mine, other.values.get(seed)) for seed, mine in row.values.items())
-    pairs = [(a, b) for a, b in found if a is not None and b is not None]
-    if len(pairs) < 2:
+    mine, theirs = statistics.pairs(row.values, other.values)
+    if len(mine) < 2:
         return None
-    mine, theirs = zip(*pairs, strict=True)
     tested = statistics.paired(mine, theirs)
     return Gain(
         activation=other.activation,
-        pairs=len(pairs),
+        pairs=len(mine),
         mean=tested.difference.mean,
-        std=plain_statistics.stdev(a - b for a, b in pairs),
         p=None if math.isnan(tested.p) else tested.p,
     )
 
@@ -163,6 +158,5 @@ def _gain(row: Row, other: Row) -> Gain | None:
 def _text(gain: Gain | None, named: bool = False) -> str:
     if gain is None:
         return "-"
-    p = "-" if gain.p is None else "< 0.001" if gain.p < 0.001 else f"{gain.p:.3f}"
     name = f"{gain.activation}: " if named else ""
-    return f"{name}{100 * gain.mean:+.2f} (p {p})"
+    return f"{name}{100 * gain.mean:+.2f} (p {terminal.p_value(gain.p)})"

@@ -81,8 +81,8 @@ def cells_of(record: Record, row: Row) -> tuple[str, ...]:
         compared = (
             number(record, versus.t.mean, "+"),
             f"{number(record, versus.t.low, '+')} to {number(record, versus.t.high, '+')}",
-            f"{_p(versus.p)} ({_p(versus.p_holm)})",
-            _p(versus.p_sign_flip),
+            f"{terminal.p_value(versus.p)} ({terminal.p_value(versus.p_holm)})",
+            terminal.p_value(versus.p_sign_flip),
         )
     ratio = "" if row.step_ratio is None else f" (x{row.step_ratio:.2f})"
     return (
@@ -174,9 +174,3 @@ def _shows_score(record: Record) -> bool:
 
 def _score(record: Record, row: Row) -> str:
     return "-" if row.test_score is None else terminal.score(row.test_score, record.metric)
-
-
-def _p(p: float | None) -> str:
-    if p is None:
-        return "-"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -268,20 +268,15 @@ def _row(group: _Group, reference: _Group | None, measure: Measure) -> Row:
 
 def _versus(values: dict[int, float], reference: _Group, measure: Measure) -> Versus | None:
     theirs = {seed: measure.of(result) for seed, result in reference.results.items()}
-    shared = [
-        seed
-        for seed in values
-        if seed in theirs and math.isfinite(values[seed]) and math.isfinite(theirs[seed])
-    ]
-    if len(shared) < 2:
+    mine, other = statistics.pairs(values, theirs)
+    if len(mine) < 2:
         return None
-    mine, other = [values[seed] for seed in shared], [theirs[seed] for seed in shared]
     differences = [a - b for a, b in zip(mine, other, strict=True)]
     tested = statistics.paired(mine, other)
     spread = plain_statistics.stdev(differences)
     return Versus(
         label=reference.title,
-        pairs=len(shared),
+        pairs=len(mine),
         t=Span(**tested.difference._asdict()),
         bootstrap=Span(**statistics.bootstrap_interval(differences)._asdict()),
         std=spread,

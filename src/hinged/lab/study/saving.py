@@ -90,13 +90,12 @@ def sentence(record: Record) -> str | None:
 
 def _asks(record: Record) -> bool:
     """Whether scores of curves and a baseline stand at widths, and at nothing else."""
-    places = [(row.activation, row.label, *row.point.values()) for row in record.rows]
+    places = [(row.activation, *row.point.values()) for row in record.rows]
     return (
         record.baseline != "hinged"
         and record.larger_is_better
         and all(set(row.point) == {AXIS} for row in record.rows)
         and len(set(places)) == len(places)
-        and len({label for _, label, _ in places}) == len({width for *_, width in places})
     )
 
 
