@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +20,7 @@ from hinged.lab.comparison import compare as run_comparison
 from hinged.lab.data import AUGMENTATIONS, DATA_SETS
 from hinged.lab.experiment import Experiment
 from hinged.lab.models import MODELS
-from hinged.lab.records import RunFolder
+from hinged.lab.records import RunFolder, word
 from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
 from hinged.lab.study import cli as study
 from hinged.lab.summary import diverged, verdict
@@ -289,7 +288,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _folder(*parts: object) -> Path:
     """Return the run folder where none is given; paths lose what a name of a folder cannot have."""
-    return Path("runs") / re.sub(r"[^\w.-]+", "-", "-".join(map(str, parts))).strip("-.")
+    return Path("runs") / word("-".join(map(str, parts)))
 
 
 def _network(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hinged import errors
 from hinged.lab.activations import Factory
+from hinged.lab.blocks import check_depth
 from hinged.lab.data import DataSet
 from hinged.lab.problems.detection import RARE
 from hinged.lab.settings import NetworkSettings
@@ -59,10 +59,7 @@ def _detector(
     network: NetworkSettings, data: DataSet, activation: Factory, residual: bool
 ) -> nn.Module:
     channels, height, width = data.x_train.shape[1:]
-    if min(height, width) < 2**network.depth:
-        cure = "every block halves the image: use fewer blocks"
-        came = f"{network.depth} blocks on images of {height} x {width} pixels"
-        raise errors.ArgumentError(errors.sentence("--depth", came, cure))
+    check_depth(network.depth, height, width)
     blocks = []
     for place in range(network.depth):
         filters = network.width * 2**place

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hinged import errors, optim
 from hinged.lab import functions, pretrained, vision
 from hinged.lab.activations import Factory, replace_activations
+from hinged.lab.blocks import check_depth
 from hinged.lab.data import DataSet
 from hinged.lab.detector import DETECTORS
 from hinged.lab.functions import is_function
@@ -142,10 +143,7 @@ def _shallow_cnn(network: NetworkSettings, data: DataSet, activation: Factory) -
     one before, and a linear head. Source of the block: Simonyan and Zisserman, "Very deep
     convolutional networks for large-scale image recognition" (ICLR 2015)."""
     channels, height, width = _image("cnn", data)
-    if min(height, width) < 2**network.depth:
-        cure = "every block halves the image: use fewer blocks"
-        came = f"{network.depth} blocks on images of {height} x {width} pixels"
-        raise errors.ArgumentError(errors.sentence("--depth", came, cure))
+    check_depth(network.depth, height, width)
     layers: list[nn.Module] = []
     for block in range(network.depth):
         filters = network.width * 2**block

@@ -288,6 +288,15 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
 
+def word(text: str) -> str:
+    """Return a text as part of the name of a folder.
+
+    >>> word("timm:resnet18, pretrained")
+    'timm-resnet18-pretrained'
+    """
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")
+
+
 def write(path: Path, content: str | bytes) -> None:
     """Write a file so that it is there whole or not at all, even through a power failure.
 

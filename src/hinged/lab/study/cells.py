@@ -7,7 +7,6 @@ so that in a study of hinges ReLU is trained in the first cell alone.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from hinged.lab import experiment as experiments
 from hinged.lab.activations import is_trained, takes_curves
 from hinged.lab.experiment import Experiment
 from hinged.lab.pretrained import STUDY
+from hinged.lab.records import word
 from hinged.lab.settings import CurveSettings, TrainingSettings, merged, nested
 from hinged.lab.study.definition import SCALES, Study, Variant, parse
 
@@ -217,15 +217,6 @@ def _combinations(
 def _name(variant: Variant, point: Point) -> str:
     parts = [variant.name, *(f"{_last(axis)}-{_text(value)}" for axis, value in point)]
     return "_".join(word(part) for part in parts if part) or "all"
-
-
-def word(text: str) -> str:
-    """Return a text as part of the name of a folder.
-
-    >>> word("timm:resnet18, pretrained")
-    'timm-resnet18-pretrained'
-    """
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.")
 
 
 def _last(axis: str) -> str:

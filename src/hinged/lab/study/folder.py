@@ -19,9 +19,9 @@ from filelock import FileLock
 from hinged import errors
 from hinged.lab.comparison import Task, Watcher, compare_all
 from hinged.lab.experiment import Experiment
-from hinged.lab.records import PARTIAL, RunFolder, write
+from hinged.lab.records import PARTIAL, RunFolder, word, write
 from hinged.lab.settings import Settings
-from hinged.lab.study.cells import Cell, cells, pretrainings, word
+from hinged.lab.study.cells import Cell, cells, pretrainings
 from hinged.lab.study.definition import Study
 
 
