@@ -25,6 +25,8 @@ from hinged.nn import PiecewiseLinear
 
 _SHOWN = 1000
 """Samples whose inputs to the curves are looked at."""
+_AT_ONCE = 100
+"""Of them, diagnosed together: what a layer of VGG11 is watched by takes tens of times its input."""
 
 
 class Materials(NamedTuple):
@@ -155,7 +157,8 @@ def _advice(model: nn.Module, data: DataSet) -> dict[str, list[str]]:
     """Return what `hinged.diagnose` advises, by sign; nothing for a network without curves."""
     found: dict[str, list[str]] = {}
     if any(isinstance(layer, PiecewiseLinear) for layer in model.modules()):
-        for each in diagnose(model, data.scaled(data.x_train[:_SHOWN])).advice:
+        batches = list(data.scaled(data.x_train[:_SHOWN]).split(_AT_ONCE))
+        for each in diagnose(model, batches).advice:
             found.setdefault(each.sign, []).append(each.text)
     return found
 
