@@ -12,7 +12,10 @@ each_kernel = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
 LAYOUTS = {
     "images": lambda: torch.randn(3, 5, 7, 9),
     "channels last": lambda: torch.randn(3, 18, 7, 9).to(memory_format=torch.channels_last),
+    "few, channels last": lambda: torch.randn(4, 6, 8, 9).to(memory_format=torch.channels_last),
     "features": lambda: torch.randn(1023, 17),
+    "few features": lambda: torch.randn(352, 24),
+    "few features of an odd batch": lambda: torch.randn(353, 8),
     "rows of one": lambda: torch.randn(2, 33, 1),
     "volumes": lambda: torch.randn(2, 3, 2, 3, 3),
     "turned": lambda: torch.randn(4, 9, 3).transpose(0, 2),
@@ -126,13 +129,13 @@ def test_infinities_follow_the_tail_and_nan_stays(kernel, kind):
 
 
 @each_kernel
-@pytest.mark.parametrize("layout", ["planar", "channels last", "shared"])
+@pytest.mark.parametrize("layout", ["planar", "channels last", "few, channels last", "shared"])
 def test_the_same_bits_for_any_number_of_threads(kernel, layout):
     torch.manual_seed(0)
-    x = torch.randn(8, 32, 24, 24)
-    if layout == "channels last":
+    x = torch.randn(32, 8, 24, 24) if layout.startswith("few") else torch.randn(8, 32, 24, 24)
+    if layout.endswith("channels last"):
         x = x.to(memory_format=torch.channels_last)
-    channels = 1 if layout == "shared" else 32
+    channels = 1 if layout == "shared" else x.shape[1]
     hinges, values = torch.linspace(-3, 3, 9), torch.randn(channels, 9)
     before, results = torch.get_num_threads(), []
     try:

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <new>
+#include <numeric>
 #include <vector>
 
 #include "tables.hpp"
@@ -71,6 +72,16 @@ struct Geometry {
   int64_t size() const { return outer * channels * inner; }
   // Channels are neighbours, as in channels-last images and in rows of features.
   bool by_pixel() const { return inner == 1 && channels > 1; }
+
+  // How many pixels to take as one, so that few channels fill whole groups.
+  int64_t pixels_as_one() const {
+    const int64_t wanted = kGroup / std::gcd<int64_t>(channels, kGroup);
+    return channels < kFew && outer % wanted == 0 ? wanted : 1;
+  }
+  Geometry with_as_one(int64_t pixels) const { return {outer / pixels, channels * pixels, inner}; }
+
+ private:
+  static constexpr int64_t kFew = 4 * kGroup;  // with more, few lanes are idle
 };
 
 int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
@@ -151,14 +162,15 @@ int32_t worth(int32_t threads, const Geometry& all) {
 
 // What is computed from a call before its elements are looked at.
 struct Job {
-  explicit Job(const Call& call)
+  Job(const Call& call, const Geometry& given)
       : kernels(kernels_for(call.instruction_set)),
-        all{call.outer, call.channels, call.inner},
-        plan(all),
         tables({call.values, call.positions, call.tail_slopes, call.channels, call.hinges,
                 call.positions_by_channel != 0, static_cast<Tails>(call.tails)},
-               all.by_pixel() && compares_quickly(call.instruction_set)),
+               given.by_pixel() && compares_quickly(call.instruction_set), given.pixels_as_one()),
+        all(given.with_as_one(tables.repeats())),
+        plan(all),
         threads(worth(call.threads, all)) {}
+  explicit Job(const Call& call) : Job(call, {call.outer, call.channels, call.inner}) {}
 
   // Where a task begins, in elements.
   int64_t start(const Task& task) const {
@@ -171,9 +183,9 @@ struct Job {
   int64_t sums_by_section() const { return padded_channels() * tables.sums(); }
 
   const Kernels& kernels;
+  const CurveTables tables;
   const Geometry all;
   const Plan plan;
-  const CurveTables tables;
   const int32_t threads;
 };
 
@@ -235,15 +247,34 @@ void add_up(const Job& job, const float* sums, float* grad_values, float* grad_t
   const int64_t lanes = tables.by_group() ? kGroup : 1;  // channels whose sums lie interleaved
   const int64_t size = lanes * tables.sums();
   const int64_t groups = parts(job.all.channels, lanes), run = kGroup / lanes * 2;
+  const auto add_sections = [&](int64_t group, double* total) {
+    std::fill(total, total + size, 0.0);
+    for (int64_t section = 0; section < job.plan.sections(); ++section) {
+      const float* part = sums + (section * groups + group) * size;
+      for (int64_t i = 0; i < size; ++i) total[i] += part[i];
+    }
+  };
+  if (tables.repeats() > 1) {
+    const int64_t channels = job.all.channels / tables.repeats();
+    std::vector<double> totals(static_cast<size_t>(channels * tables.sums()));
+    for (int64_t group = 0; group < groups; ++group) {
+      double total[kMostLines];
+      add_sections(group, total);
+      for (int64_t i = 0; i < size; ++i) {
+        const int64_t channel = (group * lanes + i % lanes) % channels;
+        totals[static_cast<size_t>(i / lanes * channels + channel)] += total[i];
+      }
+    }
+    for (int64_t channel = 0; channel < channels; ++channel) {
+      tables.gradients(channel, totals.data() + channel, channels, grad_values, grad_tail_slopes);
+    }
+    return;
+  }
   for_all(parts(groups, run), job.threads, [&](int64_t index) {
     double total[kMostLines];
     const int64_t end = std::min((index + 1) * run, groups);
     for (int64_t group = index * run; group < end; ++group) {
-      std::fill(total, total + size, 0.0);
-      for (int64_t section = 0; section < job.plan.sections(); ++section) {
-        const float* part = sums + (section * groups + group) * size;
-        for (int64_t i = 0; i < size; ++i) total[i] += part[i];
-      }
+      add_sections(group, total);
       for (int64_t lane = 0; lane < lanes && group * lanes + lane < job.all.channels; ++lane) {
         tables.gradients(group * lanes + lane, total + lane, lanes, grad_values, grad_tail_slopes);
       }

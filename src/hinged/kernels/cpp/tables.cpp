@@ -40,11 +40,12 @@ int32_t padded_for_halving(int32_t count) {
 
 }  // namespace
 
-CurveTables::CurveTables(const Curves& curves, bool by_group)
+CurveTables::CurveTables(const Curves& curves, bool by_group, int64_t repeats)
     : curves_(curves),
       tails_(curves.tails == Tails::kLinear ? 0 : 1),
       count_(static_cast<int32_t>(curves.hinges - 1 + 2 * tails_)),
-      by_group_(by_group && count_ <= kMostGroupLines) {
+      by_group_(by_group && count_ <= kMostGroupLines),
+      repeats_(by_group_ ? repeats : 1) {
   if (by_group_) {
     lay_out_groups();
   } else {
@@ -90,7 +91,8 @@ void CurveTables::lay_out_lines() {
 void CurveTables::lay_out_groups() {
   const int32_t padded = (count_ + 3) / 4 * 4;
   const int64_t table = padded * kGroup, size = 5 * table + 2 * kGroup;
-  const int64_t groups = (curves_.channels + kGroup - 1) / kGroup;
+  const int64_t channels = curves_.channels * repeats_;
+  const int64_t groups = (channels + kGroup - 1) / kGroup;
   memory_.reset(new float[static_cast<size_t>(groups * size)]());
   groups_.resize(static_cast<size_t>(groups));
   for (int64_t group = 0; group < groups; ++group) {
@@ -98,7 +100,7 @@ void CurveTables::lay_out_groups() {
     float* ends = start + 5 * table;
     const Place at = place(start, table, kGroup);
     std::fill(at.lower + count_ * kGroup, at.lower + table, kNaN);
-    fill(group * kGroup, std::min<int64_t>(kGroup, curves_.channels - group * kGroup), at);
+    fill(group * kGroup, std::min<int64_t>(kGroup, channels - group * kGroup), at);
     groups_[static_cast<size_t>(group)] = {at.slope, at.intercept,  at.lower, at.origin, at.inverse,
                                            ends,     ends + kGroup, count_,   tails_ > 0};
     for (int64_t c = 0; c < kGroup; ++c) {
@@ -110,15 +112,18 @@ void CurveTables::lay_out_groups() {
 
 void CurveTables::fill(int64_t first, int64_t channels, const Place& at) const {
   const int64_t last = curves_.hinges - 1;
-  const int64_t next_row = curves_.positions_by_channel ? curves_.hinges : 0;
-  const float* hinges = curves_.hinges_of(first);
-  const float* values = curves_.values + first * curves_.hinges;
+  const float *hinges[kGroup], *values[kGroup];
+  for (int64_t c = 0; c < channels; ++c) {
+    const int64_t channel = (first + c) % curves_.channels;
+    hinges[c] = curves_.hinges_of(channel);
+    values[c] = curves_.values + channel * curves_.hinges;
+  }
   // Of the two ends of a piece, each lies in one half of these, in turn.
   float ends[2][kGroup], heights[2][kGroup];
   const auto take = [&](int64_t k) {
     for (int64_t c = 0; c < channels; ++c) {
-      ends[k % 2][c] = hinges[c * next_row + k];
-      heights[k % 2][c] = values[c * curves_.hinges + k];
+      ends[k % 2][c] = hinges[c][k];
+      heights[k % 2][c] = values[c][k];
     }
   };
   take(0);
@@ -139,7 +144,7 @@ void CurveTables::fill(int64_t first, int64_t channels, const Place& at) const {
     }
   }
   for (int64_t c = 0; c < channels; ++c) {
-    if (tails_ > 0) fill_tails(first + c, c, at);
+    if (tails_ > 0) fill_tails((first + c) % curves_.channels, c, at);
     at.lower[c] = -kInfinity;
   }
 }

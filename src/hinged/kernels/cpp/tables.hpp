@@ -31,10 +31,12 @@ struct Curves {
 // end piece, the others are lines of their own.
 class CurveTables {
  public:
-  // `by_group` wishes for groups, which only curves of few lines have.
-  CurveTables(const Curves& curves, bool by_group);
+  // `by_group` wishes for groups, which only curves of few lines have, and `repeats` for all curves
+  // so many times in turn, which only groups do.
+  CurveTables(const Curves& curves, bool by_group, int64_t repeats);
 
   bool by_group() const { return by_group_; }
+  int64_t repeats() const { return repeats_; }
   const Lines& lines(int64_t channel) const { return lines_[static_cast<size_t>(channel)]; }
   const Group* group(int64_t channel) const {
     return &groups_[static_cast<size_t>(channel / kGroup)];
@@ -65,6 +67,7 @@ class CurveTables {
   int32_t tails_;  // 1 where tails are lines of their own
   int32_t count_;
   bool by_group_;
+  int64_t repeats_;
   std::unique_ptr<float[]> memory_;
   std::vector<Lines> lines_;
   std::vector<Group> groups_;
