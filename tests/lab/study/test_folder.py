@@ -52,10 +52,24 @@ def test_another_study_or_scale_is_refused(tiny, tmp_path):
     before = (folder.path / "study.json").read_bytes()
     with pytest.raises(errors.RunFolderError, match="holds tiny at scale smoke"):
         folder.open(plan(tiny, "small"))
-    tiny.write_text(tiny.read_text().replace("seeds = 5", "seeds = 6"))
+    tiny.write_text(tiny.read_text().replace("epochs = 1", "epochs = 2"))
     with pytest.raises(errors.RunFolderError, match="or an earlier form of it"):
         folder.open(plan(tiny))
     assert (folder.path / "study.json").read_bytes() == before
+
+
+def test_a_study_may_get_other_words_and_more_seeds(tiny, tmp_path):
+    folder = StudyFolder(tmp_path / "run")
+    folder.open(plan(tiny))
+    text = (
+        tiny.read_text()
+        .replace("seeds = 5", "seeds = 6")
+        .replace("question = ", "question = 'So'#")
+    )
+    tiny.write_text(text)
+    folder.open(plan(tiny))
+    assert folder.plan.study.question == "So"
+    assert folder.plan == plan(tiny)
 
 
 def test_foreign_and_damaged_folders_are_refused(tiny, tmp_path):

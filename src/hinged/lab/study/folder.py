@@ -22,7 +22,7 @@ from hinged.lab.experiment import Experiment
 from hinged.lab.records import PARTIAL, RunFolder, word, write
 from hinged.lab.settings import Settings
 from hinged.lab.study.cells import Cell, cells, pretrainings
-from hinged.lab.study.definition import Study
+from hinged.lab.study.definition import SCALES, Study
 
 
 class Plan(Settings):
@@ -47,6 +47,17 @@ class Plan(Settings):
     def pretrainings(self) -> dict[str, Experiment]:
         """Return the trainings that cells start from, by their networks' kinds."""
         return pretrainings(self.study, self.scale, self.fallback)
+
+    def extends(self, held: Plan) -> bool:
+        """Whether what was trained for `held` serves this plan: all but the study's words and its
+        numbers of seeds is the same."""
+        return self._trainings() == held._trainings()
+
+    def _trainings(self) -> dict[str, Any]:
+        plan = self.model_dump(mode="json", exclude={"study": {"question", "unsure"}})
+        for scale in SCALES:
+            del plan["study"][scale]["seeds"]
+        return plan
 
 
 class StudyFolder:
@@ -84,7 +95,8 @@ class StudyFolder:
         """Make the folder this plan's, or go on with it.
 
         Raises:
-            RunFolderError: it holds another study or scale, or files that are none.
+            RunFolderError: it holds another study or scale, or files that are none. Of a study that
+                was changed, words and numbers of seeds may be other ones.
         """
         file = self.path / "study.json"
         if self.path.is_file() or (not file.exists() and self._foreign()):
@@ -93,10 +105,10 @@ class StudyFolder:
             )
         (self.path / "cells").mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / "cells" / ".lock"):
-            if not file.exists():
+            held = self.plan if file.exists() else None
+            if held is None or plan.extends(held):
                 write(file, plan.model_dump_json(indent=2) + "\n")
-            held = self.plan
-        if held != Plan.model_validate_json(plan.model_dump_json()):
+                return
             raise errors.RunFolderError(
                 f"{self.path} holds {held.name} at scale {held.scale}, or an earlier form of it. "
                 "Choose another folder with --out."
