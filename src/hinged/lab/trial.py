@@ -26,7 +26,7 @@ from hinged.nn import PiecewiseLinear
 _SHOWN = 1000
 """Samples whose inputs to the curves are looked at."""
 _AT_ONCE = 100
-"""Of them, diagnosed together: what a layer of VGG11 is watched by takes tens of times its input."""
+"""Of them, diagnosed together: what a layer of VGG11 is watched by takes many times its input."""
 
 
 class Materials(NamedTuple):
