@@ -133,3 +133,9 @@ def test_a_run_folder_with_another_experiment_is_refused(capsys, tmp_path):
     run("compare", *SMALL, "--activations", "relu,hinged", "--out", out, "--json")
     error = said(capsys, "compare", *SMALL, "--lr", "0.5", "--out", out)
     assert "holds another experiment: there training.lr is 0.006, not 0.5" in error
+
+
+def test_an_unknown_logger(tmp_path, capsys):
+    out = ("--epochs", "1", "--out", str(tmp_path / "run"))
+    message = said(capsys, "train", "--logger", "tensorbord", *out)
+    assert "tensorboard" in message and message.count("\n") == 1

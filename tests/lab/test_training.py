@@ -1,9 +1,13 @@
+import csv
+import sys
+
 import pytest
 import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from hinged.lab import data, models, phases, training
+from hinged import errors
+from hinged.lab import data, loggers, models, phases, training
 from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
 from hinged.nn import PiecewiseLinear, penalty
@@ -243,3 +247,46 @@ def test_what_dropout_draws_follows_from_the_seed_alone(tmp_path):
         )
     torch.rand(5)
     assert training.train(dropping(), data.load("digits"), SETTINGS, 3, **kwargs).loss == first
+
+
+def test_a_logger_is_told_scores_rates_and_what_curves_do(tmp_path):
+    outcome = train(network(), logger=loggers.make("csv", tmp_path / "logs"))
+    (table,) = (tmp_path / "logs").rglob("metrics.csv")
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+
+    def column(name):
+        return [float(row[name]) for row in rows if row[name]]
+
+    assert column("loss") == pytest.approx(outcome.loss)
+    assert column("test_accuracy") == pytest.approx(outcome.test_scores)
+    for name in ("lr-AdamW/weights", "curves/model.1/dead"):
+        assert len(column(name)) == SETTINGS.epochs
+
+
+def test_a_logger_changes_nothing(tmp_path):
+    quiet, logged = train(network()), train(network(), logger=loggers.make("csv", tmp_path))
+    assert logged.loss == quiet.loss and logged.test_scores == quiet.test_scores
+
+
+def test_a_logger_without_its_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(errors.MissingExtraError, match="`pip install wandb`, or use csv"):
+        loggers.make("wandb", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_compiled_training_learns_the_same():
+    settings = SETTINGS.model_copy(update={"compile": True, "epochs": 2})
+    plain = training.train(
+        network(), data.load("digits"), settings.model_copy(update={"compile": False}), 0
+    )
+    compiled = training.train(network(), data.load("digits"), settings, 0)
+    assert compiled.loss == pytest.approx(plain.loss, rel=1e-3)
+    assert compiled.test_score == pytest.approx(plain.test_score, abs=0.02)
+
+
+def test_a_compiled_network_cannot_be_watched():
+    settings = SETTINGS.model_copy(update={"compile": True, "warm_up": 0.1})
+    with pytest.raises(errors.ArgumentError, match="take one of them"):
+        training.check(network(), data.load("digits"), settings)

@@ -15,11 +15,13 @@ from hinged.lab import conversion, environment, experiment, report, terminal
 from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.bench import cli as bench
 from hinged.lab.cluster import where
-from hinged.lab.comparison import Watcher
+from hinged.lab.comparison import Keep, Watcher, assist
 from hinged.lab.comparison import compare as run_comparison
 from hinged.lab.data import AUGMENTATIONS, DATA_SETS
 from hinged.lab.experiment import Experiment
+from hinged.lab.loggers import LOGGERS
 from hinged.lab.models import MODELS
+from hinged.lab.ranks import ranks
 from hinged.lab.records import RunFolder, word
 from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
 from hinged.lab.study import cli as study
@@ -172,7 +174,7 @@ def compare(
     )
     folder = out or _folder(data, model)
     places = where(ray, jobs, threads)
-    _run(settings, folder, as_json, data_dir, **places, checkpoints=False)
+    _run(settings, folder, as_json, data_dir, **places)
 
 
 @app.command()
@@ -205,12 +207,16 @@ def train(
     weight_decay: WeightDecay = _TRAINING.weight_decay,
     more: Set = None,
     threads: Threads = 1,
+    logger: Annotated[
+        str, typer.Option(help="Log epochs into the run folder by one of: " + ", ".join(LOGGERS))
+    ] = "",
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Train one network, with a checkpoint an epoch; the same command resumes it.
 
-    The trained network is kept, and --pretrained starts another one from it.
+    The trained network is kept, and --pretrained starts another one from it. On several GPUs or
+    machines: torchrun --nproc-per-node 4 -m hinged train ...
     """
     settings = experiment.build(
         more or (),
@@ -225,16 +231,11 @@ def train(
         baseline=activation,
     )
     folder = out or _folder(data, model, activation, f"seed{seed}")
-    _run(
-        settings,
-        folder,
-        as_json,
-        data_dir,
-        jobs=1,
-        threads=threads,
-        checkpoints=True,
-        keep_weights=True,
-    )
+    keep = Keep(checkpoints=True, weights=True, logger=logger)
+    if ranks().rank:
+        assist(settings, RunFolder(folder), threads=threads, keep=keep, data_dir=data_dir)
+    else:
+        _run(settings, folder, as_json, data_dir, threads=threads, keep=keep)
 
 
 @app.command(name="report")

@@ -14,6 +14,7 @@ import joblib
 import torch
 
 from hinged import errors
+from hinged.lab.ranks import ranks
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -143,9 +144,15 @@ def where(address: str | None, jobs: int | None, threads: int) -> dict[str, Any]
     """Return, as options of `hinged.lab.comparison.compare`, where trials are done: on a cluster,
     or in `jobs` processes here, by default one for each core.
 
+    Raises:
+        ArgumentError: torchrun started this process, which is for one training, not many.
+
     >>> where(None, 2, 1)
     {'jobs': 2, 'threads': 1, 'cluster': None}
     """
+    if ranks().world > 1:
+        cure = "use torchrun with `hinged train`; for many trainings give --jobs, or --ray"
+        raise errors.ArgumentError(errors.sentence("hinged", "several trainings by torchrun", cure))
     cluster = None if address is None else Cluster(address, jobs, threads)
     jobs = jobs or max(1, joblib.cpu_count() // threads)
     return {"jobs": jobs, "threads": threads, "cluster": cluster}

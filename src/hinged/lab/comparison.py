@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from hinged import errors
-from hinged.lab import environment, pretrained
+from hinged.lab import environment, loggers, pretrained
 from hinged.lab.cluster import Cluster
 from hinged.lab.data import augment
 from hinged.lab.experiment import Experiment, Trial
@@ -40,6 +40,21 @@ class Task(NamedTuple):
     own: Path | None = None
 
 
+class Keep(NamedTuple):
+    """What is kept of a trial besides its results.
+
+    Attributes:
+        checkpoints: one an epoch; an unfinished trial is continued from the last.
+        weights: the trained network (`RunFolder.weights`), for `NetworkSettings.pretrained` to
+            name.
+        logger: what the logger of this name (`hinged.lab.loggers`) is told, epoch by epoch.
+    """
+
+    checkpoints: bool = False
+    weights: bool = False
+    logger: str = ""
+
+
 class Watcher:
     """Is told how a comparison goes on; this one keeps it to itself."""
 
@@ -60,6 +75,9 @@ class Watcher:
         """A trial raised an error, which is on disk."""
 
 
+_RESULTS = Keep()
+
+
 @dataclass(frozen=True)
 class _Work:
     """One trial to do, and how; another process can be given it."""
@@ -67,9 +85,8 @@ class _Work:
     task: Task
     trial: Trial
     load: Loader
-    checkpoints: bool
+    keep: Keep
     keep_going: bool
-    keep_weights: bool
     wait: bool = False
 
 
@@ -81,8 +98,7 @@ def compare(
     jobs: int = 1,
     threads: int = 1,
     cluster: Cluster | None = None,
-    checkpoints: bool = False,
-    keep_weights: bool = False,
+    keep: Keep = _RESULTS,
     data_dir: Path | None = None,
 ) -> list[Result]:
     """Do every trial that the folder does not hold yet, and return all; `compare_all` of one."""
@@ -92,8 +108,7 @@ def compare(
         jobs=jobs,
         threads=threads,
         cluster=cluster,
-        checkpoints=checkpoints,
-        keep_weights=keep_weights,
+        keep=keep,
         data_dir=data_dir,
     )
     return folder.results()
@@ -106,8 +121,7 @@ def compare_all(
     jobs: int = 1,
     threads: int = 1,
     cluster: Cluster | None = None,
-    checkpoints: bool = False,
-    keep_weights: bool = False,
+    keep: Keep = _RESULTS,
     data_dir: Path | None = None,
     keep_going: bool = False,
 ) -> None:
@@ -121,11 +135,9 @@ def compare_all(
         watcher: is told of every step.
         jobs: trials done at once, each in a process of its own; 1 means in this process.
         threads: torch's threads for each trial. Their number can change the last bits of a result.
-        cluster: do the trials there instead, as many at once as it says, without checkpoints. Data
-            are sent there and results back: all files are read and written here.
-        checkpoints: save a checkpoint an epoch, and continue an unfinished trial from it.
-        keep_weights: save every trained network (`RunFolder.weights`), for
-            `NetworkSettings.pretrained` to name.
+        cluster: do the trials there instead, as many at once as it says, without checkpoints and
+            loggers. Data are sent there and results back: all files are read and written here.
+        keep: what is kept besides the results.
         data_dir: the folder of data sets, by default that of `HINGED_DATA`.
         keep_going: write the error of a trial into its folder and go on, instead of raising it.
 
@@ -138,7 +150,7 @@ def compare_all(
     checked = [_check(task, data_dir) for task in tasks]  # Fails here rather than after an hour.
     tasks = [_opened(task, *found) for task, found in zip(tasks, checked, strict=True)]
     work = [
-        _Work(task, trial, _loader(task, data_dir), checkpoints, keep_going, keep_weights)
+        _Work(task, trial, _loader(task, data_dir), keep, keep_going)
         for task in tasks
         for trial in task.experiment.trials
     ]
@@ -162,8 +174,26 @@ def compare_all(
         task.folder.list_results()
 
 
-_Done = tuple[_Work, Result | Failure | None]
-_Outcomes = Generator[_Done, None, None]
+def assist(
+    experiment: Experiment,
+    folder: RunFolder,
+    *,
+    threads: int = 1,
+    keep: Keep = _RESULTS,
+    data_dir: Path | None = None,
+) -> None:
+    """Take part in the training of the one trial of an experiment, in a process of several
+    (`hinged.lab.ranks`) whose first calls `compare` with the same arguments and saves what comes
+    of it."""
+    (trial,) = experiment.trials
+    task = Task(experiment, folder)
+    if not folder.has(trial):
+        torch.set_num_threads(threads)
+        _done(_Work(task, trial, _loader(task, data_dir), keep, keep_going=False), None)
+
+
+_Outcome = tuple[_Work, Result | Failure | None]
+_Outcomes = Generator[_Outcome, None, None]
 
 
 def _tell(watcher: Watcher, done: _Outcomes) -> set[tuple[Path, str]]:
@@ -201,14 +231,21 @@ def _one_by_one(work: list[_Work], threads: int, watcher: Watcher) -> _Outcomes:
         torch.set_num_threads(before)
 
 
-def _claim_and_run(work: _Work, on_epoch: Callable[[int], None] | None = None) -> _Done:
+def _claim_and_run(work: _Work, on_epoch: Callable[[int], None] | None = None) -> _Outcome:
     """Do a trial and save what comes of it; None where it is not ours to do."""
-    experiment, folder, *_ = work.task
-    with folder.claim(work.trial, wait=work.wait) as ours:
+    with work.task.folder.claim(work.trial, wait=work.wait) as ours:
         if not ours:
             return work, None
-        saved = folder.path / "checkpoints" / work.trial.key if work.checkpoints else None
-        return _saved(work, lambda: run(experiment, work.trial, work.load(), on_epoch, saved))
+        return _saved(work, lambda: _done(work, on_epoch))
+
+
+def _done(work: _Work, on_epoch: Callable[[int], None] | None) -> Done:
+    """Do a trial in this process."""
+    experiment, folder, *_ = work.task
+    keep, key = work.keep, work.trial.key
+    checkpoints = folder.path / "checkpoints" / key if keep.checkpoints else None
+    logger = loggers.make(keep.logger, folder.path / "logs" / key) if keep.logger else None
+    return run(experiment, work.trial, work.load(), on_epoch, checkpoints, logger)
 
 
 def _on_cluster(work: list[_Work], cluster: Cluster) -> _Outcomes:
@@ -243,7 +280,7 @@ def _materials_key(task: Task) -> Hashable:
     return experiment.data, sizes, experiment.network, task.own
 
 
-def _saved(work: _Work, trained: Callable[[], Done]) -> _Done:
+def _saved(work: _Work, trained: Callable[[], Done]) -> _Outcome:
     """Save what comes of a trial that is ours."""
     folder = work.task.folder
     try:
@@ -256,7 +293,7 @@ def _saved(work: _Work, trained: Callable[[], Done]) -> _Done:
         failure = _failure(work.trial)
         folder.save_failure(work.trial, failure)
         return work, failure
-    if work.keep_weights:
+    if work.keep.weights:
         folder.save_weights(work.trial, pretrained.save(done.model, work.load().data))
     folder.save(work.trial, done.result, done.curves)
     return work, done.result

@@ -95,6 +95,7 @@ class TrainingSettings(Settings):
         precision: `float32`, or `bf16` for convolutions and products in bfloat16 (autocast), with
             weights, curves and their gradients in float32.
         channels_last: keep images with their channels innermost.
+        compile: by `torch.compile`, which takes half a minute at first.
     """
 
     trains: Literal["everything", "head", "head+norm", "head+curves", "head+curves+norm"] = (
@@ -113,6 +114,7 @@ class TrainingSettings(Settings):
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
     precision: Literal["float32", "bf16"] = "float32"
     channels_last: bool = False
+    compile: bool = False
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,25 +8,27 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from hinged import errors
 from hinged.lab import second_order
 from hinged.lab.activations import TRAINED
 from hinged.lab.checkpoints import WholeCheckpoints
 from hinged.lab.data import Batch, Batches, DataSet
 from hinged.lab.outcome import OnEpoch, Outcome
 from hinged.lab.phases import set_training
+from hinged.lab.progress import Progress
+from hinged.lab.ranks import ranks
 from hinged.lab.settings import TrainingSettings
-from hinged.lab.units import Idle, idle_units
-from hinged.lightning import CurveWarmUp
+from hinged.lightning import CurveMonitor, CurveWarmUp
 from hinged.nn import PiecewiseLinear, param_groups, penalty
 from hinged.optim import METHODS
 
@@ -35,6 +37,8 @@ _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
 _MOMENTUM = 0.9
 _PART = 1000
 """Samples scored at once."""
+_LOOKED_AT = 100
+"""Samples by which a logger is told what curves do."""
 
 
 def train(
@@ -45,8 +49,12 @@ def train(
     *,
     on_epoch: OnEpoch | None = None,
     checkpoints: Path | None = None,
+    logger: Logger | None = None,
 ) -> Outcome:
     """Train `model` on the training split and score it on both.
+
+    Where `torchrun` started several processes, each must call it with the same arguments; each
+    takes its share of every batch, and gets the outcome.
 
     Args:
         model: maps a batch of inputs to `(N, data.outputs)`, or `(N, data.outputs, rows, columns)`.
@@ -56,33 +64,32 @@ def train(
         on_epoch: called with the number of epochs finished.
         checkpoints: a folder for a checkpoint an epoch; training continues from the last one there.
             The methods of `hinged.optim` leave none: they take seconds.
+        logger: is told loss, score, learning rates and what curves do, epoch by epoch; nothing by
+            the methods of `hinged.optim`.
 
     Returns:
         The trained network with its scores and costs.
     """
     if settings.optimizer in METHODS:
         return second_order.train(model, data, settings, seed, on_epoch=on_epoch)
-    task = _Task(model, data, settings)
-    progress = _Progress(data, on_epoch)
-    callbacks: list[Callback] = [progress, _Draws(seed)]
-    if settings.warm_up and task.has_curves:
-        callbacks.append(CurveWarmUp(settings.warm_up))
-    if checkpoints is not None:
-        callbacks.append(
-            ModelCheckpoint(checkpoints, _LAST.stem, every_n_epochs=1, enable_version_counter=False)
-        )
+    task, processes = _Task(model, data, settings), ranks()
+    progress = Progress(data, on_epoch)
+    callbacks = [progress, _Draws(seed, processes.rank), *_callbacks(task, checkpoints, logger)]
     started = time.perf_counter()
     with _quiet(), _deterministic(), torch.random.fork_rng(_gpus()):
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
             accelerator="auto",
-            devices=1,
+            devices=processes.local_world,
+            num_nodes=processes.machines,
+            strategy="auto" if processes.world == 1 else "ddp",
             deterministic=True,
             callbacks=callbacks,
             precision=_PRECISIONS[settings.precision],
             gradient_clip_val=settings.gradient_clip or None,
             plugins=[WholeCheckpoints()],
-            logger=False,
+            logger=logger or False,
+            log_every_n_steps=1,
             enable_checkpointing=checkpoints is not None,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -94,6 +101,7 @@ def train(
             epoch=lambda: trainer.current_epoch,
             augmentations=settings.augment,
             device=trainer.strategy.root_device,
+            ranks=processes,
         )
         trainer.fit(task, batches, ckpt_path=_last_checkpoint(checkpoints))
     seconds = progress.earlier_seconds + time.perf_counter() - started
@@ -114,9 +122,23 @@ def check(model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
     """Raise where the network cannot be trained with these settings.
 
     Raises:
-        ArgumentError: as `hinged.lab.second_order.check`.
+        ArgumentError: as `hinged.lab.second_order.check`; a method of `hinged.optim` in several
+            processes, or batches with less than two samples for each; a warm-up of a compiled
+            network.
     """
+    each = settings.batch_size // ranks().world
+    if each < 2:
+        came = f"training.batch_size={settings.batch_size} in {ranks().world} processes"
+        raise errors.ArgumentError(errors.sentence("hinged train", came, "give 2 samples to each"))
+    if settings.compile and settings.warm_up:
+        came = f"training.compile with training.warm_up={settings.warm_up:g}"
+        cure = "take one of them: the inputs of curves cannot be watched in compiled code"
+        raise errors.ArgumentError(errors.sentence("hinged", came, cure))
     if settings.optimizer in METHODS:
+        if ranks().world > 1:
+            came = f"the optimizer {settings.optimizer} in {ranks().world} processes"
+            cure = "it trains in one: start without torchrun"
+            raise errors.ArgumentError(errors.sentence("hinged train", came, cure))
         second_order.check(model, data, settings)
 
 
@@ -164,6 +186,14 @@ class _Task(lightning.LightningModule):
         self.data = data
         self.settings = settings
         self.has_curves = any(isinstance(layer, PiecewiseLinear) for layer in model.modules())
+        self._outputs = torch.compile(self._called) if settings.compile else self._called
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._outputs(laid_out(x, self.settings))
+
+    def _called(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.model(x)
+        return outputs
 
     def train(self, mode: bool = True) -> _Task:
         super().train(mode)
@@ -172,9 +202,8 @@ class _Task(lightning.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         x, y = batch
-        outputs = self.model(laid_out(x, self.settings))
         smoothing = self.settings.label_smoothing
-        return self.data.problem.loss(outputs, y, smoothing) + self._curvature()
+        return self.data.problem.loss(self(x), y, smoothing) + self._curvature()
 
     def score(self, x: Tensor, y: Tensor) -> float:
         """Return the data set's metric on rows of a split, in evaluation mode and in the precision
@@ -226,93 +255,29 @@ class _Task(lightning.LightningModule):
 
 class _Draws(Callback):
     """Seeds what layers such as dropout draw, anew for each epoch: pairs and resumed trainings draw
-    the same."""
+    the same, and processes that share a training do not."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, rank: int) -> None:
+        self.seed, self.rank = seed, rank
 
     def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
-        torch.manual_seed(1_000_003 * self.seed + trainer.current_epoch)
+        torch.manual_seed(1_000_003 * self.seed + trainer.current_epoch + (self.rank << 48))
 
 
-@dataclass
-class _Progress(Callback):
-    """Collects what happens in each epoch."""
-
-    data: DataSet
-    on_epoch: OnEpoch | None
-    loss: list[float] = field(default_factory=list)
-    test_scores: list[float] = field(default_factory=list)
-    idle: list[Idle] = field(default_factory=list)
-    step_seconds: list[float] = field(default_factory=list)
-    earlier_seconds: float = 0.0
-    _begun: float = field(default_factory=time.perf_counter)
-    _losses: list[Tensor] = field(default_factory=list)
-    _watch: _Stopwatch = field(default_factory=lambda: _Stopwatch())
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        self._watch.start()
-
-    def on_train_batch_end(self, *arguments: Any) -> None:
-        outputs = arguments[2]
-        self._losses.append(outputs["loss"].detach())  # Fetched once an epoch: a GPU would wait.
-        self._watch.stop()
-
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        self.loss.append(statistics.fmean(torch.stack(self._losses).tolist()))
-        self._losses.clear()
-        self.step_seconds += self._watch.seconds()
-        self.test_scores.append(module.score(self.data.x_test, self.data.y_test))
-        with module.precision():
-            idle = idle_units(module.model, self.data)
-        if idle is not None:
-            self.idle.append(idle)
-        if self.on_epoch is not None:
-            self.on_epoch(trainer.current_epoch + 1)
-
-    def state_dict(self) -> dict[str, Any]:
-        names = ("loss", "test_scores", "step_seconds")
-        seconds = self.earlier_seconds + time.perf_counter() - self._begun
-        idle = [tuple(shares) for shares in self.idle]  # Plain: all that checkpoints may hold.
-        lists = {name: list(getattr(self, name)) for name in names}
-        return {"seconds": seconds, "idle": idle, **lists}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.loss, self.test_scores = state["loss"], state["test_scores"]
-        self.idle = [Idle(*shares) for shares in state["idle"]]
-        self.step_seconds = state["step_seconds"]
-        self.earlier_seconds = state["seconds"]
-
-
-class _Stopwatch:
-    """Times steps; on a GPU by its own clock, read once an epoch, so that no step waits for it."""
-
-    def __init__(self) -> None:
-        self.gpu = torch.cuda.is_available()
-        self._starts: list[Any] = []
-        self._stops: list[Any] = []
-
-    def start(self) -> None:
-        self._starts.append(self._now())
-
-    def stop(self) -> None:
-        self._stops.append(self._now())
-
-    def seconds(self) -> list[float]:
-        """Return the durations since the last call."""
-        if self.gpu:
-            torch.cuda.synchronize()
-        pairs = list(zip(self._starts, self._stops, strict=True))
-        self._starts.clear()
-        self._stops.clear()
-        return [a.elapsed_time(b) / 1000 if self.gpu else b - a for a, b in pairs]
-
-    def _now(self) -> Any:
-        if not self.gpu:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
+def _callbacks(task: _Task, checkpoints: Path | None, logger: Logger | None) -> list[Callback]:
+    """Return what a training is accompanied by where it is asked for."""
+    found: list[Callback] = []
+    if task.settings.warm_up and task.has_curves:
+        found.append(CurveWarmUp(task.settings.warm_up))
+    if checkpoints is not None:
+        found.append(
+            ModelCheckpoint(checkpoints, _LAST.stem, every_n_epochs=1, enable_version_counter=False)
+        )
+    if logger is not None:
+        found.append(LearningRateMonitor("epoch"))
+        if task.has_curves:
+            found.append(CurveMonitor(task.data.scaled(task.data.x_train[:_LOOKED_AT])))
+    return found
 
 
 def _last_checkpoint(checkpoints: Path | None) -> str | None:

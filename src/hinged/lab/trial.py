@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from hinged.lab import data as data_sets
@@ -67,8 +68,9 @@ def run(
     materials: Materials,
     on_epoch: Callable[[int], None] | None = None,
     checkpoints: Path | None = None,
+    logger: Logger | None = None,
 ) -> Done:
-    """Do one trial."""
+    """Do one trial; the last three are as in `hinged.lab.training.train`."""
     digest = materials.data.digest  # Of all folds together: they are one data set.
     materials = _of_fold(experiment, trial, materials)
     data, weights = materials
@@ -76,7 +78,13 @@ def run(
     initial = weights_digest(model)
     kept = _kept(model, data, experiment)
     outcome = training.train(
-        model, data, experiment.training, trial.seed, on_epoch=on_epoch, checkpoints=checkpoints
+        model,
+        data,
+        experiment.training,
+        trial.seed,
+        on_epoch=on_epoch,
+        checkpoints=checkpoints,
+        logger=logger,
     )
     result = Result(
         activation=trial.activation,

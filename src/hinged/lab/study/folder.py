@@ -17,7 +17,7 @@ import pydantic
 from filelock import FileLock
 
 from hinged import errors
-from hinged.lab.comparison import Task, Watcher, compare_all
+from hinged.lab.comparison import Keep, Task, Watcher, compare_all
 from hinged.lab.experiment import Experiment
 from hinged.lab.records import PARTIAL, RunFolder, word, write
 from hinged.lab.settings import Settings
@@ -146,7 +146,7 @@ class StudyFolder:
             each for each in self.pretrainings() if not each.folder.has(each.experiment.trials[0])
         ]
         if first:
-            compare_all(first, watcher, keep_weights=True, checkpoints=True, **options)
+            compare_all(first, watcher, keep=Keep(checkpoints=True, weights=True), **options)
         compare_all(self.tasks(seeds), watcher, keep_going=True, **options)
 
     def _foreign(self) -> bool:
