@@ -107,7 +107,7 @@ def test_learned_curves_are_those_of_the_network(tails):
     layer = PiecewiseLinear(3, tails=tails)
     torch.nn.init.normal_(layer.values)
     model = torch.nn.Sequential(torch.nn.Linear(2, 3), layer)
-    x = torch.randn(50, 2)
+    x = torch.randn(250, 2)
     (site,) = sites(curves_and_inputs(model, x))
     inputs = model[0](x)
     assert site.name == "1" and torch.equal(site.curve(inputs), layer(inputs))

@@ -13,6 +13,10 @@ from hinged.curve import TAILS, Curve
 from hinged.nn import PiecewiseLinear
 
 _BINS = 80
+_AT_ONCE = 100
+"""Samples that a network is given together."""
+_ADDED = ("counts", "outside")
+"""What is added up over them."""
 
 
 class Site(NamedTuple):
@@ -40,7 +44,9 @@ def curves_and_inputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
 
     def note(name: str, layer: PiecewiseLinear, inputs: Tensor) -> None:
-        tensors.update({f"{name}.{part}": t for part, t in _parts(layer, inputs).items()})
+        for part, tensor in _parts(layer, inputs, len(inputs) / len(x)).items():
+            key = f"{name}.{part}"
+            tensors[key] = tensors[key] + tensor if part in _ADDED and key in tensors else tensor
 
     if not layers:
         return {}
@@ -50,7 +56,8 @@ def curves_and_inputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
                 lambda module, arguments, name=name: note(name, module, arguments[0])
             )
             stack.callback(hook.remove)
-        model(x)
+        for part in x.split(_AT_ONCE):
+            model(part)
     return tensors
 
 
@@ -68,18 +75,19 @@ def sites(tensors: dict[str, Tensor]) -> Iterator[Site]:
         yield Site(name, curve, tensors[f"{name}.edges"], tensors[f"{name}.counts"], outside)
 
 
-def _parts(layer: PiecewiseLinear, inputs: Tensor) -> dict[str, Tensor]:
+def _parts(layer: PiecewiseLinear, inputs: Tensor, share: float) -> dict[str, Tensor]:
+    """Return what is noted of a layer and of such a share of its inputs."""
     low, high = layer.hinges.min(), layer.hinges.max()
     margin = (high - low) / 4
-    edges = torch.linspace(float(low - margin), float(high + margin), _BINS + 1)
-    counts = torch.histogram(inputs.float().flatten(), edges).hist
+    ends = float(low - margin), float(high + margin)
+    counts, edges = torch.histogram(inputs.float().flatten(), _BINS, range=ends)
     parts = {
         "hinges": layer.hinges,
         "values": layer.values.detach(),
         "tails": layer.get_extra_state(),
         "edges": edges,
         "counts": counts,
-        "outside": ((inputs < low) | (inputs > high)).double().mean(),
+        "outside": share * ((inputs < low) | (inputs > high)).double().mean(),
     }
     if layer.tail_slopes is not None:
         parts["tail_slopes"] = layer.tail_slopes.detach()
