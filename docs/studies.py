@@ -82,21 +82,17 @@ def _short(found: list[Record]) -> str:
 
 def write() -> None:
     """Write pages and pictures, and remove what no study has any more."""
-    pages = texts()
-    pictures = {
-        file: draw(record)
-        for name in names()
-        for record in records(name)
-        for file, draw in page.pictures(record).items()
-    }
+    files = {name: text.encode() for name, text in texts().items()}
+    for name in names():
+        for record in records(name):
+            for file, draw in page.pictures(record).items():
+                files[file] = svg(draw(record)).encode()
     PAGES.mkdir(exist_ok=True)
     for old in PAGES.iterdir():
-        if old.name not in pages and old.name not in pictures:
+        if old.name not in files:
             old.unlink()
-    for name, text in pages.items():
-        (PAGES / name).write_text(text)
-    for name, figure in pictures.items():
-        (PAGES / name).write_text(svg(figure))
+    for name, content in files.items():
+        (PAGES / name).write_bytes(content)
     README.write_text(with_summary(README.read_text()))
 
 
