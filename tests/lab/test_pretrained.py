@@ -148,6 +148,13 @@ def test_images_are_normalised_and_resized_as_the_weights_want(read):
     torch.testing.assert_close(x, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_weights_trained_on_grey_images_take_grey_images(read):
+    grey = images(channels=1)
+    weights = replace(read(resnet20().state_dict()), mean=grey.mean, std=grey.std, side=None)
+    x = pretrained.fitted(grey, RESNET20, weights).scaled(grey.x_train)
+    assert torch.equal(x, grey.scaled(grey.x_train).repeat(1, 3, 1, 1))
+
+
 def hub_file(monkeypatch, tmp_path, kind, name, state):
     monkeypatch.delenv("HINGED_DATA", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

@@ -98,7 +98,7 @@ def fitted(data: DataSet, network: NetworkSettings, weights: Weights | None) -> 
     channels = 3 if vision.is_known(network.kind) else None
     if weights is None or weights.mean is None or weights.std is None:
         return data.fitted(side, channels, None)
-    return data.fitted(side, len(weights.mean), (weights.mean, weights.std))
+    return data.fitted(side, channels or len(weights.mean), (weights.mean, weights.std))
 
 
 def start(model: nn.Module, weights: Weights, head: tuple[str, ...]) -> None:

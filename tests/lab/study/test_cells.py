@@ -37,6 +37,15 @@ def test_fallback_takes_the_place_of_the_data_and_of_their_axis(tiny):
     assert trained(study)["data-mnist_hinges-3"] == ("relu", "hinged")
 
 
+@pytest.mark.parametrize("name", names())
+def test_no_cell_needs_other_data_where_there_is_a_fallback(name):
+    study = read(find(name))
+    fallback = study.smoke.fallback
+    if fallback is not None:
+        data = {cell.experiment.data for cell in cells(study, "smoke", fallback=True)}
+        assert data == {fallback}
+
+
 def test_labels_leave_out_what_does_not_concern_an_activation(tiny):
     first, second = cells(read(tiny), "smoke")
     assert first.label("relu") == "" and second.label("hinged") == "hinges 9"

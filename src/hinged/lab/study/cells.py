@@ -206,7 +206,7 @@ def _combinations(
     for variant in study.variants:
         for place in itertools.product(*grid.values()):
             point = tuple(zip(grid, place, strict=True))
-            values = merged(study.settings, size.settings, instead, variant.settings)
+            values = merged(study.settings, size.settings, variant.settings, instead)
             for axis, value in point:
                 values = merged(values, nested(axis, value))
             values["seeds"] = tuple(range(seeds or size.seeds))
