@@ -31,7 +31,7 @@ change and to run as your own.
 The rule was fixed in advance: pairs with the same seed, Student's t-test, Holm's correction over
 all comparisons of a study, the 5 % level. Scores are those after the last epoch,
 or, of second-order trainings, those of the network with the least validation error."""
-MANY = ("mnist", "fashion", "cifar10-shallow", "tables")
+MANY = ("mnist", "fashion", "cifar10-shallow", "tiny-imagenet", "tables")
 """The studies whose settings are told together: the same recipe for all."""
 TOGETHER = """All settings of {studies}, with the same defaults of the curves everywhere ({scale}).
 Differences are in points, over pairs with the same seed or, on tables, the same fold, whose

@@ -58,18 +58,23 @@ def test_another_study_or_scale_is_refused(tiny, tmp_path):
     assert (folder.path / "study.json").read_bytes() == before
 
 
-def test_a_study_may_get_other_words_and_more_seeds(tiny, tmp_path):
-    folder = StudyFolder(tmp_path / "run")
+def test_a_study_may_get_other_words_more_seeds_and_more_places(tiny, tmp_path):
+    folder, watcher = StudyFolder(tmp_path / "run"), Silent()
     folder.open(plan(tiny))
-    text = (
-        tiny.read_text()
-        .replace("seeds = 5", "seeds = 6")
+    compare_all(folder.tasks(seeds=2), Silent())
+    text = tiny.read_text()
+    tiny.write_text(
+        text.replace("seeds = 5", "seeds = 6")
         .replace("question = ", "question = 'So'#")
+        .replace('"curves.hinges" = [3, 9]', '"curves.hinges" = [3, 9, 17]')
     )
-    tiny.write_text(text)
     folder.open(plan(tiny))
-    assert folder.plan.study.question == "So"
-    assert folder.plan == plan(tiny)
+    assert folder.plan == plan(tiny) and folder.plan.study.question == "So"
+    compare_all(folder.tasks(seeds=2), watcher)
+    assert watcher.done == [("hinges-17", "hinged", seed) for seed in (0, 1)]
+    tiny.write_text(text)
+    with pytest.raises(errors.RunFolderError, match="or an earlier form of it"):
+        folder.open(plan(tiny))
 
 
 def test_foreign_and_damaged_folders_are_refused(tiny, tmp_path):

@@ -22,7 +22,7 @@ from hinged.lab.experiment import Experiment
 from hinged.lab.records import PARTIAL, RunFolder, word, write
 from hinged.lab.settings import Settings
 from hinged.lab.study.cells import Cell, cells, pretrainings
-from hinged.lab.study.definition import SCALES, Study
+from hinged.lab.study.definition import Study
 
 
 class Plan(Settings):
@@ -49,15 +49,17 @@ class Plan(Settings):
         return pretrainings(self.study, self.scale, self.fallback)
 
     def extends(self, held: Plan) -> bool:
-        """Whether what was trained for `held` serves this plan: all but the study's words and its
-        numbers of seeds is the same."""
-        return self._trainings() == held._trainings()
+        """Whether all that is trained for `held`, from whatever seeds, is trained for this plan
+        too."""
+        about = {"name", "scale", "fallback"}
+        same = self.model_dump(include=about) == held.model_dump(include=about)
+        return same and held._experiments().items() <= self._experiments().items()
 
-    def _trainings(self) -> dict[str, Any]:
-        plan = self.model_dump(mode="json", exclude={"study": {"question", "unsure"}})
-        for scale in SCALES:
-            del plan["study"][scale]["seeds"]
-        return plan
+    def _experiments(self) -> dict[str, Experiment]:
+        """Return what is trained by the names of its folders, without seeds."""
+        whole = {cell.name: cell.experiment for cell in self.cells()}
+        whole |= {f"pretrain {kind}": each for kind, each in self.pretrainings().items()}
+        return {name: each.model_copy(update={"seeds": ()}) for name, each in whole.items()}
 
 
 class StudyFolder:
@@ -95,8 +97,8 @@ class StudyFolder:
         """Make the folder this plan's, or go on with it.
 
         Raises:
-            RunFolderError: it holds another study or scale, or files that are none. Of a study that
-                was changed, words and numbers of seeds may be other ones.
+            RunFolderError: it holds another study or scale, files that are none, or trainings that
+                the study, since changed, has no more.
         """
         file = self.path / "study.json"
         if self.path.is_file() or (not file.exists() and self._foreign()):
