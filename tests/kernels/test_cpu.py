@@ -12,10 +12,10 @@ each_kernel = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
 LAYOUTS = {
     "images": lambda: torch.randn(3, 5, 7, 9),
     "channels last": lambda: torch.randn(3, 18, 7, 9).to(memory_format=torch.channels_last),
-    "few, channels last": lambda: torch.randn(4, 6, 8, 9).to(memory_format=torch.channels_last),
+    "few, channels last": lambda: torch.randn(32, 6, 8, 9).to(memory_format=torch.channels_last),
     "features": lambda: torch.randn(1023, 17),
-    "few features": lambda: torch.randn(352, 24),
-    "few features of an odd batch": lambda: torch.randn(353, 8),
+    "few features": lambda: torch.randn(1024, 24),
+    "few features of an odd batch": lambda: torch.randn(1025, 8),
     "rows of one": lambda: torch.randn(2, 33, 1),
     "volumes": lambda: torch.randn(2, 3, 2, 3, 3),
     "turned": lambda: torch.randn(4, 9, 3).transpose(0, 2),

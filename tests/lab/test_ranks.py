@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from hinged import errors
 from hinged.lab import data, models, training
 from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.cluster import where
+from hinged.lab.comparison import Watcher, compare
 from hinged.lab.data import Batches
 from hinged.lab.ranks import ALONE, Ranks, ranks
 from hinged.lab.records import RunFolder
@@ -20,10 +22,19 @@ from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hinged"]
 # Without normalisation, whose statistics each process takes of its own samples, and with batches
 # that are all of one size, the gradients of two processes add up to those of one.
-COMMAND = [
-    *("train", "--data", "digits", "--train-size", "512", "--model", "mlp", "--width", "16"),
-    *("--epochs", "2", "--set", "network.batch_norm=false", "--json"),
-]
+COMMAND = ["train", "--data", "digits", "--train-size", "512", "--epochs", "2", "--json"]
+NETWORK = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last, self.unused = nn.Linear(64, 16), nn.Linear(16, 10), nn.Linear(2, 2)
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        return self.last(self.act(self.first(x.flatten(1))))
+"""
 
 
 @pytest.fixture
@@ -67,13 +78,16 @@ def test_processes_share_every_batch(rows, sizes):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(tmp_path):
-    alone = command(["-m", "hinged"], "--out", tmp_path / "alone")
-    both = command(TORCHRUN, "--out", tmp_path / "both", "--logger", "csv")
+    (tmp_path / "my.py").write_text(NETWORK)
+    model = ("--model", f"{tmp_path / 'my.py'}:Net")
+    alone = command(["-m", "hinged"], *model, "--out", tmp_path / "alone")
+    both = command(TORCHRUN, *model, "--out", tmp_path / "both", "--logger", "csv")
     assert alone.returncode == both.returncode == 0, alone.stderr + both.stderr
     assert json.loads(both.stdout)["run"] == str(tmp_path / "both")  # Printed by one of the two.
     (one,), (two,) = (RunFolder(tmp_path / name).results() for name in ("alone", "both"))
     assert two.loss == pytest.approx(one.loss, rel=1e-5)
     assert two.test_scores == pytest.approx(one.test_scores, abs=0.01)
+    assert "processes" not in one.environment and two.environment["processes"] == "2"
     weights = [
         load_file(tmp_path / name / "weights" / "hinged-seed0.safetensors")
         for name in ("alone", "both")
@@ -83,7 +97,7 @@ def test_two_processes_train_as_one_does(tmp_path):
     logged = list((tmp_path / "both" / "logs").rglob("metrics.csv"))
     assert len(logged) == 1
 
-    again = command(TORCHRUN, "--out", tmp_path / "both")
+    again = command(TORCHRUN, *model, "--out", tmp_path / "both")
     assert again.returncode == 0, again.stderr
     assert RunFolder(tmp_path / "both").results() == [two]
 
@@ -92,6 +106,22 @@ def test_two_processes_train_as_one_does(tmp_path):
 def test_many_trainings_are_not_for_torchrun():
     with pytest.raises(errors.ArgumentError, match="torchrun with `hinged train`"):
         where(None, 1, 1)
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_processes_share_one_training_and_not_several(small, tmp_path):
+    with pytest.raises(errors.RunFolderError, match="9 trainings are unfinished"):
+        compare(small, RunFolder(tmp_path / "run"), Watcher())
+
+
+def test_processes_that_share_a_training_draw_their_own_numbers():
+    def drawn(rank):
+        training._Draws(3, rank).on_train_epoch_start(SimpleNamespace(current_epoch=1))
+        return torch.rand(8)
+
+    with torch.random.fork_rng():
+        first, second, again = drawn(0), drawn(1), drawn(0)
+    assert torch.equal(first, again) and not torch.equal(first, second)
 
 
 @pytest.mark.usefixtures("second_of_two")

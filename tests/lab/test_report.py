@@ -116,6 +116,16 @@ def test_learned_curves_are_those_of_the_network(tails):
     assert site.outside == pytest.approx((inputs.abs() > 3).float().mean().item())
 
 
+@torch.no_grad()
+def test_layers_used_twice_and_on_tokens_count_all_their_inputs():
+    layer = PiecewiseLinear(2)
+    tokens = torch.nn.Sequential(torch.nn.Flatten(0, 1), layer, layer)  # Samples become tokens.
+    x = 4 * torch.randn(150, 6, 2)
+    (site,) = sites(curves_and_inputs(tokens, x))
+    inputs = torch.cat((x.flatten(0, 1), layer(x.flatten(0, 1))))
+    assert site.outside == pytest.approx((inputs.abs() > 3).double().mean().item())
+
+
 def test_sites_are_in_the_order_of_the_network():
     layers = [PiecewiseLinear(1) for _ in range(12)]
     tensors = curves_and_inputs(torch.nn.Sequential(*layers), torch.zeros(1, 1))

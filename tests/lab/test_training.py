@@ -276,14 +276,21 @@ def test_a_logger_without_its_package(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_compiled_training_learns_the_same():
+def test_a_compiled_training_learns_the_same(tmp_path):
     settings = SETTINGS.model_copy(update={"compile": True, "epochs": 2})
     plain = training.train(
         network(), data.load("digits"), settings.model_copy(update={"compile": False}), 0
     )
-    compiled = training.train(network(), data.load("digits"), settings, 0)
+    logger = loggers.make("csv", tmp_path)
+    compiled = training.train(network(), data.load("digits"), settings, 0, logger=logger)
     assert compiled.loss == pytest.approx(plain.loss, rel=1e-3)
     assert compiled.test_score == pytest.approx(plain.test_score, abs=0.02)
+
+
+@pytest.mark.parametrize(("name", "error"), [("csv", "training by lm logs"), ("cvs", "csv")])
+def test_what_cannot_be_logged(name, error):
+    with pytest.raises(errors.HingedError, match=error):
+        loggers.check(name, "lm")
 
 
 def test_a_compiled_network_cannot_be_watched():

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hinged import Curve, errors
-from hinged.model.observe import Histogram, LineCounts, Moments, across_processes, by_channel
+from hinged.model.observe import Histogram, LineCounts, Moments, by_channel
+from hinged.model.summary import across_processes
 from tests.processes import in_two_processes
 
 magnitudes = st.floats(2.0**-40, 2.0**40, width=32)

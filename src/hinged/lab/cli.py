@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from hinged import errors
-from hinged.lab import conversion, environment, experiment, report, terminal
+from hinged.lab import conversion, environment, experiment, loggers, report, terminal
 from hinged.lab.activations import ACTIVATIONS
 from hinged.lab.bench import cli as bench
 from hinged.lab.cluster import where
@@ -19,7 +19,6 @@ from hinged.lab.comparison import Keep, Watcher, assist
 from hinged.lab.comparison import compare as run_comparison
 from hinged.lab.data import AUGMENTATIONS, DATA_SETS
 from hinged.lab.experiment import Experiment
-from hinged.lab.loggers import LOGGERS
 from hinged.lab.models import MODELS
 from hinged.lab.ranks import ranks
 from hinged.lab.records import RunFolder, word
@@ -208,7 +207,10 @@ def train(
     more: Set = None,
     threads: Threads = 1,
     logger: Annotated[
-        str, typer.Option(help="Log epochs into the run folder by one of: " + ", ".join(LOGGERS))
+        str,
+        typer.Option(
+            help="Log epochs into the run folder by one of: " + ", ".join(loggers.LOGGERS)
+        ),
     ] = "",
     out: Out = None,
     as_json: AsJson = False,
@@ -231,6 +233,8 @@ def train(
         baseline=activation,
     )
     folder = out or _folder(data, model, activation, f"seed{seed}")
+    if logger:
+        loggers.check(logger, settings.training.optimizer)
     keep = Keep(checkpoints=True, weights=True, logger=logger)
     if ranks().rank:
         assist(settings, RunFolder(folder), threads=threads, keep=keep, data_dir=data_dir)

@@ -17,6 +17,7 @@ from hinged.lab import environment, loggers, pretrained
 from hinged.lab.cluster import Cluster
 from hinged.lab.data import augment
 from hinged.lab.experiment import Experiment, Trial
+from hinged.lab.ranks import ranks
 from hinged.lab.records import Failure, Result, RunFolder
 from hinged.lab.trial import Done, Materials, check, load, now, run
 from hinged.lab.workers import in_processes
@@ -146,6 +147,7 @@ def compare_all(
             pretrained weights, or cannot be written.
         DataError: the data are missing or damaged.
         ArgumentError: a network cannot take its data.
+        RunFolderError: in one of several processes, more than one trial is left.
     """
     checked = [_check(task, data_dir) for task in tasks]  # Fails here rather than after an hour.
     tasks = [_opened(task, *found) for task, found in zip(tasks, checked, strict=True)]
@@ -158,6 +160,7 @@ def compare_all(
     # spells of the machine meet all.
     work.sort(key=lambda each: each.trial.seed)
     left = [each for each in work if not _is_done(each)]
+    _check_alone(left)
     epochs = sum(each.task.experiment.training.epochs for each in left)
     watcher.begins(len(work), len(work) - len(left), epochs)
     try:
@@ -314,6 +317,15 @@ def _check(task: Task, data_dir: Path | None) -> tuple[str, str]:
         check(experiment, Trial(activation=activation, seed=0), materials)
     weights = materials.weights
     return materials.data.digest, "" if weights is None else weights.name
+
+
+def _check_alone(left: Sequence[_Work]) -> None:
+    """Raise where processes would share a training (`hinged.lab.ranks`) of several that are left:
+    all but the first know of their own alone."""
+    if ranks().world > 1 and len(left) > 1:
+        came = f"{left[0].task.folder.path}, where {len(left)} trainings are unfinished"
+        cure = "finish the others without torchrun, or choose another folder with --out"
+        raise errors.RunFolderError(errors.sentence("hinged train", came, cure))
 
 
 def _opened(task: Task, digest: str, weights: str) -> Task:

@@ -13,12 +13,15 @@ import torch
 
 import hinged
 from hinged import kernels
+from hinged.lab.ranks import ranks
 
 _PACKAGES = ("lightning", "numpy", "scikit-learn", "scipy")
 
 
 def describe() -> dict[str, str]:
-    """Return versions, commit and machine as short texts."""
+    """Return versions, commit and machine as short texts, and of a training that several processes
+    share their number."""
+    processes = ranks().world
     return {
         "hinged": hinged.__version__,
         "commit": commit(),
@@ -31,6 +34,7 @@ def describe() -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "device": _device(),
         "kernel": kernels.describe(),
+        **({"processes": str(processes)} if processes > 1 else {}),
     }
 
 

@@ -15,7 +15,7 @@ from hinged.nn import PiecewiseLinear
 _BINS = 80
 _AT_ONCE = 100
 """Samples that a network is given together."""
-_ADDED = ("counts", "outside")
+_ADDED = ("counts", "outside", "seen")
 """What is added up over them."""
 
 
@@ -44,7 +44,7 @@ def curves_and_inputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
 
     def note(name: str, layer: PiecewiseLinear, inputs: Tensor) -> None:
-        for part, tensor in _parts(layer, inputs, len(inputs) / len(x)).items():
+        for part, tensor in _parts(layer, inputs).items():
             key = f"{name}.{part}"
             tensors[key] = tensors[key] + tensor if part in _ADDED and key in tensors else tensor
 
@@ -58,6 +58,10 @@ def curves_and_inputs(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
             stack.callback(hook.remove)
         for part in x.split(_AT_ONCE):
             model(part)
+    for name in layers:
+        seen = tensors.pop(f"{name}.seen", None)
+        if seen is not None:
+            tensors[f"{name}.outside"] = tensors[f"{name}.outside"] / seen.double()
     return tensors
 
 
@@ -75,8 +79,8 @@ def sites(tensors: dict[str, Tensor]) -> Iterator[Site]:
         yield Site(name, curve, tensors[f"{name}.edges"], tensors[f"{name}.counts"], outside)
 
 
-def _parts(layer: PiecewiseLinear, inputs: Tensor, share: float) -> dict[str, Tensor]:
-    """Return what is noted of a layer and of such a share of its inputs."""
+def _parts(layer: PiecewiseLinear, inputs: Tensor) -> dict[str, Tensor]:
+    """Return what is noted of a layer and some of its inputs."""
     low, high = layer.hinges.min(), layer.hinges.max()
     margin = (high - low) / 4
     ends = float(low - margin), float(high + margin)
@@ -87,7 +91,8 @@ def _parts(layer: PiecewiseLinear, inputs: Tensor, share: float) -> dict[str, Te
         "tails": layer.get_extra_state(),
         "edges": edges,
         "counts": counts,
-        "outside": share * ((inputs < low) | (inputs > high)).double().mean(),
+        "outside": ((inputs < low) | (inputs > high)).sum(),
+        "seen": torch.tensor(inputs.numel()),
     }
     if layer.tail_slopes is not None:
         parts["tail_slopes"] = layer.tail_slopes.detach()

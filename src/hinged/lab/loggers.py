@@ -9,6 +9,7 @@ from lightning.pytorch import loggers
 from lightning.pytorch.loggers import Logger
 
 from hinged import errors
+from hinged.optim import METHODS
 
 LOGGERS: dict[str, Callable[[Path], Logger]] = {
     "csv": lambda folder: loggers.CSVLogger(folder, name=""),
@@ -18,15 +19,30 @@ LOGGERS: dict[str, Callable[[Path], Logger]] = {
 """What `--logger` takes."""
 
 
-def make(name: str, folder: Path) -> Logger:
-    """Return a logger that writes into a folder.
+def check(name: str, optimizer: str) -> None:
+    """Raise where a training cannot be logged.
 
     Raises:
-        UnknownNameError: there is none of this name.
-        MissingExtraError: its package is not installed.
+        UnknownNameError: there is no logger of this name.
+        ArgumentError: the optimiser is a method of `hinged.optim`, which tells loggers nothing.
     """
     if name not in LOGGERS:
         raise errors.unknown_name("--logger", name, LOGGERS)
+    if optimizer in METHODS:
+        cure = f"leave it out: training by {optimizer} logs nothing"
+        raise errors.ArgumentError(errors.sentence("--logger", name, cure))
+
+
+def make(name: str, folder: Path) -> Logger:
+    """Return a logger that writes into a folder.
+
+    Args:
+        name: in `LOGGERS`.
+        folder: where it writes; made if missing. A training that is resumed begins another log.
+
+    Raises:
+        MissingExtraError: its package is not installed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         return LOGGERS[name](folder)

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from hinged import errors
 from hinged.lab.data import DataSet
 from hinged.lab.outcome import OnEpoch
 from hinged.lab.units import Idle, idle_units
@@ -44,6 +45,15 @@ class Progress(Callback):
     _losses: list[Tensor] = field(default_factory=list)
     _watch: Stopwatch = field(default_factory=lambda: Stopwatch())
 
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        """Make sure that all processes go on from the same epoch."""
+        own = torch.tensor(float(trainer.current_epoch), device=module.device)
+        if trainer.strategy.reduce(own, reduce_op="mean").item() != trainer.current_epoch:
+            raise errors.RunFolderError(
+                "The processes of this training do not see the same checkpoint. Give them all one "
+                "folder, on a disk that they share."
+            )
+
     def on_train_batch_start(self, *_: Any) -> None:
         """Start the clock."""
         self._watch.start()
@@ -63,7 +73,7 @@ class Progress(Callback):
         self.step_seconds += self._watch.seconds()
         self.test_scores.append(module.score(self.data.x_test, self.data.y_test))
         figures = {"loss": self.loss[-1], f"test_{self.data.metric}": self.test_scores[-1]}
-        module.log_dict(figures, sync_dist=True)
+        module.log_dict(figures, rank_zero_only=True)
         with module.precision():
             idle = idle_units(module.model, self.data)
         if idle is not None:

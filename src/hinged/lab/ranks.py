@@ -1,4 +1,7 @@
-"""The processes of one training that `torchrun` started, on one machine or several."""
+"""The processes of one training that `torchrun` started, on one machine or several.
+
+They read and write one run folder, which all machines must see.
+"""
 
 from __future__ import annotations
 

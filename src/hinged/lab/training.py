@@ -37,6 +37,8 @@ _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
 _MOMENTUM = 0.9
 _PART = 1000
 """Samples scored at once."""
+_APART = 0x9E3779B1
+"""Between the seeds of processes; below 2^32, since the CPU's generator takes no more bits."""
 _LOOKED_AT = 100
 """Samples by which a logger is told what curves do."""
 
@@ -54,7 +56,8 @@ def train(
     """Train `model` on the training split and score it on both.
 
     Where `torchrun` started several processes, each must call it with the same arguments; each
-    takes its share of every batch, and gets the outcome.
+    takes its share of every batch. The outcome is that of the first: what normalisation has seen
+    of its share differs between them.
 
     Args:
         model: maps a batch of inputs to `(N, data.outputs)`, or `(N, data.outputs, rows, columns)`.
@@ -82,7 +85,7 @@ def train(
             accelerator="auto",
             devices=processes.local_world,
             num_nodes=processes.machines,
-            strategy="auto" if processes.world == 1 else "ddp",
+            strategy="auto" if processes.world == 1 else "ddp_find_unused_parameters_true",
             deterministic=True,
             callbacks=callbacks,
             precision=_PRECISIONS[settings.precision],
@@ -135,6 +138,9 @@ def check(model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
         cure = "take one of them: the inputs of curves cannot be watched in compiled code"
         raise errors.ArgumentError(errors.sentence("hinged", came, cure))
     if settings.optimizer in METHODS:
+        if settings.compile:
+            cure = "leave training.compile out: it compiles nothing there"
+            raise errors.ArgumentError(errors.sentence("hinged", settings.optimizer, cure))
         if ranks().world > 1:
             came = f"the optimizer {settings.optimizer} in {ranks().world} processes"
             cure = "it trains in one: start without torchrun"
@@ -189,7 +195,9 @@ class _Task(lightning.LightningModule):
         self._outputs = torch.compile(self._called) if settings.compile else self._called
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._outputs(laid_out(x, self.settings))
+        # In evaluation not the compiled one: observers that hook into it would be compiled too.
+        outputs = self._outputs if self.training else self._called
+        return outputs(laid_out(x, self.settings))
 
     def _called(self, x: Tensor) -> Tensor:
         outputs: Tensor = self.model(x)
@@ -261,7 +269,7 @@ class _Draws(Callback):
         self.seed, self.rank = seed, rank
 
     def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
-        torch.manual_seed(1_000_003 * self.seed + trainer.current_epoch + (self.rank << 48))
+        torch.manual_seed(1_000_003 * self.seed + trainer.current_epoch + _APART * self.rank)
 
 
 def _callbacks(task: _Task, checkpoints: Path | None, logger: Logger | None) -> list[Callback]:

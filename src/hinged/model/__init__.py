@@ -22,8 +22,6 @@ from hinged.model.move import Moved as Moved
 from hinged.model.observe import Histogram as Histogram
 from hinged.model.observe import LineCounts as LineCounts
 from hinged.model.observe import Moments as Moments
-from hinged.model.observe import Summary as Summary
-from hinged.model.observe import across_processes as across_processes
 from hinged.model.plot import plot as plot
 from hinged.model.share import LayerSharing as LayerSharing
 from hinged.model.share import Sharing as Sharing
@@ -33,6 +31,8 @@ from hinged.model.simplify import Simplification as Simplification
 from hinged.model.simplify import simplify as simplify
 from hinged.model.sites import Site as Site
 from hinged.model.sites import Sites as Sites
+from hinged.model.summary import Summary as Summary
+from hinged.model.summary import across_processes as across_processes
 from hinged.model.tree import places as places
 from hinged.model.tree import swap as swap
 from hinged.model.warm_up import WarmUp as WarmUp

@@ -6,17 +6,14 @@ data loaders and processes are put together by one and the same call.
 
 from __future__ import annotations
 
-import functools
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import TypeVar
+from dataclasses import dataclass
 
 import torch
-import torch.distributed
 from torch import Tensor
 
 from hinged import errors
+from hinged.model.summary import Summary, joined
 
 # Widths of bins are powers of two; finer ones than 2 ** -60 are of no use to an activation.
 _FINEST = -60
@@ -24,41 +21,6 @@ _FINEST = -60
 _INDEX_BITS = 40
 _IN_CACHE = 2**18
 """Numbers looked at together on a CPU."""
-
-
-S = TypeVar("S", bound="Summary")
-
-
-class Summary(ABC):
-    """What is known of the numbers seen so far; two of them merge into that of both."""
-
-    @abstractmethod
-    def merge(self: S, other: S) -> S:
-        """Return the summary of what both have seen."""
-
-
-def across_processes(summary: S, group: torch.distributed.ProcessGroup | None = None) -> S:
-    """Return the summary of what all processes of a group have seen, the same bits in each.
-
-    Every process must call it, with a summary of the same shapes. Without `torch.distributed`
-    being initialised there is one process, and the summary is returned as it is.
-    """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return summary
-    parts = {field.name: getattr(summary, field.name) for field in fields(summary)}  # type: ignore[arg-type]
-    if any(isinstance(part, Summary) for part in parts.values()):
-        return type(summary)(**{name: across_processes(parts[name], group) for name in parts})
-    gathered = {name: _gathered(part, group) for name, part in parts.items()}
-    count = torch.distributed.get_world_size(group)
-    ranks = [type(summary)(**{name: gathered[name][r] for name in parts}) for r in range(count)]
-    return functools.reduce(lambda first, second: first.merge(second), ranks)
-
-
-def _gathered(tensor: Tensor, group: torch.distributed.ProcessGroup | None) -> list[Tensor]:
-    count = torch.distributed.get_world_size(group)
-    received = [torch.empty_like(tensor) for _ in range(count)]
-    torch.distributed.all_gather(received, tensor.contiguous(), group)
-    return received
 
 
 def by_channel(x: Tensor, channels: int, dim: int = 1) -> Tensor:
@@ -77,17 +39,10 @@ def by_channel(x: Tensor, channels: int, dim: int = 1) -> Tensor:
 
 
 def _parts(rows: Tensor) -> list[Tensor]:
-    """Return the rows in parts whose intermediate results stay in a CPU's cache, which halves the
-    time for large inputs."""
-    together = len(rows) if rows.is_cuda else _IN_CACHE // max(1, rows.shape[1])
+    """Return the rows in parts, one channel at least, whose intermediate results stay in a CPU's
+    cache: large inputs of many channels take half the time."""
+    together = _IN_CACHE // max(1, rows.shape[1]) if rows.is_cpu else len(rows)
     return [part.contiguous() for part in rows.split(max(1, together))]
-
-
-def _joined(parts: Sequence[S]) -> S:
-    """Return the summary of all channels from those of some of them, in order."""
-    first = parts[0]
-    names = [field.name for field in fields(first)]  # type: ignore[arg-type]
-    return type(first)(**{n: torch.cat([getattr(part, n) for part in parts]) for n in names})
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +76,7 @@ class Moments(Summary):
     @classmethod
     def of(cls, x: Tensor, channels: int = 1, dim: int = 1) -> Moments:
         """Return the moments of a batch whose axis `dim` has `channels` entries."""
-        return _joined([cls._of(rows) for rows in _parts(by_channel(x, channels, dim))])
+        return joined([cls._of(rows) for rows in _parts(by_channel(x, channels, dim))])
 
     @classmethod
     def _of(cls, rows: Tensor) -> Moments:
@@ -163,9 +118,9 @@ class Moments(Summary):
 
 
 def _blanked(rows: Tensor, kept: Tensor, value: float) -> Tensor:
-    """Return the rows with a value in place of what is not kept; as they are where all is, since
-    filling takes longer than looking."""
-    return rows if kept.all() else rows.masked_fill(~kept, value)
+    """Return the rows with a value in place of what is not kept; on a CPU as they are where all is,
+    since filling takes longer than looking."""
+    return rows if rows.is_cpu and kept.all() else rows.masked_fill(~kept, value)
 
 
 def _extremes(rows: Tensor, finite: Tensor) -> tuple[Tensor, Tensor]:
@@ -219,7 +174,7 @@ class Histogram(Summary):
             raise errors.ArgumentError(
                 errors.sentence("hinged.model.Histogram.of(bins=...)", repr(bins), cure)
             )
-        return _joined([cls._of(rows, bins) for rows in _parts(by_channel(x, channels, dim))])
+        return joined([cls._of(rows, bins) for rows in _parts(by_channel(x, channels, dim))])
 
     @classmethod
     def _of(cls, rows: Tensor, bins: int) -> Histogram:
@@ -373,7 +328,7 @@ class LineCounts(Summary):
         """Return the counts of a batch for `hinges` `(K,)` or `(C, K)`."""
         parts = _parts(by_channel(x, channels, dim))
         positions = hinges.detach().expand(channels, -1).split([len(rows) for rows in parts])
-        return _joined([cls._of(*both) for both in zip(parts, positions, strict=True)])
+        return joined([cls._of(*both) for both in zip(parts, positions, strict=True)])
 
     @classmethod
     def _of(cls, rows: Tensor, hinges: Tensor) -> LineCounts:

@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from hinged.model.observe import Histogram, LineCounts, Moments, S, Summary, across_processes
+from hinged.model.observe import Histogram, LineCounts, Moments
 from hinged.model.running import run
+from hinged.model.summary import S, Summary, across_processes
 from hinged.nn import PiecewiseLinear, curve_layers
 
 T = TypeVar("T", bound="Inputs")

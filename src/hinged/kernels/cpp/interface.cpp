@@ -73,15 +73,18 @@ struct Geometry {
   // Channels are neighbours, as in channels-last images and in rows of features.
   bool by_pixel() const { return inner == 1 && channels > 1; }
 
-  // How many pixels to take as one, so that few channels fill whole groups.
+  // How many pixels to take as one, so that few channels fill whole groups; with few pixels the
+  // larger tables cost more than that saves.
   int64_t pixels_as_one() const {
     const int64_t wanted = kGroup / std::gcd<int64_t>(channels, kGroup);
-    return channels < kFew && outer % wanted == 0 ? wanted : 1;
+    const bool worth = channels < kFew && outer >= kMany * wanted;
+    return worth && outer % wanted == 0 ? wanted : 1;
   }
   Geometry with_as_one(int64_t pixels) const { return {outer / pixels, channels * pixels, inner}; }
 
  private:
-  static constexpr int64_t kFew = 4 * kGroup;  // with more, few lanes are idle
+  static constexpr int64_t kFew = 2 * kGroup;  // with more, few lanes are idle
+  static constexpr int64_t kMany = 256;
 };
 
 int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }

@@ -64,7 +64,11 @@ def read(path: Path) -> Study:
         ArgumentError: names everything in it that cannot be right.
     """
     study = parse(path)
-    faults = [f"[{scale}] {fault}" for scale in SCALES for fault in _faults(study, scale)]
+    faults = dict.fromkeys(
+        f"[{scale}] {fault}"
+        for scale, fallback in itertools.product(SCALES, (False, True))
+        for fault in _faults(study, scale, fallback)
+    )
     if faults:
         call = f"hinged study {path.name}"
         raise errors.ArgumentError(errors.sentence(call, " | ".join(faults), "correct the file"))
@@ -174,19 +178,19 @@ def paths(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-def _faults(study: Study, scale: str) -> list[str]:
+def _faults(study: Study, scale: str, fallback: bool) -> list[str]:
     faults: dict[str, None] = {}
     unknown = study.scale(scale).grid.keys() - study.grid.keys()
     if unknown:
         faults[f"grid: {', '.join(sorted(unknown))} is no axis of the study"] = None
-    for _, _, _, values in _combinations(study, scale, False, None):
+    for _, _, _, values in _combinations(study, scale, fallback, None):
         try:
             experiments.build(**values)
         except errors.HingedError as error:
             faults[str(error)] = None
     if not faults:
         try:
-            pretrainings(study, scale)
+            pretrainings(study, scale, fallback)
         except errors.HingedError as error:
             faults[f"pretrain: {error}"] = None
     return list(faults)
