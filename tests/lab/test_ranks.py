@@ -20,9 +20,9 @@ from hinged.lab.records import RunFolder
 from hinged.lab.settings import CurveSettings, NetworkSettings, TrainingSettings
 
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hinged"]
+COMMAND = ["train", "--data", "digits", "--train-size", "512", "--epochs", "2", "--json"]
 # Without normalisation, whose statistics each process takes of its own samples, and with batches
 # that are all of one size, the gradients of two processes add up to those of one.
-COMMAND = ["train", "--data", "digits", "--train-size", "512", "--epochs", "2", "--json"]
 NETWORK = """
 from torch import nn
 

@@ -144,10 +144,10 @@ def compare_all(
 
     Raises:
         RunFolderError: a folder holds another experiment, or results on other data or from other
-            pretrained weights, or cannot be written.
+            pretrained weights, or cannot be written; in one of several processes, more than one
+            trial is left.
         DataError: the data are missing or damaged.
         ArgumentError: a network cannot take its data.
-        RunFolderError: in one of several processes, more than one trial is left.
     """
     checked = [_check(task, data_dir) for task in tasks]  # Fails here rather than after an hour.
     tasks = [_opened(task, *found) for task, found in zip(tasks, checked, strict=True)]

@@ -26,7 +26,7 @@ from hinged.lab.data import Batch, Batches, DataSet
 from hinged.lab.outcome import OnEpoch, Outcome
 from hinged.lab.phases import set_training
 from hinged.lab.progress import Progress
-from hinged.lab.ranks import ranks
+from hinged.lab.ranks import Ranks, ranks
 from hinged.lab.settings import TrainingSettings
 from hinged.lightning import CurveMonitor, CurveWarmUp
 from hinged.nn import PiecewiseLinear, param_groups, penalty
@@ -80,23 +80,7 @@ def train(
     callbacks = [progress, _Draws(seed, processes.rank), *_callbacks(task, checkpoints, logger)]
     started = time.perf_counter()
     with _quiet(), _deterministic(), torch.random.fork_rng(_gpus()):
-        trainer = lightning.Trainer(
-            max_epochs=settings.epochs,
-            accelerator="auto",
-            devices=processes.local_world,
-            num_nodes=processes.machines,
-            strategy="auto" if processes.world == 1 else "ddp_find_unused_parameters_true",
-            deterministic=True,
-            callbacks=callbacks,
-            precision=_PRECISIONS[settings.precision],
-            gradient_clip_val=settings.gradient_clip or None,
-            plugins=[WholeCheckpoints()],
-            logger=logger or False,
-            log_every_n_steps=1,
-            enable_checkpointing=checkpoints is not None,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+        trainer = _trainer(settings, processes, callbacks, checkpoints, logger)
         batches = Batches(
             data,
             settings.batch_size,
@@ -270,6 +254,32 @@ class _Draws(Callback):
 
     def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
         torch.manual_seed(1_000_003 * self.seed + trainer.current_epoch + _APART * self.rank)
+
+
+def _trainer(
+    settings: TrainingSettings,
+    processes: Ranks,
+    callbacks: list[Callback],
+    checkpoints: Path | None,
+    logger: Logger | None,
+) -> lightning.Trainer:
+    return lightning.Trainer(
+        max_epochs=settings.epochs,
+        accelerator="auto",
+        devices=processes.local_world,
+        num_nodes=processes.machines,
+        strategy="auto" if processes.world == 1 else "ddp_find_unused_parameters_true",
+        deterministic=True,
+        callbacks=callbacks,
+        precision=_PRECISIONS[settings.precision],
+        gradient_clip_val=settings.gradient_clip or None,
+        plugins=[WholeCheckpoints()],
+        logger=logger or False,
+        log_every_n_steps=1,
+        enable_checkpointing=checkpoints is not None,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
 
 
 def _callbacks(task: _Task, checkpoints: Path | None, logger: Logger | None) -> list[Callback]:
