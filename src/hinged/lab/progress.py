@@ -14,22 +14,21 @@ from torch import Tensor
 from hinged import errors
 from hinged.lab.data import DataSet
 from hinged.lab.outcome import OnEpoch
-from hinged.lab.units import Idle, idle_units
+from hinged.lab.units import Idle, UnitWatch
 
 
 @dataclass
 class Progress(Callback):
     """Collects what happens in each epoch.
 
-    The module that is trained has `score`, `precision` and `model`, as `hinged.lab.training` has
-    it.
+    The module that is trained has `score` and `model`, as `hinged.lab.training` has it.
 
     Attributes:
         data: the data set.
         on_epoch: called with the number of epochs finished.
         loss: mean loss of each epoch; of several processes, of all.
         test_scores: the metric on the test split after each epoch.
-        idle: dead and dormant units after each epoch.
+        idle: dead and dormant units after each epoch, on samples of the test split.
         step_seconds: what each step took.
         earlier_seconds: wall time before a resumed checkpoint.
     """
@@ -71,11 +70,11 @@ class Progress(Callback):
         own = torch.tensor(mean, dtype=torch.float64, device=module.device)
         self.loss.append(trainer.strategy.reduce(own, reduce_op="mean").item())
         self.step_seconds += self._watch.seconds()
-        self.test_scores.append(module.score(self.data.x_test, self.data.y_test))
+        with UnitWatch(module.model) as units:
+            self.test_scores.append(module.score(self.data.x_test, self.data.y_test))
         figures = {"loss": self.loss[-1], f"test_{self.data.metric}": self.test_scores[-1]}
         module.log_dict(figures, rank_zero_only=True)
-        with module.precision():
-            idle = idle_units(module.model, self.data)
+        idle = units.idle()
         if idle is not None:
             self.idle.append(idle)
         if self.on_epoch is not None:

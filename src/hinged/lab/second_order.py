@@ -13,7 +13,7 @@ from hinged import errors, optim
 from hinged.lab.data import DataSet
 from hinged.lab.outcome import OnEpoch, Outcome
 from hinged.lab.settings import TrainingSettings
-from hinged.lab.units import Idle, idle_units
+from hinged.lab.units import Idle, UnitWatch
 
 HELD_OUT = 1 / 9
 """Share of the training split to validate on: with ten folds 8 to train on, 1 to validate, 1 to
@@ -74,10 +74,11 @@ def train(
 
     def note(epoch: int) -> None:
         seen = copy.deepcopy(model).float()
-        test_scores.append(_score(seen, data, data.x_test, data.y_test))
-        units = idle_units(seen, data)
-        if units is not None:
-            idle.append(units)
+        with UnitWatch(seen.eval()) as units:
+            test_scores.append(_score(seen, data, data.x_test, data.y_test))
+        now = units.idle()
+        if now is not None:
+            idle.append(now)
         if on_epoch is not None:
             on_epoch(epoch)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import NamedTuple
+import functools
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from hinged.lab.activations import MODULES
 from hinged.lab.contenders import Contender
-from hinged.lab.data import DataSet
-from hinged.lab.phases import set_training
 
 _SAMPLES = 1000
+"""After so many, no further batch is looked at."""
 
 
 class Idle(NamedTuple):
@@ -30,23 +30,51 @@ class Idle(NamedTuple):
     dormant: float
 
 
-def idle_units(model: nn.Module, data: DataSet) -> Idle | None:
-    """Return the idle units on the first 1,000 training samples, in evaluation mode; None where
-    the network has none of the activations in `hinged.lab.activations.MODULES`."""
-    layers = _activations(model)
-    if not layers:
-        return None
-    seen: list[tuple[Tensor, Tensor]] = []
-    was_training = model.training
-    device = next(model.parameters()).device
-    with ExitStack() as stack, torch.no_grad():
-        for layer in layers:
-            hook = layer.register_forward_hook(lambda module, x, y: seen.append(_units(y)))
-            stack.callback(hook.remove)
-        model.eval()(data.scaled(data.x_train[:_SAMPLES].to(device)))
-    set_training(model, was_training)
-    dead, dormant = (torch.cat(flags).double().mean().item() for flags in zip(*seen, strict=True))
-    return Idle(dead, dormant)
+class UnitWatch:
+    """Sees, as a context, what the units of a network give while it is scored anyway.
+
+    It stops looking at the batch that brings it 1,000 samples, since a look at outputs costs about
+    as much as to make them.
+
+    Args:
+        model: the network; in evaluation mode while it is applied.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._samples, self._looks = 0, False
+        self._batches: list[list[_Seen]] = []
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> UnitWatch:
+        self._hooks = [self._model.register_forward_pre_hook(self._begin)]
+        self._hooks += [a.register_forward_hook(self._see) for a in _activations(self._model)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def idle(self) -> Idle | None:
+        """Return the idle units; None where the network has none of the activations in
+        `hinged.lab.activations.MODULES`, or was not applied."""
+        layers = [
+            functools.reduce(_Seen.merge, parts) for parts in zip(*self._batches, strict=True)
+        ]
+        if not layers:
+            return None
+        dead, dormant = (torch.cat([look(each) for each in layers]) for look in (_dead, _dormant))
+        return Idle(dead.double().mean().item(), dormant.double().mean().item())
+
+    def _begin(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._looks = self._samples < _SAMPLES
+        if self._looks:
+            self._samples += len(inputs[0])
+            self._batches.append([])
+
+    def _see(self, _: nn.Module, __: object, outputs: Tensor) -> None:
+        if self._looks:
+            self._batches[-1].append(_Seen.of(outputs))
 
 
 def _activations(model: nn.Module) -> list[nn.Module]:
@@ -56,8 +84,33 @@ def _activations(model: nn.Module) -> list[nn.Module]:
     return [m for m in model.modules() if isinstance(m, MODULES) and id(m) not in parts]
 
 
-def _units(outputs: Tensor, threshold: float = 0.025) -> tuple[Tensor, Tensor]:
-    """Return which units of a layer's outputs `(N, C, ...)` are dead and dormant, `(C,)` each."""
-    units = outputs.float().transpose(0, 1).flatten(1)
-    sizes = units.abs().mean(dim=1)
-    return units.amin(dim=1) == units.amax(dim=1), sizes <= threshold * sizes.mean()
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Extremes, sum of sizes and number of the outputs of each unit of a layer, `(C,)`."""
+
+    low: Tensor
+    high: Tensor
+    sizes: Tensor
+    count: int
+
+    @classmethod
+    def of(cls, outputs: Tensor) -> _Seen:
+        """Return what outputs `(N, C, ...)` are like."""
+        own = outputs.detach().float()
+        others = [axis for axis in range(own.dim()) if axis != 1]
+        count = own.numel() // own.shape[1]
+        return cls(own.amin(others), own.amax(others), own.abs().sum(others), count)
+
+    def merge(self, other: _Seen) -> _Seen:
+        """Return what both together are like."""
+        low, high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
+        return _Seen(low, high, self.sizes + other.sizes, self.count + other.count)
+
+
+def _dead(seen: _Seen) -> Tensor:
+    return seen.low == seen.high
+
+
+def _dormant(seen: _Seen, threshold: float = 0.025) -> Tensor:
+    sizes = seen.sizes / seen.count
+    return sizes <= threshold * sizes.mean()
