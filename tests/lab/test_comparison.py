@@ -3,8 +3,6 @@ import json
 import math
 import os
 import random
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,9 +12,10 @@ from hinged.lab import experiment, report
 from hinged.lab.comparison import Task, Watcher, compare, compare_all
 from hinged.lab.records import Result, RunFolder
 from tests.lab.conftest import SMALL
+from tests.processes import start_command
 
 COMMAND = [
-    *(sys.executable, "-m", "hinged", "compare", "--json"),
+    *("compare", "--json"),
     *("--width", "2", "--depth", "1", "--epochs", "2", "--batch-size", "128", "--lr", "0.02"),
     *("--activations", "relu,prelu,hinged", "--seeds", "3"),
 ]
@@ -79,13 +78,12 @@ def test_more_seeds_do_only_what_is_missing(small, tmp_path):
     assert watcher.done == [("relu", 1), ("hinged", 1)]
 
 
+def log_of(folder):
+    return folder.with_suffix(".log")
+
+
 def start(folder, *options):
-    return subprocess.Popen(
-        [*COMMAND, "--out", str(folder), *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_command(log_of(folder), *COMMAND, "--out", folder, *options)
 
 
 def assert_nothing_is_half_written(folder):
@@ -116,22 +114,22 @@ def finish_or_kill(folder, jobs, new_trials, delay):
     whether it ended by itself."""
     before = len(list(folder.glob("trials/*.json")))
     process = start(folder, "--epochs", str(EPOCHS), "--jobs", str(jobs))
-    while process.poll() is None and len(list(folder.glob("trials/*.json"))) < before + new_trials:
+    while process.is_alive() and len(list(folder.glob("trials/*.json"))) < before + new_trials:
         time.sleep(0.01)
     time.sleep(delay)
-    ended = process.poll() is not None
+    ended = not process.is_alive()
     process.kill()
-    _, error = process.communicate()
-    assert not ended or process.returncode == 0, error
+    process.join()
+    assert not ended or process.exitcode == 0, log_of(folder).read_text()
     return ended
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_killed_at_any_moment_it_continues_and_repeats_nothing(tmp_path, uninterrupted, jobs):
+@pytest.mark.parametrize(("jobs", "kills"), [(1, (0, 1, 2, 1)), (2, (0, 1))])
+def test_killed_at_any_moment_it_goes_on_and_repeats_nothing(tmp_path, uninterrupted, jobs, kills):
     folder, kept, moments = tmp_path / "run", {}, random.Random(jobs)
     # At the start, in the middle of trials, and at whatever a process does between them.
-    for new_trials in (0, 1, 2, 1, 99):
+    for new_trials in (*kills, 99):
         delay = moments.uniform(0.0, 0.5) if new_trials else moments.uniform(1.0, 4.0)
         ended = finish_or_kill(folder, jobs, new_trials, delay)
         assert_nothing_is_half_written(folder)
@@ -158,26 +156,30 @@ def test_two_processes_share_the_work(tmp_path, finished):
     time.sleep(0.2)
     second = start(folder)
     for process in (first, second):
-        _, error = process.communicate()
-        assert process.returncode == 0, error
+        process.join()
+        assert process.exitcode == 0, log_of(folder).read_text()
     assert_nothing_is_half_written(folder)
     assert scores(RunFolder(folder)) == scores(finished)
 
 
 @pytest.mark.slow
 def test_a_killed_training_resumes_at_its_checkpoint(tmp_path):
-    command = [*(sys.executable, "-m", "hinged", "train"), *("--width", "2", "--depth", "1")]
-    command += ["--epochs", "60", "--batch-size", "128", "--json", "--out"]
-    process = subprocess.Popen([*command, str(tmp_path / "a")], stdout=subprocess.DEVNULL)
+    def start(name):
+        command = ("train", "--width", 2, "--depth", 1, "--epochs", 60, "--batch-size", 128)
+        return start_command(tmp_path / "log", *command, "--json", "--out", tmp_path / name)
+
+    process = start("a")
     checkpoint = tmp_path / "a" / "checkpoints" / "hinged-seed0" / "last.ckpt"
     while not checkpoint.exists():
         time.sleep(0.02)
-        assert process.poll() is None
+        assert process.is_alive()
     process.kill()
-    process.wait()
+    process.join()
     assert not list((tmp_path / "a" / "trials").iterdir()), "killed before it was finished"
     for name in ("a", "b"):
-        subprocess.run([*command, str(tmp_path / name)], check=True, stdout=subprocess.DEVNULL)
+        process = start(name)
+        process.join()
+        assert process.exitcode == 0, (tmp_path / "log").read_text()
     killed, whole = (RunFolder(tmp_path / name) for name in ("a", "b"))
     assert scores(killed) == scores(whole)
 

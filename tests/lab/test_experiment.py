@@ -1,6 +1,7 @@
 import re
 
 import pytest
+import torch
 
 from hinged import errors
 from hinged.lab import experiment
@@ -32,6 +33,15 @@ def test_bad_settings_get_a_sentence(values, message):
     with pytest.raises(errors.ArgumentError) as caught:
         experiment.build(**values)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("capability", "precision"), [("AVX512", "bf16"), ("AVX2", "float32")])
+def test_automatic_precision_is_what_the_machine_is_fast_at(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    chosen = experiment.build(training={"precision": "auto"})
+    assert chosen.training.precision == precision  # Named so in every record.
+    assert experiment.build(training={"precision": "bf16"}).training.precision == "bf16"
 
 
 def test_all_faults_are_named_at_once():

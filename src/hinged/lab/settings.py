@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from hinged.lab.environment import is_fast_at_bf16
 from hinged.nn.groups import CURVE_LR_FACTOR
 from hinged.optim import METHODS
 
@@ -93,7 +94,8 @@ class TrainingSettings(Settings):
         label_smoothing: share of the target spread over all classes; ignored
             where samples have none.
         precision: `float32`, or `bf16` for convolutions and products in bfloat16 (autocast), with
-            weights, curves and their gradients in float32.
+            weights, curves and their gradients in float32. `auto` becomes `bf16` where this machine
+            is fast at it (`hinged.lab.environment.is_fast_at_bf16`), else `float32`.
         channels_last: keep images with their channels innermost.
         compile: by `torch.compile`, which takes half a minute at first.
     """
@@ -115,6 +117,14 @@ class TrainingSettings(Settings):
     precision: Literal["float32", "bf16"] = "float32"
     channels_last: bool = False
     compile: bool = False
+
+    @pydantic.field_validator("precision", mode="before")
+    @classmethod
+    def _chosen(cls, value: Any) -> Any:
+        """Settings, and with them records, name the precision that is used."""
+        if value == "auto":
+            return "bf16" if is_fast_at_bf16() else "float32"
+        return value
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,16 +106,6 @@ def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
     assert figures(StudyFolder(out)) == figures(finished)
 
 
-@pytest.mark.slow
-def test_two_processes_share_the_work(tiny, tmp_path, finished):
-    out = tmp_path / "run"
-    command = [*(sys.executable, "-m", "hinged", "study", "run", str(tiny)), "--scale", "smoke"]
-    command += ["--out", str(out), "--jobs", "1", "--json"]
-    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait() for process in processes] == [0, 0]
-    assert figures(StudyFolder(out)) == figures(finished)
-
-
 def figures(folder):
     return {
         (task.label, r.activation, r.seed): (r.test_score, r.loss)
