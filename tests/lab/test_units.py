@@ -85,6 +85,28 @@ def test_no_batch_is_looked_at_after_a_thousand_samples():
     assert idle_units(model, torch.cat((silent[:800], loud)), 6).dead == 0
 
 
+class Routed(nn.Module):
+    """Calls a layer only where a batch has bright samples, and another with as many rows as it
+    has samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.always, self.seldom, self.rows = nn.ReLU(), nn.ReLU(), nn.ReLU()
+
+    def forward(self, x):
+        x = self.always(x.flatten(1))
+        if x.max() > 1:
+            x = self.seldom(x)
+        return self.rows(x[None])[0]
+
+
+def test_layers_that_are_not_applied_alike_to_every_batch_do_no_harm():
+    x = torch.ones(7, 4)
+    x[4:] = 2.0
+    found = idle_units(Routed(), x, 2)
+    assert found.dead == 4 / 8, "units of `seldom`, which saw one value; `rows` has none"
+
+
 def test_nothing_is_left_on_the_network(images):
     model = mlp(nn.ReLU())
     idle_units(model, images)

@@ -226,9 +226,15 @@ def test_compiled_networks_compute_the_same(name):
         assert_same(found, gradients(model), rtol=1e-4, atol=1e-5)
 
 
+# In float32, the kernels' own, deep networks have gradients that nearly cancel.
+PARALLEL = {"mlp": (torch.float32, 1e-5)}
+EXACT = (torch.float64, 1e-9)
+
+
 def train_half(rank, folder, name):
-    parallel = DistributedDataParallel(network(name).double())
-    parallel(images(4).double().chunk(2)[rank]).square().mean().backward()
+    dtype, _ = PARALLEL.get(name, EXACT)
+    parallel = DistributedDataParallel(network(name).to(dtype))
+    parallel(images(4).to(dtype).chunk(2)[rank]).square().mean().backward()
     model = parallel.module
     torch.save([parameter.grad for parameter in model.parameters()], f"{folder}/{rank}.pt")
 
@@ -236,8 +242,9 @@ def train_half(rank, folder, name):
 @slow_but("mlp")
 def test_two_processes_have_the_gradients_of_the_whole_batch(name, tmp_path):
     in_two_processes(train_half, tmp_path, name)
-    model = network(name).double()  # In float32, sums that nearly cancel would differ too much.
-    model(images(4).double()).square().mean().backward()
+    dtype, error = PARALLEL.get(name, EXACT)
+    model = network(name).to(dtype)
+    model(images(4).to(dtype)).square().mean().backward()
     wanted = [parameter.grad for parameter in model.parameters()]
     for rank in range(2):
-        assert_same(torch.load(tmp_path / f"{rank}.pt"), wanted, rtol=1e-7, atol=1e-9)
+        assert_same(torch.load(tmp_path / f"{rank}.pt"), wanted, rtol=100 * error, atol=error)

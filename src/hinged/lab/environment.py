@@ -8,6 +8,7 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 
@@ -38,15 +39,19 @@ def describe() -> dict[str, str]:
     }
 
 
-def is_fast_at_bf16() -> bool:
-    """Return whether the device of trainings, a GPU or else the processor, computes in bfloat16.
+Precision = Literal["float32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-    On a processor without AVX-512, torch's convolutions in bfloat16 are plain loops, about ten
-    times as slow as those in float32.
+
+def fast_precision() -> Precision:
+    """Return the precision in which this machine trains fast: bf16 on a GPU, and on a processor
+    with AVX-512.
+
+    On one without, torch's convolutions in bfloat16 are plain loops, about ten times as slow as
+    those in float32. A GPU is not asked what it can do, since that takes memory on it.
     """
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.backends.cpu.get_cpu_capability() == "AVX512")
+    fast = torch.cuda.is_available() or torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return "bf16" if fast else "float32"
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from hinged.lab.environment import is_fast_at_bf16
+from hinged.lab.environment import Precision, fast_precision
 from hinged.nn.groups import CURVE_LR_FACTOR
 from hinged.optim import METHODS
 
@@ -94,8 +94,8 @@ class TrainingSettings(Settings):
         label_smoothing: share of the target spread over all classes; ignored
             where samples have none.
         precision: `float32`, or `bf16` for convolutions and products in bfloat16 (autocast), with
-            weights, curves and their gradients in float32. `auto` becomes `bf16` where this machine
-            is fast at it (`hinged.lab.environment.is_fast_at_bf16`), else `float32`.
+            weights, curves and their gradients in float32. `auto` becomes that in which this
+            machine is fast (`hinged.lab.environment.fast_precision`).
         channels_last: keep images with their channels innermost.
         compile: by `torch.compile`, which takes half a minute at first.
     """
@@ -114,7 +114,7 @@ class TrainingSettings(Settings):
     augment: tuple[str, ...] = ()
     gradient_clip: float = pydantic.Field(default=1.0, ge=0)
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Precision = "float32"
     channels_last: bool = False
     compile: bool = False
 
@@ -122,9 +122,7 @@ class TrainingSettings(Settings):
     @classmethod
     def _chosen(cls, value: Any) -> Any:
         """Settings, and with them records, name the precision that is used."""
-        if value == "auto":
-            return "bf16" if is_fast_at_bf16() else "float32"
-        return value
+        return fast_precision() if value == "auto" else value
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:

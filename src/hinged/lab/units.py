@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from hinged.lab.activations import MODULES
 from hinged.lab.contenders import Contender
 
 _SAMPLES = 1000
-"""After so many, no further batch is looked at."""
+"""Once so many are seen, no further batch is looked at."""
 
 
 class Idle(NamedTuple):
@@ -33,17 +34,19 @@ class Idle(NamedTuple):
 class UnitWatch:
     """Sees, as a context, what the units of a network give while it is scored anyway.
 
-    It stops looking at the batch that brings it 1,000 samples, since a look at outputs costs about
+    It looks at whole batches until it has seen 1,000 samples, since a look at outputs costs about
     as much as to make them.
 
     Args:
-        model: the network; in evaluation mode while it is applied.
+        model: the network; in evaluation mode while it is applied. A layer that gives outputs of
+            several widths in one place has no units to be counted.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._samples, self._looks = 0, False
-        self._batches: list[list[_Seen]] = []
+        self._calls: Counter[nn.Module] = Counter()
+        self._seen: dict[tuple[nn.Module, int], list[_Seen]] = {}
         self._hooks: list[Any] = []
 
     def __enter__(self) -> UnitWatch:
@@ -58,9 +61,8 @@ class UnitWatch:
     def idle(self) -> Idle | None:
         """Return the idle units; None where the network has none of the activations in
         `hinged.lab.activations.MODULES`, or was not applied."""
-        layers = [
-            functools.reduce(_Seen.merge, parts) for parts in zip(*self._batches, strict=True)
-        ]
+        same = [p for p in self._seen.values() if len({len(part.sizes) for part in p}) == 1]
+        layers = [functools.reduce(_Seen.merge, parts) for parts in same]
         if not layers:
             return None
         dead, dormant = (torch.cat([look(each) for each in layers]) for look in (_dead, _dormant))
@@ -70,11 +72,13 @@ class UnitWatch:
         self._looks = self._samples < _SAMPLES
         if self._looks:
             self._samples += len(inputs[0])
-            self._batches.append([])
+            self._calls.clear()
 
-    def _see(self, _: nn.Module, __: object, outputs: Tensor) -> None:
+    def _see(self, layer: nn.Module, _: object, outputs: Tensor) -> None:
         if self._looks:
-            self._batches[-1].append(_Seen.of(outputs))
+            self._calls[layer] += 1
+            place = layer, self._calls[layer]
+            self._seen.setdefault(place, []).append(_Seen.of(outputs))
 
 
 def _activations(model: nn.Module) -> list[nn.Module]:

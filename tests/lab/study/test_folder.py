@@ -3,6 +3,7 @@ import hashlib
 import pytest
 
 from hinged import errors
+from hinged.lab import environment
 from hinged.lab.comparison import Watcher, compare_all
 from hinged.lab.pretrained import of_file
 from hinged.lab.study.cells import read
@@ -58,6 +59,30 @@ def test_another_study_or_scale_is_refused(tiny, tmp_path):
     assert (folder.path / "study.json").read_bytes() == before
 
 
+def test_a_folder_keeps_the_precision_of_the_machine_that_began_it(tiny, tmp_path):
+    tiny.write_text(tiny.read_text().replace("epochs = 1,", 'epochs = 1, precision = "auto",'))
+    here, there = environment.fast_precision(), "float32"
+    there = "bf16" if here == there else there
+    folder = StudyFolder(tmp_path / "run")
+    folder.open(plan(tiny).model_copy(update={"precision": there}))
+    folder.open(plan(tiny))
+    assert {task.experiment.training.precision for task in folder.tasks()} == {there}
+    assert folder.plan.study == plan(tiny).study != folder.plan.settled
+    with pytest.raises(errors.RunFolderError, match="holds tiny at scale smoke"):
+        folder.open(plan(tiny).model_copy(update={"precision": here}))
+    other = StudyFolder(tmp_path / "other")
+    other.open(plan(tiny))
+    assert {task.experiment.training.precision for task in other.tasks()} == {here}
+
+
+def test_a_precision_is_settled_wherever_it_is_automatic_and_nothing_else_is(tiny):
+    study = read(tiny)
+    assert study.settled("bf16") == study
+    tiny.write_text(tiny.read_text().replace("[grid]", '[grid]\n"training.precision" = ["auto"]'))
+    (precision,) = read(tiny).settled("bf16").grid["training.precision"]
+    assert precision == "bf16"
+
+
 def test_a_study_may_get_other_words_more_seeds_and_more_places(tiny, tmp_path):
     folder, watcher = StudyFolder(tmp_path / "run"), Silent()
     folder.open(plan(tiny))
@@ -69,7 +94,7 @@ def test_a_study_may_get_other_words_more_seeds_and_more_places(tiny, tmp_path):
         .replace('"curves.hinges" = [3, 9]', '"curves.hinges" = [3, 9, 17]')
     )
     folder.open(plan(tiny))
-    assert folder.plan == plan(tiny) and folder.plan.study.question == "So"
+    assert folder.plan.study == plan(tiny).study and folder.plan.study.question == "So"
     compare_all(folder.tasks(seeds=2), watcher)
     assert watcher.done == [("hinges-17", "hinged", seed) for seed in (0, 1)]
     tiny.write_text(text)

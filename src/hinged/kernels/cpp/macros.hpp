@@ -6,11 +6,9 @@
 #define HINGED_INLINE inline __attribute__((always_inline))
 #define HINGED_INLINE_LAMBDA __attribute__((always_inline))
 #define HINGED_PREFETCH(address) __builtin_prefetch(address)
-#define HINGED_PREFETCH_TO_WRITE(address) __builtin_prefetch(address, 1)
 #else
 #define HINGED_UNROLL
 #define HINGED_INLINE __forceinline
 #define HINGED_INLINE_LAMBDA
 #define HINGED_PREFETCH(address) static_cast<void>(address)
-#define HINGED_PREFETCH_TO_WRITE(address) static_cast<void>(address)
 #endif

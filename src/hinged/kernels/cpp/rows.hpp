@@ -202,29 +202,22 @@ struct NoSums {
 
 // ---- Rows read ahead -------------------------------------------------------------------------
 
-// How many elements lie between those in work and those that are fetched meanwhile.
+// At least so many elements lie between those in work and those that are fetched meanwhile.
 constexpr int64_t kAhead = 256;
-
-// The distance in memory to what is fetched: whole rows, for the rows of one channel lie apart, and
-// the processor's own prefetcher loses its way at the end of each.
-HINGED_INLINE int64_t distance_ahead(const Rows& rows) {
-  return rows.rows > 1 ? (kAhead / rows.length + 1) * rows.stride : 0;
-}
-
 constexpr int64_t kCacheLine = 64;
 
-// Fetch two vectors' worth of elements that will be read.
+// The distance in memory to what is fetched, 0 for nothing: whole rows, for the rows of one channel
+// lie apart, and the processor's own prefetcher loses its way at the end of each.
+HINGED_INLINE int64_t distance_ahead(const Rows& rows, int64_t row) {
+  const int64_t ahead = kAhead / rows.length + 1;
+  return row + ahead < rows.rows ? ahead * rows.stride : 0;
+}
+
+// Fetch two vectors' worth of elements.
 template <class V, class T>
 HINGED_INLINE void fetch_two(const T* from) {
   constexpr int64_t step = kCacheLine / static_cast<int64_t>(sizeof(T));
   for (int64_t i = 0; i < 2 * V::kLanes; i += step) HINGED_PREFETCH(from + i);
-}
-
-// The same for elements that will be written.
-template <class V, class T>
-HINGED_INLINE void fetch_two_to_write(T* to) {
-  constexpr int64_t step = kCacheLine / static_cast<int64_t>(sizeof(T));
-  for (int64_t i = 0; i < 2 * V::kLanes; i += step) HINGED_PREFETCH_TO_WRITE(to + i);
 }
 
 // ---- Rows of one channel ---------------------------------------------------------------------
@@ -241,14 +234,16 @@ void forward_loop(const Lines& lines, const T* x, T* y, Rows rows) {
     // Two roundings, as in plain torch: the results are equal to the last bit.
     return V::add(V::multiply(within, slope[index]), intercept[index]);
   };
-  const int64_t ahead = distance_ahead(rows);
   for (int64_t row = 0; row < rows.rows; ++row) {
+    const int64_t ahead = distance_ahead(rows, row);
     const int64_t end = row * rows.stride + rows.length;
     int64_t i = row * rows.stride;
     for (; i + 2 * V::kLanes <= end; i += 2 * V::kLanes) {
       Floats a, b;
-      fetch_two<V>(x + i + ahead);
-      fetch_two_to_write<V>(y + i + ahead);
+      if (ahead != 0) {
+        fetch_two<V>(x + i + ahead);
+        fetch_two<V>(y + i + ahead);
+      }
       V::load_two(x + i, a, b);
       V::store_two(y + i, evaluate(a), evaluate(b));
     }
@@ -272,15 +267,17 @@ void backward_loop(const Lines& lines, const T* x, const T* grad_y, T* grad_x, f
     total.add(index, g, V::subtract(within, origin[index]));
     return V::multiply(g, slope[index]);
   };
-  const int64_t ahead = distance_ahead(rows);
   for (int64_t row = 0; row < rows.rows; ++row) {
+    const int64_t ahead = distance_ahead(rows, row);
     const int64_t end = row * rows.stride + rows.length;
     int64_t i = row * rows.stride;
     for (; i + 2 * V::kLanes <= end; i += 2 * V::kLanes) {
       Floats a, b, grad_a, grad_b;
-      fetch_two<V>(x + i + ahead);
-      fetch_two<V>(grad_y + i + ahead);
-      if (grad_x != nullptr) fetch_two_to_write<V>(grad_x + i + ahead);
+      if (ahead != 0) {
+        fetch_two<V>(x + i + ahead);
+        fetch_two<V>(grad_y + i + ahead);
+        if (grad_x != nullptr) fetch_two<V>(grad_x + i + ahead);
+      }
       V::load_two(x + i, a, b);
       V::load_two(grad_y + i, grad_a, grad_b);
       const Floats first = gradient(a, grad_a), second = gradient(b, grad_b);

@@ -20,6 +20,7 @@ from hinged.lab.bench.plots import svg
 from hinged.lab.cluster import where
 from hinged.lab.comparison import Watcher
 from hinged.lab.data.files import data_folder
+from hinged.lab.environment import PRECISIONS
 from hinged.lab.records import write
 from hinged.lab.study import page
 from hinged.lab.study.answer import answer, unsure
@@ -91,6 +92,10 @@ def run(
         int | None, typer.Option(min=1, help="Trainings at once; default: one for each core.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each training.")] = 1,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="float32 or bf16, where the study says auto; default: what is fast."),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -113,7 +118,9 @@ def run(
     path = find(name)
     study = read(path)
     fallback = study.scale(scale).fallback is not None and data_folder(data_dir) is None
-    plan = Plan(name=path.stem, scale=scale, fallback=fallback, study=study)
+    if precision not in (None, *PRECISIONS):
+        raise errors.unknown_name("--precision", precision, PRECISIONS)
+    plan = Plan(name=path.stem, scale=scale, fallback=fallback, precision=precision, study=study)
     folder = StudyFolder(out or Path("runs") / f"study-{path.stem}-{scale}")
     folder.open(plan)
     if fallback and not as_json:

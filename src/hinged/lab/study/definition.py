@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 
 from hinged import errors
+from hinged.lab.environment import Precision
 from hinged.lab.settings import Settings
 from hinged.lab.study.measures import MEASURES
 
@@ -94,6 +96,18 @@ class Study(Settings):
             raise errors.unknown_name("--scale", name, SCALES)
         scales: dict[str, Scale] = {"smoke": self.smoke, "small": self.small, "full": self.full}
         return scales[name]
+
+    def settled(self, precision: Precision) -> Study:
+        """Return the study with this precision wherever it is `auto`."""
+        return Study.model_validate(_settled(self.model_dump(), precision))
+
+
+def _settled(value: Any, precision: Precision, path: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {name: _settled(each, precision, name) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_settled(each, precision, path) for each in value)
+    return precision if value == "auto" and path.endswith("precision") else value
 
 
 def names() -> list[str]:

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from hinged import errors
 from hinged.lab.comparison import Keep, Task, Watcher, compare_all
+from hinged.lab.environment import Precision, fast_precision
 from hinged.lab.experiment import Experiment
 from hinged.lab.records import PARTIAL, RunFolder, word, write
 from hinged.lab.settings import Settings
@@ -32,21 +33,29 @@ class Plan(Settings):
         name: the study's.
         scale: one of its scales.
         fallback: whether the scale's fallback data are used.
+        precision: what the study's `auto` stands for; None for what is fast on the machine that
+            begins it, and then for all that go on with it.
         study: the study itself.
     """
 
     name: str
     scale: str
     fallback: bool = False
+    precision: Precision | None = None
     study: Study
+
+    @property
+    def settled(self) -> Study:
+        """Return the study with its precision."""
+        return self.study.settled(self.precision or fast_precision())
 
     def cells(self, seeds: int | None = None) -> list[Cell]:
         """Return the cells, with so many seeds or those of the scale."""
-        return cells(self.study, self.scale, self.fallback, seeds)
+        return cells(self.settled, self.scale, self.fallback, seeds)
 
     def pretrainings(self) -> dict[str, Experiment]:
         """Return the trainings that cells start from, by their networks' kinds."""
-        return pretrainings(self.study, self.scale, self.fallback)
+        return pretrainings(self.settled, self.scale, self.fallback)
 
     def extends(self, held: Plan) -> bool:
         """Whether all that is trained for `held`, from whatever seeds, is trained for this plan
@@ -108,6 +117,9 @@ class StudyFolder:
         (self.path / "cells").mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / "cells" / ".lock"):
             held = self.plan if file.exists() else None
+            if plan.precision is None:
+                begun = fast_precision() if held is None else held.precision
+                plan = plan.model_copy(update={"precision": begun})
             if held is None or plan.extends(held):
                 write(file, plan.model_dump_json(indent=2) + "\n")
                 return

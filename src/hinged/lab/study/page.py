@@ -128,8 +128,8 @@ def origin(record: Record) -> str:
         f"activations. Data, with the beginning of their hash: {', '.join(data)}. Measured on "
         f"{record.made} at commit {', '.join(commits)} with torch {about['torch']}, Python "
         f"{about['python']}, on {about['processor']}, {about['cores']} cores, in "
-        f"{record.seconds:,.0f} s of training.{_pretrained(record)} Again: `{record.command}`. "
-        "All figures: "
+        f"{record.seconds:,.0f} s of training in {_precisions(record)}."
+        f"{_pretrained(record)} Again: `{record.command}`. All figures: "
         f"`studies/records/{record.name}-{record.scale}.json`."
     )
 
@@ -137,6 +137,10 @@ def origin(record: Record) -> str:
 def _about(draw: Callable[[Record], Figure]) -> str:
     """Return what a picture shows: the first words on what draws it."""
     return (draw.__doc__ or "").partition(";")[0].partition(".")[0].removeprefix("Return ")
+
+
+def _precisions(record: Record) -> str:
+    return " and ".join(sorted({cell["training"]["precision"] for cell in record.cells.values()}))
 
 
 def _pretrained(record: Record) -> str:

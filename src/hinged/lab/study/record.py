@@ -310,6 +310,8 @@ def _command(folder: StudyFolder, groups: list[_Group]) -> str:
     plan = folder.plan
     seeds = max(len(group.whole.seeds) for group in groups)
     more = "" if seeds == plan.study.scale(plan.scale).seeds else f" --seeds {seeds}"
+    if plan.settled != plan.study:
+        more += f" --precision {plan.precision}"
     shipped = plan.name in names() and parse(find(plan.name)) == plan.study
     name = plan.name if shipped else f"{plan.name}.toml"
     return f"hinged study run {name} --scale {plan.scale}{more}"
