@@ -93,9 +93,12 @@ def test_the_test_above_sees_a_lab_dependency():
 
 def test_import_adds_less_than_03_seconds_to_torch():
     code = (
-        "import time, torch; t = time.perf_counter(); import hinged; print(time.perf_counter() - t)"
+        "import time; now = time.perf_counter; a = now(); import torch; b = now(); import hinged; "
+        "print(b - a, now() - b)"
     )
-    assert min(float(fresh(code)) for _ in range(3)) < 0.3
+    times = [tuple(map(float, fresh(code).split())) for _ in range(3)]
+    torchs, own = (min(each) for each in zip(*times, strict=True))
+    assert own < 0.3 * max(1, torchs / 2), "a machine slow or busy takes longer for torch as well"
 
 
 def test_without_the_extra_the_library_works_and_the_lab_says_what_to_install():

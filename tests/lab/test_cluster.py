@@ -114,7 +114,8 @@ def test_what_another_process_has_claimed_is_left_to_it(two, small, tmp_path):
 @pytest.mark.slow
 def test_the_command_starts_a_cluster_and_ends_it(finished, tmp_path):
     out = tmp_path / "run"
-    command = [*COMMAND, "--seeds", "2", "--ray", "local", "--jobs", "1", "--out", str(out)]
+    command = [sys.executable, "-m", "hinged", *COMMAND, "--seeds", "2"]
+    command += ["--ray", "local", "--jobs", "1", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = records(RunFolder(out))

@@ -83,6 +83,11 @@ def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, mes
     assert list(tmp_path.iterdir()) == []
 
 
+def hears_the_interrupt_key():
+    """A process started in the background by a shell ignores it, and so do all it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
@@ -91,7 +96,8 @@ def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
     out = tmp_path / "run"
     command = [*(sys.executable, "-m", "hinged", "study", "run", str(tiny)), "--scale", "smoke"]
     command += ["--out", str(out), "--jobs", jobs]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, **pipes, preexec_fn=hears_the_interrupt_key)
     while not list(out.glob("cells/*/trials/*.json")):
         time.sleep(0.01)
         assert process.poll() is None
