@@ -148,9 +148,9 @@ def test_workers_give_what_one_process_gives(tmp_path, finished, small):
 @pytest.mark.slow
 def test_two_processes_share_the_work(tmp_path, finished):
     folder = tmp_path / "run"
-    first = start(folder, log="first")
+    first = start(folder, "--jobs", 1, log="first")
     time.sleep(0.2)
-    second = start(folder, log="second")
+    second = start(folder, "--jobs", 1, log="second")
     for process, log in ((first, "first"), (second, "second")):
         process.join()
         assert process.exitcode == 0, (tmp_path / log).read_text()

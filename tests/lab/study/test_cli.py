@@ -31,7 +31,9 @@ def test_show_names_every_cell():
 
 
 def test_run_prints_table_and_answer_and_writes_the_record(tiny, tmp_path):
+    tiny.write_text(tiny.read_text().replace("epochs = 1,", 'epochs = 1, precision = "auto",'))
     options = ["--scale", "smoke", "--out", str(tmp_path / "run"), "--jobs", "1"]
+    options += ["--precision", "float32"]
     done = run("study", "run", str(tiny), *options, "--record", "--records", str(tmp_path / "r"))
     assert done.exit_code == 0
     assert "9/9" in done.output and "hinges-9  hinged" in done.output
@@ -41,7 +43,9 @@ def test_run_prints_table_and_answer_and_writes_the_record(tiny, tmp_path):
     assert (tmp_path / "run" / "tiny-smoke.svg").exists()
     more = run("study", "run", str(tiny), *options, "--seeds", "4", "--json")
     found = Record.model_validate_json(more.stdout)
-    assert {row.n for row in found.rows} == {4} and found.command.endswith("--seeds 4")
+    assert {row.n for row in found.rows} == {4} and found.command.endswith(
+        "--seeds 4 --precision float32"
+    )
     (tmp_path / "r" / "tiny-smoke.json").unlink()
     taken = run("study", "record", str(tmp_path / "run"), "--records", str(tmp_path / "r"))
     assert taken.exit_code == 0 and (tmp_path / "r" / "tiny-smoke.json").exists()
@@ -71,6 +75,7 @@ def test_copy_gives_a_file_of_ones_own(tmp_path):
         (["run", "hinge"], "did you mean 'hinges'"),
         (["run", "nowhere.toml"], "got nowhere.toml, no file"),
         (["run", "hinges", "--scale", "big"], "`--scale`: got 'big'"),
+        (["run", "hinges", "--precision", "fp16"], "`--precision`: got 'fp16'"),
         (["record", "nowhere"], "nowhere holds no study"),
         (["copy", "hinges", "a/b.toml"], "give a new file.toml in a folder that exists"),
         (["copy", "hinges", "mine.txt"], "give a new file.toml in a folder that exists"),
