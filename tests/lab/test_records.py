@@ -91,6 +91,19 @@ def test_a_folder_with_foreign_files_is_refused(tmp_path, small):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_two_processes_may_begin_a_folder_at_once(tmp_path, small, monkeypatch):
+    first, second, look = RunFolder(tmp_path), RunFolder(tmp_path), RunFolder._holds_files
+
+    def while_the_other_begins(folder):
+        monkeypatch.undo()
+        second.open(small)
+        return look(folder)
+
+    monkeypatch.setattr(RunFolder, "_holds_files", while_the_other_begins)
+    first.open(small)
+    assert first.experiment == small
+
+
 def test_a_folder_left_by_a_process_killed_before_its_first_file_is_taken_over(tmp_path, small):
     (tmp_path / ".locks").mkdir()
     (tmp_path / ".locks" / "folder").touch()

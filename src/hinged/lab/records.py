@@ -152,9 +152,8 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise errors.RunFolderError(f"{self.path} is a file. Choose a folder with --out.")
-        if self._config.exists():
-            self._same(experiment)
-        elif self._holds_files():
+        # In this order: another process may begin the experiment while this one looks around.
+        if self._holds_files() and not self._config.exists():
             raise errors.RunFolderError(
                 f"{self.path} holds files but no experiment. Choose an empty folder with --out."
             )

@@ -115,6 +115,20 @@ def test_foreign_and_damaged_folders_are_refused(tiny, tmp_path):
         _ = StudyFolder(tmp_path / "mine").plan
 
 
+def test_two_processes_may_begin_a_folder_at_once(tiny, tmp_path, monkeypatch):
+    first, second = StudyFolder(tmp_path / "run"), StudyFolder(tmp_path / "run")
+    look = StudyFolder._foreign
+
+    def while_the_other_begins(folder):
+        monkeypatch.undo()
+        second.open(plan(tiny))
+        return look(folder)
+
+    monkeypatch.setattr(StudyFolder, "_foreign", while_the_other_begins)
+    first.open(plan(tiny))
+    assert first.plan == second.plan
+
+
 def test_a_folder_left_by_a_process_killed_early_is_used(tiny, tmp_path):
     (tmp_path / "run" / "cells").mkdir(parents=True)
     StudyFolder(tmp_path / "run").open(plan(tiny))

@@ -110,7 +110,8 @@ class StudyFolder:
                 the study, since changed, has no more.
         """
         file = self.path / "study.json"
-        if self.path.is_file() or (not file.exists() and self._foreign()):
+        # In this order: another process may begin the study while this one looks around.
+        if self.path.is_file() or (self._foreign() and not file.exists()):
             raise errors.RunFolderError(
                 f"{self.path} is no folder of a study. Choose an empty folder with --out."
             )
