@@ -1,8 +1,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -12,6 +10,7 @@ from hinged.lab.study.definition import names
 from hinged.lab.study.folder import StudyFolder
 from hinged.lab.study.record import Record
 from tests.lab.test_cli import run, said
+from tests.processes import start_command
 
 
 def test_list_names_every_study_with_its_question():
@@ -88,32 +87,28 @@ def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, mes
     assert list(tmp_path.iterdir()) == []
 
 
-def hears_the_interrupt_key():
-    """A process started in the background by a shell ignores it, and so do all it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
     tiny, tmp_path, finished, jobs
 ):
-    out = tmp_path / "run"
-    command = [*(sys.executable, "-m", "hinged", "study", "run", str(tiny)), "--scale", "smoke"]
-    command += ["--out", str(out), "--jobs", jobs]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(command, **pipes, preexec_fn=hears_the_interrupt_key)
+    out, log = tmp_path / "run", tmp_path / "log"
+    command = ("study", "run", tiny, "--scale", "smoke", "--out", out, "--jobs", jobs)
+    process = start_command(log, *command)
     while not list(out.glob("cells/*/trials/*.json")):
         time.sleep(0.01)
-        assert process.poll() is None
+        assert process.exitcode is None, log.read_text()
     os.kill(process.pid, signal.SIGINT)
-    printed, _ = process.communicate()
-    assert process.returncode == 130, printed
+    process.join()
+    printed = log.read_text()
+    assert process.exitcode == 130, printed
     assert "hinged: stopped; the same command continues." in printed and "Traceback" not in printed
     assert not list(out.rglob("*.partial"))
     for path in out.glob("cells/*/trials/*.json"):
         Result.model_validate_json(path.read_text())
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    again = start_command(log, *command)
+    again.join()
+    assert again.exitcode == 0, log.read_text()
     assert figures(StudyFolder(out)) == figures(finished)
 
 
