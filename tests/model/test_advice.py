@@ -46,6 +46,24 @@ def test_steep_curves_are_told_with_their_slope():
     assert "slopes reach 20.0" in told(layer, torch.randn(100, 2))["steep"].text
 
 
+def with_values(*rows):
+    layer = PiecewiseLinear(len(rows), len(rows[0]))
+    with torch.no_grad():
+        layer.values.copy_(torch.tensor(rows))
+    return layer
+
+
+@pytest.mark.parametrize("row", [(0.0,) * 5, (2.0, 1.0, 0.0, 1.0, 2.0), (0.0, 0.1, 0.0, 0.0, 1.0)])
+def test_curves_that_go_up_and_down_once_do_not_oscillate(row):
+    assert "oscillating" not in told(with_values(row, (0.0, 0.0, 1.0, 2.0, 3.0)), torch.randn(9, 2))
+
+
+def test_curves_that_go_up_and_down_again_and_again_oscillate():
+    zigzag, flat = (0.0, 2.0, 0.0, 1.0, 0.5), (1.0,) * 5
+    text = told(with_values(zigzag, flat), torch.randn(9, 2))["oscillating"].text
+    assert "run up and down through their values 2.8 times" in text and "hinged.penalty" in text
+
+
 def test_hinges_beyond_all_inputs_are_unused():
     found = told(PiecewiseLinear(2, range=(-30.0, 30.0)), torch.rand(500, 2))
     assert "no input hits 90% of the lines" in found["unused lines"].text
