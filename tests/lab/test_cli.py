@@ -8,6 +8,7 @@ from hinged.__main__ import main
 from hinged.lab.cli import app
 
 SMALL = ["--width", "2", "--depth", "1", "--epochs", "1", "--batch-size", "128", "--seeds", "2"]
+FEW = [*SMALL, "--activations", "relu,hinged", "--jobs", "1"]
 
 
 def run(*arguments):
@@ -26,7 +27,7 @@ def said(capsys, *arguments):
 
 def test_compare_prints_table_verdict_and_page(tmp_path):
     out = tmp_path / "run"
-    done = run("compare", *SMALL, "--activations", "relu,hinged", "--out", str(out))
+    done = run("compare", *FEW, "--out", str(out))
     assert done.exit_code == 0
     assert "minus relu's" in done.output and "(corrected)" in done.output
     assert f"Page: {out / 'report.html'}" in done.output
@@ -35,10 +36,7 @@ def test_compare_prints_table_verdict_and_page(tmp_path):
 
 
 def test_compare_as_json(tmp_path):
-    done = run(
-        *("compare", *SMALL, "--activations", "relu,hinged"),
-        *("--out", str(tmp_path / "run"), "--json"),
-    )
+    done = run("compare", *FEW, "--out", str(tmp_path / "run"), "--json")
     figures = json.loads(done.stdout)
     assert figures["metric"] == "accuracy" and figures["finished"] == 4
     relu, hinged = figures["rows"]
@@ -130,7 +128,7 @@ def test_augmentation_and_subset_are_part_of_the_experiment(tmp_path):
 
 def test_a_run_folder_with_another_experiment_is_refused(capsys, tmp_path):
     out = str(tmp_path / "run")
-    run("compare", *SMALL, "--activations", "relu,hinged", "--out", out, "--json")
+    run("compare", *FEW, "--out", out, "--json")
     error = said(capsys, "compare", *SMALL, "--lr", "0.5", "--out", out)
     assert "holds another experiment: there training.lr is 0.006, not 0.5" in error
 
