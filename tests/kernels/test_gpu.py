@@ -381,7 +381,7 @@ def test_machine_code_is_vectorised_and_holds_all_in_registers(dtype, load):
         assert backward["registers"] <= 128
 
 
-KINDS = [
+COMPILED = [
     {"count": count, "uniform": uniform, "rows": rows, "tails": tails, "layout": lay}
     for count, uniform, rows, tails, lay in [
         (17, True, False, "linear", (True, 49)),
@@ -395,7 +395,8 @@ KINDS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "dtype, kinds", [("float32", KINDS), ("bfloat16", KINDS[::2]), ("float16", KINDS[1::2])]
+    "dtype, kinds",
+    [("float32", COMPILED), ("bfloat16", COMPILED[::2]), ("float16", COMPILED[1::2])],
 )
 def test_machine_code_of_every_kind_holds_all_in_registers(dtype, kinds):
     cases = [{**kind, "dtype": dtype, "wide": kind["count"] == 33} for kind in kinds]
