@@ -11,9 +11,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from hinged.lab import markdown
-from hinged.lab.bench import plots, records, tables
-from hinged.lab.bench.records import Record
+from hinged.lab.bench import plots, tables
+from hinged.lab.bench.record import Record
+from hinged.lab.bench.record import read as read_record
+from hinged.lab.reporting import markdown
+from hinged.lab.reporting.plots import svg
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -49,7 +51,7 @@ def section(name: str, folder: Path = RECORDS) -> str:
     path = folder / f"{name}.json"
     if not path.exists():
         return f"Not measured yet: `{COMMANDS.get(name, 'make bench')}` does."
-    record = records.read(path)
+    record = read_record(path)
     parts = [_sheet(sheet) for sheet in tables.sheets(record)]
     parts += [f"![{_alt(picture)}](benchmarks/{picture})" for picture in pictures(name, record)]
     return "\n\n".join([*parts, _measured(name, record)])
@@ -69,12 +71,12 @@ def draw(page: str) -> None:
     for name in names(page):
         path = RECORDS / f"{name}.json"
         if path.exists():
-            wanted |= pictures(name, records.read(path))
+            wanted |= pictures(name, read_record(path))
     for old in PICTURES.glob("*.svg"):
         if old.name not in wanted:
             old.unlink()
     for picture, figure in wanted.items():
-        (PICTURES / picture).write_text(plots.svg(figure()))
+        (PICTURES / picture).write_text(svg(figure()))
 
 
 def _sheet(sheet: tables.Sheet) -> str:

@@ -10,9 +10,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from hinged.lab import markdown, terminal
-from hinged.lab.records import RunFolder
-from hinged.lab.summary import summarise, verdict
+from hinged.lab.reporting import markdown, terminal
+from hinged.lab.reporting.comparison_table import summarise, verdict
+from hinged.lab.runs.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "docs" / "demo"

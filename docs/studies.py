@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hinged.lab import markdown
-from hinged.lab.bench.plots import svg
+from hinged.lab.reporting import markdown
+from hinged.lab.reporting.plots import svg
 from hinged.lab.study import overview, page
 from hinged.lab.study.answer import answer
 from hinged.lab.study.cells import read

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import hinged
-from hinged.lab.resnet20 import ResNet20
+from hinged.lab.networks.resnet20 import ResNet20
 
 HEAD = "linear"
 

@@ -36,7 +36,7 @@ def start_command(log, *arguments, limit=None):
         limit: bytes that no file it writes may exceed.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hinged.lab.cli"])
+    context.set_forkserver_preload(["hinged.lab.cli.app"])
     process = context.Process(target=_command, args=(str(log), arguments, limit))
     process.start()
     return process

@@ -92,8 +92,8 @@ def test_every_benchmark_record_is_on_the_page():
 
 
 def test_a_record_fills_its_place_on_the_page(tmp_path):
-    from hinged.lab.bench import kernels
-    from hinged.lab.bench.running import Options
+    from hinged.lab.bench.measurement import Options
+    from hinged.lab.bench.suites import kernels
 
     options = Options(rounds=2, threads=1, quick=True)
     record = kernels.run(options, lambda text: None, cases=["small features"])

@@ -14,7 +14,7 @@ OWN = [
 
 
 def test_a_sentence_names_the_call_what_came_and_the_cure():
-    found = errors.sentence("hinged.convert(model)", "no site", "pass a batch it can run")
+    found = errors.message("hinged.convert(model)", "no site", "pass a batch it can run")
     assert found == "`hinged.convert(model)`: got no site; pass a batch it can run."
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 import hinged
 from hinged import errors
-from hinged.lightning import CurveMonitor, CurveRecorder, CurveWarmUp
+from hinged.lightning import CurveCalibration, CurveMonitor, CurveRecorder
 
 # Behind hinged.lightning, which mends a torchvision that does not fit its torch.
 lightning = pytest.importorskip("lightning")
@@ -81,23 +81,23 @@ def changes(task):
 @pytest.mark.parametrize("steps", [6, 0.5])
 @pytest.mark.parametrize("how", [{}, {"gradient_clip_val": 1.0}, {"precision": "bf16-mixed"}])
 def test_curves_are_frozen_calibrated_and_trained(tmp_path, steps, how):
-    callback = CurveWarmUp(steps, watched=2)
+    callback = CurveCalibration(steps, watched=2)
     task, _ = fit(tmp_path, callback, **how)
     # Twelve steps: the sixth calibrates, which moves the values of a ReLU with its hinges.
     assert changes(task) == list(range(6, 12))
     assert [hinges.max() > 10 for hinges in task.hinges] == [False] * 6 + [True] * 6
-    assert list(callback.warm_up.calibration.layers) == ["network.1"]
+    assert list(callback.calibrate_after.calibration.layers) == ["network.1"]
     assert not task.network[1]._forward_hooks
 
 
 def test_steps_are_the_optimisers(tmp_path):
-    task, trainer = fit(tmp_path, CurveWarmUp(2), accumulate_grad_batches=2)
+    task, trainer = fit(tmp_path, CurveCalibration(2), accumulate_grad_batches=2)
     assert trainer.global_step == 6
     assert [hinges.max() > 10 for hinges in task.hinges] == [False] * 4 + [True] * 8
 
 
 def test_another_number_of_hinges_is_trained_on(tmp_path):
-    task, trainer = fit(tmp_path, CurveWarmUp(4, hinges=17))
+    task, trainer = fit(tmp_path, CurveCalibration(4, hinges=17))
     assert task.values[-1].shape == (4, 17) and 11 in changes_of(task)
     assert trainer.optimizers[0].param_groups[1]["params"][0] is task.network[1].values
 
@@ -110,7 +110,7 @@ def changes_of(task):
 
 
 def test_a_training_that_ends_early_leaves_no_hooks(tmp_path):
-    task, _ = fit(tmp_path, CurveWarmUp(100), epochs=1)
+    task, _ = fit(tmp_path, CurveCalibration(100), epochs=1)
     assert changes(task) == []
     assert not task.network[1].values._post_accumulate_grad_hooks
     assert not task.network[1]._forward_hooks
@@ -119,7 +119,12 @@ def test_a_training_that_ends_early_leaves_no_hooks(tmp_path):
 def test_a_resumed_training_goes_on_where_it_was(tmp_path):
     def callbacks():
         checkpoint = ModelCheckpoint(tmp_path, "{epoch}", every_n_epochs=1, save_top_k=-1)
-        return CurveWarmUp(6, watched=2), CurveRecorder(every_n_steps=2), CurveMonitor(), checkpoint
+        return (
+            CurveCalibration(6, watched=2),
+            CurveRecorder(every_n_steps=2),
+            CurveMonitor(),
+            checkpoint,
+        )
 
     fit(tmp_path, *callbacks(), epochs=1, enable_checkpointing=True)
     warm, recorder, monitor, _ = again = callbacks()
@@ -130,7 +135,7 @@ def test_a_resumed_training_goes_on_where_it_was(tmp_path):
     assert torch.equal(monitor.start["network.1"].hinges, hinged.PiecewiseLinear(4).hinges)
     warm, *_ = again = callbacks()
     task, _ = fit(tmp_path, *again, **how | {"checkpoint": tmp_path / "epoch=1.ckpt"})
-    assert warm.warm_up.done and changes(task) == [1, 2, 3]
+    assert warm.calibrate_after.done and changes(task) == [1, 2, 3]
 
 
 def rows(folder):
@@ -211,7 +216,7 @@ def test_two_processes_get_the_same_curves(tmp_path):
         f"import os, sys, torch; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from tests.test_lightning import *\n"
         "if __name__ == '__main__':\n"
-        "    warm, monitor = CurveWarmUp(3, watched=2), CurveMonitor()\n"
+        "    warm, monitor = CurveCalibration(3, watched=2), CurveMonitor()\n"
         f"    task, trainer = fit({str(tmp_path)!r}, warm, monitor, epochs=3, devices=2,\n"
         "                        strategy='ddp', logger=CSVLogger('logs'))\n"
         "    found = task.state_dict(), task.values, task.hinges, trainer.callback_metrics\n"

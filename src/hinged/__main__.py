@@ -8,7 +8,7 @@ from hinged import errors
 def main() -> None:
     """Run the command line, and turn what this library raises into one line and exit code 2."""
     try:
-        from hinged.lab.cli import app
+        from hinged.lab.cli.app import app
     except errors.MissingExtraError as missing:
         sys.exit(_said(missing))
     try:

@@ -60,17 +60,17 @@ class OutsideRangeWarning(UserWarning):
     """Many inputs of a layer lie outside its hinges, where no values of their own are trained."""
 
 
-class NothingWatchedWarning(UserWarning):
+class NoInputsSeenWarning(UserWarning):
     """The steps that were to be watched ended, and no layer of curves had seen any inputs."""
 
 
-def sentence(call: str, came: str, cure: str) -> str:
+def message(call: str, got: str, hint: str) -> str:
     """Return the one form every message has.
 
-    >>> sentence("hinged.PiecewiseLinear(hinges=...)", "1 hinge", "a curve needs at least 2")
+    >>> message("hinged.PiecewiseLinear(hinges=...)", "1 hinge", "a curve needs at least 2")
     '`hinged.PiecewiseLinear(hinges=...)`: got 1 hinge; a curve needs at least 2.'
     """
-    return f"`{call}`: got {came}; {cure}."
+    return f"`{call}`: got {got}; {hint}."
 
 
 def unknown_name(call: str, name: object, known: Iterable[str]) -> UnknownNameError:
@@ -78,7 +78,7 @@ def unknown_name(call: str, name: object, known: Iterable[str]) -> UnknownNameEr
     names = sorted(known)
     near = difflib.get_close_matches(str(name).lower(), names, n=3, cutoff=0.5)
     hint = f"did you mean {_either(near)}? All" if near else "expected one"
-    return UnknownNameError(sentence(call, repr(name), f"{hint} of: {', '.join(names)}"))
+    return UnknownNameError(message(call, repr(name), f"{hint} of: {', '.join(names)}"))
 
 
 def require_extra(extra: str, packages: Iterable[str]) -> None:

@@ -132,8 +132,8 @@ def load_curves(
         load_file(model, _download(os.fspath(source), revision, token))
         return
     if revision is not None:
-        cure = "a folder has no revisions: leave it out"
-        raise errors.ArgumentError(errors.sentence(f"{LOAD}(revision=...)", repr(revision), cure))
+        hint = "a folder has no revisions: leave it out"
+        raise errors.ArgumentError(errors.message(f"{LOAD}(revision=...)", repr(revision), hint))
     load_file(model, Path(source) / FILE)
 
 

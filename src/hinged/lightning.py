@@ -18,7 +18,7 @@ from hinged import errors
 
 errors.require_extra("lab", ["lightning"])
 
-from hinged.torchvision_operators import declare_missing  # noqa: E402  (after the check above)
+from hinged.lab._torchvision_operators import declare_missing  # noqa: E402  (after the check above)
 
 declare_missing()
 
@@ -26,16 +26,23 @@ from lightning.pytorch import LightningModule, Trainer  # noqa: E402
 from lightning.pytorch.callbacks import Callback  # noqa: E402
 
 from hinged.curve import Curve  # noqa: E402
-from hinged.model import History, Seen, WarmUp, curves, warm_up, watch  # noqa: E402
-from hinged.model.diagnose import diagnosis  # noqa: E402
-from hinged.model.watch import Collector, merged  # noqa: E402
+from hinged.model import (  # noqa: E402
+    DelayedCalibration,
+    History,
+    LayerStatistics,
+    calibrate_after,
+    collect_statistics,
+    copy_curves,
+)
+from hinged.model.observation.diagnose import diagnosis  # noqa: E402
+from hinged.model.observation.layer_statistics import Collector, merged  # noqa: E402
 from hinged.nn import curve_layers  # noqa: E402
 
 FIGURES = ("dead", "dormant", "lines_hit", "outside", "lipschitz", "drift")
 
 
-class CurveWarmUp(Callback):
-    """Freezes curves for the first steps of training, then calibrates them: `hinged.warm_up`.
+class CurveCalibration(Callback):
+    """Freezes curves for the first steps of training, then calibrates them: `hinged.calibrate_after`.
 
     Steps are those of the optimisers (`trainer.global_step`). A training resumed from a checkpoint
     goes on where it was; with `hinges=` the model must be built with the new number to be resumed.
@@ -46,18 +53,18 @@ class CurveWarmUp(Callback):
         where: `spread`, `coverage`, `placement`, `hinges` and `per_channel` of `hinged.calibrate`.
 
     Attributes:
-        warm_up: the recipe under way, with what calibrating did; None before training.
+        calibrate_after: the recipe under way, with what calibrating did; None before training.
     """
 
     def __init__(self, steps: int | float = 0.05, *, watched: int = 20, **where: Any) -> None:
         self.steps, self.watched, self.where = steps, watched, where
-        self.warm_up: WarmUp | None = None
+        self.calibrate_after: DelayedCalibration | None = None
         self._state: dict[str, int] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Freeze the curves."""
         total = trainer.estimated_stepping_batches if isinstance(self.steps, float) else None
-        self.warm_up = warm_up(
+        self.calibrate_after = calibrate_after(
             pl_module,
             self.steps,
             total=total,
@@ -66,31 +73,31 @@ class CurveWarmUp(Callback):
             **self.where,
         )
         if self._state is not None:
-            self.warm_up.load_state_dict(self._state)
+            self.calibrate_after.load_state_dict(self._state)
             self._state = None
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Keep the optimiser from moving the curves."""
-        if self.warm_up is not None:
-            self.warm_up.drop_gradients()
+        if self.calibrate_after is not None:
+            self.calibrate_after.drop_gradients()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Count the steps that were taken."""
-        if self.warm_up is None:
+        if self.calibrate_after is None:
             return
-        while not self.warm_up.done and self.warm_up.count < trainer.global_step:
-            self.warm_up.step()
+        while not self.calibrate_after.done and self.calibrate_after.count < trainer.global_step:
+            self.calibrate_after.step()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave no hooks behind a training that ended early."""
-        if self.warm_up is not None:
-            self.warm_up.remove()
+        if self.calibrate_after is not None:
+            self.calibrate_after.remove()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps taken, for the checkpoint."""
-        return {} if self.warm_up is None else dict(self.warm_up.state_dict())
+        return {} if self.calibrate_after is None else dict(self.calibrate_after.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it up again when training starts."""
@@ -135,15 +142,15 @@ class CurveMonitor(Callback):
         self.batches = batches
         self.figures = figures
         self.start: dict[str, Curve] | None = None
-        self._collector: Collector[Seen] | None = None
+        self._collector: Collector[LayerStatistics] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the start, for the drift."""
         if self.data is None and not trainer.enable_validation:
-            came, cure = "a training without validation", "give a batch to look at as data="
-            raise errors.ArgumentError(errors.sentence("hinged.lightning.CurveMonitor", came, cure))
+            got, hint = "a training without validation", "give a batch to look at as data="
+            raise errors.ArgumentError(errors.message("hinged.lightning.CurveMonitor", got, hint))
         if self.start is None:
-            self.start = curves(pl_module)
+            self.start = copy_curves(pl_module)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
@@ -151,7 +158,7 @@ class CurveMonitor(Callback):
         """Look at the first batches."""
         first = self._collector is None and batch_idx == 0
         if first and self.data is None and self._due(trainer):
-            self._collector = Collector(curve_layers(pl_module, "CurveMonitor"), Seen.of)
+            self._collector = Collector(curve_layers(pl_module, "CurveMonitor"), LayerStatistics.of)
         if self._collector is not None and batch_idx >= self.batches:
             self._collector.remove()
 
@@ -159,7 +166,9 @@ class CurveMonitor(Callback):
         """Log what the validation batches show."""
         if self._collector is not None:
             self._collector.remove()
-            self._log(pl_module, merged(self._collector.layers, self._collector.seen, Seen.of))
+            self._log(
+                pl_module, merged(self._collector.layers, self._collector.seen, LayerStatistics.of)
+            )
             self._collector = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -167,8 +176,8 @@ class CurveMonitor(Callback):
         if self.data is not None and self._due(trainer):
             layers = curve_layers(pl_module, "CurveMonitor")
             with _evaluating(pl_module):
-                seen = watch(pl_module, self.data)
-            self._log(pl_module, merged(layers, seen, Seen.of))
+                seen = collect_statistics(pl_module, self.data)
+            self._log(pl_module, merged(layers, seen, LayerStatistics.of))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the start, so that the drift of a resumed training is that of the whole."""
@@ -184,7 +193,7 @@ class CurveMonitor(Callback):
         finished = trainer.current_epoch + 1
         return not trainer.sanity_checking and finished % self.every_n_epochs == 0
 
-    def _log(self, pl_module: LightningModule, seen: dict[str, Seen]) -> None:
+    def _log(self, pl_module: LightningModule, seen: dict[str, LayerStatistics]) -> None:
         found = diagnosis(curve_layers(pl_module, "CurveMonitor"), seen, self.start)
         for name, figures in found.figures().items():
             for figure in self.figures:

@@ -1,4 +1,4 @@
-"""Compile what `hinged.kernels.gpu` launches for an H100, which need not be there.
+"""Compile what `hinged.kernels.triton_launch` launches for an H100, which need not be there.
 
 The interpreter runs kernels as NumPy, and so cannot see what the compiler refuses, spills or fails
 to vectorise. Run as a script (without interpreting), this calls the host code on CPU tensors with
@@ -21,7 +21,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from hinged.curve import uniform_grid
-from hinged.kernels import gpu, triton_kernels
+from hinged.kernels import triton_launch, triton_programs
 
 TARGET = GPUTarget("cuda", 90, 32)
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -31,7 +31,7 @@ TYPES = {
     torch.float16: "*fp16",
     torch.int64: "*i64",
 }
-ARGUMENTS = gpu.Plan.arguments
+ARGUMENTS = triton_launch.Plan.arguments
 OPTIONS = ("num_warps", "enable_fp_fusion")
 INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]+)", re.M)
 
@@ -96,7 +96,7 @@ def tool(option, path):
 
 def call(dtype, count, tails, uniform, layout, rows, wants, wide):
     """Forward and backward of one case, on tensors too small to matter."""
-    gpu.Plan.arguments = lambda plan: {**ARGUMENTS(plan), "WIDE": wide}
+    triton_launch.Plan.arguments = lambda plan: {**ARGUMENTS(plan), "WIDE": wide}
     planar, inner = layout
     channels, outer = 64, 64
     shape = (outer, channels, inner) if planar else (outer, inner, channels)
@@ -106,15 +106,15 @@ def call(dtype, count, tails, uniform, layout, rows, wants, wide):
     hinges = hinges if rows else hinges[0].clone()
     values = torch.zeros(channels, count)
     slopes = torch.zeros(channels, 2) if tails == "free" else None
-    gpu.forward(x, values, hinges, slopes, tails, uniform, geometry)
-    gpu.backward(x, x, values, hinges, slopes, tails, uniform, geometry, wants)
+    triton_launch.forward(x, values, hinges, slopes, tails, uniform, geometry)
+    triton_launch.backward(x, x, values, hinges, slopes, tails, uniform, geometry, wants)
 
 
 def main(cases):
     found = []
     for name in ("tabulate", "forward_kernel", "backward_kernel", "reduce_kernel"):
-        kernel = getattr(triton_kernels, name)
-        setattr(triton_kernels, name, Compiler(kernel, found))
+        kernel = getattr(triton_programs, name)
+        setattr(triton_programs, name, Compiler(kernel, found))
     answers = []
     for case in cases:
         case["dtype"] = getattr(torch, case["dtype"])

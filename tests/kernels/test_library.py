@@ -8,7 +8,7 @@ import torch
 
 import hinged
 from hinged.kernels import dispatch, library
-from hinged.lab import environment
+from hinged.lab.experiment import environment
 
 BUILT = library.find() is not None
 needs_library = pytest.mark.skipif(not BUILT, reason="built without a C++ compiler")

@@ -1,8 +1,8 @@
 import pytest
 
-from hinged.lab import experiment
-from hinged.lab.comparison import Watcher, compare
-from hinged.lab.records import RunFolder
+from hinged.lab.runs.build_experiment import build_experiment
+from hinged.lab.runs.compare import ProgressListener, compare
+from hinged.lab.runs.run_folder import RunFolder
 
 SMALL = {
     "data": "digits",
@@ -15,12 +15,12 @@ SMALL = {
 
 @pytest.fixture
 def small():
-    return experiment.build(**SMALL)
+    return build_experiment(**SMALL)
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A small comparison, run once for all tests that only read it."""
     folder = RunFolder(tmp_path_factory.mktemp("finished") / "run")
-    compare(experiment.build(**SMALL), folder, Watcher())
+    compare(build_experiment(**SMALL), folder, ProgressListener())
     return folder

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from hinged import errors
-from hinged.model import places, swap
+from hinged.model import parents_of, replace_module
 
 
 class Shared(nn.Module):
@@ -22,16 +22,16 @@ class Shared(nn.Module):
 
 def test_all_places_are_found():
     model = Shared()
-    found = [(type(parent).__name__, name) for parent, name in places(model, model.act)]
+    found = [(type(parent).__name__, name) for parent, name in parents_of(model, model.act)]
     assert found == [("Shared", "act"), ("Shared", "again"), ("ModuleDict", "held")]
-    assert places(model, nn.ReLU()) == []
+    assert parents_of(model, nn.ReLU()) == []
 
 
 def test_a_module_is_replaced_at_all_its_places_and_no_other_is():
     model = Shared().eval()
     old, other = model.act, model.inner["other"]
     new = nn.LeakyReLU(-1.0)
-    swap(model, old, new)
+    replace_module(model, old, new)
     assert model.act is model.again is model.inner["held"] is new
     assert model.inner["other"] is other
     assert list(dict(model.named_modules())) == ["", "act", "line", "inner", "inner.other"]
@@ -41,7 +41,7 @@ def test_a_module_is_replaced_at_all_its_places_and_no_other_is():
 
 def test_children_of_sequentials_keep_their_order():
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
-    swap(model, model[1], nn.Tanh())
+    replace_module(model, model[1], nn.Tanh())
     assert [type(child) for child in model] == [nn.Linear, nn.Tanh, nn.Linear]
 
 
@@ -54,7 +54,7 @@ def test_hooks_go_along_and_their_handles_still_remove_them():
         model.act.register_full_backward_hook(lambda *_: calls.append("backward")),
         model.act.register_full_backward_pre_hook(lambda *_: calls.append("backward pre")),
     ]
-    swap(model, model.act, nn.GELU())
+    replace_module(model, model.act, nn.GELU())
     model.act(torch.randn(2, 3, requires_grad=True)).sum().backward()
     assert calls == ["before", "after", "kwargs", "backward pre", "backward"]
     for handle in handles:
@@ -68,4 +68,4 @@ def test_what_the_model_does_not_hold_is_refused():
     model = Shared()
     for old in (nn.ReLU(), model):
         with pytest.raises(errors.ArgumentError, match="that the Shared does not hold"):
-            swap(model, old, nn.Tanh())
+            replace_module(model, old, nn.Tanh())

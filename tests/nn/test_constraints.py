@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from hinged import PiecewiseLinear, constrain, errors
 from hinged.curve import Constraint, satisfied
-from tests.curve.test_project import ASKED, SYMMETRIC, assert_kept
+from tests.curve.constraints.test_project import ASKED, SYMMETRIC, assert_kept
 
 OPTIMISERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.3, momentum=0.9),

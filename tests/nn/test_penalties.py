@@ -59,7 +59,7 @@ def expected(kind, model, begun):
 @pytest.mark.parametrize("kind", KINDS)
 def test_penalties_are_what_numpy_computes(kind, tails):
     model, begun = network(tails), network(tails, seed=1)
-    start = {"start": hinged.curves(begun)} if kind == "drift" else {}
+    start = {"start": hinged.copy_curves(begun)} if kind == "drift" else {}
     wanted = expected(kind, model, begun)
     assert penalty(model, kind, **start).item() == pytest.approx(np.mean(wanted), rel=1e-12)
     total = penalty(model, kind, reduction="sum", **start)
@@ -79,7 +79,7 @@ def test_a_shared_layer_counts_once():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_the_formulas(kind):
-    model, start = network(), hinged.curves(network(seed=1))
+    model, start = network(), hinged.copy_curves(network(seed=1))
     given = {"start": start} if kind == "drift" else {}
     layer = model[0]
 
@@ -97,7 +97,7 @@ def test_gradients_are_those_of_the_formulas(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_small_step_downhill_gains_what_the_gradient_promises(kind):
     model = network()
-    given = {"start": hinged.curves(network(seed=1))} if kind == "drift" else {}
+    given = {"start": hinged.copy_curves(network(seed=1))} if kind == "drift" else {}
     before = penalty(model, kind, **given)
     before.backward()
     promised = 0.0
@@ -111,7 +111,7 @@ def test_a_small_step_downhill_gains_what_the_gradient_promises(kind):
 
 def test_the_gradient_of_drift_at_the_start_is_0():
     model = PiecewiseLinear(2)
-    penalty(model, "drift", start=hinged.curves(model)).backward()
+    penalty(model, "drift", start=hinged.copy_curves(model)).backward()
     assert torch.equal(model.values.grad, torch.zeros(2, 9))
 
 

@@ -1,6 +1,6 @@
 """Follows a method of `hinged.optim` step by step."""
 
-from hinged.optim.fit import mean_error
+from hinged.optim.train import mean_error
 
 
 def errors_along(method, network, x, y, steps):

@@ -8,8 +8,8 @@ from torch import nn
 
 from hinged.optim import conjugate_gradient
 from hinged.optim.conjugate_gradient import change_along
-from hinged.optim.fit import mean_error
 from hinged.optim.forward import forward
+from hinged.optim.train import mean_error
 from tests.optim.descending import errors_along
 
 

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from hinged.optim.descent import descend
-from hinged.optim.fit import mean_error
 from hinged.optim.forward import forward
+from hinged.optim.train import mean_error
 
 
 def test_a_step_that_is_too_long_is_halved_until_the_error_falls(problem):

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from hinged.optim import owo, owo_molf
-from hinged.optim.fit import mean_error
 from hinged.optim.forward import forward
 from hinged.optim.owo_molf import factors, hidden_weight_direction
+from hinged.optim.train import mean_error
 
 
 @pytest.mark.parametrize("activation", [None, nn.Tanh(), nn.ReLU()], ids=str)

@@ -75,17 +75,17 @@ class Curve:
 def check_hinges(hinges: Tensor, call: str) -> None:
     """Raise `ArgumentError` unless `hinges` are at least two ascending finite positions."""
     if hinges.dim() not in (1, 2):
-        came = f"positions of shape {tuple(hinges.shape)}"
-        raise errors.ArgumentError(errors.sentence(call, came, "give them as (K,) or (C, K)"))
+        got = f"positions of shape {tuple(hinges.shape)}"
+        raise errors.ArgumentError(errors.message(call, got, "give them as (K,) or (C, K)"))
     if hinges.shape[-1] < 2:
-        came = f"{hinges.shape[-1]} hinge{'s' * (hinges.shape[-1] != 1)}"
-        raise errors.ArgumentError(errors.sentence(call, came, "a curve needs at least 2"))
+        got = f"{hinges.shape[-1]} hinge{'s' * (hinges.shape[-1] != 1)}"
+        raise errors.ArgumentError(errors.message(call, got, "a curve needs at least 2"))
     if not hinges.isfinite().all():
-        cure = "every position must be a finite number"
-        raise errors.ArgumentError(errors.sentence(call, "positions with NaN or infinity", cure))
+        hint = "every position must be a finite number"
+        raise errors.ArgumentError(errors.message(call, "positions with NaN or infinity", hint))
     if not (hinges.diff(dim=-1) > 0).all():
         raise errors.ArgumentError(
-            errors.sentence(call, _not_ascending(hinges), "positions must ascend: sort them")
+            errors.message(call, _not_ascending(hinges), "positions must ascend: sort them")
         )
 
 
@@ -106,25 +106,25 @@ def check_shapes(
         raise errors.unknown_name(f"{call}(tails=...)", tails, TAILS)
     _check_values(call, values, hinges)
     if (tails == "free") != (tail_slopes is not None):
-        came = f"tails={tails!r} {'without' if tail_slopes is None else 'with'} tail_slopes"
-        cure = "free tails take tail_slopes of shape (C, 2), the others take none"
-        raise errors.ArgumentError(errors.sentence(f"{call}(tail_slopes=...)", came, cure))
+        got = f"tails={tails!r} {'without' if tail_slopes is None else 'with'} tail_slopes"
+        hint = "free tails take tail_slopes of shape (C, 2), the others take none"
+        raise errors.ArgumentError(errors.message(f"{call}(tail_slopes=...)", got, hint))
     if tail_slopes is not None and tail_slopes.shape != (values.shape[0], 2):
-        cure = f"expected ({values.shape[0]}, 2), the left and right slope of each channel"
-        came = f"shape {tuple(tail_slopes.shape)}"
-        raise errors.ArgumentError(errors.sentence(f"{call}(tail_slopes=...)", came, cure))
+        hint = f"expected ({values.shape[0]}, 2), the left and right slope of each channel"
+        got = f"shape {tuple(tail_slopes.shape)}"
+        raise errors.ArgumentError(errors.message(f"{call}(tail_slopes=...)", got, hint))
 
 
 def _check_values(call: str, values: Tensor, hinges: Tensor) -> None:
     if not (values.is_floating_point() and hinges.is_floating_point()):
-        came = f"values of {values.dtype} and hinges of {hinges.dtype}"
-        cure = "both must be floating point: convert them with .float()"
-        raise errors.DtypeError(errors.sentence(f"{call}(...)", came, cure))
+        got = f"values of {values.dtype} and hinges of {hinges.dtype}"
+        hint = "both must be floating point: convert them with .float()"
+        raise errors.DtypeError(errors.message(f"{call}(...)", got, hint))
     if hinges.shape[-1:] == (1,):
-        cure = "a curve needs at least 2"
-        raise errors.ArgumentError(errors.sentence(f"{call}(hinges=...)", "1 hinge", cure))
+        hint = "a curve needs at least 2"
+        raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", "1 hinge", hint))
     fits = values.dim() == 2 and values.shape[-1] == hinges.shape[-1]
     if not fits or (hinges.dim() == 2 and hinges.shape[0] not in (1, values.shape[0])):
-        came = f"values of shape {tuple(values.shape)} with hinges of {tuple(hinges.shape)}"
-        cure = "expected values (C, K) with hinges (K,) or (C, K)"
-        raise errors.ArgumentError(errors.sentence(f"{call}(values=...)", came, cure))
+        got = f"values of shape {tuple(values.shape)} with hinges of {tuple(hinges.shape)}"
+        hint = "expected values (C, K) with hinges (K,) or (C, K)"
+        raise errors.ArgumentError(errors.message(f"{call}(values=...)", got, hint))

@@ -96,16 +96,16 @@ def is_uniform(hinges: Tensor) -> bool:
 def check_input(x: Tensor, channels: int, dim: int) -> None:
     """Raise unless curves of `channels` channels along axis `dim` apply to `x`."""
     if not x.is_floating_point():
-        cure = "expected floating point: convert it with x.float()"
+        hint = "expected floating point: convert it with x.float()"
         raise errors.DtypeError(
-            errors.sentence("hinged.PiecewiseLinear(x)", f"a tensor of {x.dtype}", cure)
+            errors.message("hinged.PiecewiseLinear(x)", f"a tensor of {x.dtype}", hint)
         )
     if channels == 1:
         return
     if not -x.dim() <= dim < x.dim() or x.shape[dim] != channels:
-        came = f"{tuple(x.shape)} with dim={dim}"
-        cure = f"expected {channels} channels on that axis: set channels= or dim= to fit"
-        raise errors.ArgumentError(errors.sentence("hinged.PiecewiseLinear(x)", came, cure))
+        got = f"{tuple(x.shape)} with dim={dim}"
+        hint = f"expected {channels} channels on that axis: set channels= or dim= to fit"
+        raise errors.ArgumentError(errors.message("hinged.PiecewiseLinear(x)", got, hint))
 
 
 def per_channel(rows: Tensor, rank: int, dim: int) -> Tensor:

@@ -68,9 +68,9 @@ def from_lines(form: Lines) -> Curve:
     size = 1 + torch.maximum((slopes[:, :-1] * hinges).abs(), (slopes[:, 1:] * hinges).abs())
     gap = (left - right).abs() / size
     if (gap > 64 * torch.finfo(slopes.dtype).eps).any():
-        came = f"lines {(left - right).abs().max():g} apart at a hinge"
-        cure = "a curve is continuous: neighbouring lines must meet"
-        raise errors.ArgumentError(errors.sentence("hinged.curve.from_lines", came, cure))
+        got = f"lines {(left - right).abs().max():g} apart at a hinge"
+        hint = "a curve is continuous: neighbouring lines must meet"
+        raise errors.ArgumentError(errors.message("hinged.curve.from_lines", got, hint))
     return Curve(hinges, right, "free", slopes[:, [0, -1]])
 
 

@@ -40,9 +40,9 @@ def total_variation(curve: Curve, order: int = 2) -> Tensor:
         return curve.values.diff(dim=-1).abs().sum(dim=-1)
     if order == 2:
         return to_lines(curve).slopes.diff(dim=-1).abs().sum(dim=-1)
-    cure = "expected 1 (values) or 2 (slopes)"
+    hint = "expected 1 (values) or 2 (slopes)"
     raise errors.ArgumentError(
-        errors.sentence("hinged.curve.total_variation(order=...)", repr(order), cure)
+        errors.message("hinged.curve.total_variation(order=...)", repr(order), hint)
     )
 
 
@@ -84,9 +84,9 @@ def _gap(first: Curve, second: Curve) -> tuple[Tensor, Tensor]:
     """Return the difference of two curves at the hinges of both, and those, each `(C, K)`."""
     channels = max(first.channels, second.channels)
     if {first.channels, second.channels} - {1, channels}:
-        came = f"curves of {first.channels} and {second.channels} channels"
-        cure = "expected equal counts, or one curve for all"
-        raise errors.ArgumentError(errors.sentence("hinged.curve.distance", came, cure))
+        got = f"curves of {first.channels} and {second.channels} channels"
+        hint = "expected equal counts, or one curve for all"
+        raise errors.ArgumentError(errors.message("hinged.curve.distance", got, hint))
     positions = torch.cat([_rows(curve, channels) for curve in (first, second)], dim=-1)
     positions = positions.sort(dim=-1).values
     return first(positions.T).T - second(positions.T).T, positions

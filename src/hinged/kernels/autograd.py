@@ -10,8 +10,8 @@ from torch import Tensor
 
 from hinged.curve.evaluate import evaluate
 from hinged.kernels import eager
-from hinged.kernels.geometry import dense, geometry_of, like
 from hinged.kernels.kernel import Curves, Gradients, Kernel, curves_of
+from hinged.kernels.memory_layout import dense, geometry_of, like
 
 Settings = tuple[int, str, bool, Kernel]
 """`dim`, `tails` and `uniform` of a call, and the kernel that serves it."""

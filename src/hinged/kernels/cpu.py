@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hinged.curve.curve import TAILS
 from hinged.kernels import library
-from hinged.kernels.geometry import Geometry
 from hinged.kernels.kernel import Curves, Gradients
+from hinged.kernels.memory_layout import Geometry
 
 NAMES = ("portable", "avx2", "avx512")
 """The instruction sets, in the order in which the library numbers them."""

@@ -15,8 +15,8 @@ from torch import Tensor
 from hinged import errors
 from hinged.curve.evaluate import check_input, evaluate
 from hinged.kernels import autograd, cpu, eager, library
-from hinged.kernels.cuda import TritonKernel
 from hinged.kernels.kernel import Kernel, curves_of
+from hinged.kernels.triton_kernel import TritonKernel
 
 AUTO, REFERENCE = "auto", "reference"
 VARIABLE = "HINGED_KERNEL"

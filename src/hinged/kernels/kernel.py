@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hinged.kernels.geometry import Geometry
+from hinged.kernels.memory_layout import Geometry
 
 Curves = tuple[Tensor, Tensor, Tensor | None, str, bool]
 """Curves as kernels take them; the tensors are contiguous and in float32.

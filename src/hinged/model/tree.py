@@ -1,4 +1,4 @@
-"""Modules and the places where a model holds them."""
+"""Modules and the parents_of where a model holds them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HOOKS = (
 )
 
 
-def places(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
+def parents_of(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
     """Return every parent that holds a module, with the name it has there.
 
     A module may be held by several parents, or by one under several names, of which
@@ -27,7 +27,7 @@ def places(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
 
     >>> relu = nn.ReLU()
     >>> model = nn.Sequential(relu, nn.Sequential(relu, nn.Linear(2, 2), relu))
-    >>> [name for parent, name in places(model, relu)]
+    >>> [name for parent, name in parents_of(model, relu)]
     ['0', '0', '2']
     """
     return [
@@ -38,7 +38,7 @@ def places(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
     ]
 
 
-def swap(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put a module in the place of another, wherever a model holds it.
 
     The new one, which must be without hooks, takes over the training flag and the hooks for forward
@@ -48,15 +48,15 @@ def swap(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
         ArgumentError: the model does not hold the old module, or is that module itself.
 
     >>> model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
-    >>> swap(model, model[1], nn.GELU())
+    >>> replace_module(model, model[1], nn.GELU())
     >>> model[1]
     GELU(approximate='none')
     """
-    held = places(model, old)
+    held = parents_of(model, old)
     if not held:
-        came = f"a {type(old).__name__} that the {type(model).__name__} does not hold"
-        cure = "a module can be replaced where a parent holds it: wrap it in nn.Sequential"
-        raise errors.ArgumentError(errors.sentence("hinged.model.swap(old)", came, cure))
+        got = f"a {type(old).__name__} that the {type(model).__name__} does not hold"
+        hint = "a module can be replaced where a parent holds it: wrap it in nn.Sequential"
+        raise errors.ArgumentError(errors.message("hinged.model.replace_module(old)", got, hint))
     for name in _HOOKS:
         setattr(new, name, getattr(old, name))
     new.train(old.training)

@@ -3,11 +3,11 @@
 from hinged.nn.constraints import Constrained as Constrained
 from hinged.nn.constraints import constrain as constrain
 from hinged.nn.constraints import is_constrained as is_constrained
-from hinged.nn.groups import param_groups as param_groups
-from hinged.nn.layers import curve_layers as curve_layers
-from hinged.nn.natives import Abs as Abs
-from hinged.nn.natives import Copy as Copy
-from hinged.nn.natives import Zero as Zero
+from hinged.nn.find_layers import curve_layers as curve_layers
+from hinged.nn.function_modules import Abs as Abs
+from hinged.nn.function_modules import Copy as Copy
+from hinged.nn.function_modules import Zero as Zero
+from hinged.nn.parameter_groups import param_groups as param_groups
 from hinged.nn.penalties import penalty as penalty
 from hinged.nn.piecewise_linear import PiecewiseLinear as PiecewiseLinear
 from hinged.nn.piecewise_linear import piecewise_linear as piecewise_linear

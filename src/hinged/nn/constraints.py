@@ -14,10 +14,10 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hinged import errors
-from hinged.curve.constraint import Bend, Constraint, Monotone, check_possible
+from hinged.curve.constraints.constraint import Bend, Constraint, Monotone, check_possible
+from hinged.curve.constraints.project import project
 from hinged.curve.curve import Curve
-from hinged.curve.project import project
-from hinged.nn.layers import curve_layers
+from hinged.nn.find_layers import curve_layers
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
 Where = Callable[[str, PiecewiseLinear], bool]
@@ -99,8 +99,8 @@ def constrain(
         if where is None or where(name, layer)
     }
     if not layers:
-        came, cure = "a condition that no layer meets", "it takes the name and the layer"
-        raise errors.ArgumentError(errors.sentence("hinged.constrain(where=...)", came, cure))
+        got, hint = "a condition that no layer meets", "it takes the name and the layer"
+        raise errors.ArgumentError(errors.message("hinged.constrain(where=...)", got, hint))
     for name, layer in layers.items():
         _check_layer(name, layer, constraint)
     moved = {name: _hold(layer, constraint) for name, layer in layers.items()}
@@ -198,8 +198,8 @@ def _check_layer(name: str, layer: PiecewiseLinear, constraint: Constraint) -> N
     call = f"hinged.constrain({name or 'layer'})"
     held = (layer._parameters.get("values"), layer.hinges)
     if held[0] is None or any(tensor.is_meta for tensor in held if tensor is not None):
-        came = "values that are parametrised or on the meta device"
-        raise errors.ArgumentError(errors.sentence(call, came, "constrain plain parameters"))
+        got = "values that are parametrised or on the meta device"
+        raise errors.ArgumentError(errors.message(call, got, "constrain plain parameters"))
     try:
         check_possible(constraint, layer.curve())
     except errors.ArgumentError as impossible:
@@ -223,13 +223,13 @@ def _warn_if_moved(moved: dict[str, float]) -> None:
     steps = {name: step for name, step in moved.items() if step > 0}
     if steps:
         worst = max(steps, key=lambda name: steps[name])
-        came = f"{len(steps)} layers whose curves did not keep to the constraint"
-        cure = (
+        got = f"{len(steps)} layers whose curves did not keep to the constraint"
+        hint = (
             f"they are now the closest that do, off by up to {steps[worst]:g} at {worst!r}: "
             "start from curves that keep to it to begin with the same function"
         )
         warnings.warn(
-            errors.sentence("hinged.constrain(model)", came, cure),
+            errors.message("hinged.constrain(model)", got, hint),
             errors.MovedStartWarning,
             stacklevel=3,
         )

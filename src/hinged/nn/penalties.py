@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.curve.curve import Curve
 from hinged.curve.measures import squared_distance, total_variation
-from hinged.nn.layers import curve_layers
+from hinged.nn.find_layers import curve_layers
 
 KINDS = ("curvature", "differences", "drift")
 REDUCTIONS = ("mean", "sum")
@@ -35,7 +35,7 @@ def penalty(
     Args:
         model: a model with curves, or one layer of them.
         kind: which measure.
-        start: for `"drift"`, the curves to stay close to by layer, from `hinged.curves(model)`.
+        start: for `"drift"`, the curves to stay close to by layer, from `hinged.copy_curves(model)`.
         reduction: `"mean"` over all curves of all layers, which does not grow with the model, or
             `"sum"`.
 
@@ -50,7 +50,7 @@ def penalty(
 
     >>> import hinged
     >>> model = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
-    >>> start = hinged.curves(model)
+    >>> start = hinged.copy_curves(model)
     >>> penalty(model).item(), penalty(model, "drift", start=start).item()
     (1.0, 0.0)
     >>> loss = model(torch.randn(8, 2)).square().mean() + 1e-3 * penalty(model, "curvature")
@@ -89,10 +89,10 @@ def _wide(curve: Curve, like: Tensor | None = None) -> Curve:
 def _check_start(kind: str, start: Mapping[str, Curve] | None, curves: Mapping[str, Curve]) -> None:
     call = f"{CALL}(start=...)"
     if (kind == "drift") != (start is not None):
-        came = f"kind={kind!r} {'without' if start is None else 'with'} a start"
-        cure = 'only "drift" takes one: start=hinged.curves(model), taken before training'
-        raise errors.ArgumentError(errors.sentence(call, came, cure))
+        got = f"kind={kind!r} {'without' if start is None else 'with'} a start"
+        hint = 'only "drift" takes one: start=hinged.copy_curves(model), taken before training'
+        raise errors.ArgumentError(errors.message(call, got, hint))
     if start is not None and start.keys() != curves.keys():
-        came = f"curves of {sorted(start.keys() ^ curves.keys())} in one and not in the other"
-        cure = "take start from hinged.curves(model) of this model"
-        raise errors.ArgumentError(errors.sentence(call, came, cure))
+        got = f"curves of {sorted(start.keys() ^ curves.keys())} in one and not in the other"
+        hint = "take start from hinged.copy_curves(model) of this model"
+        raise errors.ArgumentError(errors.message(call, got, hint))

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from hinged import errors, kernels
 from hinged.curve.curve import TAILS, Curve, check_hinges, check_shapes
 from hinged.curve.evaluate import is_uniform
-from hinged.curve.fit import fit
-from hinged.curve.functions import Start, resolve
-from hinged.curve.grid import check_range, uniform_grid
-from hinged.nn.state import Parametrizations, decode_tails, encode_tails, refusal
+from hinged.curve.fit_function import fit
+from hinged.curve.placement.uniform_grid import check_range, uniform_grid
+from hinged.curve.start_functions import Start, resolve
+from hinged.nn.saved_state import Parametrizations, decode_tails, encode_tails, refusal
 
 CALL = "hinged.PiecewiseLinear"
 DEFAULT_RANGE = (-3.0, 3.0)
@@ -181,12 +181,12 @@ class PiecewiseLinear(nn.Module):
         """
         call = f"{CALL}.set_curve(curve)"
         if curve.channels not in (1, self.channels):
-            cure = f"expected {self.channels}, or one curve for all channels"
-            came = f"{curve.channels} channels"
-            raise errors.ArgumentError(errors.sentence(call, came, cure))
+            hint = f"expected {self.channels}, or one curve for all channels"
+            got = f"{curve.channels} channels"
+            raise errors.ArgumentError(errors.message(call, got, hint))
         if not {"values", "tail_slopes"} <= self._parameters.keys():
-            came, cure = "a layer whose values are parametrised", "remove the parametrisation first"
-            raise errors.ArgumentError(errors.sentence(call, came, cure))
+            got, hint = "a layer whose values are parametrised", "remove the parametrisation first"
+            raise errors.ArgumentError(errors.message(call, got, hint))
         hinges = curve.hinges.detach().to(self.hinges, copy=True)
         check_hinges(hinges, call)
         self.hinges = hinges
@@ -222,9 +222,9 @@ class PiecewiseLinear(nn.Module):
         after = fn(before)
         recast = after.dtype != before.dtype and not after.is_meta
         if recast and not (after.diff(dim=-1) > 0).all():
-            came = "hinges closer together than that dtype can tell apart"
-            cure = f"build the layer with dtype={after.dtype}, which spaces them, or keep float32"
-            raise errors.ArgumentError(errors.sentence(f"{CALL}.to({after.dtype})", came, cure))
+            got = "hinges closer together than that dtype can tell apart"
+            hint = f"build the layer with dtype={after.dtype}, which spaces them, or keep float32"
+            raise errors.ArgumentError(errors.message(f"{CALL}.to({after.dtype})", got, hint))
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._note_uniform(is_uniform(self.hinges) if recast else uniform)
         return self
@@ -291,15 +291,15 @@ def _written(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
 
 def _check_channels(channels: int) -> None:
     if isinstance(channels, bool) or not isinstance(channels, Integral) or channels < 1:
-        cure = "expected a whole number, at least 1 (1: one curve for all)"
-        raise errors.ArgumentError(errors.sentence(f"{CALL}(channels=...)", repr(channels), cure))
+        hint = "expected a whole number, at least 1 (1: one curve for all)"
+        raise errors.ArgumentError(errors.message(f"{CALL}(channels=...)", repr(channels), hint))
 
 
 def _check_dtype(dtype: torch.dtype | None) -> torch.dtype:
     dtype = torch.get_default_dtype() if dtype is None else dtype
     if not dtype.is_floating_point:
-        cure = "expected a floating-point dtype"
-        raise errors.DtypeError(errors.sentence(f"{CALL}(dtype=...)", str(dtype), cure))
+        hint = "expected a floating-point dtype"
+        raise errors.DtypeError(errors.message(f"{CALL}(dtype=...)", str(dtype), hint))
     return dtype
 
 
@@ -315,15 +315,15 @@ def _positions(
         count: Any = hinges  # What is no whole number is refused there, in words.
         return uniform_grid(count, range, kinks=kinks, tails=tails, dtype=dtype)
     if range is not DEFAULT_RANGE and check_range(range) != DEFAULT_RANGE:
-        cure = "the positions set the range: give a count of hinges or no range"
-        came = f"range={tuple(range)} beside hinge positions"
-        raise errors.ArgumentError(errors.sentence(f"{CALL}(range=...)", came, cure))
+        hint = "the positions set the range: give a count of hinges or no range"
+        got = f"range={tuple(range)} beside hinge positions"
+        raise errors.ArgumentError(errors.message(f"{CALL}(range=...)", got, hint))
     try:
         positions = torch.as_tensor(hinges).detach().to("cpu", dtype, copy=True)
     except (TypeError, ValueError, RuntimeError):
-        cure = "expected how many, or ascending positions (K,) or (C, K)"
+        hint = "expected how many, or ascending positions (K,) or (C, K)"
         call = f"{CALL}(hinges=...)"
-        raise errors.ArgumentError(errors.sentence(call, repr(hinges), cure)) from None
+        raise errors.ArgumentError(errors.message(call, repr(hinges), hint)) from None
     check_hinges(positions, f"{CALL}(hinges=...)")
     return positions.squeeze(0)  # One row for all channels is (K,), however it was given.
 
@@ -335,10 +335,10 @@ def _warn_if_inexact(exact: bool, init: Start, positions: Tensor) -> None:
     held = [(positions == kink).any(dim=-1).all() for kink in function.kinks]
     if not all(held):
         where = ", ".join(f"{kink:g}" for kink in function.kinks)
-        came = f"positions without a hinge at every kink of {function.name} ({where})"
-        cure = "the start is the closest fit, see start_error; add those positions to be exact"
+        got = f"positions without a hinge at every kink of {function.name} ({where})"
+        hint = "the start is the closest fit, see start_error; add those positions to be exact"
         warnings.warn(
-            errors.sentence(f"{CALL}(hinges=...)", came, cure),
+            errors.message(f"{CALL}(hinges=...)", got, hint),
             errors.InexactStartWarning,
             stacklevel=3,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from hinged.optim.curves import curve_step, trains_curves
+from hinged.optim.curve_step import curve_step, trains_curves
 from hinged.optim.descent import descend
 from hinged.optim.forward import Pass, forward, optimal_factor
 from hinged.optim.network import MLP

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from hinged.optim.curves import curve_step, trains_curves
+from hinged.optim.curve_step import curve_step, trains_curves
 from hinged.optim.forward import Pass, forward
 from hinged.optim.network import MLP
 

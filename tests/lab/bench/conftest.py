@@ -1,7 +1,7 @@
 import pytest
 
-from hinged.lab.bench import kernels
-from hinged.lab.bench.running import Options
+from hinged.lab.bench.measurement import Options
+from hinged.lab.bench.suites import kernels
 
 QUICK = Options(rounds=2, limit=0.0, threads=1, quick=True)
 

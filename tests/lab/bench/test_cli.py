@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from hinged.lab.bench import records
-from tests.lab.test_cli import run, said
+from hinged.lab.bench import record as records
+from tests.lab.cli.test_app import run, said
 
 QUICK = ("--quick", "--rounds", "2", "--threads", "1")
 

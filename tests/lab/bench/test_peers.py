@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hinged import errors
-from hinged.lab.bench import kernels
 from hinged.lab.bench.peers import load_peers
+from hinged.lab.bench.suites import kernels
 
 SHIPPED = Path(__file__).parents[3] / "benchmarks" / "peers.py"
 

@@ -1,7 +1,8 @@
 from rich.console import Console
 
 from hinged.lab.bench import plots, tables
-from hinged.lab.bench.records import Case, Row
+from hinged.lab.bench.record import Case, Row
+from hinged.lab.reporting.plots import svg
 
 
 def row(name, scale, **more):
@@ -66,5 +67,5 @@ def test_a_record_is_shown_with_every_row(record):
 
 
 def test_pictures_are_the_same_text_for_the_same_record(record):
-    first, second = (plots.svg(plots.ratios(record.cases[0])) for _ in range(2))
+    first, second = (svg(plots.ratios(record.cases[0])) for _ in range(2))
     assert first == second and "hinged K=9" in first and "<svg" in first

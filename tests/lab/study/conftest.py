@@ -1,8 +1,8 @@
 import pytest
 
-from hinged.lab.comparison import Watcher, compare_all
+from hinged.lab.runs.compare import ProgressListener, compare_all
 from hinged.lab.study.cells import read
-from hinged.lab.study.folder import Plan, StudyFolder
+from hinged.lab.study.study_folder import Plan, StudyFolder
 
 TINY = """
 question = "Does the number of hinges matter?"
@@ -45,5 +45,5 @@ def finished(tmp_path_factory):
     (base / "tiny.toml").write_text(TINY)
     folder = StudyFolder(base / "run")
     folder.open(Plan(name="tiny", scale="smoke", study=read(base / "tiny.toml")))
-    compare_all(folder.tasks(), Watcher(), keep_going=True)
+    compare_all(folder.tasks(), ProgressListener(), keep_going=True)
     return folder

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from hinged.lab import experiment
+from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.study.cells import cells, plain, read
 from hinged.lab.study.definition import SCALES, find, names
 
@@ -75,13 +75,13 @@ def test_variants_are_named(tiny):
     [
         ({"curves": {"hinges": 33}}, {"relu", "prelu"}),
         ({"training": {"curve_lr_factor": 4.0}}, {"relu"}),
-        ({"training": {"warm_up": 0.1, "curve_penalty": 1.0}}, {"relu", "prelu"}),
+        ({"training": {"calibrate_after": 0.1, "curve_penalty": 1.0}}, {"relu", "prelu"}),
         ({"training": {"lr": 0.5}}, set()),
         ({"seeds": (5, 6)}, {"relu", "prelu", "hinged"}),
     ],
 )
 def test_plain_tells_which_networks_are_the_same(settings, same):
-    base, other = experiment.build(), experiment.build(**settings)
+    base, other = build_experiment(), build_experiment(**settings)
     equal = {a for a in ("relu", "prelu", "hinged") if plain(base, a) == plain(other, a)}
     assert equal == same
 
@@ -100,8 +100,8 @@ def test_a_value_of_an_axis_may_be_several_settings(tiny):
     [("everything", False), ("head+curves", True), ("head+curves+norm", False), ("head", True)],
 )
 def test_training_the_curves_as_well_is_nothing_new_to_a_fixed_activation(trains, same):
-    head = experiment.build(training={"trains": "head"})
-    other = experiment.build(training={"trains": trains})
+    head = build_experiment(training={"trains": "head"})
+    other = build_experiment(training={"trains": trains})
     assert (plain(head, "relu") == plain(other, "relu")) == same
     assert (plain(head, "prelu") == plain(other, "prelu")) == (trains == "head")
     assert (plain(head, "hinged") == plain(other, "hinged")) == (trains == "head")

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from hinged.lab.records import Result
+from hinged.lab.runs.run_folder import TrialResult
 from hinged.lab.study.definition import names
-from hinged.lab.study.folder import StudyFolder
 from hinged.lab.study.record import Record
-from tests.lab.test_cli import run, said
+from hinged.lab.study.study_folder import StudyFolder
+from tests.lab.cli.test_app import run, said
 from tests.processes import start_command
 
 
@@ -105,7 +105,7 @@ def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
     assert "hinged: stopped; the same command continues." in printed and "Traceback" not in printed
     assert not list(out.rglob("*.partial"))
     for path in out.glob("cells/*/trials/*.json"):
-        Result.model_validate_json(path.read_text())
+        TrialResult.model_validate_json(path.read_text())
     again = start_command(log, *command)
     again.join()
     assert again.exitcode == 0, log.read_text()

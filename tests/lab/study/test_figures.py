@@ -1,6 +1,6 @@
 import pytest
 
-from hinged.lab.bench.plots import svg
+from hinged.lab.reporting.plots import svg
 from hinged.lab.study import figures
 from hinged.lab.study.record import record
 

@@ -7,9 +7,9 @@ import time
 import pytest
 import safetensors.torch
 
-from hinged.lab.records import Result, RunFolder
-from hinged.lab.study.folder import StudyFolder
+from hinged.lab.runs.run_folder import RunFolder, TrialResult
 from hinged.lab.study.record import Record
+from hinged.lab.study.study_folder import StudyFolder
 from tests.lab.study.conftest import TINY
 from tests.processes import start_command
 
@@ -60,7 +60,7 @@ def records(out):
 
 def trials(out):
     """The finished trials, each read whole."""
-    return {p: Result.model_validate_json(p.read_text()) for p in out.rglob("trials/*.json")}
+    return {p: TrialResult.model_validate_json(p.read_text()) for p in out.rglob("trials/*.json")}
 
 
 @pytest.mark.slow

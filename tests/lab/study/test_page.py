@@ -35,7 +35,7 @@ def test_every_picture_is_named_on_the_page(finished):
 
 def test_the_saving_stands_below_the_answer(finished, monkeypatch):
     found = record(finished)
-    monkeypatch.setattr(page.saving, "sentence", lambda record: "Half the filters.")
+    monkeypatch.setattr(page.width_saving, "sentence", lambda record: "Half the filters.")
     assert "\n\nHalf the filters.\n\n" in page.page("tiny", finished.plan.study, [found])
 
 

@@ -5,11 +5,11 @@ import pytest
 import scipy.stats
 
 from hinged import errors
-from hinged.lab.records import Failure, RunFolder
+from hinged.lab.runs.run_folder import RunFolder, TrialFailure
 from hinged.lab.study.cells import read
-from hinged.lab.study.folder import Plan, StudyFolder
 from hinged.lab.study.record import Record, record
-from tests.lab.test_records import result
+from hinged.lab.study.study_folder import Plan, StudyFolder
+from tests.lab.runs.test_run_folder import result
 
 SCORES = {
     ("hinges-3", "relu"): [0.80, 0.82, 0.81, 0.85, 0.79],
@@ -97,7 +97,7 @@ def test_against_the_first_cell(tiny, tmp_path):
 def test_failures_are_in_the_record(folder):
     run = RunFolder(folder.path / "cells" / "hinges-33")
     trial = run.experiment.trials[0]
-    failure = Failure(
+    failure = TrialFailure(
         activation="hinged", seed=0, traceback="Traceback\nBoom: x", environment={}, finished="now"
     )
     run.save_failure(trial, failure)

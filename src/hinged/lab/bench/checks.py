@@ -108,8 +108,8 @@ def _run(module: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
     x = x.detach().requires_grad_()
     output = module(x)
     if output.shape != x.shape or output.dtype != x.dtype:
-        came = f"{tuple(output.shape)} of {output.dtype} from {tuple(x.shape)} of {x.dtype}"
-        raise Refused(f"the output is {came}")
+        got = f"{tuple(output.shape)} of {output.dtype} from {tuple(x.shape)} of {x.dtype}"
+        raise Refused(f"the output is {got}")
     output.backward(g)
     if x.grad is None:
         raise Refused("the input gets no gradient")

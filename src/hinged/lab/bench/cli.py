@@ -12,16 +12,16 @@ import typer
 from rich.console import Console
 
 from hinged import errors
-from hinged.lab.activations import ACTIVATIONS
-from hinged.lab.bench import compiled as compiled_bench
-from hinged.lab.bench import growth as growth_bench
-from hinged.lab.bench import kernels as kernels_bench
-from hinged.lab.bench import models as models_bench
 from hinged.lab.bench import tables
 from hinged.lab.bench.kernel import AUTO, using
+from hinged.lab.bench.measurement import Options, Say
 from hinged.lab.bench.peers import load_peers
-from hinged.lab.bench.records import Record
-from hinged.lab.bench.running import Options, Say
+from hinged.lab.bench.record import Record
+from hinged.lab.bench.suites import compiled as compiled_bench
+from hinged.lab.bench.suites import growth as growth_bench
+from hinged.lab.bench.suites import kernels as kernels_bench
+from hinged.lab.bench.suites import models as models_bench
+from hinged.lab.networks.activations import ACTIVATIONS
 
 app = typer.Typer(
     help="What the curves cost on this machine, beside ReLU, PReLU, GELU and SiLU.",
@@ -162,16 +162,16 @@ def _options(
     if device.partition(":")[0] not in ("cpu", "cuda"):
         raise errors.unknown_name("--device", device, ("cpu", "cuda"))
     if device.startswith("cuda") and not torch.cuda.is_available():
-        cure = "expected a device that this torch can use: cpu"
-        raise errors.ArgumentError(errors.sentence("--device", device, cure))
+        hint = "expected a device that this torch can use: cpu"
+        raise errors.ArgumentError(errors.message("--device", device, hint))
     return Options(rounds, limit, threads or torch.get_num_threads(), device, quick)
 
 
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        cure = "expected one or more names"
-        raise errors.ArgumentError(errors.sentence("hinged bench", repr(text), cure))
+        hint = "expected one or more names"
+        raise errors.ArgumentError(errors.message("hinged bench", repr(text), hint))
     return names
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from hinged.lab.bench.timing import Call
-from hinged.lab.training import memory_for_backward
+from hinged.lab.training.fit import memory_for_backward
 
 
 def kept(module: nn.Module, x: Tensor) -> int:

@@ -19,12 +19,12 @@ def load_peers(path: Path) -> list[Contestant]:
         ArgumentError: there is no such file, it cannot be run, or it has no such list.
     """
     if not path.is_file():
-        cure = "expected a Python file with a list PEERS of contestants"
-        raise errors.ArgumentError(errors.sentence(_CALL, f"{path}, which is no file", cure))
+        hint = "expected a Python file with a list PEERS of contestants"
+        raise errors.ArgumentError(errors.message(_CALL, f"{path}, which is no file", hint))
     peers = _run(path)
     if not isinstance(peers, list) or not all(isinstance(peer, Contestant) for peer in peers):
-        cure = "expected a list PEERS of hinged.lab.bench.contestants.Contestant"
-        raise errors.ArgumentError(errors.sentence(_CALL, f"{path} without one", cure))
+        hint = "expected a list PEERS of hinged.lab.bench.contestants.Contestant"
+        raise errors.ArgumentError(errors.message(_CALL, f"{path} without one", hint))
     for peer in peers:
         if peer.family not in FAMILIES:
             raise errors.unknown_name(f"family of {peer.name}", peer.family, FAMILIES)
@@ -34,13 +34,13 @@ def load_peers(path: Path) -> list[Contestant]:
 def _run(path: Path) -> object:
     spec = importlib.util.spec_from_file_location("hinged_bench_peers", path)
     if spec is None or spec.loader is None:
-        cure = "give a file whose name ends in .py"
-        raise errors.ArgumentError(errors.sentence(_CALL, str(path), cure))
+        hint = "give a file whose name ends in .py"
+        raise errors.ArgumentError(errors.message(_CALL, str(path), hint))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # Classes defined in the file look their module up.
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        came = f"{path}, which fails with {type(error).__name__}: {error}"
-        raise errors.ArgumentError(errors.sentence(_CALL, came, "mend the file")) from error
+        got = f"{path}, which fails with {type(error).__name__}: {error}"
+        raise errors.ArgumentError(errors.message(_CALL, got, "mend the file")) from error
     return vars(module).get("PEERS")

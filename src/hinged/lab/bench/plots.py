@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -12,17 +10,11 @@ import matplotlib.ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hinged.lab.bench.records import Case, Record
-from hinged.lab.bench.running import BOTH, FORWARD
-from hinged.lab.plots import COLOURS
+from hinged.lab.bench.measurement import BOTH, FORWARD
+from hinged.lab.bench.record import Case, Record
+from hinged.lab.reporting.plots import COLOURS
 
 _GREY = "#64748b"
-# Repeatable: ids from a fixed salt, text as text, no date.
-_SVG: dict[Any, Any] = {
-    "svg.hashsalt": "hinged",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-}
 
 
 def ratios(case: Case) -> Figure:
@@ -67,15 +59,6 @@ def growth(record: Record) -> Figure:
     grid[0].set_ylabel("time over ReLU's")
     grid[0].legend(frameon=False, fontsize=8)
     return _finished(figure)
-
-
-def svg(figure: Figure) -> str:
-    """Return a figure as SVG, the same text for the same figure, and close it."""
-    buffer = io.StringIO()
-    with mpl.rc_context(_SVG):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    return re.sub(r"[ \t]+$", "", buffer.getvalue(), flags=re.M)
 
 
 def _interval(axes: Axes, place: int, case: Case, name: str, quantity: str) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rich import box
 from rich.table import Table
 
-from hinged.lab.bench.records import Case, Record, Row
-from hinged.lab.bench.running import BACKWARD, BOTH, FORWARD
+from hinged.lab.bench.measurement import BACKWARD, BOTH, FORWARD
+from hinged.lab.bench.record import Case, Record, Row
 from hinged.lab.bench.timing import Spread
 
 # Inputs read and outputs written once: x to y; x and g to the gradient of x; both.

@@ -4,8 +4,8 @@ from hinged.lab.data.augment import AUGMENTATIONS
 from hinged.lab.data.batches import Batch, Batches
 from hinged.lab.data.catalogue import DATA_SETS, check_name, is_known, load
 from hinged.lab.data.dataset import DataSet
-from hinged.lab.data.detection import bccd
 from hinged.lab.data.embedded import EMBEDDED
+from hinged.lab.data.readers.bccd import bccd
 
 __all__ = [
     "AUGMENTATIONS",

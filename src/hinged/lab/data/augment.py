@@ -119,11 +119,9 @@ def check(names: Iterable[str], images: Tensor, problem: Problem) -> None:
         if name not in AUGMENTATIONS:
             raise errors.unknown_name("--augment", name, AUGMENTATIONS)
     if names and (images.ndim != 4 or images.dtype != torch.uint8):
-        came = (
-            f"{', '.join(names)} for samples of shape {tuple(images.shape[1:])} in {images.dtype}"
-        )
-        cure = "only images, (C, H, W) in uint8, can be augmented"
-        raise errors.ArgumentError(errors.sentence("--augment", came, cure))
+        got = f"{', '.join(names)} for samples of shape {tuple(images.shape[1:])} in {images.dtype}"
+        hint = "only images, (C, H, W) in uint8, can be augmented"
+        raise errors.ArgumentError(errors.message("--augment", got, hint))
     if "crop" in names and problem.on_grid:
-        cure = "boxes follow flip, and stay where they are under cutout"
-        raise errors.ArgumentError(errors.sentence("--augment", "crop for images with boxes", cure))
+        hint = "boxes follow flip, and stay where they are under cutout"
+        raise errors.ArgumentError(errors.message("--augment", "crop for images with boxes", hint))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hinged.lab.data.augment import augment, check, draws, follow
 from hinged.lab.data.dataset import DataSet
-from hinged.lab.ranks import ALONE, Ranks
+from hinged.lab.experiment.ranks import ALONE, Ranks
 
 Batch = tuple[Tensor, Tensor]
 

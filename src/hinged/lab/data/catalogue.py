@@ -8,13 +8,22 @@ from functools import partial
 from pathlib import Path
 
 from hinged import errors
-from hinged.lab.data import columns, detection, idx, images, own, packs, public, tables
 from hinged.lab.data.dataset import DataSet, scale
 from hinged.lab.data.embedded import EMBEDDED
-from hinged.lab.data.files import data_folder
 from hinged.lab.data.generated import GENERATED
+from hinged.lab.data.readers import (
+    bccd,
+    columns,
+    idx,
+    image_folders,
+    named_tables,
+    packs,
+    public,
+    user_data,
+)
+from hinged.lab.data.readers.data_files import data_folder
 from hinged.lab.data.splits import Splits, check, subset
-from hinged.lab.functions import is_function
+from hinged.lab.experiment.user_code import is_function
 
 
 def _embedded(read: Callable[[], Splits], _folder: Path | None) -> Splits:
@@ -33,8 +42,8 @@ DATA_SETS: dict[str, Callable[[Path | None], Splits]] = {
     "cifar10-exact-subset": partial(packs.read_pixels, packs.CIFAR10_EXACT_SUBSET),
     "tiny-imagenet-50": partial(packs.read_encoded, packs.TINY_IMAGENET_50),
     "tiny-imagenet-20": partial(packs.read_encoded, packs.TINY_IMAGENET_20),
-    "bccd": detection.reduced_bccd,
-    **{name: partial(tables.regression, name) for name in tables.PACKS},
+    "bccd": bccd.reduced_bccd,
+    **{name: partial(named_tables.regression, name) for name in named_tables.PACKS},
 }
 """Each returns its splits, given the folder of data sets, or None where there is none."""
 
@@ -60,8 +69,8 @@ def check_name(name: str) -> None:
     if is_known(name):
         return
     if len(Path(name).parts) > 1:
-        cure = "give a folder of images, a table.csv or .parquet, or my.py:make_loaders"
-        raise errors.DataError(errors.sentence("--data", f"{name}, which is no folder", cure))
+        hint = "give a folder of images, a table.csv or .parquet, or my.py:make_loaders"
+        raise errors.DataError(errors.message("--data", f"{name}, which is no folder", hint))
     raise errors.unknown_name("--data", name, DATA_SETS)
 
 
@@ -99,8 +108,8 @@ def _load(
     made = _read(name, folder)
     if isinstance(made, DataSet):
         if train_size or test_size:
-            cure = "give the loader's own (train, test) instead of a DataSet"
-            raise errors.ArgumentError(errors.sentence("--train-size", f"a subset of {name}", cure))
+            hint = "give the loader's own (train, test) instead of a DataSet"
+            raise errors.ArgumentError(errors.message("--train-size", f"a subset of {name}", hint))
         return made
     return scale(name, subset(check(f"--data {name}", made), train_size, test_size))
 
@@ -109,11 +118,11 @@ def _read(name: str, folder: Path | None) -> Splits | DataSet:
     if name in DATA_SETS:
         return DATA_SETS[name](folder)
     if is_function(name):
-        return own.read(name)
+        return user_data.read(name)
     path, part = _path(name)
     if path.suffix in columns.ENDINGS:
         return columns.read(path, part)
-    return images.read(path, None if part is None else int(part))
+    return image_folders.read(path, None if part is None else int(part))
 
 
 def _path(name: str) -> tuple[Path, str | None]:

@@ -36,11 +36,11 @@ def fold(whole: DataSet, number: int, folds: int) -> DataSet:
     y = torch.cat((whole.y_train, whole.y_test))
     fewest = len(x) if whole.classes is None else int(y.bincount(minlength=whole.classes).min())
     if fewest < folds:
-        came = f"{folds} for {whole.name}"
-        cure = f"at most {fewest}, so that each fold has a sample" + (
+        got = f"{folds} for {whole.name}"
+        hint = f"at most {fewest}, so that each fold has a sample" + (
             "" if whole.classes is None else " of each class"
         )
-        raise errors.ArgumentError(errors.sentence("folds", came, cure))
+        raise errors.ArgumentError(errors.message("folds", got, hint))
     kind = KFold if whole.classes is None else StratifiedKFold
     divided = kind(folds, shuffle=True, random_state=0).split(np.zeros(len(x)), y.numpy())
     train, test = list(divided)[number]

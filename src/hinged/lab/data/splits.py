@@ -50,7 +50,7 @@ def check(name: str, splits: Splits) -> Splits:
         fault = _fault(x, y, splits.problem)
         if fault:
             raise errors.DataError(
-                errors.sentence(name, f"a {split} split with {fault[0]}", fault[1])
+                errors.message(name, f"a {split} split with {fault[0]}", fault[1])
             )
     return splits
 
@@ -104,8 +104,8 @@ def _rows(option: str, y: Tensor, size: int | None, classes: int | None) -> Tens
         return torch.arange(len(y))
     least = classes or 2
     if not least <= size <= len(y):
-        cure = f"there are {len(y):,} samples, and at least {least} are needed"
-        raise errors.ArgumentError(errors.sentence(option, f"{size:,}", cure))
+        hint = f"there are {len(y):,} samples, and at least {least} are needed"
+        raise errors.ArgumentError(errors.message(option, f"{size:,}", hint))
     return chosen(y, size, classes)
 
 
@@ -150,8 +150,8 @@ def divided(about: str, x: Tensor, y: Tensor, classes: int | None) -> Splits:
     labels = None if classes is None else y.numpy()
     if labels is not None and np.bincount(labels).min() < 2:
         rare = int(np.bincount(labels).argmin())
-        cure = "give every class at least 2, or leave it out"
-        raise errors.DataError(errors.sentence("--data", f"a single sample of class {rare}", cure))
+        hint = "give every class at least 2, or leave it out"
+        raise errors.DataError(errors.message("--data", f"a single sample of class {rare}", hint))
     train, test = train_test_split(
         np.arange(len(x)), test_size=TEST_SHARE, random_state=0, stratify=labels
     )

@@ -87,8 +87,8 @@ class Detection(Problem):
     def fault(self, targets: Tensor) -> Fault | None:
         """Return what is wrong with classes and boxes."""
         if targets.ndim != 3 or targets.shape[2] != 5 or not targets.shape[1]:
-            came = f"targets of shape {tuple(targets.shape)}"
-            return came, "give class, left, top, right, bottom of each object, (N, M, 5)"
+            got = f"targets of shape {tuple(targets.shape)}"
+            return got, "give class, left, top, right, bottom of each object, (N, M, 5)"
         objects = targets[targets[..., 0] != PADDING]
         if ((objects[:, 0] < 0) | (objects[:, 0] >= len(self.names))).any():
             return "a class that has no name", f"there are {', '.join(self.names)}"

@@ -98,8 +98,8 @@ class Classification(Problem):
         if targets.ndim != 1:
             return f"labels of shape {tuple(targets.shape)}", "give one class index a sample, (N,)"
         if targets.min() < 0 or targets.max() >= self.number:
-            came = f"labels from {int(targets.min())} to {int(targets.max())}"
-            return came, f"labels of {self.number} classes go from 0 to {self.number - 1}"
+            got = f"labels from {int(targets.min())} to {int(targets.max())}"
+            return got, f"labels of {self.number} classes go from 0 to {self.number - 1}"
         return None
 
     def scaled(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:

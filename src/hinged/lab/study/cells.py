@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hinged import errors
-from hinged.lab import experiment as experiments
-from hinged.lab.activations import is_trained, takes_curves
-from hinged.lab.experiment import Experiment
-from hinged.lab.pretrained import STUDY
-from hinged.lab.records import word
-from hinged.lab.settings import CurveSettings, TrainingSettings, merged, nested
+from hinged.lab.experiment.schema import Experiment
+from hinged.lab.experiment.settings import CurveSettings, TrainingSettings, merged, nested
+from hinged.lab.networks.activations import is_trained, takes_curves
+from hinged.lab.networks.pretrained import STUDY
+from hinged.lab.runs.build_experiment import build_experiment
+from hinged.lab.runs.run_folder import word
 from hinged.lab.study.definition import SCALES, Study, Variant, parse
 
-_OF_CURVES = ("curve_lr_factor", "curve_penalty", "warm_up")
+_OF_CURVES = ("curve_lr_factor", "curve_penalty", "calibrate_after")
 """Settings of the training that concern trained activations alone."""
 
 Point = tuple[tuple[str, Any], ...]
@@ -71,7 +71,7 @@ def read(path: Path) -> Study:
     )
     if faults:
         call = f"hinged study {path.name}"
-        raise errors.ArgumentError(errors.sentence(call, " | ".join(faults), "correct the file"))
+        raise errors.ArgumentError(errors.message(call, " | ".join(faults), "correct the file"))
     return study
 
 
@@ -90,7 +90,7 @@ def cells(study: Study, scale: str, fallback: bool = False, seeds: int | None = 
     found: list[Cell] = []
     trained: set[Experiment] = set()
     for name, point, variant, values in _combinations(study, scale, fallback, seeds):
-        whole = experiments.build(**values)
+        whole = build_experiment(**values)
         new = tuple(a for a in whole.activations if plain(whole, a) not in trained)
         trained |= {plain(whole, activation) for activation in new}
         if new:
@@ -124,10 +124,10 @@ def pretrainings(study: Study, scale: str, fallback: bool = False) -> dict[str, 
         asked["network"]["pretrained"] = None
         values = merged(asked, study.pretrain, size.pretrain, instead)
         values.update(activations=("original",), baseline="original", seeds=(0,))
-        made = experiments.build(**values)
+        made = build_experiment(**values)
         if found.setdefault(network.kind, made) != made:
-            came = f"networks of kind {network.kind} that are pretrained differently"
-            raise errors.ArgumentError(errors.sentence("[pretrain]", came, "give them one size"))
+            got = f"networks of kind {network.kind} that are pretrained differently"
+            raise errors.ArgumentError(errors.message("[pretrain]", got, "give them one size"))
     return found
 
 
@@ -185,7 +185,7 @@ def _faults(study: Study, scale: str, fallback: bool) -> list[str]:
         faults[f"grid: {', '.join(sorted(unknown))} is no axis of the study"] = None
     for _, _, _, values in _combinations(study, scale, fallback, None):
         try:
-            experiments.build(**values)
+            build_experiment(**values)
         except errors.HingedError as error:
             faults[str(error)] = None
     if not faults:

@@ -15,20 +15,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from hinged import errors
-from hinged.lab import terminal
-from hinged.lab.bench.plots import svg
-from hinged.lab.cluster import where
-from hinged.lab.comparison import Watcher
-from hinged.lab.data.files import data_folder
-from hinged.lab.environment import PRECISIONS
-from hinged.lab.records import write
+from hinged.lab._files import write
+from hinged.lab.data.readers.data_files import data_folder
+from hinged.lab.experiment.environment import PRECISIONS
+from hinged.lab.reporting import terminal
+from hinged.lab.reporting.plots import svg
+from hinged.lab.runs.compare import ProgressListener
+from hinged.lab.runs.ray_cluster import where
 from hinged.lab.study import page
 from hinged.lab.study.answer import answer, unsure
 from hinged.lab.study.cells import cells, read
 from hinged.lab.study.definition import SCALES, Study, find, names
-from hinged.lab.study.folder import Plan, StudyFolder
 from hinged.lab.study.record import Record
 from hinged.lab.study.record import record as make_record
+from hinged.lab.study.study_folder import Plan, StudyFolder
 
 app = typer.Typer(
     help="Studies: a question, a grid of comparisons, and the record of the answer.",
@@ -148,8 +148,8 @@ def copy(
     source = find(name)
     target = to / source.name if to.is_dir() else to
     if target.exists() or target.suffix != ".toml" or not target.parent.is_dir():
-        cure = "give a new file.toml in a folder that exists"
-        raise errors.ArgumentError(errors.sentence("hinged study copy", str(target), cure))
+        hint = "give a new file.toml in a folder that exists"
+        raise errors.ArgumentError(errors.message("hinged study copy", str(target), hint))
     shutil.copyfile(source, target)
     print(f"{target}: run it by `hinged study run {target}`.")
 
@@ -169,10 +169,10 @@ def _described(name: str, study: Study) -> dict[str, Any]:
 def _train(folder: StudyFolder, seeds: int | None, as_json: bool, **options: Any) -> None:
     try:
         if as_json:
-            folder.train(Watcher(), seeds, **options)
+            folder.train(ProgressListener(), seeds, **options)
         else:
-            with terminal.ProgressWatcher(Console()) as watcher:
-                folder.train(watcher, seeds, **options)
+            with terminal.TerminalProgress(Console()) as listener:
+                folder.train(listener, seeds, **options)
     except (KeyboardInterrupt, SystemExit):  # Lightning makes the latter of SIGINT and SIGTERM.
         print("hinged: stopped; the same command continues.", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import pydantic
 
 from hinged import errors
-from hinged.lab.environment import Precision
-from hinged.lab.settings import Settings
-from hinged.lab.study.measures import MEASURES
+from hinged.lab.experiment.environment import Precision
+from hinged.lab.experiment.settings import Settings
+from hinged.lab.study.metrics import MEASURES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 SCALES = ("smoke", "small", "full")
-SHIPPED = Path(__file__).parents[1] / "studies"
+SHIPPED = Path(__file__).parent / "shipped"
 """The studies that come with the library, one TOML file each."""
 
 
@@ -60,13 +60,13 @@ class Study(Settings):
     Attributes:
         question: in one sentence.
         unsure: what the study cannot tell, however many seeds it has.
-        settings: of `hinged.lab.experiment.Experiment`, nested, only those that differ.
+        settings: of `hinged.lab.experiment.schema.Experiment`, nested, only those that differ.
         grid: values for settings, named as `network.depth`; every combination is one cell. A
             value may be a table, of settings that belong together.
         variants: further cells by name, each combined with the grid.
         pretrain: settings of a training, laid over those of the study, that gives the weights of
             every network whose `pretrained` is `study`; done once for a network, before all else.
-        measure: what is compared, a name in `hinged.lab.study.measures.MEASURES`.
+        measure: what is compared, a name in `hinged.lab.study.metrics.MEASURES`.
         against: what each activation is compared with: the baseline under the `same` settings, or
             under those of the `first` cell with the same data.
         alone: trainings are timed, so they are done one at a time.
@@ -124,8 +124,8 @@ def find(name: str) -> Path:
     """
     if name.endswith(".toml"):
         if not Path(name).is_file():
-            cure = "give a file that exists, or a name that `hinged study list` shows"
-            raise errors.ArgumentError(errors.sentence("hinged study", f"{name}, no file", cure))
+            hint = "give a file that exists, or a name that `hinged study list` shows"
+            raise errors.ArgumentError(errors.message("hinged study", f"{name}, no file", hint))
         return Path(name)
     if name not in names():
         raise errors.unknown_name("hinged study", name, names())
@@ -143,12 +143,12 @@ def parse(path: Path) -> Study:
     try:
         return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
-        raise errors.ArgumentError(errors.sentence(call, f"{error}", "correct the file")) from None
+        raise errors.ArgumentError(errors.message(call, f"{error}", "correct the file")) from None
     except pydantic.ValidationError as invalid:
         faults = [
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
             for fault in invalid.errors()
         ]
         raise errors.ArgumentError(
-            errors.sentence(call, "; ".join(faults), "correct the file")
+            errors.message(call, "; ".join(faults), "correct the file")
         ) from None

@@ -10,8 +10,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hinged.lab import statistics
-from hinged.lab.plots import colour, finished
+from hinged.lab.reporting import significance
+from hinged.lab.reporting.plots import colour, finished
 from hinged.lab.study.record import Record, Row
 
 _FEWEST = 3
@@ -128,7 +128,7 @@ def _band(axes: Axes, xs: list[Any], rows: list[Row], scale: float, title: str, 
 
 def _interval(row: Row) -> tuple[float, float, float]:
     values = [value for value in row.values.values() if value is not None]
-    return statistics.mean_interval(values) if values else (math.nan, math.nan, math.nan)
+    return significance.mean_interval(values) if values else (math.nan, math.nan, math.nan)
 
 
 def _span(row: Row) -> tuple[float, float, float]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from hinged.lab import markdown, statistics, terminal
-from hinged.lab.experiment import Experiment
-from hinged.lab.settings import Settings
+from hinged.lab.experiment.schema import Experiment
+from hinged.lab.experiment.settings import Settings
+from hinged.lab.reporting import markdown, significance, terminal
 from hinged.lab.study.answer import LEVEL
 from hinged.lab.study.cells import plain
 from hinged.lab.study.record import Record, Row
@@ -99,7 +99,7 @@ def sentence(found: Sequence[Setting]) -> str:
     columns = {name: [s.gains.get(name) for s in found] for name in PLAIN}
     columns["the best of PReLU, SiLU and GELU"] = [s.best for s in found]
     gains = [gain for column in columns.values() for gain in column if gain is not None]
-    corrected = statistics.holm([math.nan if g.p is None else g.p for g in gains])
+    corrected = significance.holm([math.nan if g.p is None else g.p for g in gains])
     sure = {id(g) for g, p in zip(gains, corrected, strict=True) if g.mean > 0 and p < LEVEL}
     parts = [_count(name, column, sure) for name, column in columns.items()]
     return (
@@ -143,10 +143,10 @@ def _beside(record: Record, row: Row) -> list[Row]:
 
 
 def _gain(row: Row, other: Row) -> Gain | None:
-    mine, theirs = statistics.pairs(row.values, other.values)
+    mine, theirs = significance.pairs(row.values, other.values)
     if len(mine) < 2:
         return None
-    tested = statistics.paired(mine, theirs)
+    tested = significance.paired(mine, theirs)
     return Gain(
         activation=other.activation,
         pairs=len(mine),

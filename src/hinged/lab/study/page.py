@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from hinged.lab import markdown, terminal
-from hinged.lab.study import figures, saving
+from hinged.lab.reporting import markdown, terminal
+from hinged.lab.study import figures, width_saving
 from hinged.lab.study.answer import answer, number, unsure
 from hinged.lab.study.cells import cells
 from hinged.lab.study.definition import SCALES, Study
-from hinged.lab.study.measures import MEASURES
+from hinged.lab.study.metrics import MEASURES
 from hinged.lab.study.record import Record, Row
 
 WRITTEN = "<!-- Written by docs/studies.py from studies/records; change those, not this page. -->"
@@ -37,7 +37,7 @@ def page(name: str, study: Study, records: list[Record]) -> str:
 
 def section(record: Record) -> list[str]:
     """Return answer, table, picture, doubts and origin of a record."""
-    saved = saving.sentence(record)
+    saved = width_saving.sentence(record)
     return [
         answer(record),
         *([] if saved is None else [saved]),

@@ -10,14 +10,14 @@ from typing import Any
 import pydantic
 
 from hinged import errors
-from hinged.lab import statistics
-from hinged.lab.experiment import Experiment
-from hinged.lab.records import Failure, Result
-from hinged.lab.settings import Settings
+from hinged.lab.experiment.schema import Experiment
+from hinged.lab.experiment.settings import Settings
+from hinged.lab.reporting import significance
+from hinged.lab.runs.run_folder import TrialFailure, TrialResult
 from hinged.lab.study.cells import Cell, concerns, plain
 from hinged.lab.study.definition import find, names, parse
-from hinged.lab.study.folder import StudyFolder
-from hinged.lab.study.measures import MEASURES, Measure
+from hinged.lab.study.metrics import MEASURES, Measure
+from hinged.lab.study.study_folder import StudyFolder
 
 VISIBLE = 0.002
 """The difference that every record says how many seeds it would take to see: 0.2 points."""
@@ -140,9 +140,9 @@ class Record(pydantic.BaseModel):
     larger_is_better: bool
     rows: list[Row]
     missing: int = 0
-    failures: list[Failure]
+    failures: list[TrialFailure]
     cells: dict[str, dict[str, Any]]
-    pretrainings: dict[str, Result] = {}
+    pretrainings: dict[str, TrialResult] = {}
     environments: list[dict[str, str]]
     seconds: float
     made: str
@@ -151,7 +151,7 @@ class Record(pydantic.BaseModel):
 class _Group:
     """The finished trainings of one activation in one cell."""
 
-    def __init__(self, cell: Cell, whole: Experiment, activation: str, results: list[Result]):
+    def __init__(self, cell: Cell, whole: Experiment, activation: str, results: list[TrialResult]):
         self.cell, self.whole, self.activation = cell, whole, activation
         self.results = {r.seed: r for r in results if r.activation == activation}
         self.label = cell.label(activation)
@@ -268,28 +268,28 @@ def _row(group: _Group, reference: _Group | None, measure: Measure) -> Row:
 
 def _versus(values: dict[int, float], reference: _Group, measure: Measure) -> Versus | None:
     theirs = {seed: measure.of(result) for seed, result in reference.results.items()}
-    mine, other = statistics.pairs(values, theirs)
+    mine, other = significance.pairs(values, theirs)
     if len(mine) < 2:
         return None
     differences = [a - b for a, b in zip(mine, other, strict=True)]
-    tested = statistics.paired(mine, other)
+    tested = significance.paired(mine, other)
     spread = plain_statistics.stdev(differences)
     return Versus(
         label=reference.title,
         pairs=len(mine),
         t=Span(**tested.difference._asdict()),
-        bootstrap=Span(**statistics.bootstrap_interval(differences)._asdict()),
+        bootstrap=Span(**significance.bootstrap_interval(differences)._asdict()),
         std=spread,
         p=_number(tested.p),
-        p_sign_flip=statistics.sign_flip(differences),
-        seeds_needed=statistics.pairs_needed(VISIBLE, spread),
+        p_sign_flip=significance.sign_flip(differences),
+        seeds_needed=significance.pairs_needed(VISIBLE, spread),
     )
 
 
 def _corrected(rows: list[Row]) -> list[Row]:
     """Return the rows with Holm's p-values over all comparisons of the study."""
     compared = [row.versus for row in rows if row.versus is not None]
-    corrected = iter(statistics.holm([math.nan if v.p is None else v.p for v in compared]))
+    corrected = iter(significance.holm([math.nan if v.p is None else v.p for v in compared]))
     return [
         row
         if row.versus is None

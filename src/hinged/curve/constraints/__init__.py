@@ -1,0 +1,1 @@
+"""Constraints on curves, and the closest curve that satisfies them."""

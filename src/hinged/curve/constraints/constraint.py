@@ -1,0 +1,232 @@
+"""What a curve can be held to: its shape, its slopes, its values; and whether it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hinged import errors
+from hinged.curve.curve import Curve
+from hinged.curve.forms import to_lines
+
+Monotone = Literal["increasing", "decreasing"]
+Bend = Literal["convex", "concave"]
+CALL = "hinged.constrain"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """The curves that are allowed: a closed convex set, with at least one curve in it.
+
+    Everything is meant for the whole input axis, the tails included.
+
+    Args:
+        monotone: `"increasing"` (never falls; also True) or `"decreasing"` (never rises).
+        lipschitz: the largest absolute slope.
+        convex: `"convex"` (slopes never fall; also True) or `"concave"`.
+        bounds: lowest and highest output; None or an infinity for a side without bound.
+        odd: `f(-x) = -f(x)`.
+
+    Raises:
+        ArgumentError: a value that cannot work, or constraints that contradict each other.
+
+    >>> Constraint(monotone=True, lipschitz=1.0)
+    Constraint(monotone='increasing', lipschitz=1.0)
+    >>> Constraint(odd=True, bounds=(1.0, 2.0))
+    Traceback (most recent call last):
+    hinged.errors.ArgumentError: `hinged.constrain(...)`: got odd=True with bounds=(1.0, 2.0); \
+an odd curve passes 0 at 0: let the bounds lie on both sides of 0.
+    """
+
+    monotone: Monotone | bool | None = None
+    lipschitz: float | None = None
+    convex: Bend | bool | None = None
+    bounds: tuple[float | None, float | None] | None = None
+    odd: bool = False
+
+    def __post_init__(self) -> None:
+        _set(self, "monotone", _choice("monotone", self.monotone, ("increasing", "decreasing")))
+        _set(self, "convex", _choice("convex", self.convex, ("convex", "concave")))
+        _set(self, "lipschitz", _check_lipschitz(self.lipschitz))
+        _set(self, "bounds", _check_bounds(self.bounds))
+        _refuse_contradictions(self)
+        if self.odd and self.bounds is not None:
+            reach = min(-self.low, self.high)
+            _set(self, "bounds", (-reach, reach))
+
+    def __repr__(self) -> str:
+        given = [f"{name}={value!r}" for name, value in vars(self).items() if value]
+        return f"Constraint({', '.join(given)})"
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is asked."""
+        return not any(vars(self).values())
+
+    @property
+    def low(self) -> float:
+        """The lowest output allowed, or minus infinity."""
+        return -math.inf if self.bounds is None or self.bounds[0] is None else self.bounds[0]
+
+    @property
+    def high(self) -> float:
+        """The highest output allowed, or infinity."""
+        return math.inf if self.bounds is None or self.bounds[1] is None else self.bounds[1]
+
+    @property
+    def slopes(self) -> tuple[float, float]:
+        """The lowest and the highest slope allowed anywhere."""
+        steepest = math.inf if self.lipschitz is None else self.lipschitz
+        low = 0.0 if self.monotone == "increasing" else -steepest
+        return low, 0.0 if self.monotone == "decreasing" else steepest
+
+    @property
+    def end_slopes(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The lowest and highest slope of the left and of the right tail: a tail that goes on for
+        ever must not run through a bound."""
+        low, high = self.slopes
+        bounded_below, bounded_above = self.low > -math.inf, self.high < math.inf
+        left = (max(low, 0.0) if bounded_above else low, min(high, 0.0) if bounded_below else high)
+        right = (max(low, 0.0) if bounded_below else low, min(high, 0.0) if bounded_above else high)
+        return left, right
+
+
+def satisfied(curve: Curve, constraint: Constraint) -> Tensor:
+    """Return which channels keep to a constraint exactly, as booleans of shape `(C,)`.
+
+    Judged by the numbers evaluation uses: the values at the hinges, and the slopes it computes from
+    them, in float32 (float64 for float64 values). There is no tolerance. What evaluation then
+    returns between two hinges is rounded, like any sum.
+
+    >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
+    >>> satisfied(relu, Constraint(convex=True)), satisfied(relu, Constraint(odd=True))
+    (tensor([True]), tensor([False]))
+    """
+    values, slopes = curve.values.detach(), wide_slopes(curve)
+    low, high = constraint.slopes
+    held = ((slopes >= low) & (slopes <= high)).all(dim=-1)
+    if constraint.convex is not None:
+        rises = slopes.diff(dim=-1)
+        held &= (rises >= 0 if constraint.convex == "convex" else rises <= 0).all(dim=-1)
+    if constraint.bounds is not None:
+        height = values.double()
+        held &= ((height >= constraint.low) & (height <= constraint.high)).all(dim=-1)
+        for end, (least, most) in zip((0, -1), constraint.end_slopes, strict=True):
+            held &= (slopes[:, end] >= least) & (slopes[:, end] <= most)
+    if constraint.odd:
+        held &= (values == -values.flip(-1)).all(dim=-1) & (slopes[:, 0] == slopes[:, -1])
+    return held
+
+
+def wide_slopes(curve: Curve) -> Tensor:
+    """Return the slopes of all lines as evaluation computes them, `(C, K + 1)`, as float64."""
+    wide = computed_in(curve)
+    ends = None if curve.tail_slopes is None else curve.tail_slopes.detach().to(wide)
+    cast = Curve(curve.hinges.to(wide), curve.values.detach().to(wide), curve.tails, ends)
+    return to_lines(cast).slopes.double()
+
+
+def computed_in(curve: Curve) -> torch.dtype:
+    """Return the dtype in which evaluation computes the slopes: float32 or wider."""
+    return torch.promote_types(curve.values.dtype, torch.float32)
+
+
+def check_possible(constraint: Constraint, curve: Curve) -> None:
+    """Raise `ArgumentError` where only flat curves of these hinges and tails keep to it.
+
+    Args:
+        constraint: what is asked.
+        curve: hinges and tails; its values do not matter.
+    """
+    count = curve.hinges.shape[-1]
+    if constraint.odd and not (curve.hinges == -curve.hinges.flip(-1)).all():
+        hint = "an odd curve needs hinges that lie symmetrically about 0"
+        raise _contradiction("odd=True with hinges that do not", hint)
+    if constraint.convex is not None and curve.tails == "constant":
+        hint = 'with constant tails only a flat curve bends one way: build with tails="linear"'
+        raise _contradiction(f"convex={constraint.convex!r} with tails='constant'", hint)
+    flat = sum(ends == (0.0, 0.0) for ends in constraint.end_slopes)
+    if curve.tails == "linear" and flat and count < 2 + flat:
+        hint = f"only a flat curve is left: give {2 + flat} hinges or more, or constant tails"
+        raise _contradiction(f"{count} hinges whose linear tails must be flat", hint)
+    inside = torch.tensor([constraint.low, constraint.high], dtype=torch.float64)
+    if (inside.diff() >= 0).all() and not _representable(constraint, curve.values.dtype):
+        hint = "no number of that dtype lies between them"
+        raise _contradiction(f"bounds={constraint.bounds} in {curve.values.dtype}", hint)
+
+
+def _representable(constraint: Constraint, dtype: torch.dtype) -> bool:
+    return rounded_up(constraint.low, dtype) <= -rounded_up(-constraint.high, dtype)
+
+
+def rounded_up(bound: float, dtype: torch.dtype) -> float:
+    """Return the smallest number of a dtype that is at least `bound`."""
+    return round_up(torch.tensor(bound, dtype=torch.float64), dtype).item()
+
+
+def round_up(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the smallest numbers of a dtype that are at least `numbers`, as float64."""
+    info = torch.finfo(dtype)
+    nearest = numbers.to(dtype).double()
+    # Three quarters of a unit in the last place, which rounds to one.
+    step = (0.75 * info.eps * nearest.abs()).clamp(min=info.tiny)
+    return torch.where(nearest >= numbers, nearest, (nearest + step).to(dtype).double())
+
+
+def _set(constraint: Constraint, name: str, value: object) -> None:
+    object.__setattr__(constraint, name, value)
+
+
+def _choice(name: str, given: object, choices: tuple[str, str]) -> str | None:
+    if given is None or given is False:
+        return None
+    if given is True:
+        return choices[0]
+    if given not in choices:
+        raise errors.unknown_name(f"{CALL}({name}=...)", given, choices)
+    return str(given)
+
+
+def _check_lipschitz(steepest: float | None) -> float | None:
+    if steepest is not None and not 0 < steepest < math.inf:
+        hint = "expected a largest slope above 0"
+        raise errors.ArgumentError(errors.message(f"{CALL}(lipschitz=...)", repr(steepest), hint))
+    return None if steepest is None else float(steepest)
+
+
+def _check_bounds(
+    bounds: tuple[float | None, float | None] | None,
+) -> tuple[float, float] | None:
+    if bounds is None:
+        return None
+    try:
+        low, high = bounds
+        ends = -math.inf if low is None else float(low), math.inf if high is None else float(high)
+    except (TypeError, ValueError):
+        ends = math.nan, math.nan
+    if not (ends[0] < ends[1] and ends[0] < math.inf and ends[1] > -math.inf):
+        hint = "expected (low, high) with low below high, None for a side without bound"
+        raise errors.ArgumentError(errors.message(f"{CALL}(bounds=...)", repr(bounds), hint))
+    return None if ends == (-math.inf, math.inf) else ends
+
+
+def _refuse_contradictions(asked: Constraint) -> None:
+    if asked.odd and not asked.low < 0 < asked.high:
+        hint = "an odd curve passes 0 at 0: let the bounds lie on both sides of 0"
+        raise _contradiction(f"odd=True with bounds={asked.bounds}", hint)
+    if asked.odd and asked.convex is not None:
+        hint = "only a straight line is both: leave one out"
+        raise _contradiction(f"odd=True with convex={asked.convex!r}", hint)
+    far_side = asked.high if asked.convex == "convex" else -asked.low
+    if asked.convex is not None and far_side < math.inf:
+        open_side = "above" if asked.convex == "convex" else "below"
+        hint = f"only a flat curve is both: leave it unbounded {open_side}, or leave one out"
+        raise _contradiction(f"convex={asked.convex!r} with bounds={asked.bounds}", hint)
+
+
+def _contradiction(got: str, hint: str) -> errors.ArgumentError:
+    return errors.ArgumentError(errors.message(f"{CALL}(...)", got, hint))

@@ -1,0 +1,1 @@
+"""Where hinges go: uniform grids, quantiles, and refitting a curve to new hinges."""

@@ -1,0 +1,1 @@
+"""Simpler curves within an error bound: fewer hinges, fewer curves, or a native activation."""

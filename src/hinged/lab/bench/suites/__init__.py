@@ -1,0 +1,1 @@
+"""What the benchmarks measure, one file a command."""

@@ -1,0 +1,101 @@
+"""MNIST and its kin: IDX files, gzipped or not. Source of the format: yann.lecun.com/exdb/mnist."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hinged.lab.data.readers import public
+from hinged.lab.data.readers.data_files import damaged, find, unpacked
+from hinged.lab.data.splits import Splits
+from hinged.lab.problems import Classification
+
+
+@dataclass(frozen=True)
+class IdxSet:
+    """A data set of four IDX files.
+
+    Attributes:
+        name: of the data set.
+        loader: its class in `torchvision.datasets`, which downloads it.
+        about: what it is, in a sentence.
+        md5: of the unpacked bytes of training images and labels, test images and labels.
+    """
+
+    name: str
+    loader: str
+    about: str
+    md5: tuple[str, str, str, str]
+
+
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+MNIST = IdxSet(
+    "mnist",
+    "MNIST",
+    "70,000 handwritten digits, 28 x 28; 60,000 to train on, 10,000 to test on",
+    (
+        "6bbc9ace898e44ae57da46a324031adb",
+        "a25bea736e30d166cdddb491f175f624",
+        "2646ac647ad5339dbf082846283269ea",
+        "27ae3e4e09519cfbb04c329615203637",
+    ),
+)
+FASHION_MNIST = IdxSet(
+    "fashion-mnist",
+    "FashionMNIST",
+    "70,000 pictures of clothes in 10 classes, 28 x 28; 60,000 to train on, 10,000 to test on",
+    (
+        "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "9018921c3c673c538a1fc5bad174d6f9",
+        "8181f5470baa50b63fa0f6fddb340f0a",
+        "15d484375f8d13e6eb1aabb0c3f46965",
+    ),
+)
+
+
+def read(source: IdxSet, folder: Path | None) -> Splits:
+    """Return a data set from its four files; without a folder, torchvision downloads them.
+
+    Raises:
+        DataError: a file is missing, damaged, or not the known one.
+    """
+    folder = folder or public.download(source.loader)
+    places = [f"images/{source.name}", source.name, f"{source.loader}/raw", "."]
+    x_train, y_train, x_test, y_test = (
+        parse(find(source.name, folder, _candidates(places, file)), md5)
+        for file, md5 in zip(FILES, source.md5, strict=True)
+    )
+    return Splits(
+        source.about, x_train.unsqueeze(1), y_train, x_test.unsqueeze(1), y_test, Classification(10)
+    )
+
+
+def parse(path: Path, md5: str) -> Tensor:
+    """Return the array of unsigned bytes in an IDX file.
+
+    Raises:
+        DataError: its bytes are not those known, or fewer or more than its header says.
+    """
+    content = unpacked(path, md5)
+    zero, kind, axes = struct.unpack_from(">HBB", content)
+    shape = struct.unpack_from(f">{axes}I", content, 4)
+    start = 4 + 4 * axes
+    if zero or kind != 8 or len(content) - start != math.prod(shape):
+        raise damaged(path, ValueError(f"its header says {shape}"))
+    values = np.frombuffer(bytearray(content), np.uint8, offset=start)
+    return torch.from_numpy(values.reshape(shape))
+
+
+def _candidates(places: list[str], file: str) -> list[str]:
+    return [f"{place}/{file}{ending}" for place in places for ending in (".gz", "")]

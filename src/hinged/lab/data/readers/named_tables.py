@@ -1,0 +1,49 @@
+"""Regressions on tables, from packs of arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hinged.lab.data.readers import packs, public
+from hinged.lab.data.readers.data_files import find, verify
+from hinged.lab.data.splits import Splits, divided, table_about
+
+PACKS = {
+    "california_housing": "0766ac79e0993dec8dcd6ed5b8ecb019998b30113e90338fc9b327a302c998b7",
+    "concrete": "0c20c8c6308a18ba6220488151d1fccbb8b2e78851807c45b8053384a07f8cfa",
+    "energy": "85620c04724e2aa2f22834fa87a20cc6b00cb65cf7c960409e62b3f44a81bb3f",
+    "kin8nm": "3805ee2fe4f5ef69add6bdc88151585d48e91d6a04dd27c06880251d705358ae",
+    "naval": "70295b5bca73ca5247ab3a48071d5f9223a7e76ac4ac805bf904c2e5683a26cf",
+    "oh7": "98b93f9afe631ca09670b940d00d9a20011603b1a7c2587ae09f81268e9ee177",
+    "power_plant": "1139626ee31bfdaa4f98bbdec76a516e6b19e288f286b833a084941a731b4c5e",
+    "protein": "dc22fec61ce22203b99ff5ba4b56bb5289adbf8dff6c28f4361e724aa4306d64",
+    "twod": "27b1df3f50a4c6203f6b1015e5814f89fabe0588f0e0f11685f854b3c66fcbab",
+    "wine_red": "ee2063a166a601a252c58f6fb896844cb12c17c120f01e90d064b6425c26bc67",
+    "wine_white": "ad433ba3fc97d54e2753c170a19750e74902be209c353891315cf09ede5ba4af",
+    "yacht": "729d32338c3af65cfda4ca524bfaca51d765317e982443f90feac7eefa161ff3",
+}
+"""SHA-256 of the pack of each regression."""
+
+
+def read_pack(name: str, folder: Path | None) -> tuple[Tensor, Tensor]:
+    """Return inputs `(N, features)` and targets `(N, targets)`, float64, of a pack (`X`, `y`).
+
+    scikit-learn downloads California housing where there is no folder.
+
+    Raises:
+        DataError: the file is missing, or its bytes are not those known.
+    """
+    if name == "california_housing" and folder is None:
+        return public.california_housing()
+    path = find(name, folder, (f"tabular/{name}.npz", f"{name}.npz"))
+    arrays = packs.open_npz(verify(path, PACKS[name]))
+    return torch.from_numpy(arrays["X"]), torch.from_numpy(arrays["y"])
+
+
+def regression(name: str, folder: Path | None) -> Splits:
+    """Return the pack of a regression, 30 % of it to test on."""
+    x, y = read_pack(name, folder)
+    return divided(table_about(x, y, None), x, y, None)

@@ -1,0 +1,1 @@
+"""What an experiment is: its settings, its environment, the user's own code."""

@@ -1,0 +1,1 @@
+"""The networks that experiments train, and the activations they compare."""

@@ -1,0 +1,1 @@
+"""Results as statistics, tables, pictures and pages."""

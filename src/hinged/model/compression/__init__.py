@@ -1,0 +1,1 @@
+"""Lighter models after training: fewer hinges, shared curves, native activations."""

@@ -1,0 +1,1 @@
+"""Moving the hinges of a model to where its inputs are."""

@@ -1,0 +1,1 @@
+"""Looking at a model while it runs: statistics of inputs and outputs, diagnosis, warnings."""

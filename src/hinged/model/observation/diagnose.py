@@ -1,0 +1,131 @@
+"""What a model's curves do with its data: which units are dead, which hinges are used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from hinged import errors
+from hinged.curve import Curve
+from hinged.model.observation.advice import Advice, advice
+from hinged.model.observation.layer_diagnosis import LayerDiagnosis
+from hinged.model.observation.layer_statistics import LayerStatistics, collect_statistics
+from hinged.model.observation.text_tables import aligned
+from hinged.nn import PiecewiseLinear, curve_layers
+
+CALL = "hinged.diagnose"
+_HEAD = (
+    "layer",
+    "channels",
+    "hinges",
+    "dead",
+    "dormant",
+    "lines hit",
+    "outside",
+    "Lipschitz",
+    "drift",
+    "nearest",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What is known of a model's curves; `str` of it is a table, with advice below.
+
+    Attributes:
+        layers: by the layer's name in the model.
+        unreached: names of the layers that no data reached.
+    """
+
+    layers: dict[str, LayerDiagnosis]
+    unreached: tuple[str, ...] = ()
+
+    def figures(self) -> dict[str, dict[str, int | float | str | None]]:
+        """Return the figures of every layer, ready for a logger or for JSON."""
+        return {name: layer.figures() for name, layer in self.layers.items()}
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """Signs that something is wrong, each with what to do; empty where nothing is."""
+        return tuple(each for name, layer in self.layers.items() for each in advice(name, layer))
+
+    def __str__(self) -> str:
+        rows = [_HEAD, *(_cells(name, figures) for name, figures in self.figures().items())]
+        lines = [aligned(rows), *(f"{each.text}." for each in self.advice)]
+        if self.unreached:
+            lines.append(f"No data reached: {', '.join(self.unreached)}.")
+        return "\n".join(lines)
+
+
+def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None = None) -> Diagnosis:
+    """Return what the curves of a model do with data, by layer and channel.
+
+    The model runs over the data once, as it is, in training or in evaluation mode, without
+    gradients; parameters, BatchNorm statistics, training flags and random state stay as they were,
+    and memory does not grow with the data.
+
+    Args:
+        model: any module with `PiecewiseLinear` layers.
+        data: one batch (a tensor, a pair of inputs and targets, or a dictionary of keyword
+            arguments), or an iterable of such batches, as a DataLoader is.
+        start: the curves before training, from `hinged.copy_curves`, for the drift.
+
+    Raises:
+        ArgumentError: a model without curves, no data, or a start with other layers.
+
+    >>> import torch
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
+    >>> with torch.no_grad():
+    ...     model[0].bias[1] = -1e6
+    >>> found = diagnose(model, torch.randn(100, 2), start=copy_curves(model))
+    >>> found.layers["1"].dead.tolist(), found.figures()["1"]["drift"]
+    ([False, True, False, False], 0.0)
+    """
+    layers = curve_layers(model, CALL)
+    check_start(layers, start)
+    return diagnosis(layers, collect_statistics(model, data, CALL), start)
+
+
+def check_start(layers: Mapping[str, nn.Module], start: Mapping[str, Curve] | None) -> None:
+    """Raise `ArgumentError` unless `start` is None or has the curves of these layers."""
+    if start is not None and start.keys() != layers.keys():
+        got = f"curves of {sorted(start.keys() ^ layers.keys())} in one and not in the other"
+        hint = "take start from hinged.copy_curves(model) of this model"
+        raise errors.ArgumentError(errors.message(f"{CALL}(start=...)", got, hint))
+
+
+def diagnosis(
+    layers: Mapping[str, PiecewiseLinear],
+    seen: Mapping[str, LayerStatistics],
+    start: Mapping[str, Curve] | None,
+) -> Diagnosis:
+    """Return what is known of layers, by what they have seen."""
+    began = {} if start is None else start
+    found = {
+        name: LayerDiagnosis(layer.curve().snapshot(), seen[name], began.get(name))
+        for name, layer in layers.items()
+        if name in seen
+    }
+    return Diagnosis(found, tuple(name for name in layers if name not in found))
+
+
+def copy_curves(model: nn.Module) -> dict[str, Curve]:
+    """Return copies of the present curves of a model, on the CPU, by the layer's name.
+
+    >>> copy_curves(nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4)))["1"].values.shape
+    torch.Size([4, 9])
+    """
+    layers = curve_layers(model, "hinged.copy_curves")
+    return {name: layer.curve().snapshot() for name, layer in layers.items()}
+
+
+def _cells(name: str, figures: dict[str, Any]) -> tuple[str, ...]:
+    drift = "" if figures["drift"] is None else f"{figures['drift']:.3g}"
+    shares = (f"{figures[key]:.1%}" for key in ("dormant", "lines_hit", "outside"))
+    nearest = f"{figures['nearest_native']} +- {figures['native_error']:.2g}"
+    counts = (str(figures[key]) for key in ("channels", "hinges", "dead"))
+    return (name or "(itself)", *counts, *shares, f"{figures['lipschitz']:.3g}", drift, nearest)

@@ -1,0 +1,155 @@
+"""A model's curves through training."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hinged import errors
+from hinged.atomic_files import atomic_write
+from hinged.curve import Curve
+from hinged.model.adaptation.curve_files import read
+from hinged.model.observation.diagnose import copy_curves
+
+CALL = "hinged.History"
+FORMAT, VERSION = "hinged history", "1"
+_PARTS = ("hinges", "values", "tail_slopes")
+
+
+class History:
+    """Curves of a model at some steps of its training, to be drawn by `hinged.animate`.
+
+    Args:
+        channels: how many channels of a layer to keep, evenly spread; all by default.
+
+    Attributes:
+        steps: at which steps curves were recorded, ascending.
+        frames: the curves at each of them, by the layer's name.
+
+    Raises:
+        ArgumentError: fewer channels than 1.
+
+    >>> import hinged, tempfile
+    >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8))
+    >>> history = History()
+    >>> for step in range(0, 300, 100):
+    ...     history.record(model, step)
+    ...     _ = nn.init.normal_(model[1].values)
+    >>> path = Path(tempfile.mkdtemp()) / "history.safetensors"
+    >>> history.save(path)
+    >>> History.load(path).steps, History.load(path).frames[2]["1"].values.shape
+    ([0, 100, 200], torch.Size([8, 9]))
+    """
+
+    def __init__(self, channels: int | None = None) -> None:
+        whole = isinstance(channels, int) and not isinstance(channels, bool)
+        if channels is not None and not (whole and channels >= 1):
+            hint = "expected how many of a layer to keep, at least 1, or None for all"
+            raise errors.ArgumentError(
+                errors.message(f"{CALL}(channels=...)", repr(channels), hint)
+            )
+        self.channels = channels
+        self.steps: list[int] = []
+        self.frames: list[dict[str, Curve]] = []
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers' names."""
+        return tuple(self.frames[0]) if self.frames else ()
+
+    def record(self, model: nn.Module, step: int | None = None) -> None:
+        """Keep copies of a model's curves.
+
+        Args:
+            model: the model, the same each time.
+            step: the step of the training, one more than the last by default. What was recorded at
+                this step or later is dropped: training was taken up again from before.
+
+        Raises:
+            ArgumentError: a model without curves, or with other layers than before.
+        """
+        frame = {name: _some(curve, self.channels) for name, curve in copy_curves(model).items()}
+        if self.frames and frame.keys() != self.frames[0].keys():
+            got = f"layers {sorted(frame.keys() ^ set(self.layers))} in one and not in the other"
+            hint = "a history is that of one model"
+            raise errors.ArgumentError(errors.message(f"{CALL}.record(model)", got, hint))
+        if step is None:
+            step = self.steps[-1] + 1 if self.steps else 0
+        while self.steps and self.steps[-1] >= step:
+            self.steps.pop()
+            self.frames.pop()
+        self.steps.append(step)
+        self.frames.append(frame)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the history as a safetensors file, which appears whole or not at all.
+
+        Raises:
+            ArgumentError: nothing was recorded.
+        """
+        if not self.frames:
+            hint = "call record(model) first"
+            raise errors.ArgumentError(errors.message(f"{CALL}.save", "an empty history", hint))
+        tensors = {
+            f"{place}/{name}/{part}": getattr(curve, part).contiguous()
+            for place, frame in enumerate(self.frames)
+            for name, curve in frame.items()
+            for part in _PARTS
+            if getattr(curve, part) is not None
+        }
+        tails = [{name: curve.tails for name, curve in frame.items()} for frame in self.frames]
+        contents = {"steps": self.steps, "tails": tails, "channels": self.channels}
+        metadata = {"format": FORMAT, "version": VERSION, "contents": json.dumps(contents)}
+        atomic_write(Path(path), safetensors.torch.save(tensors, metadata))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> History:
+        """Return the history that a file holds.
+
+        Raises:
+            CurveFileError: the file is truncated, no history, or of a version this release cannot
+                read.
+            OSError: the file cannot be opened.
+        """
+        contents, tensors = _read(path)
+        history = cls(contents["channels"])
+        history.steps = contents["steps"]
+        for place, tails in enumerate(contents["tails"]):
+            parts = {
+                name: [tensors.get(f"{place}/{name}/{part}") for part in _PARTS] for name in tails
+            }
+            history.frames.append({name: _curve(*parts[name], tails=tails[name]) for name in tails})
+        return history
+
+
+def _curve(hinges: Any, values: Any, slopes: Tensor | None, *, tails: str) -> Curve:
+    return Curve(hinges, values, tails, slopes)
+
+
+def _some(curve: Curve, count: int | None) -> Curve:
+    """Return some channels of a curve, evenly spread from the first to the last."""
+    if count is None or count >= curve.channels:
+        return curve
+    rows = torch.linspace(0, curve.channels - 1, count).round().long()
+    hinges = curve.hinges if curve.hinges.dim() == 1 else curve.hinges[rows]
+    slopes = None if curve.tail_slopes is None else curve.tail_slopes[rows]
+    return Curve(hinges, curve.values[rows], curve.tails, slopes)
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    call, name = f"{CALL}.load(path)", repr(os.fspath(path))
+    metadata, tensors = read(path, call)
+    if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+        got = f"{name}, {metadata.get('format')!r} of version {metadata.get('version')!r}"
+        hint = f"expected a file that {CALL}.save wrote, version {VERSION}"
+        raise errors.CurveFileError(errors.message(call, got, hint))
+    return json.loads(metadata["contents"]), tensors

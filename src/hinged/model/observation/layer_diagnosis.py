@@ -1,0 +1,83 @@
+"""What is known of one layer of curves: dead units, hinges in use, slopes, drift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from hinged.curve import Curve, distance, lipschitz, native_distances
+from hinged.model.observation.layer_statistics import LayerStatistics
+
+
+@dataclass(frozen=True, eq=False)
+class LayerDiagnosis:
+    """What is known of one layer of curves, by channel.
+
+    Attributes:
+        curve: its curves when it was looked at.
+        seen: what it took in and gave out.
+        start: the curves it began as, where they were given.
+    """
+
+    curve: Curve
+    seen: LayerStatistics
+    start: Curve | None = None
+
+    @property
+    def dead(self) -> Tensor:
+        """Channels whose output never changed over the whole data, shape `(C,)`, bool. For a ReLU
+        these are the units that never fired."""
+        return (self.seen.outputs.count > 0) & (self.seen.outputs.low >= self.seen.outputs.high)
+
+    def dormant(self, threshold: float = 0.025) -> Tensor:
+        """Return the channels whose mean absolute output is at most `threshold` of the layer's,
+        shape `(C,)`, bool.
+
+        Source: Sokar, Agarwal, Castro and Evci, "The dormant neuron phenomenon in deep
+        reinforcement learning" (ICML 2023).
+        """
+        sizes = self.seen.sizes.mean
+        return sizes <= threshold * sizes.mean()
+
+    @property
+    def occupancy(self) -> Tensor:
+        """Share of the inputs on each line, left tail to right tail, shape `(C, K + 1)`."""
+        return self.seen.lines.shares
+
+    @property
+    def share_outside(self) -> Tensor:
+        """Share of the inputs on the tails, shape `(C,)`."""
+        return self.seen.lines.share_outside
+
+    @property
+    def lipschitz(self) -> Tensor:
+        """Steepest slope, shape `(C,)`."""
+        return lipschitz(self.curve)
+
+    @property
+    def drift(self) -> Tensor | None:
+        """Largest absolute difference from the start over both ranges, shape `(C,)`."""
+        return None if self.start is None else distance(self.curve, self.start)
+
+    @property
+    def nearest_native(self) -> tuple[str, float]:
+        """The native activation that serves all channels best, and its largest error."""
+        worst = {name: each.max().item() for name, each in native_distances(self.curve).items()}
+        return min(worst.items(), key=lambda item: item[1])
+
+    def figures(self) -> dict[str, int | float | str | None]:
+        """Return one figure for each column of the table: counts, shares, largest values."""
+        name, error = self.nearest_native
+        return {
+            "channels": self.curve.channels,
+            "hinges": self.curve.values.shape[1],
+            "dead": int(self.dead.sum()),
+            "dormant": self.dormant().double().mean().item(),
+            "lines_hit": (~self.seen.lines.never_hit).double().mean().item(),
+            "outside": self.share_outside.mean().item(),
+            "lipschitz": self.lipschitz.max().item(),
+            "drift": None if self.drift is None else self.drift.max().item(),
+            "nearest_native": name,
+            "native_error": error,
+        }

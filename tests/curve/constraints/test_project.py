@@ -1,0 +1,293 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from sklearn.isotonic import isotonic_regression
+
+from hinged import Curve, errors
+from hinged.curve import Constraint, project, satisfied, uniform_grid
+from hinged.curve.constraints.constraint import rounded_up
+from tests import oracles
+
+TAILS = ("linear", "constant", "free")
+FREE = torch.tensor([-2.0, -1.1, -0.4, 0.1, 0.7, 2.1])
+EVEN = uniform_grid(9, kinks=[0.0])
+SYMMETRIC = torch.tensor([-2.0, -1.1, -0.4, 0.4, 1.1, 2.0])
+
+ASKED = {
+    "increasing": {"monotone": True},
+    "decreasing": {"monotone": "decreasing"},
+    "lipschitz": {"lipschitz": 0.7},
+    "increasing, lipschitz": {"monotone": "increasing", "lipschitz": 0.1},
+    "bounded": {"bounds": (-0.3, 0.4)},
+    "bounded below": {"bounds": (0.1, None)},
+    "bounded, lipschitz, decreasing": {
+        "bounds": (-0.3, 0.4), "lipschitz": 0.2, "monotone": "decreasing",
+    },
+    "odd": {"odd": True},
+    "odd, increasing, lipschitz, bounded": {
+        "odd": True, "monotone": True, "lipschitz": 0.9, "bounds": (-0.7, 0.3),
+    },
+    "convex": {"convex": True},
+    "concave": {"convex": "concave"},
+    "convex, increasing": {"convex": True, "monotone": True},
+    "convex, increasing, bounded": {"convex": True, "monotone": True, "bounds": (0.1, None)},
+    "convex, lipschitz": {"convex": True, "lipschitz": 0.6},
+    "concave, lipschitz, bounded": {
+        "convex": "concave", "lipschitz": 0.6, "bounds": (None, 0.3),
+    },
+    "concave, decreasing, lipschitz": {
+        "convex": "concave", "lipschitz": 0.6, "monotone": "decreasing",
+    },
+}  # fmt: skip
+FIRST_ORDER = [name for name in ASKED if "con" not in name]
+
+
+def possible(name, tails):
+    return tails != "constant" or "con" not in name
+
+
+CASES = [case for case in itertools.product(ASKED, TAILS) if possible(*case)]
+
+
+def made(name, tails, hinges=None, channels=7, scale=1.0, dtype=torch.float32):
+    if hinges is None:
+        hinges = SYMMETRIC if "odd" in name else FREE
+    hinges = hinges.to(dtype)
+    values = (scale * torch.randn(channels, hinges.shape[-1])).to(dtype)
+    slopes = (scale * torch.randn(channels, 2)).to(dtype) if tails == "free" else None
+    return Curve(hinges, values, tails, slopes)
+
+
+def parameters(curve, channel):
+    ends = [] if curve.tail_slopes is None else curve.tail_slopes[channel].double().tolist()
+    return np.array(curve.values[channel].double().tolist() + ends)
+
+
+def inequalities(asked, hinges, tails):
+    """Rows `A z >= b` and equalities `E z = 0` written down one by one, for values and slopes z."""
+    count = len(hinges)
+    size = count + (2 if tails == "free" else 0)
+    pieces = [np.zeros(size) for _ in range(count - 1)]
+    for k, piece in enumerate(pieces):
+        piece[k + 1], piece[k] = np.array([1, -1]) / (hinges[k + 1] - hinges[k])
+    ends = {"linear": (pieces[0], pieces[-1]), "constant": (0 * pieces[0], 0 * pieces[0])}
+    unit = np.eye(size)
+    left, right = (unit[-2], unit[-1]) if tails == "free" else ends[tails]
+    lines = [left, *pieces, right]
+    rows, same = [], []
+    for line in lines:
+        if asked.monotone:
+            rows.append((line if asked.monotone == "increasing" else -line, 0.0))
+        if asked.lipschitz:
+            rows += [(line, -asked.lipschitz), (-line, -asked.lipschitz)]
+    for one, other in itertools.pairwise(lines):
+        if asked.convex:
+            rows.append((other - one if asked.convex == "convex" else one - other, 0.0))
+    for sign, bound in ((1, asked.low), (-1, -asked.high)):
+        if bound > -np.inf:
+            rows += [(sign * unit[k], bound) for k in range(count)]
+            rows += [(-sign * left, 0.0), (sign * right, 0.0)]
+    if asked.odd:
+        same = [unit[k] + unit[count - 1 - k] for k in range((count + 1) // 2)]
+        same += [left - right] if tails == "free" else []
+    return rows, same
+
+
+def closest(z, rows, same):
+    """The same problem by SciPy's sequential quadratic programming."""
+    conditions = [
+        {"type": "ineq", "fun": lambda v, a=a, b=b: a @ v - b, "jac": lambda v, a=a: a}
+        for a, b in rows
+    ]
+    conditions += [
+        {"type": "eq", "fun": lambda v, a=a: a @ v, "jac": lambda v, a=a: a} for a in same
+    ]
+    found = minimize(
+        lambda v: ((v - z) ** 2).sum() / 2, np.zeros_like(z), jac=lambda v: v - z,
+        constraints=conditions, method="SLSQP", options={"ftol": 1e-15, "maxiter": 1000},
+    )  # fmt: skip
+    return found.x
+
+
+def rounding(curve):
+    """What rounding to float32 costs: units of the largest value, a hinge, over the least piece."""
+    eps, hinges = torch.finfo(torch.float32).eps, curve.hinges
+    size = curve.values.abs().max() / hinges.diff().min().clamp(max=1.0)
+    return 4 * len(hinges) * eps * size.item()
+
+
+@pytest.mark.parametrize("name, tails", CASES)
+def test_no_allowed_curve_is_closer(name, tails):
+    if tails == "free" and name not in FIRST_ORDER:
+        pytest.skip("measured in other units, see the next test")
+    asked, curve = Constraint(**ASKED[name]), made(name, tails, channels=3)
+    found = project(curve, asked)
+    rows, same = inequalities(asked, curve.hinges.double().numpy(), tails)
+    for channel in range(curve.channels):
+        expected = closest(parameters(curve, channel), rows, same)
+        np.testing.assert_allclose(
+            parameters(found, channel), expected, rtol=0, atol=rounding(curve)
+        )
+
+
+@pytest.mark.parametrize("name", [name for name in ASKED if name not in FIRST_ORDER])
+def test_no_allowed_curve_with_free_tails_is_closer_over_a_mean_piece(name):
+    asked, curve = Constraint(**ASKED[name]), made(name, "free", channels=3)
+    found = project(curve, asked)
+    rows, same = inequalities(asked, curve.hinges.double().numpy(), "free")
+    weight = np.ones(curve.hinges.numel() + 2)
+    weight[-2:] = curve.hinges.double().diff().mean().item()
+    rows = [(a / weight, b) for a, b in rows]
+    for channel in range(curve.channels):
+        expected = closest(weight * parameters(curve, channel), rows, same) / weight
+        np.testing.assert_allclose(
+            parameters(found, channel), expected, rtol=0, atol=rounding(curve)
+        )
+
+
+def test_monotone_is_isotonic_regression():
+    curve = made("increasing", "linear", EVEN, channels=50)
+    found = project(curve, Constraint(monotone=True)).values
+    for row, result in zip(curve.values, found, strict=True):
+        np.testing.assert_allclose(result, isotonic_regression(row.double()), rtol=0, atol=1e-7)
+
+
+def slopes_of(curve):
+    """All slopes as float32 (float64 for float64) arithmetic has them, by NumPy."""
+    wide = np.float64 if curve.values.dtype == torch.float64 else np.float32
+    hinges = curve.hinges.double().expand(curve.values.shape).numpy().astype(wide)
+    inner = np.diff(curve.values.double().numpy().astype(wide)) / np.diff(hinges)
+    if curve.tails == "linear":
+        return np.hstack([inner[:, :1], inner, inner[:, -1:]])
+    ends = np.zeros((len(inner), 2)) if curve.tails == "constant" else curve.tail_slopes.double()
+    return np.hstack([ends[:, :1], inner, ends[:, 1:]])
+
+
+def assert_kept(asked, curve):
+    """Exactly, with no tolerance, and not by the library's own `satisfied`."""
+    slopes, values = slopes_of(curve).astype(np.float64), curve.values.double().numpy()
+    if asked.monotone:
+        assert (slopes >= 0 if asked.monotone == "increasing" else slopes <= 0).all()
+    if asked.lipschitz:
+        assert np.abs(slopes).max() <= asked.lipschitz
+    if asked.convex:
+        bends = np.diff(slopes)
+        assert (bends >= 0 if asked.convex == "convex" else bends <= 0).all()
+    assert values.min() >= asked.low and values.max() <= asked.high
+    if asked.low > -np.inf:
+        assert (slopes[:, 0] <= 0).all() and (slopes[:, -1] >= 0).all()
+    if asked.high < np.inf:
+        assert (slopes[:, 0] >= 0).all() and (slopes[:, -1] <= 0).all()
+    if asked.odd:
+        assert (values == -values[:, ::-1]).all() and (slopes[:, 0] == slopes[:, -1]).all()
+
+
+@st.composite
+def any_case(draw):
+    name, tails = draw(st.sampled_from(CASES))
+    count = draw(st.integers(4, 40))
+    even = draw(st.booleans())
+    torch.manual_seed(draw(st.integers(0, 2**31)))
+    if even:
+        hinges = uniform_grid(count, kinks=[0.0] if count % 2 else [])
+    else:
+        hinges = (torch.rand(count) ** 3).clamp(min=1e-3).cumsum(0)
+    if "odd" in name:
+        right = hinges[hinges > 0]
+        hinges = torch.cat((-right.flip(0), right))
+    scale = draw(st.sampled_from([1e-6, 0.1, 1.0, 30.0, 1e5]))
+    dtype = draw(st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]))
+    if dtype in oracles.HALF:
+        hinges, scale = EVEN if "odd" not in name else SYMMETRIC, min(max(scale, 0.1), 30.0)
+    return name, made(name, tails, hinges, 5, scale, dtype)
+
+
+@given(any_case())
+def test_the_closest_curve_keeps_to_it_exactly_and_is_its_own_closest(case):
+    name, curve = case
+    asked = Constraint(**ASKED[name])
+    found = project(curve, asked)
+    assert_kept(asked, found)
+    assert satisfied(found, asked).all()
+    assert project(found, asked) is found
+
+
+@pytest.mark.parametrize("name, tails", CASES)
+def test_few_units_in_the_last_place_separate_float32_from_float64(name, tails):
+    asked, curve = Constraint(**ASKED[name]), made(name, tails, channels=200)
+    if "odd" not in name:
+        curve = made(name, tails, EVEN, channels=200)
+    wide = Curve(curve.hinges.double(), curve.values.double(), tails,
+                 None if curve.tail_slopes is None else curve.tail_slopes.double())  # fmt: skip
+    gap = project(curve, asked).values - project(wide, asked).values
+    assert gap.abs().max() < 40 * torch.finfo(torch.float32).eps * curve.values.abs().max()
+
+
+def test_channels_that_keep_to_it_do_not_move_a_bit():
+    values = torch.stack([EVEN.relu(), EVEN, -EVEN, 0.5 * EVEN])
+    found = project(Curve(EVEN, values), Constraint(convex=True, monotone=True))
+    assert torch.equal(found.values[[0, 1, 3]], values[[0, 1, 3]])
+    torch.testing.assert_close(found.values[2], torch.zeros(9), atol=1e-6, rtol=0)
+
+
+def test_channels_with_nan_stay_as_they_are():
+    curve = made("increasing", "linear")
+    curve.values[2, 3] = torch.nan
+    found = project(curve, Constraint(monotone=True))
+    assert torch.equal(found.values[2].isnan(), curve.values[2].isnan())
+    assert (found.values[[0, 1, 3]].diff() >= 0).all()
+
+
+def test_each_channel_has_its_own_hinges():
+    rows = FREE * torch.tensor([[0.5], [1.0], [2.0]])
+    values, asked = torch.randn(3, 6), Constraint(convex=True, lipschitz=0.5)
+    found = project(Curve(rows, values), asked).values
+    for channel in range(3):
+        alone = project(Curve(rows[channel], values[channel, None]), asked).values[0]
+        torch.testing.assert_close(found[channel], alone)
+
+
+REFUSED = [
+    ({"lipschitz": 0.0}, "got 0.0; expected a largest slope above 0"),
+    ({"lipschitz": float("nan")}, "got nan; expected"),
+    ({"monotone": "up"}, "got 'up'; .*decreasing, increasing"),
+    ({"bounds": (1.0, 0.0)}, r"got \(1.0, 0.0\); expected \(low, high\)"),
+    ({"bounds": 3}, "got 3; expected"),
+    ({"odd": True, "bounds": (0.0, 1.0)}, "an odd curve passes 0 at 0"),
+    ({"odd": True, "convex": True}, "only a straight line is both"),
+    ({"convex": True, "bounds": (0.0, 1.0)}, "leave it unbounded above"),
+    ({"convex": "concave", "bounds": (0.0, None)}, "leave it unbounded below"),
+]
+
+
+@pytest.mark.parametrize("asked, message", REFUSED)
+def test_what_contradicts_itself_is_refused(asked, message):
+    with pytest.raises(errors.ArgumentError, match=message):
+        Constraint(**asked)
+
+
+@pytest.mark.parametrize(
+    "asked, curve, message",
+    [
+        ({"odd": True}, made("", "linear", FREE), "hinges that lie symmetrically"),
+        ({"convex": True}, made("", "constant"), 'build with tails="linear"'),
+        ({"bounds": (0, 1)}, made("", "linear", FREE[:3]), "got 3 hinges .* give 4 hinges"),
+        ({"bounds": (1.0001, 1.0002)}, made("", "free", dtype=torch.bfloat16), "no number of that"),
+    ],
+)
+def test_what_the_hinges_cannot_carry_is_refused(asked, curve, message):
+    with pytest.raises(errors.ArgumentError, match=message):
+        project(curve, Constraint(**asked))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bound", [0.1, -0.1, 1.0, -1.0, 0.0, 1e-3, -1 / 3, 3.0001, -4.00001])
+def test_bounds_are_rounded_inwards_to_the_next_number(dtype, bound):
+    found = torch.tensor(rounded_up(bound, dtype), dtype=dtype)
+    assert found.item() >= bound
+    assert oracles.ulps(found, -1).item() < bound

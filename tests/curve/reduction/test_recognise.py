@@ -1,0 +1,99 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hinged import Curve, errors
+from hinged.curve import fit, uniform_grid
+from hinged.curve.reduction.recognise import native_distances, recognise
+
+KINKS = {
+    "relu": [0.0],
+    "abs": [0.0],
+    "leaky_relu": [0.0],
+    "relu6": [0.0, 6.0],
+    "hardtanh": [-1.0, 1.0],
+}
+NAMES = ("identity", "relu", "relu6", "hardtanh", "abs", "leaky_relu")
+
+
+def started(name, channels=3, dtype=torch.float32):
+    grid = uniform_grid(13, (-8, 8), kinks=KINKS.get(name, []), dtype=dtype)
+    return fit(name, grid, channels=channels).curve
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_every_start_is_recognised(name, dtype):
+    found = recognise(started(name, dtype=dtype), 0.0, reach=3.0)
+    assert found.name == name
+    assert found.error.shape == found.slopes.shape == (3,)
+    slope = {"identity": 1.0, "relu": 0.0, "abs": -1.0, "leaky_relu": 0.01}.get(name, torch.nan)
+    expected = torch.full((3,), slope, dtype=torch.float64)
+    torch.testing.assert_close(found.slopes, expected, equal_nan=True, atol=1e-4, rtol=0.01)
+
+
+@given(st.sampled_from(NAMES), st.floats(0.001, 0.2), st.integers(0, 1000))
+def test_the_tolerance_decides(name, size, seed):
+    curve = started(name, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    noise = size * (2 * torch.rand(3, 13, generator=generator, dtype=torch.float64) - 1)
+    noise[0, 3] = size
+    noisy = Curve(curve.hinges, curve.values + noise)
+    found = recognise(noisy, size * 1.001)
+    # It may be something simpler, or nearer, within so much; never further than the bound.
+    assert found is not None and (found.error <= size * 1.001).all()
+    nearest = torch.stack(list(native_distances(noisy).values())).amin(dim=0)
+    assert recognise(noisy, nearest.max().item() * 0.999) is None
+
+
+def test_distances_are_those_of_a_dense_grid():
+    curve = Curve(uniform_grid(9, (-4, 7)), torch.randn(5, 9, dtype=torch.float64))
+    x = torch.linspace(*(end.item() for end in curve.range), 40001, dtype=torch.float64)
+    y = curve(x[:, None].expand(-1, 5)).T
+    functions = torch.nn.functional
+    dense = {"zero": 0 * x, "identity": x, "relu": x.relu(), "relu6": functions.relu6(x)}
+    dense |= {"hardtanh": functions.hardtanh(x), "abs": x.abs()}
+    found = native_distances(curve)
+    for name, native in dense.items():
+        expected = (y - native).abs().amax(dim=1)
+        torch.testing.assert_close(found[name], expected, atol=1e-3, rtol=0)
+    slopes = torch.linspace(-3, 3, 1201, dtype=torch.float64)
+    points = x[::40]
+    leaky = torch.where(points < 0, slopes[:, None] * points, points)
+    best = torch.stack([(row[::40] - leaky).abs().amax(dim=1).amin() for row in y])
+    assert (found["leaky_relu"] <= best + 1e-9).all()
+    torch.testing.assert_close(found["leaky_relu"], best, atol=0.03, rtol=0)
+
+
+def test_slopes_by_channel_are_a_prelu():
+    hinges = torch.tensor([-2.0, -1.0, 0.0, 1.0])
+    slopes = torch.tensor([[0.1], [0.3], [-1.0]])
+    curve = Curve(hinges, torch.where(hinges < 0, slopes * hinges, hinges))
+    found = recognise(curve, 1e-6)
+    assert found.name == "prelu"
+    torch.testing.assert_close(found.slopes.float(), slopes[:, 0])
+    x = torch.randn(50, 3) * 5
+    torch.testing.assert_close(torch.nn.functional.prelu(x, found.slopes.float()), curve(x))
+    assert recognise(Curve(hinges, curve.values[:2]), 0.21).name == "leaky_relu"
+
+
+def test_zero_and_what_is_none_of_them():
+    hinges = uniform_grid(5)
+    assert recognise(Curve(hinges, torch.zeros(2, 5)), 0.0).name == "zero"
+    assert recognise(Curve(hinges, torch.ones(2, 5)), 0.5) is None
+    assert recognise(started("relu"), 0.0, reach=100.0).name == "relu"
+    gelu = fit("gelu", uniform_grid(17, (-6, 6))).curve
+    assert recognise(gelu, 0.1) is None and recognise(gelu, 0.2).name == "relu"
+    # Right of 0 alone there is no telling a ReLU from the identity: the simpler name is given.
+    right = Curve(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([[1.0, 2.0, 3.0]]))
+    assert recognise(right, 0.0).name == "identity"
+
+
+def test_refusals():
+    with pytest.raises(
+        errors.ArgumentError, match=r"tolerance=\.\.\.\)`: got -1; expected 0 or more"
+    ):
+        recognise(started("relu"), -1)
+    with pytest.raises(errors.ArgumentError, match=r"reach=\.\.\.\)`: got -1; expected 0 or more"):
+        recognise(started("relu"), 0, reach=-1)

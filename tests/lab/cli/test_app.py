@@ -1,0 +1,139 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from hinged import kernels
+from hinged.__main__ import main
+from hinged.lab.cli.app import app
+
+SMALL = ["--width", "2", "--depth", "1", "--epochs", "1", "--batch-size", "128", "--seeds", "2"]
+FEW = [*SMALL, "--activations", "relu,hinged", "--jobs", "1"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+def said(capsys, *arguments):
+    """What the real command prints on bad use, and that it exits with 2."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["hinged", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+    assert exit_.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_compare_prints_table_verdict_and_page(tmp_path):
+    out = tmp_path / "run"
+    done = run("compare", *FEW, "--out", str(out))
+    assert done.exit_code == 0
+    assert "minus relu's" in done.output and "(corrected)" in done.output
+    assert f"Page: {out / 'report.html'}" in done.output
+    assert "4/4" in done.output and "hinged is " in done.output
+    assert (out / "report.html").exists() and (out / "results.jsonl").exists()
+
+
+def test_compare_as_json(tmp_path):
+    done = run("compare", *FEW, "--out", str(tmp_path / "run"), "--json")
+    figures = json.loads(done.stdout)
+    assert figures["metric"] == "accuracy" and figures["finished"] == 4
+    relu, hinged = figures["rows"]
+    assert relu["versus"] is None and {"difference", "p"} <= hinged["versus"].keys()
+    assert hinged["activation_parameters"] == 2 * 2 * 9
+
+
+def test_train_then_report(tmp_path):
+    out = tmp_path / "run"
+    done = run("train", *SMALL[:-2], "--activation", "silu", "--seed", "3", "--out", str(out))
+    assert done.exit_code == 0
+    assert (out / "checkpoints" / "silu-seed3" / "last.ckpt").exists()
+    (out / "report.html").unlink()
+    assert run("report", str(out)).exit_code == 0
+    assert (out / "report.html").exists()
+
+
+def test_info():
+    facts = json.loads(run("info", "--json").stdout)
+    assert facts["kernel"] == kernels.describe()
+    assert "torch" in run("info").stdout
+
+
+def test_help_explains_every_command():
+    text = run("--help").output
+    for command in ("compare", "train", "report", "convert-check", "info"):
+        assert command in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "--data", "digit"], "`--data`: got 'digit'; did you mean 'digits'"),
+        (["compare", "--augment", "crop,flop"], "`--augment`: got 'flop'; did you mean 'flip'"),
+        (["compare", "--train-size", "5"], "there are 898 samples, and at least 10 are needed"),
+        (["compare", "--data", "wine", "--augment", "flip"], "only images, (C, H, W) in uint8"),
+        (["compare", "--data", "my.py:make"], "got my.py, which is no file"),
+        (["compare", "--model", "my.py:make"], "got my.py, which is no file"),
+        (["compare", "--data-dir", "nowhere"], "got nowhere, which is no folder"),
+        (["compare", "--data", "t.csv"], "`--data t.csv`: got no such file; give a table"),
+        (["compare", "--data", "a/b"], "`--data`: got a/b, which is no folder; give a folder of"),
+        (["compare", "--activations", "relu,hnged"], "did you mean 'hinged'"),
+        (["compare", "--seeds", "1"], "a comparison needs at least 2"),
+        (["compare", "--data", "wine", "--out", "x"], "a cnn needs images: use --model mlp"),
+        (["compare", "--hinges", "2", "--out", "x"], "a kink at 0 needs at least 3"),
+        (["compare", "--range", "3", "-3", "--out", "x"], "finite numbers with low < high"),
+        (["report", "nowhere"], "nowhere holds no experiment"),
+        (["convert-check", "my.py:make"], "got my.py, which is no file"),
+        (["convert-check", "resnet18"], "name a file and its function, as in my.py:make_net"),
+    ],
+)
+def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    error = said(capsys, *arguments)
+    assert error.startswith("hinged: ") and message in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_data_and_own_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.py").write_text(
+        "import torch\n"
+        "def make_loaders():\n"
+        "    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))\n"
+        "    y = (x[:, 0] > 0).long()\n"
+        "    return (x[:30], y[:30]), (x[30:], y[30:])\n"
+        "def make_net(activation):\n"
+        "    from torch import nn\n"
+        "    return nn.Sequential(nn.Linear(3, 4), activation(4), nn.Linear(4, 2))\n"
+    )
+    mine = ["--data", "my.py:make_loaders", "--model", "my.py:make_net", "--train-size", "20"]
+    done = run("train", *mine, "--activation", "hinged", "--epochs", "1", "--json")
+    assert done.exit_code == 0
+    (record,) = (tmp_path / "runs").glob("*/results.jsonl")
+    assert record.parent.name == "my.py-make_loaders-my.py-make_net-hinged-seed0"
+    result = json.loads(record.read_text())
+    assert result["experiment"]["train_size"] == 20
+    assert "20 to train on and 10 to test on" in result["data_about"]
+
+
+def test_augmentation_and_subset_are_part_of_the_experiment(tmp_path):
+    out = tmp_path / "run"
+    options = ["--augment", "crop,flip", "--test-size", "100", "--activation", "relu"]
+    assert run("train", *SMALL[:-2], *options, "--out", str(out), "--json").exit_code == 0
+    settings = json.loads((out / "config.json").read_text())
+    assert settings["training"]["augment"] == ["crop", "flip"] and settings["test_size"] == 100
+
+
+def test_a_run_folder_with_another_experiment_is_refused(capsys, tmp_path):
+    out = str(tmp_path / "run")
+    run("compare", *FEW, "--out", out, "--json")
+    error = said(capsys, "compare", *SMALL, "--lr", "0.5", "--out", out)
+    assert "holds another experiment: there training.lr is 0.006, not 0.5" in error
+
+
+def test_an_unknown_logger(tmp_path, capsys):
+    out = ("--epochs", "1", "--out", str(tmp_path / "run"))
+    message = said(capsys, "train", "--logger", "tensorbord", *out)
+    assert "tensorboard" in message and message.count("\n") == 1

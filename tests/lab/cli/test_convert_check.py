@@ -1,0 +1,115 @@
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from hinged import errors
+from hinged.lab.cli.app import app
+from hinged.lab.cli.convert_check import check_conversion
+
+SOURCE = """
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act, self.gate = nn.Conv2d(3, 5, 3), nn.GELU(), nn.Sigmoid()
+        self.head = nn.Linear(5, 2)
+    def forward(self, x):
+        x = self.act(self.conv(x))
+        x = F.relu(x * self.gate(x))
+        return self.head(x.mean(dim=(2, 3)))
+
+def make():
+    return Network()
+
+def make_both(size=8):
+    return Network(), (torch.randn(4, 3, size, size), torch.zeros(4))
+
+def needs(size):
+    return Network()
+
+def nothing():
+    return None
+
+def linear():
+    return nn.Linear(3, 2)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    (tmp_path / "mine.py").write_text(SOURCE)
+    return tmp_path / "mine.py"
+
+
+@pytest.mark.parametrize(("name", "shape"), [("make", "3, 8, 8"), ("make_both", None)])
+def test_what_would_be_converted_and_what_not_and_why(mine, name, shape):
+    found = check_conversion(f"{mine}:{name}", shape)
+    was = [(site.activation, site.channels, site.axis, site.skipped) for site in found.sites]
+    gate = "a gate: a factor of a product (gates=True converts it)"
+    assert was == [
+        ("GELU(approximate='none')", 5, 1, ""),
+        ("Sigmoid()", 5, 1, gate),
+        ("ReLU()", 5, 1, ""),
+    ]
+    assert (found.curves, found.values) == (10, 90)
+    assert found.parameters == (3 * 9 + 1) * 5 + (5 + 1) * 2
+    table = str(found)
+    assert "left alone: a gate" in table
+    assert "Network: 2 of 3 sites would be converted, to 10 curves with 90 values" in table
+
+
+def test_a_network_without_activations_is_said_to_have_none(mine):
+    assert str(check_conversion(f"{mine}:linear", "3")) == "Linear applies no activation."
+
+
+def test_the_random_state_stays(mine):
+    before = torch.get_rng_state()
+    check_conversion(f"{mine}:make_both")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "message"),
+    [
+        (":make", None, "got neither data nor a shape; give one of them: return (model, batch)"),
+        (":make_both", "3,8,8", "got data from the function and a shape; give one of them"),
+        (":make", "3,x", "`--input-shape`: got '3,x'; expected the sizes of one sample"),
+        (":make", "3,0,8", "`--input-shape`: got '3,0,8'; expected"),
+        (":make", "", "`--input-shape`: got ''; expected"),
+        (":make", "4,8,8", "got a Network that does not run: RuntimeError: Given groups=1"),
+        (":needs", "3,8,8", "got a function that needs arguments; it is called without any"),
+        (":nothing", "3,8,8", "got an object of class NoneType; the function must return"),
+        (":mkae", "3,8,8", "without 'mkae'; it has Network, make, make_both"),
+        ("", "3,8,8", "name a function of it"),
+    ],
+)
+def test_bad_input_gets_one_sentence(mine, function, shape, message):
+    with pytest.raises(errors.ArgumentError) as refused:
+        check_conversion(f"{mine}{function}", shape)
+    assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_what_is_no_file_at_all():
+    with pytest.raises(errors.ArgumentError, match=r"got resnet18; name a file and its function"):
+        check_conversion("resnet18", "3,8,8")
+
+
+def test_the_command_prints_a_table_or_json(mine):
+    def run(*more):
+        command = ["convert-check", f"{mine}:make", "--input-shape", "3,8,8", *more]
+        done = CliRunner().invoke(app, command, catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.stdout
+
+    assert "2 of 3 sites would be converted" in run()
+    figures = json.loads(run("--json"))
+    assert (figures["converted"], figures["skipped"], figures["curves"]) == (2, 1, 10)
+    names = [site["name"] for site in figures["sites"]]
+    assert names == ["act", "gate", "hinged.relu_1"]
+    low, high = figures["sites"][0]["range"]
+    assert low < 0 < high

@@ -1,0 +1,21 @@
+import pytest
+import torch
+
+from hinged import errors
+from hinged.lab import data
+from hinged.lab.data.readers import named_tables
+
+
+@pytest.mark.parametrize("name", named_tables.PACKS)
+def test_real_regressions(real, name):
+    x, y = named_tables.read_pack(name, real)
+    assert x.dtype == y.dtype == torch.float64 and x.isfinite().all() and len(x) == len(y)
+    loaded = data.load(name, real)
+    assert len(loaded.x_train) + len(loaded.x_test) == len(x)
+    assert loaded.outputs == {"oh7": 3, "twod": 7}.get(name, 1)
+
+
+def test_another_table_is_refused(tmp_path):
+    (tmp_path / "yacht.npz").write_bytes(b"something else")
+    with pytest.raises(errors.DataError, match="bytes with SHA-256"):
+        data.load("yacht", tmp_path)

@@ -1,0 +1,139 @@
+"""Trainings that several processes share."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hinged import errors
+from hinged.lab import data
+from hinged.lab.data import Batches
+from hinged.lab.experiment.ranks import ALONE, Ranks, ranks
+from hinged.lab.experiment.settings import CurveSettings, NetworkSettings, TrainingSettings
+from hinged.lab.networks import catalogue
+from hinged.lab.networks.activations import ACTIVATIONS
+from hinged.lab.runs.compare import ProgressListener, compare
+from hinged.lab.runs.ray_cluster import where
+from hinged.lab.runs.run_folder import RunFolder
+from hinged.lab.training import fit
+
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hinged"]
+COMMAND = ["train", "--data", "digits", "--train-size", "512", "--epochs", "2", "--json"]
+# Without normalisation, whose statistics each process takes of its own samples, and with batches
+# that are all of one size, the gradients of two processes add up to those of one.
+NETWORK = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last, self.unused = nn.Linear(64, 16), nn.Linear(16, 10), nn.Linear(2, 2)
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        return self.last(self.act(self.first(x.flatten(1))))
+"""
+
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    """Torchrun's environment of the second of two processes."""
+    names = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in {**names, "TORCHELASTIC_RUN_ID": "none"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def command(start, *arguments):
+    whole = [sys.executable, *start, *COMMAND, *map(str, arguments)]
+    return subprocess.run(whole, capture_output=True, text=True, check=False)
+
+
+def test_a_process_alone_is_the_first_and_only():
+    assert ranks() == ALONE and ALONE.machines == 1
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_torchrun_says_which_process_this_is():
+    assert ranks() == Ranks(rank=1, world=2, local_world=2)
+    assert Ranks(rank=5, world=8, local_world=4).machines == 2
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(64, [8, 8]), (41, [8, 2]), (35, [8])])
+def test_processes_share_every_batch(rows, sizes):
+    whole = data.load("digits", train_size=rows)
+
+    def batches(**options):
+        return [y for _, y in Batches(whole, 32, 0, lambda: 1, **options)]
+
+    shares = [batches(ranks=Ranks(rank, 4, 4)) for rank in range(4)]
+    for share in shares:
+        assert [len(y) for y in share] == sizes
+    for number, together in enumerate(batches()[: len(sizes)]):
+        taken = torch.stack([share[number] for share in shares], dim=1).flatten()
+        assert torch.equal(taken, together[: len(taken)])
+        assert len(together) - len(taken) < 4
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(tmp_path):
+    (tmp_path / "my.py").write_text(NETWORK)
+    model = ("--model", f"{tmp_path / 'my.py'}:Net")
+    alone = command(["-m", "hinged"], *model, "--out", tmp_path / "alone")
+    both = command(TORCHRUN, *model, "--out", tmp_path / "both", "--logger", "csv")
+    assert alone.returncode == both.returncode == 0, alone.stderr + both.stderr
+    assert json.loads(both.stdout)["run"] == str(tmp_path / "both")  # Printed by one of the two.
+    (one,), (two,) = (RunFolder(tmp_path / name).results() for name in ("alone", "both"))
+    assert two.loss == pytest.approx(one.loss, rel=1e-5)
+    assert two.test_scores == pytest.approx(one.test_scores, abs=0.01)
+    assert "processes" not in one.environment and two.environment["processes"] == "2"
+    weights = [
+        load_file(tmp_path / name / "weights" / "hinged-seed0.safetensors")
+        for name in ("alone", "both")
+    ]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-3, atol=1e-4)
+    logged = list((tmp_path / "both" / "logs").rglob("metrics.csv"))
+    assert len(logged) == 1
+
+    again = command(TORCHRUN, *model, "--out", tmp_path / "both")
+    assert again.returncode == 0, again.stderr
+    assert RunFolder(tmp_path / "both").results() == [two]
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_many_trainings_are_not_for_torchrun():
+    with pytest.raises(errors.ArgumentError, match="torchrun with `hinged train`"):
+        where(None, 1, 1)
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_processes_share_one_training_and_not_several(small, tmp_path):
+    with pytest.raises(errors.RunFolderError, match="9 trainings are unfinished"):
+        compare(small, RunFolder(tmp_path / "run"), ProgressListener())
+
+
+def test_processes_that_share_a_training_draw_their_own_numbers():
+    def drawn(rank):
+        fit._Draws(3, rank).on_train_epoch_start(SimpleNamespace(current_epoch=1))
+        return torch.rand(8)
+
+    with torch.random.fork_rng():
+        first, second, again = drawn(0), drawn(1), drawn(0)
+    assert torch.equal(first, again) and not torch.equal(first, second)
+
+
+@pytest.mark.usefixtures("second_of_two")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"optimizer": "lm"}, "start without torchrun"), ({"batch_size": 3}, "2 samples to each")],
+)
+def test_what_processes_cannot_share(settings, message):
+    small = data.load("diabetes")
+    kind = NetworkSettings(kind="mlp", width=2, depth=1)
+    model = catalogue.build(kind, small, ACTIVATIONS["hinged"](CurveSettings()), 0)
+    with pytest.raises(errors.ArgumentError, match=message):
+        fit.check(model, small, TrainingSettings(**settings))

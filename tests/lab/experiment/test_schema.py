@@ -1,0 +1,124 @@
+import re
+
+import pytest
+import torch
+
+from hinged import errors
+from hinged.lab.experiment.schema import Experiment, Trial, read_experiment
+from hinged.lab.runs.build_experiment import build_experiment
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": "digit"}, "`--data`: got 'digit'; did you mean 'digits'"),
+        ({"network": {"kind": "cmn"}}, "`--model`: got 'cmn'; did you mean 'cnn'"),
+        (
+            {"activations": ("relu", "leaky-relu")},
+            "`--activations`: got 'leaky-relu'; did you mean 'leaky_relu'",
+        ),
+        ({"curves": {"init": "rleu"}}, "`--init`: got 'rleu'; did you mean 'relu'"),
+        ({"curves": {"tails": "flat"}}, "`--tails`: got 'flat'; expected one of: constant, free"),
+        ({"activations": ("relu", "relu")}, "name each activation once"),
+        ({"baseline": "gelu"}, "the baseline must be one of the activations"),
+        (
+            {"training": {"epochs": 0}},
+            "training.epochs: Input should be greater than or equal to 1",
+        ),
+        ({"curves": {"hinges": 1}}, "curves.hinges: Input should be greater than or equal to 2"),
+        ({"trainig": {}}, "trainig: Extra inputs are not permitted"),
+    ],
+)
+def test_bad_settings_get_a_sentence(values, message):
+    with pytest.raises(errors.ArgumentError) as caught:
+        build_experiment(**values)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("capability", "precision"), [("AVX512", "bf16"), ("AVX2", "float32")])
+def test_automatic_precision_is_what_the_machine_is_fast_at(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    chosen = build_experiment(training={"precision": "auto"})
+    assert chosen.training.precision == precision  # Named so in every record.
+    assert build_experiment(training={"precision": "bf16"}).training.precision == "bf16"
+
+
+def test_all_faults_are_named_at_once():
+    with pytest.raises(errors.ArgumentError) as caught:
+        build_experiment(training={"epochs": 0, "lr": -1.0})
+    assert "training.epochs" in str(caught.value) and "training.lr" in str(caught.value)
+
+
+def test_trials_alternate_the_activations():
+    trials = Experiment(activations=("relu", "silu"), seeds=(3, 4)).trials
+    assert [t.key for t in trials] == ["relu-seed3", "silu-seed3", "relu-seed4", "silu-seed4"]
+
+
+def test_differences_name_settings_but_not_seeds_and_activations():
+    mine = Experiment()
+    assert mine.differences(Experiment(seeds=(7, 8), activations=("relu",))) == []
+    other = build_experiment(training={"epochs": 99})
+    assert mine.differences(other) == [f"training.epochs is {mine.training.epochs}, not 99"]
+
+
+def test_united_keeps_the_order_and_repeats_nothing():
+    held = Experiment(activations=("relu", "hinged"), seeds=(0, 1))
+    more = Experiment(activations=("relu", "silu"), seeds=(1, 2))
+    united = more.united(held)
+    assert united.activations == ("relu", "hinged", "silu") and united.seeds == (0, 1, 2)
+
+
+def test_config_round_trip(tmp_path):
+    written = build_experiment(curves={"hinges": 5}, seeds=(4, 5))
+    (tmp_path / "config.json").write_text(written.model_dump_json())
+    assert read_experiment(tmp_path / "config.json") == written
+
+
+def test_assignments_are_laid_over_the_settings():
+    made = build_experiment(
+        [
+            "training.calibrate_after=0.1",
+            "curves.trained=false",
+            "curves.init=gelu",
+            "network.width=3",
+        ],
+        curves={"hinges": 5},
+        network={"width": 2},
+    )
+    assert made.training.calibrate_after == 0.1 and made.network.width == 3
+    assert (made.curves.hinges, made.curves.trained, made.curves.init) == (5, False, "gelu")
+    names = build_experiment(['training.augment=["flip"]'])
+    assert names.training.augment == ("flip",)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        (
+            "training.calibrateafter=0.1",
+            "`--set`: got 'training.calibrateafter'; did you mean 'training.calibrate_after'",
+        ),
+        (
+            "calibrate_after=0.1",
+            "`--set`: got 'calibrate_after'; did you mean 'training.calibrate_after'",
+        ),
+        ("training.calibrate_after", "`--set`: got training.calibrate_after; expected NAME=VALUE"),
+        ("training.calibrate_after=2", "training.calibrate_after: Input should be less than 1"),
+        (
+            "training.calibrate_after=much",
+            "training.calibrate_after: Input should be a valid number",
+        ),
+        ("curves.init=rleu", "`--init`: got 'rleu'; did you mean 'relu'"),
+    ],
+)
+def test_assignments_that_cannot_work_get_one_sentence(assignment, message):
+    with pytest.raises(errors.ArgumentError) as caught:
+        build_experiment([assignment])
+    assert message in str(caught.value)
+
+
+def test_files_of_names_with_other_characters_are_told_apart():
+    keys = {Trial(activation=a, seed=0).key for a in ("a/b.py:f", "a-b.py:f", "a-b.py-f", "relu")}
+    assert len(keys) == 4 and "relu-seed0" in keys
+    assert all(re.fullmatch(r"[\w.-]+", key) for key in keys)

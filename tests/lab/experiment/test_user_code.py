@@ -1,0 +1,57 @@
+import pytest
+
+from hinged import errors
+from hinged.lab.experiment import user_code
+
+SOURCE = """
+from dataclasses import dataclass
+from beside import number
+
+NOT_CALLABLE = 3
+
+@dataclass
+class Point:
+    x: "int" = 0
+
+def make():
+    return Point(number)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    (tmp_path / "mine.py").write_text(SOURCE)
+    (tmp_path / "beside.py").write_text("number = 7")
+    return tmp_path / "mine.py"
+
+
+def test_a_function_of_a_file_that_imports_its_neighbour(mine):
+    assert user_code.load("--data", f"{mine}:make")().x == 7
+
+
+def test_the_file_is_read_anew(mine):
+    first = user_code.load("--data", f"{mine}:make")
+    mine.write_text("def make():\n    return 'changed'")
+    assert user_code.load("--data", f"{mine}:make")() == "changed" and first().x == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "name a function of it, as in {}:make."),
+        ("{}x.py:make", "which is no file; give a file that exists"),
+        ("{}:mkae", "without 'mkae'; it has Point, make."),
+        ("{}:NOT_CALLABLE", "without 'NOT_CALLABLE'; it has Point, make."),
+    ],
+)
+def test_what_cannot_be_loaded_gets_one_sentence(mine, text, message):
+    with pytest.raises(errors.ArgumentError) as refused:
+        user_code.load("--data", text.format(mine))
+    assert str(refused.value).startswith("`--data`: got ")
+    assert message.format(mine) in str(refused.value)
+
+
+def test_what_the_file_raises_is_the_users(mine):
+    mine.write_text("1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        user_code.load("--data", f"{mine}:make")

@@ -1,0 +1,209 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hinged import PiecewiseLinear, errors
+from hinged.lab.experiment.settings import CurveSettings
+from hinged.lab.networks.activations import (
+    ACTIVATIONS,
+    TRAINED,
+    ChannelPReLU,
+    activation_parameters,
+    check_activation,
+    replace_activations,
+)
+from hinged.lab.networks.activations import factory as activation_factory
+from hinged.nn import param_groups
+
+
+class Residual(nn.Module):
+    """One ReLU at two places of different widths, one in place, one as a function, one never
+    called; maps first, then tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.act = nn.ReLU()
+        self.unused = nn.ReLU()
+        self.inner = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+        self.wide = nn.Conv2d(4, 7, 1)
+        self.last = nn.Linear(7, 6)
+
+    def forward(self, x):
+        x = self.act(self.wide(self.act(self.inner(x))))
+        return F.relu(self.last(x.flatten(2).transpose(1, 2)))
+
+
+def factory(name, **settings):
+    return ACTIVATIONS[name](CurveSettings(**settings))
+
+
+def made(name, **settings):
+    torch.manual_seed(0)
+    model, x = Residual(), torch.randn(5, 3, 4, 4)
+    plain = copy.deepcopy(model)
+    return replace_activations(model, x, factory(name, **settings)), plain, x
+
+
+def test_curves_of_the_settings_are_put_at_every_place():
+    model, plain, _ = made("hinged", hinges=5, low=-2, high=2, tails="constant")
+    layers = [module for module in model.modules() if isinstance(module, PiecewiseLinear)]
+    assert sorted(layer.values.shape for layer in layers) == [(4, 5), (4, 5), (6, 5), (7, 5)]
+    assert all(layer.hinges.tolist() == [-2, -1, 0, 1, 2] for layer in layers)
+    assert all(layer.tails == "constant" for layer in layers)
+    assert model.training and model.inner[1].num_batches_tracked == 0
+    assert isinstance(model.unused, nn.ReLU)
+    assert plain.state_dict().keys() <= model.state_dict().keys()
+
+
+def test_started_as_relu_it_is_the_network_it_was():
+    model, plain, x = made("hinged")
+    assert torch.equal(model(x), plain(x))
+    shared, plain, x = made("hinged", sharing="layer")
+    assert torch.equal(shared(x), plain(x))
+    assert sum(parameter.numel() for parameter in activation_parameters(shared)) == 4 * 9
+
+
+@pytest.mark.parametrize("name", ["gelu", "leaky_relu", "silu"])
+def test_other_activations_are_applied_at_every_place(name):
+    class By(Residual):
+        def forward(self, x):
+            function = getattr(F, name)
+            x = function(self.wide(function(function(self.inner[1](self.inner[0](x))))))
+            return function(self.last(x.flatten(2).transpose(1, 2)))
+
+    model, plain, x = made(name)
+    wanted = By()
+    wanted.load_state_dict(plain.state_dict())
+    assert torch.equal(model(x), wanted(x))
+
+
+def test_every_channel_has_a_prelu_of_its_own_on_its_own_axis():
+    model, *_ = made("prelu")
+    assert sum(parameter.numel() for parameter in activation_parameters(model)) == 4 + 4 + 7 + 6
+    last = [m for m in model.modules() if isinstance(m, ChannelPReLU) and m.num_parameters == 6]
+    nn.init.normal_(last[0].weight)
+    tokens = torch.randn(2, 9, 6)
+    expected = torch.where(tokens > 0, tokens, tokens * last[0].weight)
+    assert torch.equal(last[0](tokens), expected)
+
+
+def test_what_has_nothing_to_replace_is_refused():
+    with pytest.raises(errors.ArgumentError, match="a Linear without activations to replace; it"):
+        replace_activations(nn.Linear(3, 2), torch.randn(4, 3), factory("silu"))
+    gated = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
+    with pytest.raises(errors.ArgumentError, match=r"\(1 is left: the model's output, bounded"):
+        replace_activations(gated, torch.randn(4, 3), factory("silu"))
+
+
+OWN = """
+import torch
+from torch import nn
+
+
+class Scaled(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        return x.relu() * self.scale.view(-1, *[1] * (x.dim() - 2))
+
+
+class Anywhere(nn.Module):
+    def __init__(self, dim, channels):
+        super().__init__()
+        self.channels, self.dim = channels, dim
+
+    def forward(self, x):
+        assert x.shape[self.dim] == self.channels
+        return x.relu()
+
+
+class Started(nn.Module):
+    def __init__(self, curve):
+        super().__init__()
+        self.values = nn.Parameter(curve.values.clone())
+
+    def forward(self, x):
+        return x + self.values.sum() * 0
+
+
+def fixed():
+    return nn.Sequential(nn.ReLU(), nn.Tanh())
+
+
+def nothing():
+    return torch.relu
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    return lambda name, **settings: activation_factory(
+        f"{tmp_path / 'own.py'}:{name}", CurveSettings(**settings)
+    )
+
+
+def test_ones_own_are_given_what_they_ask_for(own):
+    torch.manual_seed(0)
+    model, x = Residual(), torch.randn(5, 3, 4, 4)
+    plain = copy.deepcopy(model)
+    for name in ("Scaled", "Anywhere"):
+        made_so = replace_activations(copy.deepcopy(model), x, own(name))
+        assert torch.equal(made_so(x), plain(x))
+    widths = sorted(
+        p.numel() for p in activation_parameters(replace_activations(model, x, own("Scaled")))
+    )
+    assert widths == [4, 4, 6, 7]
+    assert (
+        own("Started", hinges=5, low=-2, high=2)(3).inner.values.tolist() == [[0, 0, 0, 1, 2]] * 3
+    )
+    assert own("fixed")(3).inner(torch.tensor([-1.0])).item() == 0
+
+
+def test_what_ones_own_trains_is_an_activations(own):
+    model = nn.Sequential(nn.Linear(2, 3), own("Scaled")(3))
+    groups = param_groups(model, 0.1, 0.5, curve_lr=0.2, curve_types=TRAINED)
+    (curves,) = [group for group in groups if group["name"] == "curves"]
+    assert curves["params"] == [model[1].inner.scale]
+    assert (curves["lr"], curves["weight_decay"]) == (0.2, 0.0)
+
+
+def test_what_cannot_be_loaded_is_said(own, tmp_path):
+    with pytest.raises(errors.ArgumentError, match="makes an object of class builtin_function"):
+        own("nothing")(3)
+    for name, message in [
+        (f"{tmp_path / 'own.py'}:Scald", "without 'Scald'"),
+        ("torch.nn:Tanhh", "did you mean 'Tanh'"),
+        ("nowhere.at.all:Tanh", "nowhere.at.all, which is no module"),
+        ("torch.nowhere:Tanh", "torch.nowhere, which is no module"),
+    ]:
+        with pytest.raises(errors.ArgumentError, match=message):
+            activation_factory(name, CurveSettings())
+
+
+def test_names_are_checked_before_anything_is_loaded():
+    for name in ("relu", "apl", "frozen:silu", "nowhere.py:make"):
+        check_activation("--activations", name)
+    with pytest.raises(errors.UnknownNameError, match=r"`--activations`: got 'rleu'; did you mean"):
+        check_activation("--activations", "rleu")
+    with pytest.raises(errors.UnknownNameError, match=r"frozen:\.\.\.`: got 'sliu'; did you mean"):
+        check_activation("--activations", "frozen:sliu")
+
+
+def test_frozen_curves_are_those_of_their_start():
+    frozen = activation_factory("frozen:tanh", CurveSettings(init="relu", hinges=33))(4)
+    assert isinstance(frozen, PiecewiseLinear) and not frozen.values.requires_grad
+    x = torch.linspace(-3, 3, 50).view(-1, 1).expand(-1, 4)
+    assert (frozen(x) - x.tanh()).abs().max() < 0.01
+
+
+def test_all_of_torchs_activations_without_parameters_are_there():
+    """But those that draw (RReLU), need arguments (Threshold) or are no function of one number."""
+    others = {"GLU", "MultiheadAttention", "PReLU", "RReLU", "Threshold"}
+    names = {name for name in nn.modules.activation.__all__ if "oftm" not in name} - others
+    assert {ACTIVATIONS[n](CurveSettings())(1).__class__.__name__ for n in ACTIVATIONS} >= names

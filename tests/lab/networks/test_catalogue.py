@@ -1,0 +1,160 @@
+import pytest
+import torch
+from torch import nn
+
+from hinged import PiecewiseLinear, errors
+from hinged.lab import data
+from hinged.lab.experiment.settings import CurveSettings, NetworkSettings
+from hinged.lab.networks import catalogue
+from hinged.lab.networks.activations import ACTIVATIONS, activation_parameters
+from hinged.lab.runs.run_trial import weights_digest
+
+CURVES = CurveSettings()
+
+
+def build(network, activation="relu", seed=0, name="digits", curves=CURVES):
+    factory = ACTIVATIONS[activation](curves)
+    return catalogue.build(network, data.load(name), factory, seed)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_vgg_blocks(depth, batch_norm):
+    network = NetworkSettings(depth=depth, width=4, batch_norm=batch_norm)
+    model = build(network)
+    kinds = [type(layer) for layer in model]
+    norm = [nn.BatchNorm2d] if batch_norm else []
+    block = [nn.Conv2d, *norm, nn.ReLU, nn.Conv2d, *norm, nn.ReLU, nn.MaxPool2d]
+    assert kinds == block * depth + [nn.Flatten, nn.Linear]
+    filters = [layer.out_channels for layer in model if isinstance(layer, nn.Conv2d)]
+    assert filters == [4 * 2**block for block in range(depth) for _ in range(2)]
+    assert model(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
+
+
+@pytest.mark.parametrize("name", data.EMBEDDED)
+def test_mlp_takes_every_data_set(name):
+    loaded = data.load(name)
+    model = build(NetworkSettings(kind="mlp", depth=3, width=7), name=name)
+    assert model(loaded.scaled(loaded.x_test[:5])).shape == (5, loaded.outputs)
+    assert sum(isinstance(layer, nn.ReLU) for layer in model) == 3
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_gets_the_same_weights(activation):
+    network = NetworkSettings()
+    assert weights_digest(build(network, activation)) == weights_digest(build(network, "relu"))
+    assert weights_digest(build(network, activation, seed=1)) != weights_digest(build(network))
+
+
+def test_an_activation_that_draws_does_not_shift_the_weights():
+    def drawing(channels, dim):
+        assert dim == 1
+        module = nn.PReLU(channels)
+        nn.init.normal_(module.weight)
+        return module
+
+    loaded, network = data.load("digits"), NetworkSettings()
+    assert weights_digest(catalogue.build(network, loaded, drawing, 0)) == weights_digest(
+        build(network)
+    )
+
+
+def test_building_leaves_the_random_state_alone():
+    before = torch.get_rng_state()
+    build(NetworkSettings(), seed=7)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_curves_start_as_the_relu_network():
+    digits = data.load("digits")
+    x = digits.scaled(digits.x_test)
+    hinged, relu = build(NetworkSettings(), "hinged").eval(), build(NetworkSettings()).eval()
+    assert torch.equal(hinged(x), relu(x))
+
+
+def test_curves_are_per_channel_or_shared():
+    network = NetworkSettings(depth=1, width=4)
+    layers = [m for m in build(network, "hinged") if isinstance(m, PiecewiseLinear)]
+    assert [layer.values.shape for layer in layers] == [(4, 9), (4, 9)]
+    shared = build(network, "hinged", curves=CurveSettings(sharing="layer", hinges=5, tails="free"))
+    assert sum(p.numel() for p in activation_parameters(shared)) == 2 * (5 + 2)
+
+
+def test_a_cnn_refuses_tables_and_too_many_blocks():
+    with pytest.raises(errors.ArgumentError, match="a cnn needs images: use --model mlp"):
+        build(NetworkSettings(), name="wine")
+    with pytest.raises(errors.ArgumentError, match="4 blocks on images of 8 x 8 pixels"):
+        build(NetworkSettings(depth=4))
+
+
+OWN = """
+from torch import nn
+
+def takes_activation(activation):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 7), activation(7), nn.Linear(7, 10))
+
+def has_relus():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 7), nn.ReLU(), nn.Linear(7, 10))
+
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inside, self.head = nn.Linear(8, 7), nn.Linear(7, 10)
+    def forward(self, x):
+        return self.head(nn.functional.gelu(self.inside(x[:, 0])).mean(dim=1))
+
+def has_functions():
+    return Tokens()
+
+def has_none():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+def too_few(activation):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 9))
+
+def nothing(activation):
+    return None
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "nets.py").write_text(OWN)
+    return lambda name: NetworkSettings(kind=f"{tmp_path / 'nets.py'}:{name}")
+
+
+@pytest.mark.parametrize("name", ["takes_activation", "has_relus"])
+def test_a_network_of_the_users_own(own, name):
+    model = build(own(name), "hinged")
+    assert [type(layer) for layer in model][2] is PiecewiseLinear and model.training
+    assert model[2].values.shape[0] == 7
+    assert weights_digest(model) == weights_digest(build(own(name), "relu"))
+    assert weights_digest(model) != weights_digest(build(own(name), "relu", seed=1))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_of_a_network_of_the_users_own_is_replaced(own, activation):
+    model = build(own("has_functions"), activation, curves=CurveSettings(hinges=5, low=-1, high=1))
+    if activation == "original":
+        assert not list(model.children())[2:], "it is left as it is"
+        return
+    (layer,) = model.hinged.children()
+    assert type(layer) is type(ACTIVATIONS[activation](CURVES)(7))
+    assert weights_digest(model) == weights_digest(build(own("has_functions"), "relu"))
+    if activation == "hinged":
+        assert layer.values.shape == (7, 5) and layer.dim == -1
+        assert layer.hinges.tolist() == [-1, -0.5, 0, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("has_none", "got a Sequential without activations to replace; it must apply some, or be"),
+        ("too_few", "got outputs of shape (2, 9); digits needs (2, 10)."),
+        ("nothing", "got an object of class NoneType; the function must return an nn.Module."),
+    ],
+)
+def test_a_function_that_makes_no_network_for_the_data(own, name, message):
+    with pytest.raises(errors.ArgumentError) as refused:
+        build(own(name))
+    assert message in str(refused.value)

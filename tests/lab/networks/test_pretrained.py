@@ -1,0 +1,257 @@
+import os
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hinged import errors
+from hinged.lab import data
+from hinged.lab.data import DataSet
+from hinged.lab.data.readers import jpeg
+from hinged.lab.experiment.settings import CurveSettings, NetworkSettings
+from hinged.lab.networks import catalogue, pretrained, vision
+from hinged.lab.networks.activations import ACTIVATIONS
+from hinged.lab.problems import Classification
+from hinged.lab.runs.run_trial import weights_digest
+
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+HAS_DATA = pytest.mark.skipif("HINGED_DATA" not in os.environ, reason="HINGED_DATA is not set")
+RESNET20 = NetworkSettings(kind="resnet20", pretrained="weights.pt")
+
+
+def images(classes=3, side=8, channels=3):
+    x = torch.randint(256, (6, channels, side, side), dtype=torch.uint8)
+    y = torch.arange(6) % classes
+    statistics = torch.full((channels,), 100.0), torch.full((channels,), 50.0)
+    return DataSet("noise", "noise", x, y, x, y, Classification(classes), *statistics)
+
+
+def resnet20(classes=3, seed=1):
+    torch.manual_seed(seed)
+    return vision.find("resnet20").make(classes, 8)
+
+
+def built(weights, activation="original", seed=0, pixels=None, network=RESNET20):
+    pixels = pretrained.fitted(images() if pixels is None else pixels, network, weights)
+    factory = ACTIVATIONS[activation](CurveSettings(init="same"))
+    return catalogue.build(network, pixels, factory, seed, weights), pixels
+
+
+@pytest.fixture
+def read(tmp_path, monkeypatch):
+    """Returns what `pretrained.read` makes of saved objects."""
+    monkeypatch.chdir(tmp_path)
+
+    def saved(content):
+        torch.save(content, "weights.pt")
+        return pretrained.read(RESNET20)
+
+    return saved
+
+
+@pytest.mark.parametrize("wrap", ["plain", "module", "lightning"])
+def test_a_file_gives_exactly_its_weights(read, wrap):
+    state = resnet20().state_dict()
+    content = {
+        "plain": state,
+        "module": {"state_dict": {f"module.{n}": t for n, t in state.items()}, "best": 91.0},
+        "lightning": {"epoch": 3, "state_dict": {f"model.{n}": t for n, t in state.items()}},
+    }[wrap]
+    weights = read(content)
+    model, _ = built(weights)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    assert weights.name.startswith("weights.pt (SHA-256 ")
+
+
+def test_a_head_for_other_classes_is_new_and_depends_on_the_seed_alone(read):
+    weights = read(resnet20(classes=10).state_dict())
+    digests = {(a, s): weights_digest(built(weights, a, s)[0]) for a in ACTIVATIONS for s in (0, 1)}
+    assert len({digests[a, 0] for a in ACTIVATIONS}) == 1
+    assert digests["relu", 0] != digests["relu", 1]
+    model, _ = built(weights)
+    assert torch.equal(model.layer1[0].conv1.weight, weights.state["layer1.0.conv1.weight"])
+
+
+def test_the_network_starts_as_the_same_function_whatever_is_put_in_for_its_own(read):
+    weights = read(resnet20().state_dict())
+    (original, pixels), (relu, _), (hinged, _) = (
+        built(weights, name) for name in ("original", "relu", "hinged")
+    )
+    x = pixels.scaled(pixels.x_train)
+    expected = original.eval()(x)
+    assert torch.equal(relu.eval()(x), expected) and torch.equal(hinged.eval()(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("bn1.weight"), "bn1.weight is missing"),
+        (lambda s: s.update(more=torch.ones(1)), "more is unknown"),
+        (
+            lambda s: s.update({"conv1.weight": torch.ones(16, 3, 5, 5)}),
+            "conv1.weight is of shape (16, 3, 5, 5) instead of (16, 3, 3, 3)",
+        ),
+    ],
+)
+def test_everything_but_the_head_must_match(read, change, message):
+    state = resnet20(classes=10).state_dict()
+    change(state)
+    with pytest.raises(errors.ArgumentError) as refused:
+        built(read(state))
+    assert message in str(refused.value) and "give weights of this ResNet20" in str(refused.value)
+
+
+def test_early_files_without_counts_of_batches_are_taken(read):
+    state = {n: t for n, t in resnet20().state_dict().items() if "num_batches" not in n}
+    model, _ = built(read(state))
+    assert torch.equal(model.conv1.weight, state["conv1.weight"])
+
+
+def test_files_that_are_missing_damaged_or_empty_get_a_sentence(read, tmp_path):
+    with pytest.raises(errors.ArgumentError, match=r"weights\.pt, which does not exist; give imag"):
+        pretrained.read(RESNET20)
+    with pytest.raises(errors.DataError, match="holds no tensors by name"):
+        read({"epoch": 3})
+    for name in ("weights.pt", "weights.safetensors"):
+        (tmp_path / name).write_bytes(b"no weights")
+        with pytest.raises(errors.DataError, match="cannot be read"):
+            pretrained.of_file(tmp_path / name)
+
+
+def test_what_a_run_saves_tells_how_it_was_given_its_images(tmp_path):
+    model, pixels = resnet20(), replace(images(), side=12)
+    folder = tmp_path / "run"
+    (folder / "weights").mkdir(parents=True)
+    (folder / "weights" / "original-seed0.safetensors").write_bytes(pretrained.save(model, pixels))
+    weights = pretrained.read(NetworkSettings(kind="resnet20", pretrained=str(folder)))
+    assert weights.side == 12
+    assert weights.mean.tolist() == [100.0] * 3 and weights.std.tolist() == [50.0] * 3
+    other = replace(pixels, side=None, mean=torch.zeros(3))
+    fitted = pretrained.fitted(other, NetworkSettings(kind="resnet20"), weights)
+    assert torch.equal(fitted.scaled(other.x_test), pixels.scaled(pixels.x_test))
+    assert fitted.digest == other.digest
+    (folder / "weights" / "original-seed1.safetensors").write_bytes(b"")
+    with pytest.raises(errors.ArgumentError, match="a folder with 2 files in weights/"):
+        pretrained.read(NetworkSettings(kind="resnet20", pretrained=str(folder)))
+
+
+def test_images_are_normalised_and_resized_as_the_weights_want(read):
+    weights = replace(read(resnet20().state_dict()), side=5)
+    grey = images(channels=1)
+    x = pretrained.fitted(grey, RESNET20, weights).scaled(grey.x_train)
+    rgb = grey.x_train.float().repeat(1, 3, 1, 1) / 255
+    expected = (rgb - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    expected = F.interpolate(expected, (5, 5), mode="bilinear", antialias=True)
+    torch.testing.assert_close(x, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_trained_on_grey_images_take_grey_images(read):
+    grey = images(channels=1)
+    weights = replace(read(resnet20().state_dict()), mean=grey.mean, std=grey.std, side=None)
+    x = pretrained.fitted(grey, RESNET20, weights).scaled(grey.x_train)
+    assert torch.equal(x, grey.scaled(grey.x_train).repeat(1, 3, 1, 1))
+
+
+def hub_file(monkeypatch, tmp_path, kind, name, state):
+    monkeypatch.delenv("HINGED_DATA", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(state, tmp_path / "hub" / "checkpoints" / name)
+    return pretrained.read(NetworkSettings(kind=kind, pretrained="imagenet"))
+
+
+def test_imagenet_takes_what_torchvision_has_downloaded(monkeypatch, tmp_path):
+    pytest.importorskip("torchvision")
+    state = vision.resnet18(1000, 224).state_dict()
+    weights = hub_file(monkeypatch, tmp_path, "resnet18", "resnet18-f37072fd.pth", state)
+    assert weights.side == 224 and torch.equal(weights.state["fc.bias"], state["fc.bias"])
+    network = NetworkSettings(kind="resnet18", pretrained="imagenet", image_size=40)
+    model, pixels = built(weights, pixels=images(), network=network)
+    assert pixels.sample_shape == (3, 40, 40)
+    assert model.conv1.kernel_size == (7, 7) and model.fc.out_features == 3
+    assert torch.equal(model.conv1.weight, state["conv1.weight"])
+
+
+def test_without_a_network_imagenet_says_where_to_put_the_file(monkeypatch, tmp_path):
+    models_ = pytest.importorskip("torchvision").models
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("HINGED_DATA", raising=False)
+
+    def unreachable(*_, **__):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(type(models_.ResNet18_Weights.DEFAULT), "get_state_dict", unreachable)
+    with pytest.raises(errors.DataError, match=r"no download for resnet18 \(Name or service"):
+        pretrained.read(NetworkSettings(kind="resnet18", pretrained="imagenet"))
+
+
+def test_imagenet_is_not_published_for_every_network():
+    pytest.importorskip("torchvision")
+    with pytest.raises(errors.ArgumentError, match="imagenet for cnn, for which nobody"):
+        pretrained.read(NetworkSettings(kind="cnn", pretrained="imagenet"))
+
+
+def test_imagenet_of_timm_is_what_timm_loads(monkeypatch):
+    timm = pytest.importorskip("timm")
+    made = timm.create_model("resnet10t")
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: made)
+    weights = pretrained.read(NetworkSettings(kind="timm:resnet10t", pretrained="imagenet"))
+    assert weights.side == made.pretrained_cfg["input_size"][-1]
+    assert weights.mean.tolist() == pytest.approx([255 * m for m in made.pretrained_cfg["mean"]])
+    assert torch.equal(weights.state["fc.weight"], made.fc.weight)
+
+
+def test_a_cnn_goes_on_from_the_weights_of_another(tmp_path):
+    digits = data.load("digits")
+    network = NetworkSettings(width=2, depth=1)
+    first = catalogue.build(network, digits, ACTIVATIONS["relu"](CurveSettings()), 3)
+    (tmp_path / "cnn.safetensors").write_bytes(pretrained.save(first, digits))
+    weights = pretrained.of_file(tmp_path / "cnn.safetensors")
+    for name in ("relu", "hinged"):
+        model = catalogue.build(network, digits, ACTIVATIONS[name](CurveSettings()), 0, weights)
+        assert weights_digest(model) == weights_digest(first)
+
+
+def test_weights_for_bgr_are_folded_into_the_first_convolution():
+    conv = nn.Conv2d(3, 4, 3, stride=2)
+    pixels = torch.randint(256, (2, 3, 9, 9)).double()
+    caffe = pixels.flip(1) - torch.tensor([104.0, 117.0, 123.0]).view(3, 1, 1)
+    expected = conv.double()(caffe)
+    state = {f"first.{name}": tensor.float() for name, tensor in conv.state_dict().items()}
+    folded = pretrained.from_bgr(state, "first")
+    x = (pixels / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    found = F.conv2d(x, folded["first.weight"].double(), folded["first.bias"].double(), stride=2)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-3)
+
+
+def photographs(count):
+    """The first images of the sample of ImageNet, `(count, 3, 224, 224)`, and their classes."""
+    folder = Path(os.environ["HINGED_DATA"])
+    with np.load(folder / "images" / "imagenet_sample_500.npz") as pack:
+        whole, ends, labels = pack["jpeg"], pack["offset"], pack["label"]
+    pixels = (jpeg.decode(whole[a:b].tobytes(), "a sample") for a, b in pairwise(ends[: count + 1]))
+    x = torch.from_numpy(jpeg.stack(pixels, count, "the sample"))
+    return x, torch.from_numpy(labels[:count]).long()
+
+
+@HAS_DATA
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "share"), [("mobilenet_v2", 0.838), ("squeezenet1_0", 0.625)])
+def test_real_weights_know_real_images(kind, share):
+    """Of 100 images; the shares are those known for 1,000 of which these are a part, less three
+    standard errors. Wrong channels or scaling cost far more."""
+    pytest.importorskip("torchvision")
+    x, y = photographs(100)
+    network = NetworkSettings(kind=kind, pretrained="imagenet")
+    weights = pretrained.read(network)
+    pixels = pretrained.fitted(replace(images(1000), x_train=x, y_train=y), network, weights)
+    model = catalogue.build(network, pixels, ACTIVATIONS["original"](CurveSettings()), 0, weights)
+    with torch.no_grad():
+        outputs = model.eval()(pixels.scaled(x))
+    least = share - 3 * (share * (1 - share) / len(y)) ** 0.5
+    assert (outputs.argmax(dim=1) == y).double().mean() > least

@@ -1,0 +1,117 @@
+import pytest
+import torch
+from torch import nn
+
+import hinged
+from hinged.lab import data
+from hinged.lab.training.dead_units import DeadUnitCounter
+
+
+def mlp(activation):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), activation, nn.Linear(8, 10))
+
+
+def idle_units(model, x, parts=1):
+    with DeadUnitCounter(model.eval()) as units, torch.no_grad():
+        for part in x.chunk(parts):
+            model(part)
+    return units.idle()
+
+
+@pytest.fixture
+def images():
+    digits = data.load("digits")
+    return digits.scaled(digits.x_train)
+
+
+def test_units_that_never_fire_are_dead(images):
+    model = mlp(nn.ReLU())
+    with torch.no_grad():
+        model[1].bias[:3] = -1e6
+        model[1].weight[5], model[1].bias[5] = 0.0, 1e-5  # Fires always the same.
+    found = idle_units(model, images)
+    assert found.dead == 4 / 8 and found.dormant == 4 / 8
+
+
+def test_a_unit_that_hardly_fires_is_dormant_and_not_dead(images):
+    model = mlp(nn.ReLU())
+    with torch.no_grad():
+        model[1].weight[2] *= 1e-3
+        model[1].bias[2] = 0.0
+    found = idle_units(model, images)
+    assert found.dead == 0 and found.dormant == 1 / 8
+
+
+def test_the_same_units_are_dead_as_diagnose_finds(images):
+    model = mlp(hinged.PiecewiseLinear(8))
+    with torch.no_grad():
+        model[1].bias[:2] = -1e6
+    layer = hinged.diagnose(model.eval(), images).layers["2"]
+    found = idle_units(model, images)
+    assert found.dead == layer.dead.double().mean() == 2 / 8
+    assert found.dormant == layer.dormant().double().mean()
+
+
+def test_channels_of_images_are_units(images):
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.Flatten(), nn.Linear(144, 10)
+    )
+    with torch.no_grad():
+        model[1].weight[1] = 0.0
+    assert idle_units(model, images).dead == 1 / 4
+
+
+def test_batches_count_together_and_calls_of_one_layer_apart(images):
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), relu, nn.Linear(6, 6), relu)
+    whole = idle_units(model, images[:900])
+    with torch.no_grad():
+        model[3].bias[:2] = -1e6
+    less = idle_units(model, images[:900])
+    assert less.dead == whole.dead + 2 / 12
+    for parts in (2, 7):
+        assert idle_units(model, images[:900], parts) == pytest.approx(less, abs=1e-12)
+
+
+def test_no_batch_is_looked_at_after_a_thousand_samples():
+    model = mlp(nn.ReLU())
+    with torch.no_grad():
+        model[1].weight.zero_()
+        model[1].weight[:, 0] = 1.0
+        model[1].bias.zero_()
+    silent, loud = torch.zeros(1200, 8, 8), torch.ones(400, 8, 8)
+    assert idle_units(model, torch.cat((silent, loud)), 8).dead == 1
+    assert idle_units(model, torch.cat((silent[:800], loud)), 6).dead == 0
+
+
+class Routed(nn.Module):
+    """Calls a layer only where a batch has bright samples, and another with as many rows as it
+    has samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.always, self.seldom, self.rows = nn.ReLU(), nn.ReLU(), nn.ReLU()
+
+    def forward(self, x):
+        x = self.always(x.flatten(1))
+        if x.max() > 1:
+            x = self.seldom(x)
+        return self.rows(x[None])[0]
+
+
+def test_layers_that_are_not_applied_alike_to_every_batch_do_no_harm():
+    x = torch.ones(7, 4)
+    x[4:] = 2.0
+    found = idle_units(Routed(), x, 2)
+    assert found.dead == 4 / 8, "units of `seldom`, which saw one value; `rows` has none"
+
+
+def test_nothing_is_left_on_the_network(images):
+    model = mlp(nn.ReLU())
+    idle_units(model, images)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_a_network_without_known_activations_has_none(images):
+    assert idle_units(mlp(nn.Identity()), images) is None

@@ -1,0 +1,50 @@
+import pytest
+import torch
+from torch import nn
+
+from hinged import PiecewiseLinear
+from hinged.lab.training.freezing import freeze, set_training
+
+
+def network(activation):
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 1),
+        nn.BatchNorm2d(4),
+        activation,
+        nn.Dropout(),
+        nn.Flatten(),
+        nn.Linear(16, 2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("trains", "names"),
+    [
+        ("everything", {"0", "1", "2", "5"}),
+        ("head", {"5"}),
+        ("head+norm", {"1", "5"}),
+        ("head+curves", {"2", "5"}),
+        ("head+curves+norm", {"1", "2", "5"}),
+    ],
+)
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.PReLU(4), PiecewiseLinear(4)], ids=type)
+def test_only_the_parts_named_are_trained(trains, names, activation):
+    model = freeze(network(activation.requires_grad_(True)), trains, ["5"])
+    own = {n.partition(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+    assert own == names - (set() if list(activation.parameters()) else {"2"})
+
+
+def test_curves_that_are_not_to_be_trained_stay_frozen():
+    model = network(PiecewiseLinear(4).requires_grad_(False))
+    freeze(model, "head+curves", ["5"])
+    assert not model[2].values.requires_grad and model[5].weight.requires_grad
+
+
+@pytest.mark.parametrize(("trains", "drifts"), [("head", False), ("head+norm", True)])
+def test_statistics_of_frozen_normalisation_stay(trains, drifts):
+    model = freeze(network(nn.ReLU()), trains, ["5"])
+    before = model[1].running_mean.clone()
+    set_training(model)(torch.randn(8, 3, 2, 2) + 5)
+    assert torch.equal(model[1].running_mean, before) != drifts
+    assert model.training and model[3].training
+    assert not set_training(model, False)[1].training

@@ -1,0 +1,149 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.utils.parametrize as parametrize
+from torch import nn
+
+from hinged import PiecewiseLinear, errors, param_groups
+from hinged.nn.parameter_groups import exchange
+
+
+class Doubled(nn.Module):
+    def forward(self, tensor):
+        return 2 * tensor
+
+    def right_inverse(self, tensor):
+        return tensor / 2
+
+
+def network(**kwargs):
+    return nn.Sequential(
+        nn.Linear(3, 4), PiecewiseLinear(4, **kwargs), nn.BatchNorm1d(4), nn.Linear(4, 1)
+    )
+
+
+def names(model, group):
+    known = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [known[id(parameter)] for parameter in group["params"]]
+
+
+def test_curves_stand_apart_without_weight_decay():
+    model = network()
+    weights, curves = param_groups(model, 1e-3, weight_decay=0.01)
+    assert names(model, curves) == ["1.values"]
+    assert names(model, weights) == [
+        "0.weight", "0.bias", "2.weight", "2.bias", "3.weight", "3.bias"
+    ]  # fmt: skip
+    assert (weights["name"], weights["lr"], weights["weight_decay"]) == ("weights", 1e-3, 0.01)
+    assert (curves["name"], curves["lr"], curves["weight_decay"]) == ("curves", 2e-3, 0.0)
+
+
+def test_curves_take_a_learning_rate_of_their_own():
+    _, curves = param_groups(network(), 1e-3, curve_lr=0.0)
+    assert curves["lr"] == 0.0
+    weights, curves = param_groups(network(), 1e-3, curve_lr=0.5)
+    assert (weights["lr"], curves["lr"]) == (1e-3, 0.5)
+
+
+def test_tail_slopes_are_curves_too():
+    model = network(tails="free")
+    _, curves = param_groups(model, 1e-3)
+    assert names(model, curves) == ["1.values", "1.tail_slopes"]
+
+
+@pytest.mark.parametrize("name", ["values", "tail_slopes"])
+def test_parametrised_tensors_of_a_curve_are_curves(name):
+    model = network(tails="free")
+    parametrize.register_parametrization(model[1], name, Doubled())
+    weights, curves = param_groups(model, 1e-3)
+    assert f"1.parametrizations.{name}.original" in names(model, curves)
+    assert len(curves["params"]) == 2
+    assert len(weights["params"]) == 6
+
+
+def test_a_shared_layer_is_listed_once():
+    shared, linear = PiecewiseLinear(4), nn.Linear(4, 4)
+    model = nn.Sequential(linear, shared, linear, shared, nn.Sequential(shared))
+    weights, curves = param_groups(model, 1e-3)
+    assert names(model, curves) == ["1.values"]
+    assert names(model, weights) == ["0.weight", "0.bias"]
+
+
+def test_values_tied_to_another_layer_are_listed_once():
+    first, second = PiecewiseLinear(4), PiecewiseLinear(4)
+    second.values = first.values
+    (curves,) = param_groups(nn.Sequential(first, second), 1e-3)
+    assert len(curves["params"]) == 1
+    assert curves["params"][0] is first.values
+
+
+def test_frozen_parameters_and_empty_groups_are_left_out():
+    model = network()
+    model[0].requires_grad_(False)
+    weights, _ = param_groups(model, 1e-3)
+    assert names(model, weights) == ["2.weight", "2.bias", "3.weight", "3.bias"]
+    model[1].requires_grad_(False)
+    assert [group["name"] for group in param_groups(model, 1e-3)] == ["weights"]
+    model.requires_grad_(False)
+    model[1].requires_grad_(True)
+    assert [group["name"] for group in param_groups(model, 1e-3)] == ["curves"]
+
+
+def test_one_step_of_adamw_decays_weights_and_not_curves():
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    optimiser = torch.optim.AdamW(param_groups(model, 0.1, weight_decay=0.5))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    after = model.state_dict()
+    assert torch.equal(after["1.values"], before["1.values"])
+    torch.testing.assert_close(after["0.weight"], before["0.weight"] * (1 - 0.1 * 0.5))
+
+
+def test_one_step_of_training_moves_all_but_what_is_frozen():
+    model = network()
+    model[0].weight.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    optimiser = torch.optim.AdamW(param_groups(model, 0.1, weight_decay=0.5, curve_lr=0.001))
+    model(torch.randn(32, 3)).square().mean().backward()
+    optimiser.step()
+    after = model.state_dict()
+    assert torch.equal(after["0.weight"], before["0.weight"])
+    # Adam's first step is the learning rate, wherever there is a gradient.
+    moved = (after["1.values"] - before["1.values"])[model[1].values.grad != 0].abs()
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.001), rtol=1e-2, atol=0)
+    assert torch.equal(after["1.hinges"], before["1.hinges"])
+    assert not torch.equal(after["3.weight"], before["3.weight"])
+
+
+def test_a_model_with_everything_frozen_is_refused():
+    with pytest.raises(errors.ArgumentError, match="got a model with every parameter frozen; set"):
+        param_groups(network().requires_grad_(False), 1e-3)
+
+
+@pytest.mark.parametrize("name", ["lr", "weight_decay", "curve_lr"])
+@pytest.mark.parametrize("rate", [-1.0, float("nan")])
+def test_rates_below_zero_are_refused(name, rate):
+    message = rf"param_groups\({name}=\.\.\.\)`: got {rate}; expected 0 or more"
+    with pytest.raises(errors.ArgumentError, match=message):
+        param_groups(network(), **{"lr": 1e-3, name: rate})
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_exchanged_parameters_keep_their_place_and_lose_their_state(several):
+    model = network()
+    optimiser = torch.optim.AdamW(param_groups(model, lr=0.1, curve_lr=0.5))
+    model(torch.randn(8, 3)).sum().backward()
+    optimiser.step()
+    old, new = model[1].values, nn.Parameter(torch.zeros(4, 5))
+    before = [[*group["params"]] for group in optimiser.param_groups]
+    exchange([optimiser] if several else optimiser, {old: new})
+    for group, held in zip(optimiser.param_groups, before, strict=True):
+        expected = [new if each is old else each for each in held]
+        assert [id(each) for each in group["params"]] == [id(each) for each in expected]
+    assert old not in optimiser.state and len(optimiser.state) == 6
+    new.grad = torch.ones(4, 5)
+    optimiser.step()
+    torch.testing.assert_close(new.detach(), torch.full((4, 5), -0.5))
