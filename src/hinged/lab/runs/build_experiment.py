@@ -1,0 +1,67 @@
+"""Builds experiments, and checks every name in them before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pydantic
+
+from hinged import errors
+from hinged.curve import NAMED, TAILS
+from hinged.lab.data import AUGMENTATIONS, check_name
+from hinged.lab.experiment.schema import Experiment, assigned
+from hinged.lab.experiment.settings import OPTIMIZERS
+from hinged.lab.networks.activations import SAME, check_activation
+from hinged.lab.networks.catalogue import check_kind
+
+
+def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Experiment:
+    """Return an experiment from nested settings and assignments laid over them (`assigned`), with
+    one sentence for values that cannot work."""
+    values = assigned(values, assignments)
+    try:
+        return check_experiment(Experiment(**values))
+    except pydantic.ValidationError as invalid:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in invalid.errors()
+        )
+        raise errors.ArgumentError(
+            errors.message("hinged.lab.Experiment", faults, "correct these settings")
+        ) from None
+
+
+def check_experiment(experiment: Experiment) -> Experiment:
+    """Return the experiment, or raise where a name in it is unknown.
+
+    Raises:
+        UnknownNameError: an unknown data set, network, activation, start or tail.
+        ArgumentError: a name given twice, a baseline that is not among the activations.
+    """
+    names: list[tuple[str, str, Iterable[str]]] = [
+        *(("--augment", name, AUGMENTATIONS) for name in experiment.training.augment),
+        ("--init", experiment.curves.init, (*NAMED, SAME)),
+        ("--tails", experiment.curves.tails, TAILS),
+        ("training.optimizer", experiment.training.optimizer, OPTIMIZERS),
+    ]
+    check_name(experiment.data)
+    check_kind(experiment.network.kind)
+    for option, name, known in names:
+        if name not in known:
+            raise errors.unknown_name(option, name, known)
+    for activation in experiment.activations:
+        check_activation("--activations", activation)
+    if experiment.folds is not None and len(experiment.seeds) > experiment.folds:
+        got = f"{len(experiment.seeds)} for {experiment.folds} folds"
+        hint = "each seed is a fold, and a fold tested twice is no new evidence: take fewer seeds"
+        raise errors.ArgumentError(errors.message("--seeds", got, hint))
+    if experiment.baseline not in experiment.activations:
+        got = f"{experiment.baseline!r}, which is not among {', '.join(experiment.activations)}"
+        hint = "the baseline must be one of the activations"
+        raise errors.ArgumentError(errors.message("--baseline", got, hint))
+    if len(set(experiment.activations)) < len(experiment.activations):
+        hint = "name each activation once"
+        got = ", ".join(experiment.activations)
+        raise errors.ArgumentError(errors.message("--activations", got, hint))
+    return experiment
