@@ -198,10 +198,10 @@ def test_a_second_call_replaces_and_an_empty_one_lifts():
 
 def test_where_chooses_layers():
     model = nn.Sequential(PiecewiseLinear(2), PiecewiseLinear(2))
-    record = constrain(model, monotone=True, where=lambda name, layer: name == "1")
+    record = constrain(model, monotone=True, where=lambda site: site.name == "1")
     assert list(record.moved) == ["1"] and not model[0]._forward_pre_hooks
     with pytest.raises(errors.ArgumentError, match="a condition that no layer meets"):
-        constrain(model, monotone=True, where=lambda name, layer: False)
+        constrain(model, monotone=True, where=lambda site: False)
 
 
 def test_a_layer_alone_is_a_model():

@@ -16,7 +16,6 @@ from hinged.model.compression.to_native import to_native as to_native
 from hinged.model.conversion.convert import convert as convert
 from hinged.model.conversion.convert import revert as revert
 from hinged.model.conversion.convert import sites as sites
-from hinged.model.conversion.sites import Site as Site
 from hinged.model.conversion.sites import Sites as Sites
 from hinged.model.display.animate import animate as animate
 from hinged.model.display.plot import plot as plot
@@ -41,3 +40,4 @@ from hinged.model.observation.monitor_range import RangeMonitor as RangeMonitor
 from hinged.model.observation.monitor_range import monitor_range as monitor_range
 from hinged.model.tree import parents_of as parents_of
 from hinged.model.tree import replace_module as replace_module
+from hinged.nn import Site as Site

@@ -11,3 +11,5 @@ from hinged.nn.parameter_groups import param_groups as param_groups
 from hinged.nn.penalties import penalty as penalty
 from hinged.nn.piecewise_linear import PiecewiseLinear as PiecewiseLinear
 from hinged.nn.piecewise_linear import piecewise_linear as piecewise_linear
+from hinged.nn.site import Site as Site
+from hinged.nn.site import layer_site as layer_site

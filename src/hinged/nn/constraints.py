@@ -19,8 +19,9 @@ from hinged.curve.constraints.project import project
 from hinged.curve.curve import Curve
 from hinged.nn.find_layers import curve_layers
 from hinged.nn.piecewise_linear import PiecewiseLinear
+from hinged.nn.site import Site, layer_site
 
-Where = Callable[[str, PiecewiseLinear], bool]
+Where = Callable[[Site], bool]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def constrain(
         bounds: lowest and highest output, None for a side without bound. With linear tails the end
             pieces that would run through a bound become flat.
         odd: `f(-x) = -f(x)`.
-        where: takes the name and the layer and says whether it is meant; all by default.
+        where: takes a `hinged.model.Site` and returns whether to constrain that layer; all by
+            default.
 
     Returns:
         By how much the start had to move, by layer.
@@ -96,10 +98,10 @@ def constrain(
     layers = {
         name: layer
         for name, layer in curve_layers(model, "hinged.constrain(model)").items()
-        if where is None or where(name, layer)
+        if where is None or where(layer_site(name, layer))
     }
     if not layers:
-        got, hint = "a condition that no layer meets", "it takes the name and the layer"
+        got, hint = "a condition that no layer meets", "it takes a Site, as in site.name"
         raise errors.ArgumentError(errors.message("hinged.constrain(where=...)", got, hint))
     for name, layer in layers.items():
         _check_layer(name, layer, constraint)

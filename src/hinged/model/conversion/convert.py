@@ -26,9 +26,9 @@ from hinged.model.conversion.install import (
     restore,
 )
 from hinged.model.conversion.output_check import compared, run_with
-from hinged.model.conversion.sites import Site, Sites
+from hinged.model.conversion.sites import Sites
 from hinged.model.observation.layer_statistics import collect_statistics
-from hinged.nn import PiecewiseLinear
+from hinged.nn import PiecewiseLinear, Site
 
 CALL = "hinged.convert"
 SHARING = ("channel", "layer")

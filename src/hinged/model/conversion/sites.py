@@ -6,60 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hinged.model.observation.text_tables import aligned
+from hinged.nn import Site
 
 _HEAD = ("site", "was", "channels", "axis", "hinges", "range", "outside", "error", "")
-
-
-@dataclass(frozen=True)
-class Site:
-    """One place in a model's forward pass where an activation is applied.
-
-    Attributes:
-        name: where its curve is, or would be, in the model, as in `model.get_submodule(name)`.
-        activation: what was there, as `print` shows the module that computes it.
-        channels: entries of the channel axis of its input; 1 where that axis is not known.
-        axis: the channel axis, -1 for the last, None where it is not known.
-        hinges: number of hinges `K` of its curves, 0 where it has none.
-        range: first and last hinge.
-        outside: share of the inputs seen that lay outside the range.
-        error: largest difference between the curves and the activation over the range.
-        calls: how often one forward pass comes by.
-        source: method, file and line of the call.
-        skipped: why it was left as it was, empty where it has curves.
-        note: what else is worth knowing.
-    """
-
-    name: str
-    activation: str
-    channels: int
-    axis: int | None
-    hinges: int = 0
-    range: tuple[float, float] | None = None
-    outside: float | None = None
-    error: float = 0.0
-    calls: int = 1
-    source: str = ""
-    skipped: str = ""
-    note: str = ""
-
-    def _cells(self) -> tuple[str, ...]:
-        ends = "" if self.range is None else f"{self.range[0]:.3g} to {self.range[1]:.3g}"
-        outside = "" if self.outside is None else f"{self.outside:.2%}"
-        error = f"{self.error:.2g}" if self.hinges else ""
-        why = f"left alone: {self.skipped}" if self.skipped else self.note
-        axis = "?" if self.axis is None else str(self.axis)
-        hinges = str(self.hinges) if self.hinges else ""
-        return (
-            self.name or "(itself)",
-            self.activation,
-            str(self.channels),
-            axis,
-            hinges,
-            ends,
-            outside,
-            error,
-            why,
-        )
 
 
 @dataclass(frozen=True)
@@ -94,5 +43,20 @@ class Sites(Sequence[Site]):
         return self.all[index]
 
     def __str__(self) -> str:
-        lines = [aligned([_HEAD, *(site._cells() for site in self.all)])]
+        lines = [aligned([_HEAD, *(_cells(site) for site in self.all)])]
         return "\n".join([*lines, *self.notes])
+
+
+def _cells(site: Site) -> tuple[str, ...]:
+    ends = "" if site.range is None else f"{site.range[0]:.3g} to {site.range[1]:.3g}"
+    return (
+        site.name or "(itself)",
+        site.activation,
+        str(site.channels),
+        "?" if site.axis is None else str(site.axis),
+        str(site.hinges) if site.hinges else "",
+        ends,
+        "" if site.outside is None else f"{site.outside:.2%}",
+        f"{site.error:.2g}" if site.hinges else "",
+        f"left alone: {site.skipped}" if site.skipped else site.note,
+    )
