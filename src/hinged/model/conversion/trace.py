@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -27,10 +26,10 @@ from hinged.model.conversion.calls import Call
 from hinged.model.conversion.channel_axes import MOVES, Axes, tensors_in
 from hinged.model.conversion.overwritten_inputs import Overwritten
 from hinged.model.observation.histogram import Histogram, Moments
+from hinged.model.observation.subsample import subsample
 
 _PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
 # What reads a tensor's form and not its numbers.
-_ENOUGH = 2**16
 _FORM = {"size", "dim", "shape", "dtype", "device", "ndim", "numel", "__len__", "is_contiguous"}
 
 
@@ -220,7 +219,9 @@ class _Tracer(TorchFunctionMode):
         module = called if isinstance(called, nn.Module) else None
         axis = self._axes.of(x)
         channels = 1 if axis is None else x.shape[axis]
-        seen = _thinned(x)
+        seen = torch.zeros(0, device=x.device)
+        if x.is_floating_point():
+            seen = subsample(x.detach().flatten()).contiguous()
         return Call(
             place,
             module,
@@ -256,19 +257,6 @@ class _Tracer(TorchFunctionMode):
 def _is_all(one: tuple[Any, Call, Tensor, Tensor], x: Any, output: Any) -> bool:
     """Whether a call took the module's input and gave its output."""
     return one[2] is x and one[3] is output
-
-
-def _thinned(x: Tensor) -> Tensor:
-    """Return some numbers of a large input, from everywhere in it: what 2 ** 16 tell is enough.
-
-    The step shares no factor with the size, and so none with that of any axis.
-    """
-    if not x.is_floating_point():
-        return torch.zeros(0, device=x.device)
-    step = max(1, x.numel() // _ENOUGH)
-    while math.gcd(step, x.numel()) > 1:
-        step += 1
-    return x.detach().flatten()[::step].contiguous()
 
 
 def copied(inputs: Any) -> Any:

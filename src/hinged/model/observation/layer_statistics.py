@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 from hinged.model.observation.histogram import Histogram, LineCounts, Moments
 from hinged.model.observation.mergeable import S, Summary, across_processes
 from hinged.model.observation.run_model import run
+from hinged.model.observation.subsample import subsample
 from hinged.nn import PiecewiseLinear, curve_layers
 
 T = TypeVar("T", bound="InputStatistics")
-_ENOUGH = 2**16
 Make = Callable[[PiecewiseLinear, Tensor, Tensor], S]
 
 
@@ -112,7 +111,10 @@ class Collector(Generic[S]):
             if self.training and (torch.compiler.is_compiling() or not torch.is_grad_enabled()):
                 return
             with torch.no_grad():
-                x, y = _thinned(layer, args[0], y) if self.training else (args[0], y)
+                x = args[0]
+                channels_on_first_axis = layer.channels > 1 and layer.dim in (0, -x.dim())
+                if self.training and not channels_on_first_axis:
+                    x, y = subsample(x), subsample(y)
                 new = self.make(layer, x, y)
                 self.seen[name] = self.seen[name].merge(new) if name in self.seen else new
 
@@ -167,13 +169,6 @@ def collect(
     with Collector(curve_layers(model, call), of) as collector:
         run(model, data, call)
     return collector.seen
-
-
-def _thinned(layer: PiecewiseLinear, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return some samples of a large batch, evenly spread: what 2 ** 16 numbers tell is enough."""
-    step = math.ceil(x.numel() / _ENOUGH)
-    alone = layer.channels > 1 and layer.dim in (0, -x.dim())
-    return (x, y) if step <= 1 or alone else (x[::step], y[::step])
 
 
 def _nothing(layer: PiecewiseLinear) -> tuple[Tensor, Tensor]:
