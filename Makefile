@@ -14,16 +14,22 @@ PEERS := .venv-peers/bin
 KERNELS ?= auto,reference
 RECORDS := benchmarks/records
 
-.PHONY: demo test check lint format types docs record studies-smoke studies-page bench bench-peers bench-page clean
+.PHONY: demo test test-fast check lint format types docs record studies-smoke studies-page bench bench-peers bench-page clean
 
 DEMO = --lr 0.012 # where ReLU does best on the digits: docs/design.md
 
 demo: .venv/lab ## the main job on embedded data: a table, and runs/demo/report.html
 	$(BIN)/hinged compare $(DEMO) --out runs/demo
 
-# As many processes as cores, one thread each: threads that wait for each other's cores are slower.
+# One process per core with one thread each: threads that wait for each other's cores are slower.
+# A file stays in one process, which builds its fixtures once; tests/conftest.py orders the files.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 test: .venv/dev ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+	$(PYTEST)
+
+test-fast: .venv/dev ## the quick tests, with few random examples: for the inner loop
+	HYPOTHESIS_PROFILE=fast $(PYTEST) -m "not slow"
 
 check: lint types test docs ## all that a change must pass
 

@@ -1,5 +1,6 @@
 """What the documentation shows is what the records and the code say."""
 
+import inspect
 import re
 import runpy
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
+import hinged
 from hinged import errors
 from tests.test_hub import Api
 
@@ -31,6 +33,17 @@ def test_code_of_the_readme_runs():
     names = {}
     exec(block, names)
     assert [group["name"] for group in names["optimizer"].param_groups] == ["weights", "curves"]
+
+
+VERBS = re.findall(r"^\| `(\w+)` \| .*? \| (?:`(\w+)`|the model)", README, flags=re.M)
+
+
+def test_the_table_of_verbs_is_complete_and_says_what_each_returns():
+    functions = {n for n in hinged.__all__ if inspect.isfunction(getattr(hinged, n))}
+    assert {verb for verb, _ in VERBS} == functions - {"piecewise_linear"}
+    for verb, returned in VERBS:
+        annotation = inspect.signature(getattr(hinged, verb)).return_annotation
+        assert annotation.partition("[")[0] == (returned or "nn.Module"), verb
 
 
 def blocks_of(page, folder):
