@@ -3,6 +3,7 @@
 from hinged.nn.constraints import Constrained as Constrained
 from hinged.nn.constraints import constrain as constrain
 from hinged.nn.constraints import is_constrained as is_constrained
+from hinged.nn.find_layers import check_start_curves as check_start_curves
 from hinged.nn.find_layers import curve_layers as curve_layers
 from hinged.nn.function_modules import Abs as Abs
 from hinged.nn.function_modules import Copy as Copy

@@ -1,10 +1,13 @@
-"""The layers of curves in a model."""
+"""Finds the `PiecewiseLinear` layers of a model."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from torch import nn
 
 from hinged import errors
+from hinged.curve import Curve
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
 
@@ -23,3 +26,13 @@ def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
         hint = "convert it first, as in hinged.convert(model, batch)"
         raise errors.ArgumentError(errors.message(call, got, hint))
     return layers
+
+
+def check_start_curves(
+    call: str, start: Mapping[str, Curve], layers: Mapping[str, PiecewiseLinear]
+) -> None:
+    """Raise `ArgumentError` unless `start` has one curve for each of `layers`, under its name."""
+    if start.keys() != layers.keys():
+        got = f"curves of {sorted(start.keys() ^ layers.keys())} in one and not in the other"
+        hint = "take start from hinged.copy_curves(model) of this model"
+        raise errors.ArgumentError(errors.message(f"{call}(start=...)", got, hint))

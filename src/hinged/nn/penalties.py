@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.curve.curve import Curve
 from hinged.curve.measures import squared_distance, total_variation
-from hinged.nn.find_layers import curve_layers
+from hinged.nn.find_layers import check_start_curves, curve_layers
+from hinged.nn.piecewise_linear import PiecewiseLinear
 
 KINDS = ("curvature", "differences", "drift")
 REDUCTIONS = ("mean", "sum")
@@ -60,11 +61,11 @@ def penalty(
         raise errors.unknown_name(f"{CALL}(kind=...)", kind, KINDS)
     if reduction not in REDUCTIONS:
         raise errors.unknown_name(f"{CALL}(reduction=...)", reduction, REDUCTIONS)
-    curves = {name: _wide(each.curve()) for name, each in curve_layers(model, CALL).items()}
-    _check_start(kind, start, curves)
+    layers = curve_layers(model, CALL)
+    _check_start(kind, start, layers)
     parts = [
-        _measured(kind, curve, start[name] if start is not None else None)
-        for name, curve in curves.items()
+        _measured(kind, _wide(layer.curve()), start[name] if start is not None else None)
+        for name, layer in layers.items()
     ]
     widest = functools.reduce(torch.promote_types, [part.dtype for part in parts])
     all_curves = torch.cat([part.to(parts[0].device, widest) for part in parts])
@@ -86,13 +87,12 @@ def _wide(curve: Curve, like: Tensor | None = None) -> Curve:
     return Curve(hinges, heights, curve.tails, ends)
 
 
-def _check_start(kind: str, start: Mapping[str, Curve] | None, curves: Mapping[str, Curve]) -> None:
-    call = f"{CALL}(start=...)"
+def _check_start(
+    kind: str, start: Mapping[str, Curve] | None, layers: Mapping[str, PiecewiseLinear]
+) -> None:
     if (kind == "drift") != (start is not None):
         got = f"kind={kind!r} {'without' if start is None else 'with'} a start"
         hint = 'only "drift" takes one: start=hinged.copy_curves(model), taken before training'
-        raise errors.ArgumentError(errors.message(call, got, hint))
-    if start is not None and start.keys() != curves.keys():
-        got = f"curves of {sorted(start.keys() ^ curves.keys())} in one and not in the other"
-        hint = "take start from hinged.copy_curves(model) of this model"
-        raise errors.ArgumentError(errors.message(call, got, hint))
+        raise errors.ArgumentError(errors.message(f"{CALL}(start=...)", got, hint))
+    if start is not None:
+        check_start_curves(CALL, start, layers)

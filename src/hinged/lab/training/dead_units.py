@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hinged.lab.networks.activations import MODULES
 from hinged.lab.networks.published_activations import Contender
+from hinged.model.observation.dormant_units import dormant_units
 
 _SAMPLES = 1000
 """Once so many are seen, no further batch is looked at."""
@@ -22,9 +23,8 @@ class Idle(NamedTuple):
 
     Attributes:
         dead: units (channels) whose output is the same for every sample and place.
-        dormant: units whose mean absolute output is at most 0.025 of their layer's, as in
-            `hinged.diagnose`. Source: Sokar, Agarwal, Castro and Evci, "The dormant neuron
-            phenomenon in deep reinforcement learning" (ICML 2023).
+        dormant: units with a mean absolute output of at most 0.025 times their layer's, as in
+            `hinged.diagnose` (`hinged.model.observation.dormant_units` has the rule).
     """
 
     dead: float
@@ -115,6 +115,5 @@ def _dead(seen: _Seen) -> Tensor:
     return seen.low == seen.high
 
 
-def _dormant(seen: _Seen, threshold: float = 0.025) -> Tensor:
-    sizes = seen.sizes / seen.count
-    return sizes <= threshold * sizes.mean()
+def _dormant(seen: _Seen) -> Tensor:
+    return dormant_units(seen.sizes / seen.count)

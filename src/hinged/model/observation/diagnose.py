@@ -8,13 +8,12 @@ from typing import Any
 
 from torch import nn
 
-from hinged import errors
 from hinged.curve import Curve
 from hinged.model.observation.advice import Advice, advice
 from hinged.model.observation.layer_diagnosis import LayerDiagnosis
 from hinged.model.observation.layer_statistics import LayerStatistics, collect_statistics
 from hinged.model.observation.text_tables import aligned
-from hinged.nn import PiecewiseLinear, curve_layers
+from hinged.nn import PiecewiseLinear, check_start_curves, curve_layers
 
 CALL = "hinged.diagnose"
 _HEAD = (
@@ -86,16 +85,9 @@ def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None =
     ([False, True, False, False], 0.0)
     """
     layers = curve_layers(model, CALL)
-    check_start(layers, start)
+    if start is not None:
+        check_start_curves(CALL, start, layers)
     return diagnosis(layers, collect_statistics(model, data, CALL), start)
-
-
-def check_start(layers: Mapping[str, nn.Module], start: Mapping[str, Curve] | None) -> None:
-    """Raise `ArgumentError` unless `start` is None or has the curves of these layers."""
-    if start is not None and start.keys() != layers.keys():
-        got = f"curves of {sorted(start.keys() ^ layers.keys())} in one and not in the other"
-        hint = "take start from hinged.copy_curves(model) of this model"
-        raise errors.ArgumentError(errors.message(f"{CALL}(start=...)", got, hint))
 
 
 def diagnosis(

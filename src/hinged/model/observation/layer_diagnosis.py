@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hinged.curve import Curve, distance, lipschitz, native_distances
+from hinged.model.observation.dormant_units import DORMANT_THRESHOLD, dormant_units
 from hinged.model.observation.layer_statistics import LayerStatistics
 
 
@@ -30,15 +31,12 @@ class LayerDiagnosis:
         these are the units that never fired."""
         return (self.seen.outputs.count > 0) & (self.seen.outputs.low >= self.seen.outputs.high)
 
-    def dormant(self, threshold: float = 0.025) -> Tensor:
-        """Return the channels whose mean absolute output is at most `threshold` of the layer's,
-        shape `(C,)`, bool.
+    def dormant(self, threshold: float = DORMANT_THRESHOLD) -> Tensor:
+        """Return the channels with a mean absolute output of at most `threshold` times the layer's.
 
-        Source: Sokar, Agarwal, Castro and Evci, "The dormant neuron phenomenon in deep
-        reinforcement learning" (ICML 2023).
+        Shape `(C,)`, bool. `hinged.model.observation.dormant_units` has the source of this rule.
         """
-        sizes = self.seen.sizes.mean
-        return sizes <= threshold * sizes.mean()
+        return dormant_units(self.seen.sizes.mean, threshold)
 
     @property
     def occupancy(self) -> Tensor:
