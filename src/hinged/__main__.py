@@ -6,19 +6,20 @@ from hinged import errors
 
 
 def main() -> None:
-    """Run the command line, and turn what this library raises into one line and exit code 2."""
+    """Run the command line; print an error of this library as one line and exit with code 2."""
     try:
         from hinged.lab.cli.app import app
+        from hinged.lab.cli.option_names import name_options
     except errors.MissingExtraError as missing:
-        sys.exit(_said(missing))
+        sys.exit(_print_error(str(missing)))
     try:
         app()
     except errors.HingedError as error:
-        sys.exit(_said(error))
+        sys.exit(_print_error(name_options(str(error))))
 
 
-def _said(error: errors.HingedError) -> int:
-    print(f"hinged: {error}", file=sys.stderr)
+def _print_error(message: str) -> int:
+    print(f"hinged: {message}", file=sys.stderr)
     return 2
 
 

@@ -5,6 +5,7 @@ import torch
 
 from hinged import errors
 from hinged.lab.experiment.schema import Experiment, Trial, read_experiment
+from hinged.lab.experiment.settings import CurveSettings, NetworkSettings, TrainingSettings
 from hinged.lab.runs.build_experiment import build_experiment
 
 
@@ -15,10 +16,13 @@ from hinged.lab.runs.build_experiment import build_experiment
         ({"network": {"kind": "cmn"}}, "`--model`: got 'cmn'; did you mean 'cnn'"),
         (
             {"activations": ("relu", "leaky-relu")},
-            "`--activations`: got 'leaky-relu'; did you mean 'leaky_relu'",
+            "`activations`: got 'leaky-relu'; did you mean 'leaky_relu'",
         ),
-        ({"curves": {"init": "rleu"}}, "`--init`: got 'rleu'; did you mean 'relu'"),
-        ({"curves": {"tails": "flat"}}, "`--tails`: got 'flat'; expected one of: constant, free"),
+        ({"curves": {"init": "rleu"}}, "`curves.init`: got 'rleu'; did you mean 'relu'"),
+        (
+            {"curves": {"tails": "flat"}},
+            "`curves.tails`: got 'flat'; expected one of: constant, free",
+        ),
         ({"activations": ("relu", "relu")}, "name each activation once"),
         ({"baseline": "gelu"}, "the baseline must be one of the activations"),
         (
@@ -44,6 +48,12 @@ def test_automatic_precision_is_what_the_machine_is_fast_at(monkeypatch, capabil
     assert build_experiment(training={"precision": "bf16"}).training.precision == "bf16"
 
 
+def test_every_setting_has_a_description():
+    for settings in (Experiment, NetworkSettings, CurveSettings, TrainingSettings):
+        for name, field in settings.model_fields.items():
+            assert field.description, f"{settings.__name__}.{name}"
+
+
 def test_all_faults_are_named_at_once():
     with pytest.raises(errors.ArgumentError) as caught:
         build_experiment(training={"epochs": 0, "lr": -1.0})
@@ -57,15 +67,15 @@ def test_trials_alternate_the_activations():
 
 def test_differences_name_settings_but_not_seeds_and_activations():
     mine = Experiment()
-    assert mine.differences(Experiment(seeds=(7, 8), activations=("relu",))) == []
+    assert mine.differing_settings(Experiment(seeds=(7, 8), activations=("relu",))) == []
     other = build_experiment(training={"epochs": 99})
-    assert mine.differences(other) == [f"training.epochs is {mine.training.epochs}, not 99"]
+    assert mine.differing_settings(other) == [f"training.epochs is {mine.training.epochs}, not 99"]
 
 
 def test_united_keeps_the_order_and_repeats_nothing():
     held = Experiment(activations=("relu", "hinged"), seeds=(0, 1))
     more = Experiment(activations=("relu", "silu"), seeds=(1, 2))
-    united = more.united(held)
+    united = more.with_trials_of(held)
     assert united.activations == ("relu", "hinged", "silu") and united.seeds == (0, 1, 2)
 
 
@@ -97,19 +107,22 @@ def test_assignments_are_laid_over_the_settings():
     [
         (
             "training.calibrateafter=0.1",
-            "`--set`: got 'training.calibrateafter'; did you mean 'training.calibrate_after'",
+            "`assignments`: got 'training.calibrateafter'; did you mean 'training.calibrate_after'",
         ),
         (
             "calibrate_after=0.1",
-            "`--set`: got 'calibrate_after'; did you mean 'training.calibrate_after'",
+            "`assignments`: got 'calibrate_after'; did you mean 'training.calibrate_after'",
         ),
-        ("training.calibrate_after", "`--set`: got training.calibrate_after; expected NAME=VALUE"),
+        (
+            "training.calibrate_after",
+            "`assignments`: got training.calibrate_after; expected NAME=VALUE",
+        ),
         ("training.calibrate_after=2", "training.calibrate_after: Input should be less than 1"),
         (
             "training.calibrate_after=much",
             "training.calibrate_after: Input should be a valid number",
         ),
-        ("curves.init=rleu", "`--init`: got 'rleu'; did you mean 'relu'"),
+        ("curves.init=rleu", "`curves.init`: got 'rleu'; did you mean 'relu'"),
     ],
 )
 def test_assignments_that_cannot_work_get_one_sentence(assignment, message):

@@ -28,7 +28,7 @@ def test_every_fault_of_every_experiment_is_named_at_once(tiny):
         cells.read(tiny)
     said = str(caught.value)
     assert "network.depht: Extra inputs are not permitted" in said
-    assert "[smoke] `hinged.lab.Experiment`: got network.depht" in said
+    assert "[smoke] `build_experiment`: got network.depht" in said
     assert "[full]" in said and "curves.hinges: Input should be greater" in said
     assert "[small] grid: network.width is no axis of the study" in said
 

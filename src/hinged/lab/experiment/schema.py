@@ -1,4 +1,4 @@
-"""What defines an experiment, checked whole before anything runs."""
+"""An experiment: its definition, its trials, and assignments to its settings."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hinged.lab.experiment.settings import (
     NetworkSettings,
     Settings,
     TrainingSettings,
-    merged,
-    nested,
+    merge_settings,
+    nest_setting,
 )
 
 
@@ -36,93 +36,94 @@ class Trial(Settings):
         ('relu-seed1', 'nn-my.py-make-2f9124-seed1')
         """
         name = re.sub(r"[^\w.-]+", "-", self.activation)
-        if name != self.activation:  # Then several could have the same.
+        if name != self.activation:  # Other activations may give the same name: add a hash.
             name += f"-{hashlib.sha256(self.activation.encode()).hexdigest()[:6]}"
         return f"{name}-seed{self.seed}"
 
 
 class Experiment(Settings):
-    """The same network, trained with several activations from several seeds.
-
-    Attributes:
-        data: a name in `hinged.lab.data.DATA_SETS`, or data of the user's own
-            (`hinged.lab.data.is_known`).
-        train_size, test_size: only so many samples of a split; None for all.
-        folds: cross-validation: all samples are divided into so many folds, and seed `s` tests on
-            fold `s` modulo their number; None for the data's own splits.
-        activations: names as `hinged.lab.networks.activations` describes them.
-        seeds: each gives the initial weights and the order of the data, the same for every
-            activation.
-        baseline: the activation that the others are compared with.
-    """
+    """The same network, trained with several activations from several seeds."""
 
     data: str = "digits"
+    """Data set: a name in `hinged.lab.data.DATA_SETS`, a folder of images, `table.csv:column`, or
+    `my.py:make_loaders`."""
     train_size: int | None = None
+    """Number of training samples to use; by default all."""
     test_size: int | None = None
+    """Number of test samples to use; by default all."""
     folds: int | None = pydantic.Field(default=None, ge=2)
+    """Number of folds of a cross-validation over all samples: seed `s` tests on fold
+    `s % folds`. By default the data set's own test split is used."""
     network: NetworkSettings = NetworkSettings()
+    """The network."""
     curves: CurveSettings = CurveSettings()
+    """The curves of the activation `hinged`."""
     training: TrainingSettings = TrainingSettings()
+    """The training of each network."""
     activations: tuple[str, ...] = ("relu", "leaky_relu", "prelu", "silu", "hinged")
+    """Activations to compare: names that `hinged.lab.networks.activations` describes."""
     seeds: tuple[int, ...] = tuple(range(10))
+    """Seeds. Each one gives the initial weights and the order of the data, the same for every
+    activation."""
     baseline: str = "relu"
+    """Activation that the others are compared with."""
 
     @property
     def trials(self) -> list[Trial]:
-        """Return every activation with every seed; activations alternate, so that slow spells of
-        the machine meet all of them."""
+        """Return every activation with every seed. Activations alternate, so that slow phases of
+        the machine affect all of them."""
         return [Trial(activation=a, seed=s) for s in self.seeds for a in self.activations]
 
-    def fold(self, trial: Trial) -> int | None:
-        """Return which fold a trial tests on, None without folds."""
+    def fold_of(self, trial: Trial) -> int | None:
+        """Return the fold that a trial tests on, None without folds."""
         return None if self.folds is None else trial.seed % self.folds
 
-    def differences(self, other: Experiment) -> list[str]:
-        """Return what the other experiment has otherwise, but for activations and seeds, of which
-        one folder may hold more and more."""
-        mine, theirs = _flat(self.model_dump()), _flat(other.model_dump())
-        growing = {"activations", "seeds", "baseline"}
+    def differing_settings(self, other: Experiment) -> list[str]:
+        """Return a phrase for each setting that differs in the other experiment. Activations, seeds
+        and baseline do not count: one run folder may take more of them later."""
+        mine, theirs = _flatten(self.model_dump()), _flatten(other.model_dump())
+        may_grow = {"activations", "seeds", "baseline"}
         return [
             f"{name} is {mine[name]!r}, not {theirs[name]!r}"
             for name in mine
-            if name not in growing and mine[name] != theirs[name]
+            if name not in may_grow and mine[name] != theirs[name]
         ]
 
-    def united(self, other: Experiment) -> Experiment:
-        """Return this experiment with the activations and seeds of both."""
+    def with_trials_of(self, other: Experiment) -> Experiment:
+        """Return this experiment with the activations and seeds of both, those of `other` first."""
         activations = tuple(dict.fromkeys((*other.activations, *self.activations)))
         seeds = tuple(sorted({*other.seeds, *self.seeds}))
         return self.model_copy(update={"activations": activations, "seeds": seeds})
 
 
-def assigned(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """Return nested settings with assignments laid over them.
+def apply_assignments(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return nested settings, overridden by assignments.
 
     Args:
-        settings: as `build_experiment` takes them.
-        assignments: `SECTION.NAME=VALUE` each, the value as JSON, or else a word.
+        settings: nested settings of an `Experiment`.
+        assignments: each `SECTION.NAME=VALUE`. The value is JSON; what is not JSON is text.
 
     Raises:
         UnknownNameError: there is no such setting.
-        ArgumentError: it is no assignment.
+        ArgumentError: a text without `=`.
 
-    >>> assigned({"training": {"lr": 0.1}}, ["training.calibrate_after=0.2", "curves.init=gelu"])
-    {'training': {'lr': 0.1, 'calibrate_after': 0.2}, 'curves': {'init': 'gelu'}}
+    >>> apply_assignments({"training": {"lr": 0.1}}, ["training.epochs=2", "curves.init=gelu"])
+    {'training': {'lr': 0.1, 'epochs': 2}, 'curves': {'init': 'gelu'}}
     """
-    known = [name for name in _flat(Experiment().model_dump()) if "." in name]
-    found = dict(settings)
+    known = [name for name in _flatten(Experiment().model_dump()) if "." in name]
+    assigned = dict(settings)
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
             hint = "expected NAME=VALUE, as in training.calibrate_after=0.1"
-            raise errors.ArgumentError(errors.message("--set", assignment, hint))
+            raise errors.ArgumentError(errors.message("assignments", assignment, hint))
         if name not in known:
-            raise errors.unknown_name("--set", name, known)
-        found = merged(found, nested(name, _value(value)))
-    return found
+            raise errors.unknown_name("assignments", name, known)
+        assigned = merge_settings(assigned, nest_setting(name, _parse_value(value)))
+    return assigned
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -130,21 +131,25 @@ def _value(text: str) -> Any:
 
 
 def read_experiment(path: Path) -> Experiment:
-    """Return the experiment of a `config.json`."""
+    """Return the experiment in a `config.json`.
+
+    Raises:
+        RunFolderError: the file holds something else.
+    """
     try:
         return Experiment.model_validate_json(path.read_text(encoding="utf-8"))
     except pydantic.ValidationError as invalid:
         raise errors.RunFolderError(
             f"{path} is not the configuration of an experiment: {invalid.error_count()} faults, "
-            f"first {invalid.errors()[0]['msg']!r}. Choose another folder with --out."
+            f"first {invalid.errors()[0]['msg']!r}. Choose another folder."
         ) from None
 
 
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in nested.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= _flatten(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat

@@ -1,4 +1,8 @@
-"""The settings of networks, curves and training: plain data with defaults."""
+"""The settings of networks, curves and training: plain data with defaults.
+
+The text below each setting is its description everywhere: in the reference, and in the help of the
+command line, which reads it from `model_fields[name].description`.
+"""
 
 from __future__ import annotations
 
@@ -12,66 +16,61 @@ from hinged.nn.parameter_groups import CURVE_LR_FACTOR
 from hinged.optim import METHODS
 
 OPTIMIZERS = ("adamw", "sgd", *METHODS)
-"""What trains the networks of an experiment."""
+"""Names of the optimizers that can train a network."""
 
 
 class Settings(pydantic.BaseModel):
-    """Frozen, and strict about names."""
+    """Immutable settings that reject unknown names."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class NetworkSettings(Settings):
-    """The network: its kind and size.
-
-    Attributes:
-        kind: a name in `hinged.lab.networks.catalogue.MODELS`, `timm:NAME`, or `file.py:function` of the
-            user's.
-        width: filters of the first block, or hidden units of each layer.
-        depth: VGG blocks of a CNN, or hidden layers of an MLP.
-        batch_norm: normalise before every activation.
-        pretrained: the weights to start from, with a new head where the classes are others:
-            `imagenet` for those that torchvision or timm publish, or a file or a run folder
-            (`hinged.lab.networks.pretrained`); None for new ones. Width, depth and normalisation concern
-            `cnn` and `mlp` alone.
-        image_size: side of the square that images are resized to before the network; None for that
-            of the images the weights were trained on, or else none.
-    """
+    """The network. Only `cnn` and `mlp` use `width`, `depth` and `batch_norm`."""
 
     kind: str = "cnn"
+    """Network: a built-in one, `timm:NAME`, or a function of your own file, `my.py:make_net`."""
     width: int = pydantic.Field(default=8, ge=1)
+    """Filters of the first block of a CNN, or hidden units of each layer of an MLP."""
     depth: int = pydantic.Field(default=2, ge=1)
+    """VGG blocks of a CNN, or hidden layers of an MLP."""
     batch_norm: bool = False
+    """Whether to normalise before every activation."""
     pretrained: str | None = None
+    """Weights to start from: `imagenet` (published by torchvision or timm), a file, or a run
+    folder. The head is new if the number of classes differs. By default all weights are new."""
     image_size: int | None = pydantic.Field(default=None, ge=1)
+    """Side in pixels of the square that images are resized to. By default the size that the
+    pretrained weights were trained on; without such weights, images keep their size."""
 
 
 class CurveSettings(Settings):
-    """The trained curves of the activation `hinged`; the other activations ignore them.
-
-    Attributes:
-        hinges: number of hinges `K`.
-        low, high: the range, in units of the activation's input.
-        init: the function the curves start as; `same` is what a network applies there, with the
-            range found by `hinged.convert` instead of this one, and ReLU where a network leaves its
-            activation open.
-        tails: as in `hinged.PiecewiseLinear`.
-        sharing: `channel` for a curve a channel, `layer` for one curve a layer.
-        trained: whether the values are trained, or stay those of `init`.
-    """
+    """The trained curves of the activation `hinged`; the other activations ignore them."""
 
     hinges: int = pydantic.Field(default=9, ge=2)
+    """Number of hinges of each curve."""
     low: float = -3.0
+    """Position of the first hinge, in units of the activation's input."""
     high: float = 3.0
+    """Position of the last hinge, in units of the activation's input."""
     init: str = "relu"
+    """Function that the curves start as. `same` starts each curve as the activation that it
+    replaces, over the range that `hinged.convert` finds, or as ReLU if the network leaves its
+    activation open."""
     tails: str = "linear"
+    """Continuation of the curves outside the first and last hinge: `linear`, `constant` or
+    `free`."""
     sharing: Literal["channel", "layer"] = "channel"
+    """`channel` for one curve per channel, `layer` for one curve per layer."""
     trained: bool = True
+    """Whether the curves are trained; if not, they stay the function `init`."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _renamed(cls, values: Any) -> Any:
-        """Read records that were written when `sharing` was a flag, `shared`."""
+    def _read_old_record(cls, values: Any) -> Any:
+        """Accept records from the time when `sharing` was the flag `shared`."""
         if not (isinstance(values, Mapping) and "shared" in values):
             return values
         rest = {name: value for name, value in values.items() if name != "shared"}
@@ -79,58 +78,53 @@ class CurveSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """How every network of the experiment is trained: by default AdamW under a one-cycle schedule.
-
-    Attributes:
-        trains: `everything`, or the parts of the network that are trained while all others stay:
-            `head`, and with it the trained activations (`curves`) and the normalisation (`norm`).
-        optimizer: `adamw`, `sgd` (momentum 0.9 after Nesterov, the same schedule), or, for a
-            regression by the network `bypass-mlp`, a method of `hinged.optim.METHODS`. These take
-            all data at once and have no rates: of these settings only `epochs` concerns them.
-        epochs: passes over the training data.
-        batch_size: samples a step.
-        lr: largest learning rate of the schedule.
-        curve_lr_factor: learning rate of trained activations, curves and PReLU's slopes alike, over
-            that of the weights.
-        weight_decay: of the weights; trained activations are never decayed.
-        curve_penalty: weight of the curves' curvature (`hinged.penalty`) in the loss.
-        calibrate_after: share of the training through which curves are frozen, to be calibrated at its end
-            (`hinged.calibrate_after`); 0 for none.
-        augment: random changes of the training images, names in
-            `hinged.lab.data.AUGMENTATIONS`, done in this order.
-        gradient_clip: largest norm of the gradients of all weights and curves together; longer ones
-            are scaled down to it. 0 for none.
-        label_smoothing: share of the target spread over all classes; ignored
-            where samples have none.
-        precision: `float32`, or `bf16` for convolutions and products in bfloat16 (autocast), with
-            weights, curves and their gradients in float32. `auto` becomes that in which this
-            machine is fast (`hinged.lab.experiment.environment.fast_precision`).
-        channels_last: keep images with their channels innermost.
-        compile: by `torch.compile`, which takes half a minute at first.
-    """
+    """The training, which is the same for every activation of an experiment."""
 
     trains: Literal["everything", "head", "head+norm", "head+curves", "head+curves+norm"] = (
         "everything"
     )
+    """Parts of the network to train: `everything`, or `head`, optionally with the trained
+    activations (`+curves`) and the normalisation (`+norm`)."""
     optimizer: str = "adamw"
+    """`adamw`, `sgd` (with Nesterov momentum 0.9), or a second-order method of
+    `hinged.optim.METHODS`. These methods need a regression and the network `bypass-mlp`, and use
+    only `epochs` of the training settings."""
     epochs: int = pydantic.Field(default=20, ge=1)
+    """Passes over the training data."""
     batch_size: int = pydantic.Field(default=32, ge=2)
+    """Samples per step."""
     lr: float = pydantic.Field(default=0.006, gt=0)
+    """Largest learning rate of the one-cycle schedule."""
     curve_lr_factor: float = pydantic.Field(default=CURVE_LR_FACTOR, gt=0)
+    """Learning rate of trained activations (curves and the slopes of PReLU) divided by that of
+    the weights."""
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
+    """Weight decay of the weights; trained activations are never decayed."""
     curve_penalty: float = pydantic.Field(default=0.0, ge=0)
+    """Weight of the curves' curvature (`hinged.penalty`) in the loss."""
     calibrate_after: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """Share of the training during which the curves are frozen. They are calibrated when it ends
+    (`hinged.calibrate_after`). 0 trains them from the start without calibration."""
     augment: tuple[str, ...] = ()
+    """Random changes of the training images, in this order: names in
+    `hinged.lab.data.AUGMENTATIONS`."""
     gradient_clip: float = pydantic.Field(default=1.0, ge=0)
+    """Largest norm of all gradients together; larger ones are scaled down to it. 0 never
+    scales."""
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """Share of each target that is spread over all classes. Only classifications use it."""
     precision: Precision = "float32"
+    """`float32`, or `bf16` for convolutions and matrix products in bfloat16 (autocast) with
+    weights, curves and gradients in float32. `auto` takes the faster one on this machine."""
     channels_last: bool = False
+    """Whether images are stored with their channels as the innermost axis."""
     compile: bool = False
+    """Whether to use `torch.compile`, which takes about half a minute at the start."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _renamed(cls, values: Any) -> Any:
-        """Read records that were written when `calibrate_after` was called `warm_up`."""
+    def _read_old_record(cls, values: Any) -> Any:
+        """Accept records from the time when `calibrate_after` was called `warm_up`."""
         if not (isinstance(values, Mapping) and "warm_up" in values):
             return values
         rest = {name: value for name, value in values.items() if name != "warm_up"}
@@ -138,31 +132,31 @@ class TrainingSettings(Settings):
 
     @pydantic.field_validator("precision", mode="before")
     @classmethod
-    def _chosen(cls, value: Any) -> Any:
-        """Settings, and with them records, name the precision that is used."""
+    def _replace_auto(cls, value: Any) -> Any:
+        """Resolve `auto` at once, so that settings and records name the precision in use."""
         return fast_precision() if value == "auto" else value
 
 
-def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested settings, later ones over earlier ones.
+def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings; later ones override earlier ones.
 
-    >>> merged({"training": {"lr": 0.1, "epochs": 2}}, {"training": {"epochs": 3}})
+    >>> merge_settings({"training": {"lr": 0.1, "epochs": 2}}, {"training": {"epochs": 3}})
     {'training': {'lr': 0.1, 'epochs': 3}}
     """
-    found: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():
-            under = found.get(name)
-            both = isinstance(under, Mapping) and isinstance(value, Mapping)
-            found[name] = merged(under or {}, value) if both else value
-    return found
+            earlier = merged.get(name)
+            both = isinstance(earlier, Mapping) and isinstance(value, Mapping)
+            merged[name] = merge_settings(earlier or {}, value) if both else value
+    return merged
 
 
-def nested(path: str, value: Any) -> dict[str, Any]:
-    """Return a setting of a dotted name as nested settings.
+def nest_setting(dotted_name: str, value: Any) -> dict[str, Any]:
+    """Return one setting as nested settings.
 
-    >>> nested("training.lr", 0.1)
+    >>> nest_setting("training.lr", 0.1)
     {'training': {'lr': 0.1}}
     """
-    first, _, rest = path.partition(".")
-    return {first: nested(rest, value) if rest else value}
+    first, _, rest = dotted_name.partition(".")
+    return {first: nest_setting(rest, value) if rest else value}

@@ -1,4 +1,4 @@
-"""Builds experiments, and checks every name in them before anything runs."""
+"""Building experiments, with every name in them checked before anything runs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ import pydantic
 from hinged import errors
 from hinged.curve import NAMED, TAILS
 from hinged.lab.data import AUGMENTATIONS, check_name
-from hinged.lab.experiment.schema import Experiment, assigned
+from hinged.lab.experiment.schema import Experiment, apply_assignments
 from hinged.lab.experiment.settings import OPTIMIZERS
 from hinged.lab.networks.activations import SAME, check_activation
 from hinged.lab.networks.catalogue import check_kind
 
 
 def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Experiment:
-    """Return an experiment from nested settings and assignments laid over them (`assigned`), with
-    one sentence for values that cannot work."""
-    values = assigned(values, assignments)
+    """Return an experiment.
+
+    Args:
+        assignments: override `values`, each `SECTION.NAME=VALUE` (`apply_assignments`).
+        **values: nested settings of `Experiment`.
+
+    Raises:
+        UnknownNameError: an unknown setting, data set, network, activation, start function or tail.
+        ArgumentError: a value that its setting does not allow; the message names all of them.
+    """
+    values = apply_assignments(values, assignments)
     try:
         return check_experiment(Experiment(**values))
     except pydantic.ValidationError as invalid:
@@ -28,40 +36,41 @@ def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Exper
             for fault in invalid.errors()
         )
         raise errors.ArgumentError(
-            errors.message("hinged.lab.Experiment", faults, "correct these settings")
+            errors.message("build_experiment", faults, "correct these settings")
         ) from None
 
 
 def check_experiment(experiment: Experiment) -> Experiment:
-    """Return the experiment, or raise where a name in it is unknown.
+    """Return the experiment, or raise if a name in it is unknown.
 
     Raises:
-        UnknownNameError: an unknown data set, network, activation, start or tail.
-        ArgumentError: a name given twice, a baseline that is not among the activations.
+        UnknownNameError: an unknown data set, network, activation, start function or tail.
+        ArgumentError: an activation given twice, a baseline that is not among the activations, or
+            more seeds than folds.
     """
     names: list[tuple[str, str, Iterable[str]]] = [
-        *(("--augment", name, AUGMENTATIONS) for name in experiment.training.augment),
-        ("--init", experiment.curves.init, (*NAMED, SAME)),
-        ("--tails", experiment.curves.tails, TAILS),
+        *(("training.augment", name, AUGMENTATIONS) for name in experiment.training.augment),
+        ("curves.init", experiment.curves.init, (*NAMED, SAME)),
+        ("curves.tails", experiment.curves.tails, TAILS),
         ("training.optimizer", experiment.training.optimizer, OPTIMIZERS),
     ]
     check_name(experiment.data)
     check_kind(experiment.network.kind)
-    for option, name, known in names:
+    for setting, name, known in names:
         if name not in known:
-            raise errors.unknown_name(option, name, known)
+            raise errors.unknown_name(setting, name, known)
     for activation in experiment.activations:
-        check_activation("--activations", activation)
+        check_activation("activations", activation)
     if experiment.folds is not None and len(experiment.seeds) > experiment.folds:
-        got = f"{len(experiment.seeds)} for {experiment.folds} folds"
-        hint = "each seed is a fold, and a fold tested twice is no new evidence: take fewer seeds"
-        raise errors.ArgumentError(errors.message("--seeds", got, hint))
+        got = f"{len(experiment.seeds)} seeds for {experiment.folds} folds"
+        hint = "each seed tests on one fold, and no fold counts twice: use fewer seeds"
+        raise errors.ArgumentError(errors.message("seeds", got, hint))
     if experiment.baseline not in experiment.activations:
         got = f"{experiment.baseline!r}, which is not among {', '.join(experiment.activations)}"
         hint = "the baseline must be one of the activations"
-        raise errors.ArgumentError(errors.message("--baseline", got, hint))
+        raise errors.ArgumentError(errors.message("baseline", got, hint))
     if len(set(experiment.activations)) < len(experiment.activations):
         hint = "name each activation once"
         got = ", ".join(experiment.activations)
-        raise errors.ArgumentError(errors.message("--activations", got, hint))
+        raise errors.ArgumentError(errors.message("activations", got, hint))
     return experiment

@@ -33,7 +33,6 @@ from hinged.lab._files import write, writing
 from hinged.lab.experiment.schema import Experiment, Trial, read_experiment
 
 
-
 class TrialResult(pydantic.BaseModel):
     """What one trial gave, and everything needed to give it again.
 
@@ -156,7 +155,7 @@ class RunFolder:
                 (self.path / name).mkdir(parents=True, exist_ok=True)
         with self._locked("folder"):
             if self._config.exists():
-                experiment = experiment.united(self._same(experiment))
+                experiment = experiment.with_trials_of(self._same(experiment))
             remove_partials(self.path)
             write(self._config, experiment.model_dump_json(indent=2) + "\n")
 
@@ -256,7 +255,7 @@ class RunFolder:
     def _same(self, experiment: Experiment) -> Experiment:
         """Return the experiment held here, or raise where it is another one."""
         held = self.experiment
-        differences = held.differences(experiment)
+        differences = held.differing_settings(experiment)
         if differences:
             raise errors.RunFolderError(
                 f"{self.path} holds another experiment: there {'; '.join(differences)}. "
@@ -271,6 +270,7 @@ class RunFolder:
             path.is_file() and path.parent.name != ".locks" and not PARTIAL.fullmatch(path.name)
             for path in self.path.rglob("*")
         )
+
 
 def word(text: str) -> str:
     """Return a text as part of the name of a folder.

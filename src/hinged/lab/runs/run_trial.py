@@ -108,7 +108,7 @@ def run(
         pretrained="" if weights is None else weights.name,
         data_digest=digest,
         data_about=data.about,
-        fold=experiment.fold(trial),
+        fold=experiment.fold_of(trial),
         experiment=experiment.model_dump(mode="json", exclude={"activations", "seeds"}),
         environment=environment.describe(),
         finished=now(),
@@ -147,7 +147,7 @@ def network(experiment: Experiment, materials: Materials, trial: Trial) -> nn.Mo
 
 def _of_fold(experiment: Experiment, trial: Trial, whole: Materials) -> Materials:
     """Return the materials with the fold of the trial as their data, where there are folds."""
-    number = experiment.fold(trial)
+    number = experiment.fold_of(trial)
     if number is None or experiment.folds is None:
         return whole
     data = fold(whole.data, number, experiment.folds)

@@ -13,7 +13,12 @@ from typing import Any, NamedTuple
 
 from hinged import errors
 from hinged.lab.experiment.schema import Experiment
-from hinged.lab.experiment.settings import CurveSettings, TrainingSettings, merged, nested
+from hinged.lab.experiment.settings import (
+    CurveSettings,
+    TrainingSettings,
+    merge_settings,
+    nest_setting,
+)
 from hinged.lab.networks.activations import is_trained, takes_curves
 from hinged.lab.networks.pretrained import STUDY
 from hinged.lab.runs.build_experiment import build_experiment
@@ -120,9 +125,9 @@ def pretrainings(study: Study, scale: str, fallback: bool = False) -> dict[str, 
         if network.pretrained != STUDY:
             continue
         new = network.model_dump(include={"kind", "width", "depth", "batch_norm"})
-        asked = merged(study.settings, size.settings, {"network": new})
+        asked = merge_settings(study.settings, size.settings, {"network": new})
         asked["network"]["pretrained"] = None
-        values = merged(asked, study.pretrain, size.pretrain, instead)
+        values = merge_settings(asked, study.pretrain, size.pretrain, instead)
         values.update(activations=("original",), baseline="original", seeds=(0,))
         made = build_experiment(**values)
         if found.setdefault(network.kind, made) != made:
@@ -210,9 +215,9 @@ def _combinations(
     for variant in study.variants:
         for place in itertools.product(*grid.values()):
             point = tuple(zip(grid, place, strict=True))
-            values = merged(study.settings, size.settings, variant.settings, instead)
+            values = merge_settings(study.settings, size.settings, variant.settings, instead)
             for axis, value in point:
-                values = merged(values, nested(axis, value))
+                values = merge_settings(values, nest_setting(axis, value))
             values["seeds"] = tuple(range(seeds or size.seeds))
             seen = tuple((axis, _shown(value)) for axis, value in point if axis in shown)
             yield _name(variant, seen), seen, variant, values
