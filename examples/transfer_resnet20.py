@@ -80,7 +80,7 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
 class Result:
     """Outcome of one fine-tuning: what was trained, accuracy, size of the file, file is exact."""
 
-    trained: hinged.model.Trained
+    trained: hinged.model.TrainableParameters
     accuracy: float
     kilobytes: float
     restored: bool

@@ -81,12 +81,12 @@ def changes(task):
 @pytest.mark.parametrize("steps", [6, 0.5])
 @pytest.mark.parametrize("how", [{}, {"gradient_clip_val": 1.0}, {"precision": "bf16-mixed"}])
 def test_curves_are_frozen_calibrated_and_trained(tmp_path, steps, how):
-    callback = CurveCalibration(steps, watched=2)
+    callback = CurveCalibration(steps, observed_steps=2)
     task, _ = fit(tmp_path, callback, **how)
     # Twelve steps: the sixth calibrates, which moves the values of a ReLU with its hinges.
     assert changes(task) == list(range(6, 12))
     assert [hinges.max() > 10 for hinges in task.hinges] == [False] * 6 + [True] * 6
-    assert list(callback.calibrate_after.calibration.layers) == ["network.1"]
+    assert list(callback.calibration.result.layers) == ["network.1"]
     assert not task.network[1]._forward_hooks
 
 
@@ -120,7 +120,7 @@ def test_a_resumed_training_goes_on_where_it_was(tmp_path):
     def callbacks():
         checkpoint = ModelCheckpoint(tmp_path, "{epoch}", every_n_epochs=1, save_top_k=-1)
         return (
-            CurveCalibration(6, watched=2),
+            CurveCalibration(6, observed_steps=2),
             CurveRecorder(every_n_steps=2),
             CurveMonitor(),
             checkpoint,
@@ -135,7 +135,7 @@ def test_a_resumed_training_goes_on_where_it_was(tmp_path):
     assert torch.equal(monitor.start["network.1"].hinges, hinged.PiecewiseLinear(4).hinges)
     warm, *_ = again = callbacks()
     task, _ = fit(tmp_path, *again, **how | {"checkpoint": tmp_path / "epoch=1.ckpt"})
-    assert warm.calibrate_after.done and changes(task) == [1, 2, 3]
+    assert warm.calibration.done and changes(task) == [1, 2, 3]
 
 
 def rows(folder):
@@ -216,7 +216,7 @@ def test_two_processes_get_the_same_curves(tmp_path):
         f"import os, sys, torch; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from tests.test_lightning import *\n"
         "if __name__ == '__main__':\n"
-        "    warm, monitor = CurveCalibration(3, watched=2), CurveMonitor()\n"
+        "    warm, monitor = CurveCalibration(3, observed_steps=2), CurveMonitor()\n"
         f"    task, trainer = fit({str(tmp_path)!r}, warm, monitor, epochs=3, devices=2,\n"
         "                        strategy='ddp', logger=CSVLogger('logs'))\n"
         "    found = task.state_dict(), task.values, task.hinges, trainer.callback_metrics\n"

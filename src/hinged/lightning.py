@@ -1,6 +1,6 @@
-"""Callbacks for `lightning.Trainer`: warming curves up, logging what they do, recording them.
+"""Callbacks for `lightning.Trainer` that calibrate, monitor and record curves.
 
-Needs the extra: `pip install 'hinged[lab]'`, or `lightning` alone.
+Needs an extra: `pip install 'hinged[lab]'`, or `lightning` alone.
 """
 
 from __future__ import annotations
@@ -39,90 +39,105 @@ from hinged.model.observation.layer_statistics import Collector, merged  # noqa:
 from hinged.nn import curve_layers  # noqa: E402
 
 FIGURES = ("dead", "dormant", "lines_hit", "outside", "lipschitz", "drift")
+MONITOR = "hinged.lightning.CurveMonitor"
 
 
 class CurveCalibration(Callback):
-    """Freezes curves for the first steps of training, then calibrates them: `hinged.calibrate_after`.
+    """Calls `hinged.calibrate_after` in a training by Lightning.
 
-    Steps are those of the optimisers (`trainer.global_step`). A training resumed from a checkpoint
-    goes on where it was; with `hinges=` the model must be built with the new number to be resumed.
+    Curves are frozen for the first steps of training, then calibrated and trained. Steps are those
+    of the optimisers (`trainer.global_step`). A training resumed from a checkpoint continues where
+    it stopped. To resume a training with `hinges=`, build the model with the new number of hinges.
 
     Args:
         steps: how many steps curves are frozen, or their share of the training.
-        watched: how many of those steps, the last ones, are watched.
-        where: `spread`, `coverage`, `placement`, `hinges` and `per_channel` of `hinged.calibrate`.
+        observed_steps: during how many steps, the last of the frozen ones, inputs are observed.
+        spread, coverage, placement, hinges, sharing: as in `hinged.calibrate`.
 
     Attributes:
-        calibrate_after: the recipe under way, with what calibrating did; None before training.
+        calibration: what `hinged.calibrate_after` returned; None before training.
     """
 
-    def __init__(self, steps: int | float = 0.05, *, watched: int = 20, **where: Any) -> None:
-        self.steps, self.watched, self.where = steps, watched, where
-        self.calibrate_after: DelayedCalibration | None = None
-        self._state: dict[str, int] | None = None
+    def __init__(
+        self,
+        steps: int | float = 0.05,
+        *,
+        observed_steps: int = 20,
+        spread: float = 3.0,
+        coverage: float | None = None,
+        placement: str = "uniform",
+        hinges: int | None = None,
+        sharing: str | None = None,
+    ) -> None:
+        self.steps = steps
+        self.calibration: DelayedCalibration | None = None
+        self._settings: dict[str, Any] = {
+            "observed_steps": observed_steps,
+            "spread": spread,
+            "coverage": coverage,
+            "placement": placement,
+            "hinges": hinges,
+            "sharing": sharing,
+        }
+        self._loaded_state: dict[str, int] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Freeze the curves."""
         total = trainer.estimated_stepping_batches if isinstance(self.steps, float) else None
-        self.calibrate_after = calibrate_after(
-            pl_module,
-            self.steps,
-            total=total,
-            watched=self.watched,
-            optimizers=trainer.optimizers,
-            **self.where,
+        self.calibration = calibrate_after(
+            pl_module, self.steps, total=total, optimizers=trainer.optimizers, **self._settings
         )
-        if self._state is not None:
-            self.calibrate_after.load_state_dict(self._state)
-            self._state = None
+        if self._loaded_state is not None:
+            self.calibration.load_state_dict(self._loaded_state)
+            self._loaded_state = None
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Keep the optimiser from moving the curves."""
-        if self.calibrate_after is not None:
-            self.calibrate_after.drop_gradients()
+        """Drop the gradients of frozen curves."""
+        if self.calibration is not None:
+            self.calibration.drop_gradients()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Count the steps that were taken."""
-        if self.calibrate_after is None:
+        if self.calibration is None:
             return
-        while not self.calibrate_after.done and self.calibrate_after.count < trainer.global_step:
-            self.calibrate_after.step()
+        while not self.calibration.done and self.calibration.count < trainer.global_step:
+            self.calibration.step()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave no hooks behind a training that ended early."""
-        if self.calibrate_after is not None:
-            self.calibrate_after.remove()
+        """Remove all hooks, also after a training that ended early."""
+        if self.calibration is not None:
+            self.calibration.remove()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps taken, for the checkpoint."""
-        return {} if self.calibrate_after is None else dict(self.calibrate_after.state_dict())
+        return {} if self.calibration is None else dict(self.calibration.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it up again when training starts."""
-        self._state = state_dict or None
+        """Keep the state until training starts."""
+        self._loaded_state = state_dict or None
 
 
 class CurveMonitor(Callback):
-    """Logs what `hinged.diagnose` finds, layer by layer, through whatever loggers the Trainer has.
+    """Logs the figures of `hinged.diagnose` for each layer, with the loggers of the Trainer.
 
     The figures are `curves/LAYER/dead` (a count), `dormant`, `lines_hit`, `outside` (shares),
-    `lipschitz` (the steepest slope) and `drift` (the largest distance from the start); callbacks
-    such as `EarlyStopping` can monitor them. They are those of the first validation batches, seen
-    in the validation's own forward passes, or of a batch of yours, in evaluation mode as well. With
-    several processes they are those of the data of all.
+    `lipschitz` (the steepest slope) and `drift` (the largest distance from the start). Callbacks
+    such as `EarlyStopping` can monitor them. By default they are measured on the first validation
+    batches, in the forward passes of the validation. With `data` they are measured on that data, in
+    evaluation mode. With several processes they are measured on the data of all.
 
     Args:
-        data: what `hinged.diagnose` takes, for which the LightningModule must have a `forward`; the
-            validation batches by default.
-        every_n_epochs: how many epochs pass from one look to the next.
-        batches: how many validation batches to look at.
+        data: data as in `hinged.diagnose`, for which the LightningModule must have a `forward`; by
+            default the validation batches.
+        every_n_epochs: number of epochs between two measurements.
+        batches: how many validation batches to use.
         figures: which figures to log.
 
     Raises:
         UnknownNameError: an unknown figure.
-        ArgumentError: when training starts, neither data nor a validation.
+        ArgumentError: when training starts, if there is neither data nor a validation.
     """
 
     def __init__(
@@ -135,8 +150,7 @@ class CurveMonitor(Callback):
     ) -> None:
         for name in figures:
             if name not in FIGURES:
-                call = "hinged.lightning.CurveMonitor(figures=...)"
-                raise errors.unknown_name(call, name, FIGURES)
+                raise errors.unknown_name(f"{MONITOR}(figures=...)", name, FIGURES)
         self.data = data
         self.every_n_epochs = every_n_epochs
         self.batches = batches
@@ -145,57 +159,55 @@ class CurveMonitor(Callback):
         self._collector: Collector[LayerStatistics] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the start, for the drift."""
+        """Copy the curves at the start, to measure the drift."""
         if self.data is None and not trainer.enable_validation:
-            got, hint = "a training without validation", "give a batch to look at as data="
-            raise errors.ArgumentError(errors.message("hinged.lightning.CurveMonitor", got, hint))
+            got, hint = "a training without validation", "pass a batch to measure on as data="
+            raise errors.ArgumentError(errors.message(MONITOR, got, hint))
         if self.start is None:
             self.start = copy_curves(pl_module)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        """Look at the first batches."""
+        """Collect statistics of the first batches."""
         first = self._collector is None and batch_idx == 0
         if first and self.data is None and self._due(trainer):
-            self._collector = Collector(curve_layers(pl_module, "CurveMonitor"), LayerStatistics.of)
+            self._collector = Collector(curve_layers(pl_module, MONITOR), LayerStatistics.of)
         if self._collector is not None and batch_idx >= self.batches:
             self._collector.remove()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what the validation batches show."""
+        """Log the figures of the validation batches."""
         if self._collector is not None:
             self._collector.remove()
-            self._log(
-                pl_module, merged(self._collector.layers, self._collector.seen, LayerStatistics.of)
-            )
+            self._log(pl_module, self._collector.seen)
             self._collector = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what the batch given shows."""
+        """Log the figures of the given data."""
         if self.data is not None and self._due(trainer):
-            layers = curve_layers(pl_module, "CurveMonitor")
-            with _evaluating(pl_module):
-                seen = collect_statistics(pl_module, self.data)
-            self._log(pl_module, merged(layers, seen, LayerStatistics.of))
+            with _evaluation_mode(pl_module):
+                statistics = collect_statistics(pl_module, self.data)
+            self._log(pl_module, statistics)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the start, so that the drift of a resumed training is that of the whole."""
+        """Return the curves at the start, so that a resumed training measures the whole drift."""
         if self.start is None:
             return {}
         return {name: vars(curve) for name, curve in self.start.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the start of the training that is resumed."""
+        """Restore the curves at the start of the resumed training."""
         self.start = {name: Curve(**parts) for name, parts in state_dict.items()} or None
 
     def _due(self, trainer: Trainer) -> bool:
         finished = trainer.current_epoch + 1
         return not trainer.sanity_checking and finished % self.every_n_epochs == 0
 
-    def _log(self, pl_module: LightningModule, seen: dict[str, LayerStatistics]) -> None:
-        found = diagnosis(curve_layers(pl_module, "CurveMonitor"), seen, self.start)
-        for name, figures in found.figures().items():
+    def _log(self, pl_module: LightningModule, statistics: dict[str, LayerStatistics]) -> None:
+        layers = curve_layers(pl_module, MONITOR)
+        of_all_processes = merged(layers, statistics, LayerStatistics.of)
+        for name, figures in diagnosis(layers, of_all_processes, self.start).figures().items():
             for figure in self.figures:
                 value = figures[figure]
                 if isinstance(value, int | float):
@@ -203,8 +215,8 @@ class CurveMonitor(Callback):
 
 
 @contextlib.contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode, and each part back into its own."""
+def _evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode, and afterwards each part back into its own mode."""
     flags = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -215,16 +227,16 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 class CurveRecorder(Callback):
-    """Records the curves through training, for `hinged.animate`.
+    """Records the curves during training, for `hinged.animate`.
 
-    The history is saved with every checkpoint and at the end; a training resumed from a checkpoint
-    goes on with it.
+    The history is saved with every checkpoint and at the end. A training resumed from a checkpoint
+    continues it.
 
     Args:
-        path: where the history is saved, `Trainer.default_root_dir` being where relative paths
-            begin; not at all where None.
-        every_n_steps: how many steps of the optimiser pass from one record to the next.
-        channels: how many channels of a layer to keep, all by default.
+        path: the file for the history, relative to `Trainer.default_root_dir`; None to save
+            nothing.
+        every_n_steps: number of optimiser steps between two records.
+        channels: how many channels of each layer to record; by default all.
 
     Attributes:
         history: a `hinged.History`.
@@ -242,31 +254,28 @@ class CurveRecorder(Callback):
         self.history = History(channels)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the start, or go on with what was saved."""
+        """Record the start, or continue the saved history."""
         path = self._path(trainer)
         if trainer.global_step and not self.history.frames and path is not None and path.exists():
             self.history = History.load(path)
-        self._record(trainer, pl_module)
+        self.history.record(pl_module, trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Record the curves where it is time."""
+        """Record the curves every `every_n_steps` steps."""
         last = self.history.steps[-1] if self.history.steps else -self.every_n_steps
         if trainer.global_step - last >= self.every_n_steps:
-            self._record(trainer, pl_module)
+            self.history.record(pl_module, trainer.global_step)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Save the history beside the checkpoint."""
+        """Save the history with the checkpoint."""
         self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the end and save the history."""
-        self._record(trainer, pl_module)
+        self.history.record(pl_module, trainer.global_step)
         self._save(trainer)
-
-    def _record(self, trainer: Trainer, model: nn.Module) -> None:
-        self.history.record(model, trainer.global_step)
 
     def _path(self, trainer: Trainer) -> Path | None:
         return None if self.path is None else Path(trainer.default_root_dir) / self.path

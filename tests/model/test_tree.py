@@ -64,8 +64,8 @@ def test_hooks_go_along_and_their_handles_still_remove_them():
     assert calls == []
 
 
-def test_what_the_model_does_not_hold_is_refused():
+def test_modules_without_a_parent_in_the_model_are_rejected():
     model = Shared()
     for old in (nn.ReLU(), model):
-        with pytest.raises(errors.ArgumentError, match="that the Shared does not hold"):
+        with pytest.raises(errors.ArgumentError, match="that the Shared does not contain"):
             replace_module(model, old, nn.Tanh())

@@ -171,7 +171,7 @@ def test_other_optimisers_leave_the_layer_alone():
 
 def test_the_record_and_the_warning_say_how_far_the_start_moved():
     model = network(init="relu")
-    with pytest.warns(errors.MovedStartWarning, match=r"1 layers .* off by up to 1\.5 at '1'"):
+    with pytest.warns(errors.MovedStartWarning, match=r"1 layers .* by up to 1\.5 at '1'"):
         record = constrain(model, odd=True)
     assert record.moved == {"1": 1.5}
     assert str(record) == "1 layers held to Constraint(odd=True); 1 moved, by up to 1.5"
@@ -200,7 +200,7 @@ def test_where_chooses_layers():
     model = nn.Sequential(PiecewiseLinear(2), PiecewiseLinear(2))
     record = constrain(model, monotone=True, where=lambda site: site.name == "1")
     assert list(record.moved) == ["1"] and not model[0]._forward_pre_hooks
-    with pytest.raises(errors.ArgumentError, match="a condition that no layer meets"):
+    with pytest.raises(errors.ArgumentError, match="a function that is false for every layer"):
         constrain(model, monotone=True, where=lambda site: False)
 
 

@@ -5,8 +5,8 @@ import torch
 import torch.nn.utils.parametrize as parametrize
 from torch import nn
 
-from hinged import PiecewiseLinear, errors, param_groups
-from hinged.nn.parameter_groups import exchange
+from hinged import PiecewiseLinear, convert, errors, param_groups
+from hinged.nn.parameter_groups import replace_parameters
 
 
 class Doubled(nn.Module):
@@ -132,14 +132,14 @@ def test_rates_below_zero_are_refused(name, rate):
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_exchanged_parameters_keep_their_place_and_lose_their_state(several):
+def test_replaced_parameters_keep_their_place_and_lose_their_state(several):
     model = network()
     optimiser = torch.optim.AdamW(param_groups(model, lr=0.1, curve_lr=0.5))
     model(torch.randn(8, 3)).sum().backward()
     optimiser.step()
     old, new = model[1].values, nn.Parameter(torch.zeros(4, 5))
     before = [[*group["params"]] for group in optimiser.param_groups]
-    exchange([optimiser] if several else optimiser, {old: new})
+    replace_parameters([optimiser] if several else optimiser, {old: new})
     for group, held in zip(optimiser.param_groups, before, strict=True):
         expected = [new if each is old else each for each in held]
         assert [id(each) for each in group["params"]] == [id(each) for each in expected]
@@ -147,3 +147,46 @@ def test_exchanged_parameters_keep_their_place_and_lose_their_state(several):
     new.grad = torch.ones(4, 5)
     optimiser.step()
     torch.testing.assert_close(new.detach(), torch.full((4, 5), -0.5))
+
+
+OPTIMISERS = {
+    "adamw": lambda groups: torch.optim.AdamW(groups, lr=0.3, betas=(0.8, 0.9), eps=1e-6),
+    "sgd": lambda groups: torch.optim.SGD(groups, lr=0.3, momentum=0.9, nesterov=True),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIMISERS)
+def test_convert_and_param_groups_give_curves_the_same_settings(kind):
+    x, curves = torch.randn(8, 3), {}
+    before = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    after = convert(copy.deepcopy(before), x)
+    optimiser = OPTIMISERS[kind]([{"params": before.parameters(), "weight_decay": 0.01}])
+    convert(before, x, optimizers=optimiser)
+    curves["convert"] = optimiser.param_groups[-1]
+    curves["param_groups"] = OPTIMISERS[kind](param_groups(after, 0.3, 0.01)).param_groups[-1]
+    converted, grouped = ({k: v for k, v in g.items() if k != "params"} for g in curves.values())
+    assert converted == grouped
+    assert converted["lr"] == 0.6 and converted["weight_decay"] == 0
+    assert curves["convert"]["params"] == [before[1].values]
+
+
+def test_convert_uses_the_present_settings_of_the_group_of_weights():
+    x = torch.randn(8, 3)
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    head = {"params": model[2].parameters(), "lr": 0.5}
+    weights = {"params": model[0].parameters(), "lr": 0.1, "name": "weights", "momentum": 0.5}
+    optimiser = torch.optim.SGD([head, weights], lr=0.3)
+    torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=[0.5, 1.0], total_steps=10)
+    convert(model, x, optimizers=optimiser)
+    _, weights, curves = optimiser.param_groups
+    assert curves["momentum"] == weights["momentum"]
+    for rate in ("lr", "initial_lr", "max_lr", "min_lr"):
+        assert curves[rate] == 2 * weights[rate]
+
+
+def test_convert_removes_replaced_parameters_from_the_same_list():
+    model = nn.Sequential(nn.Linear(3, 4), nn.PReLU(), nn.Linear(4, 1))
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    parameters = optimiser.param_groups[0]["params"]
+    convert(model, torch.randn(8, 3), optimizers=optimiser)
+    assert optimiser.param_groups[0]["params"] is parameters and len(parameters) == 4

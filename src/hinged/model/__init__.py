@@ -2,7 +2,7 @@
 
 from hinged.model.adaptation.curve_files import load_curves as load_curves
 from hinged.model.adaptation.curve_files import save_curves as save_curves
-from hinged.model.adaptation.train_only import Trained as Trained
+from hinged.model.adaptation.train_only import TrainableParameters as TrainableParameters
 from hinged.model.adaptation.train_only import train_only as train_only
 from hinged.model.compression.share import LayerSharing as LayerSharing
 from hinged.model.compression.share import Sharing as Sharing
@@ -23,7 +23,7 @@ from hinged.model.hinges.calibrate import Calibration as Calibration
 from hinged.model.hinges.calibrate import calibrate as calibrate
 from hinged.model.hinges.calibrate_after import DelayedCalibration as DelayedCalibration
 from hinged.model.hinges.calibrate_after import calibrate_after as calibrate_after
-from hinged.model.hinges.move_layer import LayerCalibration as LayerCalibration
+from hinged.model.hinges.calibrate_layer import LayerCalibration as LayerCalibration
 from hinged.model.observation.diagnose import Diagnosis as Diagnosis
 from hinged.model.observation.diagnose import copy_curves as copy_curves
 from hinged.model.observation.diagnose import diagnose as diagnose

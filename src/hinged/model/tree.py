@@ -1,12 +1,16 @@
-"""Modules and the parents_of where a model holds them."""
+"""Finds and replaces modules in a model."""
 
 from __future__ import annotations
+
+from collections import defaultdict
 
 from torch import nn
 
 from hinged import errors
 
-# A module's hooks; those of `state_dict` belong to its own state and stay behind.
+Parents = list[tuple[nn.Module, str]]
+
+# Hooks of `state_dict` are not listed: they handle the state of their own module only.
 _HOOKS = (
     "_forward_hooks",
     "_forward_hooks_always_called",
@@ -19,46 +23,59 @@ _HOOKS = (
 )
 
 
-def parents_of(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Return every parent that holds a module, with the name it has there.
+def all_parents(model: nn.Module) -> dict[int, Parents]:
+    """Return the parents of every module in a model, as `parents_of` does, by the module's `id`."""
+    parents: dict[int, Parents] = defaultdict(list)
+    for parent in model.modules():
+        for name, child in parent._modules.items():
+            if child is not None:
+                parents[id(child)].append((parent, name))
+    return parents
 
-    A module may be held by several parents, or by one under several names, of which
-    `named_children` tells the first only.
+
+def parents_of(model: nn.Module, module: nn.Module) -> Parents:
+    """Return every parent of a module, with the module's name in that parent.
+
+    A module can have several parents, or several names in one parent. `named_children` gives only
+    the first of these names.
 
     >>> relu = nn.ReLU()
     >>> model = nn.Sequential(relu, nn.Sequential(relu, nn.Linear(2, 2), relu))
     >>> [name for parent, name in parents_of(model, relu)]
     ['0', '0', '2']
     """
-    return [
-        (parent, name)
-        for parent in model.modules()
-        for name, child in parent._modules.items()
-        if child is module
-    ]
+    return all_parents(model).get(id(module), [])
+
+
+def share_hooks(old: nn.Module, new: nn.Module) -> None:
+    """Give a module without hooks the forward and backward hooks of another.
+
+    Both modules then hold the same hooks, so the handles of the old hooks remove them from both.
+    """
+    for name in _HOOKS:
+        setattr(new, name, getattr(old, name))
 
 
 def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put a module in the place of another, wherever a model holds it.
+    """Replace a module by another, in every parent that has it.
 
-    The new one, which must be without hooks, takes over the training flag and the hooks for forward
-    and backward passes; their handles still remove them.
+    The new module must have no hooks. It takes over the training flag and the forward and backward
+    hooks; existing handles still remove these hooks.
 
     Raises:
-        ArgumentError: the model does not hold the old module, or is that module itself.
+        ArgumentError: the model does not contain the old module, or is that module itself.
 
     >>> model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     >>> replace_module(model, model[1], nn.GELU())
     >>> model[1]
     GELU(approximate='none')
     """
-    held = parents_of(model, old)
-    if not held:
-        got = f"a {type(old).__name__} that the {type(model).__name__} does not hold"
-        hint = "a module can be replaced where a parent holds it: wrap it in nn.Sequential"
+    parents = parents_of(model, old)
+    if not parents:
+        got = f"a {type(old).__name__} that the {type(model).__name__} does not contain"
+        hint = "a module can be replaced only inside a parent: wrap it in nn.Sequential"
         raise errors.ArgumentError(errors.message("hinged.model.replace_module(old)", got, hint))
-    for name in _HOOKS:
-        setattr(new, name, getattr(old, name))
+    share_hooks(old, new)
     new.train(old.training)
-    for parent, name in held:
+    for parent, name in parents:
         parent._modules[name] = new

@@ -1,6 +1,6 @@
 """Storey 3: the layer, and what trains it."""
 
-from hinged.nn.constraints import Constrained as Constrained
+from hinged.nn.constraints import ConstraintReport as ConstraintReport
 from hinged.nn.constraints import constrain as constrain
 from hinged.nn.constraints import is_constrained as is_constrained
 from hinged.nn.find_layers import check_start_curves as check_start_curves

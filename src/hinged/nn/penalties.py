@@ -36,7 +36,8 @@ def penalty(
     Args:
         model: a model with curves, or one layer of them.
         kind: which measure.
-        start: for `"drift"`, the curves to stay close to by layer, from `hinged.copy_curves(model)`.
+        start: for `"drift"`, the curves of each layer to stay close to, from
+            `hinged.copy_curves(model)`.
         reduction: `"mean"` over all curves of all layers, which does not grow with the model, or
             `"sum"`.
 

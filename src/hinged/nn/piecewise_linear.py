@@ -16,7 +16,7 @@ from hinged.curve.evaluate import is_uniform
 from hinged.curve.fit_function import fit
 from hinged.curve.placement.uniform_grid import check_range, uniform_grid
 from hinged.curve.start_functions import Start, resolve
-from hinged.nn.saved_state import Parametrizations, decode_tails, encode_tails, refusal
+from hinged.nn.saved_state import ParametrizationDict, decode_tails, describe_mismatch, encode_tails
 
 CALL = "hinged.PiecewiseLinear"
 DEFAULT_RANGE = (-3.0, 3.0)
@@ -214,7 +214,7 @@ class PiecewiseLinear(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "parametrizations":
-            value = Parametrizations(value)
+            value = ParametrizationDict(value)
         super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PiecewiseLinear:
@@ -263,7 +263,7 @@ class PiecewiseLinear(nn.Module):
         }
         shape = (self.channels, self.hinges.shape[-1])
         call = f"{CALL}.load_state_dict({prefix.rstrip('.')})"
-        refused = refusal(call, own, shape, self.hinges.dtype, self.tails)
+        refused = describe_mismatch(call, own, shape, self.hinges.dtype, self.tails)
         if refused is not None:
             error_msgs.append(refused)
             return

@@ -21,7 +21,7 @@ def decode_tails(state: Tensor) -> str:
     return TAILS[int(state)]
 
 
-def refusal(
+def describe_mismatch(
     call: str, state: dict[str, Any], shape: tuple[int, int], dtype: torch.dtype, tails: str
 ) -> str | None:
     """Return in a sentence why a state does not fit a layer, or None where it does.
@@ -82,7 +82,7 @@ def _refused_slopes(call: str, slopes: Tensor | None, channels: int) -> str | No
     return errors.message(call, f"tail_slopes of shape {tuple(slopes.shape)}", hint)
 
 
-class Parametrizations(nn.ModuleDict):
+class ParametrizationDict(nn.ModuleDict):
     """The parametrisations of a layer, one of which may be of `values`.
 
     `torch.nn.utils.parametrize` keeps them in a ModuleDict by the parameter's name, and a

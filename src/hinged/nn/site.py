@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
+SHARING = ("channel", "layer")
+"""Whether each channel has its own curve (or row of hinges), or all channels of a layer one."""
+
 
 @dataclass(frozen=True)
 class Site:

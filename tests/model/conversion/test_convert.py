@@ -280,7 +280,7 @@ def test_dtype_and_device_are_the_models():
     assert {layer.values.dtype for layer in layers(model)} == {torch.float32}
 
 
-def test_optimisers_are_mended():
+def test_optimisers_train_the_curves_and_no_longer_what_they_replace():
     model = nn.Sequential(nn.Linear(4, 4), nn.PReLU(4), nn.Linear(4, 2), nn.ReLU())
     slopes = model[1].weight
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
@@ -288,7 +288,7 @@ def test_optimisers_are_mended():
     weights, curves = optimizer.param_groups
     assert all(parameter is not slopes for parameter in weights["params"])
     assert curves["params"] == [model[1].values, model[3].values]
-    assert curves["weight_decay"] == 0 and curves["lr"] == 0.1
+    assert curves["weight_decay"] == 0 and curves["lr"] == 0.2
 
 
 def test_a_transformers_layer_loses_its_fast_path_and_gets_it_back():

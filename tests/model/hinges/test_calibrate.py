@@ -153,11 +153,11 @@ def test_hinges_of_each_channel_follow_its_own_inputs():
 def test_layers_take_the_form_asked_for():
     x = torch.randn(2000, 3) * torch.tensor([0.1, 1.0, 10.0])
     act = trained()
-    hinged.calibrate(act, x, per_channel=True)
+    hinged.calibrate(act, x, sharing="channel")
     assert act.hinges.shape == (3, 9)
     hinged.calibrate(act, x)
     assert act.hinges.shape == (3, 9)
-    hinged.calibrate(act, x, per_channel=False)
+    hinged.calibrate(act, x, sharing="layer")
     assert act.hinges.shape == (9,) and act.values.shape == (3, 9)
 
 
@@ -169,7 +169,9 @@ def test_the_search_changes_a_curve_least(tails, own):
     for method in METHODS:
         torch.manual_seed(1)
         act = trained(tails=tails)
-        done = hinged.calibrate(act, x, placement=method, per_channel=own).layers[""]
+        done = hinged.calibrate(
+            act, x, placement=method, sharing="channel" if own else "layer"
+        ).layers[""]
         rms[method] = done.rms
         assert done.before != done.after and act.hinges.dim() == 1 + own
         covered = x.mean().item() - 2.999 * x.std().item()
@@ -218,7 +220,9 @@ def test_more_hinges_leave_a_trained_curve_as_it_is(method, own):
     act = trained()
     x = torch.randn(3000, 3) * 4
     expected = numpys(act, x)
-    done = hinged.calibrate(act, x, hinges=17, placement=method, per_channel=own).layers[""]
+    done = hinged.calibrate(
+        act, x, hinges=17, placement=method, sharing="channel" if own else "layer"
+    ).layers[""]
     assert done.added == 8 and act.values.shape == (3, 17)
     size = np.abs(expected).max()
     # Slopes and intercepts of float32 values: a few units in the last place of what they cancel.
@@ -263,7 +267,7 @@ def test_optimisers_take_over_new_parameters_in_the_old_places():
     done = hinged.calibrate(model, x, hinges=9)
     assert done.stale == ("1",)
     assert str(done).splitlines()[1].endswith("-3 hinges")
-    assert str(done).splitlines()[-1].startswith("New parameters in 1: make optimisers anew")
+    assert str(done).splitlines()[-1].startswith("New parameters in 1: make new optimisers")
 
 
 def test_a_constraint_is_kept():

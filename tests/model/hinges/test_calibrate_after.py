@@ -16,7 +16,7 @@ def network():
     return nn.Sequential(nn.Linear(3, 4), PiecewiseLinear(4), nn.Linear(4, 1))
 
 
-def train(model, warm, optimiser, steps, seed=0):
+def train(model, calibration, optimiser, steps, seed=0):
     """Train for some steps and return whether values had changed after each."""
     generator = torch.Generator().manual_seed(seed)
     changed = []
@@ -28,7 +28,7 @@ def train(model, warm, optimiser, steps, seed=0):
         optimiser.step()
         changed.append(not torch.equal(model[1].values, before[0]))
         assert not torch.equal(model[0].weight, before[1])
-        warm.step()
+        calibration.step()
     return changed
 
 
@@ -39,27 +39,29 @@ def test_curves_are_frozen_then_calibrated_then_trained(kind, groups_first):
     make = lambda: kind(hinged.param_groups(model, 1e-6, weight_decay=0.1))  # noqa: E731
     optimiser = make() if groups_first else None
     values = model[1].values
-    warm = hinged.calibrate_after(model, 5, watched=2)
+    calibration = hinged.calibrate_after(model, 5, observed_steps=2)
     optimiser = optimiser or make()
-    assert train(model, warm, optimiser, 5) == [False] * 5
-    assert warm.done and model[1].values is values and model[1].hinges.max() > 10
-    assert train(model, warm, optimiser, 2) == [True] * 2
+    assert train(model, calibration, optimiser, 5) == [False] * 5
+    assert calibration.done and model[1].values is values and model[1].hinges.max() > 10
+    assert train(model, calibration, optimiser, 2) == [True] * 2
     assert not model[1]._forward_hooks and not values._post_accumulate_grad_hooks
 
 
 def test_optimisers_keep_no_trace_of_frozen_steps():
     model = network()
     optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
-    warm = hinged.calibrate_after(model, 5)
-    train(model, warm, optimiser, 4)
+    calibration = hinged.calibrate_after(model, 5)
+    train(model, calibration, optimiser, 4)
     assert model[1].values not in optimiser.state
-    train(model, warm, optimiser, 2)
+    train(model, calibration, optimiser, 2)
     assert optimiser.state[model[1].values]["step"] == 1
 
 
 def test_what_is_watched_is_what_calibrating_on_the_same_inputs_sees():
     model = network()
-    warm = hinged.calibrate_after(model, 6, watched=3, coverage=0.9, placement="quantile", hinges=7)
+    calibration = hinged.calibrate_after(
+        model, 6, observed_steps=3, coverage=0.9, placement="quantile", hinges=7
+    )
     other = copy.deepcopy(model)
     inputs = []
     for step in range(6):
@@ -68,15 +70,15 @@ def test_what_is_watched_is_what_calibrating_on_the_same_inputs_sees():
         model(x).sum().backward()
         with torch.no_grad():
             model(1e6 * x)  # A validation in between does not count.
-        warm.step()
+        calibration.step()
     done = hinged.calibrate(other, inputs[3:], coverage=0.9, placement="quantile", hinges=7)
-    assert warm.calibration == done and warm.calibration.stale == ("1",)
+    assert calibration.result == done and calibration.result.stale == ("1",)
     assert torch.equal(model[1].hinges, other[1].hinges)
 
 
 def test_a_closure_does_not_move_frozen_curves():
     model = network()
-    hold = hinged.calibrate_after(model, 2)
+    calibration = hinged.calibrate_after(model, 2)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     before = model[1].values.detach().clone()
 
@@ -87,50 +89,50 @@ def test_a_closure_does_not_move_frozen_curves():
         return loss
 
     optimiser.step(closure)
-    assert torch.equal(model[1].values, before) and not hold.done
+    assert torch.equal(model[1].values, before) and not calibration.done
 
 
 def test_large_batches_are_thinned_out():
     model = nn.Sequential(PiecewiseLinear(2))
-    warm = hinged.calibrate_after(model, 1)
+    calibration = hinged.calibrate_after(model, 1)
     model(5 * torch.randn(2**19, 2))
     every_17th = 2**19 // 17 + 1  # 16 would be enough, but has a common factor with the batch size.
-    assert warm._collector.seen["0"].inputs.count.tolist() == [every_17th] * 2
-    warm.step()
-    assert warm.calibration.layers["0"].after[1] == pytest.approx(15, rel=0.03)
+    assert calibration._collector.seen["0"].inputs.count.tolist() == [every_17th] * 2
+    calibration.step()
+    assert calibration.result.layers["0"].after[1] == pytest.approx(15, rel=0.03)
 
 
 def test_a_share_of_the_training_and_a_resumed_one():
     model = network()
-    warm = hinged.calibrate_after(model, 0.25, total=40, watched=2)
-    assert warm.steps == 10
+    calibration = hinged.calibrate_after(model, 0.25, total=40, observed_steps=2)
+    assert calibration.steps == 10
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
-    train(model, warm, optimiser, 7)
-    resumed = hinged.calibrate_after(copy.deepcopy(model), 0.25, total=40, watched=2)
-    resumed.load_state_dict(warm.state_dict())
-    warm.remove()
+    train(model, calibration, optimiser, 7)
+    resumed = hinged.calibrate_after(copy.deepcopy(model), 0.25, total=40, observed_steps=2)
+    resumed.load_state_dict(calibration.state_dict())
+    calibration.remove()
     assert resumed.count == 7 and not resumed.done
     model = nn.Sequential(*resumed._layers.values())
     again = hinged.calibrate_after(network(), 10)
     again.load_state_dict({"count": 10})
-    assert again.done and again.calibration is None
+    assert again.done and again.result is None
 
 
 def test_removing_lets_curves_train_at_once():
     model = network()
-    warm = hinged.calibrate_after(model, 100)
+    calibration = hinged.calibrate_after(model, 100)
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
-    assert train(model, warm, optimiser, 1) == [False]
-    warm.remove()
-    assert train(model, warm, optimiser, 1) == [True]
-    assert warm.done and model[1].hinges.max() == 3
+    assert train(model, calibration, optimiser, 1) == [False]
+    calibration.remove()
+    assert train(model, calibration, optimiser, 1) == [True]
+    assert calibration.done and model[1].hinges.max() == 3
 
 
 def test_what_nobody_holds_freezes_nothing():
     model = network()
     hinged.calibrate_after(model, 5)
-    warm = hinged.calibrate_after(model, 1000, watched=1)
-    del warm
+    calibration = hinged.calibrate_after(model, 1000, observed_steps=1)
+    del calibration
     model(torch.randn(4, 3)).sum().backward()
     assert model[1].values.grad is not None and not model[1]._forward_hooks
 
@@ -138,17 +140,17 @@ def test_what_nobody_holds_freezes_nothing():
 def test_frozen_by_the_user_stays_frozen():
     model = network()
     model[1].requires_grad_(False)
-    warm = hinged.calibrate_after(model, 1)
+    calibration = hinged.calibrate_after(model, 1)
     model(torch.randn(4, 3)).sum().backward()
-    warm.step()
+    calibration.step()
     assert not model[1].values.requires_grad
 
 
 def test_nothing_watched_is_said():
-    warm = hinged.calibrate_after(network(), 1)
+    calibration = hinged.calibrate_after(network(), 1)
     with pytest.warns(errors.NoInputsSeenWarning, match="no inputs of curves in the 20 steps"):
-        warm.step()
-    assert warm.calibration.layers["1"].reason == "no data reached it"
+        calibration.step()
+    assert calibration.result.layers["1"].reason == "no data reached it"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_nothing_watched_is_said():
         (1.5, {}, "got 1.5; expected a number of steps"),
         (0.5, {}, r"got steps=0.5 with total=None; a share of the training"),
         (0.5, {"total": float("inf")}, "a share of the training"),
-        (5, {"watched": 0}, r"watched=\.\.\.\)`: got 0"),
+        (5, {"observed_steps": 0}, r"observed_steps=\.\.\.\)`: got 0"),
         (5, {"placement": "even"}, r"hinged\.calibrate_after\(placement"),
     ],
 )
@@ -171,7 +173,7 @@ def _train(rank, folder):
     model = network()
     wrapped = DistributedDataParallel(model)
     optimiser = torch.optim.Adam(hinged.param_groups(model, 0.01))
-    warm = hinged.calibrate_after(model, 4, watched=2)
+    calibration = hinged.calibrate_after(model, 4, observed_steps=2)
     start, seen = model[1].values.detach().clone(), []
     for step in range(8):
         optimiser.zero_grad()
@@ -181,7 +183,7 @@ def _train(rank, folder):
         optimiser.step()
         if step < 4:
             assert torch.equal(model[1].values, start)
-        warm.step()
+        calibration.step()
         if step == 3:
             calibrated = model[1].hinges.clone()
     assert not torch.equal(model[1].values, start)

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from hinged import errors
 from hinged.atomic_files import atomic_write
-from hinged.model.adaptation.model_parts import named, norm_layers
+from hinged.model.adaptation.model_parts import modules_by_name, norm_layers
 from hinged.nn import PiecewiseLinear, curve_layers
-from hinged.nn.saved_state import refusal
+from hinged.nn.saved_state import describe_mismatch
 
 FORMAT = "hinged curves"
 VERSION = "1"
@@ -107,7 +107,7 @@ def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def _modules(model: nn.Module, also: str | Sequence[str], call: str) -> dict[str, nn.Module]:
-    return {**curve_layers(model, call), **norm_layers(model), **named(model, also, call)}
+    return {**curve_layers(model, call), **norm_layers(model), **modules_by_name(model, also, call)}
 
 
 def _known(model: nn.Module, also: Sequence[str]) -> list[str]:
@@ -163,7 +163,9 @@ def _check_fit(modules: Mapping[str, nn.Module], tensors: Tensors) -> None:
 def _check_layer(name: str, module: nn.Module, own: Tensors) -> None:
     if isinstance(module, PiecewiseLinear):
         shape = (module.channels, module.hinges.shape[-1])
-        refused = refusal(f"{LOAD}({name})", own, shape, module.hinges.dtype, module.tails)
+        refused = describe_mismatch(
+            f"{LOAD}({name})", own, shape, module.hinges.dtype, module.tails
+        )
         if refused is not None:
             raise errors.CurveFileError(refused)
     for key, held in module.state_dict().items():

@@ -31,13 +31,15 @@ def norm_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if isinstance(module, NORMS)}
 
 
-def named(model: nn.Module, names: str | Sequence[str], call: str) -> dict[str, nn.Module]:
+def modules_by_name(
+    model: nn.Module, names: str | Sequence[str], call: str
+) -> dict[str, nn.Module]:
     """Return the modules of these names.
 
     Raises:
         UnknownNameError: a module that the model does not have.
 
-    >>> list(named(nn.Sequential(nn.Linear(2, 3)), "0", "a call"))
+    >>> list(modules_by_name(nn.Sequential(nn.Linear(2, 3)), "0", "a call"))
     ['0']
     """
     modules = dict(model.named_modules(remove_duplicate=False))

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from torch import nn
 
 from hinged import errors
-from hinged.model.adaptation.model_parts import named, norm_layers
+from hinged.model.adaptation.model_parts import modules_by_name, norm_layers
 from hinged.nn import curve_layers
 
 CALL = "hinged.train_only"
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainableParameters:
     """What `train_only` left to be trained.
 
     Attributes:
@@ -46,7 +46,7 @@ def train_only(
     curves: bool = True,
     head: bool | str | Sequence[str] = True,
     norm: bool = True,
-) -> Trained:
+) -> TrainableParameters:
     """Freeze a model but for its curves, its normalisation layers and its head.
 
     Sets `requires_grad` of every parameter, and nothing else: dropout and BatchNorm's running
@@ -93,7 +93,7 @@ def train_only(
         for parameter in parameters:
             parameter.requires_grad_()
     counts = {kind: sum(p.numel() for p in chosen[kind]) for kind in chosen}
-    return Trained(sum(p.numel() for p in model.parameters()), counts, tuple(heads))
+    return TrainableParameters(sum(p.numel() for p in model.parameters()), counts, tuple(heads))
 
 
 def _by_kind(modules: dict[str, Iterable[nn.Module]]) -> dict[str, list[nn.Parameter]]:
@@ -110,7 +110,7 @@ def _by_kind(modules: dict[str, Iterable[nn.Module]]) -> dict[str, list[nn.Param
 
 def _heads(model: nn.Module, head: bool | str | Sequence[str]) -> dict[str, nn.Module]:
     if not isinstance(head, bool):
-        return named(model, head, f"{CALL}(head=...)")
+        return modules_by_name(model, head, f"{CALL}(head=...)")
     linear = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
     if head and not linear:
         got = f"head=True for a {type(model).__name__} without nn.Linear"

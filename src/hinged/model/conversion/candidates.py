@@ -12,7 +12,7 @@ from torch.overrides import resolve_name
 
 from hinged.model.conversion.activation_calls import BOUNDED, UNFIT, name_of
 from hinged.model.conversion.calls import Call
-from hinged.model.conversion.shared_modules import Holders, apart, holders
+from hinged.model.conversion.shared_modules import apart
 from hinged.model.conversion.splice_calls import (
     CURVES,
     CallCurves,
@@ -24,6 +24,7 @@ from hinged.model.conversion.splice_calls import (
 )
 from hinged.model.conversion.trace import Trace, copied, tracing
 from hinged.model.observation.run_model import ModelInputs, batches, undisturbed
+from hinged.model.tree import Parents, all_parents
 
 
 @dataclass(eq=False)
@@ -98,7 +99,7 @@ def survey(
         twins.merge(trace)
         calls = trace.calls.values()
         found = [Found(each, each in reached, skipped=_reason(each, gates)) for each in calls]
-        _swap(found, holders(model))
+        _swap(found, all_parents(model))
     for each in found:
         each.call.module = twins.originals.get(id(each.call.module), each.call.module)
     _splice(found, model)
@@ -168,7 +169,7 @@ def _reason(call: Call, gates: bool) -> str:
     return ""
 
 
-def _swap(found: list[Found], places: Holders) -> None:
+def _swap(found: list[Found], places: dict[int, Parents]) -> None:
     """Give its module's name as target to every call that alone goes by it."""
     by_module: dict[int, list[Found]] = defaultdict(list)
     for each in found:

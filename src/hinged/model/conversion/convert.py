@@ -22,16 +22,16 @@ from hinged.model.conversion.install import (
     Layers,
     all_or_nothing,
     install,
-    mend,
     restore,
+    update_optimizers,
 )
 from hinged.model.conversion.output_check import compared, run_with
 from hinged.model.conversion.sites import Sites
 from hinged.model.observation.layer_statistics import collect_statistics
 from hinged.nn import PiecewiseLinear, Site
+from hinged.nn.site import SHARING
 
 CALL = "hinged.convert"
-SHARING = ("channel", "layer")
 Where = Callable[[Site], bool]
 _SITES = "_hinged_sites"
 _WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel")
@@ -82,8 +82,9 @@ def convert(
         where: takes a `Site` and says whether to convert it.
         gates: convert gates and bounded outputs as well.
         activations: module classes of your own that are elementwise activations as a whole.
-        optimizers: optimisers that train the model: the curves are added to the first, in a group
-            without weight decay, and what they replace is taken out.
+        optimizers: one or several optimisers that train the model. The curves are added to the
+            first one, in a group with the settings of `hinged.param_groups`; parameters of the
+            replaced activations are removed. Make learning-rate schedulers afterwards.
 
     Returns:
         The model, the same object unless it is itself an activation.
@@ -122,7 +123,9 @@ def convert(
         message = errors.message(f"{CALL}(model)", got, hint)
         warnings.warn(message, errors.NoEffectWarning, stacklevel=2)
         return model
-    mend(optimizers, layers, {id(p.found.call.module) for p in plans if p.layer is None})
+    update_optimizers(
+        optimizers, layers, {id(p.found.call.module) for p in plans if p.layer is None}
+    )
     notes = [*seen.notes, compared(seen.output, output, init == "same")]
     vars(replaced)[_SITES] = _together(_known(model), plans, notes)
     return replaced

@@ -12,7 +12,9 @@ from torch.optim import Optimizer
 
 from hinged.model.conversion.candidates import Found, Splice, Swap
 from hinged.model.conversion.splice_calls import CURVES, CallCurves, Rewritten
+from hinged.model.tree import share_hooks
 from hinged.nn import PiecewiseLinear
+from hinged.nn.parameter_groups import add_curves, replace_parameters
 
 KEPT = "_hinged_kept"
 Layers = list[tuple[Found, PiecewiseLinear]]
@@ -72,16 +74,9 @@ def install(model: nn.Module, layers: Layers) -> nn.Module:
 
 def _swap(target: Swap, layer: PiecewiseLinear) -> None:
     old = target.holder.get_submodule(target.name)
-    _carry_hooks(old, layer)
+    share_hooks(old, layer)
     _kept(target.holder).modules.setdefault(target.name, old)
     setattr(target.holder, target.name, layer)
-
-
-def _carry_hooks(old: nn.Module, new: nn.Module) -> None:
-    """Let both have the same hooks, so that the handles that users hold remove them from both."""
-    for name, hooks in vars(old).items():
-        if name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")):
-            vars(new)[name] = hooks
 
 
 def _splice(together: Layers) -> None:
@@ -165,27 +160,21 @@ def _kept_of(module: nn.Module) -> dict[str, Kept]:
     return {KEPT: Kept(dict(kept.modules), dict(kept.attributes), list(kept.methods))}
 
 
-def mend(optimizers: Optimizer | Sequence[Optimizer], layers: Layers, stay: set[int]) -> None:
-    """Have optimisers train the layers, and no longer what they replaced.
+def update_optimizers(
+    optimizers: Optimizer | Sequence[Optimizer], layers: Layers, still_used: set[int]
+) -> None:
+    """Add the parameters of the curves to the first optimiser, and remove those of the activations
+    that the curves replace from all optimisers.
 
     Args:
         optimizers: one or several.
-        layers: the layers, and what they replaced.
-        stay: ids of modules that are still used elsewhere.
+        layers: the curves, and the calls that they replace.
+        still_used: ids of modules that are still used elsewhere.
     """
     given = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
     if not given:
         return
-    gone = {
-        id(parameter)
-        for found, _ in layers
-        if found.call.module is not None and id(found.call.module) not in stay
-        for parameter in found.call.module.parameters()
-    }
-    for optimizer in given:
-        for parameter in [p for p in optimizer.state if id(p) in gone]:
-            del optimizer.state[parameter]
-        for group in optimizer.param_groups:
-            group["params"] = [p for p in group["params"] if id(p) not in gone]
-    values = [parameter for _, layer in layers for parameter in layer.parameters()]
-    given[0].add_param_group({"params": values, "weight_decay": 0.0})
+    replaced = [found.call.module for found, _ in layers if found.call.module is not None]
+    removed = [m for m in replaced if id(m) not in still_used]
+    replace_parameters(given, dict.fromkeys(p for m in removed for p in m.parameters()))
+    add_curves(given[0], [parameter for _, layer in layers for parameter in layer.parameters()])

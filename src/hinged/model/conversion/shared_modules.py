@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torch import nn
 
 from hinged.model.conversion.trace import Trace
-
-Holders = dict[int, list[tuple[nn.Module, str]]]
+from hinged.model.tree import all_parents
 
 
 @dataclass
@@ -54,7 +52,7 @@ def apart(model: nn.Module, composites: tuple[type[nn.Module], ...]) -> Iterator
     """Put an object of its own at each place of every module that may be an activation."""
     twins = Twins()
     changed = []
-    for places in holders(model).values():
+    for places in all_parents(model).values():
         for holder, name in places[1:]:
             module = holder._modules[name]
             assert module is not None
@@ -73,13 +71,3 @@ def _may_be_activation(module: nn.Module, composites: tuple[type[nn.Module], ...
     if isinstance(module, (*composites, nn.PReLU)):
         return True
     return not module._modules and not module._parameters and not module._buffers
-
-
-def holders(model: nn.Module) -> Holders:
-    """Return, by the id of each module, all its parents with its names there, in order."""
-    found: Holders = defaultdict(list)
-    for parent in model.modules():
-        for name, child in parent._modules.items():
-            if child is not None:
-                found[id(child)].append((parent, name))
-    return found

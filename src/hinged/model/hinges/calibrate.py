@@ -1,4 +1,4 @@
-"""Moves the hinges of curves to where their inputs are."""
+"""`calibrate`: moves the hinges of curves to the range of their inputs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from hinged.model.hinges.move_layer import LayerCalibration, Target, move_layer
+from hinged.model.hinges.calibrate_layer import (
+    CalibrationSettings,
+    LayerCalibration,
+    calibrate_layer,
+)
 from hinged.model.observation.layer_statistics import Collector, InputStatistics, merged
 from hinged.model.observation.run_model import run
 from hinged.model.observation.text_tables import aligned
 from hinged.nn import PiecewiseLinear, curve_layers
-from hinged.nn.parameter_groups import exchange
+from hinged.nn.parameter_groups import replace_parameters
 
 CALL = "hinged.calibrate"
 Optimizers = Optimizer | Iterable[Optimizer]
@@ -22,11 +26,11 @@ Optimizers = Optimizer | Iterable[Optimizer]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `calibrate` did, by the name of the layer; `str` of it is a table.
+    """What `calibrate` did to each layer; `str` gives a table.
 
     Attributes:
-        layers: what became of each layer.
-        stale: names of the layers with new parameters, which no optimiser given has taken over.
+        layers: the result for each layer, by name.
+        stale: names of the layers that have new parameters which no given optimiser trains yet.
     """
 
     layers: dict[str, LayerCalibration]
@@ -34,10 +38,10 @@ class Calibration:
 
     def __str__(self) -> str:
         head = ("layer", "range before", "range after", "outside before", "rms", "largest", "")
-        lines = [aligned([head, *(_cells(name, moved) for name, moved in self.layers.items())])]
+        lines = [aligned([head, *(_cells(name, layer) for name, layer in self.layers.items())])]
         if self.stale:
             names = ", ".join(self.stale)
-            lines.append(f"New parameters in {names}: make optimisers anew, or give optimizers=.")
+            lines.append(f"New parameters in {names}: make new optimisers, or pass optimizers=.")
         return "\n".join(lines)
 
 
@@ -49,46 +53,47 @@ def calibrate(
     coverage: float | None = None,
     placement: str = "uniform",
     hinges: int | None = None,
-    per_channel: bool | None = None,
+    sharing: str | None = None,
     optimizers: Optimizers | None = None,
 ) -> Calibration:
-    """Move the hinges of every curve to where its inputs are, and keep the function.
+    """Move the hinges of every curve to the range of its inputs, and keep its function.
 
-    The range becomes the inputs' mean +- `spread` standard deviations, or the middle `coverage` of
-    them. The inputs of all channels of a layer count together where they share their hinges. Kinks
-    stay on hinges and the values are the least-squares fit of the old curve for the inputs seen: a
-    ReLU and whatever else the new hinges can hold stays what it was, and how much others changed is
-    reported. Values are written into the parameters that are there, so that optimisers keep them,
-    unless their number changes: curves get new parameters then.
+    The new range is the inputs' mean +- `spread` standard deviations, or the middle `coverage` of
+    the inputs. Where channels share one row of hinges, the inputs of all channels count together.
+    Kinks stay on hinges. The values are the least-squares fit to the old curve over the observed
+    inputs. A ReLU, and every other function that the new hinges can represent, stays the same; the
+    change of other curves is reported. The values are written into the existing parameters, so
+    optimisers continue to train them; if the number of hinges changes, curves get new parameters.
 
-    Where `torch.distributed` is initialised, every process must call it, each with data of its own;
-    all get the hinges for the data of all. A wrapper such as DistributedDataParallel must be made
-    anew after the number of hinges has changed.
+    If `torch.distributed` is initialised, every process must call it, each with its own data. All
+    processes get the same hinges, computed from all data. After the number of hinges has changed,
+    create wrappers such as DistributedDataParallel again.
 
     Args:
         model: any module with `PiecewiseLinear` layers; it is changed in place.
-        data: a batch or an iterable of batches, as in `hinged.diagnose`; run over once.
+        data: a batch or an iterable of batches, as in `hinged.diagnose`; the model runs over it
+            once.
         spread: half the new range, in standard deviations.
-        coverage: the share of the inputs that the range is to hold, as many left out on either
-            side; instead of `spread`, for inputs with long tails.
-        placement: `"uniform"` spaces the hinges evenly, which is fastest; `"quantile"` puts equal
-            shares of the inputs between them; `"search"` finds those that change the curve least,
-            never more than the other two (see `hinged.curve.place_hinges`): where a trained curve bends
-            already, between ends that move. It takes about ten times as long.
-        hinges: how many hinges each curve is to have; as many as it has by default. More leave the
-            function what it was; fewer change it by what is reported.
-        per_channel: give each channel hinges of its own (True), or all a common row (False); by
-            default each layer keeps the form it has.
-        optimizers: one or several that are to train the new parameters in place of the old, whose
-            state is dropped.
+        coverage: the share of the inputs inside the range, with equal shares outside on both
+            sides; use it instead of `spread` for inputs with long tails.
+        placement: `"uniform"` spaces the hinges evenly, which is fastest. `"quantile"` puts equal
+            shares of the inputs between them. `"search"` changes the curve least, and never more
+            than the other two (see `hinged.curve.place_hinges`): it prefers positions where a
+            trained curve already bends, between new end points. It takes about ten times as long.
+        hinges: number of hinges of each curve; unchanged by default. More hinges keep the function
+            the same; fewer change it by the reported error.
+        sharing: `"channel"` gives each channel its own row of hinges, `"layer"` gives all channels
+            of a layer one row; by default each layer stays as it is.
+        optimizers: one or several optimisers that should train the new parameters instead of the
+            old ones; the state of the old parameters is dropped.
 
     Returns:
-        What was done to each layer, and why some were left alone.
+        What was done to each layer, and why some layers were left unchanged.
 
     Raises:
         ArgumentError: a spread that is not positive, a coverage not between 0 and 1, fewer than two
             hinges, a model without curves, or no data.
-        UnknownNameError: an unknown placement.
+        UnknownNameError: an unknown placement or sharing.
 
     >>> import torch
     >>> model = nn.Sequential(nn.Linear(2, 8), PiecewiseLinear(8), nn.Linear(8, 1))
@@ -101,36 +106,40 @@ def calibrate(
     >>> done.layers["1"].added, done.layers["1"].error, done.stale
     (8, 0.0, ())
     """
-    target = Target(CALL, spread, coverage, placement, hinges, per_channel)
+    settings = CalibrationSettings(CALL, spread, coverage, placement, hinges, sharing)
     layers = curve_layers(model, CALL)
     with Collector(layers, InputStatistics.of) as collector:
         run(model, data, CALL)
-    return apply(layers, merged(layers, collector.seen, InputStatistics.of), target, optimizers)
+    statistics = merged(layers, collector.seen, InputStatistics.of)
+    return calibrate_layers(layers, statistics, settings, optimizers)
 
 
-def apply(
+def calibrate_layers(
     layers: Mapping[str, PiecewiseLinear],
-    seen: Mapping[str, InputStatistics],
-    target: Target,
+    statistics: Mapping[str, InputStatistics],
+    settings: CalibrationSettings,
     optimizers: Optimizers | None,
 ) -> Calibration:
-    """Move the hinges of layers to what they have seen, and mend the optimisers."""
+    """Calibrate layers from the statistics of their inputs, and update the optimisers."""
     old = {name: list(layer.parameters()) for name, layer in layers.items()}
-    moved = {name: move_layer(layer, seen.get(name), target) for name, layer in layers.items()}
-    pairs = {
+    results = {
+        name: calibrate_layer(layer, statistics.get(name), settings)
+        for name, layer in layers.items()
+    }
+    replacements = {
         before: after
         for name, layer in layers.items()
         for before, after in zip(old[name], layer.parameters(), strict=True)
         if before is not after
     }
     if optimizers is not None:
-        exchange(optimizers, pairs)
-        return Calibration(moved)
-    return Calibration(moved, tuple(name for name, each in moved.items() if each.added))
+        replace_parameters(optimizers, replacements)
+        return Calibration(results)
+    return Calibration(results, tuple(name for name, each in results.items() if each.added))
 
 
-def _cells(name: str, moved: LayerCalibration) -> tuple[str, ...]:
-    ranges = (f"{low:.3g} to {high:.3g}" for low, high in (moved.before, moved.after))
-    figures = (f"{moved.outside_before:.1%}", f"{moved.rms:.2g}", f"{moved.error:.2g}")
-    counts = f"{moved.added:+d} hinges" if moved.added else ""
-    return (name, *ranges, *figures, moved.reason or counts)
+def _cells(name: str, result: LayerCalibration) -> tuple[str, ...]:
+    ranges = (f"{low:.3g} to {high:.3g}" for low, high in (result.before, result.after))
+    figures = (f"{result.outside_before:.1%}", f"{result.rms:.2g}", f"{result.error:.2g}")
+    added = f"{result.added:+d} hinges" if result.added else ""
+    return (name, *ranges, *figures, result.reason or added)

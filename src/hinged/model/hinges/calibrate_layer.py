@@ -1,0 +1,150 @@
+"""Moves the hinges of one layer of curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hinged import errors
+from hinged.curve import Curve, Refit, move_range, move_ranges
+from hinged.curve.curve import check_hinges
+from hinged.curve.placement.place_hinges import METHODS
+from hinged.model.observation.histogram import Histogram, Moments
+from hinged.model.observation.layer_statistics import InputStatistics
+from hinged.nn import PiecewiseLinear
+from hinged.nn.constraints import apply_constraint
+from hinged.nn.site import SHARING
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LayerCalibration:
+    """What `calibrate` did to one layer.
+
+    Attributes:
+        before: first and last hinge before.
+        after: first and last hinge after; the same as before if the layer was left unchanged.
+        outside_before: share of the inputs outside the range before.
+        rms: root mean squared change of the output over the data.
+        error: largest change of the output over the data.
+        reason: why the layer was left unchanged, or empty.
+        added: change of the number of hinges per curve; if it is not 0, the layer has new
+            parameters.
+    """
+
+    before: Range
+    after: Range
+    outside_before: float
+    rms: float = 0.0
+    error: float = 0.0
+    reason: str = ""
+    added: int = 0
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """The arguments of `calibrate` that say where hinges go.
+
+    Attributes:
+        call: the public function that the user called, for error messages.
+    """
+
+    call: str
+    spread: float = 3.0
+    coverage: float | None = None
+    placement: str = "uniform"
+    hinges: int | None = None
+    sharing: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.spread < float("inf"):
+            raise self._error("spread", "expected a positive number of standard deviations")
+        if self.coverage is not None and not 0 < self.coverage <= 1:
+            raise self._error("coverage", "expected a share of the inputs, above 0 and up to 1")
+        if self.placement not in METHODS:
+            raise errors.unknown_name(f"{self.call}(placement=...)", self.placement, METHODS)
+        if self.sharing is not None and self.sharing not in SHARING:
+            raise errors.unknown_name(f"{self.call}(sharing=...)", self.sharing, SHARING)
+        count = self.hinges
+        whole = isinstance(count, Integral) and not isinstance(count, bool)
+        if count is not None and not (whole and count >= 2):
+            raise self._error("hinges", "expected a whole number of hinges, at least 2")
+
+    def _error(self, name: str, hint: str) -> errors.ArgumentError:
+        got = repr(getattr(self, name))
+        return errors.ArgumentError(errors.message(f"{self.call}({name}=...)", got, hint))
+
+    def ranges(self, moments: Moments, histogram: Histogram) -> Tensor:
+        """Return the first and last hinge for each channel of the statistics, `(C, 2)`."""
+        if self.coverage is None:
+            half = self.spread * moments.std
+            return torch.stack((moments.mean - half, moments.mean + half), dim=1).cpu()
+        tail = (1 - self.coverage) / 2
+        return histogram.quantiles([tail, 1 - tail]).cpu()
+
+
+def calibrate_layer(
+    layer: PiecewiseLinear, statistics: InputStatistics | None, settings: CalibrationSettings
+) -> LayerCalibration:
+    """Move the hinges of a layer to its observed inputs, and report the changes."""
+    before = _range(layer)
+    if statistics is None:
+        return LayerCalibration(before, before, 0.0, reason="no data reached it")
+    lines = statistics.lines
+    outside = (lines.counts[:, [0, -1]].sum().double() / lines.total.sum().clamp(min=1)).item()
+    reason = _reason_to_skip(layer, statistics)
+    if reason:
+        return LayerCalibration(before, before, outside, reason=reason)
+    curve = layer.curve().snapshot()
+    try:
+        moved = _move_hinges(curve, statistics, settings)
+        check_hinges(moved.curve.hinges.to(layer.hinges.dtype), settings.call)
+    except errors.ArgumentError as error:
+        return LayerCalibration(before, before, outside, reason=str(error))
+    layer.set_curve(moved.curve)
+    apply_constraint(layer)
+    rms, largest = _output_change(curve, layer.curve().snapshot(), statistics.histogram)
+    added = layer.hinges.shape[-1] - curve.hinges.shape[-1]
+    return LayerCalibration(before, _range(layer), outside, rms, largest, added=added)
+
+
+def _reason_to_skip(layer: PiecewiseLinear, statistics: InputStatistics) -> str:
+    """Return why a layer cannot be calibrated, or an empty string."""
+    if layer._parameters.get("values") is None:
+        return "its values are parametrised"
+    if not (statistics.inputs.high > statistics.inputs.low).any():
+        return "its inputs are all the same"
+    return ""
+
+
+def _move_hinges(curve: Curve, statistics: InputStatistics, settings: CalibrationSettings) -> Refit:
+    inputs, histogram = statistics.inputs, statistics.histogram
+    positions, shares = (each.cpu() for each in histogram.points())
+    options: dict[str, Any] = {"hinges": settings.hinges, "method": settings.placement}
+    sharing = settings.sharing or ("channel" if curve.hinges.dim() == 2 else "layer")
+    if curve.channels == 1 or sharing == "layer":
+        ((low, high),) = settings.ranges(inputs.pooled(), histogram.pooled()).tolist()
+        return move_range(curve, (low, high), positions, shares, **options)
+    ranges = settings.ranges(inputs, histogram)
+    # A channel with a single input value keeps its range.
+    old = torch.stack(curve.range, dim=-1).expand(curve.channels, 2).to(ranges)
+    rows = torch.where(ranges[:, 1:] > ranges[:, :1], ranges, old).tolist()
+    return move_ranges(curve, [(low, high) for low, high in rows], positions, shares, **options)
+
+
+def _output_change(before: Curve, after: Curve, histogram: Histogram) -> tuple[float, float]:
+    """Return the root mean squared and the largest output change over the observed inputs."""
+    points, shares = (each.cpu() for each in histogram.points())
+    change = (after(points, dim=0) - before(points, dim=0)).abs()
+    largest = change.masked_fill(shares == 0, 0.0).max().item()
+    channels = (shares.sum(dim=1) > 0).sum().clamp(min=1)
+    return ((shares * change.square()).sum() / channels).sqrt().item(), largest
+
+
+def _range(layer: PiecewiseLinear) -> Range:
+    return layer.hinges.min().item(), layer.hinges.max().item()
