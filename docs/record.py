@@ -30,7 +30,7 @@ def take(run: Path) -> None:
 def figures() -> str:
     """Return the table, the verdict and the machine, in Markdown."""
     folder = RunFolder(RECORD)
-    results = folder.listed()
+    results = folder.read_results_file()
     summary = summarise(folder.experiment, results)
     heads = terminal.headings(summary)
     table = markdown.table(heads, (terminal.cells(row, summary.metric) for row in summary.rows))

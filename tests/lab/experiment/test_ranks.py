@@ -17,7 +17,7 @@ from hinged.lab.experiment.settings import CurveSettings, NetworkSettings, Train
 from hinged.lab.networks import catalogue
 from hinged.lab.networks.activations import ACTIVATIONS
 from hinged.lab.runs.compare import ProgressListener, compare
-from hinged.lab.runs.ray_cluster import where
+from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.training import fit
 
@@ -107,7 +107,7 @@ def test_two_processes_train_as_one_does(tmp_path):
 @pytest.mark.usefixtures("second_of_two")
 def test_many_trainings_are_not_for_torchrun():
     with pytest.raises(errors.ArgumentError, match="torchrun with `hinged train`"):
-        where(None, 1, 1)
+        execution_options(None, 1, 1)
 
 
 @pytest.mark.usefixtures("second_of_two")

@@ -8,11 +8,12 @@ import time
 import pytest
 
 from hinged import errors
-from hinged.lab.runs.build_experiment import build_experiment
-from hinged.lab.experiment import schema
 from hinged.lab.reporting import report
-from hinged.lab.runs.compare import Task, ProgressListener, compare, compare_all
-from hinged.lab.runs.run_folder import TrialResult, RunFolder
+from hinged.lab.runs.build_experiment import build_experiment
+from hinged.lab.runs.compare import ProgressListener, compare, compare_all
+from hinged.lab.runs.pending_trial import ExperimentRun
+from hinged.lab.runs.run_folder import RunFolder
+from hinged.lab.runs.trial_result import TrialResult
 from tests.lab.conftest import SMALL
 from tests.processes import start_command
 
@@ -30,7 +31,7 @@ class Counting(ProgressListener):
     def __init__(self):
         self.done = []
 
-    def result(self, task, result):
+    def on_result(self, task, result):
         assert result.experiment["data"] == task.experiment.data
         self.done.append((result.activation, result.seed))
 
@@ -55,7 +56,7 @@ def test_comparisons_are_paired(finished):
 
 
 def test_curves_are_kept_for_trained_curves_alone(finished, small):
-    kept = {trial.key for trial in small.trials if finished.curves(trial)}
+    kept = {trial.key for trial in small.trials if finished.load_curves(trial)}
     assert kept == {"hinged-seed0", "hinged-seed1", "hinged-seed2"}
 
 
@@ -206,14 +207,14 @@ class Interrupting(ProgressListener):
     def __init__(self, error):
         self.error, self.trials, self.failures = error, [], []
 
-    def trial(self, task, trial):
+    def on_trial_start(self, task, trial):
         self.trials.append((task.label, trial.key))
 
-    def epoch(self, number):
+    def on_epoch(self, number):
         if len(self.trials) == 2 and number == 1:
             raise self.error
 
-    def failed(self, task, failure):
+    def on_failure(self, task, failure):
         self.failures.append((task.label, failure))
 
 
@@ -228,16 +229,16 @@ def test_an_interrupted_comparison_leaves_a_clean_folder(small, tmp_path):
 
 def test_a_trial_that_fails_leaves_its_error_and_the_others_go_on(small, tmp_path):
     first, second = (RunFolder(tmp_path / name) for name in ("first", "second"))
-    tasks = [Task(small, first, "first"), Task(small, second, "second")]
+    tasks = [ExperimentRun(small, first, "first"), ExperimentRun(small, second, "second")]
     listener = Interrupting(ZeroDivisionError("boom"))
-    compare_all(tasks, listener, keep_going=True)
+    compare_all(tasks, listener, continue_on_error=True)
     assert len(listener.trials) == 18, "it was tried once"
     ((label, failure),) = listener.failures
     assert label == "first" and "ZeroDivisionError: boom" in failure.traceback
     assert first.failures() == [failure] and (failure.activation, failure.seed) == ("prelu", 0)
     assert len(first.results()) == 8 and len(second.results()) == 9
     again = Counting()
-    compare_all(tasks, again, keep_going=True)
+    compare_all(tasks, again, continue_on_error=True)
     assert again.done == [("prelu", 0)] and first.failures() == []
 
 
@@ -252,15 +253,15 @@ def test_a_full_disk_is_no_failure_of_a_trial(small, tmp_path, monkeypatch):
         real(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    tasks = [Task(small, folder)]
+    tasks = [ExperimentRun(small, folder)]
     with pytest.raises(errors.RunFolderError, match="cannot be written: No space left on device"):
-        compare_all(tasks, ProgressListener(), keep_going=True)
+        compare_all(tasks, ProgressListener(), continue_on_error=True)
     assert_nothing_is_half_written(folder.path)
     assert not list(folder.path.rglob("*.partial")) and folder.failures() == []
     before = len(folder.results())
     assert 0 < before < 9
     again = Counting()
-    compare_all(tasks, again, keep_going=True)
+    compare_all(tasks, again, continue_on_error=True)
     assert len(again.done) == 9 - before and len(folder.results()) == 9
 
 
@@ -268,7 +269,7 @@ def test_a_training_that_diverges_is_recorded_named_and_not_done_again(small, tm
     wild = small.training.model_copy(update={"lr": 1e30})
     settings = small.model_copy(update={"training": wild})
     folder, listener = RunFolder(tmp_path / "run"), Counting()
-    compare_all([Task(settings, folder)], listener, keep_going=True)
+    compare_all([ExperimentRun(settings, folder)], listener, continue_on_error=True)
     results = folder.results()
     assert len(results) == 9 and folder.failures() == []
     assert all(result.diverged and math.isnan(result.test_score) for result in results)
@@ -277,11 +278,11 @@ def test_a_training_that_diverges_is_recorded_named_and_not_done_again(small, tm
         folder.path / "report.html"
     ).read_text(encoding="utf-8")
     listener.done.clear()
-    compare_all([Task(settings, folder)], listener, keep_going=True)
+    compare_all([ExperimentRun(settings, folder)], listener, continue_on_error=True)
     assert listener.done == []
 
 
-def test_without_keep_going_an_error_is_raised(small, tmp_path):
+def test_without_continue_on_error_an_error_is_raised(small, tmp_path):
     with pytest.raises(ZeroDivisionError):
         compare(small, RunFolder(tmp_path / "run"), Interrupting(ZeroDivisionError()))
 
@@ -289,7 +290,7 @@ def test_without_keep_going_an_error_is_raised(small, tmp_path):
 def test_all_experiments_are_checked_before_the_first_begins(small, tmp_path):
     impossible = build_experiment(data="wine", activations=("relu",))
     folders = [RunFolder(tmp_path / name) for name in ("good", "bad")]
-    tasks = [Task(small, folders[0]), Task(impossible, folders[1])]
+    tasks = [ExperimentRun(small, folders[0]), ExperimentRun(impossible, folders[1])]
     with pytest.raises(errors.ArgumentError, match="a cnn needs images"):
         compare_all(tasks, ProgressListener())
     assert list(tmp_path.iterdir()) == []

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hinged import errors
-from hinged.lab.runs.ray_cluster import Cluster
 from hinged.lab.runs.compare import ProgressListener, compare
+from hinged.lab.runs.ray_cluster import RayCluster
 from hinged.lab.runs.run_folder import RunFolder
 from tests.lab.runs.test_compare import COMMAND, Counting, assert_nothing_is_half_written
 
@@ -22,7 +22,7 @@ _STORE = 80 * 2**20
 def two():
     """A cluster of two workers, to which this process is connected."""
     ray.init(num_cpus=2, object_store_memory=_STORE, include_dashboard=False, log_to_driver=False)
-    yield Cluster("auto")
+    yield RayCluster("auto")
     ray.shutdown()
 
 
@@ -43,7 +43,9 @@ def children(process):
 def at_work():
     """The workers of our cluster that are at a trial."""
     named = {p: Path(f"/proc/{p}/cmdline").read_bytes() for p in children(os.getpid())}
-    return [process for process, name in named.items() if name.startswith(b"ray::_called")]
+    return [
+        process for process, name in named.items() if name.startswith(b"ray::_call_with_threads")
+    ]
 
 
 class Killing(Counting):
@@ -51,8 +53,8 @@ class Killing(Counting):
 
     killed = 0
 
-    def result(self, task, result):
-        super().result(task, result)
+    def on_result(self, task, result):
+        super().on_result(task, result)
         workers = at_work()
         if workers and not self.killed:
             self.killed = workers[0]
@@ -77,8 +79,8 @@ class Stopping(Counting):
         super().__init__()
         self.after = after
 
-    def result(self, task, result):
-        super().result(task, result)
+    def on_result(self, task, result):
+        super().on_result(task, result)
         if len(self.done) == self.after:
             raise KeyboardInterrupt
 
@@ -106,7 +108,7 @@ def test_what_another_process_has_claimed_is_left_to_it(two, small, tmp_path):
         first = Stopping(3)
         with pytest.raises(KeyboardInterrupt):  # It would wait for the fourth.
             compare(few, folder, first, cluster=two)
-    assert (other.activation, other.seed) not in first.done and not folder.has(other)
+    assert (other.activation, other.seed) not in first.done and not folder.is_finished(other)
     compare(few, folder, listener, cluster=two)
     assert listener.done == [(other.activation, other.seed)]
 
@@ -126,7 +128,7 @@ def test_the_command_starts_a_cluster_and_ends_it(finished, tmp_path):
 def test_without_ray_it_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(errors.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(errors.MissingExtraError, match=r"needs ray.*pip install 'hinged\[ray\]'"):
-        Cluster("local").__enter__()
+        RayCluster("local").__enter__()
 
 
 def test_an_address_without_a_cluster_is_refused(monkeypatch, small, tmp_path):
@@ -136,8 +138,8 @@ def test_an_address_without_a_cluster_is_refused(monkeypatch, small, tmp_path):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", nowhere)
     with pytest.raises(errors.ArgumentError) as caught:
-        compare(small, RunFolder(tmp_path / "run"), ProgressListener(), cluster=Cluster("auto"))
+        compare(small, RunFolder(tmp_path / "run"), ProgressListener(), cluster=RayCluster("auto"))
     assert str(caught.value) == (
-        "`--ray`: got auto, where Ray says: Could not find any running Ray instance; "
-        "give the address of a cluster that runs, or 'local' to start one here."
+        "`RayCluster(address=...)`: got auto, where Ray says: "
+        "Could not find any running Ray instance; give the address of a cluster that runs, or 'local' to start one here."
     )

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from hinged import errors
-from hinged.lab.runs.build_experiment import build_experiment
-from hinged.lab.experiment import schema
-from hinged.lab.runs import run_folder
+from hinged.lab._files import write
 from hinged.lab.experiment.schema import Trial
-from hinged.lab.runs.run_folder import TrialFailure, TrialResult, RunFolder
+from hinged.lab.runs import run_folder
+from hinged.lab.runs.build_experiment import build_experiment
+from hinged.lab.runs.run_folder import RunFolder
+from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 TRIAL = Trial(activation="relu", seed=0)
 
@@ -54,7 +55,7 @@ def folder(tmp_path, small):
 
 def test_saved_trials_are_read_back_in_the_order_of_the_experiment(folder):
     for activation, seed in [("prelu", 1), ("relu", 0), ("hinged", 0)]:
-        folder.save(Trial(activation=activation, seed=seed), result(activation, seed), {})
+        folder.save_result(Trial(activation=activation, seed=seed), result(activation, seed), {})
     assert [(r.activation, r.seed) for r in folder.results()] == [
         ("relu", 0),
         ("hinged", 0),
@@ -66,9 +67,9 @@ def test_saved_trials_are_read_back_in_the_order_of_the_experiment(folder):
 
 def test_curves_round_trip(folder):
     values = torch.randn(3, 9)
-    folder.save(TRIAL, result(), {"2.values": values})
-    assert torch.equal(folder.curves(TRIAL)["2.values"], values)
-    assert folder.curves(Trial(activation="relu", seed=1)) == {}
+    folder.save_result(TRIAL, result(), {"2.values": values})
+    assert torch.equal(folder.load_curves(TRIAL)["2.values"], values)
+    assert folder.load_curves(Trial(activation="relu", seed=1)) == {}
 
 
 def test_another_experiment_is_refused_and_nothing_changes(folder):
@@ -77,7 +78,7 @@ def test_another_experiment_is_refused_and_nothing_changes(folder):
     with pytest.raises(errors.RunFolderError) as caught:
         folder.open(other)
     assert "holds another experiment: there data is 'digits', not 'wine'" in str(caught.value)
-    assert "--out" in str(caught.value)
+    assert "choose another folder" in str(caught.value)
     assert (folder.path / "config.json").read_bytes() == before
 
 
@@ -94,14 +95,14 @@ def test_a_folder_with_foreign_files_is_refused(tmp_path, small):
 
 
 def test_two_processes_may_begin_a_folder_at_once(tmp_path, small, monkeypatch):
-    first, second, look = RunFolder(tmp_path), RunFolder(tmp_path), RunFolder._holds_files
+    first, second, look = RunFolder(tmp_path), RunFolder(tmp_path), RunFolder._holds_other_files
 
     def while_the_other_begins(folder):
         monkeypatch.undo()
         second.open(small)
         return look(folder)
 
-    monkeypatch.setattr(RunFolder, "_holds_files", while_the_other_begins)
+    monkeypatch.setattr(RunFolder, "_holds_other_files", while_the_other_begins)
     first.open(small)
     assert first.experiment == small
 
@@ -134,33 +135,33 @@ def test_a_claimed_trial_is_not_given_twice(folder):
     other = RunFolder(folder.path)
     with folder.claim(TRIAL, wait=False) as first, other.claim(TRIAL, wait=False) as second:
         assert first and not second
-    folder.save(TRIAL, result(), {})
+    folder.save_result(TRIAL, result(), {})
     with other.claim(TRIAL, wait=True) as late:
         assert not late
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
-    run_folder.write(path, "old")
+    write(path, "old")
 
     def full(descriptor):  # noqa: ARG001
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(errors.RunFolderError, match="No space left"):
-        run_folder.write(path, "new")
+        write(path, "new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_readers_never_see_half_a_file(tmp_path):
     path, texts = tmp_path / "file.json", [json.dumps([n] * 20_000) for n in range(2)]
-    run_folder.write(path, texts[0])
+    write(path, texts[0])
     stop = threading.Event()
 
     def keep_writing():
         while not stop.is_set():
             for text in texts:
-                run_folder.write(path, text)
+                write(path, text)
 
     writer = threading.Thread(target=keep_writing)
     writer.start()
@@ -172,7 +173,7 @@ def test_readers_never_see_half_a_file(tmp_path):
 
 
 def test_a_diverged_trial_is_recorded_and_read_back(folder):
-    folder.save(TRIAL, result(test_score=float("nan")), {})
+    folder.save_result(TRIAL, result(test_score=float("nan")), {})
     assert math.isnan(folder.results()[0].test_score)
 
 
@@ -195,7 +196,7 @@ def test_a_file_is_no_run_folder(tmp_path, small):
 def test_a_disk_that_takes_nothing_is_one_sentence_and_keeps_what_was_there(
     folder, monkeypatch, number, hint
 ):
-    folder.save(TRIAL, result(test_score=0.5), {})
+    folder.save_result(TRIAL, result(test_score=0.5), {})
     before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
 
     def full(_):
@@ -203,9 +204,9 @@ def test_a_disk_that_takes_nothing_is_one_sentence_and_keeps_what_was_there(
 
     monkeypatch.setattr(os, "fsync", full)
     for save in (
-        lambda: folder.save(TRIAL, result(test_score=0.75), {"2.values": torch.ones(1)}),
+        lambda: folder.save_result(TRIAL, result(test_score=0.75), {"2.values": torch.ones(1)}),
         lambda: folder.save_failure(TRIAL, failure()),
-        folder.list_results,
+        folder.write_results_file,
     ):
         with pytest.raises(errors.RunFolderError) as caught:
             save()

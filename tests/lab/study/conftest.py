@@ -45,5 +45,5 @@ def finished(tmp_path_factory):
     (base / "tiny.toml").write_text(TINY)
     folder = StudyFolder(base / "run")
     folder.open(Plan(name="tiny", scale="smoke", study=read(base / "tiny.toml")))
-    compare_all(folder.tasks(), ProgressListener(), keep_going=True)
+    compare_all(folder.tasks(), ProgressListener(), continue_on_error=True)
     return folder

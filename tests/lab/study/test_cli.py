@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from hinged.lab.runs.run_folder import TrialResult
+from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.study.definition import names
 from hinged.lab.study.record import Record
 from hinged.lab.study.study_folder import StudyFolder

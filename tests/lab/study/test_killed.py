@@ -7,7 +7,8 @@ import time
 import pytest
 import safetensors.torch
 
-from hinged.lab.runs.run_folder import RunFolder, TrialResult
+from hinged.lab.runs.run_folder import RunFolder
+from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.study.record import Record
 from hinged.lab.study.study_folder import StudyFolder
 from tests.lab.study.conftest import TINY
@@ -46,7 +47,7 @@ def records(out):
     folder, found = StudyFolder(out), {}
     for cell in folder.plan.cells():
         run = folder.run(cell)
-        listed = RunFolder(run.path).listed()
+        listed = RunFolder(run.path).read_results_file()
         assert listed == run.results() and run.failures() == []
         for result in listed:
             found[cell.name, result.activation, result.seed] = result.model_dump(exclude=TIMES)

@@ -5,7 +5,8 @@ import pytest
 import scipy.stats
 
 from hinged import errors
-from hinged.lab.runs.run_folder import RunFolder, TrialFailure
+from hinged.lab.runs.run_folder import RunFolder
+from hinged.lab.runs.trial_result import TrialFailure
 from hinged.lab.study.cells import read
 from hinged.lab.study.record import Record, record
 from hinged.lab.study.study_folder import Plan, StudyFolder
@@ -29,7 +30,7 @@ def filled(path, study, scores=SCORES):
             values = scores.get((cell.name, trial.activation))
             if values is not None:
                 made = result(trial.activation, trial.seed, values[trial.seed])
-                run.save(trial, made.model_copy(update={"seconds": 2.0}), {})
+                run.save_result(trial, made.model_copy(update={"seconds": 2.0}), {})
     return folder
 
 

@@ -16,10 +16,10 @@ class Silent(ProgressListener):
     def __init__(self):
         self.begun, self.done = None, []
 
-    def begins(self, trials, finished, epochs):
+    def on_start(self, trials, finished, epochs):
         self.begun = trials, finished, epochs
 
-    def result(self, task, result):
+    def on_result(self, task, result):
         self.done.append((task.label, result.activation, result.seed))
 
 

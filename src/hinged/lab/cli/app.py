@@ -23,10 +23,11 @@ from hinged.lab.networks.catalogue import MODELS
 from hinged.lab.reporting import report, terminal
 from hinged.lab.reporting.comparison_table import diverged, verdict
 from hinged.lab.runs.build_experiment import build_experiment
-from hinged.lab.runs.compare import Keep, ProgressListener, assist
+from hinged.lab.runs.compare import ProgressListener, join_training
 from hinged.lab.runs.compare import compare as run_comparison
-from hinged.lab.runs.ray_cluster import where
-from hinged.lab.runs.run_folder import RunFolder, word
+from hinged.lab.runs.pending_trial import SaveOptions
+from hinged.lab.runs.ray_cluster import execution_options
+from hinged.lab.runs.run_folder import RunFolder, as_file_name
 from hinged.lab.study import cli as study
 from hinged.lab.training import loggers
 
@@ -96,7 +97,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Any setting of a study, as in training.calibrate_after=0.1; may be given several times.",
+        help="Any setting, as in training.calibrate_after=0.1; may be given several times.",
     ),
 ]
 Jobs = Annotated[
@@ -176,7 +177,7 @@ def compare(
         baseline=baseline,
     )
     folder = out or _folder(data, model)
-    places = where(ray, jobs, threads)
+    places = execution_options(ray, jobs, threads)
     _run(settings, folder, as_json, data_dir, **places)
 
 
@@ -239,11 +240,11 @@ def train(
     folder = out or _folder(data, model, activation, f"seed{seed}")
     if logger:
         loggers.check(logger, settings.training.optimizer)
-    keep = Keep(checkpoints=True, weights=True, logger=logger)
+    save = SaveOptions(checkpoints=True, weights=True, logger=logger)
     if ranks().rank:
-        assist(settings, RunFolder(folder), threads=threads, keep=keep, data_dir=data_dir)
+        join_training(settings, RunFolder(folder), threads=threads, save=save, data_dir=data_dir)
     else:
-        _run(settings, folder, as_json, data_dir, threads=threads, keep=keep)
+        _run(settings, folder, as_json, data_dir, threads=threads, save=save)
 
 
 @app.command(name="report")
@@ -297,7 +298,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _folder(*parts: object) -> Path:
     """Return the run folder where none is given; paths lose what a name of a folder cannot have."""
-    return Path("runs") / word("-".join(map(str, parts)))
+    return Path("runs") / as_file_name("-".join(map(str, parts)))
 
 
 def _network(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 OPTIONS = {
+    "RayCluster(address=...)": "--ray",
     "activations": "--activations",
     "assignments": "--set",
     "baseline": "--baseline",

@@ -9,7 +9,7 @@ from typing import Any
 
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.reporting.significance import Interval, Paired, holm, mean_interval, paired
-from hinged.lab.runs.run_folder import TrialResult
+from hinged.lab.runs.trial_result import TrialResult
 
 
 @dataclass(frozen=True)

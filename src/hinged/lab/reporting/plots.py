@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hinged.lab.reporting.comparison_table import Summary
-from hinged.lab.runs.run_folder import TrialResult
+from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.training.snapshots import CurveSnapshot
 
 COLOURS = {

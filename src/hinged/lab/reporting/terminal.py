@@ -21,8 +21,9 @@ from rich.table import Table
 from hinged.lab.experiment.schema import Trial
 from hinged.lab.reporting.comparison_table import Row, Summary
 from hinged.lab.reporting.significance import Interval
-from hinged.lab.runs.compare import ProgressListener, Task
-from hinged.lab.runs.run_folder import TrialFailure, TrialResult
+from hinged.lab.runs.compare import ProgressListener
+from hinged.lab.runs.pending_trial import ExperimentRun
+from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 
 class TerminalProgress(ProgressListener):
@@ -59,23 +60,23 @@ class TerminalProgress(ProgressListener):
     ) -> None:
         self._bar.stop()
 
-    def begins(self, trials: int, finished: int, epochs: int) -> None:
+    def on_start(self, trials: int, finished: int, epochs: int) -> None:
         """Set the length of the bar."""
         self._total, self._done, self._epochs = trials, finished, 0
         if finished:
             self._console.print(f"{finished} of {trials} trials were finished before.")
         self._bar.reset(self._task, total=epochs, description="training")
 
-    def trial(self, task: Task, trial: Trial) -> None:
+    def on_trial_start(self, task: ExperimentRun, trial: Trial) -> None:
         """Name the present trial."""
         words = [task.label, trial.activation, f"seed {trial.seed}"]
         self._bar.update(self._task, description=escape(", ".join(filter(None, words))))
 
-    def epoch(self, number: int) -> None:
+    def on_epoch(self, number: int) -> None:
         """Move on within the present trial."""
         self._bar.update(self._task, completed=self._epochs + number)
 
-    def result(self, task: Task, result: TrialResult) -> None:
+    def on_result(self, task: ExperimentRun, result: TrialResult) -> None:
         """Print a line, and move on to the next trial."""
         self._next(
             task,
@@ -84,7 +85,7 @@ class TerminalProgress(ProgressListener):
             f"{'  [red]diverged[/]' if result.diverged else ''}",
         )
 
-    def failed(self, task: Task, failure: TrialFailure) -> None:
+    def on_failure(self, task: ExperimentRun, failure: TrialFailure) -> None:
         """Print the last line of the error, and move on to the next trial."""
         said = failure.traceback.strip().splitlines()[-1]
         self._next(
@@ -92,7 +93,7 @@ class TerminalProgress(ProgressListener):
             f"{failure.activation:<12}seed {failure.seed:<3} [red]failed:[/] {escape(said)}",
         )
 
-    def _next(self, task: Task, line: str) -> None:
+    def _next(self, task: ExperimentRun, line: str) -> None:
         self._done += 1
         self._epochs += task.experiment.training.epochs
         self._bar.update(self._task, completed=self._epochs)

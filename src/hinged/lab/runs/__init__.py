@@ -1,1 +1,1 @@
-"""Running experiments: every trial once, in processes or on a cluster, saved in a folder."""
+"""Trains the trials of experiments, in processes or on a cluster, and saves their results."""

@@ -1,97 +1,66 @@
-"""The main job: the same network with different activations, from the same seeds."""
+"""Trains the same network with different activations from the same seeds.
+
+This is the main entry point: `compare` for one experiment, `compare_all` for several.
+"""
 
 from __future__ import annotations
 
 import functools
-import traceback
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from hinged import errors
 from hinged.atomic_files import remove_partials
-from hinged.lab.experiment import environment
-from hinged.lab.training import loggers
-from hinged.lab.networks import pretrained
-from hinged.lab.runs.ray_cluster import Cluster
 from hinged.lab.data import augment
-from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.experiment.ranks import ranks
-from hinged.lab.runs.run_folder import TrialFailure, TrialResult, RunFolder
-from hinged.lab.runs.run_trial import FinishedTrial, Materials, check, load, now, run
-from hinged.lab.runs.worker_processes import in_processes
+from hinged.lab.experiment.schema import Experiment, Trial
+from hinged.lab.runs.pending_trial import (
+    ExperimentRun,
+    Loader,
+    PendingTrial,
+    SaveOptions,
+    TrialEnd,
+    claim_and_train,
+    save_record,
+    train,
+)
+from hinged.lab.runs.ray_cluster import RayCluster
+from hinged.lab.runs.run_folder import RunFolder
+from hinged.lab.runs.run_trial import check_trial, load_data_and_weights, run_trial
+from hinged.lab.runs.trial_result import TrialFailure, TrialResult
+from hinged.lab.runs.worker_processes import call_in_processes
 
-Loader = Callable[[], Materials]
-
-
-class Task(NamedTuple):
-    """One experiment of those that are done together.
-
-    Attributes:
-        experiment: what to do; a folder that holds part of it is continued.
-        folder: where the results go.
-        label: what the experiment is called where several are.
-        own: the file that `hinged.lab.networks.pretrained.STUDY` means.
-    """
-
-    experiment: Experiment
-    folder: RunFolder
-    label: str = ""
-    own: Path | None = None
-
-
-class Keep(NamedTuple):
-    """What is kept of a trial besides its results.
-
-    Attributes:
-        checkpoints: one an epoch; an unfinished trial is continued from the last.
-        weights: the trained network (`RunFolder.weights`), for `NetworkSettings.pretrained` to
-            name.
-        logger: what the logger of this name (`hinged.lab.training.loggers`) is told, epoch by epoch.
-    """
-
-    checkpoints: bool = False
-    weights: bool = False
-    logger: str = ""
+_RESULT_ONLY = SaveOptions()
 
 
 class ProgressListener:
-    """Is told how a comparison goes on; this one keeps it to itself."""
+    """Receives the progress of a comparison. The methods of this base class do nothing."""
 
-    def begins(self, trials: int, finished: int, epochs: int) -> None:
-        """Before the first of so many trials; some were finished in an earlier run, and the others
-        have so many epochs in all."""
+    def on_start(self, trials: int, finished: int, epochs: int) -> None:
+        """Called before the first training.
 
-    def trial(self, task: Task, trial: Trial) -> None:
-        """A trial begins."""
+        Args:
+            trials: number of all trials.
+            finished: how many of them an earlier run has finished.
+            epochs: epochs of the other trials together.
+        """
 
-    def epoch(self, number: int) -> None:
-        """The present trial has finished so many epochs."""
+    def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
+        """Called when a trial starts in this process."""
 
-    def result(self, task: Task, result: TrialResult) -> None:
-        """A trial is finished and on disk."""
+    def on_epoch(self, number: int) -> None:
+        """Called when the trial in this process has finished `number` epochs."""
 
-    def failed(self, task: Task, failure: TrialFailure) -> None:
-        """A trial raised an error, which is on disk."""
+    def on_result(self, run: ExperimentRun, result: TrialResult) -> None:
+        """Called when the result of a trial is saved."""
 
-
-_RESULTS = Keep()
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One trial to do, and how; another process can be given it."""
-
-    task: Task
-    trial: Trial
-    load: Loader
-    keep: Keep
-    keep_going: bool
-    wait: bool = False
+    def on_failure(self, run: ExperimentRun, failure: TrialFailure) -> None:
+        """Called when a trial has raised an error and the error is saved."""
 
 
 def compare(
@@ -101,267 +70,231 @@ def compare(
     *,
     jobs: int = 1,
     threads: int = 1,
-    cluster: Cluster | None = None,
-    keep: Keep = _RESULTS,
+    cluster: RayCluster | None = None,
+    save: SaveOptions = _RESULT_ONLY,
     data_dir: Path | None = None,
 ) -> list[TrialResult]:
-    """Do every trial that the folder does not hold yet, and return all; `compare_all` of one."""
+    """Train every trial that the folder does not hold yet, and return all results.
+
+    The arguments are those of `compare_all`.
+    """
     compare_all(
-        [Task(experiment, folder)],
+        [ExperimentRun(experiment, folder)],
         listener,
         jobs=jobs,
         threads=threads,
         cluster=cluster,
-        keep=keep,
+        save=save,
         data_dir=data_dir,
     )
     return folder.results()
 
 
 def compare_all(
-    tasks: Sequence[Task],
+    runs: Sequence[ExperimentRun],
     listener: ProgressListener,
     *,
     jobs: int = 1,
     threads: int = 1,
-    cluster: Cluster | None = None,
-    keep: Keep = _RESULTS,
+    cluster: RayCluster | None = None,
+    save: SaveOptions = _RESULT_ONLY,
     data_dir: Path | None = None,
-    keep_going: bool = False,
+    continue_on_error: bool = False,
 ) -> None:
-    """Do every trial that the folders do not hold yet.
+    """Train every trial that the folders do not hold yet.
 
-    Trials that another process works on are left to it; at the end those that it gave up
-    are done here.
+    Several processes can do this with the same folders at once. A trial that another process
+    trains is left to that process. At the end this process trains the trials that the other
+    process did not finish.
 
     Args:
-        tasks: the experiments and their folders. All are checked before the first begins.
-        listener: is told of every step.
-        jobs: trials done at once, each in a process of its own; 1 means in this process.
-        threads: torch's threads for each trial. Their number can change the last bits of a result.
-        cluster: do the trials there instead, as many at once as it says, without checkpoints and
-            loggers. Data are sent there and results back: all files are read and written here.
-        keep: what is kept besides the results.
+        runs: the experiments and their folders. All are checked before the first training.
+        listener: receives the progress.
+        jobs: number of trials at once, each in its own process; with 1 all trials run in this
+            process.
+        threads: number of torch threads for each trial. It can change the last bits of a result.
+        cluster: train on this cluster instead, without checkpoints and loggers. Data are sent to
+            the cluster and results come back; all files are read and written here.
+        save: what is saved besides the results.
         data_dir: the folder of data sets, by default that of `HINGED_DATA`.
-        keep_going: write the error of a trial into its folder and go on, instead of raising it.
+        continue_on_error: write the error of a trial into its folder and continue with the next
+            trial, instead of raising it.
 
     Raises:
-        RunFolderError: a folder holds another experiment, or results on other data or from other
-            pretrained weights, or cannot be written; in one of several processes, more than one
-            trial is left.
+        RunFolderError: a folder holds another experiment, or results from other data or other
+            pretrained weights, or cannot be written; or several processes share one training
+            (`torchrun`), but more than one trial is unfinished.
         DataError: the data are missing or damaged.
         ArgumentError: a network cannot take its data.
     """
-    checked = [_check(task, data_dir) for task in tasks]  # Fails here rather than after an hour.
-    tasks = [_opened(task, *found) for task, found in zip(tasks, checked, strict=True)]
-    work = [
-        _Work(task, trial, _loader(task, data_dir), keep, keep_going)
-        for task in tasks
-        for trial in task.experiment.trials
+    # Check all of them first: an error after an hour of training would be worse.
+    sources = [_check_experiment(run, data_dir) for run in runs]
+    runs = [_open_folder(run, *source) for run, source in zip(runs, sources, strict=True)]
+    trials = [
+        PendingTrial(run, trial, _loader(run, data_dir), save, continue_on_error)
+        for run in runs
+        for trial in run.experiment.trials
     ]
-    # Seed by seed through all of them: what is stopped is comparable as far as it came, and slow
-    # spells of the machine meet all.
-    work.sort(key=lambda each: each.trial.seed)
-    left = [each for each in work if not _is_done(each)]
-    _check_alone(left)
-    epochs = sum(each.task.experiment.training.epochs for each in left)
-    listener.begins(len(work), len(work) - len(left), epochs)
+    # In the order of seeds: a stopped comparison can be evaluated for the seeds it finished, and
+    # slow phases of the machine affect all activations.
+    trials.sort(key=lambda each: each.trial.seed)
+    pending = [each for each in trials if not each.is_finished]
+    _check_single_training(pending)
+    epochs = sum(each.run.experiment.training.epochs for each in pending)
+    listener.on_start(len(trials), len(trials) - len(pending), epochs)
+    train_all = functools.partial(
+        _train_all, listener=listener, jobs=jobs, threads=threads, cluster=cluster
+    )
     try:
         with cluster or nullcontext():
-            done = functools.partial(_outcomes, jobs=jobs, threads=threads, cluster=cluster)
-            failed = _tell(listener, done(left, listener))
-            waiting = [replace(each, wait=True) for each in left if _key(each) not in failed]
-            _tell(listener, done([each for each in waiting if not _is_done(each)], listener))
+            failed = _notify(listener, train_all(pending))
+            claimed = [each for each in pending if each.key not in failed and not each.is_finished]
+            _notify(listener, train_all([replace(each, wait=True) for each in claimed]))
     except BaseException:
-        for task in tasks:
-            remove_partials(task.folder.path)
+        for run in runs:
+            remove_partials(run.folder.path)
         raise
-    for task in tasks:
-        task.folder.list_results()
+    for run in runs:
+        run.folder.write_results_file()
 
 
-def assist(
+def join_training(
     experiment: Experiment,
     folder: RunFolder,
     *,
     threads: int = 1,
-    keep: Keep = _RESULTS,
+    save: SaveOptions = _RESULT_ONLY,
     data_dir: Path | None = None,
 ) -> None:
-    """Take part in the training of the one trial of an experiment, in a process of several
-    (`hinged.lab.experiment.ranks`) whose first calls `compare` with the same arguments and saves what comes
-    of it."""
+    """Take part in a training that several processes share (`hinged.lab.experiment.ranks`).
+
+    The first process calls `compare` with the same arguments and saves the result; all others call
+    this function. The experiment must have a single trial.
+    """
     (trial,) = experiment.trials
-    task = Task(experiment, folder)
-    if not folder.has(trial):
+    run = ExperimentRun(experiment, folder)
+    if not folder.is_finished(trial):
         torch.set_num_threads(threads)
-        _done(_Work(task, trial, _loader(task, data_dir), keep, keep_going=False), None)
+        train(PendingTrial(run, trial, _loader(run, data_dir), save, continue_on_error=False))
 
 
-_Outcome = tuple[_Work, TrialResult | TrialFailure | None]
-_Outcomes = Generator[_Outcome, None, None]
+_TrialEnds = Generator[TrialEnd, None, None]
 
 
-def _tell(listener: ProgressListener, done: _Outcomes) -> set[tuple[Path, str]]:
-    """Tell the listener what comes of trials; return the keys of those that failed."""
+def _notify(listener: ProgressListener, ends: _TrialEnds) -> set[tuple[Path, str]]:
+    """Tell the listener about the end of each trial; return the keys of the failed trials."""
     failed = set()
-    with closing(done):  # What still runs ends, and claims are given back, before an error goes on.
-        for each, outcome in done:
-            if isinstance(outcome, TrialResult):
-                listener.result(each.task, outcome)
-            elif outcome is not None:
-                failed.add(_key(each))
-                listener.failed(each.task, outcome)
+    with closing(ends):  # On an error, first stop the other trainings and release their locks.
+        for pending, record in ends:
+            if isinstance(record, TrialResult):
+                listener.on_result(pending.run, record)
+            elif record is not None:
+                failed.add(pending.key)
+                listener.on_failure(pending.run, record)
     return failed
 
 
-def _outcomes(
-    work: list[_Work], listener: ProgressListener, jobs: int, threads: int, cluster: Cluster | None
-) -> _Outcomes:
-    """Do trials, and yield what comes of them."""
+def _train_all(
+    pending: list[PendingTrial],
+    listener: ProgressListener,
+    jobs: int,
+    threads: int,
+    cluster: RayCluster | None,
+) -> _TrialEnds:
+    """Train the trials and yield the end of each."""
     if cluster is not None:
-        return _on_cluster(work, cluster)
+        return _train_on_cluster(pending, cluster)
     if jobs > 1:
-        return in_processes(_claim_and_run, [(each,) for each in work], jobs, threads)
-    return _one_by_one(work, threads, listener)
+        return call_in_processes(claim_and_train, [(each,) for each in pending], jobs, threads)
+    return _train_here(pending, threads, listener)
 
 
-def _one_by_one(work: list[_Work], threads: int, listener: ProgressListener) -> _Outcomes:
+def _train_here(
+    pending: list[PendingTrial], threads: int, listener: ProgressListener
+) -> _TrialEnds:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        for each in work:
-            listener.trial(each.task, each.trial)
-            yield _claim_and_run(each, listener.epoch)
+        for each in pending:
+            listener.on_trial_start(each.run, each.trial)
+            yield claim_and_train(each, listener.on_epoch)
     finally:
         torch.set_num_threads(before)
 
 
-def _claim_and_run(work: _Work, on_epoch: Callable[[int], None] | None = None) -> _Outcome:
-    """Do a trial and save what comes of it; None where it is not ours to do."""
-    with work.task.folder.claim(work.trial, wait=work.wait) as ours:
-        if not ours:
-            return work, None
-        return _saved(work, lambda: _done(work, on_epoch))
-
-
-def _done(work: _Work, on_epoch: Callable[[int], None] | None) -> FinishedTrial:
-    """Do a trial in this process."""
-    experiment, folder, *_ = work.task
-    keep, key = work.keep, work.trial.key
-    checkpoints = folder.path / "checkpoints" / key if keep.checkpoints else None
-    logger = loggers.make(keep.logger, folder.path / "logs" / key) if keep.logger else None
-    return run(experiment, work.trial, work.load(), on_epoch, checkpoints, logger)
-
-
-def _on_cluster(work: list[_Work], cluster: Cluster) -> _Outcomes:
-    """Claim trials here, have them done there, and save here what comes of them."""
+def _train_on_cluster(pending: list[PendingTrial], cluster: RayCluster) -> _TrialEnds:
+    """Claim trials here, train them on the cluster, and save their results here."""
     claims: dict[tuple[Path, str], ExitStack] = {}
-    sent: dict[Any, Any] = {}
+    uploads: dict[Any, Any] = {}
 
-    def claimed(held: ExitStack) -> Iterator[tuple[_Work, tuple[Any, ...]]]:
-        for each in work:
-            experiment, folder, *_ = each.task
-            claim = held.enter_context(ExitStack())
-            if not claim.enter_context(folder.claim(each.trial, wait=each.wait)):
+    def claim_next(locks: ExitStack) -> Iterator[tuple[PendingTrial, tuple[Any, ...]]]:
+        for each in pending:
+            claim = locks.enter_context(ExitStack())
+            if not claim.enter_context(each.run.folder.claim(each.trial, wait=each.wait)):
                 claim.close()
                 continue
-            claims[_key(each)] = claim
-            same = _materials_key(each.task)
-            if same not in sent:
-                sent[same] = cluster.put(each.load())
-            yield each, (experiment, each.trial, sent[same])
+            claims[each.key] = claim
+            source = _data_source(each.run)
+            if source not in uploads:
+                uploads[source] = cluster.put(each.load())
+            yield each, (each.run.experiment, each.trial, uploads[source])
 
-    with ExitStack() as held:
-        for each, outcome in held.enter_context(closing(cluster.map(run, claimed(held)))):
-            with claims.pop(_key(each)):
-                saved = _saved(each, outcome)
-            yield saved
+    with ExitStack() as locks:
+        results = locks.enter_context(closing(cluster.map(run_trial, claim_next(locks))))
+        for each, get_finished in results:
+            with claims.pop(each.key):
+                end = save_record(each, get_finished)
+            yield end
 
 
-def _materials_key(task: Task) -> Hashable:
-    """Return what is equal for tasks that are done with the same materials."""
-    experiment = task.experiment
+def _data_source(run: ExperimentRun) -> Hashable:
+    """Return a key that is equal for runs with the same data and weights."""
+    experiment = run.experiment
     sizes = experiment.train_size, experiment.test_size
-    return experiment.data, sizes, experiment.network, task.own
+    return experiment.data, sizes, experiment.network, run.study_weights
 
 
-def _saved(work: _Work, trained: Callable[[], FinishedTrial]) -> _Outcome:
-    """Save what comes of a trial that is ours."""
-    folder = work.task.folder
-    try:
-        done = trained()
-    except errors.RunFolderError:  # A full disk is no fault of the trial.
-        raise
-    except Exception:
-        if not work.keep_going:
-            raise
-        failure = _failure(work.trial)
-        folder.save_failure(work.trial, failure)
-        return work, failure
-    if work.keep.weights:
-        folder.save_weights(work.trial, pretrained.save(done.model, work.load().data))
-    folder.save(work.trial, done.result, done.curves)
-    return work, done.result
+def _loader(run: ExperimentRun, data_dir: Path | None) -> Loader:
+    """Return a call that loads data and weights, in this process or another."""
+    return functools.partial(load_data_and_weights, run.experiment, data_dir, run.study_weights)
 
 
-def _loader(task: Task, data_dir: Path | None) -> Loader:
-    """Return a call that loads what a task needs, in this process or another."""
-    return functools.partial(load, task.experiment, data_dir, task.own)
-
-
-def _check(task: Task, data_dir: Path | None) -> tuple[str, str]:
-    """Return the hash of a task's data and the name of its pretrained weights, or raise where they
-    cannot be had or trained on."""
-    experiment = task.experiment
-    materials = _loader(task, data_dir)()
-    augment.check(experiment.training.augment, materials.data.x_train, materials.data.problem)
+def _check_experiment(run: ExperimentRun, data_dir: Path | None) -> tuple[str, str]:
+    """Return the hash of the data and the name of the pretrained weights; raise if a trial cannot
+    be trained."""
+    experiment = run.experiment
+    loaded = _loader(run, data_dir)()
+    augment.check(experiment.training.augment, loaded.data.x_train, loaded.data.problem)
     for activation in experiment.activations:
-        check(experiment, Trial(activation=activation, seed=0), materials)
-    weights = materials.weights
-    return materials.data.digest, "" if weights is None else weights.name
+        check_trial(experiment, Trial(activation=activation, seed=0), loaded)
+    return loaded.data.digest, "" if loaded.weights is None else loaded.weights.name
 
 
-def _check_alone(left: Sequence[_Work]) -> None:
-    """Raise where processes would share a training (`hinged.lab.experiment.ranks`) of several that are left:
-    all but the first know of their own alone."""
-    if ranks().world > 1 and len(left) > 1:
-        got = f"{left[0].task.folder.path}, where {len(left)} trainings are unfinished"
-        hint = "finish the others without torchrun, or choose another folder with --out"
+def _check_single_training(pending: Sequence[PendingTrial]) -> None:
+    """Raise if several processes share the training (`hinged.lab.experiment.ranks`) and more than
+    one trial is unfinished: all but the first process know only one trial."""
+    if ranks().world > 1 and len(pending) > 1:
+        got = f"{pending[0].run.folder.path}, where {len(pending)} trainings are unfinished"
+        hint = "finish the others without torchrun, or choose another folder"
         raise errors.RunFolderError(errors.message("hinged train", got, hint))
 
 
-def _opened(task: Task, digest: str, weights: str) -> Task:
-    """Return the task with all that its folder holds, or raise where the folder's results were
-    found on other data of the same name, or from other weights: seeds are compared in pairs."""
-    folder = task.folder
-    folder.open(task.experiment)
+def _open_folder(run: ExperimentRun, data_digest: str, weights: str) -> ExperimentRun:
+    """Open the folder and return the run with all trials of the folder.
+
+    Raises:
+        RunFolderError: the folder's results are from other data or weights of the same name, which
+            must not be compared with new results.
+    """
+    folder = run.folder
+    folder.open(run.experiment)
     for result in folder.results():
-        if (result.data_digest, result.pretrained) != (digest, weights):
-            other, name = "data", task.experiment.data
-            if result.data_digest == digest:
-                other, name = "weights", str(task.experiment.network.pretrained)
+        if (result.data_digest, result.pretrained) != (data_digest, weights):
+            kind, name = "data", run.experiment.data
+            if result.data_digest == data_digest:
+                kind, name = "weights", str(run.experiment.network.pretrained)
             raise errors.RunFolderError(
-                f"{folder.path} holds results on other {other}, though they too are called {name}. "
-                "Choose another folder with --out."
+                f"{folder.path} holds results on other {kind} of the same name, {name}; "
+                "choose another folder."
             )
-    return task._replace(experiment=folder.experiment)
-
-
-def _key(work: _Work) -> tuple[Path, str]:
-    return work.task.folder.path, work.trial.key
-
-
-def _is_done(work: _Work) -> bool:
-    return work.task.folder.has(work.trial)
-
-
-def _failure(trial: Trial) -> TrialFailure:
-    """Return the record of the error that is being handled."""
-    return TrialFailure(
-        activation=trial.activation,
-        seed=trial.seed,
-        traceback=traceback.format_exc(),
-        environment=environment.describe(),
-        finished=now(),
-    )
+    return run._replace(experiment=folder.experiment)

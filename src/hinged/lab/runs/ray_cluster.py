@@ -1,4 +1,7 @@
-"""Calls on the machines of a Ray cluster. Needs the extra: `pip install 'hinged[ray]'`."""
+"""Calls functions on the machines of a Ray cluster.
+
+Needs the extra: `pip install 'hinged[ray]'`.
+"""
 
 from __future__ import annotations
 
@@ -23,26 +26,27 @@ LOCAL = "local"
 _RETRIES = 3
 
 
-class Cluster:
-    """A Ray cluster, connected to for as long as a `with` block lasts.
+class RayCluster:
+    """A Ray cluster, connected while a `with` block runs.
 
-    The workers need this library, in the versions of this machine; what a call is given is sent
-    there, and what it returns is sent back, so that no folder is shared.
+    The workers need this library and the package versions of this machine. Arguments are sent to
+    the workers and results come back, so no folder is shared.
 
     Args:
-        address: `HOST:PORT` or `ray://HOST:PORT` of a cluster, `auto` for the one that this machine
-            belongs to, or `local` to start one here that ends with the block. Where this process is
-            connected already, to that cluster and for longer than the block.
-        jobs: calls at once; by default as many as there are CPUs for, and GPUs where there are any.
-        threads: CPUs of each call, and torch's threads in it. Where the cluster has GPUs, a call
-            has one of them to itself.
+        address: `HOST:PORT` or `ray://HOST:PORT` of a cluster, `auto` for the cluster of this
+            machine, or `local` to start a cluster here that ends with the block. If this process
+            is already connected to a cluster, that connection is used and stays open.
+        jobs: calls at once; by default one for each `threads` CPUs, and at most one for each GPU
+            if there are any.
+        threads: number of CPUs and of torch threads for each call. On a cluster with GPUs, each
+            call has one GPU for itself.
     """
 
     def __init__(self, address: str, jobs: int | None = None, threads: int = 1) -> None:
         self.address, self.jobs, self.threads = address, jobs, threads
-        self._ours = False
+        self._disconnect_at_exit = False
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> RayCluster:
         """Connect.
 
         Raises:
@@ -52,16 +56,16 @@ class Cluster:
         errors.require_extra("ray", ["ray"])
         import ray
 
-        self._ours = not ray.is_initialized()
-        if self._ours:
+        self._disconnect_at_exit = not ray.is_initialized()
+        if self._disconnect_at_exit:
+            options = self._local_options() if self.address == LOCAL else {}
             try:
-                ray.init(
-                    self.address, log_to_driver=False, logging_level=logging.ERROR, **self._own()
-                )
+                ray.init(self.address, log_to_driver=False, logging_level=logging.ERROR, **options)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 hint = f"give the address of a cluster that runs, or {LOCAL!r} to start one here"
                 got = f"{self.address}, where Ray says: {str(error).splitlines()[0].rstrip('.')}"
-                raise errors.ArgumentError(errors.message("--ray", got, hint)) from error
+                call = "RayCluster(address=...)"
+                raise errors.ArgumentError(errors.message(call, got, hint)) from error
         return self
 
     def __exit__(
@@ -70,14 +74,15 @@ class Cluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Disconnect, which ends what still runs."""
+        """Disconnect. Calls that still run are stopped."""
         import ray
 
-        if self._ours:
+        if self._disconnect_at_exit:
             ray.shutdown()
 
     def put(self, value: Any) -> Any:
-        """Return what stands for a value among arguments; it is sent once to each machine."""
+        """Return a reference that can replace a value among arguments; Ray then sends the value
+        only once to each machine."""
         import ray
 
         return ray.put(value)
@@ -85,79 +90,84 @@ class Cluster:
     def map(
         self, call: Callable[..., T], items: Iterable[tuple[K, tuple[Any, ...]]]
     ) -> Generator[tuple[K, Callable[[], T]], None, None]:
-        """Call `call(*arguments)` for every `(key, arguments)`, as places become free.
+        """Call `call(*arguments)` for every `(key, arguments)`.
 
-        A call whose worker or machine dies is made again elsewhere, up to 3 times. Closed early, it
-        ends the calls that still run.
+        A call is repeated up to 3 times if its worker or machine dies. Closing the generator stops
+        the calls that still run.
 
         Args:
-            call: a function of a module that the workers can import.
-            items: asked for the next one when there is a place for it.
+            call: a function at module level that the workers can import.
+            items: the next item is taken only when a worker is free.
 
         Yields:
-            The key, and a call that returns the outcome or raises what went wrong, in the order in
-            which they are done.
+            The key, and a function that returns the result or raises the error of the call, in the
+            order in which the calls finish.
         """
         import ray
 
-        places = {"num_cpus": self.threads, "num_gpus": self._gpus(), "max_retries": _RETRIES}
-        remote = ray.remote(_called).options(**places)
-        left, running = iter(items), dict[Any, K]()
+        options = {"num_cpus": self.threads, "num_gpus": self._gpus(), "max_retries": _RETRIES}
+        remote = ray.remote(_call_with_threads).options(**options)
+        waiting, running = iter(items), dict[Any, K]()
         try:
             while True:
-                for key, arguments in itertools.islice(left, max(0, self._places() - len(running))):
+                free = max(0, self._slots() - len(running))
+                for key, arguments in itertools.islice(waiting, free):
                     running[remote.remote(self.threads, call, *arguments)] = key
                 if not running:
                     return
-                (done, *_), _ = ray.wait(list(running))
-                yield running.pop(done), functools.partial(ray.get, done)
+                (finished, *_), _ = ray.wait(list(running))
+                yield running.pop(finished), functools.partial(ray.get, finished)
         finally:
-            for call_ in running:
-                ray.cancel(call_, force=True)
+            for reference in running:
+                ray.cancel(reference, force=True)
 
-    def _own(self) -> dict[str, Any]:
+    def _local_options(self) -> dict[str, Any]:
         """Return the options of a cluster that is started here."""
-        if self.address != LOCAL:
-            return {}
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # It would report to Ray's makers.
-        os.environ.setdefault("RAY_worker_niceness", "0")  # Else workers starve beside other work.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send usage statistics.
+        # Otherwise workers get almost no CPU time when other programs run.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         cpus = None if self.jobs is None else self.jobs * self.threads
         return {"include_dashboard": False, "num_cpus": cpus}
 
     def _gpus(self) -> int:
+        """Return the number of GPUs for each call."""
         import ray
 
         return 1 if ray.cluster_resources().get("GPU") else 0
 
-    def _places(self) -> int:
-        """Return how many calls there is room for, at least 1: clusters grow on demand."""
+    def _slots(self) -> int:
+        """Return how many calls can run at once; at least 1, since clusters grow on demand."""
         import ray
 
-        room = ray.cluster_resources()
-        places = int(room.get("CPU", 0) // self.threads)
+        resources = ray.cluster_resources()
+        slots = int(resources.get("CPU", 0) // self.threads)
         if self._gpus():
-            places = min(places, int(room["GPU"]))
-        return max(1, places if self.jobs is None else min(places, self.jobs))
+            slots = min(slots, int(resources["GPU"]))
+        return max(1, slots if self.jobs is None else min(slots, self.jobs))
 
 
-def where(address: str | None, jobs: int | None, threads: int) -> dict[str, Any]:
-    """Return, as options of `hinged.lab.runs.compare.compare`, where trials are done: on a cluster,
-    or in `jobs` processes here, by default one for each core.
+def execution_options(address: str | None, jobs: int | None, threads: int) -> dict[str, Any]:
+    """Return options of `hinged.lab.runs.compare.compare` that say where trials are trained.
+
+    Args:
+        address: address of a Ray cluster; None for processes on this machine.
+        jobs: trials at once; by default one for each core.
+        threads: torch threads for each trial.
 
     Raises:
-        ArgumentError: torchrun started this process, which is for one training, not many.
+        ArgumentError: `torchrun` started this process: it is for a single training.
 
-    >>> where(None, 2, 1)
+    >>> execution_options(None, 2, 1)
     {'jobs': 2, 'threads': 1, 'cluster': None}
     """
     if ranks().world > 1:
-        hint = "use torchrun with `hinged train`; for many trainings give --jobs, or --ray"
+        hint = "use torchrun only for a single training (`hinged train`)"
         raise errors.ArgumentError(errors.message("hinged", "several trainings by torchrun", hint))
-    cluster = None if address is None else Cluster(address, jobs, threads)
+    cluster = None if address is None else RayCluster(address, jobs, threads)
     jobs = jobs or max(1, joblib.cpu_count() // threads)
     return {"jobs": jobs, "threads": threads, "cluster": cluster}
 
 
-def _called(threads: int, call: Callable[..., T], *arguments: Any) -> T:
+def _call_with_threads(threads: int, call: Callable[..., T], *arguments: Any) -> T:
     torch.set_num_threads(threads)
     return call(*arguments)

@@ -1,4 +1,4 @@
-"""One trial: a network built, trained, scored and looked at."""
+"""Builds, trains and scores the network of one trial."""
 
 from __future__ import annotations
 
@@ -12,73 +12,72 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from hinged.lab.experiment import environment
-from hinged.lab.networks import catalogue, pretrained
-from hinged.lab.training import freezing, fit
-from hinged.lab.networks.activations import activation_parameters, factory
 from hinged.lab.data import DataSet
 from hinged.lab.data import load as load_data
 from hinged.lab.data.folds import fold
+from hinged.lab.experiment import environment
 from hinged.lab.experiment.schema import Experiment, Trial
-from hinged.lab.training.snapshots import curves_and_inputs
+from hinged.lab.networks import catalogue, pretrained
+from hinged.lab.networks.activations import activation_parameters, factory
 from hinged.lab.networks.pretrained import Weights
-from hinged.lab.runs.run_folder import TrialResult
+from hinged.lab.runs.trial_result import TrialResult
+from hinged.lab.training import fit, freezing
+from hinged.lab.training.snapshots import curves_and_inputs
 from hinged.model import diagnose
 from hinged.nn import PiecewiseLinear
 
-_SHOWN = 1000
-"""Samples whose inputs to the curves are looked at."""
-_AT_ONCE = 100
-"""Of them, diagnosed together: what a layer of VGG11 is watched by takes many times its input."""
+_EXAMPLES = 1000
+"""Number of samples for advice and for the histograms of the curves' inputs."""
+_DIAGNOSE_BATCH = 100
+"""Batch size of `diagnose`: for a layer of VGG11 it needs many times the memory of its input."""
 
 
-class Materials(NamedTuple):
-    """What an experiment is done with: its data as the network is given them, and the weights it
-    starts from, where they are not new."""
+class DataAndWeights(NamedTuple):
+    """The data of an experiment, prepared for its network, and its pretrained weights, if any."""
 
     data: DataSet
     weights: Weights | None
 
 
 class FinishedTrial(NamedTuple):
-    """What one trial gave: its record, its learned curves where it has any, and its network."""
+    """The result of a trial, its learned curves, if any, and its trained network."""
 
     result: TrialResult
     curves: dict[str, Tensor]
     model: nn.Module
 
 
-def load(
-    experiment: Experiment, data_dir: Path | None = None, own: Path | None = None
-) -> Materials:
-    """Return what an experiment is done with.
+def load_data_and_weights(
+    experiment: Experiment, data_dir: Path | None = None, study_weights: Path | None = None
+) -> DataAndWeights:
+    """Return the data and the pretrained weights of an experiment.
 
     Args:
         experiment: the experiment.
         data_dir: the folder of data sets, by default that of `HINGED_DATA`.
-        own: as in `Task`.
+        study_weights: as in `hinged.lab.runs.pending_trial.ExperimentRun`.
     """
     sizes = {"train_size": experiment.train_size, "test_size": experiment.test_size}
     data = load_data(experiment.data, data_dir, **sizes)
-    weights = pretrained.read(experiment.network, data_dir, own)
-    return Materials(pretrained.fitted(data, experiment.network, weights), weights)
+    weights = pretrained.read(experiment.network, data_dir, study_weights)
+    return DataAndWeights(pretrained.fitted(data, experiment.network, weights), weights)
 
 
-def run(
+def run_trial(
     experiment: Experiment,
     trial: Trial,
-    materials: Materials,
+    loaded: DataAndWeights,
     on_epoch: Callable[[int], None] | None = None,
     checkpoints: Path | None = None,
     logger: Logger | None = None,
 ) -> FinishedTrial:
-    """Do one trial; the last three are as in `hinged.lab.training.fit.train`."""
-    digest = materials.data.digest  # Of all folds together: they are one data set.
-    materials = _of_fold(experiment, trial, materials)
-    data, weights = materials
-    model = network(experiment, materials, trial)
+    """Train one network. The last three arguments are as in `hinged.lab.training.fit.train`."""
+    digest = loaded.data.digest  # Of the whole data set, not of one fold.
+    loaded = _select_fold(experiment, trial, loaded)
+    data, weights = loaded
+    model = build_network(experiment, trial, loaded)
     initial = weights_digest(model)
-    kept = _kept(model, data, experiment)
+    kept = _bytes_for_backward(model, data, experiment)
     outcome = fit.train(
         model,
         data,
@@ -96,13 +95,13 @@ def run(
         train_score=outcome.train_score,
         loss=outcome.loss,
         test_scores=outcome.test_scores,
-        parameters=_trained(outcome.model.parameters()),
-        activation_parameters=_trained(activation_parameters(outcome.model)),
+        parameters=_count_trained(outcome.model.parameters()),
+        activation_parameters=_count_trained(activation_parameters(outcome.model)),
         step_ms=outcome.step_ms,
         seconds=outcome.seconds,
         dead=[idle.dead for idle in outcome.idle],
         dormant=[idle.dormant for idle in outcome.idle],
-        advice=_advice(outcome.model, data),
+        advice=_advice_by_sign(outcome.model, data),
         kept_bytes=kept,
         initial_weights=initial,
         pretrained="" if weights is None else weights.name,
@@ -111,25 +110,32 @@ def run(
         fold=experiment.fold_of(trial),
         experiment=experiment.model_dump(mode="json", exclude={"activations", "seeds"}),
         environment=environment.describe(),
-        finished=now(),
+        finished=utc_now(),
     )
-    curves = curves_and_inputs(outcome.model, data.scaled(data.x_test[:_SHOWN]))
+    curves = curves_and_inputs(outcome.model, data.scaled(data.x_test[:_EXAMPLES]))
     return FinishedTrial(result, curves, outcome.model)
 
 
-def check(experiment: Experiment, trial: Trial, materials: Materials) -> None:
-    """Raise where a trial cannot be done.
+def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> None:
+    """Raise if a trial cannot be trained.
 
     Raises:
-        ArgumentError: the network cannot take the data, or cannot be trained as it is to be; too
-            many folds.
+        ArgumentError: the network cannot take the data, or cannot be trained with these settings;
+            there are too many folds.
     """
-    materials = _of_fold(experiment, trial, materials)
-    fit.check(network(experiment, materials, trial), materials.data, experiment.training)
+    loaded = _select_fold(experiment, trial, loaded)
+    fit.check(build_network(experiment, trial, loaded), loaded.data, experiment.training)
+
+
+def build_network(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> nn.Module:
+    """Return the network of a trial before training, frozen as the experiment says."""
+    activation, settings = factory(trial.activation, experiment.curves), experiment.network
+    model = catalogue.build(settings, loaded.data, activation, trial.seed, loaded.weights)
+    return freezing.freeze(model, experiment.training.trains, catalogue.head(settings.kind, model))
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Return SHA-256 over all parameters but those of the activations, in order."""
+    """Return the SHA-256 of all parameters except those of activations, in order."""
     activations = {id(parameter) for parameter in activation_parameters(model)}
     state = hashlib.sha256()
     for parameter in model.parameters():
@@ -138,45 +144,38 @@ def weights_digest(model: nn.Module) -> str:
     return state.hexdigest()
 
 
-def network(experiment: Experiment, materials: Materials, trial: Trial) -> nn.Module:
-    """Return the network of a trial before training, frozen where the experiment says so."""
-    activation, settings = factory(trial.activation, experiment.curves), experiment.network
-    model = catalogue.build(settings, materials.data, activation, trial.seed, materials.weights)
-    return freezing.freeze(model, experiment.training.trains, catalogue.head(settings.kind, model))
+def utc_now() -> str:
+    """Return the time, UTC, ISO 8601."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
-def _of_fold(experiment: Experiment, trial: Trial, whole: Materials) -> Materials:
-    """Return the materials with the fold of the trial as their data, where there are folds."""
+def _select_fold(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> DataAndWeights:
+    """Return the data of the fold that the trial tests on, or all data without folds."""
     number = experiment.fold_of(trial)
     if number is None or experiment.folds is None:
-        return whole
-    data = fold(whole.data, number, experiment.folds)
-    return whole._replace(data=pretrained.fitted(data, experiment.network, whole.weights))
+        return loaded
+    data = fold(loaded.data, number, experiment.folds)
+    return loaded._replace(data=pretrained.fitted(data, experiment.network, loaded.weights))
 
 
-def _kept(model: nn.Module, data: DataSet, experiment: Experiment) -> int:
-    """Return the bytes kept for the backward pass of one batch, in precision and layout of the
-    training."""
+def _bytes_for_backward(model: nn.Module, data: DataSet, experiment: Experiment) -> int:
+    """Return the bytes that one batch keeps for the backward pass, in the precision and memory
+    layout of the training."""
     settings = experiment.training
     batch = fit.laid_out(data.scaled(data.x_train[: settings.batch_size]), settings)
     with torch.random.fork_rng([]), fit.autocast(batch.device, settings):
         return fit.memory_for_backward(model, batch)
 
 
-def _advice(model: nn.Module, data: DataSet) -> dict[str, list[str]]:
-    """Return what `hinged.diagnose` advises, by sign; nothing for a network without curves."""
-    found: dict[str, list[str]] = {}
+def _advice_by_sign(model: nn.Module, data: DataSet) -> dict[str, list[str]]:
+    """Return the advice of `hinged.diagnose` by sign; empty for a network without curves."""
+    by_sign: dict[str, list[str]] = {}
     if any(isinstance(layer, PiecewiseLinear) for layer in model.modules()):
-        batches = list(data.scaled(data.x_train[:_SHOWN]).split(_AT_ONCE))
-        for each in diagnose(model, batches).advice:
-            found.setdefault(each.sign, []).append(each.text)
-    return found
+        batches = list(data.scaled(data.x_train[:_EXAMPLES]).split(_DIAGNOSE_BATCH))
+        for advice in diagnose(model, batches).advice:
+            by_sign.setdefault(advice.sign, []).append(advice.text)
+    return by_sign
 
 
-def _trained(parameters: Iterable[nn.Parameter]) -> int:
+def _count_trained(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-
-
-def now() -> str:
-    """Return the time, UTC, ISO 8601."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

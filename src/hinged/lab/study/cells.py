@@ -22,7 +22,7 @@ from hinged.lab.experiment.settings import (
 from hinged.lab.networks.activations import is_trained, takes_curves
 from hinged.lab.networks.pretrained import STUDY
 from hinged.lab.runs.build_experiment import build_experiment
-from hinged.lab.runs.run_folder import word
+from hinged.lab.runs.run_folder import as_file_name
 from hinged.lab.study.definition import SCALES, Study, Variant, parse
 
 _OF_CURVES = ("curve_lr_factor", "curve_penalty", "calibrate_after")
@@ -225,7 +225,7 @@ def _combinations(
 
 def _name(variant: Variant, point: Point) -> str:
     parts = [variant.name, *(f"{_last(axis)}-{_text(value)}" for axis, value in point)]
-    return "_".join(word(part) for part in parts if part) or "all"
+    return "_".join(as_file_name(part) for part in parts if part) or "all"
 
 
 def _last(axis: str) -> str:

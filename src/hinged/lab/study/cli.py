@@ -21,7 +21,7 @@ from hinged.lab.experiment.environment import PRECISIONS
 from hinged.lab.reporting import terminal
 from hinged.lab.reporting.plots import svg
 from hinged.lab.runs.compare import ProgressListener
-from hinged.lab.runs.ray_cluster import where
+from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.study import page
 from hinged.lab.study.answer import answer, unsure
 from hinged.lab.study.cells import cells, read
@@ -125,7 +125,7 @@ def run(
     folder.open(plan)
     if fallback and not as_json:
         print(f"No folder of data sets: {study.scale(scale).fallback} instead.", file=sys.stderr)
-    places = where(ray, 1 if study.alone else jobs, threads)
+    places = execution_options(ray, 1 if study.alone else jobs, threads)
     _train(folder, seeds, as_json, **places, data_dir=data_dir)
     _finish(folder, records if take else None, as_json)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from hinged.lab.runs.run_folder import TrialResult
+from hinged.lab.runs.trial_result import TrialResult
 
 
 class Measure(NamedTuple):

@@ -13,7 +13,7 @@ from hinged import errors
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import Settings
 from hinged.lab.reporting import significance
-from hinged.lab.runs.run_folder import TrialFailure, TrialResult
+from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 from hinged.lab.study.cells import Cell, concerns, plain
 from hinged.lab.study.definition import find, names, parse
 from hinged.lab.study.metrics import MEASURES, Measure

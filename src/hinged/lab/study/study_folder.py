@@ -22,8 +22,9 @@ from hinged.lab._files import write
 from hinged.lab.experiment.environment import Precision, fast_precision
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import Settings
-from hinged.lab.runs.compare import Keep, ProgressListener, Task, compare_all
-from hinged.lab.runs.run_folder import RunFolder, word
+from hinged.lab.runs.compare import ProgressListener, compare_all
+from hinged.lab.runs.pending_trial import ExperimentRun, SaveOptions
+from hinged.lab.runs.run_folder import RunFolder, as_file_name
 from hinged.lab.study.cells import Cell, cells, pretrainings
 from hinged.lab.study.definition import Study
 
@@ -135,18 +136,22 @@ class StudyFolder:
         """Return the run folder of a cell."""
         return RunFolder(self.path / "cells" / cell.name)
 
-    def tasks(self, seeds: int | None = None) -> list[Task]:
+    def tasks(self, seeds: int | None = None) -> list[ExperimentRun]:
         """Return what there is to do, cell by cell, once the pretrainings are done."""
         own = {each.experiment.network.kind: _weights(each) for each in self.pretrainings()}
         return [
-            Task(c.experiment, self.run(c), c.name, own.get(c.experiment.network.kind))
+            ExperimentRun(c.experiment, self.run(c), c.name, own.get(c.experiment.network.kind))
             for c in self.plan.cells(seeds)
         ]
 
-    def pretrainings(self) -> list[Task]:
+    def pretrainings(self) -> list[ExperimentRun]:
         """Return the trainings that cells start from; their weights must be kept."""
         return [
-            Task(experiment, RunFolder(self.path / "pretrain" / word(kind)), f"pretrain {kind}")
+            ExperimentRun(
+                experiment,
+                RunFolder(self.path / "pretrain" / as_file_name(kind)),
+                f"pretrain {kind}",
+            )
             for kind, experiment in self.plan.pretrainings().items()
         ]
 
@@ -156,15 +161,19 @@ class StudyFolder:
         Args:
             listener: is told of every step.
             seeds: how many; by default those of the scale.
-            options: of `hinged.lab.runs.compare.compare_all`. A training that fails leaves its error
-                in the folder, and the others go on; a pretraining that fails raises it.
+            options: of `hinged.lab.runs.compare.compare_all`. The error of a training is written
+                into its folder and the others continue; that of a pretraining is raised.
         """
         first = [
-            each for each in self.pretrainings() if not each.folder.has(each.experiment.trials[0])
+            each
+            for each in self.pretrainings()
+            if not each.folder.is_finished(each.experiment.trials[0])
         ]
         if first:
-            compare_all(first, listener, keep=Keep(checkpoints=True, weights=True), **options)
-        compare_all(self.tasks(seeds), listener, keep_going=True, **options)
+            compare_all(
+                first, listener, save=SaveOptions(checkpoints=True, weights=True), **options
+            )
+        compare_all(self.tasks(seeds), listener, continue_on_error=True, **options)
 
     def _foreign(self) -> bool:
         """Whether something of someone else lies here; a process that has just begun, or was killed
@@ -173,6 +182,6 @@ class StudyFolder:
         return any(name != "cells" and not PARTIAL.fullmatch(name) for name in names)
 
 
-def _weights(task: Task) -> Path:
+def _weights(task: ExperimentRun) -> Path:
     (trial,) = task.experiment.trials
-    return task.folder.weights(trial)
+    return task.folder.weights_path(trial)
