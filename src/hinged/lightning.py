@@ -34,8 +34,11 @@ from hinged.model import (  # noqa: E402
     collect_statistics,
     copy_curves,
 )
-from hinged.model.observation.diagnose import diagnosis  # noqa: E402
-from hinged.model.observation.layer_statistics import Collector, merged  # noqa: E402
+from hinged.model.observation.diagnose import diagnose_layers  # noqa: E402
+from hinged.model.observation.layer_statistics import (  # noqa: E402
+    StatisticsCollector,
+    merge_layers_across_processes,
+)
 from hinged.nn import curve_layers  # noqa: E402
 
 FIGURES = ("dead", "dormant", "lines_hit", "outside", "lipschitz", "drift")
@@ -156,7 +159,7 @@ class CurveMonitor(Callback):
         self.batches = batches
         self.figures = figures
         self.start: dict[str, Curve] | None = None
-        self._collector: Collector[LayerStatistics] | None = None
+        self._collector: StatisticsCollector[LayerStatistics] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy the curves at the start, to measure the drift."""
@@ -172,7 +175,9 @@ class CurveMonitor(Callback):
         """Collect statistics of the first batches."""
         first = self._collector is None and batch_idx == 0
         if first and self.data is None and self._due(trainer):
-            self._collector = Collector(curve_layers(pl_module, MONITOR), LayerStatistics.of)
+            self._collector = StatisticsCollector(
+                curve_layers(pl_module, MONITOR), LayerStatistics.of
+            )
         if self._collector is not None and batch_idx >= self.batches:
             self._collector.remove()
 
@@ -180,7 +185,7 @@ class CurveMonitor(Callback):
         """Log the figures of the validation batches."""
         if self._collector is not None:
             self._collector.remove()
-            self._log(pl_module, self._collector.seen)
+            self._log(pl_module, self._collector.statistics)
             self._collector = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -206,8 +211,10 @@ class CurveMonitor(Callback):
 
     def _log(self, pl_module: LightningModule, statistics: dict[str, LayerStatistics]) -> None:
         layers = curve_layers(pl_module, MONITOR)
-        of_all_processes = merged(layers, statistics, LayerStatistics.of)
-        for name, figures in diagnosis(layers, of_all_processes, self.start).figures().items():
+        of_all_processes = merge_layers_across_processes(layers, statistics, LayerStatistics.of)
+        for name, figures in (
+            diagnose_layers(layers, of_all_processes, self.start).figures().items()
+        ):
             for figure in self.figures:
                 value = figures[figure]
                 if isinstance(value, int | float):

@@ -52,7 +52,7 @@ def test_layers_that_are_left_alone_say_why():
     assert {name: layer.reason for name, layer in done.layers.items()} == {
         "one": "it has one curve",
         "apart": "no two channels are within the tolerance",
-        "own": "its channels have hinges of their own",
+        "own": "its channels have different hinges",
         "same": "",
     }
     assert model["same"].channels == 1

@@ -105,7 +105,7 @@ def test_where_only_some_channels_are_native_nothing_is_folded():
         "only some channels are native",
     )
     assert first.error == pytest.approx(0.25)
-    assert (second.native, second.reason) == (3, "its channels are different natives")
+    assert (second.native, second.reason) == (3, "its channels are different native activations")
     assert (third.native, third.reason) == (0, "no channel is native")
     lines = str(done).splitlines()
     assert " ".join(lines[1].split()) == "0 - relu 0.25 2 of 3 only some channels are native"
@@ -205,7 +205,7 @@ def test_layers_that_are_left_alone_say_why():
 def test_a_layer_by_itself_is_refused():
     layer = PiecewiseLinear(2)
     with pytest.raises(
-        errors.ArgumentError, match=r"which no model holds; to_native nn\.Sequential"
+        errors.ArgumentError, match=r"cannot be replaced in place; wrap it in nn\.Sequential"
     ):
         hinged.to_native(layer)
     assert hinged.curve.recognise(layer.curve(), 0.0).name == "relu"

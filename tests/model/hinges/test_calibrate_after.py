@@ -97,7 +97,7 @@ def test_large_batches_are_thinned_out():
     calibration = hinged.calibrate_after(model, 1)
     model(5 * torch.randn(2**19, 2))
     every_17th = 2**19 // 17 + 1  # 16 would be enough, but has a common factor with the batch size.
-    assert calibration._collector.seen["0"].inputs.count.tolist() == [every_17th] * 2
+    assert calibration._collector.statistics["0"].inputs.count.tolist() == [every_17th] * 2
     calibration.step()
     assert calibration.result.layers["0"].after[1] == pytest.approx(15, rel=0.03)
 

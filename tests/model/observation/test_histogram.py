@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hinged import Curve, errors
-from hinged.model.observation.histogram import Histogram, LineCounts, Moments, by_channel
-from hinged.model.observation.mergeable import across_processes
+from hinged.model import Histogram, LineCounts, Moments, merge_across_processes
+from hinged.model.observation.channel_rows import channel_rows
 from tests.processes import in_two_processes
 
 magnitudes = st.floats(2.0**-40, 2.0**40, width=32)
@@ -59,14 +59,14 @@ def test_merged_moments_are_those_of_all_numbers(parts):
 def test_moments_far_from_zero_do_not_cancel():
     x = 1e6 + torch.randn(40, 3, 25, dtype=torch.float64)
     found = merged([Moments.of(part, 3) for part in x.split(7)])
-    expected = by_channel(x, 3).numpy().std(axis=1)
+    expected = channel_rows(x, 3, 1, "call").numpy().std(axis=1)
     np.testing.assert_allclose(found.std, expected, rtol=1e-9)
 
 
 def test_what_is_not_finite_is_counted_apart():
     x = torch.tensor([[1.0, 2.0], [torch.nan, 4.0], [torch.inf, -torch.inf], [3.0, 0.0]])
     found = Moments.of(x, 2)
-    assert found.lost.tolist() == [2, 1] and found.count.tolist() == [2, 3]
+    assert found.nonfinite.tolist() == [2, 1] and found.count.tolist() == [2, 3]
     assert found.mean.tolist() == [2, 2] and found.high.tolist() == [3, 4]
     assert Histogram.of(x, 2).counts.sum(dim=1).tolist() == [2, 3]
     assert LineCounts.of(x, torch.tensor([-1.0, 1.0]), 2).counts.tolist() == [[0, 0, 3], [1, 1, 2]]
@@ -192,7 +192,7 @@ def _watch(rank, folder):
     x = torch.load(f"{folder}/x.pt")[rank::2]
     found = [kind.of(x, 3) for kind in (Moments, Histogram)]
     found.append(LineCounts.of(x, torch.tensor([-1.0, 0.0, 1.0]), 3))
-    torch.save([vars(across_processes(each)) for each in found], f"{folder}/{rank}.pt")
+    torch.save([vars(merge_across_processes(each)) for each in found], f"{folder}/{rank}.pt")
 
 
 @pytest.mark.slow
@@ -211,7 +211,7 @@ def test_two_processes_see_what_one_sees(tmp_path):
 
 def test_one_process_needs_no_group():
     seen = Moments.of(torch.randn(4, 1))
-    assert across_processes(seen) is seen
+    assert merge_across_processes(seen) is seen
 
 
 def test_refusals():

@@ -4,8 +4,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from hinged import PiecewiseLinear, errors
-from hinged.model import Histogram, Moments, collect_statistics
-from hinged.model.observation.histogram import LineCounts
+from hinged.model import Histogram, LineCounts, Moments, collect_statistics
 from tests.model.networks import Convolutional, snapshot, unchanged
 
 X = torch.randn(12, 3, 8, 8)
@@ -47,7 +46,7 @@ def test_what_is_seen_is_what_goes_in_and_out():
     for found, expected in [
         (first.inputs, Moments.of(inputs, 5)),
         (first.outputs, Moments.of(outputs, 5)),
-        (first.sizes, Moments.of(outputs.abs(), 5)),
+        (first.absolute_outputs, Moments.of(outputs.abs(), 5)),
     ]:
         torch.testing.assert_close(found.mean, expected.mean, atol=1e-6, rtol=1e-6)
         torch.testing.assert_close(found.std, expected.std, atol=1e-6, rtol=1e-6)

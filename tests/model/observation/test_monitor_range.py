@@ -12,9 +12,9 @@ def looks(layer, handle, calls, scale=1.0):
     """Return which of some calls were looked at."""
     found = []
     for call in range(calls):
-        handle.outside.clear()
+        handle.share_outside.clear()
         layer(scale * torch.randn(50, 2))
-        if handle.outside:
+        if handle.share_outside:
             found.append(call)
     return found
 
@@ -24,9 +24,11 @@ def test_the_share_is_that_of_the_inputs_outside():
     for hinges, low, high in ((rows, rows[:, 0], rows[:, 2]), (rows[0], -1, 1)):
         layer = PiecewiseLinear(2, hinges=hinges)
         x = torch.randn(1000, 2) * 2
-        with hinged.monitor_range(layer, most=1.0) as handle:
+        with hinged.monitor_range(layer, max_outside=1.0) as handle:
             layer(x)
-        assert handle.outside[""] == pytest.approx(((x < low) | (x >= high)).double().mean().item())
+        assert handle.share_outside[""] == pytest.approx(
+            ((x < low) | (x >= high)).double().mean().item()
+        )
 
 
 def test_it_looks_at_every_so_manieth_call_and_not_after_its_end():
@@ -63,7 +65,11 @@ def test_outputs_and_gradients_are_what_they_were():
     assert layer(torch.zeros(0, 2)).shape == (0, 2)
 
 
-@pytest.mark.parametrize("how", [{"every": 0}, {"every": 1.5}, {"most": -0.1}, {"most": 2}])
+@pytest.mark.parametrize(
+    "how", [{"every": 0}, {"every": 1.5}, {"max_outside": -0.1}, {"max_outside": 2}]
+)
 def test_refusals(how):
-    with pytest.raises(errors.ArgumentError, match=r"hinged\.monitor_range\((every|most)=\.\.\.\)"):
+    with pytest.raises(
+        errors.ArgumentError, match=r"hinged\.monitor_range\((every|max_outside)=\.\.\.\)"
+    ):
         hinged.monitor_range(PiecewiseLinear(2), **how)

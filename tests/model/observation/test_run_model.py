@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import hinged
 from hinged import errors
-from hinged.model.observation.run_model import batches, run
+from hinged.model.observation.run_model import model_inputs, run_model
 
 X, Y = torch.randn(4, 3), torch.randn(4, 3)
 
@@ -42,7 +42,7 @@ def test_several_inputs(data):
 def test_one_input():
     loader = DataLoader(TensorDataset(X, Y), batch_size=2)
     for data in (X, (X, Y), [X, X], [(X, Y)], [[X, Y]], loader):
-        for args, kwargs in batches(nn.Linear(3, 1), data, "call"):
+        for args, kwargs in model_inputs(nn.Linear(3, 1), data, "call"):
             assert len(args) == 1 and args[0].shape[-1] == 3 and not kwargs
 
 
@@ -59,4 +59,4 @@ def test_one_input():
 )
 def test_refusals(data, said):
     with pytest.raises(errors.ArgumentError, match=f"`call.data=....`: got {said}"):
-        run(nn.Linear(3, 1), data, "call")
+        run_model(nn.Linear(3, 1), data, "call")

@@ -1,1 +1,1 @@
-"""Lighter models after training: fewer hinges, shared curves, native activations."""
+"""Makes trained models lighter: fewer hinges, shared curves, native activations."""

@@ -1,4 +1,4 @@
-"""What the verbs that make trained curves simpler have in common."""
+"""Checks and figures that `simplify`, `share` and `to_native` have in common."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from torch.nn.utils import parametrize
 
 from hinged import errors
 from hinged.model.observation.histogram import Histogram
-from hinged.model.observation.layer_statistics import collect
+from hinged.model.observation.layer_statistics import collect_custom_statistics
 from hinged.nn import PiecewiseLinear, is_constrained
 
-REACH = 1.0
-"""How far beyond the range the largest difference is bounded, in widths of the range."""
-UNREACHED = "no data reached it"
+BOUNDED_TAIL_WIDTHS = 1.0
+"""Errors are bounded this far beyond the range on both sides, in widths of the range."""
 
 
 def check_tolerance(call: str, tolerance: float) -> None:
@@ -26,10 +25,10 @@ def check_tolerance(call: str, tolerance: float) -> None:
         raise errors.ArgumentError(errors.message(f"{call}(tolerance=...)", repr(tolerance), hint))
 
 
-def why_left_alone(layer: PiecewiseLinear) -> str:
-    """Return why the curves of a layer are not to be exchanged, or an empty string.
+def reason_to_skip(layer: PiecewiseLinear) -> str:
+    """Return why the curves of a layer must not be replaced, or an empty string.
 
-    >>> why_left_alone(PiecewiseLinear(2, device="meta"))
+    >>> reason_to_skip(PiecewiseLinear(2, device="meta"))
     'it is on the meta device'
     """
     if parametrize.is_parametrized(layer):
@@ -44,35 +43,43 @@ def why_left_alone(layer: PiecewiseLinear) -> str:
     return ""
 
 
-def histograms(model: nn.Module, data: Any, call: str) -> dict[str, Histogram] | None:
-    """Return histograms of what reaches each layer, or None where no data is given."""
+def reason_without_inputs(histograms: dict[str, Histogram] | None, name: str) -> str:
+    """Return that no data reached a layer, or an empty string."""
+    return "no data reached it" if histograms is not None and name not in histograms else ""
+
+
+def input_histograms(model: nn.Module, data: Any, call: str) -> dict[str, Histogram] | None:
+    """Return a histogram of the inputs of each layer, or None without data."""
     if data is None:
         return None
 
     def histogram(layer: PiecewiseLinear, x: Tensor, _y: Tensor) -> Histogram:
         return Histogram.of(x, layer.channels, layer.dim)
 
-    return collect(model, data, histogram, call)
+    return collect_custom_statistics(model, data, histogram, call)
 
 
-def inputs(seen: dict[str, Histogram] | None, name: str) -> dict[str, Tensor]:
-    """Return the inputs of a layer as what `hinged.curve` takes: `positions` and `shares`."""
-    if seen is None:
+def input_distribution(histograms: dict[str, Histogram] | None, name: str) -> dict[str, Tensor]:
+    """Return the arguments `positions` and `shares` of `hinged.curve` for the inputs of a layer.
+
+    Without data there are none.
+    """
+    if histograms is None:
         return {}
-    positions, shares = seen[name].points()
+    positions, shares = histograms[name].points()
     return {"positions": positions, "shares": shares}
 
 
-def parameters(layer: PiecewiseLinear) -> int:
-    """Return how many numbers a layer trains."""
+def parameter_count(layer: PiecewiseLinear) -> int:
+    """Return how many numbers are trained in a layer."""
     return sum(parameter.numel() for parameter in layer.parameters())
 
 
-def total(parameters: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    """Return the sums of numbers before and after.
+def sum_counts(counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Return the sums of the counts before and after.
 
-    >>> total([(9, 3), (18, 18)])
+    >>> sum_counts([(9, 3), (18, 18)])
     (27, 21)
     """
-    before, after = zip(*parameters, strict=True)
+    before, after = zip(*counts, strict=True)
     return sum(before), sum(after)

@@ -1,4 +1,4 @@
-"""Curves that the channels of a layer share."""
+"""Gives channels of a layer the same curve where their curves hardly differ."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from dataclasses import dataclass
 from torch import nn
 
 from hinged.curve import Shared, share_curves
-from hinged.model.compression.common import check_tolerance, parameters, total, why_left_alone
-from hinged.model.observation.text_tables import aligned, reduction
+from hinged.model.compression.common import (
+    check_tolerance,
+    parameter_count,
+    reason_to_skip,
+    sum_counts,
+)
+from hinged.model.observation.text_tables import format_parameter_counts, format_table
 from hinged.nn import PiecewiseLinear, curve_layers
 
 CALL = "hinged.share"
 
 
 @dataclass(frozen=True)
-class LayerSharing:
+class LayerSharingResult:
     """What `share` did to one layer.
 
     Attributes:
-        curves: how many curves it had, one for each channel, and how many different ones it has.
-        parameters: how many numbers it trained and trains; fewer where one curve serves all.
-        error: the largest change of a value; 0 where the layer was left alone.
-        reason: why it was left alone, or empty.
+        curves: how many different curves it had and has; one for each channel before.
+        parameters: how many numbers were and are trained; fewer where one curve serves all.
+        error: the largest change of a value; 0 for an unchanged layer.
+        reason: why the layer was not changed, or empty.
     """
 
     curves: tuple[int, int]
@@ -32,44 +37,45 @@ class LayerSharing:
 
 
 @dataclass(frozen=True)
-class Sharing:
-    """What `share` did, by the name of the layer; `str` of it is a table."""
+class SharingResult:
+    """What `share` did, by the name of the layer. `str` of it is a table."""
 
-    layers: dict[str, LayerSharing]
+    layers: dict[str, LayerSharingResult]
 
     @property
     def parameters(self) -> tuple[int, int]:
-        """How many numbers all layers trained and train."""
-        return total(layer.parameters for layer in self.layers.values())
+        """How many numbers were and are trained in all layers."""
+        return sum_counts(layer.parameters for layer in self.layers.values())
 
     def __str__(self) -> str:
         head = ("layer", "curves before", "after", "parameters before", "after", "error", "")
         rows = [
             (
                 name or "(itself)",
-                *map(str, (*done.curves, *done.parameters)),
-                f"{done.error:.2g}",
-                done.reason,
+                *map(str, (*layer.curves, *layer.parameters)),
+                f"{layer.error:.2g}",
+                layer.reason,
             )
-            for name, done in self.layers.items()
+            for name, layer in self.layers.items()
         ]
-        return f"{aligned([head, *rows])}\n{reduction(self.parameters)}"
+        return f"{format_table([head, *rows])}\n{format_parameter_counts(self.parameters)}"
 
 
-def share(model: nn.Module, tolerance: float) -> Sharing:
-    """Give channels of a layer the same curve where they are within a tolerance of it.
+def share(model: nn.Module, tolerance: float) -> SharingResult:
+    """Give channels of a layer the same curve where theirs are within a tolerance of it.
 
-    Groups of channels are found by `hinged.curve.share_curves`, and all values of a group become
-    equal. Where one group takes all channels, the layer becomes one with `channels=1`, which has
-    `C` times fewer parameters; else it keeps one row for each channel, which training on would
-    part again. Channels can share a curve where they share their hinges: `share` before `simplify`.
+    `hinged.curve.share_curves` finds the groups of channels, and all values of a group become
+    equal. If one group takes all channels, the layer becomes one with `channels=1`, with `C` times
+    fewer parameters. Otherwise it keeps one row of values for each channel, and further training
+    would make the rows different again. Channels can share a curve only if they share their hinges:
+    call `share` before `simplify`.
 
     Args:
         model: a model with curves, or one layer of them; changed in place.
         tolerance: largest absolute change over the range, in units of the layers' outputs.
 
     Returns:
-        What was done to each layer, and why some were left alone.
+        What was done to each layer, with the reason for unchanged ones.
 
     Raises:
         ArgumentError: a negative tolerance or a model without curves. Nothing has changed then.
@@ -82,29 +88,29 @@ def share(model: nn.Module, tolerance: float) -> Sharing:
     """
     check_tolerance(CALL, tolerance)
     layers = curve_layers(model, CALL)
-    found = {name: _found(layer, tolerance) for name, layer in layers.items()}
-    return Sharing({name: _carried_out(layers[name], each) for name, each in found.items()})
+    plans = {name: _plan_layer(layer, tolerance) for name, layer in layers.items()}
+    return SharingResult({name: _share_layer(layers[name], plan) for name, plan in plans.items()})
 
 
-def _found(layer: PiecewiseLinear, tolerance: float) -> Shared | str:
-    """Return the groups of channels, or why there are none."""
-    reason = why_left_alone(layer)
+def _plan_layer(layer: PiecewiseLinear, tolerance: float) -> Shared | str:
+    """Return the groups of channels, or the reason to leave the layer as it is."""
+    reason = reason_to_skip(layer)
     if reason:
         return reason
     if layer.channels == 1:
         return "it has one curve"
     if layer.hinges.dim() == 2 and layer.hinges.shape[0] > 1:
-        return "its channels have hinges of their own"
+        return "its channels have different hinges"
     shared = share_curves(layer.curve(), tolerance)
     if shared.curve.channels == layer.channels:
         return "no two channels are within the tolerance"
     return shared
 
 
-def _carried_out(layer: PiecewiseLinear, found: Shared | str) -> LayerSharing:
-    channels, count = layer.channels, parameters(layer)
-    if isinstance(found, str):
-        return LayerSharing((channels, channels), (count, count), reason=found)
-    groups = found.curve.channels
-    layer.set_curve(found.curve if groups == 1 else found.spread())
-    return LayerSharing((channels, groups), (count, parameters(layer)), found.error.max().item())
+def _share_layer(layer: PiecewiseLinear, plan: Shared | str) -> LayerSharingResult:
+    channels, count = layer.channels, parameter_count(layer)
+    if isinstance(plan, str):
+        return LayerSharingResult((channels, channels), (count, count), reason=plan)
+    groups, error = plan.curve.channels, plan.error.max().item()
+    layer.set_curve(plan.curve if groups == 1 else plan.spread())
+    return LayerSharingResult((channels, groups), (count, parameter_count(layer)), error)

@@ -1,4 +1,4 @@
-"""Fewer hinges for the curves of a model."""
+"""Reduces the number of hinges of a model's curves."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from hinged import curve as mathematics
 from hinged.curve import Curve
 from hinged.model.compression.common import (
-    REACH,
-    UNREACHED,
+    BOUNDED_TAIL_WIDTHS,
     check_tolerance,
-    histograms,
-    inputs,
-    parameters,
-    total,
-    why_left_alone,
+    input_distribution,
+    input_histograms,
+    parameter_count,
+    reason_to_skip,
+    reason_without_inputs,
+    sum_counts,
 )
 from hinged.model.observation.histogram import Histogram
-from hinged.model.observation.text_tables import aligned, reduction
+from hinged.model.observation.text_tables import format_parameter_counts, format_table
 from hinged.nn import PiecewiseLinear, curve_layers
 
 CALL = "hinged.simplify"
@@ -33,9 +33,9 @@ class LayerSimplification:
 
     Attributes:
         hinges: how many hinges it had and has.
-        parameters: how many numbers it trained and trains.
-        error: how far its channels are at most from what they were; 0 where it was left alone.
-        reason: why it was left alone, or empty.
+        parameters: how many numbers were and are trained.
+        error: the largest error over its channels; 0 for an unchanged layer.
+        reason: why the layer was not changed, or empty.
     """
 
     hinges: tuple[int, int]
@@ -46,11 +46,11 @@ class LayerSimplification:
 
 @dataclass(frozen=True)
 class Simplification:
-    """What `simplify` did, by the name of the layer; `str` of it is a table.
+    """What `simplify` did, by the name of the layer. `str` of it is a table.
 
     Attributes:
         layers: by the layer's name in the model.
-        measure: what the errors are: `"largest"` or, where data was given, `"rms"`.
+        measure: the kind of the errors: `"largest"`, or `"rms"` if data was given.
     """
 
     layers: dict[str, LayerSimplification]
@@ -58,42 +58,43 @@ class Simplification:
 
     @property
     def parameters(self) -> tuple[int, int]:
-        """How many numbers all layers trained and train."""
-        return total(layer.parameters for layer in self.layers.values())
+        """How many numbers were and are trained in all layers."""
+        return sum_counts(layer.parameters for layer in self.layers.values())
 
     def __str__(self) -> str:
         head = ("layer", "hinges before", "after", f"{self.measure} error", "")
         rows = [
-            (name or "(itself)", *map(str, done.hinges), f"{done.error:.2g}", done.reason)
-            for name, done in self.layers.items()
+            (name or "(itself)", *map(str, layer.hinges), f"{layer.error:.2g}", layer.reason)
+            for name, layer in self.layers.items()
         ]
-        return f"{aligned([head, *rows])}\n{reduction(self.parameters)}"
+        return f"{format_table([head, *rows])}\n{format_parameter_counts(self.parameters)}"
 
 
 def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplification:
     """Give every layer of curves the fewest hinges that keep its output within a tolerance.
 
-    Without data the *largest* change of each channel's output is bounded, over the layer's range
-    and one width of it beyond on either side (everywhere, unless the tails are linear). With data
-    it is the *root of the mean squared* change over the inputs that reach the layer, by channel.
-    Either way the count is the least for hinges chosen from the layer's own (`docs/design.md` says
-    what else is fixed); a layer has as many as its most demanding channel needs, in common where
-    they are the same for all and by channel where not.
+    Without data, the *largest* change of each channel's output is bounded. The bound holds over the
+    layer's range and one width of it on either side (everywhere, unless the tails are linear). With
+    data, the *root of the mean squared* change over the inputs of each channel is bounded. In both
+    cases no choice from the layer's own hinges has fewer (the page "Curve algorithms" of the
+    documentation says what the search does not try). A layer gets as many hinges as its most
+    demanding channel needs. If all channels need the same hinges, they share one row of them.
 
-    The layers stay the same modules, with their hooks; those that lose hinges get new parameters
-    (frozen or not as before), so make an optimiser anew to train on. The others stay as they are:
-    among them those held to a constraint, which the simpler curve might break.
+    Layers remain the same modules, with their hooks. Layers that lose hinges get new parameters
+    (frozen if the old ones were), so make a new optimiser before you train on. Layers with a
+    constraint are not changed, since simpler curves might violate it.
 
     Args:
         model: a model with curves, or one layer of them; changed in place.
-        tolerance: in units of the layers' outputs; 0 drops what bends nothing but for rounding.
+        tolerance: in units of the layers' outputs. 0 drops only hinges without a bend, up to
+            rounding.
         data: a batch or an iterable of batches, as in `hinged.diagnose`; run over once.
 
     Returns:
-        What was done to each layer, and why some were left alone.
+        What was done to each layer, with the reason for unchanged ones.
 
     Raises:
-        ArgumentError: a negative tolerance, a model without curves, or no data. Nothing has
+        ArgumentError: a negative tolerance, a model without curves, or empty data. Nothing has
             changed then.
 
     >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
@@ -104,47 +105,49 @@ def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplifica
     """
     check_tolerance(CALL, tolerance)
     layers = curve_layers(model, CALL)
-    seen = histograms(model, data, CALL)
-    found = {name: _planned(layer, tolerance, seen, name) for name, layer in layers.items()}
-    done = {name: _carried_out(layers[name], plan) for name, plan in found.items()}
-    return Simplification(done, "largest" if seen is None else "rms")
+    histograms = input_histograms(model, data, CALL)
+    plans = {name: _plan_layer(each, tolerance, histograms, name) for name, each in layers.items()}
+    results = {name: _simplify_layer(layers[name], plan) for name, plan in plans.items()}
+    return Simplification(results, "largest" if histograms is None else "rms")
 
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
+    """The new curve of a layer and its error, or the reason to leave the layer as it is."""
+
     curve: Curve | None
     error: float = 0.0
     reason: str = ""
 
 
-def _planned(
-    layer: PiecewiseLinear, tolerance: float, seen: dict[str, Histogram] | None, name: str
+def _plan_layer(
+    layer: PiecewiseLinear, tolerance: float, histograms: dict[str, Histogram] | None, name: str
 ) -> _Plan:
-    reason = why_left_alone(layer) or (UNREACHED if seen is not None and name not in seen else "")
+    reason = reason_to_skip(layer) or reason_without_inputs(histograms, name)
     if reason:
         return _Plan(None, reason=reason)
-    given = inputs(seen, name)
-    reach = 0.0 if given else REACH
+    inputs = input_distribution(histograms, name)
+    reach = 0.0 if inputs else BOUNDED_TAIL_WIDTHS
     before = layer.curve()
-    found = mathematics.simplify(before, tolerance, reach=reach, **given)
-    after = found.in_a_row()
+    simplified = mathematics.simplify(before, tolerance, reach=reach, **inputs)
+    after = simplified.in_a_row()
     if after.values.shape[1] == before.values.shape[1]:
         return _Plan(None, reason="it needs all its hinges")
-    error = _rms(before, after, **given) if given else found.error
+    error = _rms_difference(before, after, **inputs) if inputs else simplified.error
     return _Plan(after, error.max().item())
 
 
-def _rms(before: Curve, after: Curve, positions: Tensor, shares: Tensor) -> Tensor:
+def _rms_difference(before: Curve, after: Curve, positions: Tensor, shares: Tensor) -> Tensor:
     """Return the root of the mean squared difference of each channel, `(C,)`."""
     with torch.no_grad():
-        miss = (before(positions.T) - after(positions.T)).T
-        return (shares * miss.square()).sum(dim=1).sqrt()
+        difference = (before(positions.T) - after(positions.T)).T
+        return (shares * difference.square()).sum(dim=1).sqrt()
 
 
-def _carried_out(layer: PiecewiseLinear, plan: _Plan) -> LayerSimplification:
-    hinges, count = layer.hinges.shape[-1], parameters(layer)
+def _simplify_layer(layer: PiecewiseLinear, plan: _Plan) -> LayerSimplification:
+    hinges, count = layer.hinges.shape[-1], parameter_count(layer)
     if plan.curve is not None:
         layer.set_curve(plan.curve)
     return LayerSimplification(
-        (hinges, layer.hinges.shape[-1]), (count, parameters(layer)), plan.error, plan.reason
+        (hinges, layer.hinges.shape[-1]), (count, parameter_count(layer)), plan.error, plan.reason
     )

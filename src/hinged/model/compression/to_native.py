@@ -1,4 +1,4 @@
-"""Curves that are a native activation are replaced by it."""
+"""Replaces layers of curves by native activations where the curves equal one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hinged import errors
 from hinged.curve import Native, native_distances, recognise
 from hinged.curve.measures import with_rounding
 from hinged.model.compression.common import (
-    REACH,
-    UNREACHED,
+    BOUNDED_TAIL_WIDTHS,
     check_tolerance,
-    histograms,
-    inputs,
-    why_left_alone,
+    input_distribution,
+    input_histograms,
+    reason_to_skip,
+    reason_without_inputs,
 )
 from hinged.model.observation.histogram import Histogram
-from hinged.model.observation.text_tables import aligned
+from hinged.model.observation.text_tables import format_table
 from hinged.model.tree import replace_module
 from hinged.nn import Abs, Copy, PiecewiseLinear, Zero, curve_layers
 
@@ -44,10 +44,10 @@ class LayerReplacement:
     Attributes:
         channels: how many curves it has.
         native: how many of them are within the tolerance of a native activation.
-        nearest: the native activation in its place, or else the one nearest to all channels.
-        error: how far its channels are at most from that.
-        replaced: whether it was replaced.
-        reason: why it was left alone, or empty.
+        nearest: the native activation that replaced it, or the one that is nearest to all channels.
+        error: the largest error of `nearest` over the channels.
+        replaced: whether the layer was replaced.
+        reason: why it was not, or empty.
     """
 
     channels: int
@@ -60,11 +60,11 @@ class LayerReplacement:
 
 @dataclass(frozen=True)
 class NativeReplacements:
-    """What `to_native` did, by the name of the layer; `str` of it is a table.
+    """What `to_native` did, by the name of the layer. `str` of it is a table.
 
     Attributes:
         layers: by the layer's name in the model.
-        measure: what the errors are: `"largest"` or, where data was given, `"rms"`.
+        measure: the kind of the errors: `"largest"`, or `"rms"` if data was given.
     """
 
     layers: dict[str, LayerReplacement]
@@ -72,52 +72,53 @@ class NativeReplacements:
 
     @property
     def replaced(self) -> dict[str, str]:
-        """Which native activation is in the place of each layer that was replaced."""
-        return {name: done.nearest for name, done in self.layers.items() if done.replaced}
+        """The native activation of each layer that was replaced, by the layer's name."""
+        return {name: layer.nearest for name, layer in self.layers.items() if layer.replaced}
 
     def __str__(self) -> str:
         head = ("layer", "became", "nearest", f"{self.measure} error", "native channels", "")
         rows = [
             (
                 name or "(itself)",
-                done.nearest if done.replaced else "-",
-                done.nearest,
-                f"{done.error:.2g}",
-                f"{done.native} of {done.channels}",
-                done.reason,
+                layer.nearest if layer.replaced else "-",
+                layer.nearest,
+                f"{layer.error:.2g}",
+                f"{layer.native} of {layer.channels}",
+                layer.reason,
             )
-            for name, done in self.layers.items()
+            for name, layer in self.layers.items()
         ]
-        return (
-            f"{aligned([head, *rows])}\n{len(self.replaced)} of {len(self.layers)} layers replaced"
-        )
+        table = format_table([head, *rows])
+        return f"{table}\n{len(self.replaced)} of {len(self.layers)} layers replaced"
 
 
 def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> NativeReplacements:
-    """Put torch's own activation in the place of every layer whose curves all are one.
+    """Replace every layer by torch's own activation where all its curves equal that activation.
 
-    Without data the *largest* difference between each channel and the native activation counts,
-    over the layer's range and one width of it beyond on either side; with data the *root of the
-    mean squared* difference over the inputs that reach the layer, by channel.
+    Without data, the *largest* difference between a channel and the native activation counts, over
+    the layer's range and one width of it on either side. With data, the *root of the mean squared*
+    difference over the inputs of each channel counts.
 
-    The natives are `nn.ReLU`, `nn.ReLU6`, `nn.Hardtanh`, `nn.LeakyReLU`, `nn.PReLU` (a slope for
-    each channel; where the channels are on axis 1, as it has no other), and three of
-    `hinged.nn`: `Abs`, `Zero` and `Copy`, an identity that returns a new tensor as all
-    activations do, so that the model may go on to write into it. None works in place. The new
-    module takes over the training flag and the hooks, wherever the model holds the old one. Where
-    only some channels are native, or the layer is held to a constraint, nothing is replaced.
+    The native activations are `nn.ReLU`, `nn.ReLU6`, `nn.Hardtanh`, `nn.LeakyReLU`, `nn.PReLU`, and
+    three of `hinged.nn`: `Abs`, `Zero` and `Copy`. `nn.PReLU` has a slope for each channel and is
+    used only if the channels are on axis 1, since it supports no other. `Copy` is an identity that
+    returns a new tensor, as all activations do, so that the model may write into it. None of them
+    works in place. The new module takes over the training flag and the hooks, and replaces the
+    layer in all its parents. A layer is not replaced if only some of its channels are native, or if
+    it has a constraint.
 
     Args:
         model: a model with curves; changed in place.
-        tolerance: in units of the layers' outputs; 0 means the same but for rounding.
+        tolerance: in units of the layers' outputs; 0 means equal up to rounding.
         data: a batch or an iterable of batches, as in `hinged.diagnose`; run over once.
 
     Returns:
-        What became of each layer, or why not, with the nearest native and its distance.
+        What was done to each layer: the nearest native activation, its error, and the reason if the
+        layer was not replaced.
 
     Raises:
-        ArgumentError: a negative tolerance, a model without curves or one that is itself a layer
-            of curves, or no data. Nothing has changed then.
+        ArgumentError: a negative tolerance, a model without curves, a model that is itself a
+            `PiecewiseLinear`, or empty data. Nothing has changed then.
 
     >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
     >>> print(to_native(model))
@@ -130,51 +131,52 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
     check_tolerance(CALL, tolerance)
     layers = curve_layers(model, CALL)
     if isinstance(model, PiecewiseLinear):
-        hint = "to_native nn.Sequential(layer), or ask hinged.curve.recognise(layer.curve(), tolerance)"
-        got = "a PiecewiseLinear itself, which no model holds"
+        got = "a PiecewiseLinear without a parent, which cannot be replaced in place"
+        hint = "wrap it in nn.Sequential, or call hinged.curve.recognise(layer.curve(), tolerance)"
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
-    seen = histograms(model, data, CALL)
-    found = {name: _planned(layer, tolerance, seen, name) for name, layer in layers.items()}
-    for name, (_, module) in found.items():
+    histograms = input_histograms(model, data, CALL)
+    plans = {name: _plan_layer(each, tolerance, histograms, name) for name, each in layers.items()}
+    for name, (_, module) in plans.items():
         if module is not None:
             replace_module(model, layers[name], module)
-    done = {name: folding for name, (folding, _) in found.items()}
-    return NativeReplacements(done, "largest" if seen is None else "rms")
+    results = {name: result for name, (result, _) in plans.items()}
+    return NativeReplacements(results, "largest" if histograms is None else "rms")
 
 
-def _planned(
-    layer: PiecewiseLinear, tolerance: float, seen: dict[str, Histogram] | None, name: str
+def _plan_layer(
+    layer: PiecewiseLinear, tolerance: float, histograms: dict[str, Histogram] | None, name: str
 ) -> tuple[LayerReplacement, nn.Module | None]:
-    """Return what is to become of a layer, and the module for its place."""
-    reason = why_left_alone(layer) or (UNREACHED if seen is not None and name not in seen else "")
+    """Return what to report of a layer, and the module to replace it with, if any."""
+    channels = layer.channels
+    reason = reason_to_skip(layer) or reason_without_inputs(histograms, name)
     if reason:
-        return LayerReplacement(layer.channels, reason=reason), None
-    given: dict[str, Any] = inputs(seen, name) or {"reach": REACH}
+        return LayerReplacement(channels, reason=reason), None
+    bounds: dict[str, Any] = input_distribution(histograms, name) or {"reach": BOUNDED_TAIL_WIDTHS}
     curve = layer.curve()
-    distances = native_distances(curve, **given)
-    nearest = torch.stack(list(distances.values())).amin(dim=0)
-    native = int((nearest <= with_rounding(curve, tolerance)).sum())
-    found = recognise(curve, tolerance, **given)
+    distances = native_distances(curve, **bounds)
+    smallest = torch.stack(list(distances.values())).amin(dim=0)
+    native = int((smallest <= with_rounding(curve, tolerance)).sum())
+    found = recognise(curve, tolerance, **bounds)
     if found is None:
-        largest = {name: each.max().item() for name, each in distances.items()}
-        best = min(largest, key=largest.__getitem__)
-        reason = _why_not(native, layer.channels)
-        return LayerReplacement(layer.channels, native, best, largest[best], reason=reason), None
+        errors_of = {name: each.max().item() for name, each in distances.items()}
+        nearest = min(errors_of, key=errors_of.__getitem__)
+        reason = _reason_not_native(native, channels)
+        return LayerReplacement(channels, native, nearest, errors_of[nearest], reason=reason), None
     error = found.error.max().item()
     if found.name == "prelu" and layer.dim != 1:
         reason = f"nn.PReLU has its channels on axis 1, this layer on axis {layer.dim}"
-        return LayerReplacement(layer.channels, native, "prelu", error, reason=reason), None
-    folding = LayerReplacement(layer.channels, layer.channels, found.name, error, replaced=True)
-    return folding, _module(found, layer)
+        return LayerReplacement(channels, native, "prelu", error, reason=reason), None
+    result = LayerReplacement(channels, channels, found.name, error, replaced=True)
+    return result, _native_module(found, layer)
 
 
-def _why_not(native: int, channels: int) -> str:
+def _reason_not_native(native: int, channels: int) -> str:
     if native == channels:
-        return "its channels are different natives"
+        return "its channels are different native activations"
     return f"{'no channel is' if native == 0 else 'only some channels are'} native"
 
 
-def _module(native: Native, layer: PiecewiseLinear) -> nn.Module:
+def _native_module(native: Native, layer: PiecewiseLinear) -> nn.Module:
     if native.name in _MODULES:
         return _MODULES[native.name]()
     if native.name == "leaky_relu":

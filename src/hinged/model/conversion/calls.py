@@ -11,7 +11,8 @@ from torch import nn
 
 from hinged.model.conversion.activation_calls import same
 from hinged.model.conversion.call_site import Place
-from hinged.model.observation.histogram import Histogram, Moments
+from hinged.model.observation.histogram import Histogram
+from hinged.model.observation.moments import Moments
 
 
 @dataclass(eq=False)

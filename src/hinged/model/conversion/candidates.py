@@ -23,7 +23,7 @@ from hinged.model.conversion.splice_calls import (
     rewrite,
 )
 from hinged.model.conversion.trace import Trace, copied, tracing
-from hinged.model.observation.run_model import ModelInputs, batches, undisturbed
+from hinged.model.observation.run_model import ModelInputs, model_inputs, state_restored
 from hinged.model.tree import Parents, all_parents
 
 
@@ -94,7 +94,7 @@ def survey(
     """
     trace, composites = Trace(), tuple(activations)
     with apart(model, composites) as twins:
-        first, reached = _over(model, batches(model, data, call), composites, trace)
+        first, reached = _over(model, model_inputs(model, data, call), composites, trace)
         _other_mode(model, first[0], composites, trace)
         twins.merge(trace)
         calls = trace.calls.values()
@@ -115,7 +115,7 @@ def _over(
     """Run the model over the data; return the first batch with its output, and the calls that it
     came by."""
     first: tuple[ModelInputs, Any] | None = None
-    with undisturbed(model):
+    with state_restored(model):
         for inputs in data:
             passed, output = _passed(model, inputs, composites)
             trace.add(passed, measured=True)
@@ -128,7 +128,7 @@ def _over(
 def _other_mode(
     model: nn.Module, inputs: ModelInputs, composites: tuple[type[nn.Module], ...], trace: Trace
 ) -> None:
-    with undisturbed(model):
+    with state_restored(model):
         model.train(not model.training)
         mode = "training" if model.training else "evaluation"
         try:

@@ -10,7 +10,7 @@ from torch import nn
 from hinged.model.conversion.channel_axes import tensors_in
 from hinged.model.conversion.install import Layers
 from hinged.model.conversion.trace import copied
-from hinged.model.observation.run_model import ModelInputs, undisturbed
+from hinged.model.observation.run_model import ModelInputs, state_restored
 
 
 def run_with(model: nn.Module, layers: Layers, inputs: ModelInputs) -> tuple[Any, set[nn.Module]]:
@@ -21,7 +21,7 @@ def run_with(model: nn.Module, layers: Layers, inputs: ModelInputs) -> tuple[Any
         layer.register_forward_hook(lambda layer, *_: called.add(layer)) for _, layer in layers
     ]
     try:
-        with undisturbed(model):
+        with state_restored(model):
             return model(*args, **kwargs), called
     finally:
         for handle in handles:

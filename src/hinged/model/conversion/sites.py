@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hinged.model.observation.text_tables import aligned
+from hinged.model.observation.text_tables import format_table
 from hinged.nn import Site
 
 _HEAD = ("site", "was", "channels", "axis", "hinges", "range", "outside", "error", "")
@@ -43,7 +43,7 @@ class Sites(Sequence[Site]):
         return self.all[index]
 
     def __str__(self) -> str:
-        lines = [aligned([_HEAD, *(_cells(site) for site in self.all)])]
+        lines = [format_table([_HEAD, *(_cells(site) for site in self.all)])]
         return "\n".join([*lines, *self.notes])
 
 

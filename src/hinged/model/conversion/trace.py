@@ -25,7 +25,8 @@ from hinged.model.conversion.call_site import Place, calling_frames, place_of
 from hinged.model.conversion.calls import Call
 from hinged.model.conversion.channel_axes import MOVES, Axes, tensors_in
 from hinged.model.conversion.overwritten_inputs import Overwritten
-from hinged.model.observation.histogram import Histogram, Moments
+from hinged.model.observation.histogram import Histogram
+from hinged.model.observation.moments import Moments
 from hinged.model.observation.subsample import subsample
 
 _PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}

@@ -1,1 +1,1 @@
-"""Pictures of a model's curves."""
+"""Draws a model's curves as pictures and animations."""

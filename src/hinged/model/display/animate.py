@@ -1,4 +1,4 @@
-"""A moving picture of a model's curves through training."""
+"""Animates a model's curves through training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from hinged import errors
 from hinged.curve import Curve
-from hinged.model.display.plot import check_examples, grid, legend, panel
+from hinged.model.display.panels import add_legend, check_example_count, draw_panel, make_panels
 from hinged.model.observation.history import History
 
 if TYPE_CHECKING:
@@ -19,19 +19,19 @@ CALL = "hinged.animate"
 
 
 def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> FuncAnimation:
-    """Return a moving picture of recorded curves, one panel a layer, as `hinged.plot` draws them.
+    """Animate recorded curves, with one panel for each layer as in `hinged.plot`.
 
-    All pictures have the same axes, so that what moves is the curves.
+    The axes have the same limits in all pictures.
 
     Args:
-        history: curves recorded through training.
-        examples: how many channels to draw by themselves, 0 for none.
+        history: curves recorded during training.
+        examples: how many single channels to draw, 0 for none.
         interval: milliseconds from one recorded step to the next.
 
     Returns:
-        A `matplotlib.animation.FuncAnimation`: `save("curves.gif")` writes a film (`"curves.mp4"`
-        where ffmpeg is), `to_jshtml()` returns a page with a slider, which a notebook shows as
-        `IPython.display.HTML`.
+        A `matplotlib.animation.FuncAnimation`. `save("curves.gif")` writes a film
+        (`"curves.mp4"` needs ffmpeg). `to_jshtml()` returns a page with a slider, which a notebook
+        shows with `IPython.display.HTML`.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -45,11 +45,11 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
     >>> "<input" in animate(history).to_jshtml()
     True
     """
-    check_examples(CALL, examples)
+    check_example_count(CALL, examples)
     if not history.frames:
-        hint = "record curves through training first: history.record(model, step)"
+        hint = "record curves during training first: history.record(model, step)"
         raise errors.ArgumentError(errors.message(f"{CALL}(history)", "an empty history", hint))
-    figure, panels = grid(len(history.layers))
+    figure, panels = make_panels(len(history.layers))
     from matplotlib.animation import FuncAnimation
 
     frames = [
@@ -58,28 +58,24 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
     ]
     limits = {name: _limits([frame[name] for frame in frames]) for name in history.layers}
 
-    def draw(place: int) -> list[Artist]:
-        for axes, (name, curve) in zip(panels, frames[place].items(), strict=True):
+    def draw_frame(number: int) -> list[Artist]:
+        for axes, (name, curve) in zip(panels, frames[number].items(), strict=True):
             axes.clear()
-            panel(axes, curve, None, examples)
+            draw_panel(axes, curve, None, examples)
             axes.set(xlim=limits[name][0], ylim=limits[name][1])
-            axes.set_title(f"{name}: step {history.steps[place]}".lstrip(": "), fontsize=9)
+            axes.set_title(f"{name}: step {history.steps[number]}".lstrip(": "), fontsize=9)
         return list(panels)
 
-    draw(0)
-    legend(figure)
-    return FuncAnimation(figure, draw, frames=len(frames), interval=interval, repeat=False)
+    draw_frame(0)
+    add_legend(figure)
+    return FuncAnimation(figure, draw_frame, frames=len(frames), interval=interval, repeat=False)
 
 
 def _limits(curves: list[Curve]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the limits of both axes within which all curves lie, between their hinges."""
-    low, high = (
-        min(curve.hinges.min().item() for curve in curves),
-        max(curve.hinges.max().item() for curve in curves),
-    )
-    bottom, top = (
-        min(curve.values.min().item() for curve in curves),
-        max(curve.values.max().item() for curve in curves),
-    )
+    """Return limits of both axes that contain all curves between their hinges, with a margin."""
+    low = min(curve.hinges.min().item() for curve in curves)
+    high = max(curve.hinges.max().item() for curve in curves)
+    bottom = min(curve.values.min().item() for curve in curves)
+    top = max(curve.values.max().item() for curve in curves)
     x, y = 0.1 * (high - low), 0.1 * (top - bottom) or 1.0
     return (low - x, high + x), (bottom - y, top + y)

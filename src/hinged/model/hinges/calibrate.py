@@ -14,9 +14,13 @@ from hinged.model.hinges.calibrate_layer import (
     LayerCalibration,
     calibrate_layer,
 )
-from hinged.model.observation.layer_statistics import Collector, InputStatistics, merged
-from hinged.model.observation.run_model import run
-from hinged.model.observation.text_tables import aligned
+from hinged.model.observation.layer_statistics import (
+    InputStatistics,
+    StatisticsCollector,
+    merge_layers_across_processes,
+)
+from hinged.model.observation.run_model import run_model
+from hinged.model.observation.text_tables import format_table
 from hinged.nn import PiecewiseLinear, curve_layers
 from hinged.nn.parameter_groups import replace_parameters
 
@@ -38,7 +42,9 @@ class Calibration:
 
     def __str__(self) -> str:
         head = ("layer", "range before", "range after", "outside before", "rms", "largest", "")
-        lines = [aligned([head, *(_cells(name, layer) for name, layer in self.layers.items())])]
+        lines = [
+            format_table([head, *(_cells(name, layer) for name, layer in self.layers.items())])
+        ]
         if self.stale:
             names = ", ".join(self.stale)
             lines.append(f"New parameters in {names}: make new optimisers, or pass optimizers=.")
@@ -108,9 +114,9 @@ def calibrate(
     """
     settings = CalibrationSettings(CALL, spread, coverage, placement, hinges, sharing)
     layers = curve_layers(model, CALL)
-    with Collector(layers, InputStatistics.of) as collector:
-        run(model, data, CALL)
-    statistics = merged(layers, collector.seen, InputStatistics.of)
+    with StatisticsCollector(layers, InputStatistics.of) as collector:
+        run_model(model, data, CALL)
+    statistics = merge_layers_across_processes(layers, collector.statistics, InputStatistics.of)
     return calibrate_layers(layers, statistics, settings, optimizers)
 
 

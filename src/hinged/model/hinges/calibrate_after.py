@@ -13,7 +13,11 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from hinged import errors
 from hinged.model.hinges.calibrate import Calibration, Optimizers, calibrate_layers
 from hinged.model.hinges.calibrate_layer import CalibrationSettings
-from hinged.model.observation.layer_statistics import Collector, InputStatistics, merged
+from hinged.model.observation.layer_statistics import (
+    InputStatistics,
+    StatisticsCollector,
+    merge_layers_across_processes,
+)
 from hinged.nn import curve_layers
 
 CALL = "hinged.calibrate_after"
@@ -122,7 +126,7 @@ class DelayedCalibration:
         self._layers = curve_layers(model, CALL)
         parameters = (p for layer in self._layers.values() for p in layer.parameters())
         self._freezer = ParameterFreezer(parameters)
-        self._collector: Collector[InputStatistics] | None = None
+        self._collector: StatisticsCollector[InputStatistics] | None = None
         self._observe_if_due()
 
     @property
@@ -170,12 +174,14 @@ class DelayedCalibration:
 
     def _observe_if_due(self) -> None:
         if self._collector is None and self.count >= self.steps - self.observed_steps:
-            self._collector = Collector(self._layers, InputStatistics.of, training=True)
+            self._collector = StatisticsCollector(self._layers, InputStatistics.of, training=True)
             weakref.finalize(self, self._collector.remove)
 
     def _calibrate(self) -> None:
         assert self._collector is not None
-        statistics = merged(self._layers, self._collector.seen, InputStatistics.of)
+        statistics = merge_layers_across_processes(
+            self._layers, self._collector.statistics, InputStatistics.of
+        )
         self.remove()
         if not statistics:
             got = f"no inputs of curves in the {self.observed_steps} steps before step {self.steps}"

@@ -13,8 +13,9 @@ from hinged import errors
 from hinged.curve import Curve, Refit, move_range, move_ranges
 from hinged.curve.curve import check_hinges
 from hinged.curve.placement.place_hinges import METHODS
-from hinged.model.observation.histogram import Histogram, Moments
+from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.layer_statistics import InputStatistics
+from hinged.model.observation.moments import Moments
 from hinged.nn import PiecewiseLinear
 from hinged.nn.constraints import apply_constraint
 from hinged.nn.site import SHARING

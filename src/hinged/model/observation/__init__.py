@@ -1,1 +1,1 @@
-"""Looking at a model while it runs: statistics of inputs and outputs, diagnosis, warnings."""
+"""Collects statistics from a running model, diagnoses its curves and records them in training."""

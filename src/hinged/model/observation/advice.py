@@ -1,4 +1,4 @@
-"""Signs that curves do badly, and what to do about each, in sentences."""
+"""Signs that a layer's curves work badly, each with a sentence on what to do."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from typing import NamedTuple
 from hinged.curve import lipschitz, total_variation
 from hinged.model.observation.layer_diagnosis import LayerDiagnosis
 
-DEAD = 0.1
-"""Share of dead units from which on it is said."""
-OUTSIDE = 0.5
-"""Share of inputs outside the range; a third is common in deep networks and does no harm."""
-STEEP = 10.0
-"""Slope; a ReLU has 1, and trained curves seldom more than 5."""
-RUNS = 2.2
-"""How often curves run through all their values, on average over channels; a ReLU does it once, |x|
-twice. Layers trained in the study of failures came to 1.2 to 1.3 where rates were right, and to 2.2
-to 3.1 where they were ten times as high."""
-UNUSED = 0.5
-"""Share of lines that no input hits."""
-FEW = 4
-"""Fewer hinges leave little to learn: the study of hinges has the figures."""
+MIN_DEAD_SHARE = 0.1
+"""Share of dead units from which on there is advice."""
+MIN_OUTSIDE_SHARE = 0.5
+"""Share of inputs outside the range. In deep networks a third is common and does no harm."""
+MIN_STEEP_SLOPE = 10.0
+"""Slope from which on there is advice. A ReLU has 1; trained curves seldom have more than 5."""
+MIN_SWEEPS = 2.2
+"""How many times curves sweep through all their values, on average over channels.
+
+A ReLU does it once, |x| twice. In the study of failures, trained layers came to 1.2 to 1.3 at good
+learning rates and to 2.2 to 3.1 at rates ten times as high.
+"""
+MIN_UNUSED_SHARE = 0.5
+"""Share of lines without inputs."""
+MIN_HINGES = 4
+"""Fewer hinges leave little to learn; the study of hinges has the figures."""
 
 
 class Advice(NamedTuple):
-    """One thing to do about one layer.
+    """What to do about one sign in one layer.
 
     Attributes:
-        sign: what is seen, a key of `SIGNS`.
+        sign: the sign that was found, a key of `SIGNS`.
         layer: the layer's name.
-        text: sign and cure in a sentence.
+        text: the sign and the remedy in a sentence.
     """
 
     sign: str
@@ -39,9 +41,9 @@ class Advice(NamedTuple):
 
 
 def advice(name: str, layer: LayerDiagnosis) -> Iterator[Advice]:
-    """Yield what there is to say of a layer; nothing where nothing is wrong."""
-    for sign, look in SIGNS.items():
-        text = look(layer)
+    """Yield the advice for a layer; nothing if all is well."""
+    for sign, check in SIGNS.items():
+        text = check(layer)
         if text is not None:
             yield Advice(sign, name, f"{name or 'the layer'}: {text}")
 
@@ -54,7 +56,7 @@ def _not_finite(layer: LayerDiagnosis) -> str | None:
 
 def _dead(layer: LayerDiagnosis) -> str | None:
     dead, channels = int(layer.dead.sum()), layer.curve.channels
-    if dead < DEAD * channels or not dead:
+    if dead < MIN_DEAD_SHARE * channels or not dead:
         return None
     return (
         f"{dead} of {channels} units are dead: lower the learning rate, normalise before the "
@@ -64,7 +66,7 @@ def _dead(layer: LayerDiagnosis) -> str | None:
 
 def _outside(layer: LayerDiagnosis) -> str | None:
     share = layer.share_outside.mean().item()
-    if share < OUTSIDE:
+    if share < MIN_OUTSIDE_SHARE:
         return None
     return (
         f"{share:.0%} of the inputs lie outside the range, where curves are straight: "
@@ -74,7 +76,7 @@ def _outside(layer: LayerDiagnosis) -> str | None:
 
 def _steep(layer: LayerDiagnosis) -> str | None:
     steepest = lipschitz(layer.curve).max().item()
-    if not STEEP <= steepest < float("inf"):
+    if not MIN_STEEP_SLOPE <= steepest < float("inf"):
         return None
     return (
         f"slopes reach {steepest:.1f}: lower the curves' learning rate "
@@ -85,29 +87,29 @@ def _steep(layer: LayerDiagnosis) -> str | None:
 def _oscillating(layer: LayerDiagnosis) -> str | None:
     values = layer.curve.values
     height = values.amax(dim=1) - values.amin(dim=1)
-    lively = height > 0
-    runs = (total_variation(layer.curve, order=1) / height)[lively].mean().item()
-    if not RUNS <= runs < float("inf"):
+    not_flat = height > 0
+    sweeps = (total_variation(layer.curve, order=1) / height)[not_flat].mean().item()
+    if not MIN_SWEEPS <= sweeps < float("inf"):
         return None
     return (
-        f"curves run up and down through their values {runs:.1f} times: lower the learning rate, "
+        f"curves run up and down through their values {sweeps:.1f} times: lower the learning rate, "
         "that of the weights too, or add hinged.penalty(model) to the loss"
     )
 
 
 def _unused(layer: LayerDiagnosis) -> str | None:
-    unused = layer.seen.lines.never_hit.double().mean().item()
-    if unused < UNUSED:
+    unused = layer.statistics.lines.never_hit.double().mean().item()
+    if unused < MIN_UNUSED_SHARE:
         return None
     return (
-        f"no input hits {unused:.0%} of the lines: take fewer hinges, or move them to the inputs "
+        f"no input hits {unused:.0%} of the lines: use fewer hinges, or move them to the inputs "
         "with hinged.calibrate(model, data)"
     )
 
 
 def _few(layer: LayerDiagnosis) -> str | None:
     hinges = layer.curve.values.shape[1]
-    if hinges >= FEW:
+    if hinges >= MIN_HINGES:
         return None
     return f"{hinges} hinges leave little to learn: try 5 to 17"
 
@@ -121,4 +123,4 @@ SIGNS: dict[str, Callable[[LayerDiagnosis], str | None]] = {
     "unused lines": _unused,
     "few hinges": _few,
 }
-"""What is looked for, in the order in which it is told."""
+"""Checks by the name of the sign, in the order of the advice."""

@@ -1,4 +1,4 @@
-"""What a model's curves do with its data: which units are dead, which hinges are used."""
+"""Diagnoses the curves of a model: dead units, hinges in use, inputs outside, slopes, drift."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hinged.curve import Curve
 from hinged.model.observation.advice import Advice, advice
 from hinged.model.observation.layer_diagnosis import LayerDiagnosis
 from hinged.model.observation.layer_statistics import LayerStatistics, collect_statistics
-from hinged.model.observation.text_tables import aligned
+from hinged.model.observation.text_tables import format_table
 from hinged.nn import PiecewiseLinear, check_start_curves, curve_layers
 
 CALL = "hinged.diagnose"
@@ -32,7 +32,7 @@ _HEAD = (
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What is known of a model's curves; `str` of it is a table, with advice below.
+    """The diagnosis of a model's curves. `str` of it is a table with advice below.
 
     Attributes:
         layers: by the layer's name in the model.
@@ -48,32 +48,32 @@ class Diagnosis:
 
     @property
     def advice(self) -> tuple[Advice, ...]:
-        """Signs that something is wrong, each with what to do; empty where nothing is."""
+        """What to do about each sign of a problem; empty if all is well."""
         return tuple(each for name, layer in self.layers.items() for each in advice(name, layer))
 
     def __str__(self) -> str:
         rows = [_HEAD, *(_cells(name, figures) for name, figures in self.figures().items())]
-        lines = [aligned(rows), *(f"{each.text}." for each in self.advice)]
+        lines = [format_table(rows), *(f"{each.text}." for each in self.advice)]
         if self.unreached:
             lines.append(f"No data reached: {', '.join(self.unreached)}.")
         return "\n".join(lines)
 
 
 def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None = None) -> Diagnosis:
-    """Return what the curves of a model do with data, by layer and channel.
+    """Run a model over data and return a diagnosis of its curves, by layer and channel.
 
-    The model runs over the data once, as it is, in training or in evaluation mode, without
-    gradients; parameters, BatchNorm statistics, training flags and random state stay as they were,
-    and memory does not grow with the data.
+    The model runs once, without gradients, in its current mode (training or evaluation).
+    Parameters, BatchNorm statistics, training flags and the random state stay as they were. Memory
+    does not grow with the data.
 
     Args:
         model: any module with `PiecewiseLinear` layers.
         data: one batch (a tensor, a pair of inputs and targets, or a dictionary of keyword
-            arguments), or an iterable of such batches, as a DataLoader is.
-        start: the curves before training, from `hinged.copy_curves`, for the drift.
+            arguments), or an iterable of such batches, such as a DataLoader.
+        start: the curves before training, from `hinged.copy_curves`, to compute the drift.
 
     Raises:
-        ArgumentError: a model without curves, no data, or a start with other layers.
+        ArgumentError: a model without curves, no data, or a `start` with other layers.
 
     >>> import torch
     >>> _ = torch.manual_seed(0)
@@ -87,26 +87,26 @@ def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None =
     layers = curve_layers(model, CALL)
     if start is not None:
         check_start_curves(CALL, start, layers)
-    return diagnosis(layers, collect_statistics(model, data, CALL), start)
+    return diagnose_layers(layers, collect_statistics(model, data, CALL), start)
 
 
-def diagnosis(
+def diagnose_layers(
     layers: Mapping[str, PiecewiseLinear],
-    seen: Mapping[str, LayerStatistics],
+    statistics: Mapping[str, LayerStatistics],
     start: Mapping[str, Curve] | None,
 ) -> Diagnosis:
-    """Return what is known of layers, by what they have seen."""
-    began = {} if start is None else start
-    found = {
-        name: LayerDiagnosis(layer.curve().snapshot(), seen[name], began.get(name))
+    """Return a diagnosis of layers from statistics of their inputs and outputs."""
+    start = start or {}
+    diagnosed = {
+        name: LayerDiagnosis(layer.curve().snapshot(), statistics[name], start.get(name))
         for name, layer in layers.items()
-        if name in seen
+        if name in statistics
     }
-    return Diagnosis(found, tuple(name for name in layers if name not in found))
+    return Diagnosis(diagnosed, tuple(name for name in layers if name not in diagnosed))
 
 
 def copy_curves(model: nn.Module) -> dict[str, Curve]:
-    """Return copies of the present curves of a model, on the CPU, by the layer's name.
+    """Return copies of a model's current curves, on the CPU, by the layer's name.
 
     >>> copy_curves(nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4)))["1"].values.shape
     torch.Size([4, 9])

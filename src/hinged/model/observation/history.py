@@ -1,4 +1,4 @@
-"""A model's curves through training."""
+"""Records a model's curves at several steps of its training."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _PARTS = ("hinges", "values", "tail_slopes")
 
 
 class History:
-    """Curves of a model at some steps of its training, to be drawn by `hinged.animate`.
+    """The curves of a model at several steps of its training; `hinged.animate` shows them.
 
     Args:
-        channels: how many channels of a layer to keep, evenly spread; all by default.
+        channels: how many channels of a layer to record, evenly spaced; all by default.
 
     Attributes:
-        steps: at which steps curves were recorded, ascending.
-        frames: the curves at each of them, by the layer's name.
+        steps: the recorded steps, ascending.
+        frames: the curves at each step, by the layer's name.
 
     Raises:
         ArgumentError: fewer channels than 1.
@@ -50,7 +50,7 @@ class History:
     def __init__(self, channels: int | None = None) -> None:
         whole = isinstance(channels, int) and not isinstance(channels, bool)
         if channels is not None and not (whole and channels >= 1):
-            hint = "expected how many of a layer to keep, at least 1, or None for all"
+            hint = "expected how many channels of a layer to record, at least 1, or None for all"
             raise errors.ArgumentError(
                 errors.message(f"{CALL}(channels=...)", repr(channels), hint)
             )
@@ -67,20 +67,21 @@ class History:
         return tuple(self.frames[0]) if self.frames else ()
 
     def record(self, model: nn.Module, step: int | None = None) -> None:
-        """Keep copies of a model's curves.
+        """Record copies of a model's curves.
 
         Args:
-            model: the model, the same each time.
-            step: the step of the training, one more than the last by default. What was recorded at
-                this step or later is dropped: training was taken up again from before.
+            model: the model, the same one each time.
+            step: the step of the training, by default one more than the last. Records of this step
+                and of later ones are dropped: training was resumed from an earlier step.
 
         Raises:
             ArgumentError: a model without curves, or with other layers than before.
         """
-        frame = {name: _some(curve, self.channels) for name, curve in copy_curves(model).items()}
+        curves = copy_curves(model)
+        frame = {name: _select_channels(curve, self.channels) for name, curve in curves.items()}
         if self.frames and frame.keys() != self.frames[0].keys():
             got = f"layers {sorted(frame.keys() ^ set(self.layers))} in one and not in the other"
-            hint = "a history is that of one model"
+            hint = "record the same model each time"
             raise errors.ArgumentError(errors.message(f"{CALL}.record(model)", got, hint))
         if step is None:
             step = self.steps[-1] + 1 if self.steps else 0
@@ -91,7 +92,7 @@ class History:
         self.frames.append(frame)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the history as a safetensors file, which appears whole or not at all.
+        """Write the history to a safetensors file, completely or not at all.
 
         Raises:
             ArgumentError: nothing was recorded.
@@ -100,8 +101,8 @@ class History:
             hint = "call record(model) first"
             raise errors.ArgumentError(errors.message(f"{CALL}.save", "an empty history", hint))
         tensors = {
-            f"{place}/{name}/{part}": getattr(curve, part).contiguous()
-            for place, frame in enumerate(self.frames)
+            f"{number}/{name}/{part}": getattr(curve, part).contiguous()
+            for number, frame in enumerate(self.frames)
             for name, curve in frame.items()
             for part in _PARTS
             if getattr(curve, part) is not None
@@ -113,30 +114,33 @@ class History:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
-        """Return the history that a file holds.
+        """Return the history from a file.
 
         Raises:
-            CurveFileError: the file is truncated, no history, or of a version this release cannot
-                read.
+            CurveFileError: the file is truncated, is not a history, or has a version that this
+                release cannot read.
             OSError: the file cannot be opened.
         """
-        contents, tensors = _read(path)
+        contents, tensors = _read_history_file(path)
         history = cls(contents["channels"])
         history.steps = contents["steps"]
-        for place, tails in enumerate(contents["tails"]):
-            parts = {
-                name: [tensors.get(f"{place}/{name}/{part}") for part in _PARTS] for name in tails
-            }
-            history.frames.append({name: _curve(*parts[name], tails=tails[name]) for name in tails})
+        for number, tails in enumerate(contents["tails"]):
+            history.frames.append(
+                {
+                    name: Curve(
+                        tensors[f"{number}/{name}/hinges"],
+                        tensors[f"{number}/{name}/values"],
+                        kind,
+                        tensors.get(f"{number}/{name}/tail_slopes"),
+                    )
+                    for name, kind in tails.items()
+                }
+            )
         return history
 
 
-def _curve(hinges: Any, values: Any, slopes: Tensor | None, *, tails: str) -> Curve:
-    return Curve(hinges, values, tails, slopes)
-
-
-def _some(curve: Curve, count: int | None) -> Curve:
-    """Return some channels of a curve, evenly spread from the first to the last."""
+def _select_channels(curve: Curve, count: int | None) -> Curve:
+    """Return `count` channels of a curve, evenly spaced from the first to the last."""
     if count is None or count >= curve.channels:
         return curve
     rows = torch.linspace(0, curve.channels - 1, count).round().long()
@@ -145,7 +149,7 @@ def _some(curve: Curve, count: int | None) -> Curve:
     return Curve(hinges, curve.values[rows], curve.tails, slopes)
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_history_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     call, name = f"{CALL}.load(path)", repr(os.fspath(path))
     metadata, tensors = read(path, call)
     if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):

@@ -1,4 +1,4 @@
-"""Summaries of a stream of numbers, put together over batches, channels and processes."""
+"""Statistics that can be merged over batches, channels and processes."""
 
 from __future__ import annotations
 
@@ -12,43 +12,48 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-S = TypeVar("S", bound="Summary")
+S = TypeVar("S", bound="Mergeable")
 
 
-class Summary(ABC):
-    """What is known of the numbers seen so far; two of them merge into that of both."""
+class Mergeable(ABC):
+    """Statistics of a stream of numbers, in a few tensors of a fixed size.
+
+    Subclasses are dataclasses of tensors with channels on their first axis, or of other
+    `Mergeable` objects.
+    """
 
     @abstractmethod
     def merge(self: S, other: S) -> S:
-        """Return the summary of what both have seen."""
+        """Return the statistics of the numbers of both."""
 
 
-def across_processes(summary: S, group: torch.distributed.ProcessGroup | None = None) -> S:
-    """Return the summary of what all processes of a group have seen, the same bits in each.
+def merge_across_processes(statistics: S, group: torch.distributed.ProcessGroup | None = None) -> S:
+    """Return the statistics of the numbers of all processes in a group, the same bits in each.
 
-    Every process must call it, with a summary of the same shapes. Without `torch.distributed`
-    being initialised there is one process, and the summary is returned as it is.
+    Every process must call it, with statistics of the same shapes. Without an initialised
+    `torch.distributed` it returns its argument.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return summary
-    parts = {field.name: getattr(summary, field.name) for field in fields(summary)}  # type: ignore[arg-type]
-    if any(isinstance(part, Summary) for part in parts.values()):
-        return type(summary)(**{name: across_processes(parts[name], group) for name in parts})
-    gathered = {name: _gathered(part, group) for name, part in parts.items()}
+        return statistics
+    parts = {field.name: getattr(statistics, field.name) for field in fields(statistics)}  # type: ignore[arg-type]
+    kind = type(statistics)
+    if any(isinstance(part, Mergeable) for part in parts.values()):
+        return kind(**{name: merge_across_processes(part, group) for name, part in parts.items()})
+    gathered = {name: _all_gathered(part, group) for name, part in parts.items()}
     count = torch.distributed.get_world_size(group)
-    ranks = [type(summary)(**{name: gathered[name][r] for name in parts}) for r in range(count)]
+    ranks = [kind(**{name: gathered[name][rank] for name in parts}) for rank in range(count)]
     return functools.reduce(lambda first, second: first.merge(second), ranks)
 
 
-def _gathered(tensor: Tensor, group: torch.distributed.ProcessGroup | None) -> list[Tensor]:
+def _all_gathered(tensor: Tensor, group: torch.distributed.ProcessGroup | None) -> list[Tensor]:
     count = torch.distributed.get_world_size(group)
     received = [torch.empty_like(tensor) for _ in range(count)]
     torch.distributed.all_gather(received, tensor.contiguous(), group)
     return received
 
 
-def joined(parts: Sequence[S]) -> S:
-    """Return the summary of all channels from those of some of them, in order."""
-    first = parts[0]
-    names = [field.name for field in fields(first)]  # type: ignore[arg-type]
-    return type(first)(**{n: torch.cat([getattr(part, n) for part in parts]) for n in names})
+def concatenate_channels(parts: Sequence[S]) -> S:
+    """Return the statistics of all channels, given those of consecutive groups of channels."""
+    names = [field.name for field in fields(parts[0])]  # type: ignore[arg-type]
+    kind = type(parts[0])
+    return kind(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})

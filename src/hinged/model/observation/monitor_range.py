@@ -1,4 +1,4 @@
-"""A light check through training that inputs have not left the range of their curves."""
+"""Warns during training when many inputs of a layer lie outside its range."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.model.observation.histogram import by_channel
+from hinged.model.observation.channel_rows import channel_rows
 from hinged.nn import PiecewiseLinear, curve_layers
 
 CALL = "hinged.monitor_range"
 
 
-def monitor_range(model: nn.Module, *, every: int = 100, most: float = 0.05) -> RangeMonitor:
-    """Warn from now on when more than a share of a layer's inputs leave its range.
+def monitor_range(model: nn.Module, *, every: int = 100, max_outside: float = 0.05) -> RangeMonitor:
+    """Warn from now on when too large a share of a layer's inputs lies outside its range.
 
-    Beyond the first and last hinge a curve has no values of its own to train. Each layer looks at
-    the inputs of its first call and then of every so-manieth; a call between costs a count. What
-    has been warned of is not warned of again before it was well in between. Compiled code runs no
-    hooks: there it looks at nothing.
+    Outside the first and last hinge a curve has no values to train. The inputs of every `every`-th
+    call of each layer are checked, beginning with its first call. The other calls only count. After
+    a warning, a layer warns again only after the share has been within `max_outside`. Compiled code
+    runs no hooks, so calls in it are not checked.
 
     Args:
-        model: any module with `PiecewiseLinear` layers; it computes what it did.
-        every: how many calls of a layer pass from one look to the next.
-        most: the share of the inputs that may lie outside.
+        model: any module with `PiecewiseLinear` layers. Its outputs do not change.
+        every: number of calls of a layer from one check to the next.
+        max_outside: the largest share of the inputs that may lie outside without a warning.
 
     Returns:
-        A handle; `remove()` or the end of its `with` block ends the watch.
+        A handle. Monitoring ends with its `remove()` or at the end of its `with` block.
 
     Raises:
         ArgumentError: a model without curves, a count below 1 or a share outside 0 to 1.
@@ -40,40 +40,42 @@ def monitor_range(model: nn.Module, *, every: int = 100, most: float = 0.05) -> 
 
     >>> import warnings
     >>> model = nn.Sequential(nn.Linear(2, 8), PiecewiseLinear(8))
-    >>> with warnings.catch_warnings(record=True) as said, monitor_range(model, most=0.1) as watch:
+    >>> with warnings.catch_warnings(record=True) as caught, monitor_range(model) as monitor:
     ...     warnings.simplefilter("always")
     ...     _ = model(100 * torch.randn(64, 2))
-    >>> said[0].category.__name__, watch.outside["1"] > 0.1
+    >>> caught[0].category.__name__, monitor.share_outside["1"] > 0.1
     ('OutsideRangeWarning', True)
     """
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         hint = "expected a whole number of calls, at least 1"
         raise errors.ArgumentError(errors.message(f"{CALL}(every=...)", repr(every), hint))
-    if not 0 <= most <= 1:
+    if not 0 <= max_outside <= 1:
         hint = "expected a share of the inputs, 0 to 1"
-        raise errors.ArgumentError(errors.message(f"{CALL}(most=...)", repr(most), hint))
-    return RangeMonitor(model, every, most)
+        got = repr(max_outside)
+        raise errors.ArgumentError(errors.message(f"{CALL}(max_outside=...)", got, hint))
+    return RangeMonitor(model, every, max_outside)
 
 
 class RangeMonitor:
     """The handle that `monitor_range` returns.
 
     Attributes:
-        outside: the share of its inputs outside its range that each layer saw at its last look.
+        share_outside: the share of inputs outside the range at the last check of each layer, by
+            the layer's name.
     """
 
-    def __init__(self, model: nn.Module, every: int, most: float) -> None:
+    def __init__(self, model: nn.Module, every: int, max_outside: float) -> None:
         self.every = every
-        self.most = most
-        self.outside: dict[str, float] = {}
+        self.max_outside = max_outside
+        self.share_outside: dict[str, float] = {}
         self._warned: set[str] = set()
         self._handles = [
-            layer.register_forward_hook(self._looker(name))
+            layer.register_forward_hook(self._make_hook(name))
             for name, layer in curve_layers(model, CALL).items()
         ]
 
     def remove(self) -> None:
-        """End the watch."""
+        """Stop monitoring."""
         for handle in self._handles:
             handle.remove()
 
@@ -83,24 +85,24 @@ class RangeMonitor:
     def __exit__(self, *_: object) -> None:
         self.remove()
 
-    def _looker(self, name: str) -> Callable[..., None]:
+    def _make_hook(self, name: str) -> Callable[..., None]:
         calls = 0
 
-        def look(layer: PiecewiseLinear, args: tuple[Any, ...], _y: Tensor) -> None:
+        def check_some_calls(layer: PiecewiseLinear, args: tuple[Any, ...], _y: Tensor) -> None:
             nonlocal calls
             if torch.compiler.is_compiling():
                 return
             if calls % self.every == 0 and args[0].numel():
-                self._look(name, layer, args[0])
+                self._check(name, layer, args[0])
             calls += 1
 
-        return look
+        return check_some_calls
 
-    def _look(self, name: str, layer: PiecewiseLinear, x: Tensor) -> None:
-        rows, hinges = by_channel(x, layer.channels, layer.dim), layer.hinges
-        beyond = (rows < hinges[..., :1]) | (rows >= hinges[..., -1:])
-        share = self.outside[name] = beyond.double().mean().item()
-        if share <= self.most:
+    def _check(self, name: str, layer: PiecewiseLinear, x: Tensor) -> None:
+        rows, hinges = channel_rows(x, layer.channels, layer.dim, CALL), layer.hinges
+        outside = (rows < hinges[..., :1]) | (rows >= hinges[..., -1:])
+        share = self.share_outside[name] = outside.double().mean().item()
+        if share <= self.max_outside:
             self._warned.discard(name)
         elif name not in self._warned:
             self._warned.add(name)

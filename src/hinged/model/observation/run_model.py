@@ -1,4 +1,4 @@
-"""Calls a model on data and leaves no trace in it."""
+"""Runs a model over data and restores its state afterwards."""
 
 from __future__ import annotations
 
@@ -15,61 +15,63 @@ ModelInputs = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and keyword arguments of a model."""
 
 
-def run(model: nn.Module, data: Any, call: str) -> None:
-    """Call the model on every batch, without gradients and without a trace."""
-    with undisturbed(model):
-        for args, kwargs in batches(model, data, call):
+def run_model(model: nn.Module, data: Any, call: str) -> None:
+    """Call the model on every batch, without gradients, and restore its state afterwards.
+
+    `model_inputs` describes `data`, `call` and the errors.
+    """
+    with state_restored(model):
+        for args, kwargs in model_inputs(model, data, call):
             model(*args, **kwargs)
 
 
 @contextlib.contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Leave buffers, training flags and random state afterwards as they were; no gradients."""
-    device = _device(model)
-    devices = [] if device.type == "cpu" else [device]
-    random = torch.random.fork_rng(devices, device_type=_kind(device))
-    with torch.no_grad(), _as_before(model), random:
+def state_restored(model: nn.Module) -> Iterator[None]:
+    """Turn gradients off, and restore buffers, training flags and random state at the end."""
+    device = _device_of(model)
+    devices, device_type = ([], "cuda") if device.type == "cpu" else ([device], device.type)
+    random = torch.random.fork_rng(devices, device_type=device_type)
+    with torch.no_grad(), _buffers_and_flags_restored(model), random:
         yield
 
 
-def batches(model: nn.Module, data: Any, call: str) -> Iterator[ModelInputs]:
-    """Yield positional and keyword arguments of each batch, on the device of the model.
+def model_inputs(model: nn.Module, data: Any, call: str) -> Iterator[ModelInputs]:
+    """Yield the positional and keyword arguments for each batch, on the device of the model.
 
     Args:
-        model: the model that is to be called.
+        model: the model that takes these inputs.
         data: one batch or an iterable of batches. A batch is the model's input (a tensor), its
-            keyword arguments (a dictionary), or a pair that begins with those or with a tuple of
-            positional arguments, the targets behind.
-        call: how messages name the caller.
+            keyword arguments (a dictionary), or a pair of inputs and targets. The inputs of a pair
+            are a tensor, a dictionary, or a tuple of positional arguments.
+        call: the name of the caller in error messages.
 
     Raises:
-        ArgumentError: no batches, or one of another kind.
+        ArgumentError: no batches, or a batch of an unknown kind.
     """
-    device = _device(model)
-    count = 0
-    for args, kwargs in _batches(data, call):
-        yield tuple(_to(x, device) for x in args), {k: _to(x, device) for k, x in kwargs.items()}
-        count += 1
-    if not count:
+    device = _device_of(model)
+    empty = True
+    for args, kwargs in _split_batches(data, call):
+        yield (
+            tuple(_moved_to(device, x) for x in args),
+            {name: _moved_to(device, x) for name, x in kwargs.items()},
+        )
+        empty = False
+    if empty:
         got, hint = "no batches", "an iterator that was used up? Give a DataLoader or a list"
         raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
 
 
-def _device(model: nn.Module) -> torch.device:
+def _device_of(model: nn.Module) -> torch.device:
     parameter = next(model.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
 
 
-def _kind(device: torch.device) -> str:
-    return "cuda" if device.type == "cpu" else device.type
-
-
-def _to(x: Any, device: torch.device) -> Any:
+def _moved_to(device: torch.device, x: Any) -> Any:
     return x.to(device) if isinstance(x, Tensor) else x
 
 
-def _batches(data: Any, call: str) -> Iterator[ModelInputs]:
-    """Yield positional and keyword arguments of each batch."""
+def _split_batches(data: Any, call: str) -> Iterator[ModelInputs]:
+    """Yield the positional and keyword arguments of each batch."""
     single = isinstance(data, Tensor | tuple | dict)
     if isinstance(data, tuple) and len(data) > 2:
         got = f"a tuple of {len(data)}"
@@ -80,11 +82,11 @@ def _batches(data: Any, call: str) -> Iterator[ModelInputs]:
         got = f"a {type(data).__name__}"
         raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
     for batch in [data] if single else data:
-        yield _inputs(batch, call)
+        yield _inputs_of_batch(batch, call)
 
 
-def _inputs(batch: Any, call: str) -> ModelInputs:
-    """Return what a batch gives the model: all of it, or its first part where it has several."""
+def _inputs_of_batch(batch: Any, call: str) -> ModelInputs:
+    """Return the model's inputs: the whole batch, or its first part where it has several."""
     inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
     if isinstance(inputs, dict):
         return (), inputs
@@ -98,8 +100,7 @@ def _inputs(batch: Any, call: str) -> ModelInputs:
 
 
 @contextlib.contextmanager
-def _as_before(model: nn.Module) -> Iterator[None]:
-    """Put back every buffer and every training flag."""
+def _buffers_and_flags_restored(model: nn.Module) -> Iterator[None]:
     buffers = [
         (module, name, buffer, buffer.clone())
         for module in model.modules()

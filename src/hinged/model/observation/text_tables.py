@@ -1,15 +1,16 @@
-"""Tables as text."""
+"""Formats the text of tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as lines, columns two spaces apart, the first to the left, the others
-    to the right.
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines of text, with two spaces between columns.
 
-    >>> print(aligned([("layer", "dead"), ("relu1", "3")]))
+    The first column is aligned to the left, the others to the right.
+
+    >>> print(format_table([("layer", "dead"), ("relu1", "3")]))
     layer  dead
     relu1     3
     """
@@ -20,10 +21,10 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def reduction(parameters: tuple[int, int]) -> str:
-    """Return in a line how many parameters there were and are.
+def format_parameter_counts(parameters: tuple[int, int]) -> str:
+    """Return a line with the numbers of parameters before and after.
 
-    >>> reduction((2000, 500))
+    >>> format_parameter_counts((2000, 500))
     'parameters: 2,000 before, 500 after (25%)'
     """
     before, after = parameters

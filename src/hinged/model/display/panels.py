@@ -1,0 +1,112 @@
+"""Draws the curves of a layer into one panel of a figure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from hinged import errors
+from hinged.curve import Curve
+from hinged.model.observation.histogram import Histogram
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CURVE_COLOR, CHANNEL_COLOR, INPUTS_COLOR, ZERO_LINE_COLOR = (
+    "#c2410c",
+    "#334155",
+    "#cbd5e1",
+    "#e2e8f0",
+)
+_COLUMNS, _POINTS, _BINS = 4, 401, 60
+_BAND_QUANTILES = (0.05, 0.95)
+
+
+def check_example_count(call: str, examples: int) -> None:
+    """Raise `ArgumentError` unless `examples` is a number of channels."""
+    if isinstance(examples, bool) or not isinstance(examples, int) or examples < 0:
+        hint = "expected how many single channels to draw, 0 or more"
+        raise errors.ArgumentError(errors.message(f"{call}(examples=...)", repr(examples), hint))
+
+
+def make_panels(count: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `count` panels, in rows of four.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    errors.require_extra("lab", ["matplotlib"])
+    from matplotlib.figure import Figure
+
+    columns = min(_COLUMNS, count)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(3.2 * columns, 2.5 * rows + 0.5), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
+
+
+def draw_panel(axes: Axes, curve: Curve, inputs: Histogram | None, examples: int) -> None:
+    """Draw the curves of a layer, in float64, over the histogram of its inputs."""
+    low, high = curve.hinges.min().item(), curve.hinges.max().item()
+    margin = 0.1 * (high - low)
+    x = torch.linspace(low - margin, high + margin, _POINTS, dtype=torch.float64)
+    y = curve(x[:, None].expand(-1, curve.channels))
+    if inputs is not None:
+        _draw_inputs(axes, inputs, x[0].item(), x[-1].item())
+    axes.axhline(0, color=ZERO_LINE_COLOR, linewidth=0.8, zorder=0)
+    axes.axvline(0, color=ZERO_LINE_COLOR, linewidth=0.8, zorder=0)
+    if curve.channels > 1:
+        _draw_channels(axes, x, y, examples)
+    label = "median" if curve.channels > 1 else "the curve"
+    axes.plot(x.numpy(), _median(y).numpy(), color=CURVE_COLOR, linewidth=1.6, label=label)
+    if curve.hinges.dim() == 1:
+        axes.set_xticks(curve.hinges.tolist(), minor=True)
+    axes.tick_params(labelsize=7)
+    axes.tick_params(axis="x", which="minor", length=4, color=CURVE_COLOR)
+    axes.set_xlim(x[0].item(), x[-1].item())
+
+
+def _draw_channels(axes: Axes, x: Tensor, y: Tensor, examples: int) -> None:
+    """Draw a band that contains 90 % of the channels, and some channels as lines."""
+    band = torch.quantile(y, torch.tensor(_BAND_QUANTILES, dtype=y.dtype), dim=1).numpy()
+    label = "90 % of the channels"
+    axes.fill_between(x.numpy(), *band, color=CURVE_COLOR, alpha=0.2, linewidth=0, label=label)
+    for channel in _example_channels(y, examples):
+        line = y[:, channel].numpy()
+        axes.plot(x.numpy(), line, color=CHANNEL_COLOR, linewidth=0.7, label="a channel")
+
+
+def _median(y: Tensor) -> Tensor:
+    return torch.quantile(y, 0.5, dim=1)
+
+
+def _example_channels(y: Tensor, count: int) -> list[int]:
+    """Return channels evenly spaced from the farthest from the median to the nearest to it."""
+    distances = (y - _median(y)[:, None]).abs().amax(dim=0)
+    order = distances.argsort(stable=True)
+    places = torch.linspace(len(order) - 1, 0, min(count, len(order))).round().long()
+    return [int(channel) for channel in order[places]]
+
+
+def _draw_inputs(axes: Axes, histogram: Histogram, low: float, high: float) -> None:
+    """Draw the inputs of all channels behind the curves, on an axis of their own."""
+    middles, counts = histogram.points()[0].cpu(), histogram.counts.cpu().double()
+    edges = torch.linspace(low, high, _BINS + 1, dtype=torch.float64)
+    bins = torch.bucketize(middles, edges, right=True).flatten()
+    heights = torch.bincount(bins, counts.flatten(), minlength=_BINS + 2)[1:-1]
+    behind = axes.twinx()
+    behind.stairs(heights.numpy(), edges.numpy(), fill=True, color=INPUTS_COLOR, label="inputs")
+    behind.set_yticks([])
+    # The axes of the curves must lie above the histogram and be transparent.
+    axes.set_zorder(behind.get_zorder() + 1)
+    axes.patch.set_visible(False)
+
+
+def add_legend(figure: Figure) -> None:
+    """Explain each kind of line of a figure once, below its panels."""
+    lines = (line for axes in figure.axes for line in axes.get_legend_handles_labels()[0])
+    handles = {line.get_label(): line for line in lines}
+    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=4, fontsize=8)
