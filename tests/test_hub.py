@@ -100,7 +100,7 @@ def test_the_card_says_what_it_is(tmp_path):
     assert head["library_name"] == "hinged" and head["base_model"] == "some: one/net#1"
     assert "hinged" in head["tags"]
     assert "| layers of curves | 2 |" in text and "| curves | 10 |" in text
-    assert "| hinges a curve | 7, 9 |" in text
+    assert "| hinges per curve | 7, 9 |" in text
     values = 6 * 7 + 4 * 9 + 4 * 2
     assert f"| parameters in curves | {values} |" in text
     total = 6 * 28 + 12 + 55 * 4 + 5 * 2 + values
@@ -168,7 +168,7 @@ def test_a_model_without_curves_is_refused_before_anything_is_made(tmp_path, api
 
 
 def test_a_module_that_is_not_there_is_refused_before_anything_is_uploaded(api):
-    with pytest.raises(errors.UnknownNameError, match="'head'"):
+    with pytest.raises(errors.UnknownNameError, match=r"push_curves\(also=\.\.\.\)`: got 'head'"):
         hub.push_curves(trained(), "me/curves", also="head")
     assert not api.calls
 
@@ -181,7 +181,7 @@ def test_a_folder_has_no_revisions(tmp_path):
 
 def test_curves_of_another_model_are_refused(tmp_path):
     hub.save_curves(trained(), tmp_path)
-    with pytest.raises(errors.CurveFileError):
+    with pytest.raises(errors.CurveFileError, match=r"`hinged\.hub\.load_curves\(path\)`: got"):
         hub.load_curves(network()[:3], tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all."""
+"""Writes files and folders so that they are never incomplete."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = re.compile(r"\.hinged-(\d+)-\w+\.partial")
-"""The name of what is still being written; it holds the number of the process that writes."""
+"""Name of an incomplete file or folder, with the id of the process that writes it."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a free path beside `path`; what is made there is renamed to `path` at the end.
+    """Yield a temporary path in the folder of `path`, and rename it to `path` at the end.
 
-    If the block raises, what it made is removed and `path` stays as it was. A folder can only take
-    a name that is free; a file replaces the file of its name.
+    The block creates a file or a folder at the temporary path. If the block raises, that is removed
+    and `path` is unchanged. A file replaces an existing file; a folder needs an unused path.
     """
     partial = path.with_name(f".hinged-{os.getpid()}-{uuid.uuid4().hex}.partial")
     try:
@@ -30,7 +30,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, contents: bytes) -> None:
-    """Write a file that is complete even after a power failure, or leave the old one.
+    """Write a file completely, even if the power fails, or leave the old file unchanged.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "note.txt"
@@ -45,7 +45,7 @@ def atomic_write(path: Path, contents: bytes) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what killed processes have left half written anywhere in a folder."""
+    """Remove incomplete files and folders of killed processes, anywhere in a folder."""
     for path in folder.rglob(".hinged-*"):
         match = PARTIAL.fullmatch(path.name)
         if match and not _is_running(int(match[1])):
@@ -58,9 +58,9 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _is_running(process: int) -> bool:
+def _is_running(process_id: int) -> bool:
     try:
-        os.kill(process, 0)
+        os.kill(process_id, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -1,4 +1,4 @@
-"""What goes wrong, in one uniform sentence: the call, what came, what was expected, what to do."""
+"""Errors and warnings; each message names the call, what it got, and what to do."""
 
 from __future__ import annotations
 
@@ -8,48 +8,47 @@ from collections.abc import Iterable
 
 
 class HingedError(Exception):
-    """Everything this library raises on purpose."""
+    """Base class of all errors of this library."""
 
 
 class ArgumentError(HingedError, ValueError):
-    """An argument has a value or a shape that cannot work; the message says which would."""
+    """An argument has an invalid value or shape; the message says what is valid."""
 
 
 class DtypeError(HingedError, TypeError):
-    """A tensor has a dtype the call cannot compute with; convert it as the message says."""
+    """A tensor has a dtype that the call cannot use; convert it as the message says."""
 
 
 class UnknownNameError(ArgumentError):
-    """A name is not in its registry; the message lists near matches or all names."""
+    """A name is unknown; the message lists similar names, or all names."""
 
 
 class MissingExtraError(HingedError, ImportError):
-    """An optional part of the library was asked for and its packages are not installed."""
+    """An optional part of the library was used, but its packages are not installed."""
 
 
 class RunFolderError(HingedError, RuntimeError):
-    """A run folder cannot be used: it holds another experiment, or its files cannot be read or
-    written."""
+    """A run folder belongs to another experiment, or its files cannot be read or written."""
 
 
 class DataError(HingedError, ValueError):
-    """A data set cannot be used: it is missing, damaged, or none a network can be trained on."""
+    """A data set is missing, damaged, or unsuitable for training a network."""
 
 
 class CurveFileError(HingedError, ValueError):
-    """A file of curves is damaged, is none, or belongs to another model; nothing was changed."""
+    """A file is not a file of curves, is damaged, or belongs to another model."""
 
 
 class InexactStartWarning(UserWarning):
-    """A function with a kink was asked for, but the hinges given do not hold that kink."""
+    """The start function has a kink, but no hinge was given at that kink."""
 
 
 class MovedStartWarning(UserWarning):
-    """Curves did not keep to a constraint and were moved to the closest that do."""
+    """Curves did not meet a constraint and were moved to the closest curves that do."""
 
 
 class OtherWeightsWarning(UserWarning):
-    """Curves were loaded into a model whose other weights are not those they were saved with."""
+    """The model has other weights than the model that the loaded curves were saved from."""
 
 
 class NoEffectWarning(UserWarning):
@@ -57,15 +56,15 @@ class NoEffectWarning(UserWarning):
 
 
 class OutsideRangeWarning(UserWarning):
-    """Many inputs of a layer lie outside its hinges, where no values of their own are trained."""
+    """Many inputs of a layer lie outside its range, where only the tails apply."""
 
 
 class NoInputsSeenWarning(UserWarning):
-    """The steps that were to be watched ended, and no layer of curves had seen any inputs."""
+    """No layer of curves had inputs during the steps in which inputs were to be observed."""
 
 
 def message(call: str, got: str, hint: str) -> str:
-    """Return the one form every message has.
+    """Return an error message; all messages have this form.
 
     >>> message("hinged.PiecewiseLinear(hinges=...)", "1 hinge", "a curve needs at least 2")
     '`hinged.PiecewiseLinear(hinges=...)`: got 1 hinge; a curve needs at least 2.'
@@ -74,22 +73,20 @@ def message(call: str, got: str, hint: str) -> str:
 
 
 def unknown_name(call: str, name: object, known: Iterable[str]) -> UnknownNameError:
-    """Return the error for a name that is not among `known`, with the nearest ones first."""
+    """Return the error for a name that is not in `known`; it lists similar names first."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name).lower(), names, n=3, cutoff=0.5)
-    hint = f"did you mean {_either(near)}? All" if near else "expected one"
+    similar = [
+        repr(each) for each in difflib.get_close_matches(str(name).lower(), names, cutoff=0.5)
+    ]
+    hint = f"did you mean {' or '.join(similar)}? All" if similar else "expected one"
     return UnknownNameError(message(call, repr(name), f"{hint} of: {', '.join(names)}"))
 
 
 def require_extra(extra: str, packages: Iterable[str]) -> None:
-    """Raise `MissingExtraError` unless every one of `packages` can be imported."""
+    """Raise `MissingExtraError` unless all `packages` are installed."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(
             f"`hinged.{extra}` needs {', '.join(missing)}, which this Python does not have. "
             f"Install the extra: pip install 'hinged[{extra}]'."
         )
-
-
-def _either(names: list[str]) -> str:
-    return " or ".join(repr(name) for name in names)

@@ -1,4 +1,4 @@
-"""Curves on the Hugging Face Hub, or in a folder laid out as there."""
+"""Saves and loads curves on the Hugging Face Hub, or in a local folder of the same layout."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from hinged import errors
-from hinged.model import load_curves as load_file
-from hinged.model import save_curves as save_file
+from hinged.model.adaptation.curve_files import load_curve_file, write_curve_file
 from hinged.nn import curve_layers
 
 FILE, CARD = "curves.safetensors", "README.md"
@@ -27,16 +26,16 @@ def save_curves(
     also: Names = (),
     base_model: str | None = None,
 ) -> None:
-    """Write a model's curves and a card that describes them into a folder.
+    """Write the curves of a model and a model card into a folder.
 
-    The folder holds `curves.safetensors`, as `hinged.save_curves` writes it, and `README.md`, the
-    model card; a card that is there already stays.
+    The folder has `curves.safetensors`, the file of `hinged.save_curves`, and the model card
+    `README.md`. An existing card is not changed.
 
     Args:
         model: a model with curves.
-        folder: made if it is not there.
-        also: names of modules to include, such as a head that was trained.
-        base_model: the name on the Hub of the model whose weights the curves belong to.
+        folder: the folder; it is created if it does not exist.
+        also: names of modules to include, such as a trained head.
+        base_model: name on the Hub of the model that has the other weights.
 
     Raises:
         ArgumentError: a model without curves.
@@ -50,7 +49,7 @@ def save_curves(
     ['README.md', 'curves.safetensors']
     >>> load_curves(model, folder)
     """
-    _write(model, Path(folder), str(folder), also, base_model, SAVE)
+    _write_folder(model, Path(folder), str(folder), also, base_model, SAVE)
 
 
 def push_curves(
@@ -64,22 +63,23 @@ def push_curves(
     message: str = "Add curves",
     token: str | bool | None = None,
 ) -> str:
-    """Upload a model's curves and their card to the Hub, making the repository where there is none.
+    """Upload the curves of a model and a model card to the Hub.
 
-    Kilobytes, whatever the size of the model. A card that the repository has already stays.
+    The upload is a few kilobytes, whatever the size of the model. The repository is created if it
+    does not exist. An existing card is not changed.
 
     Args:
         model: a model with curves.
         repo_id: `"user/name"` of the repository.
-        also: names of modules to include, such as a head that was trained.
-        base_model: the name on the Hub of the model whose weights the curves belong to.
-        private: whether a repository that is made is private; None for the account's default.
-        revision: the branch to commit to; None for the main one.
-        message: the commit's message.
-        token: as everywhere in `huggingface_hub`; None for the one that is logged in.
+        also: names of modules to include, such as a trained head.
+        base_model: name on the Hub of the model that has the other weights.
+        private: whether a new repository is private; None for the account's default.
+        revision: the branch to commit to; None for the main branch.
+        message: the commit message.
+        token: as in `huggingface_hub`; None for the token of the logged-in user.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
         MissingExtraError: huggingface_hub is not installed.
@@ -91,15 +91,15 @@ def push_curves(
 
     api = HfApi(token=token, library_name="hinged")
     with tempfile.TemporaryDirectory() as folder:
-        _write(model, Path(folder), repo_id, also, base_model, PUSH)
+        _write_folder(model, Path(folder), repo_id, also, base_model, PUSH)
         api.create_repo(repo_id, private=private, exist_ok=True)
-        kept = [CARD] if api.file_exists(repo_id, CARD, revision=revision) else []
+        has_card = api.file_exists(repo_id, CARD, revision=revision)
         commit = api.upload_folder(
             repo_id=repo_id,
             folder_path=folder,
             commit_message=message,
             revision=revision,
-            ignore_patterns=kept,
+            ignore_patterns=[CARD] if has_card else [],
         )
     return commit.commit_url
 
@@ -111,30 +111,32 @@ def load_curves(
     revision: str | None = None,
     token: str | bool | None = None,
 ) -> None:
-    """Put curves from the Hub, or from a folder laid out as there, into a model.
+    """Load curves from the Hub, or from a local folder of the same layout, into a model.
 
     Args:
-        model: the model that was saved, made anew: the same names, shapes and dtypes.
-        source: a folder, or the `"user/name"` of a repository; a folder of that name comes first.
+        model: a new instance of the saved model, with the same names, shapes and dtypes.
+        source: a local folder, or the `"user/name"` of a repository; an existing folder is
+            preferred.
         revision: branch, tag or commit of the repository.
-        token: as everywhere in `huggingface_hub`; None for the one that is logged in.
+        token: as in `huggingface_hub`; None for the token of the logged-in user.
 
     Raises:
-        MissingExtraError: no folder, and huggingface_hub is not installed.
-        CurveFileError: what `hinged.load_curves` refuses.
-        ArgumentError: a model without curves, or a revision of a folder.
-        OSError: the folder holds no curves, or the repository cannot be reached.
+        MissingExtraError: `source` is not a folder, and huggingface_hub is not installed.
+        CurveFileError: the file does not fit the model or is damaged, as in `hinged.load_curves`.
+        ArgumentError: a model without curves, or a folder with a revision.
+        OSError: the folder has no curves, or the repository cannot be reached.
 
     Warns:
-        OtherWeightsWarning: the model's other weights are not those the curves were saved with.
+        OtherWeightsWarning: the other weights of the model differ from those the curves were saved
+            with.
     """
     if not Path(source).is_dir():
-        load_file(model, _download(os.fspath(source), revision, token))
+        load_curve_file(model, _download(os.fspath(source), revision, token), LOAD)
         return
     if revision is not None:
         hint = "a folder has no revisions: leave it out"
         raise errors.ArgumentError(errors.message(f"{LOAD}(revision=...)", repr(revision), hint))
-    load_file(model, Path(source) / FILE)
+    load_curve_file(model, Path(source) / FILE, LOAD)
 
 
 def _download(repo_id: str, revision: str | None, token: str | bool | None) -> str:
@@ -144,20 +146,20 @@ def _download(repo_id: str, revision: str | None, token: str | bool | None) -> s
     return hf_hub_download(repo_id, FILE, revision=revision, token=token, library_name="hinged")
 
 
-def _write(
+def _write_folder(
     model: nn.Module, folder: Path, source: str, also: Names, base: str | None, call: str
 ) -> None:
     names = [also] if isinstance(also, str) else list(also)
     card = _card(model, source, names, base, call)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(model, folder / FILE, also=names)
+    write_curve_file(model, folder / FILE, names, call)
     if not (folder / CARD).exists():
         (folder / CARD).write_text(card, encoding="utf-8")
 
 
 def _card(model: nn.Module, source: str, also: Sequence[str], base: str | None, call: str) -> str:
     layers = curve_layers(model, f"{call}(model)").values()
-    # JSON is YAML: any name is quoted as it must be.
+    # JSON is valid YAML, and quotes every name correctly.
     base_line = "" if base is None else f"base_model: {json.dumps(base)}\n"
     with_also = f", and the modules {', '.join(f'`{name}`' for name in also)}" if also else ""
     return _TEXT.format(
@@ -191,7 +193,7 @@ layers{also}.
 |---|---:|
 | layers of curves | {layers:,} |
 | curves | {curves:,} |
-| hinges a curve | {hinges} |
+| hinges per curve | {hinges} |
 | parameters in curves | {trained:,} |
 | parameters in the whole model | {total:,} |
 
@@ -200,11 +202,11 @@ layers{also}.
 ```python
 import hinged  # pip install 'hinged[hub]'
 
-model = ...  # the {network} as it was: its own weights, curves in the same places
-# If hinged.convert put them there: model = hinged.convert(model, batch), any batch, as many hinges
+model = ...  # the {network} with its original weights, and with curves at the same sites
+# For a converted model: model = hinged.convert(model, batch), with any batch and as many hinges
 hinged.hub.load_curves(model, {source})
 ```
 
-Curves that do not fit are refused whole; weights that are not those they were trained with give a
-warning.
+Curves that do not fit the model raise an error, and the model stays unchanged. If the model has
+other weights than those the curves were trained with, there is a warning.
 """

@@ -32,7 +32,7 @@ BAD = {
     "one end": ({"range": 3.0}, r"got 3.0; expected two numbers \(low, high\)"),
     "both": (
         {"hinges": [-1.0, 0.0, 1.0], "range": (-1, 1)},
-        r"got range=\(-1, 1\) beside hinge positions; the positions set the range: give a count",
+        r"got range=\(-1, 1\) together with hinge positions; the positions set the range: pass a n",
     ),
     "tails": (
         {"tails": "linaer"},
@@ -97,7 +97,7 @@ def test_inputs_of_another_channel_count_are_refused(shape, dim):
 
 def test_hinges_that_collapse_when_moved_to_bfloat16_are_refused():
     layer = PiecewiseLinear(hinges=[1.0, 1.001], init="identity")
-    with pytest.raises(errors.ArgumentError, match=r"to\(torch.bfloat16\)`: got hinges close"):
+    with pytest.raises(errors.ArgumentError, match=r"to\(torch.bfloat16\)`: got hinges so close"):
         layer.to(torch.bfloat16)
 
 

@@ -1,4 +1,4 @@
-"""Storey 3: the layer, and what trains it."""
+"""The `PiecewiseLinear` layer, and penalties, constraints and optimiser groups for its curves."""
 
 from hinged.nn.constraints import ConstraintReport as ConstraintReport
 from hinged.nn.constraints import constrain as constrain

@@ -155,7 +155,7 @@ class ConstraintHook:
         _register(self)
 
     def project(self) -> float:
-        """Move the values to the closest that meet the constraint, and return the largest change."""
+        """Move the values to the closest that meet the constraint; return the largest change."""
         before = self.layer.curve()
         after = project(before, self.constraint)
         moved = 0.0

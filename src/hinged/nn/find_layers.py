@@ -12,10 +12,10 @@ from hinged.nn.piecewise_linear import PiecewiseLinear
 
 
 def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
-    """Return the layers of curves by name, each once.
+    """Return the layers of curves in a model by name, each layer once.
 
     Raises:
-        ArgumentError: there are none; the sentence names `call`.
+        ArgumentError: the model has none; the message names `call`, the public function.
 
     >>> list(curve_layers(nn.Sequential(nn.Linear(2, 3), PiecewiseLinear(3)), "a call"))
     ['1']

@@ -1,4 +1,4 @@
-"""Activations that torch has as functions only, as modules."""
+"""Modules for activations that torch has only as functions."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from torch import Tensor, nn
 
 
 class Abs(nn.Module):
-    """`|x|`.
+    """The absolute value, `|x|`.
 
     >>> Abs()(torch.tensor([-2.0, 3.0]))
     tensor([2., 3.])
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `|x|`, of the shape of `x`."""
+        """Return `|x|`, with the shape of `x`."""
         return x.abs()
 
 
 class Zero(nn.Module):
-    """0, whatever comes in.
+    """Zero for every input.
 
     >>> Zero()(torch.tensor([-2.0, 3.0]))
     tensor([0., 0.])
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return zeros of the shape of `x`."""
+        """Return zeros with the shape of `x`."""
         return torch.zeros_like(x)
 
 
 class Copy(nn.Module):
-    """The identity as a new tensor: what is written into it in place does not reach the input, as
-    it would behind `nn.Identity`.
+    """The identity, returned as a new tensor.
+
+    In-place changes of the output do not change the input; with `nn.Identity` they would.
 
     >>> x = torch.tensor([-2.0, 3.0])
     >>> y = Copy()(x)

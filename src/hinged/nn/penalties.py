@@ -1,4 +1,4 @@
-"""Numbers to add to a loss that keep curves simple."""
+"""`penalty`: a term for the loss that keeps curves simple."""
 
 from __future__ import annotations
 
@@ -26,28 +26,29 @@ def penalty(
     start: Mapping[str, Curve] | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return one number for all curves of a model, to be weighted and added to the loss.
+    """Return a penalty on all curves of a model, to be weighted and added to the loss.
 
-    `"curvature"` is the sum of the absolute changes of slope (total variation of second order):
-    it straightens curves, and drops hinges. `"differences"` is the sum of the absolute differences
-    of neighbouring values: it flattens them. `"drift"` is the integral of the squared distance to
-    the curves of `start`, tails left out. The measures are those of `hinged.curve.measures`.
+    `"curvature"` is the sum of the absolute changes of slope (total variation of second order). It
+    straightens curves, so that some hinges are no longer needed. `"differences"` is the sum of the
+    absolute differences of neighbouring values. It flattens curves. `"drift"` is the integral of
+    the squared distance to the curves of `start`, without the tails. It keeps curves close to them.
+    The measures are those of `hinged.curve.measures`.
 
     Args:
-        model: a model with curves, or one layer of them.
-        kind: which measure.
+        model: a model with curves, or one layer of curves.
+        kind: the measure.
         start: for `"drift"`, the curves of each layer to stay close to, from
             `hinged.copy_curves(model)`.
         reduction: `"mean"` over all curves of all layers, which does not grow with the model, or
             `"sum"`.
 
     Returns:
-        A scalar with gradient, computed in float32 (float64 where a layer is), on the device of the
-        first layer.
+        A scalar with gradient on the device of the first layer, computed in float32, or in float64
+        if a layer has that dtype.
 
     Raises:
-        ArgumentError: a model without curves; drift without a start, a start of other layers, or
-            one given for another kind.
+        ArgumentError: a model without curves; `"drift"` without `start`, or another kind with it;
+            a `start` from other layers.
         UnknownNameError: an unknown kind or reduction.
 
     >>> import hinged
@@ -65,7 +66,7 @@ def penalty(
     layers = curve_layers(model, CALL)
     _check_start(kind, start, layers)
     parts = [
-        _measured(kind, _wide(layer.curve()), start[name] if start is not None else None)
+        _measure(kind, _in_float32(layer.curve()), start[name] if start is not None else None)
         for name, layer in layers.items()
     ]
     widest = functools.reduce(torch.promote_types, [part.dtype for part in parts])
@@ -73,14 +74,17 @@ def penalty(
     return all_curves.mean() if reduction == "mean" else all_curves.sum()
 
 
-def _measured(kind: str, curve: Curve, start: Curve | None) -> Tensor:
+def _measure(kind: str, curve: Curve, start: Curve | None) -> Tensor:
     if start is not None:
-        return squared_distance(curve, _wide(start, curve.values))
+        return squared_distance(curve, _in_float32(start, curve.values))
     return total_variation(curve, order=2 if kind == "curvature" else 1)
 
 
-def _wide(curve: Curve, like: Tensor | None = None) -> Curve:
-    """Return a curve in float32 or wider, and where `like` is: half precision cannot sum."""
+def _in_float32(curve: Curve, like: Tensor | None = None) -> Curve:
+    """Return a curve in float32 or float64, on the device of `like`.
+
+    Sums in half precision would be too inexact.
+    """
     values = curve.values if like is None else like
     wide = torch.promote_types(values.dtype, torch.float32)
     hinges, heights = (each.to(values.device, wide) for each in (curve.hinges, curve.values))
@@ -93,7 +97,7 @@ def _check_start(
 ) -> None:
     if (kind == "drift") != (start is not None):
         got = f"kind={kind!r} {'without' if start is None else 'with'} a start"
-        hint = 'only "drift" takes one: start=hinged.copy_curves(model), taken before training'
+        hint = 'pass start=hinged.copy_curves(model), from before training, for "drift" only'
         raise errors.ArgumentError(errors.message(f"{CALL}(start=...)", got, hint))
     if start is not None:
         check_start_curves(CALL, start, layers)

@@ -1,4 +1,4 @@
-"""`PiecewiseLinear`: an activation whose curves are trained with the network."""
+"""`PiecewiseLinear`: a trainable piecewise-linear activation."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def piecewise_linear(
     tails: str = "linear",
     tail_slopes: Tensor | None = None,
 ) -> Tensor:
-    """Apply one piecewise-linear curve per channel; `PiecewiseLinear` as a function of tensors.
+    """Apply one piecewise-linear curve per channel; the function that `PiecewiseLinear` computes.
 
     Between `hinges[k]` and `hinges[k+1]`, with `t = (x - h[k]) / (h[k+1] - h[k])`, the result is
     `(1 - t) v[k] + t v[k+1]`.
 
     Args:
-        x: inputs; axis `dim` has `C` entries, or any size where `C` is 1.
+        x: inputs; axis `dim` has size `C`, or any size if `C` is 1.
         values: outputs at the hinges, shape `(C, K)`.
-        hinges: ascending positions, shape `(K,)` or `(C, K)`; their order is not checked, as
-            reading it would make a device wait.
+        hinges: ascending positions, shape `(K,)` or `(C, K)`; the order is not checked, because
+            the check would have to wait for a GPU.
         dim: the channel axis of `x`.
         tails: `"linear"`, `"constant"` or `"free"`.
         tail_slopes: left and right slope for free tails, shape `(C, 2)`.
@@ -51,7 +51,7 @@ def piecewise_linear(
         A tensor of the shape, dtype and memory format of `x`.
 
     Raises:
-        ArgumentError: shapes that do not fit each other.
+        ArgumentError: shapes that do not match.
         DtypeError: tensors that are not floating point.
 
     >>> h = torch.tensor([-1.0, 0.0, 1.0])
@@ -63,35 +63,35 @@ def piecewise_linear(
 
 
 class PiecewiseLinear(nn.Module):
-    """One trainable piecewise-linear activation per channel, started as a known function.
+    """A trainable piecewise-linear activation, with one curve per channel.
 
-    Trains `values` `(C, K)`, the outputs at fixed `hinges`; with free tails also `tail_slopes`
-    `(C, 2)`. Started as ReLU, identity or |x| it is that function bit for bit, the sign of a
-    zero apart.
+    The trained parameters are `values` `(C, K)`, the outputs at the fixed `hinges`; with free tails
+    also `tail_slopes` `(C, 2)`. A layer started as ReLU, identity or |x| computes exactly that
+    function, bit for bit, except for the sign of zeros.
 
     Args:
-        channels: number of channels `C`; 1 means one curve for all.
-        hinges: how many, or the positions themselves, `(K,)` or `(C, K)`, ascending.
-        range: first and last hinge, where `hinges` is a count; widened as little as needed to put
-            the kinks of `init` on hinges.
-        init: the function to start as: a name (`hinged.curve.NAMED`), a callable on a tensor, an
-            `nn.Module` or a `Curve`. Smooth functions are met by least squares; `start_error` is
+        channels: number of channels `C`; 1 means one curve for all channels.
+        hinges: the number of hinges, or their positions `(K,)` or `(C, K)`, ascending.
+        range: first and last hinge, if `hinges` is a number; widened as little as needed to put the
+            kinks of `init` on hinges.
+        init: the start function: a name (`hinged.curve.NAMED`), a callable on a tensor, an
+            `nn.Module` or a `Curve`. Smooth functions are fitted by least squares; `start_error` is
             the largest difference over the range.
-        dim: the channel axis of the input; -1 for features last.
-        tails: `"linear"` (the end piece goes on), `"constant"` or `"free"` (trained slopes).
-        inplace: accepted so that the layer drops in for `nn.ReLU(inplace=True)`; the result is
+        dim: the channel axis of the input; -1 if the features are last.
+        tails: `"linear"` (the end pieces continue), `"constant"` or `"free"` (trained slopes).
+        inplace: accepted so that the layer can replace `nn.ReLU(inplace=True)`; the result is
             always a new tensor.
-        device: where the parameters live.
-        dtype: their dtype.
+        device: the device of the parameters.
+        dtype: the dtype of the parameters.
 
     Attributes:
         values: trained outputs at the hinges, shape `(C, K)`.
         hinges: positions, shape `(K,)` or `(C, K)`; a buffer.
-        tail_slopes: trained end slopes `(C, 2)`, or None unless the tails are free.
-        start_error: largest absolute difference to `init` over the range, 0 where exact.
+        tail_slopes: trained slopes of free tails `(C, 2)`; None for other tails.
+        start_error: largest absolute difference from `init` over the range; 0 if exact.
 
     Raises:
-        ArgumentError: hinges, range, channels or tails that cannot work; says which would.
+        ArgumentError: invalid hinges, range, channels or tails; the message says what is valid.
         UnknownNameError: an unknown `init`.
 
     >>> act = PiecewiseLinear(channels=64)
@@ -125,7 +125,7 @@ class PiecewiseLinear(nn.Module):
             raise errors.unknown_name(f"{CALL}(tails=...)", tails, TAILS)
         dtype = _check_dtype(dtype)
         device = torch.get_default_device() if device is None else device
-        with torch.device("cpu"):  # Computed here even where the layer itself is on "meta".
+        with torch.device("cpu"):  # Computed on the CPU even for a layer on the meta device.
             positions = _positions(hinges, range, init, tails, dtype)
             result = fit(init, positions, channels=channels, tails=tails)
         _warn_if_inexact(result.exact, init, positions)
@@ -143,36 +143,38 @@ class PiecewiseLinear(nn.Module):
         self._note_uniform(is_uniform(positions))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the curves applied to `x` `(N, C, ...)`, as a new tensor of its shape, dtype and
-        memory format."""
-        hinges = self._find(self._buffers, "hinges")
+        """Apply the curves to `x` `(N, C, ...)`.
+
+        The result is a new tensor with the shape, dtype and memory format of `x`.
+        """
+        hinges = self._get_tensor(self._buffers, "hinges")
         return kernels.apply(
             x,
-            self._find(self._parameters, "values"),
+            self._get_tensor(self._parameters, "values"),
             hinges,
             dim=self.dim,
             tails=self.tails,
-            tail_slopes=self._find(self._parameters, "tail_slopes"),
+            tail_slopes=self._get_tensor(self._parameters, "tail_slopes"),
             uniform=self._is_uniform(hinges),
         )
 
     def curve(self) -> Curve:
-        """Return the present curves; they share the parameters' memory and gradients."""
+        """Return the curves; they share memory and gradients with the parameters."""
         return Curve(self.hinges, self.values, self.tails, self.tail_slopes)
 
     def set_curve(self, curve: Curve) -> None:
-        """Take over other curves: their hinges, as many as there are, values and tails.
+        """Replace the curves of the layer: hinges, values and tails.
 
-        Parameters that keep their shape are written in place, so that an optimiser keeps them; of
-        another shape they are new, of the same dtype, on the same device, frozen or not as before,
-        and an optimiser has to be made anew.
+        Parameters that keep their shape are overwritten in place, so optimisers continue to train
+        them. If the number of hinges or curves changes, the layer gets new parameters, with the
+        dtype, device and `requires_grad` of the old ones; then make a new optimiser.
 
         Args:
             curve: `C` curves, or one for all channels.
 
         Raises:
-            ArgumentError: another count of channels, a layer with parametrised values, or hinges
-                that the layer's dtype cannot tell apart. Nothing has changed then.
+            ArgumentError: another number of channels, a layer with parametrised values, or hinges
+                that are equal in the layer's dtype. Nothing has changed then.
 
         >>> act = PiecewiseLinear(3)
         >>> act.set_curve(Curve(torch.tensor([-1.0, 1.0]), torch.tensor([[0.0, 2.0]])))
@@ -190,15 +192,15 @@ class PiecewiseLinear(nn.Module):
         hinges = curve.hinges.detach().to(self.hinges, copy=True)
         check_hinges(hinges, call)
         self.hinges = hinges
-        self.values = _written(self.values, curve.values)
-        slopes, own = curve.tail_slopes, self.tail_slopes
-        own = self.values if own is None else own
-        self.tail_slopes = None if slopes is None else _written(own, slopes)
+        self.values = _overwrite_or_replace(self.values, curve.values)
+        old = self.values if self.tail_slopes is None else self.tail_slopes
+        slopes = curve.tail_slopes
+        self.tail_slopes = None if slopes is None else _overwrite_or_replace(old, slopes)
         self.channels, self.tails = curve.channels, curve.tails
         self._note_uniform(is_uniform(hinges))
 
     def extra_repr(self) -> str:
-        """Return the settings shown by `print`."""
+        """Return the settings that `print` shows."""
         parts = [f"{self.channels}, hinges={self.hinges.shape[-1]}"]
         if not self.hinges.is_meta:
             parts.append(f"range=({self.hinges.min():g}, {self.hinges.max():g})")
@@ -209,7 +211,7 @@ class PiecewiseLinear(nn.Module):
         return encode_tails(self.tails)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take over the tails of a loaded state."""
+        """Set the tails from a loaded state."""
         self.tails = decode_tails(state)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -222,26 +224,34 @@ class PiecewiseLinear(nn.Module):
         after = fn(before)
         recast = after.dtype != before.dtype and not after.is_meta
         if recast and not (after.diff(dim=-1) > 0).all():
-            got = "hinges closer together than that dtype can tell apart"
+            got = "hinges so close together that some become equal in that dtype"
             hint = f"build the layer with dtype={after.dtype}, which spaces them, or keep float32"
             raise errors.ArgumentError(errors.message(f"{CALL}.to({after.dtype})", got, hint))
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._note_uniform(is_uniform(self.hinges) if recast else uniform)
         return self
 
-    def _find(self, held: Mapping[str, Tensor | None], name: str) -> Any:
-        """Return `self.name`, for which `nn.Module` takes half a microsecond where it is in `held`;
-        what is parametrized is not."""
-        return held[name] if name in held else getattr(self, name)
+    def _get_tensor(self, tensors: Mapping[str, Tensor | None], name: str) -> Any:
+        """Return `getattr(self, name)`, half a microsecond faster for names in `tensors`.
+
+        Parametrised tensors are not in `tensors`.
+        """
+        return tensors[name] if name in tensors else getattr(self, name)
 
     def _note_uniform(self, uniform: bool) -> None:
-        """Remember whether the present hinges are uniform: reading them in `forward` would make a
-        device wait. Others put in their place, as by `functional_call`, are compared."""
+        """Remember whether the present hinges are uniform.
+
+        Reading the hinges in each `forward` would wait for a GPU. For other hinges, passed by
+        `functional_call`, the layer does not know whether they are uniform.
+        """
         self._uniform_hinges = self.hinges if uniform else None
 
     def _is_uniform(self, hinges: Tensor) -> bool:
-        """Whether these are the hinges found to be uniform. An export (unless it is strict) puts
-        tensors without values in the place of a module's, so that there the layer's own decide."""
+        """Return whether these are the uniform hinges of the layer.
+
+        A non-strict export replaces the hinges by a tensor without values; then the layer's own
+        hinges decide.
+        """
         own = self._uniform_hinges
         return hinges is own or (own is not None and _exporting() and hinges.shape == own.shape)
 
@@ -255,7 +265,7 @@ class PiecewiseLinear(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load all or nothing: a state that does not fit leaves the layer as it was."""
+        """Load a state completely, or leave the layer unchanged if the state does not fit."""
         own = {
             name.removeprefix(prefix): tensor
             for name, tensor in state_dict.items()
@@ -263,13 +273,14 @@ class PiecewiseLinear(nn.Module):
         }
         shape = (self.channels, self.hinges.shape[-1])
         call = f"{CALL}.load_state_dict({prefix.rstrip('.')})"
-        refused = describe_mismatch(call, own, shape, self.hinges.dtype, self.tails)
-        if refused is not None:
-            error_msgs.append(refused)
+        mismatch = describe_mismatch(call, own, shape, self.hinges.dtype, self.tails)
+        if mismatch is not None:
+            error_msgs.append(mismatch)
             return
-        wanted = {name for name, held in self._parameters.items() if held is not None} | {"hinges"}
-        if strict and wanted - own.keys():
-            missing_keys.extend(prefix + name for name in sorted(wanted - own.keys()))
+        parameters = {name for name, tensor in self._parameters.items() if tensor is not None}
+        missing = (parameters | {"hinges"}) - own.keys()
+        if strict and missing:
+            missing_keys.extend(prefix + name for name in sorted(missing))
             return
         hinges = own.get("hinges")
         if hinges is not None and hinges.shape != self.hinges.shape:
@@ -280,8 +291,8 @@ class PiecewiseLinear(nn.Module):
         self._note_uniform(not self.hinges.is_meta and is_uniform(self.hinges))
 
 
-def _written(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
-    """Return the parameter with other contents, or one like it where the shape is another."""
+def _overwrite_or_replace(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
+    """Return the parameter with new contents, or a new parameter if the shape differs."""
     if parameter.shape != new.shape:
         return nn.Parameter(new.detach().to(parameter, copy=True), parameter.requires_grad)
     with torch.no_grad():
@@ -291,7 +302,7 @@ def _written(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
 
 def _check_channels(channels: int) -> None:
     if isinstance(channels, bool) or not isinstance(channels, Integral) or channels < 1:
-        hint = "expected a whole number, at least 1 (1: one curve for all)"
+        hint = "expected a whole number, at least 1 (1: one curve for all channels)"
         raise errors.ArgumentError(errors.message(f"{CALL}(channels=...)", repr(channels), hint))
 
 
@@ -312,31 +323,33 @@ def _positions(
 ) -> Tensor:
     if isinstance(hinges, Real):
         kinks = resolve(init).kinks
-        count: Any = hinges  # What is no whole number is refused there, in words.
+        count: Any = hinges  # `uniform_grid` rejects numbers that are not whole.
         return uniform_grid(count, range, kinks=kinks, tails=tails, dtype=dtype)
     if range is not DEFAULT_RANGE and check_range(range) != DEFAULT_RANGE:
-        hint = "the positions set the range: give a count of hinges or no range"
-        got = f"range={tuple(range)} beside hinge positions"
+        hint = "the positions set the range: pass a number of hinges, or no range"
+        got = f"range={tuple(range)} together with hinge positions"
         raise errors.ArgumentError(errors.message(f"{CALL}(range=...)", got, hint))
     try:
         positions = torch.as_tensor(hinges).detach().to("cpu", dtype, copy=True)
     except (TypeError, ValueError, RuntimeError):
-        hint = "expected how many, or ascending positions (K,) or (C, K)"
+        hint = "expected a number of hinges, or ascending positions (K,) or (C, K)"
         call = f"{CALL}(hinges=...)"
         raise errors.ArgumentError(errors.message(call, repr(hinges), hint)) from None
     check_hinges(positions, f"{CALL}(hinges=...)")
-    return positions.squeeze(0)  # One row for all channels is (K,), however it was given.
+    return positions.squeeze(0)  # One row for all channels has shape (K,), also if given as (1, K).
 
 
 def _warn_if_inexact(exact: bool, init: Start, positions: Tensor) -> None:
     if exact:
         return
     function = resolve(init)
-    held = [(positions == kink).any(dim=-1).all() for kink in function.kinks]
-    if not all(held):
-        where = ", ".join(f"{kink:g}" for kink in function.kinks)
-        got = f"positions without a hinge at every kink of {function.name} ({where})"
-        hint = "the start is the closest fit, see start_error; add those positions to be exact"
+    has_hinge = [(positions == kink).any(dim=-1).all() for kink in function.kinks]
+    if not all(has_hinge):
+        kinks = ", ".join(f"{kink:g}" for kink in function.kinks)
+        got = f"positions without a hinge at every kink of {function.name} ({kinks})"
+        hint = (
+            "the start is the closest fit, see start_error; add these positions for an exact start"
+        )
         warnings.warn(
             errors.message(f"{CALL}(hinges=...)", got, hint),
             errors.InexactStartWarning,

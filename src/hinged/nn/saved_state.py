@@ -1,4 +1,4 @@
-"""What a layer of curves takes from a saved state, and what it refuses."""
+"""Checks whether a saved state fits a layer of curves."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from hinged.curve.curve import TAILS, check_hinges
 
 
 def encode_tails(tails: str) -> Tensor:
-    """Return the tails as a number: a tensor, so that safetensors can hold the state."""
+    """Return the tails as a number in a tensor, because safetensors stores only tensors."""
     return torch.tensor(TAILS.index(tails), dtype=torch.uint8)
 
 
 def decode_tails(state: Tensor) -> str:
-    """Return the tails that `encode_tails` was given."""
+    """Return the tails that `encode_tails` encoded."""
     return TAILS[int(state)]
 
 
 def describe_mismatch(
     call: str, state: dict[str, Any], shape: tuple[int, int], dtype: torch.dtype, tails: str
 ) -> str | None:
-    """Return in a sentence why a state does not fit a layer, or None where it does.
+    """Return an error message if a state does not fit a layer, or None if it fits.
 
     Args:
-        call: how the sentence names the call.
-        state: the saved tensors by their names in the layer; what is missing is not judged.
+        call: the public call, for the message.
+        state: the saved tensors by their names in the layer; missing tensors are not an error here.
         shape: channels and hinges `(C, K)` of the layer.
-        dtype: the dtype of the layer's hinges, in which the saved ones must stay apart.
+        dtype: the dtype of the layer's hinges; the saved hinges must stay distinct in it.
         tails: the tails of the layer.
     """
     return (
-        _refused_values(call, state.get("values"), shape)
-        or _refused_hinges(call, state.get("hinges"), shape, dtype)
-        or _refused_tails(call, state.get("_extra_state"), tails)
-        or _refused_slopes(call, state.get("tail_slopes"), shape[0])
+        _values_mismatch(call, state.get("values"), shape)
+        or _hinges_mismatch(call, state.get("hinges"), shape, dtype)
+        or _tails_mismatch(call, state.get("_extra_state"), tails)
+        or _slopes_mismatch(call, state.get("tail_slopes"), shape[0])
     )
 
 
-def _refused_values(call: str, values: Tensor | None, shape: tuple[int, int]) -> str | None:
+def _values_mismatch(call: str, values: Tensor | None, shape: tuple[int, int]) -> str | None:
     if values is None or values.shape == shape:
         return None
     hint = f"this layer has {shape} as (channels, hinges)"
     return errors.message(call, f"values of shape {tuple(values.shape)}", hint)
 
 
-def _refused_hinges(
+def _hinges_mismatch(
     call: str, hinges: Tensor | None, shape: tuple[int, int], dtype: torch.dtype
 ) -> str | None:
     if hinges is None:
@@ -60,12 +60,12 @@ def _refused_hinges(
         return None
     try:
         check_hinges(hinges.to(dtype), call)
-    except errors.ArgumentError as unusable:
-        return str(unusable)
+    except errors.ArgumentError as error:
+        return str(error)
     return None
 
 
-def _refused_tails(call: str, code: Tensor | None, tails: str) -> str | None:
+def _tails_mismatch(call: str, code: Tensor | None, tails: str) -> str | None:
     if code is not None and not (isinstance(code, Tensor) and int(code) < len(TAILS)):
         return errors.message(call, f"tails of code {code!r}", f"expected 0 to {len(TAILS) - 1}")
     saved = tails if code is None else decode_tails(code)
@@ -75,7 +75,7 @@ def _refused_tails(call: str, code: Tensor | None, tails: str) -> str | None:
     return errors.message(call, f"tails={saved!r}", hint)
 
 
-def _refused_slopes(call: str, slopes: Tensor | None, channels: int) -> str | None:
+def _slopes_mismatch(call: str, slopes: Tensor | None, channels: int) -> str | None:
     if slopes is None or slopes.shape == (channels, 2):
         return None
     hint = f"this layer has ({channels}, 2)"
@@ -83,10 +83,10 @@ def _refused_slopes(call: str, slopes: Tensor | None, channels: int) -> str | No
 
 
 class ParametrizationDict(nn.ModuleDict):
-    """The parametrisations of a layer, one of which may be of `values`.
+    """A ModuleDict of parametrisations that accepts the key `values`.
 
-    `torch.nn.utils.parametrize` keeps them in a ModuleDict by the parameter's name, and a
-    ModuleDict refuses the names of its own methods, of which `values` is one.
+    `torch.nn.utils.parametrize` stores parametrisations in a ModuleDict under the names of the
+    parameters. A ModuleDict rejects the names of its own methods, and `values` is one of them.
     """
 
     def add_module(self, name: str, module: nn.Module | None) -> None:

@@ -1,1 +1,1 @@
-"""Fine-tuning a model by its curves: what to train, and saving only that."""
+"""Trains only the curves of a model, and saves only what was trained."""

@@ -1,4 +1,4 @@
-"""Curves as a file of kilobytes."""
+"""`save_curves` and `load_curves`: curves in a small safetensors file."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def save_curves(
 ) -> None:
     """Write the curves of a model and its normalisation layers to a safetensors file.
 
-    These are hinges, values and tails of every `PiecewiseLinear`, and running statistics, weights
-    and biases of every normalisation layer, since those adapt when curves are trained: what
-    `hinged.train_only` trains, less the head. They are kept as in `state_dict`, to the last bit.
-    The metadata holds a version, a checksum of the contents and a fingerprint of the weights that
-    are not in the file, to which the curves belong.
+    The file has hinges, values and tails of every `PiecewiseLinear`. It also has running
+    statistics, weights and biases of every normalisation layer, because these adapt when curves are
+    trained. This is what `hinged.train_only` trains, without the head. The tensors are bitwise
+    those of `state_dict`. The metadata has a version, a checksum of the contents, and a fingerprint
+    of the other weights of the model, to which the curves belong.
 
-    The file appears whole or not at all: it is written beside its place and renamed.
+    The file is written under another name and then renamed, so it is never incomplete.
 
     Args:
         model: a model with curves.
-        path: where to write; a file there is replaced.
-        also: names of modules to include, such as a head that was trained.
+        path: where to write; an existing file is replaced.
+        also: names of modules to include, such as a trained head.
 
     Raises:
         ArgumentError: a model without curves.
@@ -61,8 +61,15 @@ def save_curves(
     >>> torch.equal(trained(x), fresh(x))
     True
     """
-    curve_layers(model, f"{SAVE}(model)")
-    modules = _modules(model, also, f"{SAVE}(also=...)")
+    write_curve_file(model, path, also, SAVE)
+
+
+def write_curve_file(
+    model: nn.Module, path: str | os.PathLike[str], also: str | Sequence[str], call: str
+) -> None:
+    """Do what `save_curves` does; error messages name `call`."""
+    curve_layers(model, f"{call}(model)")
+    modules = _modules_to_save(model, also, f"{call}(also=...)")
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in _state(modules).items()
@@ -78,46 +85,51 @@ def save_curves(
 
 
 def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Put the curves of a file into a model of the same layers of curves.
+    """Load the curves of a file into a model that has the same layers of curves.
 
-    Everything is checked before anything is copied: after an error the model is as it was.
+    Everything is checked before anything is copied. After an error the model is unchanged.
 
     Args:
-        model: the model that was saved, made anew: the same names, shapes and dtypes.
-        path: a file that `hinged.save_curves` wrote.
+        model: a new instance of the saved model, with the same names, shapes and dtypes.
+        path: a file from `hinged.save_curves`.
 
     Raises:
-        CurveFileError: the file is truncated, changed, of another program or of a version this
-            one cannot read, or its curves belong to a model of other names, shapes or dtypes.
+        CurveFileError: the file is truncated or changed, comes from another program or has a
+            version that this release cannot read, or its curves belong to a model with other names,
+            shapes or dtypes.
         ArgumentError: a model without curves.
         OSError: the file cannot be opened.
 
     Warns:
-        OtherWeightsWarning: the curves fit, but the model's other weights are not those they were
-            saved with, so that outputs will differ.
+        OtherWeightsWarning: the curves fit, but the other weights of the model differ from those
+            the curves were saved with, so outputs will differ.
     """
-    curve_layers(model, f"{LOAD}(model)")
-    metadata, tensors = _read(path)
-    also = _known(model, json.loads(metadata["also"]))
-    modules = _modules(model, also, f"{LOAD}(model)")
-    _check_fit(modules, tensors)
-    _warn_if_other(model, modules, metadata["weights"])
-    for name, module in modules.items():
-        module.load_state_dict(_own(name, module, tensors))
+    load_curve_file(model, path, LOAD)
 
 
-def _modules(model: nn.Module, also: str | Sequence[str], call: str) -> dict[str, nn.Module]:
-    return {**curve_layers(model, call), **norm_layers(model), **modules_by_name(model, also, call)}
-
-
-def _known(model: nn.Module, also: Sequence[str]) -> list[str]:
-    """Return the names the model has; what a file holds for others is refused as tensors."""
+def load_curve_file(model: nn.Module, path: str | os.PathLike[str], call: str) -> None:
+    """Do what `load_curves` does; error messages name `call`."""
+    curve_layers(model, f"{call}(model)")
+    metadata, tensors = _read_curve_file(path, f"{call}(path)")
     names = dict(model.named_modules(remove_duplicate=False))
-    return [name for name in also if name in names]
+    # Modules that the model does not have appear as surplus tensors in `_check_fit`.
+    also = [name for name in json.loads(metadata["also"]) if name in names]
+    modules = _modules_to_save(model, also, f"{call}(model)")
+    _check_fit(modules, tensors, call)
+    _warn_if_other_weights(model, modules, metadata["weights"], call)
+    for name, module in modules.items():
+        module.load_state_dict(_tensors_of(name, module, tensors))
+
+
+def _modules_to_save(
+    model: nn.Module, also: str | Sequence[str], call: str
+) -> dict[str, nn.Module]:
+    also_modules = modules_by_name(model, also, call)
+    return {**curve_layers(model, call), **norm_layers(model), **also_modules}
 
 
 def _state(modules: Mapping[str, nn.Module]) -> Tensors:
-    """Return the state of these modules under the names it has in the model's `state_dict`."""
+    """Return the state of these modules, with the names of the model's `state_dict`."""
     return {
         _prefix(name) + key: tensor
         for name, module in modules.items()
@@ -125,8 +137,8 @@ def _state(modules: Mapping[str, nn.Module]) -> Tensors:
     }
 
 
-def _own(name: str, module: nn.Module, tensors: Tensors) -> Tensors:
-    """Return what belongs to one module, by the names it has there."""
+def _tensors_of(name: str, module: nn.Module, tensors: Tensors) -> Tensors:
+    """Return the tensors of one module, with the names of its own `state_dict`."""
     return {key: tensors[_prefix(name) + key] for key in module.state_dict()}
 
 
@@ -134,62 +146,65 @@ def _prefix(name: str) -> str:
     return f"{name}." if name else ""
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, str], Tensors]:
-    """Return metadata and tensors of a file that is whole and ours."""
-    metadata, tensors = read(path, f"{LOAD}(path)")
+def _read_curve_file(path: str | os.PathLike[str], call: str) -> tuple[dict[str, str], Tensors]:
+    """Return metadata and tensors of a complete file from `save_curves`."""
+    metadata, tensors = read_safetensors(path, call)
     if metadata.get("format") != FORMAT:
-        hint = "expected a file that hinged.save_curves wrote"
-        raise _refused(f"{os.fspath(path)!r} of another program", hint)
+        hint = "expected a file from hinged.save_curves"
+        raise _error(call, f"{os.fspath(path)!r}, a file from another program", hint)
     if metadata.get("version") != VERSION:
         hint = f"this release reads version {VERSION}: update hinged"
-        raise _refused(f"a file of version {metadata.get('version')!r}", hint)
+        raise _error(call, f"a file of version {metadata.get('version')!r}", hint)
     if metadata.get("checksum") != _checksum(metadata, tensors):
         hint = "it was changed after it was saved: save the curves again"
-        raise _refused(f"{os.fspath(path)!r}, whose contents do not match its checksum", hint)
+        raise _error(call, f"{os.fspath(path)!r} with contents that differ from its checksum", hint)
     return metadata, tensors
 
 
-def _check_fit(modules: Mapping[str, nn.Module], tensors: Tensors) -> None:
+def _check_fit(modules: Mapping[str, nn.Module], tensors: Tensors, call: str) -> None:
     state = _state(modules)
     different = sorted(state.keys() ^ tensors.keys())
     if different:
-        side = "the model" if different[0] in state else "the file"
-        got = f"{len(different)} tensors in one and not in the other ({different[0]!r} in {side})"
-        raise _refused(got, "the file belongs to a model with other layers")
+        owner = "the model" if different[0] in state else "the file"
+        got = f"{len(different)} tensors in one and not in the other ({different[0]!r} in {owner})"
+        raise _error(f"{call}(path)", got, "the file belongs to a model with other layers")
     for name, module in modules.items():
-        _check_layer(name, module, _own(name, module, tensors))
+        _check_module(name, module, _tensors_of(name, module, tensors), call)
 
 
-def _check_layer(name: str, module: nn.Module, own: Tensors) -> None:
+def _check_module(name: str, module: nn.Module, tensors: Tensors, call: str) -> None:
     if isinstance(module, PiecewiseLinear):
         shape = (module.channels, module.hinges.shape[-1])
-        refused = describe_mismatch(
-            f"{LOAD}({name})", own, shape, module.hinges.dtype, module.tails
-        )
-        if refused is not None:
-            raise errors.CurveFileError(refused)
-    for key, held in module.state_dict().items():
-        saved = own[key]
-        # A row of hinges for all channels and one for each are forms of the same layer.
+        layer_call = f"{call}({name})"
+        dtype, tails = module.hinges.dtype, module.tails
+        mismatch = describe_mismatch(layer_call, tensors, shape, dtype, tails)
+        if mismatch is not None:
+            raise errors.CurveFileError(mismatch)
+    for key, present in module.state_dict().items():
+        saved = tensors[key]
+        # The same layer can have one row of hinges for all channels, or one row for each.
         reshaped = isinstance(module, PiecewiseLinear) and key == "hinges"
-        if saved.dtype != held.dtype or (saved.shape != held.shape and not reshaped):
+        if saved.dtype != present.dtype or (saved.shape != present.shape and not reshaped):
             got = f"{saved.dtype} of shape {tuple(saved.shape)} for {_prefix(name) + key!r}"
-            raise _refused(got, f"the model has {held.dtype} of shape {tuple(held.shape)}")
+            hint = f"the model has {present.dtype} of shape {tuple(present.shape)}"
+            raise _error(f"{call}(path)", got, hint)
 
 
-def _warn_if_other(model: nn.Module, modules: Mapping[str, nn.Module], weights: str) -> None:
+def _warn_if_other_weights(
+    model: nn.Module, modules: Mapping[str, nn.Module], weights: str, call: str
+) -> None:
     if _fingerprint(model, modules) != weights:
-        got = "weights that are not those the curves were saved with"
+        got = "other weights than those the curves were saved with"
         hint = (
-            "outputs will differ from the saved model's: load its weights first, or include what "
-            "was trained by hinged.save_curves(also=...)"
+            "outputs will differ from the saved model: load its weights first, or save the other "
+            "trained modules too, with hinged.save_curves(also=...)"
         )
-        message = errors.message(f"{LOAD}(model)", got, hint)
-        warnings.warn(message, errors.OtherWeightsWarning, stacklevel=3)
+        message = errors.message(f"{call}(model)", got, hint)
+        warnings.warn(message, errors.OtherWeightsWarning, stacklevel=4)
 
 
 def _fingerprint(model: nn.Module, modules: Mapping[str, nn.Module]) -> str:
-    """Return a hash of names, shapes, dtypes and bits of the parameters outside these modules."""
+    """Return a hash of names, shapes, dtypes and values of all parameters outside `modules`."""
     saved = {id(parameter) for module in modules.values() for parameter in module.parameters()}
     rest = {name: p.detach() for name, p in model.named_parameters() if id(p) not in saved}
     return _hash(rest)
@@ -209,17 +224,17 @@ def _hash(tensors: Tensors, text: str = "") -> str:
     return state.hexdigest()
 
 
-def read(path: str | os.PathLike[str], call: str) -> tuple[dict[str, str], Tensors]:
+def read_safetensors(path: str | os.PathLike[str], call: str) -> tuple[dict[str, str], Tensors]:
     """Return metadata and tensors of a safetensors file, or raise `CurveFileError`."""
     try:
         with safe_open(os.fspath(path), framework="pt") as file:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as unreadable:
-        got = f"{os.fspath(path)!r} ({unreadable})"
-        hint = "it is truncated or no safetensors file: save it again"
+    except SafetensorError as error:
+        got = f"{os.fspath(path)!r} ({error})"
+        hint = "it is truncated, or not a safetensors file: save it again"
         raise errors.CurveFileError(errors.message(call, got, hint)) from None
 
 
-def _refused(got: str, hint: str) -> errors.CurveFileError:
-    return errors.CurveFileError(errors.message(f"{LOAD}(path)", got, hint))
+def _error(call: str, got: str, hint: str) -> errors.CurveFileError:
+    return errors.CurveFileError(errors.message(call, got, hint))

@@ -1,4 +1,4 @@
-"""Which modules of a model are its curves, its normalisation and its head."""
+"""Finds the normalisation layers of a model, and modules by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NORMS = (
 
 
 def norm_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the normalisation layers by name, each once.
+    """Return the normalisation layers of a model by name, each layer once.
 
     >>> list(norm_layers(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))))
     ['1']
@@ -34,10 +34,10 @@ def norm_layers(model: nn.Module) -> dict[str, nn.Module]:
 def modules_by_name(
     model: nn.Module, names: str | Sequence[str], call: str
 ) -> dict[str, nn.Module]:
-    """Return the modules of these names.
+    """Return the modules with the given names.
 
     Raises:
-        UnknownNameError: a module that the model does not have.
+        UnknownNameError: a name that the model does not have; the message names `call`.
 
     >>> list(modules_by_name(nn.Sequential(nn.Linear(2, 3)), "0", "a call"))
     ['0']

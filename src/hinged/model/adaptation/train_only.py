@@ -1,4 +1,4 @@
-"""Fine-tuning by few parameters: which of a model's are trained."""
+"""`train_only`: freezes all but a few parameters of a model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CALL = "hinged.train_only"
 
 @dataclass(frozen=True)
 class TrainableParameters:
-    """What `train_only` left to be trained.
+    """How many parameters `train_only` left trainable; `str` gives a sentence.
 
     Attributes:
-        total: how many numbers the model's parameters have.
-        by_kind: how many of them are trained, by `"curves"`, `"norm"` and `"head"`.
-        head: names of the modules taken as the head.
+        total: number of parameters of the model.
+        by_kind: number of trainable parameters in `"curves"`, `"norm"` and `"head"`.
+        head: names of the modules that are the head.
     """
 
     total: int
@@ -30,7 +30,7 @@ class TrainableParameters:
 
     @property
     def trained(self) -> int:
-        """How many numbers are trained."""
+        """The number of trainable parameters."""
         return sum(self.by_kind.values())
 
     def __str__(self) -> str:
@@ -47,26 +47,24 @@ def train_only(
     head: bool | str | Sequence[str] = True,
     norm: bool = True,
 ) -> TrainableParameters:
-    """Freeze a model but for its curves, its normalisation layers and its head.
+    """Freeze a model except for its curves, its normalisation layers and its head.
 
-    Sets `requires_grad` of every parameter, and nothing else: dropout and BatchNorm's running
-    statistics follow the training flag as ever (`model.eval()` stops them). Call it before the
-    optimiser is made. `hinged.save_curves(model, path, also=head)` keeps what was trained.
+    Only `requires_grad` of the parameters is set. Dropout and BatchNorm's running statistics still
+    follow the training flag; `model.eval()` stops them. Call this before you make the optimiser.
+    `hinged.save_curves(model, path, also=head)` saves the trained parameters.
 
     Args:
         model: any module.
         curves: train the values of `PiecewiseLinear` layers (and the slopes of free tails).
-        head: True for the last `nn.Linear` of the model, or names of the modules to take; False
-            for none.
+        head: True for the last `nn.Linear` of the model, names of modules, or False for no head.
         norm: train weights and biases of BatchNorm, LayerNorm, GroupNorm, InstanceNorm, RMSNorm.
 
     Returns:
-        How many parameters are trained, in all and by kind; one that several modules share counts
-        once. `print` shows it in a sentence.
+        The number of trainable parameters, in total and by kind. A shared parameter counts once.
 
     Raises:
-        ArgumentError: curves of a model without any, a head of a model without `nn.Linear`, or
-            nothing left to train. Nothing has changed then.
+        ArgumentError: `curves=True` for a model without curves, `head=True` for a model without
+            `nn.Linear`, or nothing left to train. Nothing has changed then.
         UnknownNameError: a head that the model does not have.
 
     >>> import hinged
@@ -83,10 +81,10 @@ def train_only(
         "norm": norm_layers(model).values() if norm else (),
         "head": heads.values(),
     }
-    chosen = _by_kind(modules)
+    chosen = _parameters_by_kind(modules)
     if not any(chosen.values()):
         hint = "expected something to train: curves, head or norm"
-        got = f"curves={curves}, head={head!r}, norm={norm} with no parameters"
+        got = f"curves={curves}, head={head!r}, norm={norm}, which select no parameters"
         raise errors.ArgumentError(errors.message(f"{CALL}(...)", got, hint))
     model.requires_grad_(False)
     for parameters in chosen.values():
@@ -96,8 +94,10 @@ def train_only(
     return TrainableParameters(sum(p.numel() for p in model.parameters()), counts, tuple(heads))
 
 
-def _by_kind(modules: dict[str, Iterable[nn.Module]]) -> dict[str, list[nn.Parameter]]:
-    """Return the parameters of each kind; one that belongs to several is the first's."""
+def _parameters_by_kind(
+    modules: dict[str, Iterable[nn.Module]],
+) -> dict[str, list[nn.Parameter]]:
+    """Return the parameters of each kind; one that belongs to several kinds goes to the first."""
     taken: set[int] = set()
     chosen: dict[str, list[nn.Parameter]] = {kind: [] for kind in modules}
     for kind, members in modules.items():

@@ -1,1 +1,1 @@
-"""Moving the hinges of a model to where its inputs are."""
+"""Moves the hinges of a model to the range of their inputs."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.atomic_files import atomic_write
 from hinged.curve import Curve
-from hinged.model.adaptation.curve_files import read
+from hinged.model.adaptation.curve_files import read_safetensors
 from hinged.model.observation.diagnose import copy_curves
 
 CALL = "hinged.History"
@@ -151,7 +151,7 @@ def _select_channels(curve: Curve, count: int | None) -> Curve:
 
 def _read_history_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     call, name = f"{CALL}.load(path)", repr(os.fspath(path))
-    metadata, tensors = read(path, call)
+    metadata, tensors = read_safetensors(path, call)
     if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
         got = f"{name}, {metadata.get('format')!r} of version {metadata.get('version')!r}"
         hint = f"expected a file that {CALL}.save wrote, version {VERSION}"
