@@ -1,4 +1,4 @@
-"""Storey 4: whole models."""
+"""Functions on whole models: convert, calibrate, diagnose, simplify, save and plot curves."""
 
 from hinged.model.adaptation.curve_files import load_curves as load_curves
 from hinged.model.adaptation.curve_files import save_curves as save_curves
@@ -15,8 +15,8 @@ from hinged.model.compression.to_native import NativeReplacements as NativeRepla
 from hinged.model.compression.to_native import to_native as to_native
 from hinged.model.conversion.convert import convert as convert
 from hinged.model.conversion.convert import revert as revert
-from hinged.model.conversion.convert import sites as sites
 from hinged.model.conversion.sites import Sites as Sites
+from hinged.model.conversion.sites import sites as sites
 from hinged.model.display.animate import animate as animate
 from hinged.model.display.plot import plot as plot
 from hinged.model.hinges.calibrate import Calibration as Calibration

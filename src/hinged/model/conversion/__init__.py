@@ -1,1 +1,1 @@
-"""Finding every activation of a model and putting a trainable curve in its place."""
+"""Finds every activation of a model and replaces it by trainable curves."""

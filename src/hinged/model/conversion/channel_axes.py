@@ -1,4 +1,4 @@
-"""Which axis of a tensor holds its channels, told from what made the tensor."""
+"""Finds the channel axis of a tensor by following the operations that produced it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from hinged.model.conversion.activation_calls import name_of
+from hinged.model.conversion.activation_functions import name_of
 
-# How many axes lie behind the channels in what these return.
+# Number of axes after the channel axis in the output.
 _CONVOLUTIONS = {f"conv{kind}{rank}d": rank for kind in ("", "_transpose") for rank in (1, 2, 3)}
 _FEATURES_LAST = {
     "linear",
@@ -31,8 +31,7 @@ _FEATURES_LAST = {
 _PRODUCTS = {"matmul", "__matmul__", "scaled_dot_product_attention"}
 _CHANNELS_SECOND = {"batch_norm", "instance_norm", "group_norm"}
 _NORMS_OF_LAST_AXES = {"layer_norm", "rms_norm"}
-# These rearrange entries and compute nothing.
-MOVES = {
+REARRANGING = {
     "permute",
     "transpose",
     "transpose_",
@@ -70,40 +69,44 @@ MOVES = {
     "roll",
     "flip",
 }
-# Different sizes along the channels, but the same axis.
+"""Names of functions that select or reorder numbers, but compute none."""
+# These may change the number of channels, but not the channel axis.
 _RESIZING = {"cat", "concat", "concatenate", "pixel_shuffle", "pixel_unshuffle", "pad"}
 
 
-class Axes:
-    """Follows the channel axis through a model's operations.
+class ChannelAxes:
+    """Follows the channel axis of tensors through the operations of a model.
 
-    Every tensor whose channels are known has a tensor of coordinates of the same shape: at each
-    place, which channel it is. It is expanded, without memory of its own, wherever it can be. What
-    only rearranges entries is applied to the coordinates as well, so that the axis is right
-    whatever the sizes; what computes is known by its name.
+    Every tensor with known channels has a tensor of channel indices of the same shape. It says for
+    each number which channel it belongs to. Where possible it is an expanded view that needs no
+    memory. An operation that only rearranges numbers is applied to the channel indices as well, so
+    the axis is right for all sizes. Other operations are recognised by name.
     """
 
     def __init__(self) -> None:
-        self._coordinates = WeakTensorKeyDictionary()
+        self._channels = WeakTensorKeyDictionary()
 
-    def of(self, x: Tensor) -> int | None:
-        """Return the channel axis of a tensor, -1 where it is the last, None where it is unknown
-        or the channels are spread over several axes."""
-        coordinates = self._coordinates.get(x)
-        if coordinates is None:
-            return -1 if x.dim() == 2 else None  # Rows can have nothing else but features.
-        varying = _varying(coordinates)
-        if len(varying) != 1:
+    def axis_of(self, x: Tensor) -> int | None:
+        """Return the channel axis of a tensor.
+
+        The result is -1 for the last axis, and None if the axis is not known or if the channels
+        are spread over several axes.
+        """
+        channels = self._channels.get(x)
+        if channels is None:
+            return -1 if x.dim() == 2 else None  # The second axis of a matrix holds features.
+        axes = _axes_with_channels(channels)
+        if len(axes) != 1:
             return None
-        rows = x.dim() == 2 and varying == [1]
-        if not rows and _repeat(coordinates.movedim(varying[0], 0)):
-            return None  # Samples or places lie on that axis as well.
-        return -1 if varying[0] == x.dim() - 1 else varying[0]
+        is_features = x.dim() == 2 and axes == [1]
+        if not is_features and _has_repeats(channels.movedim(axes[0], 0)):
+            return None  # The axis holds samples or positions as well.
+        return -1 if axes[0] == x.dim() - 1 else axes[0]
 
-    def alias(self, old: Tensor, new: Tensor) -> None:
-        """Say that a tensor's channels lie as another's of the same shape."""
-        if old in self._coordinates:
-            self._coordinates[new] = self._coordinates[old]
+    def copy_axis(self, old: Tensor, new: Tensor) -> None:
+        """Give a tensor the channel axis of another tensor of the same shape."""
+        if old in self._channels:
+            self._channels[new] = self._channels[old]
 
     def follow(
         self,
@@ -112,79 +115,84 @@ class Axes:
         kwargs: dict[str, Any],
         result: Any,
     ) -> None:
-        """Note where the channels of a function's result lie."""
+        """Record the channel axes of the result of a function."""
         name = name_of(function)
-        if name in MOVES:
-            self._move(function, args, kwargs, result)
+        if name in REARRANGING:
+            self._rearrange(function, args, kwargs, result)
             return
         if name == "stack":
             self._stack(result, *args, **kwargs)
             return
-        if name in _PRODUCTS and all(x.dim() == 4 for x in tensors_in((args, kwargs))):
+        inputs = tensors_in((args, kwargs))
+        if name in _PRODUCTS and all(x.dim() == 4 for x in inputs):
             self._set_heads(result)
             return
         for out in tensors_in(result):
-            axis = _made(name, args, kwargs, out)
+            axis = _new_channel_axis(name, args, kwargs, out)
             if axis is not None:
-                self._set(out, axis)
+                self._set_axis(out, axis)
             elif name not in _FEATURES_LAST:
-                self._inherit(out, tensors_in((args, kwargs)), name in _RESIZING)
+                self._inherit_axis(out, inputs, may_resize=name in _RESIZING)
 
-    def _set(self, x: Tensor, axis: int) -> None:
-        axis = axis % x.dim()
+    def _set_axis(self, x: Tensor, axis: int) -> None:
         shape = [1] * x.dim()
         shape[axis] = x.shape[axis]
-        places = torch.arange(x.shape[axis], dtype=torch.int32, device=x.device).view(shape)
-        self._coordinates[x] = places.expand(x.shape)
+        indices = torch.arange(x.shape[axis], dtype=torch.int32, device=x.device)
+        self._channels[x] = indices.view(shape).expand(x.shape)
 
     def _set_heads(self, x: Tensor) -> None:
-        """Note the channels of a product of many-headed tensors `(N, heads, L, features)`."""
-        _, heads, _, features = x.shape
-        places = torch.arange(heads * features, dtype=torch.int32, device=x.device)
-        self._coordinates[x] = places.view(1, heads, 1, features).expand(x.shape)
+        """Record the channels of a product of tensors `(N, heads, L, features)`.
 
-    def _inherit(self, out: Tensor, inputs: list[Tensor], resizing: bool) -> None:
+        Every feature of every head is a channel.
+        """
+        _, heads, _, features = x.shape
+        indices = torch.arange(heads * features, dtype=torch.int32, device=x.device)
+        self._channels[x] = indices.view(1, heads, 1, features).expand(x.shape)
+
+    def _inherit_axis(self, out: Tensor, inputs: list[Tensor], *, may_resize: bool) -> None:
         for x in inputs:
-            known = self._coordinates.get(x)
-            if known is None or x.dim() != out.dim():
+            channels = self._channels.get(x)
+            if channels is None or x.dim() != out.dim():
                 continue
             if x.shape == out.shape:
-                self._coordinates[out] = known
+                self._channels[out] = channels
                 return
-            varying = _varying(known)
-            if len(varying) == 1 and (resizing or x.shape[varying[0]] == out.shape[varying[0]]):
-                self._set(out, varying[0])
+            axes = _axes_with_channels(channels)
+            if len(axes) == 1 and (may_resize or x.shape[axes[0]] == out.shape[axes[0]]):
+                self._set_axis(out, axes[0])
                 return
 
     def _stack(self, out: Tensor, tensors: Any, dim: int = 0, **_: Any) -> None:
-        known = self._coordinates.get(tensors[0])
-        if known is not None:
-            self._coordinates[out] = known.unsqueeze(dim).expand(out.shape)
+        channels = self._channels.get(tensors[0])
+        if channels is not None:
+            self._channels[out] = channels.unsqueeze(dim).expand(out.shape)
 
-    def _move(
+    def _rearrange(
         self,
         function: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         result: Any,
     ) -> None:
-        known = self._coordinates.get(args[0]) if isinstance(args[0], Tensor) else None
-        if known is None:
+        channels = self._channels.get(args[0]) if isinstance(args[0], Tensor) else None
+        if channels is None:
             return
         try:
-            moved = function(known, *args[1:], **kwargs)
+            rearranged = function(channels, *args[1:], **kwargs)
         except (RuntimeError, IndexError, TypeError):
-            # A view of a form that the expanded coordinates cannot take, or an index elsewhere.
+            # An expanded tensor does not have every view, and an index may be on another device.
             try:
-                moved = function(known.contiguous(), *args[1:], **kwargs)
+                rearranged = function(channels.contiguous(), *args[1:], **kwargs)
             except (RuntimeError, IndexError, TypeError):
                 return
-        for out, coordinates in zip(tensors_in(result), tensors_in(moved), strict=True):
-            self._coordinates[out] = coordinates
+        for out, out_channels in zip(tensors_in(result), tensors_in(rearranged), strict=True):
+            self._channels[out] = out_channels
 
 
-def _made(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> int | None:
-    """Return the axis of the channels in what makes channels of its own."""
+def _new_channel_axis(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
+) -> int | None:
+    """Return the channel axis of the output of a function that determines it; None for others."""
     if out.dim() == 0:
         return None
     if name in _CONVOLUTIONS:
@@ -199,19 +207,19 @@ def _made(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor)
     return None
 
 
-def _varying(coordinates: Tensor) -> list[int]:
-    """Return the axes along which coordinates differ."""
-    free = [axis for axis in range(coordinates.dim()) if coordinates.shape[axis] > 1]
-    axes = [axis for axis in free if coordinates.stride(axis) != 0]
+def _axes_with_channels(channels: Tensor) -> list[int]:
+    """Return the axes along which the channel index changes."""
+    axes = [axis for axis in range(channels.dim()) if channels.shape[axis] > 1]
+    axes = [axis for axis in axes if channels.stride(axis) != 0]
     if len(axes) <= 1:
         return axes
-    return [axis for axis in axes if bool((coordinates != coordinates.narrow(axis, 0, 1)).any())]
+    return [axis for axis in axes if bool((channels != channels.narrow(axis, 0, 1)).any())]
 
 
-def _repeat(coordinates: Tensor) -> bool:
-    """Whether a channel comes more than once along the first axis, which is the channels'."""
-    channels = coordinates.reshape(len(coordinates), -1)[:, 0]
-    return len(channels.unique()) < len(channels)
+def _has_repeats(channels: Tensor) -> bool:
+    """Return whether a channel appears more than once along the first axis."""
+    indices = channels.reshape(len(channels), -1)[:, 0]
+    return len(indices.unique()) < len(indices)
 
 
 def tensors_in(value: Any) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Puts curves into a model's module tree, and takes them out again."""
+"""Puts curves into a model, and takes them out again."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from hinged.model.conversion.candidates import Found, Splice, Swap
-from hinged.model.conversion.splice_calls import CURVES, CallCurves, Rewritten
+from hinged.model.conversion.candidates import Candidate
+from hinged.model.conversion.rewrite_method import CURVES_CHILD, MethodCurves, RewrittenMethod
+from hinged.model.conversion.targets import CallInMethod, ModuleSlot
 from hinged.model.tree import share_hooks
 from hinged.nn import PiecewiseLinear
 from hinged.nn.parameter_groups import add_curves, replace_parameters
 
-KEPT = "_hinged_kept"
-Layers = list[tuple[Found, PiecewiseLinear]]
+ORIGINALS = "_hinged_originals"
+"""Name of the attribute that holds the `Originals` of a module."""
+Replacements = list[tuple[Candidate, PiecewiseLinear]]
+"""Candidates with the curves that replace them."""
 
 
 @dataclass
-class Kept:
-    """What a module was like before: kept in its attributes, so that copies have it too.
+class Originals:
+    """What `install` replaced in a module. It is an attribute of the module, so copies have it too.
 
     Attributes:
-        modules: activations that were its children, by name.
-        attributes: other attributes that had to change, by name.
-        methods: names of its methods that are rewritten.
+        modules: the activations that were children of the module, by name.
+        attributes: the old values of other attributes, by name.
+        methods: names of the methods that are rewritten.
     """
 
     modules: dict[str, nn.Module] = field(default_factory=dict)
@@ -35,111 +38,132 @@ class Kept:
     methods: list[str] = field(default_factory=list)
 
 
-class Counted(nn.ModuleList):
-    """The curves of a place that one execution of a method passes several times."""
+class RepeatedCallCurves(nn.ModuleList):
+    """The curves of a call that one execution of a method reaches several times.
+
+    Args:
+        curves: one module per occurrence.
+        original: the module or function that was called.
+    """
 
     def __init__(self, curves: Iterable[nn.Module], original: Any) -> None:
         super().__init__(curves)
-        self.original = (original,)  # In a tuple, lest a module become a child.
+        self.original = (original,)  # The tuple prevents that a module becomes a child.
 
-    def forward(self, counts: list[None], callee: Any, *args: Any, **kwargs: Any) -> Any:
-        """Apply the next curve, or what is called there where that is something else or there are
-        no curves left."""
+    def forward(self, counter: list[None], function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Apply the next curve.
+
+        If the call is about to call another function, or if no curves are left, call that function.
+
+        Args:
+            counter: a list with one entry per execution of the call so far.
+            function: the module or function that the source calls; None for a tensor method.
+            args, kwargs: arguments of the call.
+        """
         original = self.original[0]
-        if callee is None:
-            callee = original
-        if callee is not original or len(counts) >= len(self):
-            return callee(*args, **kwargs)
-        counts.append(None)
+        function = original if function is None else function
+        if function is not original or len(counter) >= len(self):
+            return function(*args, **kwargs)
+        counter.append(None)
         x = args[0] if args else kwargs["input"]
-        return self[len(counts) - 1](x)
+        return self[len(counter) - 1](x)
 
 
-def install(model: nn.Module, layers: Layers) -> nn.Module:
-    """Put every layer where its call's target says; return what stands for the model then."""
-    splices: dict[tuple[int, str], Layers] = {}
-    for found, layer in layers:
-        target = found.target
-        if isinstance(target, Swap):
-            _swap(target, layer)
-        elif isinstance(target, Splice):
-            splices.setdefault((id(target.owner), target.edit.curve), []).append((found, layer))
-        else:  # The model itself is the activation.
-            vars(layer)[KEPT] = Kept({"": model})
+def install(model: nn.Module, replacements: Replacements) -> nn.Module:
+    """Put every layer of curves at its target.
+
+    Returns:
+        The model, or the layer if the model itself is the activation.
+    """
+    calls_in_methods: dict[tuple[int, str], Replacements] = {}
+    for candidate, layer in replacements:
+        target = candidate.target
+        if isinstance(target, ModuleSlot):
+            old = target.parent.get_submodule(target.name)
+            share_hooks(old, layer)
+            _originals_of(target.parent).modules.setdefault(target.name, old)
+            setattr(target.parent, target.name, layer)
+        elif isinstance(target, CallInMethod):
+            key = id(target.owner), target.replacement.curve
+            calls_in_methods.setdefault(key, []).append((candidate, layer))
+        else:
+            vars(layer)[ORIGINALS] = Originals({"": model})
             return layer
-    for together in splices.values():
-        _splice(together)
+    for same_call in calls_in_methods.values():
+        _replace_call_in_method(same_call)
     return model
 
 
-def _swap(target: Swap, layer: PiecewiseLinear) -> None:
-    old = target.holder.get_submodule(target.name)
-    share_hooks(old, layer)
-    _kept(target.holder).modules.setdefault(target.name, old)
-    setattr(target.holder, target.name, layer)
-
-
-def _splice(together: Layers) -> None:
-    """Put the curves of one place of a method into the module, and have the method use them."""
-    found, layer = together[0]
-    target = found.target
-    assert isinstance(target, Splice)
-    owner, edit = target.owner, target.edit
-    if CURVES not in owner._modules:
-        owner.add_module(CURVES, CallCurves())
+def _replace_call_in_method(same_call: Replacements) -> None:
+    """Add the curves of one call to the module, and rewrite the method that makes the call."""
+    candidate, layer = same_call[0]
+    target = candidate.target
+    assert isinstance(target, CallInMethod)
+    owner, replacement = target.owner, target.replacement
+    if CURVES_CHILD not in owner._modules:
+        owner.add_module(CURVES_CHILD, MethodCurves())
     curves: nn.Module = layer
-    if edit.counted:
-        curves = Counted(_by_occurrence(together), found.call.module or found.call.function)
-    owner.get_submodule(CURVES).add_module(edit.curve, curves)
-    kept = _kept(owner)
+    if replacement.is_counted:
+        call = candidate.call
+        curves = RepeatedCallCurves(_by_occurrence(same_call), call.module or call.function)
+    owner.get_submodule(CURVES_CHILD).add_module(replacement.curve, curves)
+    originals = _originals_of(owner)
     present = vars(owner).get(target.method)
-    edits = present.edits if isinstance(present, Rewritten) else ()
-    vars(owner)[target.method] = Rewritten(owner, target.method, (*edits, edit))
-    if target.method not in kept.methods:
-        kept.methods.append(target.method)
+    earlier = present.replacements if isinstance(present, RewrittenMethod) else ()
+    vars(owner)[target.method] = RewrittenMethod(owner, target.method, (*earlier, replacement))
+    if target.method not in originals.methods:
+        originals.methods.append(target.method)
 
 
-def _by_occurrence(together: Layers) -> list[nn.Module]:
-    layers = {found.target.occurrence: layer for found, layer in together}  # type: ignore[union-attr]
-    native = together[0][0].call.native
-    return [layers.get(number, native) for number in range(max(layers) + 1)]
+def _by_occurrence(same_call: Replacements) -> list[nn.Module]:
+    """Return the curves by occurrence; the activation itself where it has no curves."""
+    layers = {
+        candidate.target.occurrence: layer
+        for candidate, layer in same_call
+        if isinstance(candidate.target, CallInMethod)
+    }
+    native = same_call[0][0].call.native
+    return [layers.get(occurrence, native) for occurrence in range(max(layers) + 1)]
 
 
-def _kept(module: nn.Module) -> Kept:
-    """Return what is kept of a module. A transformer's layer has a fast path that knows nothing of
-    its activation but a number, which is set to none of those that it can compute."""
-    if KEPT not in vars(module):
-        vars(module)[KEPT] = Kept()
+def _originals_of(module: nn.Module) -> Originals:
+    """Return the `Originals` of a module; create them if there are none.
+
+    The fast path of a transformer layer computes the activation that a number selects, whatever the
+    module contains. The number 0 selects none of them and so turns the fast path off.
+    """
+    if ORIGINALS not in vars(module):
+        vars(module)[ORIGINALS] = Originals()
         if isinstance(module, nn.TransformerEncoderLayer):
-            kept: Kept = vars(module)[KEPT]
-            kept.attributes["activation_relu_or_gelu"] = module.activation_relu_or_gelu
+            originals: Originals = vars(module)[ORIGINALS]
+            originals.attributes["activation_relu_or_gelu"] = module.activation_relu_or_gelu
             module.activation_relu_or_gelu = 0
-    found: Kept = vars(module)[KEPT]
+    found: Originals = vars(module)[ORIGINALS]
     return found
 
 
-def restore(module: nn.Module) -> None:
+def uninstall(module: nn.Module) -> None:
     """Take out of one module what `install` put into it."""
-    kept: Kept = vars(module).pop(KEPT)
-    for name, original in kept.modules.items():
+    originals: Originals = vars(module).pop(ORIGINALS)
+    for name, original in originals.modules.items():
         layer = module.get_submodule(name)
-        place = next((p for p in layer.parameters()), None)
-        if place is not None:
-            original.to(place.device, place.dtype)
+        parameter = next(layer.parameters(), None)
+        if parameter is not None:
+            original.to(parameter.device, parameter.dtype)
         setattr(module, name, original.train(layer.training))
-    for name in kept.methods:
+    for name in originals.methods:
         del vars(module)[name]
-    for name, value in kept.attributes.items():
+    for name, value in originals.attributes.items():
         setattr(module, name, value)
-    if kept.methods:
-        delattr(module, CURVES)
+    if originals.methods:
+        delattr(module, CURVES_CHILD)
 
 
 @contextlib.contextmanager
-def all_or_nothing(model: nn.Module) -> Iterator[None]:
-    """Have the attributes and children of all modules be what they were if the block raises."""
+def undo_on_error(model: nn.Module) -> Iterator[None]:
+    """Restore the attributes and children of all modules if the block raises an error."""
     before = [
-        (module, vars(module) | _kept_of(module), dict(module._modules))
+        (module, vars(module) | _copy_of_originals(module), dict(module._modules))
         for module in model.modules()
     ]
     try:
@@ -153,28 +177,29 @@ def all_or_nothing(model: nn.Module) -> Iterator[None]:
         raise
 
 
-def _kept_of(module: nn.Module) -> dict[str, Kept]:
-    kept: Kept | None = vars(module).get(KEPT)
-    if kept is None:
+def _copy_of_originals(module: nn.Module) -> dict[str, Originals]:
+    originals: Originals | None = vars(module).get(ORIGINALS)
+    if originals is None:
         return {}
-    return {KEPT: Kept(dict(kept.modules), dict(kept.attributes), list(kept.methods))}
+    copied = Originals(dict(originals.modules), dict(originals.attributes), list(originals.methods))
+    return {ORIGINALS: copied}
 
 
 def update_optimizers(
-    optimizers: Optimizer | Sequence[Optimizer], layers: Layers, still_used: set[int]
+    optimizers: Optimizer | Sequence[Optimizer], replacements: Replacements, still_used: set[int]
 ) -> None:
     """Add the parameters of the curves to the first optimiser, and remove those of the activations
     that the curves replace from all optimisers.
 
     Args:
         optimizers: one or several.
-        layers: the curves, and the calls that they replace.
+        replacements: the calls and the curves that replace them.
         still_used: ids of modules that are still used elsewhere.
     """
     given = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
     if not given:
         return
-    replaced = [found.call.module for found, _ in layers if found.call.module is not None]
-    removed = [m for m in replaced if id(m) not in still_used]
-    replace_parameters(given, dict.fromkeys(p for m in removed for p in m.parameters()))
-    add_curves(given[0], [parameter for _, layer in layers for parameter in layer.parameters()])
+    modules = [candidate.call.module for candidate, _ in replacements]
+    unused = [module for module in modules if module is not None and id(module) not in still_used]
+    replace_parameters(given, dict.fromkeys(p for module in unused for p in module.parameters()))
+    add_curves(given[0], [p for _, layer in replacements for p in layer.parameters()])

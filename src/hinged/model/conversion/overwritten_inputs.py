@@ -1,4 +1,4 @@
-"""Which activations have written into memory that is read again."""
+"""Finds in-place activations whose input is read again after it was overwritten."""
 
 from __future__ import annotations
 
@@ -9,46 +9,50 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from hinged.model.conversion.calls import Call
+from hinged.model.conversion.activation_call import ActivationCall
 
 
 @dataclass(eq=False)
-class _Written:
-    call: Call
-    form: tuple[Any, ...]
+class _Write:
+    call: ActivationCall
+    view: tuple[Any, ...]
     dtype: torch.dtype
-    memory: StorageWeakRef  # Keeps the address from being used for something else.
+    memory: StorageWeakRef  # Keeps the address from being used for another tensor.
 
 
-class Overwritten:
-    """What activations in place have overwritten, by memory, so that views are seen through."""
+class OverwrittenInputs:
+    """Records which memory in-place activations have overwritten.
+
+    The record is by memory and not by tensor, because views share memory.
+    """
 
     def __init__(self) -> None:
-        self._written: dict[int, list[_Written]] = {}
+        self._writes: dict[int, list[_Write]] = {}
 
-    def write(self, x: Tensor, call: Call) -> None:
+    def note_write(self, x: Tensor, call: ActivationCall) -> None:
         """Note that a call has overwritten a tensor."""
         memory = x.untyped_storage()
-        new = _Written(call, _form(x), x.dtype, StorageWeakRef(memory))
-        self._written.setdefault(memory._cdata, []).append(new)
+        write = _Write(call, _view(x), x.dtype, StorageWeakRef(memory))
+        self._writes.setdefault(memory._cdata, []).append(write)
 
-    def read(self, x: Tensor) -> None:
-        """Note that a tensor is read: calls that have overwritten any of it are aliased."""
-        if not self._written or x.layout is not torch.strided:
+    def note_read(self, x: Tensor) -> None:
+        """Note that the model reads a tensor; mark the calls that have overwritten part of it."""
+        if not self._writes or x.layout is not torch.strided:
             return
-        for written in self._written.get(x.untyped_storage()._cdata, ()):
-            if not written.call.aliased:
-                written.call.aliased = _overlap(written, x)
+        for write in self._writes.get(x.untyped_storage()._cdata, ()):
+            if not write.call.overwrites_used_input:
+                write.call.overwrites_used_input = _overlap(write, x)
 
 
-def _overlap(written: _Written, x: Tensor) -> bool:
-    if written.form == _form(x) or written.dtype != x.dtype:
+def _overlap(write: _Write, x: Tensor) -> bool:
+    """Return whether a tensor contains any number that was overwritten."""
+    if write.view == _view(x) or write.dtype != x.dtype:
         return True
     size = x.untyped_storage().nbytes() // x.element_size()
-    touched = torch.zeros(size, dtype=torch.bool, device=x.device)
-    touched.as_strided(*written.form).fill_(True)
-    return bool(touched.as_strided(*_form(x)).any())
+    overwritten = torch.zeros(size, dtype=torch.bool, device=x.device)
+    overwritten.as_strided(*write.view).fill_(True)
+    return bool(overwritten.as_strided(*_view(x)).any())
 
 
-def _form(x: Tensor) -> tuple[Any, ...]:
+def _view(x: Tensor) -> tuple[Any, ...]:
     return x.size(), x.stride(), x.storage_offset()

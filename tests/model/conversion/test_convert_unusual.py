@@ -9,7 +9,7 @@ from torch import nn
 
 import hinged
 from hinged import errors
-from tests.model import awkward
+from tests.model.conversion import unusual_networks as unusual
 
 ROWS, MAPS = torch.randn(8, 4), torch.randn(6, 3, 7, 7)
 
@@ -23,8 +23,8 @@ def outputs(model, x):
         return model(x.clone())
 
 
-def trained(model):
-    """Give all curves other values, so that those that are reached show."""
+def randomise_curves(model):
+    """Change the values of all curves, so that they affect the output."""
     for layer in layers(model):
         nn.init.normal_(layer.values)
 
@@ -32,19 +32,19 @@ def trained(model):
 @pytest.mark.parametrize(
     "make, x, names",
     [
-        (awkward.Backwards, ROWS, ["layers.2", "layers.0"]),
-        (awkward.Keyword, ROWS, ["act.hinged.relu_1"]),
-        (awkward.OwnHalf, ROWS, ["hinged.relu_1"]),
-        (awkward.OnItsInput, ROWS, ["act"]),
-        (awkward.CheckpointedMethod, ROWS, ["hinged.relu_1"]),
-        (awkward.Renamed, ROWS, ["hinged.relu_1"]),
-        (awkward.Folded, MAPS, ["hinged.relu_1", "hinged.relu_2"]),
-        (awkward.Numbers, ROWS, ["hinged.relu_1"]),
-        (awkward.Opaque, ROWS, ["hinged.relu_1", "hinged.relu_2"]),
-        (awkward.OneByOne, ROWS, [f"hinged.relu_1.{row}" for row in range(8)]),
+        (unusual.ReversedLayers, ROWS, ["layers.2", "layers.0"]),
+        (unusual.KeywordInput, ROWS, ["act.hinged.relu_1"]),
+        (unusual.InPlaceOnUnusedView, ROWS, ["hinged.relu_1"]),
+        (unusual.InPlaceOnModelInput, ROWS, ["act"]),
+        (unusual.CheckpointedMethod, ROWS, ["hinged.relu_1"]),
+        (unusual.RenamedMethod, ROWS, ["hinged.relu_1"]),
+        (unusual.SamplesAndChannelsOnOneAxis, MAPS, ["hinged.relu_1", "hinged.relu_2"]),
+        (unusual.IntegerInput, ROWS, ["hinged.relu_1"]),
+        (unusual.CustomFunction, ROWS, ["hinged.relu_1", "hinged.relu_2"]),
+        (unusual.LoopOverSamples, ROWS, [f"hinged.relu_1.{row}" for row in range(8)]),
     ],
 )
-def test_awkward_calls_are_converted_and_reverted(make, x, names):
+def test_unusual_calls_are_converted_and_reverted(make, x, names):
     model, given = make().eval(), x.clone()
     before = outputs(model, x)
     hinged.convert(model, x)
@@ -52,7 +52,7 @@ def test_awkward_calls_are_converted_and_reverted(make, x, names):
     assert [site.name for site in hinged.sites(model).converted] == names
     assert torch.allclose(outputs(model, x), before, atol=1e-6)
     assert len(outputs(model, x.repeat_interleave(2, 0))) == 2 * len(x)
-    trained(model)
+    randomise_curves(model)
     assert not torch.allclose(outputs(model, x), before, atol=1e-2)
     assert torch.equal(outputs(hinged.revert(model), x), before)
 
@@ -60,38 +60,39 @@ def test_awkward_calls_are_converted_and_reverted(make, x, names):
 @pytest.mark.parametrize(
     "make, reason",
     [
-        (awkward.Partial, "would not be reached"),
-        (awkward.Mapped, "would not be reached"),
-        (awkward.Listed, "would not be reached"),
-        (awkward.Views, "read again"),
-        (awkward.Checkpointed, "a function of its own whose calls cannot be told apart"),
-        (awkward.Taken, "something named 'hinged'"),
-        (awkward.Waves, "its input is of torch.complex64"),
-        (awkward.Into, "out=..."),
+        (unusual.PartialFunction, "would not be reached"),
+        (unusual.FunctionInMap, "would not be reached"),
+        (unusual.PlainList, "would not be reached"),
+        (unusual.InPlaceOnView, "read again"),
+        (unusual.CheckpointedLambda, "a nested function whose calls"),
+        (unusual.AttributeNamedHinged, "an attribute 'hinged'"),
+        (unusual.ComplexInput, "its input is of torch.complex64"),
+        (unusual.OutArgument, "out=..."),
     ],
 )
-def test_what_would_go_wrong_is_left_alone_for_a_reason(make, reason):
+def test_calls_that_cannot_be_replaced_stay_and_have_a_reason(make, reason):
     model = make().eval()
     before, state = outputs(model, ROWS), dict(vars(model))
     with pytest.warns(errors.NoEffectWarning):
         hinged.convert(model, ROWS)
     assert not layers(model) and dict(vars(model)) == state
     assert torch.equal(outputs(model, ROWS), before)
-    if "reached" not in reason:  # Only running a converted model shows that.
-        assert all(reason in site.skipped for site in hinged.sites(model, ROWS))
-        assert len(hinged.sites(model, ROWS)) > 0
+    sites = hinged.sites(model, ROWS)
+    assert len(sites) > 0
+    if "reached" not in reason:  # Only `convert` runs the converted model and notices that.
+        assert all(reason in site.skipped for site in sites)
 
 
-def test_a_curve_that_is_not_reached_is_listed_where_others_are():
-    model = nn.Sequential(awkward.Listed(), nn.ReLU())
+def test_an_unreached_curve_is_listed_and_the_others_are_converted():
+    model = nn.Sequential(unusual.PlainList(), nn.ReLU())
     hinged.convert(model, ROWS)
-    missed, found = hinged.sites(model)
+    missed, converted = hinged.sites(model)
     assert "would not be reached" in missed.skipped and missed.name == "0.act"
-    assert not found.skipped and isinstance(model[0].act, nn.ReLU)
+    assert not converted.skipped and isinstance(model[0].act, nn.ReLU)
 
 
-def test_functions_that_call_methods():
-    model = awkward.ThroughFunctional().eval()
+def test_functions_that_call_tensor_methods_are_converted():
+    model = unusual.FunctionsThatCallMethods().eval()
     before = outputs(model, ROWS)
     hinged.convert(model, ROWS, hinges=129, spread=5.0, gates=True)
     assert [site.name for site in hinged.sites(model).converted] == [
@@ -101,8 +102,8 @@ def test_functions_that_call_methods():
     assert torch.allclose(outputs(model, ROWS), before, atol=0.01)
 
 
-def test_one_module_of_many_places():
-    model = awkward.Grouped()
+def test_one_module_in_many_slots_gets_a_curve_per_use():
+    model = unusual.ModuleInManySlots()
     before = outputs(model, ROWS)
     hinged.convert(model, ROWS)
     found = [(site.name, site.channels) for site in hinged.sites(model).converted]
@@ -113,10 +114,10 @@ def test_one_module_of_many_places():
     assert model.body.act is model.act and model.head[3] is model.act
 
 
-def test_gradients_through_checkpoints_are_those_without():
-    model = awkward.CheckpointedMethod()
+def test_gradients_are_the_same_with_and_without_checkpointing():
+    model = unusual.CheckpointedMethod()
     hinged.convert(model, ROWS)
-    trained(model)
+    randomise_curves(model)
     model(ROWS).sum().backward()
     (layer,) = layers(model)
     found, layer.values.grad = layer.values.grad, None
@@ -127,19 +128,19 @@ def test_gradients_through_checkpoints_are_those_without():
     assert torch.allclose(found, layer.values.grad)
 
 
-def test_outputs_in_a_dataclass_are_seen():
-    model = hinged.convert(awkward.Answering(), ROWS)
+def test_outputs_in_a_dataclass_are_recognised_as_outputs():
+    model = hinged.convert(unusual.DataclassOutput(), ROWS)
     found, output = hinged.sites(model)
     assert not found.skipped and output.skipped.startswith("the model's output")
 
 
 def test_a_failure_while_installing_changes_nothing():
-    def once(_module, _args):
+    def fail_if_converted(_module, _args):
         if layers(model):
             raise KeyError("not with curves")
 
-    model = awkward.Grouped()
-    model.register_forward_pre_hook(once)
+    model = unusual.ModuleInManySlots()
+    model.register_forward_pre_hook(fail_if_converted)
     state = [(m, dict(vars(m)), dict(m._modules)) for m in model.modules()]
     with pytest.raises(KeyError, match="not with curves"):
         hinged.convert(model, ROWS)
@@ -147,7 +148,7 @@ def test_a_failure_while_installing_changes_nothing():
     assert not layers(model)
 
 
-def test_optimisers_can_be_saved_after_what_they_trained_is_gone():
+def test_the_state_of_an_optimiser_can_be_saved_and_loaded_after_a_conversion():
     model = nn.Sequential(nn.Linear(4, 4), nn.PReLU(4))
     optimizer = torch.optim.Adam(model.parameters())
     model(ROWS).sum().backward()
@@ -160,7 +161,7 @@ def test_optimisers_can_be_saved_after_what_they_trained_is_gone():
     optimizer.load_state_dict(state)
 
 
-def test_a_module_that_is_still_used_stays_with_the_optimiser():
+def test_the_optimiser_keeps_a_module_that_is_still_used():
     prelu = nn.PReLU()
     model = nn.Sequential(nn.Linear(4, 4), prelu, nn.Linear(4, 3), prelu)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -168,7 +169,7 @@ def test_a_module_that_is_still_used_stays_with_the_optimiser():
     assert any(each is prelu.weight for each in optimizer.param_groups[0]["params"])
 
 
-def test_a_part_and_then_the_whole():
+def test_a_part_can_be_converted_before_the_whole_model():
     model = nn.Sequential(nn.Sequential(nn.Linear(4, 5), nn.ReLU()), nn.Linear(5, 3), nn.ReLU())
     hinged.convert(model[0], ROWS)
     hinged.convert(model, ROWS)
@@ -179,7 +180,7 @@ def test_a_part_and_then_the_whole():
         hinged.sites(model[0])
 
 
-def test_what_is_made_in_inference_mode_can_be_trained():
+def test_curves_made_in_inference_mode_can_be_trained():
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     with torch.inference_mode():
         hinged.convert(model, ROWS)
@@ -187,29 +188,29 @@ def test_what_is_made_in_inference_mode_can_be_trained():
     assert model[1].values.grad is not None
 
 
-def test_what_was_cast_meanwhile_is_reverted_in_its_type():
+def test_revert_uses_the_dtype_that_the_model_has_now():
     model = nn.Sequential(nn.Linear(4, 4), nn.PReLU(4))
     hinged.convert(model, ROWS)
     hinged.revert(model.double())
     assert model(ROWS.double()).dtype == torch.float64
 
 
-def test_the_signature_of_a_rewritten_method_is_the_methods():
-    model = awkward.Renamed()
+def test_a_rewritten_method_has_the_signature_of_the_original():
+    model = unusual.RenamedMethod()
     hinged.convert(model, ROWS)
     assert str(inspect.signature(model.forward)) == "(x)"
 
 
-def test_a_model_without_memory_is_refused():
+def test_a_model_on_the_meta_device_is_rejected():
     with torch.device("meta"):
         model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     with pytest.raises(errors.ArgumentError, match="to_empty"):
         hinged.convert(model, ROWS)
 
 
-def test_nothing_of_the_run_is_kept_alive():
+def test_no_tensor_of_the_trace_stays_alive():
     seen = []
-    model = awkward.Keyword()
+    model = unusual.KeywordInput()
     handle = model.first.register_forward_hook(lambda m, args, y: seen.append(weakref.ref(y)))
     x = ROWS.clone()
     seen.append(weakref.ref(x))

@@ -1,5 +1,7 @@
-"""Networks that apply activations in every way that convert must find; in a file, because a method
-is rewritten from its source."""
+"""Networks that apply activations in every usual way.
+
+They are in a file because `convert` rewrites methods from their source.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ from torch import nn
 
 
 class Functional(nn.Module):
-    """Functions and methods, in place and not, on maps and on features."""
+    """Functions and methods, in place and not, on images and on features."""
 
     def __init__(self):
         super().__init__()
@@ -17,7 +19,7 @@ class Functional(nn.Module):
         self.head = nn.Linear(5, 2)
 
     def forward(self, x):
-        """Return two numbers a sample."""
+        """Return two numbers per sample."""
         x = F.relu(self.norm(self.conv(x)), inplace=True)
         x = torch.relu_(self.conv(x[:, :3]))
         x = (x - 0.5).relu()
@@ -25,8 +27,8 @@ class Functional(nn.Module):
         return self.head(F.gelu(x, approximate="tanh"))
 
 
-class OneForAll(nn.Module):
-    """One module at three places of one method, as in a ResNet's block."""
+class SharedModule(nn.Module):
+    """One module that one method calls three times, as in a block of a ResNet."""
 
     def __init__(self, inplace=True):
         super().__init__()
@@ -40,8 +42,8 @@ class OneForAll(nn.Module):
         return self.relu(self.third(self.relu(self.second(x))))
 
 
-class Looped(nn.Module):
-    """A function in a loop, a module in a list of layers, a comprehension."""
+class Loops(nn.Module):
+    """A function in a loop, one module in two slots of a list, a method in a comprehension."""
 
     def __init__(self):
         super().__init__()
@@ -58,8 +60,8 @@ class Looped(nn.Module):
         return sum([branch(x).relu() for branch in self.branches])
 
 
-class Called(nn.Module):
-    """A local name that is now a layer, now an activation."""
+class LayerOrActivation(nn.Module):
+    """A local name that is sometimes a layer and sometimes an activation."""
 
     def __init__(self):
         super().__init__()
@@ -91,8 +93,8 @@ class Gated(nn.Module):
         return torch.sigmoid(self.head(torch.sigmoid(self.hidden(x))))
 
 
-class Aliased(nn.Module):
-    """An in-place activation whose input is read again under its old name."""
+class OverwrittenInput(nn.Module):
+    """An in-place activation; its input is read again under the old name."""
 
     def __init__(self):
         super().__init__()
@@ -104,7 +106,7 @@ class Aliased(nn.Module):
         return F.relu(self.line(after + 2 * before))
 
 
-class Named(nn.Module):
+class PrivateNames(nn.Module):
     """Private names, a closure over the class, and a method that is not `forward`."""
 
     def __init__(self):
@@ -122,7 +124,7 @@ class Named(nn.Module):
 
 
 class OnlyInTraining(nn.Module):
-    """A branch that evaluation never takes."""
+    """An activation that is applied in training mode only."""
 
     def __init__(self):
         super().__init__()
@@ -133,31 +135,31 @@ class OnlyInTraining(nn.Module):
         return F.relu(x) if self.training else x
 
 
-def elsewhere(x):
-    """Apply an activation in no method of a module."""
+def free_function(x):
+    """Apply an activation outside of the methods of a module."""
     return F.relu(x)
 
 
-class Elsewhere(nn.Module):
-    """An activation in a free function."""
+class FreeFunction(nn.Module):
+    """An activation in a function that is not a method."""
 
     def __init__(self):
         super().__init__()
         self.line = nn.Linear(3, 3)
 
     def forward(self, x):
-        return elsewhere(self.line(x)) + F.relu(self.line(x))
+        return free_function(self.line(x)) + F.relu(self.line(x))
 
 
 class Swish(nn.Module):
-    """An activation of several operations."""
+    """An activation that consists of several operations."""
 
     def forward(self, x):
         return x * torch.sigmoid(x)
 
 
 class Reparametrised(nn.Module):
-    """An activation of a parameter."""
+    """An activation of a parameter, which does not depend on the data."""
 
     def __init__(self):
         super().__init__()

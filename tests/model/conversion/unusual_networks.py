@@ -1,5 +1,7 @@
-"""Networks that call activations in ways that are hard to see or to replace; in a file, because a
-method is rewritten from its source."""
+"""Networks that call activations in ways that are hard to find or to replace.
+
+They are in a file because `convert` rewrites methods from their source.
+"""
 
 import functools
 from dataclasses import dataclass
@@ -10,8 +12,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
-class Two(nn.Module):
-    """Two layers of four and an activation."""
+class TwoLayers(nn.Module):
+    """Two linear layers of width 4, and a ReLU."""
 
     def __init__(self):
         super().__init__()
@@ -20,12 +22,16 @@ class Two(nn.Module):
         self.act = nn.ReLU()
 
 
-class ThroughFunctional(Two):
+class FunctionsThatCallMethods(TwoLayers):
+    """`F.tanh` and `F.sigmoid`, which call methods of the tensor."""
+
     def forward(self, x):
         return self.second(F.tanh(self.first(x))) + F.sigmoid(input=self.first(x))
 
 
-class Partial(Two):
+class PartialFunction(TwoLayers):
+    """An activation in a `functools.partial`."""
+
     def __init__(self):
         super().__init__()
         self.leaky = functools.partial(F.leaky_relu, negative_slope=0.2)
@@ -34,12 +40,16 @@ class Partial(Two):
         return self.second(self.leaky(self.first(x)))
 
 
-class Mapped(Two):
+class FunctionInMap(TwoLayers):
+    """An activation that `map` calls."""
+
     def forward(self, x):
         return sum(list(map(F.relu, [self.first(x), self.second(x)])))
 
 
-class Listed(Two):
+class PlainList(TwoLayers):
+    """A module that is called through a plain list."""
+
     def __init__(self):
         super().__init__()
         self.steps = [self.first, self.act, self.second]
@@ -50,7 +60,9 @@ class Listed(Two):
         return x
 
 
-class Backwards(nn.Module):
+class ReversedLayers(nn.Module):
+    """One module in two slots, called from the last slot to the first."""
+
     def __init__(self):
         super().__init__()
         relu = nn.ReLU()
@@ -62,26 +74,34 @@ class Backwards(nn.Module):
         return x
 
 
-class Keyword(Two):
+class KeywordInput(TwoLayers):
+    """A module that gets its input by keyword."""
+
     def forward(self, x):
         return self.second(self.act(input=self.first(x)))
 
 
-class Views(Two):
+class InPlaceOnView(TwoLayers):
+    """An in-place activation of a view, of which the whole is read later."""
+
     def forward(self, x):
         halves = self.first(x).view(-1, 2, 2)
         F.leaky_relu(halves[:, 0], 0.1, inplace=True)
         return self.second(halves.flatten(1))
 
 
-class OwnHalf(Two):
+class InPlaceOnUnusedView(TwoLayers):
+    """An in-place activation of one half, of which only the other half is read later."""
+
     def forward(self, x):
         x = self.first(x)
         left, right = x[:, :2], x[:, 2:]
         return self.second(torch.cat([F.relu_(left), right], 1))
 
 
-class OnItsInput(nn.Module):
+class InPlaceOnModelInput(nn.Module):
+    """An in-place activation of the input of the model."""
+
     def __init__(self):
         super().__init__()
         self.act = nn.LeakyReLU(0.5, inplace=True)
@@ -90,7 +110,9 @@ class OnItsInput(nn.Module):
         return 2 * self.act(x)
 
 
-class Checkpointed(nn.Module):
+class CheckpointedLambda(nn.Module):
+    """Checkpointing of a nested function, which runs again in the backward pass."""
+
     def __init__(self):
         super().__init__()
         self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
@@ -101,7 +123,9 @@ class Checkpointed(nn.Module):
         return x
 
 
-class CheckpointedMethod(Checkpointed):
+class CheckpointedMethod(CheckpointedLambda):
+    """Checkpointing of a method, which runs again in the backward pass."""
+
     def forward(self, x):
         for layer in self.layers:
             x = checkpoint(self.step, layer, x, use_reentrant=False)
@@ -111,23 +135,27 @@ class CheckpointedMethod(Checkpointed):
         return F.relu(layer(x))
 
 
-class Taken(Two):
+class AttributeNamedHinged(TwoLayers):
+    """An attribute that has the name of the child with the curves."""
+
     hinged = 3
 
     def forward(self, x):
         return self.second(F.relu(self.first(x)))
 
 
-class Renamed(Two):
+class RenamedMethod(TwoLayers):
+    """A method whose function has another name."""
+
     def forward(self, x):
         return self.second(F.relu(self.first(x)))
 
 
-Renamed.forward.__name__ = "another"
+RenamedMethod.forward.__name__ = "other_name"
 
 
-class Folded(nn.Module):
-    """Samples and channels on one axis."""
+class SamplesAndChannelsOnOneAxis(nn.Module):
+    """An activation of tensors that have samples and channels on one axis."""
 
     def __init__(self):
         super().__init__()
@@ -140,18 +168,24 @@ class Folded(nn.Module):
         return F.relu(folded.reshape(samples * channels, -1)).reshape(samples, -1)
 
 
-class Numbers(Two):
+class IntegerInput(TwoLayers):
+    """An activation of integers."""
+
     def forward(self, x):
         return self.second(F.relu(self.first(x))) + torch.relu((x > 0).long() - 1).sum()
 
 
-class Waves(Two):
+class ComplexInput(TwoLayers):
+    """An activation of complex numbers."""
+
     def forward(self, x):
         waves = torch.view_as_complex(self.first(x).view(-1, 2, 2))
         return self.second(torch.view_as_real(torch.tanh(waves)).flatten(1))
 
 
-class Into(Two):
+class OutArgument(TwoLayers):
+    """An activation that writes into a given tensor."""
+
     def forward(self, x):
         y = torch.empty(len(x), 4)
         torch.sigmoid(self.first(x), out=y)
@@ -159,7 +193,7 @@ class Into(Two):
 
 
 class Double(torch.autograd.Function):
-    """A function that watching cannot see into."""
+    """A function that is opaque to `__torch_function__`."""
 
     @staticmethod
     def forward(_ctx, x):
@@ -171,32 +205,38 @@ class Double(torch.autograd.Function):
         return 2 * gradient
 
 
-class Opaque(Two):
+class CustomFunction(TwoLayers):
+    """A custom autograd function before the activation."""
+
     def forward(self, x):
         filled = torch.zeros(len(x), 4)
         filled[:] = Double.apply(self.first(x))
         return self.second(F.relu(filled)) + F.relu(self.second(Double.apply(x)))
 
 
-class OneByOne(Two):
+class LoopOverSamples(TwoLayers):
+    """One call per sample."""
+
     def forward(self, x):
         return torch.stack([F.relu(row) for row in self.first(x)])
 
 
 @dataclass
-class Answer:
-    """What `Answering` returns."""
+class Output:
+    """The output of `DataclassOutput`."""
 
-    chance: torch.Tensor
+    probability: torch.Tensor
 
 
-class Answering(Two):
+class DataclassOutput(TwoLayers):
+    """The output is in a dataclass."""
+
     def forward(self, x):
-        return Answer(torch.sigmoid(self.second(self.act(self.first(x)))))
+        return Output(torch.sigmoid(self.second(self.act(self.first(x)))))
 
 
-class Grouped(nn.Module):
-    """A module in two parents, several times in one."""
+class ModuleInManySlots(nn.Module):
+    """One module in three parents, in two slots of one of them."""
 
     def __init__(self):
         super().__init__()

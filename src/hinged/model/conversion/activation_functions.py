@@ -1,0 +1,127 @@
+"""The torch functions that are activations, and the module that computes the same as each."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import resolve_name
+
+Arguments = dict[str, Any]
+
+
+def _module(module: type[nn.Module], *names: str) -> Callable[[Arguments], nn.Module]:
+    """Return a function that builds the module from those arguments of a call that are named."""
+    return lambda given: module(**{name: given[name] for name in names if name in given})
+
+
+def _prelu(given: Arguments) -> nn.Module:
+    weight: Tensor = given["weight"].detach()
+    module = nn.PReLU(weight.numel(), device=weight.device, dtype=weight.dtype)
+    with torch.no_grad():
+        module.weight.copy_(weight.flatten())
+    return module
+
+
+def _threshold(given: Arguments) -> nn.Module:
+    return nn.Threshold(given["threshold"], given["value"])
+
+
+# Per function name: the names of the arguments after the input, and how to build the module.
+_FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[[Arguments], nn.Module]]] = {
+    "relu": (("inplace",), _module(nn.ReLU)),
+    "relu6": (("inplace",), _module(nn.ReLU6)),
+    "leaky_relu": (("negative_slope", "inplace"), _module(nn.LeakyReLU, "negative_slope")),
+    "prelu": (("weight",), _prelu),
+    "elu": (("alpha", "inplace"), _module(nn.ELU, "alpha")),
+    "selu": (("inplace",), _module(nn.SELU)),
+    "celu": (("alpha", "inplace"), _module(nn.CELU, "alpha")),
+    "gelu": (("approximate",), _module(nn.GELU, "approximate")),
+    "silu": (("inplace",), _module(nn.SiLU)),
+    "mish": (("inplace",), _module(nn.Mish)),
+    "hardswish": (("inplace",), _module(nn.Hardswish)),
+    "hardtanh": (("min_val", "max_val", "inplace"), _module(nn.Hardtanh, "min_val", "max_val")),
+    "hardsigmoid": (("inplace",), _module(nn.Hardsigmoid)),
+    "softplus": (("beta", "threshold"), _module(nn.Softplus, "beta", "threshold")),
+    "softsign": ((), _module(nn.Softsign)),
+    "softshrink": (("lambd",), _module(nn.Softshrink, "lambd")),
+    "tanhshrink": ((), _module(nn.Tanhshrink)),
+    "logsigmoid": ((), _module(nn.LogSigmoid)),
+    "tanh": ((), _module(nn.Tanh)),
+    "sigmoid": ((), _module(nn.Sigmoid)),
+    # These are listed as sites, but never converted: see `UNSUITABLE`.
+    "rrelu": (("lower", "upper", "training", "inplace"), _module(nn.RReLU, "lower", "upper")),
+    "hardshrink": (("lambd",), _module(nn.Hardshrink, "lambd")),
+    "threshold": (("threshold", "value", "inplace"), _threshold),
+}
+BOUNDED = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh)
+"""Activations that are used as gates or to turn outputs into probabilities."""
+UNSUITABLE = {
+    nn.RReLU: "it is random in training",
+    nn.Hardshrink: "it has a jump, but a curve is continuous",
+    nn.Threshold: "it has a jump, but a curve is continuous",
+}
+"""Activations that a curve cannot reproduce, with the reason."""
+
+
+@functools.cache
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name of a torch function or method without the names of its modules.
+
+    >>> name_of(torch.relu), name_of(torch.Tensor.relu_), name_of(torch.Tensor.T.__get__)
+    ('relu', 'relu_', 'T')
+    """
+    full = resolve_name(function) or getattr(function, "__name__", "")
+    return str(full).removesuffix(".__get__").rpartition(".")[2]
+
+
+def is_activation(function: Callable[..., Any]) -> bool:
+    """Return whether a torch function is an activation; functions that work in place count."""
+    return _without_underscore(name_of(function)) in _FUNCTIONS
+
+
+def writes_in_place(function: Callable[..., Any], args: tuple[Any, ...], given: Arguments) -> bool:
+    """Return whether a call of an activation function writes into its input."""
+    name = name_of(function)
+    return name not in _FUNCTIONS or bool(_arguments(name, args, given).get("inplace", False))
+
+
+def module_of(function: Callable[..., Any], args: tuple[Any, ...], given: Arguments) -> nn.Module:
+    """Return the module that computes the same as a call, without writing into its input.
+
+    >>> module_of(nn.functional.leaky_relu, (torch.zeros(3), 0.2), {"inplace": True})
+    LeakyReLU(negative_slope=0.2)
+    """
+    name = name_of(function)
+    _, build = _FUNCTIONS[_without_underscore(name)]
+    return build(_arguments(name, args, given))
+
+
+def same_activation(one: nn.Module, other: nn.Module) -> bool:
+    """Return whether two activations have the same type, settings and parameters."""
+    return (
+        type(one) is type(other)
+        and _settings(one) == _settings(other)
+        and all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
+    )
+
+
+def _settings(module: nn.Module) -> Arguments:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and name not in ("inplace", "training")
+    }
+
+
+def _without_underscore(name: str) -> str:
+    """Return `relu` for `relu_`, the function that writes in place; other names are unchanged."""
+    return name.removesuffix("_") if name.removesuffix("_") in _FUNCTIONS else name
+
+
+def _arguments(name: str, args: tuple[Any, ...], given: Arguments) -> Arguments:
+    names, _ = _FUNCTIONS[_without_underscore(name)]
+    return dict(zip(names, args[1:], strict=False)) | given

@@ -1,0 +1,145 @@
+"""Decides which candidates are replaced, and builds the curves for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from hinged import errors
+from hinged.curve.start_functions import Start
+from hinged.model.conversion.activation_call import ActivationCall
+from hinged.model.conversion.candidates import Candidate
+from hinged.model.conversion.targets import site_name
+from hinged.nn import PiecewiseLinear, Site
+from hinged.nn.site import SHARING
+
+Where = Callable[[Site], bool]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the curves, as in `hinged.convert`."""
+
+    hinges: int = 9
+    init: Start = "same"
+    spread: float = 3.0
+    sharing: str = "channel"
+    tails: str = "linear"
+
+    def check(self, call: str) -> None:
+        """Raise `ArgumentError` for settings that cannot work for any site."""
+        if self.sharing not in SHARING:
+            raise errors.unknown_name(f"{call}(sharing=...)", self.sharing, SHARING)
+        if not 0 < self.spread < float("inf"):
+            got, hint = repr(self.spread), "expected a positive number of standard deviations"
+            raise errors.ArgumentError(errors.message(f"{call}(spread=...)", got, hint))
+
+
+@dataclass(eq=False)
+class Decision:
+    """What happens to a candidate.
+
+    Attributes:
+        candidate: the candidate.
+        site: its description.
+        layer: the curves that replace it; None if it stays.
+    """
+
+    candidate: Candidate
+    site: Site
+    layer: PiecewiseLinear | None
+
+    def skip(self, reason: str) -> None:
+        """Let the activation stay."""
+        self.site, self.layer = replace(self.site, skipped=reason), None
+
+
+def decide(
+    model: nn.Module,
+    candidates: list[Candidate],
+    settings: Settings,
+    call: str,
+    where: Where | None = None,
+) -> list[Decision]:
+    """Decide about every candidate, and build the curves for those that are replaced.
+
+    Args:
+        model: the model.
+        candidates: from `find_candidates`.
+        settings: of the curves.
+        call: the public function that the user called, for messages.
+        where: takes a site and returns whether to replace it.
+
+    Raises:
+        ArgumentError: the settings cannot work for a site.
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    dtypes = [parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()]
+    decisions = []
+    for candidate in candidates:
+        observed = candidate.call
+        if dtypes and observed.dtype not in dtypes:
+            observed.dtype = dtypes[0]  # Under autocast, inputs have fewer bits than parameters.
+        name = site_name(observed, candidate.target, names)
+        decision = _decide_one(candidate, name, settings, call)
+        if decision.layer is not None and where is not None and not where(decision.site):
+            decision.skip("where=... says so")
+        decisions.append(decision)
+    return decisions
+
+
+def _decide_one(candidate: Candidate, name: str, settings: Settings, call: str) -> Decision:
+    observed = candidate.call
+    site = Site(
+        name,
+        _describe_activation(observed),
+        observed.channels,
+        observed.axis,
+        calls=observed.count,
+        source=observed.location.description,
+        skipped=candidate.skipped,
+    )
+    if site.skipped:
+        return Decision(candidate, site, None)
+    try:
+        layer = _build_layer(observed, settings)
+    except errors.ArgumentError as error:
+        reason = re.sub(r"hinged\.[\w.]+(?=\()", call, str(error), count=1)
+        raise errors.ArgumentError(f"At site {name!r}, {site.activation}: {reason}") from None
+    ends = (layer.hinges.min().item(), layer.hinges.max().item())
+    site = replace(
+        site,
+        hinges=layer.hinges.shape[-1],
+        range=ends,
+        outside=observed.histogram.share_outside(*ends).item(),
+        error=layer.start_error,
+        note="one curve for all: the channel axis is not known" if observed.axis is None else "",
+    )
+    return Decision(candidate, site, layer)
+
+
+def _describe_activation(call: ActivationCall) -> str:
+    """Return the activation as `print` shows it, without the argument `inplace`."""
+    shown = call.native if call.module is None else call.module
+    return re.sub(r"(, )?inplace=(True|False)", "", str(shown))
+
+
+def _build_layer(call: ActivationCall, settings: Settings) -> PiecewiseLinear:
+    mean, std = call.inputs.mean.item(), call.inputs.std.item()
+    half = settings.spread * (std if std > 0 else 1.0)
+    with torch.inference_mode(False):  # Tensors made in inference mode cannot be trained.
+        layer = PiecewiseLinear(
+            call.channels if settings.sharing == "channel" else 1,
+            settings.hinges,
+            (mean - half, mean + half),
+            call.native if settings.init == "same" else settings.init,
+            dim=1 if call.axis is None else call.axis,
+            tails=settings.tails,
+            device=call.inputs.mean.device,
+            dtype=call.dtype,
+        )
+    return layer.train(call.module is None or call.module.training)

@@ -1,0 +1,191 @@
+"""Decides where the curves of each call go: into a module slot or into a rewritten method."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.overrides import resolve_name
+
+from hinged.model.conversion.activation_call import ActivationCall
+from hinged.model.conversion.activation_functions import name_of
+from hinged.model.conversion.rewrite_method import (
+    CURVES_CHILD,
+    CallReplacement,
+    CallSyntax,
+    CannotRewriteError,
+    MethodCurves,
+    call_syntax,
+    rewrite_method,
+)
+from hinged.model.tree import Parents
+
+
+@dataclass(eq=False)
+class ModuleSlot:
+    """A name in a parent module; the curves replace the module of that name."""
+
+    parent: nn.Module
+    name: str
+
+
+@dataclass(eq=False)
+class CallInMethod:
+    """A call in a method of `owner`; the rewritten method calls the curves instead.
+
+    Attributes:
+        owner: the module that the method belongs to.
+        method: name of the method.
+        replacement: how the call is replaced.
+        occurrence: index among the curves of the call, if it has several.
+    """
+
+    owner: nn.Module
+    method: str
+    replacement: CallReplacement
+    occurrence: int
+
+
+def module_slot_targets(
+    calls: Iterable[ActivationCall], parents: dict[int, Parents]
+) -> dict[ActivationCall, ModuleSlot]:
+    """Return the slot of every module that has exactly one slot and exactly one call.
+
+    Args:
+        calls: all calls in the model.
+        parents: the parents of every module, by `id`.
+    """
+    by_module: dict[int, list[ActivationCall]] = defaultdict(list)
+    for call in calls:
+        if call.module is not None:
+            by_module[id(call.module)].append(call)
+    return {
+        same_module[0]: ModuleSlot(*parents[module][0])
+        for module, same_module in by_module.items()
+        if len(same_module) == len(parents.get(module, [])) == 1
+    }
+
+
+def method_targets(
+    calls: Iterable[ActivationCall],
+) -> dict[ActivationCall, CallInMethod | CannotRewriteError]:
+    """Return the target of each call in its method, or the error that says why it has none."""
+    by_location: dict[Any, list[ActivationCall]] = defaultdict(list)
+    for call in calls:
+        location = call.location
+        by_location[id(location.owner), location.method, location.span].append(call)
+    name_counts: Counter[tuple[int, str]] = Counter()
+    targets: dict[ActivationCall, CallInMethod | CannotRewriteError] = {}
+    for same_location in by_location.values():
+        try:
+            targets |= _targets_at_location(same_location, name_counts)
+        except CannotRewriteError as error:
+            targets |= dict.fromkeys(same_location, error)
+    return targets
+
+
+def _targets_at_location(
+    calls: list[ActivationCall], name_counts: Counter[tuple[int, str]]
+) -> dict[ActivationCall, CallInMethod]:
+    """Return the targets of calls that have one location and differ in the occurrence."""
+    call = calls[0]
+    location, owner = call.location, call.location.owner
+    if owner is None:
+        raise CannotRewriteError(
+            f"it is called in {location.description}, which is not a method of a module"
+        )
+    function_names = _possible_names(call, owner)
+    owner_type: Any = type(owner)
+    syntax = call_syntax(owner_type, location.method, location.span, function_names)
+    is_counted = len(calls) > 1 or syntax.in_loop or not _is_certain(call, owner, syntax)
+    if syntax.in_nested_function and is_counted:  # Checkpointing and threads change the count.
+        why = "is a nested function whose calls cannot be told apart"
+        raise CannotRewriteError(f"{location.description} {why}")
+    replacement = CallReplacement(
+        location.span,
+        function_names,
+        _unused_curve_name(owner, _activation_name(call, syntax), name_counts),
+        _is_tensor_method(call.function),
+        is_counted,
+    )
+    rewrite_method(owner_type, location.method, (replacement,))  # Raises if this is impossible.
+    return {
+        each: CallInMethod(owner, location.method, replacement, each.location.occurrence)
+        for each in calls
+    }
+
+
+def _possible_names(call: ActivationCall, owner: nn.Module) -> tuple[str, ...]:
+    """Return the names that the called module or function may have in the source."""
+    if call.module is not None:
+        return tuple(name for name, child in owner._modules.items() if child is call.module)
+    assert call.function is not None
+    attributes = (name for name, value in vars(owner).items() if value is call.function)
+    return (name_of(call.function), *attributes)
+
+
+def _is_certain(call: ActivationCall, owner: nn.Module, syntax: CallSyntax) -> bool:
+    """Return whether the source alone shows that this activation is called, and nothing else."""
+    if call.module is not None:
+        return syntax.is_attribute_of_self and owner._modules.get(syntax.name) is call.module
+    assert call.function is not None
+    if syntax.is_attribute_of_self:
+        return vars(owner).get(syntax.name) is call.function
+    return syntax.name == name_of(call.function)
+
+
+def _activation_name(call: ActivationCall, syntax: CallSyntax) -> str:
+    if call.module is not None:
+        return syntax.name if syntax.is_attribute_of_self else type(call.module).__name__.lower()
+    assert call.function is not None
+    return name_of(call.function).rstrip("_")
+
+
+def _unused_curve_name(
+    owner: nn.Module, activation: str, name_counts: Counter[tuple[int, str]]
+) -> str:
+    """Return the activation's name with the first free number, such as `relu_1`."""
+    curves = owner._modules.get(CURVES_CHILD)
+    attributes = {*vars(owner), *dir(type(owner)), *owner._parameters, *owner._buffers}
+    if CURVES_CHILD in attributes or not isinstance(curves, MethodCurves | None):
+        raise CannotRewriteError(
+            f"its module has an attribute {CURVES_CHILD!r}, which is the name for the curves"
+        )
+    while True:
+        name_counts[id(owner), activation] += 1
+        name = f"{activation}_{name_counts[id(owner), activation]}"
+        if curves is None or name not in curves:
+            return name
+
+
+def _is_tensor_method(function: Callable[..., Any] | None) -> bool:
+    return function is not None and (resolve_name(function) or "").startswith("torch.Tensor.")
+
+
+def site_name(
+    call: ActivationCall, target: ModuleSlot | CallInMethod | None, names: dict[int, str]
+) -> str:
+    """Return the name of the curves of a call in the model, or of the call if it has no target.
+
+    Args:
+        call: the call.
+        target: where its curves go.
+        names: the name of every module of the model, by `id`.
+    """
+    if isinstance(target, ModuleSlot):
+        return _join(names[id(target.parent)], target.name)
+    if isinstance(target, CallInMethod):
+        name = _join(names[id(target.owner)], CURVES_CHILD, target.replacement.curve)
+        return f"{name}.{target.occurrence}" if target.replacement.is_counted else name
+    if call.module is not None and id(call.module) in names:
+        return names[id(call.module)]
+    owner = names.get(id(call.location.owner), "")
+    function = call.function
+    return _join(owner, "activation" if function is None else name_of(function).rstrip("_"))
+
+
+def _join(*parts: str) -> str:
+    return ".".join(part for part in parts if part)

@@ -1,0 +1,274 @@
+"""Runs a model and records every activation it applies, where in the source, and its inputs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from hinged.model.conversion.activation_call import ActivationCall
+from hinged.model.conversion.activation_functions import (
+    is_activation,
+    module_of,
+    name_of,
+    writes_in_place,
+)
+from hinged.model.conversion.channel_axes import REARRANGING, ChannelAxes, tensors_in
+from hinged.model.conversion.overwritten_inputs import OverwrittenInputs
+from hinged.model.conversion.source_location import SourceLocation, calling_frames, locate_call
+from hinged.model.observation.histogram import Histogram
+from hinged.model.observation.moments import Moments
+from hinged.model.observation.run_model import ModelInputs
+from hinged.model.observation.subsample import subsample
+
+_PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
+# These read the shape or the type of a tensor, but not its numbers.
+_METADATA = {
+    "size",
+    "dim",
+    "shape",
+    "dtype",
+    "device",
+    "ndim",
+    "numel",
+    "__len__",
+    "is_contiguous",
+}
+
+
+def trace_activations(
+    model: nn.Module, inputs: ModelInputs, activations: tuple[type[nn.Module], ...]
+) -> tuple[dict[Any, ActivationCall], Any]:
+    """Run a model once and record every activation it applies.
+
+    Args:
+        model: the model.
+        inputs: its positional and keyword arguments. The model gets copies of the tensors, because
+            it may write into them.
+        activations: module classes that are activations as a whole, whatever they call inside.
+
+    Returns:
+        The calls in the order of their first execution, by location and occurrence, and the output
+        of the model.
+    """
+    args, kwargs = clone_tensors(inputs)
+    tracer = _ActivationTracer(activations)
+    tracer.mark_independent((*model.parameters(), *model.buffers()))
+    with contextlib.ExitStack() as stack:
+        for module in model.modules():
+            is_leaf = next(module.children(), None) is None
+            if is_leaf or isinstance(module, activations):
+                before = module.register_forward_pre_hook(tracer.enter_module)
+                after = module.register_forward_hook(
+                    tracer.leave_module, with_kwargs=True, always_call=True
+                )
+                stack.callback(before.remove)
+                stack.callback(after.remove)
+        with tracer:
+            output = model(*args, **kwargs)
+    return tracer.finish(output), output
+
+
+def clone_tensors(inputs: Any) -> Any:
+    """Return nested lists, tuples and dictionaries with copies of their tensors."""
+    return tree_map_only(Tensor, Tensor.clone, inputs)
+
+
+class _Execution(NamedTuple):
+    """One execution of a call.
+
+    Attributes:
+        key: key of its location and occurrence.
+        call: the call.
+        x: the input.
+        y: the output.
+    """
+
+    key: Any
+    call: ActivationCall
+    x: Tensor
+    y: Tensor
+
+
+class _ActivationTracer(TorchFunctionMode):
+    """Intercepts every torch function, together with the Python frame that calls it."""
+
+    def __init__(self, activations: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self._activations = activations
+        self._calls: dict[Any, list[ActivationCall]] = {}
+        self._axes = ChannelAxes()
+        self._running: list[list[_Execution]] = []  # Per running module, what it has applied.
+        self._counts: dict[FrameType, Counter[Any]] = {}
+        self._overwritten = OverwrittenInputs()
+        self._made_by = WeakTensorKeyDictionary()
+        self._independent = WeakTensorKeyDictionary()
+
+    def mark_independent(self, tensors: Iterable[Tensor]) -> None:
+        """Record tensors that do not depend on the inputs of the model."""
+        for tensor in tensors:
+            self._independent[tensor] = True
+
+    def finish(self, output: Any) -> dict[Any, ActivationCall]:
+        """Return the calls of the forward pass, given the output of the model."""
+        self._counts.clear()
+        for tensor in tensors_in(output):
+            if tensor in self._made_by:
+                self._made_by[tensor].is_output = True
+            self._overwritten.note_read(tensor)
+        for first, *others in self._calls.values():
+            first.count += len(others)
+            for other in others:
+                first.merge(other, statistics=True)
+        return {key: calls[0] for key, calls in self._calls.items()}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        self._note_reads(func, args, given)
+        if is_activation(func) and args and isinstance(args[0], Tensor):
+            return self._run_activation(func, args, given)
+        if is_activation(func) and isinstance(given.get("input"), Tensor):
+            rest = {name: value for name, value in given.items() if name != "input"}
+            return self._run_activation(func, (given["input"], *args), rest)
+        result = func(*args, **given)
+        self._axes.follow(func, args, given, result)
+        self._note_dependence(func, args, given, result)
+        if name_of(func) in REARRANGING and args and isinstance(args[0], Tensor):
+            call = self._made_by.get(args[0])
+            for out in tensors_in(result) if call is not None else []:
+                self._made_by[out] = call
+        return result
+
+    def _note_reads(
+        self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
+    ) -> None:
+        name = name_of(func)
+        read = [] if name in _METADATA else tensors_in((args, given))
+        for tensor in read:
+            self._overwritten.note_read(tensor)
+        if name in _PRODUCTS and len(read) == 2 and all(tensor.numel() > 1 for tensor in read):
+            for tensor in read:
+                if tensor in self._made_by:
+                    self._made_by[tensor].is_gate = True
+
+    def _note_dependence(
+        self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any], result: Any
+    ) -> None:
+        if not self._depends_on_data(tensors_in((args, given))):
+            self.mark_independent(tensors_in(result))
+            return
+        # A tensor that was filled with data depends on it from now on.
+        written = args[:1] if name_of(func) == "__setitem__" else ()
+        for tensor in tensors_in((result, written)):
+            self._independent.pop(tensor, None)
+
+    def _depends_on_data(self, inputs: list[Tensor]) -> bool:
+        return any(tensor not in self._independent for tensor in inputs)
+
+    def _run_activation(
+        self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
+    ) -> Tensor:
+        x: Tensor = args[0]
+        location = self._locate_call()
+        call = self._new_call(location, func, module_of(func, args, given), x)
+        y: Tensor = func(*args, **given)
+        if "out" in given:
+            call.conflict = "it writes into the tensor that out=... gives"
+        if writes_in_place(func, args, given):
+            self._overwritten.note_write(x, call)
+            y = y.clone()  # A new object, so that a later read of the old one is noticed.
+        self._axes.copy_axis(x, y)
+        self._made_by[y] = call
+        if not call.depends_on_data:
+            self.mark_independent([y])
+        self._add(_Execution(location.key, call, x, y))
+        return y
+
+    def _locate_call(self) -> SourceLocation:
+        """Return the location of the call that is being executed.
+
+        The occurrence counts per frame, so that every execution of a method starts at 0.
+        """
+        frames = calling_frames()
+        self._counts = {frame: self._counts[frame] for frame in frames if frame in self._counts}
+        location, frame = locate_call(frames)
+        counts = self._counts.setdefault(frame, Counter())
+        location.occurrence = counts[location.span]
+        counts[location.span] += 1
+        return location
+
+    def _new_call(
+        self,
+        location: SourceLocation,
+        called: nn.Module | Callable[..., Any],
+        native: nn.Module,
+        x: Tensor,
+    ) -> ActivationCall:
+        is_module = isinstance(called, nn.Module)
+        axis = self._axes.axis_of(x)
+        sample = torch.zeros(0, device=x.device)
+        if x.is_floating_point():
+            sample = subsample(x.detach().flatten()).contiguous()
+        return ActivationCall(
+            location,
+            module=called if isinstance(called, nn.Module) else None,
+            function=None if is_module else called,
+            native=native,
+            axis=axis,
+            channels=1 if axis is None else x.shape[axis],
+            dtype=x.dtype,
+            inputs=Moments.of(sample),
+            histogram=Histogram.of(sample),
+            depends_on_data=self._depends_on_data([x]),
+        )
+
+    def _add(self, execution: _Execution) -> None:
+        if self._running:
+            self._running[-1].append(execution)
+        else:
+            self._calls.setdefault(execution.key, []).append(execution.call)
+
+    def enter_module(self, _module: nn.Module, _args: tuple[Any, ...]) -> None:
+        """Note that the execution of a module begins."""
+        self._running.append([])
+
+    def leave_module(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        """Note that the execution of a module ends.
+
+        If the module did nothing but apply one activation, the module is the activation.
+        """
+        executions = self._running.pop()
+        has_one_input = len(args) == 1 and not kwargs  # A curve can be called in the same way.
+        if output is None:  # The module raised an error.
+            executions = []
+        elif isinstance(module, self._activations) and has_one_input:
+            (x,) = args
+            location = self._locate_call()
+            call = self._new_call(location, module, module, x)
+            self._axes.copy_axis(x, output)
+            self._made_by[output] = call
+            executions = [_Execution(location.key, call, x, output)]
+        elif len(executions) == 1 and has_one_input:
+            _, call, x, y = executions[0]
+            if x is args[0] and y is output:
+                call.location = self._locate_call()
+                call.module, call.function = module, None
+                executions = [_Execution(call.location.key, call, x, y)]
+        for execution in executions:
+            self._add(execution)
