@@ -1,6 +1,7 @@
-"""The peers of `hinged bench kernels --peers`, each started at the very curve of the others.
+"""Activations of other packages for `hinged bench kernels --peers`, all started as the same curve.
 
-Install them by `benchmarks/peers.txt`. What is not installed becomes a row that says so.
+`benchmarks/peers.txt` lists the packages to install. A package that is not installed becomes a row
+that says so.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from hinged.curve import Curve
-from hinged.lab.bench.contestants import CURVE, OTHER, SHARED, Contestant
+from hinged.lab.bench.timed_activations import CURVE, OTHER, SHARED, TimedActivation
 
 
-class Adapted(nn.Module):
-    """A peer's module with its own way of calling it."""
+class Adapter(nn.Module):
+    """Wraps a module of another package that needs its inputs in another shape."""
 
     def __init__(self, inner: nn.Module, call: Callable[[nn.Module, Tensor], Tensor]) -> None:
         super().__init__()
@@ -23,34 +24,29 @@ class Adapted(nn.Module):
         self.call = call
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the peer's activation of `x` `(N, C, ...)`."""
+        """Return the activation of `x`, same shape `(N, C, ...)`."""
         return self.call(self.inner, x)
 
 
-def rows(inner: nn.Module, x: Tensor) -> Tensor:
-    """Call what takes `(M, C)` alone."""
-    behind = x.movedim(1, -1)
-    return inner(behind.reshape(-1, x.shape[1])).reshape(behind.shape).movedim(-1, 1)
+def call_with_channels_last(inner: nn.Module, x: Tensor) -> Tensor:
+    """Call a module that takes `(M, C)` and returns `(M, C)` or `(M, C, 1)`."""
+    channels_last = x.movedim(1, -1)
+    outputs = inner(channels_last.reshape(-1, x.shape[1]))
+    return outputs.reshape(channels_last.shape).movedim(-1, 1)
 
 
-def column(inner: nn.Module, x: Tensor) -> Tensor:
-    """Call what takes `(M, 1)` alone and has one function for all."""
+def call_with_one_column(inner: nn.Module, x: Tensor) -> Tensor:
+    """Call a module that takes `(M, 1)` and has one function for all channels."""
     return inner(x.reshape(-1, 1)).reshape(x.shape)
 
 
-def embedding_of_one(inner: nn.Module, x: Tensor) -> Tensor:
-    """Call what takes `(M, C)` and gives `(M, C, 1)`."""
-    behind = x.movedim(1, -1)
-    return inner(behind.reshape(-1, x.shape[1])).reshape(behind.shape).movedim(-1, 1)
-
-
-def maps(inner: nn.Module, x: Tensor) -> Tensor:
-    """Call what takes `(N, C, H, W)` alone."""
+def call_with_images(inner: nn.Module, x: Tensor) -> Tensor:
+    """Call a module that takes `(N, C, H, W)`."""
     return inner(x) if x.dim() == 4 else inner(x[..., None, None])[..., 0, 0]
 
 
 def gradient_of(name: str) -> Callable[[nn.Module], Tensor]:
-    """Return what reads the gradient of one parameter that holds the values in order."""
+    """Return a function that reads the gradient of the parameter that holds the curve's values."""
 
     def gradient(module: nn.Module) -> Tensor:
         return module.get_parameter(name).grad.detach()
@@ -58,13 +54,13 @@ def gradient_of(name: str) -> Callable[[nn.Module], Tensor]:
     return gradient
 
 
-def ends(curve: Curve) -> float:
-    """Return the last hinge of hinges that are symmetric about 0."""
+def last_hinge(curve: Curve) -> float:
+    """Return the last hinge `h` of a curve with the range [-h, h]."""
     return curve.hinges[..., -1].item()
 
 
 def deepsplines(save_memory: bool) -> Callable[[Curve], nn.Module]:
-    """B-spline coefficients at uniform hinges."""
+    """Linear B-splines with one coefficient per uniform hinge."""
 
     def make(curve: Curve) -> nn.Module:
         from deepsplines.ds_modules import DeepBSpline
@@ -74,18 +70,18 @@ def deepsplines(save_memory: bool) -> Callable[[Curve], nn.Module]:
             "conv",
             channels,
             size=hinges,
-            range_=ends(curve),
+            range_=last_hinge(curve),
             init="relu",
             save_memory=save_memory,
         )
         inner._coefficients_vect.data.copy_(curve.values.flatten())
-        return Adapted(inner, maps)
+        return Adapter(inner, call_with_images)
 
     return make
 
 
 def deepsplines_curve(curve: Curve) -> nn.Module:
-    """The same by a name, for `hinged compare --activations`."""
+    """`deepsplines(save_memory=False)` under a name, for `hinged compare --activations`."""
     return deepsplines(save_memory=False)(curve)
 
 
@@ -96,7 +92,7 @@ def deepsplines_gradient(module: nn.Module) -> Tensor:
 
 
 def torchpwl(curve: Curve) -> nn.Module:
-    """Points found by sorting; the positions are held fixed."""
+    """Finds the piece by sorting. Its positions are frozen."""
     import torchpwl as package
 
     channels, hinges = curve.values.shape
@@ -104,11 +100,11 @@ def torchpwl(curve: Curve) -> nn.Module:
     inner.x_positions.data.copy_(curve.hinges.expand(channels, hinges))
     inner.y_positions.data.copy_(curve.values)
     inner.x_positions.requires_grad_(False)
-    return Adapted(inner, lambda inner, x: inner(x))
+    return Adapter(inner, lambda inner, x: inner(x))
 
 
 def learnable_activation(curve: Curve) -> nn.Module:
-    """Two advanced-index reads and a lerp; 6 d + 1 hinges on [-3, 3]."""
+    """Two indexed reads and a linear interpolation; only 6 d + 1 hinges on [-3, 3]."""
     from learnable_activation import LearnableActivation
 
     channels, hinges = curve.values.shape
@@ -117,11 +113,11 @@ def learnable_activation(curve: Curve) -> nn.Module:
         raise ValueError(f"it has 6 d + 1 hinges on [-3, 3], not {hinges}")
     inner = LearnableActivation(channels, width=6, density=density)
     inner.interp_tensor.data.copy_(curve.values)
-    return Adapted(inner, rows)
+    return Adapter(inner, call_with_channels_last)
 
 
 def rtdl(curve: Curve) -> nn.Module:
-    """A matrix product with the encoding of every input."""
+    """Encodes every input by its position in each piece, then multiplies by a matrix."""
     from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 
     channels = curve.channels
@@ -131,14 +127,17 @@ def rtdl(curve: Curve) -> nn.Module:
         inner.linear0.weight.zero_()
         inner.linear0.bias.copy_(curve.values[:, :1])
         inner.linear.weight[:, :, 0].copy_(curve.values.diff(dim=1))
-    # Its linear part has a slope of its own, which the other peers have not.
+    # Frozen, because no other package has this extra slope.
     inner.linear0.weight.requires_grad_(False)
-    return Adapted(inner, embedding_of_one)
+    return Adapter(inner, call_with_channels_last)
 
 
 def rtdl_gradient(module: nn.Module) -> Tensor:
-    """Return the gradient to the values: its parameters are the first value and the steps, so
-    that `dL/dv[k] = dL/dstep[k-1] - dL/dstep[k]`."""
+    """Return the gradient to the curve's values.
+
+    The parameters are the first value and the steps between values, so
+    `dL/dv[k] = dL/dstep[k-1] - dL/dstep[k]`.
+    """
     steps = module.inner.linear.weight.grad[:, :, 0]
     first = module.inner.linear0.bias.grad
     padded = torch.nn.functional.pad(steps, (0, 1))
@@ -146,7 +145,7 @@ def rtdl_gradient(module: nn.Module) -> Tensor:
 
 
 def kanditioned(curve: Curve) -> nn.Module:
-    """An embedding bag with two weighted entries; one curve for all channels."""
+    """An embedding bag with two weighted entries per input; one curve for all channels."""
     from KANditioned import KANLayer
 
     hinges = curve.values.shape[1]
@@ -155,14 +154,14 @@ def kanditioned(curve: Curve) -> nn.Module:
         1,
         init="zero",
         num_control_points=hinges,
-        spline_width=2 * ends(curve),
+        spline_width=2 * last_hinge(curve),
         impl="embedding_bag",
     )
     inner.kan_weight.data.copy_(curve.values.view(1, hinges, 1))
-    return Adapted(inner, column)
+    return Adapter(inner, call_with_one_column)
 
 
-def rational(curve: Curve) -> nn.Module:  # noqa: ARG001 (all peers are asked for in one way)
+def rational(curve: Curve) -> nn.Module:  # noqa: ARG001 (every constructor takes a curve)
     """A quotient of polynomials of degrees 5 and 4; one function for all channels."""
     from rational.torch import Rational
 
@@ -181,36 +180,40 @@ def mtlu(curve: Curve) -> nn.Module:
 
 
 PEERS = [
-    Contestant(
+    TimedActivation(
         "deepsplines",
         deepsplines(save_memory=False),
         CURVE,
         deepsplines_gradient,
         package="deepsplines",
     ),
-    Contestant(
+    TimedActivation(
         "deepsplines, saving memory",
         deepsplines(save_memory=True),
         CURVE,
         deepsplines_gradient,
         package="deepsplines",
     ),
-    Contestant("torchpwl", torchpwl, CURVE, gradient_of("inner.y_positions"), package="torchpwl"),
-    Contestant(
+    TimedActivation(
+        "torchpwl", torchpwl, CURVE, gradient_of("inner.y_positions"), package="torchpwl"
+    ),
+    TimedActivation(
         "learnable-activation",
         learnable_activation,
         CURVE,
         gradient_of("inner.interp_tensor"),
         package="learnable-activation",
     ),
-    Contestant("rtdl-num-embeddings", rtdl, CURVE, rtdl_gradient, package="rtdl-num-embeddings"),
-    Contestant(
+    TimedActivation(
+        "rtdl-num-embeddings", rtdl, CURVE, rtdl_gradient, package="rtdl-num-embeddings"
+    ),
+    TimedActivation(
         "kanditioned embedding_bag",
         kanditioned,
         SHARED,
         lambda module: module.inner.kan_weight.grad.view(1, -1),
         package="kanditioned",
     ),
-    Contestant("rational (5, 4)", rational, OTHER, package="rational-activations"),
-    Contestant("MTLU", mtlu, OTHER, package="torch-activation"),
+    TimedActivation("rational (5, 4)", rational, OTHER, package="rational-activations"),
+    TimedActivation("MTLU", mtlu, OTHER, package="torch-activation"),
 ]

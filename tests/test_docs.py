@@ -94,29 +94,31 @@ def test_every_file_the_documentation_links_to_is_there():
 def test_tables_of_the_benchmarks_are_those_of_the_records():
     script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
     page = script["PAGE"].read_text()
-    assert script["with_figures"](page) == page
+    assert script["fill_page"](page) == page
 
 
 def test_every_benchmark_record_is_on_the_page():
     script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
-    shown = script["names"](script["PAGE"].read_text())
+    shown = script["records_on"](script["PAGE"].read_text())
     assert len(shown) == 6
     assert {path.stem for path in script["RECORDS"].glob("*.json")} <= set(shown)
 
 
 def test_a_record_fills_its_place_on_the_page(tmp_path):
-    from hinged.lab.bench.measurement import Options
-    from hinged.lab.bench.suites import kernels
+    from hinged.lab.bench.measurement import BenchmarkOptions
+    from hinged.lab.bench.suites import single_activations
 
-    options = Options(rounds=2, threads=1, quick=True)
-    record = kernels.run(options, lambda text: None, cases=["small features"])
+    options = BenchmarkOptions(rounds=2, threads=1, quick=True)
+    record = single_activations.benchmark_single_activations(
+        options, lambda text: None, cases=["small features"]
+    )
     record.save(tmp_path / "kernels.json")
     script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
-    page = script["with_figures"](script["PAGE"].read_text(), tmp_path)
+    page = script["fill_page"](script["PAGE"].read_text(), tmp_path)
     assert "**small features: (2, 64) float32; 2 rounds, 1 thread" in page
     assert "](benchmarks/kernels-small-features.svg)" in page and "| hinged K=9 |" in page
     assert page.count("Not measured yet") == 5
-    assert script["with_figures"](page, tmp_path) == page
+    assert script["fill_page"](page, tmp_path) == page
 
 
 def test_pages_of_the_studies_are_those_of_the_studies_and_their_records():

@@ -1,9 +1,9 @@
 import pytest
 
-from hinged.lab.bench.measurement import Options
-from hinged.lab.bench.suites import kernels
+from hinged.lab.bench.measurement import BenchmarkOptions
+from hinged.lab.bench.suites.single_activations import benchmark_single_activations
 
-QUICK = Options(rounds=2, limit=0.0, threads=1, quick=True)
+QUICK = BenchmarkOptions(rounds=2, limit=0.0, threads=1, quick=True)
 
 
 @pytest.fixture
@@ -14,4 +14,4 @@ def quick():
 @pytest.fixture(scope="session")
 def record():
     """A record of the smallest case, measured once for all tests that only read it."""
-    return kernels.run(QUICK, lambda text: None, cases=["small features"])
+    return benchmark_single_activations(QUICK, lambda text: None, cases=["small features"])

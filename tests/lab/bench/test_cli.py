@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hinged.lab.bench import record as records
+from hinged.lab.bench.record import read_benchmark_record
 from tests.lab.cli.test_app import run, said
 
 QUICK = ("--quick", "--rounds", "2", "--threads", "1")
@@ -14,7 +14,7 @@ def test_kernels_prints_a_table_and_writes_the_record(tmp_path):
     assert done.exit_code == 0
     assert "small features: (2, 64) float32" in done.stdout and "hinged K=9" in done.stdout
     assert "Kernel: " in done.stdout
-    assert records.read(out).settings["cases"] == ["small features"]
+    assert read_benchmark_record(out).settings["cases"] == ["small features"]
 
 
 def test_the_record_alone_as_json():

@@ -1,7 +1,8 @@
 from rich.console import Console
 
-from hinged.lab.bench import plots, tables
+from hinged.lab.bench.plots import plot_case_ratios
 from hinged.lab.bench.record import Case, Row
+from hinged.lab.bench.tables import case_table, record_tables, to_rich_table
 from hinged.lab.reporting.plots import svg
 
 
@@ -14,58 +15,56 @@ def case(**more):
     rows = [
         row("relu", 1.0, kept_bytes=2**20),
         row("hinged K=9", 1.25, kept_bytes=2**10),
-        Row(name="broken", family="other", problem="refused: wrong"),
+        Row(name="broken", family="other", problem="wrong result"),
     ]
     return Case(name="maps", about="x", baseline="relu", quantities=["forward"], rows=rows, **more)
 
 
-def test_a_sheet_has_times_ratios_and_memory_and_problems_apart():
-    sheet = tables.case_sheet(case())
-    assert sheet.headings == (
+def test_a_table_has_times_ratios_and_memory_and_lists_problems_separately():
+    table = case_table(case())
+    assert table.headings == (
         "activation",
         "forward",
         "over relu's (quartiles)",
-        "kept for backward",
+        "saved for backward",
     )
-    assert sheet.rows == [
+    assert table.rows == [
         ("relu", "1.20 ms", "1", "1.0 MiB"),
         ("hinged K=9", "1.50 ms", "1.25 (1.25 to 1.25)", "1.0 KiB"),
     ]
-    assert sheet.problems == [("broken", "refused: wrong")]
-    assert sheet.title == "maps: x; 5 rounds, 1 thread"
+    assert table.problems == [("broken", "wrong result")]
+    assert table.title == "maps: x; 5 rounds, 1 thread"
 
 
-def test_a_sheet_says_when_the_machine_was_not_ours():
-    assert "DISTURBED" not in tables.case_sheet(case(others=0.1)).title
-    assert tables.case_sheet(case(others=0.9)).title.endswith(
+def test_the_title_says_if_other_processes_disturbed_the_measurement():
+    assert "DISTURBED" not in case_table(case(others=0.1)).title
+    assert case_table(case(others=0.9)).title.endswith(
         "DISTURBED: other processes kept 0.9 cores busy"
     )
 
 
-def test_quantities_with_unequal_rounds_are_told():
+def test_the_title_gives_the_range_of_unequal_numbers_of_rounds():
     unequal = case()
     unequal.rows[0].seconds["forward"] = [1e-3, 1e-3]
-    assert "; 2 to 5 rounds, " in tables.case_sheet(unequal).title
+    assert "; 2 to 5 rounds, " in case_table(unequal).title
 
 
-def test_the_share_of_a_copy_counts_every_byte_once():
-    sheet = tables.case_sheet(
-        case(elements=1000, element_bytes=4, bandwidth=1.6e7), with_bandwidth=True
-    )
-    place = sheet.headings.index("forward, share of a copy's B/s")
-    # 8,000 bytes in 1.2 ms are 6.67 MB/s of 16.
-    assert [row[place] for row in sheet.rows] == ["42%", "33%"]
+def test_the_share_of_a_copys_bandwidth_counts_every_byte_once():
+    table = case_table(case(elements=1000, element_bytes=4, bandwidth=1.6e7), with_bandwidth=True)
+    column = table.headings.index("forward, share of a copy's B/s")
+    # 8,000 bytes in 1.2 ms are 6.67 MB/s of 16 MB/s.
+    assert [row[column] for row in table.rows] == ["42%", "33%"]
 
 
-def test_a_record_is_shown_with_every_row(record):
+def test_the_terminal_shows_every_row_of_a_record(record):
     console = Console(record=True, width=160, quiet=False, file=None)
     with console.capture() as shown:
-        for sheet in tables.sheets(record):
-            console.print(tables.as_rich(sheet))
+        for table in record_tables(record):
+            console.print(to_rich_table(table))
     for name in ("relu", "gelu", "hinged K=33"):
         assert name in shown.get()
 
 
-def test_pictures_are_the_same_text_for_the_same_record(record):
-    first, second = (svg(plots.ratios(record.cases[0])) for _ in range(2))
+def test_a_record_always_gives_the_same_plot(record):
+    first, second = (svg(plot_case_ratios(record.cases[0])) for _ in range(2))
     assert first == second and "hinged K=9" in first and "<svg" in first

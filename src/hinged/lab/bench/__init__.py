@@ -1,5 +1,5 @@
-"""What trainable curves cost on this machine, measured against what they replace.
+"""Benchmarks: the time and memory that trainable curves cost on this machine.
 
-Every benchmark is a list of cases; in a case, contestants are timed in interleaved rounds, after
-they have been checked; the outcome is a record that tables and pictures are drawn from.
+A benchmark is a list of cases. A case checks several activations for correctness, then times them
+in interleaved rounds. The result is a record, and tables and plots are drawn from the record.
 """

@@ -12,60 +12,74 @@ import typer
 from rich.console import Console
 
 from hinged import errors
-from hinged.lab.bench import tables
-from hinged.lab.bench.kernel import AUTO, using
-from hinged.lab.bench.measurement import Options, Say
+from hinged.kernels import use
+from hinged.kernels.dispatch import AUTO
+from hinged.lab.bench.measurement import BenchmarkOptions, ShowProgress
 from hinged.lab.bench.peers import load_peers
-from hinged.lab.bench.record import Record
-from hinged.lab.bench.suites import compiled as compiled_bench
-from hinged.lab.bench.suites import growth as growth_bench
-from hinged.lab.bench.suites import kernels as kernels_bench
-from hinged.lab.bench.suites import models as models_bench
+from hinged.lab.bench.record import BenchmarkRecord
+from hinged.lab.bench.suites.compiled_block import benchmark_compiled_block
+from hinged.lab.bench.suites.scaling import benchmark_scaling
+from hinged.lab.bench.suites.single_activations import benchmark_single_activations
+from hinged.lab.bench.suites.whole_networks import DEFAULT_ACTIVATIONS, benchmark_whole_networks
+from hinged.lab.bench.tables import record_tables, to_rich_table
 from hinged.lab.networks.activations import ACTIVATIONS
 
 app = typer.Typer(
-    help="What the curves cost on this machine, beside ReLU, PReLU, GELU and SiLU.",
+    help="Measure on this machine what curves cost compared with ReLU, PReLU, GELU and SiLU.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-_DEFAULT = ",".join(models_bench.DEFAULT)
-_Rounds = Annotated[int, typer.Option(min=1, help="Rounds; each times every contestant once.")]
+_DEFAULT = ",".join(DEFAULT_ACTIVATIONS)
+_Rounds = Annotated[
+    int, typer.Option(min=1, help="Number of rounds; each round times every activation once.")
+]
 _Limit = Annotated[
-    float, typer.Option(min=0, help="Seconds after which a case begins no further round.")
+    float, typer.Option(min=0, help="Seconds after which a case starts no further round.")
 ]
 _Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads of torch; default: torch's own choice.")
+    int | None, typer.Option(min=1, help="Threads of torch; default: the number torch chooses.")
 ]
 _Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-_Quick = Annotated[bool, typer.Option("--quick", help="Small sizes: see that everything runs.")]
-_Out = Annotated[Path | None, typer.Option(help="Write the record to this JSON file.")]
-_AsJson = Annotated[bool, typer.Option("--json", help="Print the record, no tables.")]
-_Activations = Annotated[
-    str, typer.Option(help="Comma-separated, the baseline first, of: " + ", ".join(ACTIVATIONS))
+_Quick = Annotated[
+    bool, typer.Option("--quick", help="Use small sizes, to test that everything runs.")
 ]
-_Hinges = Annotated[int, typer.Option(min=3, help="Hinges of each curve.")]
+_Out = Annotated[Path | None, typer.Option(help="Write the record to this JSON file.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print the record instead of tables.")]
+_Activations = Annotated[
+    str,
+    typer.Option(
+        help="Comma-separated list, the baseline first. Choose from: " + ", ".join(ACTIVATIONS)
+    ),
+]
+_Hinges = Annotated[int, typer.Option(min=3, help="Number of hinges of each curve.")]
 
 
 @app.callback(invoke_without_command=True)
-def short(context: typer.Context) -> None:
-    """What the curves cost on this machine. Without a command: one table, in half a minute."""
+def bench(context: typer.Context) -> None:
+    """Measure what curves cost on this machine. Without a command: one table, in half a minute."""
     if context.invoked_subcommand is None:
         options = _options(rounds=10, limit=20.0, threads=None, device="cpu", quick=False)
-        _run(lambda say: kernels_bench.run(options, say, cases=["maps"]), None, False)
+        _run(
+            lambda progress: benchmark_single_activations(options, progress, cases=["maps"]),
+            None,
+            False,
+        )
         print("All sizes and layouts: hinged bench kernels. More: hinged bench --help")
 
 
 @app.command()
 def kernels(
     peers: Annotated[
-        Path | None, typer.Option(help="A Python file with a list PEERS of contestants.")
+        Path | None,
+        typer.Option(help="A Python file with a list PEERS of activations of other packages."),
     ] = None,
     kernels: Annotated[
-        str, typer.Option(help="Comma-separated; several are compared in a case of their own.")
+        str,
+        typer.Option(help="Comma-separated list; several kernels are compared in one more case."),
     ] = AUTO,
     case: Annotated[
-        list[str] | None, typer.Option(help="Only this case; may be given again.")
+        list[str] | None, typer.Option(help="Measure only this case; may be repeated.")
     ] = None,
     rounds: _Rounds = 25,
     limit: _Limit = 40.0,
@@ -75,16 +89,16 @@ def kernels(
     out: _Out = None,
     as_json: _AsJson = False,
 ) -> None:
-    """The activations alone: forward, forward and backward, memory; checked before timed."""
+    """Single activations: correctness first, then forward, forward and backward, and memory."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
-    names = _names(kernels)
+    names = _names("--kernels", kernels)
     for name in names:
-        with using(name):
+        with use(name):  # Fails now if this machine has no such kernel.
             pass
-    contestants = load_peers(peers) if peers is not None else []
+    activations = load_peers(peers) if peers is not None else []
     _run(
-        lambda say: kernels_bench.run(
-            options, say, peers=contestants, kernels=names, cases=case or ()
+        lambda progress: benchmark_single_activations(
+            options, progress, peers=activations, kernels=names, cases=case or ()
         ),
         out,
         as_json,
@@ -96,7 +110,7 @@ def models(
     activations: _Activations = _DEFAULT,
     hinges: _Hinges = 9,
     model: Annotated[
-        list[str] | None, typer.Option(help="Only this network; may be given again.")
+        list[str] | None, typer.Option(help="Measure only this network; may be repeated.")
     ] = None,
     rounds: _Rounds = 15,
     limit: _Limit = 60.0,
@@ -106,11 +120,12 @@ def models(
     out: _Out = None,
     as_json: _AsJson = False,
 ) -> None:
-    """Whole networks, every activation replaced: training step, inference, memory for backward."""
+    """Whole networks with every activation replaced: training step, inference, memory."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
+    names = _names("--activations", activations)
     _run(
-        lambda say: models_bench.run(
-            options, say, activations=_names(activations), hinges=hinges, names=model or ()
+        lambda progress: benchmark_whole_networks(
+            options, progress, activations=names, hinges=hinges, networks=model or ()
         ),
         out,
         as_json,
@@ -130,11 +145,12 @@ def compiled(
     out: _Out = None,
     as_json: _AsJson = False,
 ) -> None:
-    """Convolution, batch normalisation and activation under torch.compile, and without."""
+    """Convolution, batch normalisation and activation, with and without torch.compile."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
+    names = _names("--activations", activations)
     _run(
-        lambda say: compiled_bench.run(
-            options, say, activations=_names(activations), hinges=hinges, backend=backend
+        lambda progress: benchmark_compiled_block(
+            options, progress, activations=names, hinges=hinges, backend=backend
         ),
         out,
         as_json,
@@ -151,47 +167,49 @@ def growth(
     out: _Out = None,
     as_json: _AsJson = False,
 ) -> None:
-    """How the cost grows with hinges, channels, batch and threads."""
+    """How the cost grows with the number of hinges, channels, samples and threads."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
-    _run(lambda say: growth_bench.run(options, say), out, as_json)
+    _run(lambda progress: benchmark_scaling(options, progress), out, as_json)
 
 
 def _options(
     *, rounds: int, limit: float, threads: int | None, device: str, quick: bool
-) -> Options:
+) -> BenchmarkOptions:
     if device.partition(":")[0] not in ("cpu", "cuda"):
         raise errors.unknown_name("--device", device, ("cpu", "cuda"))
     if device.startswith("cuda") and not torch.cuda.is_available():
         hint = "expected a device that this torch can use: cpu"
         raise errors.ArgumentError(errors.message("--device", device, hint))
-    return Options(rounds, limit, threads or torch.get_num_threads(), device, quick)
+    return BenchmarkOptions(rounds, limit, threads or torch.get_num_threads(), device, quick)
 
 
-def _names(text: str) -> list[str]:
+def _names(option: str, text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         hint = "expected one or more names"
-        raise errors.ArgumentError(errors.message("hinged bench", repr(text), hint))
+        raise errors.ArgumentError(errors.message(option, repr(text), hint))
     return names
 
 
-def _run(measured: Callable[[Say], Record], out: Path | None, as_json: bool) -> None:
-    """Measure, telling on standard error what is done, then write and show the record."""
+def _run(
+    measure: Callable[[ShowProgress], BenchmarkRecord], out: Path | None, as_json: bool
+) -> None:
+    """Measure with progress on standard error, then write and print the record."""
     progress = Console(stderr=True)
-    record = measured(lambda text: progress.print(f"[dim]{text}[/]", highlight=False))
+    record = measure(lambda text: progress.print(f"[dim]{text}[/]", highlight=False))
     if out is not None:
         record.save(out)
     if as_json:
-        print(record.text(), end="")
+        print(record.to_json(), end="")
     else:
-        _show(record)
+        _print_tables(record)
 
 
-def _show(record: Record) -> None:
+def _print_tables(record: BenchmarkRecord) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
-    for sheet in tables.sheets(record):
-        console.print(tables.as_rich(sheet))
-        for name, problem in sheet.problems:
+    for table in record_tables(record):
+        console.print(to_rich_table(table))
+        for name, problem in table.problems:
             console.print(f"{name} was not timed: {problem}", highlight=False, markup=False)
     facts = record.environment
     console.print(

@@ -1,4 +1,4 @@
-"""From contestants to a measured case: check, time in interleaved rounds, count memory."""
+"""Measures one case: prepares each row, times all rows in interleaved rounds, measures memory."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from typing import Any
 
 import torch
 
+from hinged import kernels
+from hinged.kernels.dispatch import AUTO
 from hinged.lab.bench import timing
-from hinged.lab.bench.kernel import AUTO, using
-from hinged.lab.bench.machine import OthersMeter, load
-from hinged.lab.bench.record import Case, Record, Row, finished
+from hinged.lab.bench.correctness import WrongResultError
+from hinged.lab.bench.machine_load import OtherProcessesMeter, load_average
+from hinged.lab.bench.record import BenchmarkRecord, Case, Row, build_benchmark_record
+from hinged.lab.training.stopwatch import Stopwatch
 
-FORWARD, BACKWARD, BOTH = "forward", "backward", "forward + backward"
-Say = Callable[[str], None]
+FORWARD, BACKWARD, FORWARD_BACKWARD = "forward", "backward", "forward + backward"
+ShowProgress = Callable[[str], None]
+"""Receives one line of text after each case."""
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchmarkOptions:
     """How to measure.
 
     Attributes:
-        rounds: rounds of every case.
-        limit: seconds after which a case begins no further round, once it has five.
-        threads: threads that torch uses.
+        rounds: the number of rounds of every case.
+        limit: seconds after which a case starts no further round, once it has five.
+        threads: the number of threads that torch uses.
         device: "cpu" or "cuda".
-        quick: small sizes and few rounds, to see that everything runs.
+        quick: use small sizes and few rounds, to test that everything runs.
     """
 
     rounds: int = 25
@@ -39,96 +43,107 @@ class Options:
 
     @property
     def shortest(self) -> float:
-        """Seconds that one measurement lasts at least."""
+        """The least number of seconds that one measurement takes."""
         return 1e-4 if self.quick else 2e-3
 
-    def hurried(self) -> Options:
-        """Return the same, for a quick look where one is asked for."""
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a CUDA GPU."""
+        return self.device.startswith("cuda")
+
+    def reduced_if_quick(self) -> BenchmarkOptions:
+        """Return these options, with at most three rounds and no time limit if `quick` is set."""
         return replace(self, rounds=min(self.rounds, 3), limit=0.0) if self.quick else self
 
 
 @dataclass
-class Entrant:
-    """One row that is about to be measured.
+class PreparedRow:
+    """One row with everything that is needed to measure it.
 
     Attributes:
-        row: what will be recorded.
-        calls: what to time, by quantity; empty where there is a problem.
-        kernel: which of our kernels runs.
-        kept, peak: give the bytes, and are called after the timing.
+        row: the row of the record, without measurements.
+        calls: what to time, by quantity; empty if the row has a problem.
+        kernel: the kernel of `hinged.kernels.use` that runs.
+        saved_bytes, peak_bytes: functions that measure memory; they are called after the timing.
     """
 
     row: Row
     calls: dict[str, timing.Call] = field(default_factory=dict)
     kernel: str = AUTO
-    kept: Callable[[], int] | None = None
-    peak: Callable[[], int] | None = None
+    saved_bytes: Callable[[], int] | None = None
+    peak_bytes: Callable[[], int] | None = None
 
 
-def prepared(row: Row, make: Callable[[Row], Entrant]) -> Entrant:
-    """Return what `make` makes of a row; whatever goes wrong in it becomes the row's problem, as
-    other people's code may fail in any way and the rest is still to be measured."""
+def prepare_row(row: Row, prepare: Callable[[Row], PreparedRow]) -> PreparedRow:
+    """Return `prepare(row)`. If it raises, the error becomes the row's problem.
+
+    Code of other packages may raise anything, and the remaining rows must still be measured.
+    """
     try:
-        return make(row)
+        return prepare(row)
     except Exception as error:
-        row.problem = _reason(error)
-        return Entrant(row)
+        row.problem = _problem_text(error)
+        return PreparedRow(row)
 
 
-def measure(case: Case, entrants: list[Entrant], options: Options) -> Case:
-    """Time all entrants in the same rounds, one quantity after the other, then count memory.
+def measure_case(case: Case, prepared: list[PreparedRow], options: BenchmarkOptions) -> Case:
+    """Time all rows in the same rounds, one quantity after the other, then measure memory.
 
     Returns:
-        The case with its rows, in the order of the entrants.
+        The case with its rows, in the order of `prepared`.
     """
-    options = options.hurried()
-    watch = timing.stopwatch(options.device)
-    kernels = {entrant.row.name: entrant.kernel for entrant in entrants}
-    for entrant in entrants:
-        _rehearse(entrant)
-    meter = OthersMeter()
+    options = options.reduced_if_quick()
+    kernel_of = {each.row.name: each.kernel for each in prepared}
+    for each in prepared:
+        _run_once(each)
+    meter = OtherProcessesMeter()
     for quantity in case.quantities:
-        calls = {e.row.name: e.calls[quantity] for e in entrants if quantity in e.calls}
-        seconds = timing.interleave(
+        calls = {each.row.name: each.calls[quantity] for each in prepared if quantity in each.calls}
+        seconds = timing.time_interleaved(
             calls,
             options.rounds,
-            watch=watch,
+            stopwatch=Stopwatch(options.on_gpu),
             shortest=options.shortest,
             limit=options.limit / len(case.quantities),
-            least=min(options.rounds, 5),
-            around=lambda name: using(kernels[name]),
+            min_rounds=min(options.rounds, 5),
+            context=lambda name: kernels.use(kernel_of[name]),
         )
-        for entrant in entrants:
-            if entrant.row.name in seconds:
-                rounded = [float(f"{one:.4g}") for one in seconds[entrant.row.name]]
-                entrant.row.seconds[quantity] = rounded
-    others = meter.cores()
-    for entrant in entrants:
-        _count_memory(entrant)
-    rows = [entrant.row for entrant in entrants]
+        for each in prepared:
+            if each.row.name in seconds:
+                rounded = [float(f"{one:.4g}") for one in seconds[each.row.name]]
+                each.row.seconds[quantity] = rounded
+    others = meter.busy_cores()
+    for each in prepared:
+        _measure_memory(each)
+    rows = [each.row for each in prepared]
     return case.model_copy(
         update={"rows": rows, "threads": torch.get_num_threads(), "others": others}
     )
 
 
-def record(
-    kind: str, options: Options, more: dict[str, Any], cases: Callable[[], Iterator[Case]], say: Say
-) -> Record:
-    """Run the cases with the threads asked for and return their record."""
-    before = load()
-    done: list[Case] = []
-    with using_threads(options.threads):
+def run_benchmark(
+    kind: str,
+    options: BenchmarkOptions,
+    settings: dict[str, Any],
+    cases: Callable[[], Iterator[Case]],
+    show_progress: ShowProgress,
+) -> BenchmarkRecord:
+    """Measure all cases with the number of threads of `options` and return their record."""
+    load_before = load_average()
+    measured: list[Case] = []
+    with limit_threads(options.threads):
         for case in cases():
-            done.append(case)
-            problems = sum(row.problem is not None for row in case.rows)
+            measured.append(case)
+            problems = len(case.rows) - len(case.timed_rows)
             note = f", {problems} not timed" if problems else ""
-            say(f"{case.name}: {len(case.rows)} rows{note}")
-        return finished(kind, {**asdict(options), **more}, done, before)
+            show_progress(f"{case.name}: {len(case.rows)} rows{note}")
+        settings = {**asdict(options), **settings}
+        return build_benchmark_record(kind, settings, measured, load_before)
 
 
 @contextlib.contextmanager
-def using_threads(threads: int) -> Iterator[None]:
-    """Let torch use so many threads."""
+def limit_threads(threads: int) -> Iterator[None]:
+    """Set the number of threads that torch uses, and restore it at the end."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -137,8 +152,8 @@ def using_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def installed(package: str) -> str:
-    """Return a distribution's name and version, the name alone where it is not installed."""
+def name_and_version(package: str) -> str:
+    """Return a distribution's name and version, or only the name if it is not installed."""
     if not package:
         return ""
     try:
@@ -147,31 +162,31 @@ def installed(package: str) -> str:
         return package
 
 
-def _rehearse(entrant: Entrant) -> None:
-    """Do everything once, so that what fails only when it runs is known before the rounds."""
+def _run_once(prepared: PreparedRow) -> None:
+    """Run every call once, so that a call that raises is excluded before the rounds start."""
     try:
-        with using(entrant.kernel):
-            for call in entrant.calls.values():
+        with kernels.use(prepared.kernel):
+            for call in prepared.calls.values():
                 call()
     except Exception as error:
-        entrant.row.problem = _reason(error)
-        entrant.calls.clear()
+        prepared.row.problem = _problem_text(error)
+        prepared.calls.clear()
 
 
-def _count_memory(entrant: Entrant) -> None:
-    if entrant.row.problem is not None:
+def _measure_memory(prepared: PreparedRow) -> None:
+    if prepared.row.problem is not None:
         return
-    with using(entrant.kernel):
-        if entrant.kept is not None:
-            entrant.row.kept_bytes = entrant.kept()
-        if entrant.peak is not None:
-            entrant.row.peak_bytes = entrant.peak()
+    with kernels.use(prepared.kernel):
+        if prepared.saved_bytes is not None:
+            prepared.row.kept_bytes = prepared.saved_bytes()
+        if prepared.peak_bytes is not None:
+            prepared.row.peak_bytes = prepared.peak_bytes()
 
 
-def _reason(error: Exception) -> str:
-    """Return one line that says what went wrong."""
+def _problem_text(error: Exception) -> str:
+    """Return one line that describes an error."""
     text = " ".join(str(error).split())
     if isinstance(error, ModuleNotFoundError):
         return f"not installed: {text}"
-    kind = type(error).__name__
-    return f"{'refused' if kind == 'Refused' else kind}: {text}"[:200]
+    kind = "wrong result" if isinstance(error, WrongResultError) else type(error).__name__
+    return f"{kind}: {text}"[:200]

@@ -1,4 +1,4 @@
-"""Memory that a forward pass keeps for the backward pass, and the most that both hold at once."""
+"""Memory that a forward pass saves for the backward pass, and peak memory of both."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from hinged.lab.bench.timing import Call
 from hinged.lab.training.fit import memory_for_backward
 
 
-def kept(module: nn.Module, x: Tensor) -> int:
-    """Return the bytes of the distinct storages that autograd saves in `module(x)`, the input
-    counted where it is saved, parameters never."""
+def saved_bytes(module: nn.Module, x: Tensor) -> int:
+    """Return the bytes of the distinct storages that autograd saves in `module(x)`.
+
+    The input counts if autograd saves it. Parameters never count.
+    """
     return memory_for_backward(module, x.detach().requires_grad_())
 
 
-def peak(call: Call, device: str) -> int:
-    """Return the most bytes that `call` holds at once beyond what was held before it."""
-    return _peak_of_cuda(call) if device.startswith("cuda") else _peak_of_cpu(call)
+def peak_bytes(call: Call, device: str) -> int:
+    """Return the largest number of bytes allocated at once during `call`, above the level before
+    it."""
+    return _peak_bytes_cuda(call) if device.startswith("cuda") else _peak_bytes_cpu(call)
 
 
-def _peak_of_cuda(call: Call) -> int:
+def _peak_bytes_cuda(call: Call) -> int:
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -35,11 +38,11 @@ def _peak_of_cuda(call: Call) -> int:
     return torch.cuda.max_memory_allocated() - before
 
 
-def _peak_of_cpu(call: Call) -> int:
-    """Sum up what torch's allocator handed out and took back, in the order of time; the memory
-    that an operator takes inside is seen too."""
+def _peak_bytes_cpu(call: Call) -> int:
+    """Add up the allocations and releases of torch's allocator in the order of time. This includes
+    temporary memory inside an operator."""
     with (
-        _without_messages(),
+        _silence_stderr(),
         profile(
             activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
         ) as profiled,
@@ -49,23 +52,23 @@ def _peak_of_cpu(call: Call) -> int:
     results = None if recorder is None else recorder.kineto_results
     events = [] if results is None else results.events()
     changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
-    held = most = 0
+    allocated = largest = 0
     for _, change in sorted(changes, key=lambda item: item[0]):
-        held += change
-        most = max(most, held)
-    return most
+        allocated += change
+        largest = max(largest, allocated)
+    return largest
 
 
 @contextmanager
-def _without_messages() -> Iterator[None]:
-    """Hold back what torch's profiler writes to standard error at each start, which no setting
-    turns off."""
+def _silence_stderr() -> Iterator[None]:
+    """Discard the lines that torch's profiler writes to standard error at each start. It has no
+    setting that turns them off."""
     sys.stderr.flush()
-    kept_open = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    saved_stderr = os.dup(2)
+    with open(os.devnull, "w") as devnull:
+        os.dup2(devnull.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept_open, 2)
-        os.close(kept_open)
+        os.dup2(saved_stderr, 2)
+        os.close(saved_stderr)

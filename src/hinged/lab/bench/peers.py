@@ -1,4 +1,4 @@
-"""Contestants from a file outside of the package, as a user may have some of their own."""
+"""Loads activations of other packages from a Python file of the user."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import sys
 from pathlib import Path
 
 from hinged import errors
-from hinged.lab.bench.contestants import FAMILIES, Contestant
+from hinged.lab.bench.timed_activations import FAMILIES, TimedActivation
 
-_CALL = "--peers"
+_CALL = "peers"
 
 
-def load_peers(path: Path) -> list[Contestant]:
+def load_peers(path: Path) -> list[TimedActivation]:
     """Return the list `PEERS` of a Python file.
 
     Raises:
-        ArgumentError: there is no such file, it cannot be run, or it has no such list.
+        ArgumentError: the file does not exist, raises an error, or has no such list.
     """
     if not path.is_file():
-        hint = "expected a Python file with a list PEERS of contestants"
+        hint = "expected a Python file with a list PEERS of TimedActivation"
         raise errors.ArgumentError(errors.message(_CALL, f"{path}, which is no file", hint))
-    peers = _run(path)
-    if not isinstance(peers, list) or not all(isinstance(peer, Contestant) for peer in peers):
-        hint = "expected a list PEERS of hinged.lab.bench.contestants.Contestant"
+    peers = _run_script(path)
+    if not isinstance(peers, list) or not all(isinstance(each, TimedActivation) for each in peers):
+        hint = "expected a list PEERS of hinged.lab.bench.timed_activations.TimedActivation"
         raise errors.ArgumentError(errors.message(_CALL, f"{path} without one", hint))
     for peer in peers:
         if peer.family not in FAMILIES:
@@ -31,7 +31,7 @@ def load_peers(path: Path) -> list[Contestant]:
     return peers
 
 
-def _run(path: Path) -> object:
+def _run_script(path: Path) -> object:
     spec = importlib.util.spec_from_file_location("hinged_bench_peers", path)
     if spec is None or spec.loader is None:
         hint = "give a file whose name ends in .py"
@@ -42,5 +42,5 @@ def _run(path: Path) -> object:
         spec.loader.exec_module(module)
     except Exception as error:
         got = f"{path}, which fails with {type(error).__name__}: {error}"
-        raise errors.ArgumentError(errors.message(_CALL, got, "mend the file")) from error
+        raise errors.ArgumentError(errors.message(_CALL, got, "correct the file")) from error
     return vars(module).get("PEERS")

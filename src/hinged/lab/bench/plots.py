@@ -1,4 +1,4 @@
-"""Pictures of benchmark records, by matplotlib, as SVG."""
+"""Plots of benchmark records, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -10,80 +10,86 @@ import matplotlib.ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hinged.lab.bench.measurement import BOTH, FORWARD
-from hinged.lab.bench.record import Case, Record
+from hinged.lab.bench.measurement import FORWARD, FORWARD_BACKWARD
+from hinged.lab.bench.record import BenchmarkRecord, Case
 from hinged.lab.reporting.plots import COLOURS
 
 _GREY = "#64748b"
 
 
-def ratios(case: Case) -> Figure:
-    """Return, for every activation of a case, its time over the baseline's: a point at the median
-    of the rounds, a line between the quartiles, a panel for each quantity."""
-    timed = [row for row in case.rows if row.problem is None]
+def plot_case_ratios(case: Case) -> Figure:
+    """Return a figure of each activation's time divided by the baseline's time.
+
+    A point shows the median of the rounds, a line the quartiles. Each quantity has its own panel.
+    """
+    rows = case.timed_rows
     figure, panels = plt.subplots(
         1,
         len(case.quantities),
-        figsize=(9, 0.32 * len(timed) + 1.3),
+        figsize=(9, 0.32 * len(rows) + 1.3),
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
     for axes, quantity in zip(panels[0], case.quantities, strict=True):
-        for place, row in enumerate(timed):
-            _interval(axes, place, case, row.name, quantity)
+        for y, row in enumerate(rows):
+            median, low, high = case.ratio(row, quantity)
+            colour = COLOURS.get("hinged" if row.name.startswith("hinged") else row.name, _GREY)
+            axes.plot([low, high], [y, y], color=colour, linewidth=2.5)
+            axes.plot([median], [y], "D", color=colour, markersize=5)
         axes.axvline(1, color=_GREY, linewidth=0.8)
         axes.set(xlabel=f"{quantity}: time over {case.baseline}'s")
-        _ratio_axis(axes, [case.ratio(row, quantity).median for row in timed])
-    panels[0][0].set_yticks(range(len(timed)), [row.name for row in timed])
+        _scale_ratio_axis(axes, [case.ratio(row, quantity).median for row in rows])
+    panels[0][0].set_yticks(range(len(rows)), [row.name for row in rows])
     panels[0][0].invert_yaxis()
-    return _finished(figure)
+    return _hide_top_and_right(figure)
 
 
-def growth(record: Record) -> Figure:
-    """Return time over ReLU's against hinges, channels, inputs and threads, a panel each."""
-    figure, grid = plt.subplots(1, 4, figsize=(11, 3), sharey=True, layout="constrained")
-    hinges = [case for case in record.cases if not case.place]
-    if hinges:
-        places = [_hinges_of(row.name) for row in hinges[0].rows[1:] if row.problem is None]
-        timed = [row for row in hinges[0].rows[1:] if row.problem is None]
-        for quantity in hinges[0].quantities:
-            points = [hinges[0].ratio(row, quantity) for row in timed]
-            _line(grid[0], places, [p.median for p in points], quantity)
-        _places_axis(grid[0], places)
-    for axes, axis in zip(grid[1:], ("channels", "batch", "threads"), strict=True):
-        _along(axes, axis, [case for case in record.cases if axis in case.place])
-    for axes, name in zip(grid, ("hinges", "channels", "batch", "threads"), strict=True):
+def plot_scaling(record: BenchmarkRecord) -> Figure:
+    """Return a figure of the time relative to ReLU, with one panel each for hinges, channels, batch
+    and threads."""
+    figure, panels = plt.subplots(1, 4, figsize=(11, 3), sharey=True, layout="constrained")
+    _plot_hinge_counts(panels[0], [case for case in record.cases if not case.place])
+    axis_names = ("channels", "batch", "threads")
+    for axes, axis in zip(panels[1:], axis_names, strict=True):
+        _plot_axis(axes, axis, [case for case in record.cases if axis in case.place])
+    for axes, name in zip(panels, ("hinges", *axis_names), strict=True):
         axes.set(xlabel=name, ylim=(0, None))
         axes.axhline(1, color=_GREY, linewidth=0.8)
-    grid[0].set_ylabel("time over ReLU's")
-    grid[0].legend(frameon=False, fontsize=8)
-    return _finished(figure)
+    panels[0].set_ylabel("time over ReLU's")
+    panels[0].legend(frameon=False, fontsize=8)
+    return _hide_top_and_right(figure)
 
 
-def _interval(axes: Axes, place: int, case: Case, name: str, quantity: str) -> None:
-    median, low, high = case.ratio(case.row(name), quantity)
-    colour = COLOURS["hinged"] if name.startswith("hinged") else COLOURS.get(name, _GREY)
-    axes.plot([low, high], [place, place], color=colour, linewidth=2.5)
-    axes.plot([median], [place], "D", color=colour, markersize=5)
+def _plot_hinge_counts(axes: Axes, cases: list[Case]) -> None:
+    """Plot the rows of one case by the number of hinges in their names."""
+    for case in cases[:1]:
+        rows = [row for row in case.rows[1:] if row.problem is None]
+        counts = [_hinges_in(row.name) for row in rows]
+        for quantity in case.quantities:
+            _line(axes, counts, [case.ratio(row, quantity).median for row in rows], quantity)
+        _scale_count_axis(axes, counts)
 
 
-def _along(axes: Axes, axis: str, cases: list[Case]) -> None:
-    timed = [case for case in cases if all(row.problem is None for row in case.rows)]
-    for quantity in (FORWARD, BOTH):
+def _plot_axis(axes: Axes, axis: str, cases: list[Case]) -> None:
+    timed = [case for case in cases if len(case.timed_rows) == len(case.rows)]
+    counts = [case.place[axis] for case in timed]
+    for quantity in (FORWARD, FORWARD_BACKWARD):
         medians = [case.ratio(case.rows[-1], quantity).median for case in timed]
-        _line(axes, [case.place[axis] for case in timed], medians, quantity)
-    _places_axis(axes, [case.place[axis] for case in timed])
+        _line(axes, counts, medians, quantity)
+    _scale_count_axis(axes, counts)
 
 
-def _line(axes: Axes, places: list[int], numbers: list[float], quantity: str) -> None:
+def _line(axes: Axes, counts: list[int], ratios: list[float], quantity: str) -> None:
     colour = COLOURS["leaky_relu"] if quantity == FORWARD else COLOURS["hinged"]
-    axes.plot(places, numbers, "o-", color=colour, markersize=4, label=quantity)
+    axes.plot(counts, ratios, "o-", color=colour, markersize=4, label=quantity)
 
 
-def _ratio_axis(axes: Axes, ratios: list[float]) -> None:
-    """Let the axis begin at 0, or be logarithmic where the ratios differ by more than 5 times;
-    write 2 and not 2 x 10^0."""
+def _scale_ratio_axis(axes: Axes, ratios: list[float]) -> None:
+    """Start the axis at 0, or make it logarithmic if the ratios differ by more than a factor of 5.
+
+    Ticks read 2, not 2 x 10^0.
+    """
     if max(ratios, default=1.0) <= 5 * min(ratios, default=1.0):
         axes.set_xlim(left=0)
         return
@@ -93,19 +99,19 @@ def _ratio_axis(axes: Axes, ratios: list[float]) -> None:
     axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
-def _places_axis(axes: Axes, places: list[int]) -> None:
-    """Mark the places that were measured, evenly spaced by their logarithms."""
+def _scale_count_axis(axes: Axes, counts: list[int]) -> None:
+    """Use a logarithmic axis with a tick at each measured count."""
     axes.set_xscale("log")
-    axes.set_xticks(places, [str(place) for place in places], rotation=60, fontsize=8)
+    axes.set_xticks(counts, [str(count) for count in counts], rotation=60, fontsize=8)
     axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
 
 
-def _hinges_of(name: str) -> int:
+def _hinges_in(name: str) -> int:
     found = re.search(r"K=(\d+)", name)
     return int(found[1]) if found else 0
 
 
-def _finished(figure: Figure) -> Figure:
+def _hide_top_and_right(figure: Figure) -> Figure:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -1,4 +1,4 @@
-"""The record of a benchmark: what ran, on what, how long each round took."""
+"""The record of a benchmark: what was timed, on which machine, and the seconds of every round."""
 
 from __future__ import annotations
 
@@ -12,33 +12,39 @@ import pydantic
 
 from hinged import errors
 from hinged.lab._files import write
-from hinged.lab.bench.machine import load
-from hinged.lab.bench.timing import Spread, ratios, spread
+from hinged.lab.bench.machine_load import load_average
+from hinged.lab.bench.timing import Quartiles, quartiles, ratio_quartiles
 from hinged.lab.experiment import environment
 
 FORMAT = 1
 UNITS = {"seconds": "s a call, one number a round", "bytes": "B", "bandwidth": "B/s, read + write"}
-# Where large tensors live shortly, these decide whether glibc returns their pages each time.
-_ALLOCATOR = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "LD_PRELOAD")
+# These decide whether glibc returns the pages of large, short-lived tensors to the system.
+_ALLOCATOR_VARIABLES = (
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "LD_PRELOAD",
+)
 
 
-class _Plain(pydantic.BaseModel):
+class _StrictModel(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
-class Row(_Plain):
-    """One contestant in one case.
+class Row(_StrictModel):
+    """One activation in one case.
 
     Attributes:
-        name: what tables call it.
-        family: a key of `contestants.FAMILIES`.
-        package: the distribution it comes from and its version; empty for torch's own.
-        parameters: how many numbers it trains.
-        problem: why it was not timed, in a sentence; None where it was.
-        errors: how far it is from float64, largest error over largest value, by quantity.
-        seconds: seconds a call, one number a round, by quantity.
-        kept_bytes: bytes kept for the backward pass.
-        peak_bytes: most bytes held at once in forward and backward, beyond what was held before.
+        name: the label in tables.
+        family: a key of `hinged.lab.bench.timed_activations.FAMILIES`.
+        package: name and version of the distribution; empty for the activations of torch.
+        parameters: the number of trained parameters.
+        problem: the reason why it was not timed, as a sentence; None if it was timed.
+        errors: the largest error against float64 divided by the largest value, by quantity.
+        seconds: seconds per call, one number for each round, by quantity.
+        kept_bytes: bytes saved for the backward pass.
+        peak_bytes: the most bytes allocated at once in forward and backward, above the level
+            before.
     """
 
     name: str
@@ -52,20 +58,21 @@ class Row(_Plain):
     peak_bytes: int | None = None
 
 
-class Case(_Plain):
-    """Contestants timed in the same rounds.
+class Case(_StrictModel):
+    """Activations timed in the same rounds.
 
     Attributes:
-        name: what tables and pictures find it by.
-        about: what is measured, in a few words.
-        baseline: the row that the others are divided by.
+        name: the label in tables and plots.
+        about: a short description of what is measured.
+        baseline: the name of the row that ratios are relative to.
         quantities: what is timed, in the order of the columns.
-        place: where the case stands on an axis, e.g. `{"hinges": 9}`; empty where there is none.
-        elements: number of inputs a call; 0 where that means nothing.
-        threads: threads it ran with.
-        bandwidth: bytes a second that a copy of the input reads and writes; None if not measured.
-        others: cores that other processes kept busy meanwhile; None where the system does not tell.
-        rows: the contestants.
+        place: the case's position on an axis, for example `{"channels": 64}`; empty if it has none.
+        elements: the number of input elements of a call; 0 if it has no meaning.
+        element_bytes: bytes of one element.
+        threads: the number of torch threads.
+        bandwidth: bytes per second that a copy of the input reads and writes; None if not measured.
+        others: cores that other processes kept busy; None if the system does not report it.
+        rows: the activations.
     """
 
     name: str
@@ -80,31 +87,37 @@ class Case(_Plain):
     others: float | None = None
     rows: list[Row] = []
 
+    @property
+    def timed_rows(self) -> list[Row]:
+        """The rows without a problem."""
+        return [row for row in self.rows if row.problem is None]
+
     def row(self, name: str) -> Row:
-        """Return a row by its name."""
+        """Return the row of this name."""
         return next(row for row in self.rows if row.name == name)
 
-    def time(self, row: Row, quantity: str) -> Spread:
-        """Return median and quartiles over rounds, in seconds a call."""
-        return spread(row.seconds[quantity])
+    def time(self, row: Row, quantity: str) -> Quartiles:
+        """Return median and quartiles over the rounds, in seconds per call."""
+        return quartiles(row.seconds[quantity])
 
-    def ratio(self, row: Row, quantity: str) -> Spread:
-        """Return median and quartiles of the ratio to the baseline within a round."""
-        return ratios(row.seconds[quantity], self.row(self.baseline).seconds.get(quantity, []))
+    def ratio(self, row: Row, quantity: str) -> Quartiles:
+        """Return median and quartiles of the ratio to the baseline within each round."""
+        baseline = self.row(self.baseline).seconds.get(quantity, [])
+        return ratio_quartiles(row.seconds[quantity], baseline)
 
 
-class Record(_Plain):
+class BenchmarkRecord(_StrictModel):
     """One run of one benchmark.
 
     Attributes:
         kind: "kernels", "models", "compiled" or "growth".
-        format: the version of this form.
-        made: end of the run, UTC, ISO 8601.
+        format: the version of the file format.
+        made: the end of the run, UTC, ISO 8601.
         environment: versions, commit, machine and kernel.
-        allocator: environment variables of the C library that bear on large tensors.
-        load: the machine's load average before and after; None where it does not tell.
-        settings: rounds, threads, device and so on.
-        units: of the numbers.
+        allocator: the environment variables of the C library that affect large tensors.
+        load: the machine's load average before and after; None if the system does not report it.
+        settings: rounds, threads, device and other settings of the run.
+        units: the units of the numbers.
         cases: what was measured.
     """
 
@@ -119,43 +132,43 @@ class Record(_Plain):
     cases: list[Case]
 
     def case(self, name: str) -> Case:
-        """Return a case by its name."""
+        """Return the case of this name."""
         return next(case for case in self.cases if case.name == name)
 
-    def text(self) -> str:
-        """Return the record as JSON, lists of numbers on one line each."""
+    def to_json(self) -> str:
+        """Return the record as JSON, with every list of numbers on one line."""
         plain = self.model_dump_json(indent=1)
         return re.sub(r"\[[-+\d.eE,\s]*\]", lambda found: "".join(found[0].split()), plain) + "\n"
 
     def save(self, path: Path) -> None:
-        """Write the record, whole or not at all."""
-        write(path, self.text())
+        """Write the file completely or not at all."""
+        write(path, self.to_json())
 
 
-def finished(
+def build_benchmark_record(
     kind: str, settings: dict[str, Any], cases: list[Case], load_before: float | None
-) -> Record:
-    """Return the record of a run that ends now."""
-    return Record(
+) -> BenchmarkRecord:
+    """Return the record of a run that has just ended."""
+    return BenchmarkRecord(
         kind=kind,
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         environment=environment.describe(),
-        allocator={name: os.environ.get(name, "not set") for name in _ALLOCATOR},
-        load=[load_before, load()],
+        allocator={name: os.environ.get(name, "not set") for name in _ALLOCATOR_VARIABLES},
+        load=[load_before, load_average()],
         settings=settings,
         cases=cases,
     )
 
 
-def read(path: Path) -> Record:
-    """Return a record from its file.
+def read_benchmark_record(path: Path) -> BenchmarkRecord:
+    """Return the record in a file.
 
     Raises:
-        ArgumentError: the file is none.
+        ArgumentError: the file cannot be read or contains no record.
     """
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        return BenchmarkRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, pydantic.ValidationError) as error:
         got = f"{path} ({type(error).__name__})"
         hint = f"expected a record that `hinged bench ... --out` wrote, in format {FORMAT}"
-        raise errors.ArgumentError(errors.message("a benchmark's record", got, hint)) from None
+        raise errors.ArgumentError(errors.message("read_benchmark_record", got, hint)) from None

@@ -14,6 +14,7 @@ from torch import Tensor
 from hinged import errors
 from hinged.lab.data import DataSet
 from hinged.lab.training.dead_units import DeadUnitCounter, Idle
+from hinged.lab.training.stopwatch import Stopwatch
 from hinged.lab.training.training_result import OnEpoch
 
 
@@ -42,7 +43,7 @@ class Progress(Callback):
     earlier_seconds: float = 0.0
     _begun: float = field(default_factory=time.perf_counter)
     _losses: list[Tensor] = field(default_factory=list)
-    _watch: Stopwatch = field(default_factory=lambda: Stopwatch())
+    _watch: Stopwatch = field(default_factory=Stopwatch)
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         """Make sure that all processes go on from the same epoch."""
@@ -94,36 +95,3 @@ class Progress(Callback):
         self.idle = [Idle(*shares) for shares in state["idle"]]
         self.step_seconds = state["step_seconds"]
         self.earlier_seconds = state["seconds"]
-
-
-class Stopwatch:
-    """Times steps; on a GPU by its own clock, read once an epoch, so that no step waits for it."""
-
-    def __init__(self) -> None:
-        self.gpu = torch.cuda.is_available()
-        self._starts: list[Any] = []
-        self._stops: list[Any] = []
-
-    def start(self) -> None:
-        """Begin a step."""
-        self._starts.append(self._now())
-
-    def stop(self) -> None:
-        """End it."""
-        self._stops.append(self._now())
-
-    def seconds(self) -> list[float]:
-        """Return the durations since the last call."""
-        if self.gpu:
-            torch.cuda.synchronize()
-        pairs = list(zip(self._starts, self._stops, strict=True))
-        self._starts.clear()
-        self._stops.clear()
-        return [a.elapsed_time(b) / 1000 if self.gpu else b - a for a, b in pairs]
-
-    def _now(self) -> Any:
-        if not self.gpu:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event

@@ -1,1 +1,1 @@
-"""What the benchmarks measure, one file a command."""
+"""The benchmarks: one file for each command of `hinged bench`."""

@@ -1,0 +1,99 @@
+"""`hinged bench growth`: how the cost grows with hinges, channels, batch size and threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from hinged.lab.bench.measurement import (
+    BenchmarkOptions,
+    ShowProgress,
+    limit_threads,
+    run_benchmark,
+)
+from hinged.lab.bench.record import BenchmarkRecord, Case
+from hinged.lab.bench.suites.single_activations import Workload, measure_workload
+from hinged.lab.bench.timed_activations import hinged_activation, torch_activations
+
+HINGES = (3, 5, 9, 13, 17, 25, 33, 65, 129, 257)
+_CHANNELS = (1, 4, 16, 64, 256, 1024)
+_BATCHES = (1, 4, 16, 64, 256)
+_ELEMENTS = 2**20
+_QUICK_ELEMENTS = 2**12
+
+
+def benchmark_scaling(options: BenchmarkOptions, show_progress: ShowProgress) -> BenchmarkRecord:
+    """Measure along all axes; the number of threads only on a CPU.
+
+    Every case is one point on an axis and times ReLU in its own rounds.
+
+    Args:
+        options: how to measure. The cases of an axis share `limit`.
+        show_progress: called with a line after each case.
+    """
+
+    def measure() -> Iterator[Case]:
+        yield _measure_hinges(options)
+        yield from _measure_channels(options)
+        yield from _measure_batches(options)
+        if not options.on_gpu:
+            yield from _measure_threads(options)
+
+    return run_benchmark("growth", options, {}, measure, show_progress)
+
+
+def _measure_hinges(options: BenchmarkOptions) -> Case:
+    """Time all numbers of hinges in the same rounds. The position of each row on the axis is its
+    own `K`."""
+    counts = HINGES[:3] if options.quick else HINGES
+    activations = [torch_activations()[0], *(hinged_activation(count) for count in counts)]
+    return measure_workload(_large_maps("hinges"), activations, options)
+
+
+def _measure_channels(options: BenchmarkOptions) -> Iterator[Case]:
+    counts = _CHANNELS[::3] if options.quick else _CHANNELS
+    elements = _QUICK_ELEMENTS if options.quick else _ELEMENTS
+    for channels in counts:
+        shape = (16, channels, elements // 16 // channels)
+        yield _measure_point(
+            Workload(f"channels {channels}", shape), options, counts, channels=channels
+        )
+
+
+def _measure_batches(options: BenchmarkOptions) -> Iterator[Case]:
+    batches = _BATCHES[:2] if options.quick else _BATCHES
+    for batch in batches:
+        workload = Workload(f"batch {batch}", (batch, 64, 16, 16))
+        yield _measure_point(workload, options, batches, batch=batch)
+
+
+def _measure_threads(options: BenchmarkOptions) -> Iterator[Case]:
+    counts = thread_counts(os.cpu_count() or 1)
+    for threads in counts:
+        with limit_threads(threads):
+            workload = _large_maps(f"threads {threads}")
+            yield _measure_point(workload, options, counts, threads=threads)
+
+
+def thread_counts(cores: int) -> list[int]:
+    """Return the powers of two up to the number of cores, and the number of cores.
+
+    >>> thread_counts(6)
+    [1, 2, 4, 6]
+    """
+    powers = [2**power for power in range(cores.bit_length()) if 2**power <= cores]
+    return powers if cores in powers else [*powers, cores]
+
+
+def _large_maps(name: str) -> Workload:
+    return Workload(name, (_ELEMENTS // 2**16, 64, 32, 32))
+
+
+def _measure_point(
+    workload: Workload, options: BenchmarkOptions, counts: Sequence[int], **place: int
+) -> Case:
+    """Time ReLU and a curve of 9 hinges at one point of an axis with these `counts`."""
+    activations = [torch_activations()[0], hinged_activation(9)]
+    share = replace(options, limit=options.limit / len(counts))
+    return measure_workload(workload, activations, share, **place)
