@@ -3,7 +3,6 @@ import time
 
 import numpy as np
 import pytest
-import scipy.optimize
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from hinged import Curve, errors
 from hinged.curve import distance, fit, uniform_grid
 from hinged.curve.reduction.simplify import simplify
 from tests import oracles
+from tests.fewest_hinges import fewest_hinges
 
 SLACK = 1e-7
 
@@ -27,33 +27,6 @@ def curves(draw, most=6, tails="linear"):
     return Curve(hinges, torch.tensor(values, dtype=torch.float64) / 2, tails, slopes)
 
 
-def hats(places, hinges):
-    return np.stack(
-        [np.interp(hinges, hinges[list(places)], row) for row in np.eye(len(places))], 1
-    )
-
-
-def least_error(hinges, values, places):
-    """Least largest error of any heights at these places: a linear programme."""
-    basis = hats(places, hinges)
-    ones = np.ones((len(hinges), 1))
-    bounds = np.block([[basis, -ones], [-basis, -ones]])
-    cost = np.r_[np.zeros(len(places)), 1.0]
-    limits = np.r_[values, -values]
-    found = scipy.optimize.linprog(cost, bounds, limits, bounds=(None, None))
-    assert found.status == 0
-    return found.x[-1]
-
-
-def fewest_by_trying(hinges, values, tolerance):
-    inner = range(1, len(hinges) - 1)
-    for count in range(len(hinges) - 1):
-        for between in itertools.combinations(inner, count):
-            if least_error(hinges, values, (0, *between, len(hinges) - 1)) <= tolerance:
-                return count + 2
-    raise AssertionError("the curve itself is within any tolerance")
-
-
 @given(curves(), st.sampled_from([0.1, 0.3, 0.5, 0.7, 1.0]))
 def test_no_choice_has_fewer_hinges(curve, tolerance):
     found = simplify(curve, tolerance)
@@ -61,7 +34,7 @@ def test_no_choice_has_fewer_hinges(curve, tolerance):
     torch.testing.assert_close(found.error, distance(curve, found.curve))
     for channel, values in enumerate(curve.values.numpy()):
         tried = [
-            fewest_by_trying(curve.hinges.numpy(), values, tolerance + slack)
+            fewest_hinges(curve.hinges.numpy(), values, tolerance + slack)
             for slack in (SLACK, -SLACK)
         ]
         assert tried[0] <= found.needed[channel] <= tried[1]

@@ -20,7 +20,7 @@ def test_channels_within_the_tolerance_become_one_curve():
 
 
 @pytest.mark.parametrize("tails", ["linear", "constant", "free"])
-def test_groups_get_the_same_values_and_the_parameter_stays(tails):
+def test_channels_of_a_group_get_the_same_values_in_the_old_parameter(tails):
     layer = PiecewiseLinear(5, tails=tails)
     with torch.no_grad():
         layer.values[2:] += 1.0
@@ -36,30 +36,30 @@ def test_groups_get_the_same_values_and_the_parameter_stays(tails):
     assert (values - old).abs().max().item() == pytest.approx(done.layers["1"].error)
 
 
-def test_layers_that_are_left_alone_say_why():
-    apart = PiecewiseLinear(2)
+def test_unchanged_layers_have_a_reason():
+    different = PiecewiseLinear(2)
     with torch.no_grad():
-        apart.values[0] += 1
+        different.values[0] += 1
     model = nn.ModuleDict(
         {
             "one": PiecewiseLinear(1),
-            "apart": apart,
-            "own": PiecewiseLinear(2, hinges=torch.tensor([[-1.0, 0, 1], [-2, 0, 2]])),
+            "different": different,
+            "by_channel": PiecewiseLinear(2, hinges=torch.tensor([[-1.0, 0, 1], [-2, 0, 2]])),
             "same": PiecewiseLinear(2),
         }
     )
     done = hinged.share(model, 0.0)
     assert {name: layer.reason for name, layer in done.layers.items()} == {
         "one": "it has one curve",
-        "apart": "no two channels are within the tolerance",
-        "own": "its channels have different hinges",
+        "different": "no two channels are within the tolerance",
+        "by_channel": "its channels have different hinges",
         "same": "",
     }
     assert model["same"].channels == 1
     assert str(done).splitlines()[-1] == "parameters: 51 before, 42 after (82%)"
 
 
-def test_a_layer_in_two_places_stays_one():
+def test_a_layer_in_two_places_remains_one():
     layer = PiecewiseLinear(4)
     model = nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(4, 4), layer)
     x = torch.randn(9, 4)

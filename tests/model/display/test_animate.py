@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import hinged
 from hinged import PiecewiseLinear, errors
@@ -18,17 +19,16 @@ def history(frames=3):
     return found
 
 
-def test_each_picture_shows_the_curves_of_its_step(tmp_path):
-    found = history()
-    film = hinged.animate(found)
+def test_each_frame_shows_the_curves_of_its_step(tmp_path):
+    film = hinged.animate(history())
     (axes,) = film._fig.axes
     limits = []
-    for place in range(3):
-        film._func(place)
+    for number in range(3):
+        film._func(number)
         (median,) = [line for line in axes.get_lines() if line.get_label() == "median"]
         x = median.get_xdata()
-        np.testing.assert_allclose(median.get_ydata(), np.maximum(x, 0) + place, atol=1e-6)
-        assert axes.get_title() == f"step {10 * place}"
+        np.testing.assert_allclose(median.get_ydata(), np.maximum(x, 0) + number, atol=1e-6)
+        assert axes.get_title() == f"step {10 * number}"
         limits.append((axes.get_xlim(), axes.get_ylim()))
     assert limits[0] == limits[1] == limits[2]
     assert limits[0][1][0] < 0 and limits[0][1][1] > 5
@@ -37,8 +37,12 @@ def test_each_picture_shows_the_curves_of_its_step(tmp_path):
         assert picture.n_frames == 3
 
 
-def test_a_page_with_a_slider():
-    page = hinged.animate(history(2)).to_jshtml()
+def test_a_page_with_a_slider_shows_hinges_that_move_and_grow():
+    model, found = nn.Sequential(PiecewiseLinear(2)), hinged.History()
+    found.record(model)
+    hinged.calibrate(model, 10 * torch.randn(50, 2), hinges=12)
+    found.record(model)
+    page = hinged.animate(found).to_jshtml()
     assert 'type="range"' in page and page.count("data:image/png") == 2
 
 

@@ -27,7 +27,7 @@ def lines(axes, label):
     return [line for line in axes.get_lines() if line.get_label() == label]
 
 
-def test_a_panel_shows_median_band_and_channels_as_numpy_finds_them():
+def test_a_panel_shows_the_median_band_and_channels_that_numpy_computes():
     model = network()
     (axes, _) = panels(plot(model, examples=8))
     hinges, values = model[1].hinges.numpy(), model[1].values.detach().double().numpy()
@@ -41,15 +41,11 @@ def test_a_panel_shows_median_band_and_channels_as_numpy_finds_them():
     np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(curves, axis=0), atol=1e-12)
     (band,) = axes.collections
     tops = band.get_paths()[0].vertices
-    np.testing.assert_allclose(tops[:, 1].max(), np.quantile(y_of(model), 0.95, axis=1).max())
+    y = np.array([line.get_ydata() for line in lines(axes, "a channel")])
+    np.testing.assert_allclose(tops[:, 1].max(), np.quantile(y, 0.95, axis=0).max())
 
 
-def y_of(model):
-    (axes, _) = panels(plot(model, examples=8))
-    return np.array([line.get_ydata() for line in lines(axes, "a channel")]).T
-
-
-def test_the_histogram_is_that_of_the_inputs():
+def test_the_histogram_shows_the_inputs():
     model, data = network(), torch.randn(500, 2)
     figure = plot(model, data)
     inputs = model[0](data).detach().double().numpy()
@@ -63,7 +59,7 @@ def test_the_histogram_is_that_of_the_inputs():
     assert panels(figure)[0].get_title() == f"1: 8 channels, {100 * outside:.1f} % outside"
 
 
-def test_the_model_stays_as_it_was():
+def test_the_model_does_not_change():
     model = nn.Sequential(nn.BatchNorm1d(2), PiecewiseLinear(2)).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     plot(model, [torch.randn(8, 2)])
@@ -71,18 +67,21 @@ def test_the_model_stays_as_it_was():
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-@pytest.mark.parametrize("tails", ["linear", "constant", "free"])
-def test_any_layer_is_drawn_without_a_window(tails, tmp_path):
+def test_layers_of_any_kind_are_drawn_without_a_window(tmp_path):
     hinges = torch.linspace(-1, 1, 5).repeat(2, 1) * torch.tensor([[1.0], [2.0]])
-    layers = nn.ModuleDict({f"act{k}": PiecewiseLinear(2, tails=tails) for k in range(5)})
-    layers["odd"] = PiecewiseLinear(2, hinges=hinges, tails=tails, dtype=torch.bfloat16)
+    layers = nn.ModuleDict()
+    for tails in ("linear", "constant", "free"):
+        layers[tails] = PiecewiseLinear(2, tails=tails)
+        layers[f"{tails}_by_channel"] = PiecewiseLinear(
+            2, hinges=hinges, tails=tails, dtype=torch.bfloat16
+        )
     figure = plot(layers)
-    assert len(panels(figure)) == 6
+    assert [axes.get_title() for axes in panels(figure)] == [f"{n}: 2 channels" for n in layers]
     figure.savefig(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 
 
-def test_a_layer_no_data_reached_says_so():
+def test_the_title_of_a_layer_without_inputs_says_so():
     model = network()
     model.forward = lambda x: model[1](model[0](x))
     assert panels(plot(model, torch.randn(4, 2)))[1].get_title() == "3: 1 channel, no inputs"

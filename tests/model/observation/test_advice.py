@@ -6,44 +6,46 @@ import hinged
 from hinged import PiecewiseLinear
 
 
-def told(layer, x):
+def advice_by_sign(layer, x):
     return {each.sign: each for each in hinged.diagnose(nn.Sequential(layer), x).advice}
 
 
-def test_curves_that_do_well_get_no_advice():
-    assert told(PiecewiseLinear(8), torch.randn(2000, 8)) == {}
+def test_good_curves_get_no_advice():
+    assert advice_by_sign(PiecewiseLinear(8), torch.randn(2000, 8)) == {}
 
 
-@pytest.mark.parametrize(("dead", "said"), [(0, False), (1, False), (2, True), (20, True)])
-def test_dead_units_are_told_from_a_tenth_on(dead, said):
+@pytest.mark.parametrize(("dead", "expected"), [(0, False), (1, False), (2, True), (20, True)])
+def test_dead_units_get_advice_from_a_tenth_on(dead, expected):
     x = torch.randn(500, 20)
     x[:, :dead] = -2.0
-    assert ("dead units" in told(PiecewiseLinear(20), x)) == said
+    assert ("dead units" in advice_by_sign(PiecewiseLinear(20), x)) == expected
 
 
 def test_dead_units_are_counted_in_the_sentence():
     x = torch.randn(500, 4)
     x[:, 1] = -x[:, 1].abs()
-    text = told(PiecewiseLinear(4), x)["dead units"].text
+    text = advice_by_sign(PiecewiseLinear(4), x)["dead units"].text
     assert text.startswith("0: 1 of 4 units are dead") and 'init="leaky_relu"' in text
 
 
-@pytest.mark.parametrize(("width", "said"), [(0.3, True), (0.5, True), (1.0, False), (3.0, False)])
-def test_a_range_that_most_inputs_lie_outside_is_too_narrow(width, said):
-    found = told(PiecewiseLinear(3, range=(-width, width)), torch.randn(5000, 3))
-    assert ("inputs outside" in found) == said
-    if said:
+@pytest.mark.parametrize(
+    ("width", "expected"), [(0.3, True), (0.5, True), (1.0, False), (3.0, False)]
+)
+def test_a_range_that_most_inputs_lie_outside_is_too_narrow(width, expected):
+    found = advice_by_sign(PiecewiseLinear(3, range=(-width, width)), torch.randn(5000, 3))
+    assert ("inputs outside" in found) == expected
+    if expected:
         share = 2 * torch.distributions.Normal(0, 1).cdf(torch.tensor(-width)).item()
         assert f"{share:.0%}"[:1] in found["inputs outside"].text
         assert "hinged.calibrate" in found["inputs outside"].text
 
 
-def test_steep_curves_are_told_with_their_slope():
+def test_advice_on_steep_curves_has_their_slope():
     layer = PiecewiseLinear(2, hinges=[-1.0, -0.5, 0.0, 0.5, 1.0])
-    assert "steep" not in told(layer, torch.randn(100, 2))
+    assert "steep" not in advice_by_sign(layer, torch.randn(100, 2))
     with torch.no_grad():
         layer.values[1, 3] = 10.0
-    assert "slopes reach 20.0" in told(layer, torch.randn(100, 2))["steep"].text
+    assert "slopes reach 20.0" in advice_by_sign(layer, torch.randn(100, 2))["steep"].text
 
 
 def with_values(*rows):
@@ -55,24 +57,26 @@ def with_values(*rows):
 
 @pytest.mark.parametrize("row", [(0.0,) * 5, (2.0, 1.0, 0.0, 1.0, 2.0), (0.0, 0.1, 0.0, 0.0, 1.0)])
 def test_curves_that_go_up_and_down_once_do_not_oscillate(row):
-    assert "oscillating" not in told(with_values(row, (0.0, 0.0, 1.0, 2.0, 3.0)), torch.randn(9, 2))
+    assert "oscillating" not in advice_by_sign(
+        with_values(row, (0.0, 0.0, 1.0, 2.0, 3.0)), torch.randn(9, 2)
+    )
 
 
 def test_curves_that_go_up_and_down_again_and_again_oscillate():
     zigzag, flat = (0.0, 2.0, 0.0, 1.0, 0.5), (1.0,) * 5
-    text = told(with_values(zigzag, flat), torch.randn(9, 2))["oscillating"].text
+    text = advice_by_sign(with_values(zigzag, flat), torch.randn(9, 2))["oscillating"].text
     assert "run up and down through their values 2.8 times" in text and "hinged.penalty" in text
 
 
 def test_hinges_beyond_all_inputs_are_unused():
-    found = told(PiecewiseLinear(2, range=(-30.0, 30.0)), torch.rand(500, 2))
+    found = advice_by_sign(PiecewiseLinear(2, range=(-30.0, 30.0)), torch.rand(500, 2))
     assert "no input hits 90% of the lines" in found["unused lines"].text
 
 
 def test_three_hinges_are_few_and_five_are_not():
     x = torch.randn(500, 2)
-    assert "3 hinges leave little" in told(PiecewiseLinear(2, 3), x)["few hinges"].text
-    assert "few hinges" not in told(PiecewiseLinear(2, 5), x)
+    assert "3 hinges leave little" in advice_by_sign(PiecewiseLinear(2, 3), x)["few hinges"].text
+    assert "few hinges" not in advice_by_sign(PiecewiseLinear(2, 5), x)
 
 
 def test_values_that_are_not_finite_come_first():
@@ -83,6 +87,6 @@ def test_values_that_are_not_finite_come_first():
     assert found[0].sign == "not finite" and "lower learning rate" in found[0].text
 
 
-def test_advice_stands_below_the_table():
+def test_advice_is_printed_below_the_table():
     found = hinged.diagnose(nn.Sequential(PiecewiseLinear(2, 3)), torch.randn(50, 2))
     assert str(found).endswith("0: 3 hinges leave little to learn: try 5 to 17.")

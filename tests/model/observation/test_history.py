@@ -24,7 +24,7 @@ def recorded(steps=(0, 10, 20), **how):
     return history, states
 
 
-def test_curves_are_those_of_their_step():
+def test_frames_have_the_curves_of_their_step():
     history, states = recorded()
     assert history.layers == ("1", "3") and len(history) == 3
     for frame, state in zip(history.frames, states, strict=True):
@@ -34,7 +34,7 @@ def test_curves_are_those_of_their_step():
             assert not curve.values.requires_grad
 
 
-def test_a_file_holds_all_of_it(tmp_path):
+def test_a_saved_history_is_loaded_completely(tmp_path):
     history, _ = recorded(channels=2)
     history.save(tmp_path / "h.safetensors")
     found = hinged.History.load(tmp_path / "h.safetensors")
@@ -48,24 +48,23 @@ def test_a_file_holds_all_of_it(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["h.safetensors"]
 
 
-def test_channels_are_evenly_spread():
+def test_recorded_channels_are_evenly_spaced():
     history, states = recorded(channels=3)
     assert torch.equal(history.frames[1]["1"].values, states[1]["1.values"][[0, 2, 4]])
     history, states = recorded(channels=2)
     assert torch.equal(history.frames[1]["3"].hinges, states[1]["3.hinges"][[0, 2]])
 
 
-def test_hinges_may_move_and_grow_between():
+def test_hinges_may_move_and_grow_between_steps():
     model, history = network(), hinged.History()
     history.record(model)
     hinged.calibrate(model, 10 * torch.randn(50, 2), hinges=12)
     history.record(model)
     assert [frame["1"].values.shape[1] for frame in history.frames] == [9, 12]
     assert history.steps == [0, 1]
-    hinged.animate(history).to_jshtml()
 
 
-def test_a_training_taken_up_again_replaces_what_came_after():
+def test_a_resumed_training_replaces_later_records():
     history, _ = recorded((0, 10, 20, 30))
     history.record(network(), 15)
     assert history.steps == [0, 10, 15] and len(history.frames) == 3

@@ -6,16 +6,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from hinged import PiecewiseLinear, errors
 from hinged.model import Histogram, LineCounts, Moments, collect_statistics
 from tests.model.networks import Convolutional, snapshot, unchanged
+from tests.model.observation.number_batches import same
 
 X = torch.randn(12, 3, 8, 8)
 
 
-def same(first, second):
-    return all(torch.equal(getattr(first, name), getattr(second, name)) for name in vars(first))
-
-
 @pytest.mark.parametrize("training", [True, False])
-def test_no_trace_is_left(training):
+def test_the_model_does_not_change(training):
     model = Convolutional().train(training)
     model.norm.eval()
     before = snapshot(model)
@@ -25,7 +22,7 @@ def test_no_trace_is_left(training):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_no_trace_is_left_by_a_failure_either():
+def test_the_model_does_not_change_when_it_fails():
     model = Convolutional()
     before = snapshot(model)
     with pytest.raises(RuntimeError):
@@ -34,7 +31,7 @@ def test_no_trace_is_left_by_a_failure_either():
     assert not model.first._forward_hooks
 
 
-def test_what_is_seen_is_what_goes_in_and_out():
+def test_statistics_are_those_of_inputs_and_outputs():
     model = Convolutional().eval()
     seen = collect_statistics(model, list(X.split(5)))
     with torch.no_grad():
@@ -53,7 +50,7 @@ def test_what_is_seen_is_what_goes_in_and_out():
     assert first.histogram.counts.sum() == first.lines.counts.sum() == inputs.numel()
 
 
-def test_batches_in_every_wrapping_are_the_same():
+def test_batches_in_every_form_give_the_same_statistics():
     model = Convolutional().eval()
     y = torch.zeros(12)
     expected = collect_statistics(model, X)["first"]
@@ -72,7 +69,7 @@ def test_batches_in_every_wrapping_are_the_same():
         assert same(found.histogram, expected.histogram) and same(found.lines, expected.lines)
 
 
-def test_a_layer_used_twice_counts_both_uses_and_one_curve_for_all_is_one_channel():
+def test_both_calls_of_a_layer_used_twice_count_and_a_shared_curve_is_one_channel():
     act = PiecewiseLinear()
     model = nn.Sequential(nn.Linear(3, 7), act, nn.Linear(7, 2), act)
     seen = collect_statistics(model, torch.randn(10, 3))

@@ -11,7 +11,7 @@ X, Y = torch.randn(4, 3), torch.randn(4, 3)
 
 
 class Sum(nn.Module):
-    """Adds two inputs behind a layer."""
+    """A network with two inputs."""
 
     def __init__(self):
         super().__init__()
@@ -32,14 +32,14 @@ class Sum(nn.Module):
         ({"x": X, "other": Y}, torch.zeros(4)),
     ],
 )
-def test_several_inputs(data):
+def test_models_with_several_inputs(data):
     model = Sum()
     before = model(X, Y)
     hinged.convert(model, data)
     assert torch.equal(model(X, Y), before) and hinged.sites(model)[0].channels == 5
 
 
-def test_one_input():
+def test_models_with_one_input():
     loader = DataLoader(TensorDataset(X, Y), batch_size=2)
     for data in (X, (X, Y), [X, X], [(X, Y)], [[X, Y]], loader):
         for args, kwargs in model_inputs(nn.Linear(3, 1), data, "call"):
