@@ -7,21 +7,21 @@ from scipy.optimize import minimize
 from torch import nn
 
 from hinged.optim import conjugate_gradient
-from hinged.optim.conjugate_gradient import change_along
-from hinged.optim.forward import forward
-from hinged.optim.train import mean_error
-from tests.optim.descending import errors_along
+from hinged.optim.conjugate_gradient import output_change
+from hinged.optim.fit import mean_error
+from hinged.optim.forward_pass import forward_pass
+from tests.optim.error_history import errors_per_iteration
 
 
 def test_what_changes_along_a_direction_is_a_derivative(problem):
     network, x, y = problem(nn.Tanh())
     hidden = torch.randn(5, 4, dtype=torch.float64)
     output = torch.randn(2, 9, dtype=torch.float64)
-    found = change_along(forward(network, x, y), (hidden, output))
+    found = output_change(forward_pass(network, x, y), (hidden, output))
     size = 1e-6
-    network.move(size * hidden, size * output)
+    network.add_to_weights(size * hidden, size * output)
     after = network(x).detach()
-    network.move(-2 * size * hidden, -2 * size * output)
+    network.add_to_weights(-2 * size * hidden, -2 * size * output)
     torch.testing.assert_close(
         found, (after - network(x).detach()) / (2 * size), rtol=1e-6, atol=1e-7
     )
@@ -31,7 +31,7 @@ def test_what_changes_along_a_direction_is_a_derivative(problem):
 def test_the_error_never_rises(problem, trained):
     network, x, y = problem()
     network.activation.requires_grad_(trained)
-    errors = errors_along(conjugate_gradient, network, x, y, 60)
+    errors = errors_per_iteration(conjugate_gradient, network, x, y, 60)
     assert all(after <= before for before, after in itertools.pairwise(errors))
     assert errors[-1] < 0.5 * errors[0]
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from hinged.optim import curve_step, owo, trains_curves
-from hinged.optim.train import mean_error
+from hinged.optim import curve_step, has_trainable_curves, owo
+from hinged.optim.fit import mean_error
 from tests.oracles import per_channel
 
 
@@ -67,7 +67,7 @@ def test_free_tails_are_trained_too(problem):
 
 
 def test_only_curves_that_require_gradients_are_trained(problem):
-    assert trains_curves(problem()[0]) and not trains_curves(problem(nn.PReLU())[0])
+    assert has_trainable_curves(problem()[0]) and not has_trainable_curves(problem(nn.PReLU())[0])
     network = problem()[0]
     network.activation.requires_grad_(False)
-    assert not trains_curves(network)
+    assert not has_trainable_curves(network)

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from hinged.optim import levenberg_marquardt
-from hinged.optim.forward import forward
+from hinged.optim.forward_pass import forward_pass
 from hinged.optim.levenberg_marquardt import normal_equations
-from tests.optim.descending import errors_along
+from tests.optim.error_history import errors_per_iteration
 
 
 def full_jacobian(network, x):
@@ -31,7 +31,7 @@ def full_jacobian(network, x):
 def test_the_normal_equations_are_autograds(problem, activation):
     network, x, y = problem(activation)
     jacobian = full_jacobian(network, x)
-    now = forward(network, x, y)
+    now = forward_pass(network, x, y)
     h, g = normal_equations(now)
     torch.testing.assert_close(h, jacobian.T @ jacobian)
     torch.testing.assert_close(g, jacobian.T @ now.errors.flatten())
@@ -41,7 +41,7 @@ def test_the_normal_equations_are_autograds(problem, activation):
 def test_the_error_never_rises(problem, trained):
     network, x, y = problem()
     network.activation.requires_grad_(trained)
-    errors = errors_along(levenberg_marquardt, network, x, y, 30)
+    errors = errors_per_iteration(levenberg_marquardt, network, x, y, 30)
     assert all(after <= before for before, after in itertools.pairwise(errors))
     assert errors[-1] < 0.2 * errors[0]
 

@@ -25,7 +25,7 @@ def test_the_network_is_one_hidden_layer_beside_a_bypass():
 def test_moving_adds_to_every_weight_once():
     network = MLP(3, 4, 2, nn.ReLU())
     before = [p.clone() for p in network.parameters()]
-    network.move(torch.arange(16.0).view(4, 4), torch.arange(16.0).view(2, 8))
+    network.add_to_weights(torch.arange(16.0).view(4, 4), torch.arange(16.0).view(2, 8))
     steps = [now - old for now, old in zip(network.parameters(), before, strict=True)]
     hidden, bias, output, constant, bypass = (step.detach().round().tolist() for step in steps)
     assert hidden == [[0, 1, 2], [4, 5, 6], [8, 9, 10], [12, 13, 14]] and bias == [3, 7, 11, 15]

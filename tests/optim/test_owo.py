@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from hinged.optim import owo
-from hinged.optim.train import mean_error
+from hinged.optim.fit import mean_error
 
 
 @pytest.mark.parametrize("activation", [None, nn.Tanh(), nn.ReLU()], ids=str)

@@ -4,16 +4,16 @@ import torch
 from torch import nn
 
 from hinged.optim import owo, owo_molf
-from hinged.optim.forward import forward
-from hinged.optim.owo_molf import factors, hidden_weight_direction
-from hinged.optim.train import mean_error
+from hinged.optim.fit import mean_error
+from hinged.optim.forward_pass import forward_pass
+from hinged.optim.owo_molf import hidden_weight_direction, learning_factor_model
 
 
 @pytest.mark.parametrize("activation", [None, nn.Tanh(), nn.ReLU()], ids=str)
 def test_the_quadratic_model_is_autograds(problem, activation):
     """H is J^T J and g is J^T e, of the outputs' Jacobian in the learning factors."""
     network, x, y = problem(activation)
-    now = forward(network, x, y)
+    now = forward_pass(network, x, y)
     direction = now.gradient
 
     def outputs(z):
@@ -22,14 +22,14 @@ def test_the_quadratic_model_is_autograds(problem, activation):
         return network.output(network.activation(nets)) + network.bypass(x)
 
     jacobian = torch.autograd.functional.jacobian(outputs, x.new_zeros(5)).flatten(0, 1)
-    h, g = factors(now, direction)
+    h, g = learning_factor_model(now, direction)
     torch.testing.assert_close(h, 2 / len(x) * jacobian.T @ jacobian)
     torch.testing.assert_close(g, 2 / len(x) * jacobian.T @ now.errors.flatten())
 
 
 def test_the_whitened_direction_solves_its_equations(problem):
     network, x, y = problem()
-    now = forward(network, x, y)
+    now = forward_pass(network, x, y)
     inputs = now.inputs.numpy()
     autocorrelation = inputs.T @ inputs / len(inputs)
     expected = np.linalg.solve(autocorrelation, now.gradient.numpy().T).T

@@ -1,15 +1,15 @@
-"""Storey 4: second-order training of networks with one hidden layer, and of their curves."""
+"""Second-order training methods for networks with one hidden layer, including their curves."""
 
 from hinged.optim.conjugate_gradient import conjugate_gradient as conjugate_gradient
 from hinged.optim.curve_step import check_activation as check_activation
 from hinged.optim.curve_step import curve_step as curve_step
-from hinged.optim.curve_step import trains_curves as trains_curves
+from hinged.optim.curve_step import has_trainable_curves as has_trainable_curves
+from hinged.optim.fit import METHODS as METHODS
+from hinged.optim.fit import FitResult as FitResult
+from hinged.optim.fit import fit as fit
 from hinged.optim.levenberg_marquardt import levenberg_marquardt as levenberg_marquardt
 from hinged.optim.network import MLP as MLP
 from hinged.optim.network import net_control as net_control
 from hinged.optim.owo import owo as owo
 from hinged.optim.owo_bp import owo_bp as owo_bp
 from hinged.optim.owo_molf import owo_molf as owo_molf
-from hinged.optim.train import METHODS as METHODS
-from hinged.optim.train import Fit as Fit
-from hinged.optim.train import fit as fit

@@ -1,4 +1,4 @@
-"""Conjugate gradients over all weights."""
+"""Training of all weights by conjugate gradients."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from hinged.optim.curve_step import curve_step, trains_curves
-from hinged.optim.descent import descend
-from hinged.optim.forward import Pass, forward, optimal_factor
+from hinged.optim.backtracking import backtracking_step
+from hinged.optim.curve_step import curve_step, has_trainable_curves
+from hinged.optim.forward_pass import ForwardPass, forward_pass, optimal_learning_factor
 from hinged.optim.network import MLP
 
 Direction = tuple[Tensor, Tensor]
-"""In all weights: of the hidden ones `(H, N + 1)`, of the output ones `(M, N + H + 1)`."""
+"""A change of the hidden weights `(H, N + 1)` and of the output weights `(M, N + H + 1)`."""
 
 
 def conjugate_gradient(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Train a network in place, one iteration each time it is asked to go on.
+    """Train a network in place, with one iteration per item of the iterator.
 
-    `p <- g + b p`, with `b` after Fletcher and Reeves, and a step along `p` by its optimal factor,
-    halved until the error falls. It begins anew with `p = g` after as many iterations as there are
-    weights, and where no step along `p` lowers the error. Trained curves take their step after it
-    (`curve_step`).
+    The direction is `p <- g + b p`, with `b` from Fletcher and Reeves. The step along `p` is its
+    optimal learning factor, halved until the error falls. The direction is reset to `p = g` after
+    as many iterations as there are weights, or if no step along `p` lowers the error. After each
+    step, trainable curves take their own step (`curve_step`).
 
     Args:
         network: changed in place.
@@ -35,24 +35,24 @@ def conjugate_gradient(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
         yield from _cycle(network, x, y)
 
 
-def change_along(now: Pass, direction: Direction) -> Tensor:
-    """Return how the outputs change when all weights move in a direction, `dy/dz` `(P, M)`."""
+def output_change(now: ForwardPass, direction: Direction) -> Tensor:
+    """Return the derivative of the outputs along a direction of all weights, `dy/dz` `(P, M)`."""
     hidden, output = direction
-    return now.along(hidden) @ now.weights.T + now.basis @ output.T
+    return now.hidden_change(hidden) @ now.weights.T + now.basis @ output.T
 
 
 def _cycle(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Go on from the gradient until it is time to begin anew."""
-    now = forward(network, x, y)
+    """Iterate from the gradient until the direction must be reset."""
+    now = forward_pass(network, x, y)
     direction = now.gradient, now.output_gradient
     energy = _energy(direction)
     for _ in range(direction[0].numel() + direction[1].numel()):
-        factor = optimal_factor(now.errors, change_along(now, direction))
-        fell = descend(network, x, y, now, factor * direction[0], factor * direction[1])
-        if trains_curves(network):
+        factor = optimal_learning_factor(now.errors, output_change(now, direction))
+        fell = backtracking_step(network, x, y, now, factor * direction[0], factor * direction[1])
+        if has_trainable_curves(network):
             curve_step(network, x, y)
         yield
-        now = forward(network, x, y)
+        now = forward_pass(network, x, y)
         gradient = now.gradient, now.output_gradient
         share = _energy(gradient) / energy if energy else 0.0
         energy = _energy(gradient)

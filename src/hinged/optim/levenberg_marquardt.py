@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt: all weights at once."""
+"""Training of all weights by the Levenberg-Marquardt method."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from hinged.optim.curve_step import curve_step, trains_curves
-from hinged.optim.forward import Pass, forward
+from hinged.optim.curve_step import curve_step, has_trainable_curves
+from hinged.optim.forward_pass import ForwardPass, forward_pass
 from hinged.optim.network import MLP
 
-_FIRST = 1e-3
-_LEAST, _MOST = 1e-12, 1e12
+_INITIAL_DAMPING = 1e-3
+_MIN_DAMPING, _MAX_DAMPING = 1e-12, 1e12
 
 
 def levenberg_marquardt(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Train a network in place, one iteration each time it is asked to go on.
+    """Train a network in place, with one iteration per item of the iterator.
 
-    Solves `(H + lambda h I) e = g` for all weights, with `h` the mean of the diagonal of `H`;
-    `lambda` falls tenfold after a step that lowers the error, and rises tenfold until one does.
-    Trained curves take their step after it (`curve_step`).
+    Each iteration solves `(H + lambda h I) e = g` for a step `e` of all weights, with `h` the mean
+    of the diagonal of `H`. `lambda` rises tenfold until the step lowers the error, and then falls
+    tenfold. After each step, trainable curves take their own step (`curve_step`).
 
     Args:
         network: changed in place.
@@ -30,20 +30,21 @@ def levenberg_marquardt(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
     Source: Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm" (IEEE
     Transactions on Neural Networks, 1994).
     """
-    damping = _FIRST
+    damping = _INITIAL_DAMPING
     while True:
         damping = _damped_step(network, x, y, damping)
-        if trains_curves(network):
+        if has_trainable_curves(network):
             curve_step(network, x, y)
         yield
 
 
-def normal_equations(now: Pass) -> tuple[Tensor, Tensor]:
-    """Return `J^T J` and `J^T (t - y)` over all weights, the hidden ones first, row by row.
+def normal_equations(now: ForwardPass) -> tuple[Tensor, Tensor]:
+    """Return `J^T J` and `J^T (t - y)` for all weights, hidden weights first, row by row.
 
-    The Jacobian `(P M, Q)` is never made. With `v(k, n) = f'(n_k) x(n)`, a hidden weight changes
-    output `i` by `w_oh(i, k) v(k, n)`, and an output weight only its own output, by its basis
-    function; so every block is a product of features, times a product of output weights.
+    The Jacobian `(P M, Q)` itself is not needed. With `v(k, n) = f'(n_k) x(n)`, the derivative of
+    output `i` with respect to a hidden weight is `w_oh(i, k) v(k, n)`. An output weight changes
+    only its own output, and the derivative is its basis function. So every block of `J^T J` is a
+    product of features, times a product of output weights.
     """
     units, outputs = now.weights.shape[1], now.weights.shape[0]
     v = (now.slopes[:, :, None] * now.inputs[:, None, :]).flatten(1)
@@ -59,26 +60,26 @@ def normal_equations(now: Pass) -> tuple[Tensor, Tensor]:
 
 
 def _damped_step(network: MLP, x: Tensor, y: Tensor, damping: float) -> float:
-    """Take the step, if there is a damping with which it lowers the error; return the next."""
-    now = forward(network, x, y)
+    """Take a step that lowers the error, if one exists, and return the next damping."""
+    now = forward_pass(network, x, y)
     h, g = normal_equations(now)
     mean = h.diagonal().mean()
-    while damping < _MOST:
+    while damping < _MAX_DAMPING:
         factor, fault = torch.linalg.cholesky_ex(
             h + damping * mean * torch.eye(len(h), dtype=h.dtype)
         )
         if not fault:
             step = _split(network, torch.cholesky_solve(g[:, None], factor)[:, 0])
-            network.move(*step)
-            if forward(network, x, y).error < now.error:
-                return max(damping / 10, _LEAST)
-            network.move(*(-part for part in step))
+            network.add_to_weights(*step)
+            if forward_pass(network, x, y).error < now.error:
+                return max(damping / 10, _MIN_DAMPING)
+            network.add_to_weights(*(-part for part in step))
         damping *= 10
-    return _FIRST
+    return _INITIAL_DAMPING
 
 
 def _split(network: MLP, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the hidden `(H, N + 1)` and the output part `(M, N + H + 1)` of a step."""
+    """Split a step into its hidden part `(H, N + 1)` and its output part `(M, N + H + 1)`."""
     units, width = network.hidden.out_features, network.hidden.in_features + 1
     hidden, output = step.split((units * width, len(step) - units * width))
     return hidden.view(units, width), output.view(network.output.out_features, -1)

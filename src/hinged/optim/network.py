@@ -1,4 +1,4 @@
-"""The network that the second-order methods train."""
+"""`MLP`: the network that the second-order methods train."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """One hidden layer, linear outputs, and bypass weights from the inputs to the outputs.
+    """A network with one hidden layer, linear outputs, and bypass weights from inputs to outputs.
 
     `n = W x + b`, `o = f(n)`, `y = W_oh o + W_oi x + c`. Hidden weights are drawn from a standard
-    normal distribution; `net_control` brings the nets `n` to where the curves are.
+    normal distribution; `net_control` scales the nets `n` to the range of the curves.
 
     Args:
-        inputs: features of a pattern, `N`.
-        hidden: hidden units, `H`.
-        outputs: numbers to predict, `M`.
-        activation: `f`, applied to nets `(P, H)`, each unit on its own: a `hinged.PiecewiseLinear`
-            of `H` channels, or any other.
-        dtype: of all parameters; the second-order methods need float64.
+        inputs: number of input features, `N`.
+        hidden: number of hidden units, `H`.
+        outputs: number of outputs, `M`.
+        activation: `f`, applied to nets `(P, H)` elementwise: a `hinged.PiecewiseLinear` with `H`
+            channels, or any other activation.
+        dtype: dtype of all parameters; the second-order methods need float64.
 
-    Source: the bypass weights and the initial ones are those of the University of Texas at
-    Arlington's Image Processing and Neural Networks Lab (Challagundla, thesis, 2015).
+    Source: bypass weights and initial weights follow the Image Processing and Neural Networks Lab
+    of the University of Texas at Arlington (Challagundla, thesis, 2015).
 
     >>> network = MLP(8, 27, 7, nn.ReLU())
     >>> network(torch.zeros(5, 8, dtype=torch.float64)).shape
@@ -51,12 +51,12 @@ class MLP(nn.Module):
         return outputs
 
     @torch.no_grad()
-    def move(self, hidden: Tensor | None = None, output: Tensor | None = None) -> None:
+    def add_to_weights(self, hidden: Tensor | None = None, output: Tensor | None = None) -> None:
         """Add to the weights in place.
 
         Args:
-            hidden: `(H, N + 1)`, that of the bias last.
-            output: `(M, N + H + 1)`: of the inputs, of the hidden units, of the bias.
+            hidden: change of the hidden weights, `(H, N + 1)`, with the bias last.
+            output: change of the output weights, `(M, N + H + 1)`: for inputs, hidden units, bias.
         """
         if hidden is not None:
             self.hidden.weight.add_(hidden[:, :-1])
@@ -70,12 +70,12 @@ class MLP(nn.Module):
 
 @torch.no_grad()
 def net_control(network: MLP, x: Tensor, mean: float = 0.5, std: float = 1.0) -> None:
-    """Scale and shift each hidden unit so that its net has this mean and standard deviation.
+    """Scale and shift each hidden unit so that its net has the given mean and standard deviation.
 
     Args:
-        network: changed in place; a unit whose net is constant is only shifted.
+        network: changed in place; a unit with a constant net is only shifted.
         x: the training patterns, `(P, N)`.
-        mean, std: of every unit's net, in units of the activation's input.
+        mean, std: mean and standard deviation of every net.
 
     >>> x = torch.randn(100, 3, dtype=torch.float64)
     >>> network = MLP(3, 4, 1, nn.ReLU())

@@ -1,19 +1,19 @@
-"""Output weight optimisation."""
+"""Output weight optimisation (OWO)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from hinged.optim.forward import forward
+from hinged.optim.forward_pass import forward_pass
 from hinged.optim.least_squares import least_squares
 from hinged.optim.network import MLP
 
 
 def owo(network: MLP, x: Tensor, y: Tensor) -> None:
-    """Give the network the output and bypass weights of least squares.
+    """Set the output and bypass weights to the least-squares solution.
 
-    Basis functions that are combinations of others get the smallest weights that do as well.
+    If basis functions are linearly dependent, the smallest of the best weights are chosen.
 
     Args:
         network: changed in place.
@@ -29,8 +29,8 @@ def owo(network: MLP, x: Tensor, y: Tensor) -> None:
     >>> network(x).allclose(3 * x + 2)
     True
     """
-    basis = forward(network, x, y).basis
+    basis = forward_pass(network, x, y).basis
     solved = least_squares(basis, y).T
     with torch.no_grad():
         old = (network.bypass.weight, network.output.weight, network.output.bias[:, None])
-        network.move(output=solved - torch.cat(old, dim=1))
+        network.add_to_weights(output=solved - torch.cat(old, dim=1))

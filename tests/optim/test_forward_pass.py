@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hinged.optim.forward import forward, optimal_factor
+from hinged.optim.forward_pass import forward_pass, optimal_learning_factor
 
 ACTIVATIONS = [None, nn.Tanh(), nn.ReLU(), nn.GELU()]
 
@@ -12,7 +12,7 @@ ACTIVATIONS = [None, nn.Tanh(), nn.ReLU(), nn.GELU()]
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 def test_gradients_are_those_of_autograd(problem, activation):
     network, x, y = problem(activation)
-    now = forward(network, x, y)
+    now = forward_pass(network, x, y)
     error = (y - network(x)).square().sum() / len(x)
     error.backward()
     assert now.error == pytest.approx(error.item(), rel=1e-12)
@@ -34,7 +34,7 @@ def test_what_changes_along_a_direction_is_a_derivative(problem):
 
     at_0 = torch.zeros((), dtype=torch.float64)
     expected = torch.autograd.functional.jacobian(units, at_0)
-    torch.testing.assert_close(forward(network, x, y).along(direction), expected)
+    torch.testing.assert_close(forward_pass(network, x, y).hidden_change(direction), expected)
 
 
 def test_the_optimal_factor_is_least_on_a_dense_line():
@@ -43,8 +43,10 @@ def test_the_optimal_factor_is_least_on_a_dense_line():
     change += 0.3 * errors
     z = torch.linspace(-3, 3, 60_001, dtype=torch.float64)[:, None, None]
     line = (errors - z * change).square().sum(dim=(1, 2))
-    assert optimal_factor(errors, change) == pytest.approx(z[line.argmin()].item(), abs=1e-4)
+    assert optimal_learning_factor(errors, change) == pytest.approx(
+        z[line.argmin()].item(), abs=1e-4
+    )
 
 
 def test_nothing_to_move_is_a_factor_of_0():
-    assert optimal_factor(torch.ones(2, 1), torch.zeros(2, 1)) == 0.0
+    assert optimal_learning_factor(torch.ones(2, 1), torch.zeros(2, 1)) == 0.0

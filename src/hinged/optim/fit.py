@@ -1,4 +1,4 @@
-"""Training to the end, and keeping the best network."""
+"""`fit`: trains a network for many iterations and keeps the best weights."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ METHODS: dict[str, Callable[[MLP, Tensor, Tensor], Iterator[None]]] = {
     "owo-bp": owo_bp,
     "owo-molf": owo_molf,
 }
-"""Each improves a network in place, one iteration each time it is asked to go on."""
+"""Each method is an iterator that improves a network in place, one iteration per item."""
 
 
 @dataclass
-class Fit:
-    """How a training went.
+class FitResult:
+    """The errors and times of a training.
 
     Attributes:
         error: `E` after each iteration: squared errors summed over outputs, averaged over patterns.
-        validation_error: the same on the validation patterns; empty without them.
-        seconds: of each iteration.
-        best: the number of iterations after which the network was kept.
+        validation_error: the same for the validation patterns; empty without them.
+        seconds: duration of each iteration.
+        best: the number of iterations after which the network had its final weights.
     """
 
     error: list[float] = field(default_factory=list)
@@ -56,29 +56,29 @@ def fit(
     epochs: int = 100,
     validation: tuple[Tensor, Tensor] | None = None,
     on_epoch: Callable[[int], None] | None = None,
-) -> Fit:
-    """Train a network with one hidden layer by a second-order method, its curves included.
+) -> FitResult:
+    """Train a network with one hidden layer, including its curves, by a second-order method.
 
-    Curves are trained where they require gradients, by a step of their own in every iteration
-    (`curve_step`); `network.activation.requires_grad_(False)` keeps them as they are.
+    Curves that require gradients take their own step (`curve_step`) in every iteration. To keep
+    them unchanged, call `network.activation.requires_grad_(False)`.
 
     Args:
-        network: trained in place, in float64 and on the CPU.
+        network: a network in float64 on the CPU; trained in place.
         x: training patterns, `(P, N)` float64.
         y: targets, `(P, M)` float64.
         method: a name in `METHODS`.
-        epochs: iterations over all patterns at most.
-        validation: patterns and targets; the network is left as it was when its error on them was
-            least. Without them it is left as it is at the end.
-        on_epoch: called with the number of iterations done.
+        epochs: number of iterations over all patterns.
+        validation: patterns and targets; the network gets the weights that had the least error on
+            them. Without validation it keeps the last weights.
+        on_epoch: called after each iteration with the number of iterations so far.
 
     Returns:
-        The errors of every iteration and which was the best.
+        The errors of every iteration, and the best iteration.
 
     Raises:
         UnknownNameError: an unknown method.
-        ArgumentError: an activation with trained parameters that are no curves'.
-        DtypeError: anything that is not float64.
+        ArgumentError: an activation other than `hinged.PiecewiseLinear` with trainable parameters.
+        DtypeError: network, patterns or targets that are not float64.
 
     >>> from hinged.nn import PiecewiseLinear
     >>> from hinged.optim import net_control
@@ -118,31 +118,31 @@ def _run(
     training: tuple[Tensor, Tensor],
     validation: tuple[Tensor, Tensor] | None,
     on_epoch: Callable[[int], None] | None,
-) -> Fit:
-    history = Fit()
-    kept: dict[str, Any] | None = None
+) -> FitResult:
+    result = FitResult()
+    best_state: dict[str, Any] | None = None
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()
         next(steps)
-        history.seconds.append(time.perf_counter() - started)
-        history.error.append(mean_error(network, *training))
+        result.seconds.append(time.perf_counter() - started)
+        result.error.append(mean_error(network, *training))
         if validation is not None:
-            history.validation_error.append(mean_error(network, *validation))
-            if history.validation_error[-1] <= min(history.validation_error):
-                history.best, kept = epoch, copy.deepcopy(network.state_dict())
+            result.validation_error.append(mean_error(network, *validation))
+            if result.validation_error[-1] <= min(result.validation_error):
+                result.best, best_state = epoch, copy.deepcopy(network.state_dict())
         if on_epoch is not None:
             on_epoch(epoch)
-    if kept is None:
-        history.best = epochs
+    if best_state is None:
+        result.best = epochs
     else:
-        network.load_state_dict(kept)
-    return history
+        network.load_state_dict(best_state)
+    return result
 
 
 def _tensors(
     network: MLP, x: Tensor, y: Tensor, validation: tuple[Tensor, Tensor] | None
 ) -> dict[str, Tensor]:
-    """Return all that must be float64, by name."""
-    held_out = () if validation is None else validation
-    more = dict(zip(("validation[0]", "validation[1]"), held_out, strict=False))
-    return {"x": x, "y": y, **more, **dict(network.named_parameters())}
+    """Return all tensors that must be float64, by name."""
+    validation_tensors = () if validation is None else validation
+    named = {f"validation[{index}]": tensor for index, tensor in enumerate(validation_tensors)}
+    return {"x": x, "y": y, **named, **dict(network.named_parameters())}

@@ -9,7 +9,7 @@ import torch
 from hinged import errors
 from hinged.nn import PiecewiseLinear
 from hinged.optim import METHODS, MLP, fit, net_control
-from hinged.optim.train import mean_error
+from hinged.optim.fit import mean_error
 
 
 @pytest.mark.parametrize("trained", [False, True])

@@ -2,16 +2,16 @@ import pytest
 import torch
 from torch import nn
 
-from hinged.optim.descent import descend
-from hinged.optim.forward import forward
-from hinged.optim.train import mean_error
+from hinged.optim.backtracking import backtracking_step
+from hinged.optim.fit import mean_error
+from hinged.optim.forward_pass import forward_pass
 
 
 def test_a_step_that_is_too_long_is_halved_until_the_error_falls(problem):
     network, x, y = problem(nn.Tanh())
-    now = forward(network, x, y)
+    now = forward_pass(network, x, y)
     before = network.hidden.weight.detach().clone()
-    assert descend(network, x, y, now, 1000 * now.gradient)
+    assert backtracking_step(network, x, y, now, 1000 * now.gradient)
     assert mean_error(network, x, y) < now.error
     share = (network.hidden.weight.detach() - before) / (1000 * now.gradient[:, :-1])
     torch.testing.assert_close(share, share[0, 0].expand_as(share), rtol=1e-6, atol=0)
@@ -20,8 +20,8 @@ def test_a_step_that_is_too_long_is_halved_until_the_error_falls(problem):
 
 def test_a_step_uphill_is_not_taken(problem):
     network, x, y = problem(nn.Tanh())
-    now = forward(network, x, y)
+    now = forward_pass(network, x, y)
     before = [p.detach().clone() for p in network.parameters()]
-    assert not descend(network, x, y, now, -now.gradient, -now.output_gradient)
+    assert not backtracking_step(network, x, y, now, -now.gradient, -now.output_gradient)
     for parameter, old in zip(network.parameters(), before, strict=True):
         torch.testing.assert_close(parameter.detach(), old, rtol=1e-12, atol=1e-12)
