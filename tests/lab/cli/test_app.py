@@ -80,7 +80,7 @@ def test_help_explains_every_command():
         (["compare", "--data", "a/b"], "`--data`: got a/b, which is no folder; give a folder of"),
         (["compare", "--activations", "relu,hnged"], "did you mean 'hinged'"),
         (["compare", "--seeds", "1"], "a comparison needs at least 2"),
-        (["compare", "--data", "wine", "--out", "x"], "a cnn needs images: use --model mlp"),
+        (["compare", "--data", "wine", "--out", "x"], "a cnn needs images: use `--model mlp`"),
         (["compare", "--hinges", "2", "--out", "x"], "a kink at 0 needs at least 3"),
         (["compare", "--range", "3", "-3", "--out", "x"], "finite numbers with low < high"),
         (["report", "nowhere"], "nowhere holds no experiment"),

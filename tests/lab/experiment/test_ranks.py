@@ -118,7 +118,7 @@ def test_processes_share_one_training_and_not_several(small, tmp_path):
 
 def test_processes_that_share_a_training_draw_their_own_numbers():
     def drawn(rank):
-        fit._Draws(3, rank).on_train_epoch_start(SimpleNamespace(current_epoch=1))
+        fit.SeedEpochs(3, rank).on_train_epoch_start(SimpleNamespace(current_epoch=1))
         return torch.rand(8)
 
     with torch.random.fork_rng():
@@ -134,6 +134,6 @@ def test_processes_that_share_a_training_draw_their_own_numbers():
 def test_what_processes_cannot_share(settings, message):
     small = data.load("diabetes")
     kind = NetworkSettings(kind="mlp", width=2, depth=1)
-    model = catalogue.build(kind, small, ACTIVATIONS["hinged"](CurveSettings()), 0)
+    model = catalogue.build_network(kind, small, ACTIVATIONS["hinged"](CurveSettings()), 0)
     with pytest.raises(errors.ArgumentError, match=message):
-        fit.check(model, small, TrainingSettings(**settings))
+        fit.check_training(model, small, TrainingSettings(**settings))

@@ -13,7 +13,7 @@ from hinged.lab.runs.build_experiment import build_experiment
     ("values", "message"),
     [
         ({"data": "digit"}, "`--data`: got 'digit'; did you mean 'digits'"),
-        ({"network": {"kind": "cmn"}}, "`--model`: got 'cmn'; did you mean 'cnn'"),
+        ({"network": {"kind": "cmn"}}, "`network.kind`: got 'cmn'; did you mean 'cnn'"),
         (
             {"activations": ("relu", "leaky-relu")},
             "`activations`: got 'leaky-relu'; did you mean 'leaky_relu'",

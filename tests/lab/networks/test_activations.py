@@ -9,13 +9,13 @@ from hinged import PiecewiseLinear, errors
 from hinged.lab.experiment.settings import CurveSettings
 from hinged.lab.networks.activations import (
     ACTIVATIONS,
-    TRAINED,
+    TRAINABLE_ACTIVATIONS,
     ChannelPReLU,
+    activation_factory,
     activation_parameters,
-    check_activation,
+    check_activation_name,
     replace_activations,
 )
-from hinged.lab.networks.activations import factory as activation_factory
 from hinged.nn import param_groups
 
 
@@ -94,7 +94,7 @@ def test_what_has_nothing_to_replace_is_refused():
     with pytest.raises(errors.ArgumentError, match="a Linear without activations to replace; it"):
         replace_activations(nn.Linear(3, 2), torch.randn(4, 3), factory("silu"))
     gated = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
-    with pytest.raises(errors.ArgumentError, match=r"\(1 is left: the model's output, bounded"):
+    with pytest.raises(errors.ArgumentError, match=r"\(1 is skipped: the model's output, bounded"):
         replace_activations(gated, torch.randn(4, 3), factory("silu"))
 
 
@@ -167,14 +167,14 @@ def test_ones_own_are_given_what_they_ask_for(own):
 
 def test_what_ones_own_trains_is_an_activations(own):
     model = nn.Sequential(nn.Linear(2, 3), own("Scaled")(3))
-    groups = param_groups(model, 0.1, 0.5, curve_lr=0.2, curve_types=TRAINED)
+    groups = param_groups(model, 0.1, 0.5, curve_lr=0.2, curve_types=TRAINABLE_ACTIVATIONS)
     (curves,) = [group for group in groups if group["name"] == "curves"]
     assert curves["params"] == [model[1].inner.scale]
     assert (curves["lr"], curves["weight_decay"]) == (0.2, 0.0)
 
 
 def test_what_cannot_be_loaded_is_said(own, tmp_path):
-    with pytest.raises(errors.ArgumentError, match="makes an object of class builtin_function"):
+    with pytest.raises(errors.ArgumentError, match="returns an object of class builtin_function"):
         own("nothing")(3)
     for name, message in [
         (f"{tmp_path / 'own.py'}:Scald", "without 'Scald'"),
@@ -188,11 +188,11 @@ def test_what_cannot_be_loaded_is_said(own, tmp_path):
 
 def test_names_are_checked_before_anything_is_loaded():
     for name in ("relu", "apl", "frozen:silu", "nowhere.py:make"):
-        check_activation("--activations", name)
-    with pytest.raises(errors.UnknownNameError, match=r"`--activations`: got 'rleu'; did you mean"):
-        check_activation("--activations", "rleu")
+        check_activation_name("activations", name)
+    with pytest.raises(errors.UnknownNameError, match=r"`activations`: got 'rleu'; did you mean"):
+        check_activation_name("activations", "rleu")
     with pytest.raises(errors.UnknownNameError, match=r"frozen:\.\.\.`: got 'sliu'; did you mean"):
-        check_activation("--activations", "frozen:sliu")
+        check_activation_name("activations", "frozen:sliu")
 
 
 def test_frozen_curves_are_those_of_their_start():

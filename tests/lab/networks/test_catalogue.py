@@ -14,7 +14,7 @@ CURVES = CurveSettings()
 
 def build(network, activation="relu", seed=0, name="digits", curves=CURVES):
     factory = ACTIVATIONS[activation](curves)
-    return catalogue.build(network, data.load(name), factory, seed)
+    return catalogue.build_network(network, data.load(name), factory, seed)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -54,7 +54,7 @@ def test_an_activation_that_draws_does_not_shift_the_weights():
         return module
 
     loaded, network = data.load("digits"), NetworkSettings()
-    assert weights_digest(catalogue.build(network, loaded, drawing, 0)) == weights_digest(
+    assert weights_digest(catalogue.build_network(network, loaded, drawing, 0)) == weights_digest(
         build(network)
     )
 
@@ -81,7 +81,7 @@ def test_curves_are_per_channel_or_shared():
 
 
 def test_a_cnn_refuses_tables_and_too_many_blocks():
-    with pytest.raises(errors.ArgumentError, match="a cnn needs images: use --model mlp"):
+    with pytest.raises(errors.ArgumentError, match=r"a cnn needs images: use `network\.kind mlp`"):
         build(NetworkSettings(), name="wine")
     with pytest.raises(errors.ArgumentError, match="4 blocks on images of 8 x 8 pixels"):
         build(NetworkSettings(depth=4))
@@ -149,7 +149,7 @@ def test_every_activation_of_a_network_of_the_users_own_is_replaced(own, activat
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("has_none", "got a Sequential without activations to replace; it must apply some, or be"),
+        ("has_none", "got a Sequential without activations to replace; it must apply"),
         ("too_few", "got outputs of shape (2, 9); digits needs (2, 10)."),
         ("nothing", "got an object of class NoneType; the function must return an nn.Module."),
     ],

@@ -7,7 +7,7 @@ from hinged.lab import data
 from hinged.lab.experiment.settings import CurveSettings, NetworkSettings, TrainingSettings
 from hinged.lab.networks import catalogue
 from hinged.lab.networks.activations import ACTIVATIONS
-from hinged.lab.networks.detector import DETECTORS, Block
+from hinged.lab.networks.detector import DETECTORS, DetectorBlock
 from hinged.lab.runs.run_trial import weights_digest
 from hinged.lab.training import fit
 
@@ -17,7 +17,9 @@ CURVES = CurveSettings()
 def build(kind="detector", activation="relu", name="shapes", **network):
     settings = NetworkSettings(kind=kind, **{"width": 4, "depth": 2, **network})
     factory = ACTIVATIONS[activation](CURVES)
-    return catalogue.build(settings, data.load(name, train_size=64, test_size=32), factory, 0)
+    return catalogue.build_network(
+        settings, data.load(name, train_size=64, test_size=32), factory, 0
+    )
 
 
 @pytest.mark.parametrize("kind", DETECTORS)
@@ -26,18 +28,18 @@ def build(kind="detector", activation="relu", name="shapes", **network):
 def test_a_cell_for_each_square_of_pixels(kind, depth, batch_norm):
     model = build(kind, depth=depth, batch_norm=batch_norm)
     assert model(torch.zeros(2, 3, 48, 64)).shape == (2, 6, 48 // 2**depth, 64 // 2**depth)
-    filters = [block.second_activation for block in model if isinstance(block, Block)]
+    filters = [block.second_activation for block in model if isinstance(block, DetectorBlock)]
     assert len(filters) == depth
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules()) == batch_norm
 
 
 def test_a_residual_block_by_its_parts():
-    block = Block(3, 4, lambda channels: nn.Tanh(), batch_norm=False, residual=True)
+    block = DetectorBlock(3, 4, lambda channels: nn.Tanh(), batch_norm=False, residual=True)
     x = torch.randn(2, 3, 8, 8)
     inner = nn.functional.conv2d(x, block.first.weight, block.first.bias, stride=2, padding=1)
     inner = nn.functional.conv2d(inner.tanh(), block.second.weight, block.second.bias, padding=1)
     means = x.view(2, 3, 4, 2, 4, 2).mean(dim=(3, 5))
-    last = block.around[1]
+    last = block.shortcut[1]
     shortcut = torch.einsum("nchw,fc->nfhw", means, last.weight[..., 0, 0])
     expected = (inner + shortcut + last.bias.view(1, -1, 1, 1)).tanh()
     torch.testing.assert_close(block(x), expected)
@@ -56,10 +58,10 @@ def test_at_first_a_class_is_found_in_about_one_cell_of_a_hundred():
 
 
 def test_networks_that_do_not_answer_as_the_data_ask():
-    with pytest.raises(errors.ArgumentError, match=r"`--model cnn`: got shapes, whose metric is m"):
+    with pytest.raises(errors.ArgumentError, match=r"`network.kind cnn`: got shapes, whose metric"):
         build("cnn")
     with pytest.raises(
-        errors.ArgumentError, match=r"`--model detector`: got digits, .*cnn, mlp, .*vgg11"
+        errors.ArgumentError, match=r"`network.kind detector`: got digits, .*cnn, mlp, .*vgg11"
     ):
         build(name="digits")
     with pytest.raises(errors.ArgumentError, match="6 blocks on images of 48 x 64 pixels"):
@@ -71,7 +73,7 @@ def test_networks_that_do_not_answer_as_the_data_ask():
 def test_a_detector_learns_to_find_shapes(activation):
     loaded = data.load("shapes")
     settings = NetworkSettings(kind="detector", width=8, depth=2, batch_norm=True)
-    model = catalogue.build(settings, loaded, ACTIVATIONS[activation](CURVES), 0)
+    model = catalogue.build_network(settings, loaded, ACTIVATIONS[activation](CURVES), 0)
     how = TrainingSettings(epochs=6, batch_size=16, lr=0.01, augment=("flip",))
-    outcome = fit.train(model, loaded, how, seed=0)
+    outcome = fit.train_network(model, loaded, how, seed=0)
     assert outcome.test_scores[0] < 0.5 < outcome.test_score

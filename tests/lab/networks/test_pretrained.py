@@ -33,23 +33,23 @@ def images(classes=3, side=8, channels=3):
 
 def resnet20(classes=3, seed=1):
     torch.manual_seed(seed)
-    return vision.find("resnet20").make(classes, 8)
+    return vision.find_vision_network("resnet20").make(classes, 8)
 
 
 def built(weights, activation="original", seed=0, pixels=None, network=RESNET20):
-    pixels = pretrained.fitted(images() if pixels is None else pixels, network, weights)
+    pixels = pretrained.prepare_images(images() if pixels is None else pixels, network, weights)
     factory = ACTIVATIONS[activation](CurveSettings(init="same"))
-    return catalogue.build(network, pixels, factory, seed, weights), pixels
+    return catalogue.build_network(network, pixels, factory, seed, weights), pixels
 
 
 @pytest.fixture
 def read(tmp_path, monkeypatch):
-    """Returns what `pretrained.read` makes of saved objects."""
+    """Returns what `pretrained.find_weights` makes of saved objects."""
     monkeypatch.chdir(tmp_path)
 
     def saved(content):
         torch.save(content, "weights.pt")
-        return pretrained.read(RESNET20)
+        return pretrained.find_weights(RESNET20)
 
     return saved
 
@@ -114,36 +114,38 @@ def test_early_files_without_counts_of_batches_are_taken(read):
 
 def test_files_that_are_missing_damaged_or_empty_get_a_sentence(read, tmp_path):
     with pytest.raises(errors.ArgumentError, match=r"weights\.pt, which does not exist; give imag"):
-        pretrained.read(RESNET20)
+        pretrained.find_weights(RESNET20)
     with pytest.raises(errors.DataError, match="holds no tensors by name"):
         read({"epoch": 3})
     for name in ("weights.pt", "weights.safetensors"):
         (tmp_path / name).write_bytes(b"no weights")
         with pytest.raises(errors.DataError, match="cannot be read"):
-            pretrained.of_file(tmp_path / name)
+            pretrained.read_weights_file(tmp_path / name)
 
 
 def test_what_a_run_saves_tells_how_it_was_given_its_images(tmp_path):
     model, pixels = resnet20(), replace(images(), side=12)
     folder = tmp_path / "run"
     (folder / "weights").mkdir(parents=True)
-    (folder / "weights" / "original-seed0.safetensors").write_bytes(pretrained.save(model, pixels))
-    weights = pretrained.read(NetworkSettings(kind="resnet20", pretrained=str(folder)))
+    (folder / "weights" / "original-seed0.safetensors").write_bytes(
+        pretrained.serialize_weights(model, pixels)
+    )
+    weights = pretrained.find_weights(NetworkSettings(kind="resnet20", pretrained=str(folder)))
     assert weights.side == 12
     assert weights.mean.tolist() == [100.0] * 3 and weights.std.tolist() == [50.0] * 3
     other = replace(pixels, side=None, mean=torch.zeros(3))
-    fitted = pretrained.fitted(other, NetworkSettings(kind="resnet20"), weights)
+    fitted = pretrained.prepare_images(other, NetworkSettings(kind="resnet20"), weights)
     assert torch.equal(fitted.scaled(other.x_test), pixels.scaled(pixels.x_test))
     assert fitted.digest == other.digest
     (folder / "weights" / "original-seed1.safetensors").write_bytes(b"")
     with pytest.raises(errors.ArgumentError, match="a folder with 2 files in weights/"):
-        pretrained.read(NetworkSettings(kind="resnet20", pretrained=str(folder)))
+        pretrained.find_weights(NetworkSettings(kind="resnet20", pretrained=str(folder)))
 
 
 def test_images_are_normalised_and_resized_as_the_weights_want(read):
     weights = replace(read(resnet20().state_dict()), side=5)
     grey = images(channels=1)
-    x = pretrained.fitted(grey, RESNET20, weights).scaled(grey.x_train)
+    x = pretrained.prepare_images(grey, RESNET20, weights).scaled(grey.x_train)
     rgb = grey.x_train.float().repeat(1, 3, 1, 1) / 255
     expected = (rgb - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     expected = F.interpolate(expected, (5, 5), mode="bilinear", antialias=True)
@@ -153,7 +155,7 @@ def test_images_are_normalised_and_resized_as_the_weights_want(read):
 def test_weights_trained_on_grey_images_take_grey_images(read):
     grey = images(channels=1)
     weights = replace(read(resnet20().state_dict()), mean=grey.mean, std=grey.std, side=None)
-    x = pretrained.fitted(grey, RESNET20, weights).scaled(grey.x_train)
+    x = pretrained.prepare_images(grey, RESNET20, weights).scaled(grey.x_train)
     assert torch.equal(x, grey.scaled(grey.x_train).repeat(1, 3, 1, 1))
 
 
@@ -162,7 +164,7 @@ def hub_file(monkeypatch, tmp_path, kind, name, state):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     torch.save(state, tmp_path / "hub" / "checkpoints" / name)
-    return pretrained.read(NetworkSettings(kind=kind, pretrained="imagenet"))
+    return pretrained.find_weights(NetworkSettings(kind=kind, pretrained="imagenet"))
 
 
 def test_imagenet_takes_what_torchvision_has_downloaded(monkeypatch, tmp_path):
@@ -187,20 +189,20 @@ def test_without_a_network_imagenet_says_where_to_put_the_file(monkeypatch, tmp_
 
     monkeypatch.setattr(type(models_.ResNet18_Weights.DEFAULT), "get_state_dict", unreachable)
     with pytest.raises(errors.DataError, match=r"no download for resnet18 \(Name or service"):
-        pretrained.read(NetworkSettings(kind="resnet18", pretrained="imagenet"))
+        pretrained.find_weights(NetworkSettings(kind="resnet18", pretrained="imagenet"))
 
 
 def test_imagenet_is_not_published_for_every_network():
     pytest.importorskip("torchvision")
     with pytest.raises(errors.ArgumentError, match="imagenet for cnn, for which nobody"):
-        pretrained.read(NetworkSettings(kind="cnn", pretrained="imagenet"))
+        pretrained.find_weights(NetworkSettings(kind="cnn", pretrained="imagenet"))
 
 
 def test_imagenet_of_timm_is_what_timm_loads(monkeypatch):
     timm = pytest.importorskip("timm")
     made = timm.create_model("resnet10t")
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained: made)
-    weights = pretrained.read(NetworkSettings(kind="timm:resnet10t", pretrained="imagenet"))
+    weights = pretrained.find_weights(NetworkSettings(kind="timm:resnet10t", pretrained="imagenet"))
     assert weights.side == made.pretrained_cfg["input_size"][-1]
     assert weights.mean.tolist() == pytest.approx([255 * m for m in made.pretrained_cfg["mean"]])
     assert torch.equal(weights.state["fc.weight"], made.fc.weight)
@@ -209,11 +211,13 @@ def test_imagenet_of_timm_is_what_timm_loads(monkeypatch):
 def test_a_cnn_goes_on_from_the_weights_of_another(tmp_path):
     digits = data.load("digits")
     network = NetworkSettings(width=2, depth=1)
-    first = catalogue.build(network, digits, ACTIVATIONS["relu"](CurveSettings()), 3)
-    (tmp_path / "cnn.safetensors").write_bytes(pretrained.save(first, digits))
-    weights = pretrained.of_file(tmp_path / "cnn.safetensors")
+    first = catalogue.build_network(network, digits, ACTIVATIONS["relu"](CurveSettings()), 3)
+    (tmp_path / "cnn.safetensors").write_bytes(pretrained.serialize_weights(first, digits))
+    weights = pretrained.read_weights_file(tmp_path / "cnn.safetensors")
     for name in ("relu", "hinged"):
-        model = catalogue.build(network, digits, ACTIVATIONS[name](CurveSettings()), 0, weights)
+        model = catalogue.build_network(
+            network, digits, ACTIVATIONS[name](CurveSettings()), 0, weights
+        )
         assert weights_digest(model) == weights_digest(first)
 
 
@@ -223,7 +227,7 @@ def test_weights_for_bgr_are_folded_into_the_first_convolution():
     caffe = pixels.flip(1) - torch.tensor([104.0, 117.0, 123.0]).view(3, 1, 1)
     expected = conv.double()(caffe)
     state = {f"first.{name}": tensor.float() for name, tensor in conv.state_dict().items()}
-    folded = pretrained.from_bgr(state, "first")
+    folded = pretrained.convert_bgr_weights(state, "first")
     x = (pixels / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     found = F.conv2d(x, folded["first.weight"].double(), folded["first.bias"].double(), stride=2)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-3)
@@ -248,9 +252,13 @@ def test_real_weights_know_real_images(kind, share):
     pytest.importorskip("torchvision")
     x, y = photographs(100)
     network = NetworkSettings(kind=kind, pretrained="imagenet")
-    weights = pretrained.read(network)
-    pixels = pretrained.fitted(replace(images(1000), x_train=x, y_train=y), network, weights)
-    model = catalogue.build(network, pixels, ACTIVATIONS["original"](CurveSettings()), 0, weights)
+    weights = pretrained.find_weights(network)
+    pixels = pretrained.prepare_images(
+        replace(images(1000), x_train=x, y_train=y), network, weights
+    )
+    model = catalogue.build_network(
+        network, pixels, ACTIVATIONS["original"](CurveSettings()), 0, weights
+    )
     with torch.no_grad():
         outputs = model.eval()(pixels.scaled(x))
     least = share - 3 * (share * (1 - share) / len(y)) ** 0.5

@@ -1,13 +1,13 @@
 import numpy as np
 import torch
 
-from hinged.lab.networks.published_activations import AdaptiveReluSum, Contender
+from hinged.lab.networks.published_activations import AdaptivePiecewiseLinearUnit, WrappedActivation
 
 
 def test_a_sum_of_relus_is_that():
-    layer = AdaptiveReluSum(3, torch.tensor([-1.0, 0.5]))
+    layer = AdaptivePiecewiseLinearUnit(3, torch.tensor([-1.0, 0.5]))
     slopes, places = np.random.default_rng(0).normal(size=(2, 3, 2)).astype(np.float32)
-    layer.slopes.data, layer.places.data = torch.tensor(slopes), torch.tensor(places)
+    layer.slopes.data, layer.positions.data = torch.tensor(slopes), torch.tensor(places)
     x = torch.randn(4, 3, 5, 2, dtype=torch.float64)
     expected = np.maximum(x.numpy(), 0)
     for channel in range(3):
@@ -18,16 +18,16 @@ def test_a_sum_of_relus_is_that():
 
 
 def test_it_starts_as_relu_and_its_slopes_learn_at_once():
-    layer, x = AdaptiveReluSum(3, torch.tensor([-1.0, 1.0])), torch.randn(8, 3)
+    layer, x = AdaptivePiecewiseLinearUnit(3, torch.tensor([-1.0, 1.0])), torch.randn(8, 3)
     assert torch.equal(layer(x), x.relu())
     layer(x).square().sum().backward()
     assert layer.slopes.grad.abs().sum() > 0
 
 
 def test_channels_on_another_axis_are_moved():
-    inner = AdaptiveReluSum(3, torch.tensor([-1.0, 1.0]))
+    inner = AdaptivePiecewiseLinearUnit(3, torch.tensor([-1.0, 1.0]))
     torch.nn.init.normal_(inner.slopes)
     x = torch.randn(2, 5, 3)
-    moved = Contender(inner, dim=-1)(x)
+    moved = WrappedActivation(inner, dim=-1)(x)
     assert torch.equal(moved, inner(x.movedim(-1, 1)).movedim(1, -1))
-    assert torch.equal(Contender(inner, dim=-2)(x.movedim(-1, 1)), inner(x.movedim(-1, 1)))
+    assert torch.equal(WrappedActivation(inner, dim=-2)(x.movedim(-1, 1)), inner(x.movedim(-1, 1)))

@@ -14,13 +14,13 @@ SIZES = {  # Published numbers of parameters, for 1,000 classes of ImageNet.
 
 @pytest.mark.parametrize("kind", SIZES)
 def test_networks_for_large_images_are_those_that_are_published(kind):
-    model = vision.find(kind).make(1000, 224)
+    model = vision.find_vision_network(kind).make(1000, 224)
     assert sum(p.numel() for p in model.parameters()) == SIZES[kind]
 
 
 @pytest.mark.parametrize("kind", vision.NETWORKS)
 def test_a_network_has_a_head_for_the_classes(kind):
-    found = vision.find(kind)
+    found = vision.find_vision_network(kind)
     model = found.make(7, 32).eval()
     assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 7)
     (head,) = (model.get_submodule(name) for name in found.head)
@@ -42,7 +42,7 @@ def test_vgg11_starts_with_torchvisions_layers_in_torchvisions_order():
     models = pytest.importorskip("torchvision").models
     with torch.device("meta"):
         whole = models.vgg11_bn()
-    small = vision.find("vgg11_bn").make(3, 127)
+    small = vision.find_vision_network("vgg11_bn").make(3, 127)
     shapes = {n: p.shape for n, p in whole.state_dict().items() if n.startswith("features.")}
     own = {n: p.shape for n, p in small.state_dict().items() if n.startswith("features.")}
     assert own == shapes
@@ -50,8 +50,8 @@ def test_vgg11_starts_with_torchvisions_layers_in_torchvisions_order():
 
 def test_any_network_of_timm():
     pytest.importorskip("timm")
-    found = vision.find("timm:resnet10t")
+    found = vision.find_vision_network("timm:resnet10t")
     assert found.head == ("fc",)
     assert found.make(5, 32).fc.out_features == 5
     with pytest.raises(errors.UnknownNameError, match="did you mean resnet10t"):
-        vision.find("timm:resnet10tt")
+        vision.find_vision_network("timm:resnet10tt")

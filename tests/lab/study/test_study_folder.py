@@ -4,7 +4,7 @@ import pytest
 
 from hinged import errors
 from hinged.lab.experiment import environment
-from hinged.lab.networks.pretrained import of_file
+from hinged.lab.networks.pretrained import read_weights_file
 from hinged.lab.runs.compare import ProgressListener, compare_all
 from hinged.lab.study.cells import read
 from hinged.lab.study.page import origin
@@ -162,11 +162,11 @@ def test_networks_start_from_the_pretraining_of_the_study(tiny, tmp_path):
     pretraining = found.pretrainings["cnn"]
     assert pretraining.experiment["training"]["epochs"] == 2 and pretraining.pretrained == ""
     (weights,) = (folder.path / "pretrain" / "cnn" / "weights").iterdir()
-    state = of_file(weights).state
+    state = read_weights_file(weights).state
     for task in folder.tasks(seeds=2):
         results = task.folder.results()
         assert {r.initial_weights for r in results} == {digest(state)}
-        assert {r.pretrained for r in results} == {of_file(weights).name}
+        assert {r.pretrained for r in results} == {read_weights_file(weights).name}
     assert f"reached: cnn on digits to {100 * pretraining.test_score:.2f} % (" in origin(found)
     again = Silent()
     folder.train(again, seeds=2)

@@ -16,7 +16,7 @@ def idle_units(model, x, parts=1):
     with DeadUnitCounter(model.eval()) as units, torch.no_grad():
         for part in x.chunk(parts):
             model(part)
-    return units.idle()
+    return units.shares()
 
 
 @pytest.fixture

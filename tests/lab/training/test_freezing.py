@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from hinged import PiecewiseLinear
-from hinged.lab.training.freezing import freeze, set_training
+from hinged.lab.training.freezing import freeze, set_training_mode
 
 
 def network(activation):
@@ -44,7 +44,7 @@ def test_curves_that_are_not_to_be_trained_stay_frozen():
 def test_statistics_of_frozen_normalisation_stay(trains, drifts):
     model = freeze(network(nn.ReLU()), trains, ["5"])
     before = model[1].running_mean.clone()
-    set_training(model)(torch.randn(8, 3, 2, 2) + 5)
+    set_training_mode(model)(torch.randn(8, 3, 2, 2) + 5)
     assert torch.equal(model[1].running_mean, before) != drifts
     assert model.training and model[3].training
-    assert not set_training(model, False)[1].training
+    assert not set_training_mode(model, False)[1].training

@@ -18,12 +18,12 @@ NETWORK = NetworkSettings(kind="bypass-mlp", width=5, depth=1)
 
 def network(activation="hinged", **curves):
     factory = ACTIVATIONS[activation](CurveSettings(**curves))
-    return catalogue.build(NETWORK, data.load("diabetes"), factory, 0)
+    return catalogue.build_network(NETWORK, data.load("diabetes"), factory, 0)
 
 
 def train(model, optimizer="owo-molf", epochs=3, **kwargs):
     settings = TrainingSettings(optimizer=optimizer, epochs=epochs)
-    return fit.train(model, data.load("diabetes"), settings, 0, **kwargs)
+    return fit.train_network(model, data.load("diabetes"), settings, 0, **kwargs)
 
 
 @pytest.mark.parametrize("optimizer", METHODS)
@@ -32,7 +32,7 @@ def test_every_method_trains_every_activation_and_reports(optimizer, activation)
     epochs = []
     outcome = train(network(activation), optimizer, on_epoch=epochs.append)
     assert epochs == [1, 2, 3]
-    assert len(outcome.loss) == len(outcome.test_scores) == len(outcome.idle) == 3
+    assert len(outcome.loss) == len(outcome.test_scores) == len(outcome.dead_units) == 3
     assert outcome.loss[-1] <= outcome.loss[0] < 1
     assert outcome.train_score > 0.2 and outcome.test_score in outcome.test_scores
     assert 0 < outcome.step_ms < 1000 * outcome.seconds
@@ -42,7 +42,7 @@ def test_every_method_trains_every_activation_and_reports(optimizer, activation)
 def test_the_loss_is_the_mean_squared_error_that_other_trainings_record():
     outcome = train(network(), epochs=1)
     whole = data.load("diabetes")
-    kept, _ = second_order._rows(whole, 0)
+    kept, _ = second_order._split_rows(whole, 0)
     with torch.no_grad():
         outputs = outcome.model(whole.x_train[kept])
     loss = torch.nn.functional.mse_loss(outputs, whole.y_train[kept])
@@ -51,10 +51,10 @@ def test_the_loss_is_the_mean_squared_error_that_other_trainings_record():
 
 def test_a_ninth_is_held_out_and_depends_on_the_seed():
     whole = data.load("diabetes")
-    kept, held_out = second_order._rows(whole, 0)
+    kept, held_out = second_order._split_rows(whole, 0)
     assert len(held_out) == round(len(whole.x_train) / 9)
     assert sorted([*kept.tolist(), *held_out.tolist()]) == list(range(len(whole.x_train)))
-    assert not torch.equal(held_out, second_order._rows(whole, 1)[1])
+    assert not torch.equal(held_out, second_order._split_rows(whole, 1)[1])
 
 
 def test_frozen_curves_are_the_function_they_started_as():
@@ -75,7 +75,7 @@ def test_the_network_is_trained_by_gradients_as_well(optimizer):
 
 def refused(settings=MOLF, model=None, name="diabetes"):
     with pytest.raises(errors.ArgumentError) as raised:
-        fit.check(model or network(), data.load(name), settings)
+        fit.check_training(model or network(), data.load(name), settings)
     return str(raised.value)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from hinged.lab.bench.timing import Call
-from hinged.lab.training.fit import memory_for_backward
+from hinged.lab.training.backward_memory import memory_for_backward
 
 
 def saved_bytes(module: nn.Module, x: Tensor) -> int:

@@ -19,7 +19,7 @@ from hinged.lab.experiment.ranks import ranks
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import CurveSettings, NetworkSettings, TrainingSettings
 from hinged.lab.networks.activations import ACTIVATIONS
-from hinged.lab.networks.catalogue import MODELS
+from hinged.lab.networks.catalogue import NETWORK_KINDS
 from hinged.lab.reporting import report, terminal
 from hinged.lab.reporting.comparison_table import diverged, verdict
 from hinged.lab.runs.build_experiment import build_experiment
@@ -66,7 +66,7 @@ Augment = Annotated[
     typer.Option(help="Random changes of the images, comma-separated: " + ", ".join(AUGMENTATIONS)),
 ]
 Model = Annotated[
-    str, typer.Option(help="my.py:make_net, timm:NAME, or one of: " + ", ".join(MODELS))
+    str, typer.Option(help="my.py:make_net, timm:NAME, or one of: " + ", ".join(NETWORK_KINDS))
 ]
 Pretrained = Annotated[
     str | None, typer.Option(help="Weights to start from: imagenet, a file, or a run folder.")
@@ -239,7 +239,7 @@ def train(
     )
     folder = out or _folder(data, model, activation, f"seed{seed}")
     if logger:
-        loggers.check(logger, settings.training.optimizer)
+        loggers.check_logger(logger, settings.training.optimizer)
     save = SaveOptions(checkpoints=True, weights=True, logger=logger)
     if ranks().rank:
         join_training(settings, RunFolder(folder), threads=threads, save=save, data_dir=data_dir)

@@ -17,6 +17,7 @@ OPTIONS = {
     "curves.tails": "--tails",
     "data": "--data",
     "data_dir": "--data-dir",
+    "logger": "--logger",
     "network.batch_norm": "--batch-norm",
     "network.depth": "--depth",
     "network.image_size": "--image-size",

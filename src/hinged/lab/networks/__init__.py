@@ -1,1 +1,1 @@
-"""The networks that experiments train, and the activations they compare."""
+"""The networks that experiments train, and the activations that they compare."""

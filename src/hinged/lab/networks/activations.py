@@ -1,16 +1,22 @@
 """The activations that experiments compare, by name.
 
-A name is one of `ACTIVATIONS`; or `frozen:START`, curves that stay the function `START`, as in
-`frozen:silu`; or something of the user's own, `file.py:make` or `package.module:Class`, which is
-called with what its parameters ask for by name:
+A name is one of:
 
-* `channels`: the number of channels `C`; a first parameter of any other name gets it too where it
-  has no default;
-* `dim`: the axis that they are on; where it does not ask, they are moved to axis 1;
-* `curve`: the `C` curves that `hinged` would start as, a `hinged.curve.Curve`.
+* a key of `ACTIVATIONS`;
+* `frozen:FUNCTION`, for example `frozen:silu`: curves that start as this function and are not
+  trained;
+* a user's own activation, `file.py:make` or `package.module:Class`.
 
-It returns an `nn.Module` that maps a tensor to one of the same shape. What that trains counts as an
-activation's: it is trained at `curve_lr_factor` times the learning rate, without weight decay.
+A user's function or class must return an `nn.Module` whose output has the shape of its input. It is
+called with those of these arguments that its parameters name:
+
+* `channels`: the number of channels `C`. A first parameter with another name and no default gets it
+  too;
+* `dim`: the channel axis. Without this parameter, the channels are moved to axis 1;
+* `curve`: the `C` curves that `hinged` would start from, a `hinged.curve.Curve`.
+
+Its parameters are trained like those of any activation: with `curve_lr_factor` times the learning
+rate and without weight decay.
 """
 
 from __future__ import annotations
@@ -27,21 +33,24 @@ from hinged import errors
 from hinged.curve import NAMED, Curve
 from hinged.lab.experiment import user_code
 from hinged.lab.experiment.settings import CurveSettings
-from hinged.lab.networks.published_activations import AdaptiveReluSum, Contender, on_axis_1
+from hinged.lab.networks.published_activations import (
+    AdaptivePiecewiseLinearUnit,
+    WrappedActivation,
+    call_with_channels_on_axis_1,
+)
 from hinged.model import convert, replace_module, sites
 from hinged.nn import PiecewiseLinear
 from hinged.nn.parameter_groups import parameters_of
 
-TRAINED = (PiecewiseLinear, nn.PReLU, Contender)
-"""The modules whose parameters are an activation's."""
+TRAINABLE_ACTIVATIONS = (PiecewiseLinear, nn.PReLU, WrappedActivation)
+"""The classes of activations that may have trained parameters."""
+
+INIT_SAME = "same"
+"""The `init` of curves that start as the activation that they replace."""
 
 
-SAME = "same"
-"""The start of curves that is the function they replace."""
-
-
-class Factory(Protocol):
-    """Makes the activation of a layer with so many channels on axis `dim`."""
+class ActivationFactory(Protocol):
+    """Makes the activation of a layer that has `channels` channels on axis `dim`."""
 
     def __call__(self, channels: int, dim: int = 1) -> nn.Module:
         """Return the activation."""
@@ -62,12 +71,12 @@ class ChannelPReLU(nn.PReLU):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the activation of `x` `(..., C, ...)`."""
-        return on_axis_1(super().forward, x, self.dim)
+        return call_with_channels_on_axis_1(super().forward, x, self.dim)
 
 
-def _hinged(curves: CurveSettings) -> Factory:
-    if curves.init == SAME:
-        return Converted(curves)
+def _curve_factory(curves: CurveSettings) -> ActivationFactory:
+    if curves.init == INIT_SAME:
+        return ConvertingFactory(curves)
 
     def make(channels: int, dim: int = 1) -> nn.Module:
         layer = PiecewiseLinear(
@@ -84,18 +93,22 @@ def _hinged(curves: CurveSettings) -> Factory:
 
 
 @dataclass(frozen=True)
-class Converted:
-    """Makes curves that start as ReLU; in a whole network they start as what it applies, each in
-    the range of its inputs, as `hinged.convert` puts them."""
+class ConvertingFactory:
+    """Makes the curves of `init="same"`.
+
+    In a whole network, `hinged.convert` replaces the activations: each curve starts as the
+    activation that it replaces, with the range of its inputs. A single layer gets curves that start
+    as ReLU.
+    """
 
     curves: CurveSettings
 
     def __call__(self, channels: int, dim: int = 1) -> nn.Module:
-        """Return the activation."""
-        return _hinged(self.curves.model_copy(update={"init": "relu"}))(channels, dim)
+        """Return the activation of one layer."""
+        return _curve_factory(self.curves.model_copy(update={"init": "relu"}))(channels, dim)
 
     def convert(self, model: nn.Module, batch: Any) -> nn.Module:
-        """Put curves into a model in place of all activations, and return it."""
+        """Replace all activations of a model by curves, in place, and return the model."""
         curves = self.curves
         model = convert(model, batch, curves.hinges, sharing=curves.sharing, tails=curves.tails)
         for parameter in parameters_of(model, (PiecewiseLinear,)):
@@ -103,21 +116,24 @@ class Converted:
         return model
 
 
-def _fixed(module: type[nn.Module]) -> Callable[[CurveSettings], Factory]:
+def _fixed(module: type[nn.Module]) -> Callable[[CurveSettings], ActivationFactory]:
     return lambda curves: lambda channels, dim=1: module()
 
 
-def _apl(curves: CurveSettings) -> Factory:
-    """As many ReLUs as curves have hinges beside that at 0, at the start spread over the range."""
+def _apl_factory(curves: CurveSettings) -> ActivationFactory:
+    """Return a factory of APL units that have one ReLU fewer than the curves have hinges.
+
+    The kinks start evenly spaced over the range of the curves.
+    """
 
     def make(channels: int, dim: int = 1) -> nn.Module:
-        parents_of = torch.linspace(curves.low, curves.high, curves.hinges - 1)
-        return Contender(AdaptiveReluSum(channels, parents_of), dim)
+        positions = torch.linspace(curves.low, curves.high, curves.hinges - 1)
+        return WrappedActivation(AdaptivePiecewiseLinearUnit(channels, positions), dim)
 
     return make
 
 
-_FIXED: dict[str, type[nn.Module]] = {
+_WITHOUT_PARAMETERS: dict[str, type[nn.Module]] = {
     "celu": nn.CELU,
     "elu": nn.ELU,
     "gelu": nn.GELU,
@@ -140,123 +156,132 @@ _FIXED: dict[str, type[nn.Module]] = {
     "tanhshrink": nn.Tanhshrink,
 }
 
-ORIGINAL = _fixed(nn.ReLU)(CurveSettings())
-"""Makes ReLU; in a whole network, whatever it applies stays."""
 
-ACTIVATIONS: dict[str, Callable[[CurveSettings], Factory]] = {
-    **{name: _fixed(module) for name, module in _FIXED.items()},
-    "apl": _apl,
-    "hinged": _hinged,
-    "original": lambda curves: ORIGINAL,
+KEEP_ORIGINAL = _fixed(nn.ReLU)(CurveSettings())
+"""Makes a ReLU. For `replace_activations`, this factory means "change nothing"."""
+
+ACTIVATIONS: dict[str, Callable[[CurveSettings], ActivationFactory]] = {
+    **{name: _fixed(module) for name, module in _WITHOUT_PARAMETERS.items()},
+    "apl": _apl_factory,
+    "hinged": _curve_factory,
+    "original": lambda curves: KEEP_ORIGINAL,
     "prelu": lambda curves: ChannelPReLU,
 }
 
-_FROZEN = "frozen:"
+_FROZEN_PREFIX = "frozen:"
 
-MODULES = (*_FIXED.values(), *TRAINED)
-"""The modules that are activations."""
+ACTIVATION_MODULES = (*_WITHOUT_PARAMETERS.values(), *TRAINABLE_ACTIVATIONS)
+"""The classes of all modules that are activations."""
 
 
-def check_activation(option: str, name: str) -> None:
-    """Raise where a name cannot be an activation's; the user's own are not loaded yet.
+def check_activation_name(setting: str, name: str) -> None:
+    """Raise an error if a name cannot be that of an activation.
+
+    This does not load a user's own activations.
 
     Raises:
-        UnknownNameError: there is no activation or start of this name.
+        UnknownNameError: there is no activation or function of this name.
     """
-    if name.startswith(_FROZEN):
-        start = name.removeprefix(_FROZEN)
-        if start not in NAMED:
-            raise errors.unknown_name(f"{option} {_FROZEN}...", start, NAMED)
-    elif not is_own(name) and name not in ACTIVATIONS:
-        raise errors.unknown_name(option, name, ACTIVATIONS)
+    if name.startswith(_FROZEN_PREFIX):
+        function = name.removeprefix(_FROZEN_PREFIX)
+        if function not in NAMED:
+            raise errors.unknown_name(f"{setting} {_FROZEN_PREFIX}...", function, NAMED)
+    elif not is_user_activation(name) and name not in ACTIVATIONS:
+        raise errors.unknown_name(setting, name, ACTIVATIONS)
 
 
-def is_own(name: str) -> bool:
-    """Whether a name is that of something of the user's own.
+def is_user_activation(name: str) -> bool:
+    """Return whether a name refers to a user's own activation.
 
-    >>> is_own("my.py:make"), is_own("torch.nn:Tanh"), is_own("relu"), is_own("frozen:relu")
-    (True, True, False, False)
+    >>> names = ("my.py:make", "torch.nn:Tanh", "relu", "frozen:relu")
+    >>> [is_user_activation(name) for name in names]
+    [True, True, False, False]
     """
-    return ":" in name and not name.startswith(_FROZEN)
+    return ":" in name and not name.startswith(_FROZEN_PREFIX)
 
 
-def takes_curves(name: str) -> bool:
-    """Whether the settings of curves may make a difference to an activation.
+def depends_on_curve_settings(name: str) -> bool:
+    """Return whether the curve settings can affect an activation.
 
-    >>> [takes_curves(name) for name in ("hinged", "frozen:silu", "apl", "my.py:make", "relu")]
+    >>> names = ("hinged", "frozen:silu", "apl", "my.py:make", "relu")
+    >>> [depends_on_curve_settings(name) for name in names]
     [True, True, True, True, False]
     """
     return name in ("apl", "hinged") or ":" in name
 
 
-def is_trained(name: str) -> bool:
-    """Whether an activation may have parameters that are trained.
+def may_have_trained_parameters(name: str) -> bool:
+    """Return whether an activation may have trained parameters.
 
-    >>> [is_trained(name) for name in ("hinged", "prelu", "my.py:make", "frozen:silu", "relu")]
+    >>> names = ("hinged", "prelu", "my.py:make", "frozen:silu", "relu")
+    >>> [may_have_trained_parameters(name) for name in names]
     [True, True, True, False, False]
     """
-    return name in ("apl", "hinged", "prelu") or is_own(name)
+    return name in ("apl", "hinged", "prelu") or is_user_activation(name)
 
 
-def factory(name: str, curves: CurveSettings) -> Factory:
-    """Return what makes the activation of a name.
+def activation_factory(name: str, curves: CurveSettings) -> ActivationFactory:
+    """Return the factory for a named activation.
 
     Args:
-        name: as the module describes it.
-        curves: what curves are like.
+        name: as the module docstring describes.
+        curves: the settings of the curves.
 
     Raises:
-        ArgumentError: the user's own cannot be loaded, or makes no module when it is called.
+        ArgumentError: a user's activation cannot be loaded. The factory raises it if the user's
+            function does not return an `nn.Module`.
 
-    >>> factory("frozen:silu", CurveSettings())(4).values.requires_grad
+    >>> activation_factory("frozen:silu", CurveSettings())(4).values.requires_grad
     False
-    >>> factory("torch.nn:Tanh", CurveSettings())(4).inner
+    >>> activation_factory("torch.nn:Tanh", CurveSettings())(4).inner
     Tanh()
     """
-    if name.startswith(_FROZEN):
-        update = {"init": name.removeprefix(_FROZEN), "trained": False}
-        return _hinged(curves.model_copy(update=update))
-    return _own(name, curves) if is_own(name) else ACTIVATIONS[name](curves)
+    if name.startswith(_FROZEN_PREFIX):
+        update = {"init": name.removeprefix(_FROZEN_PREFIX), "trained": False}
+        return _curve_factory(curves.model_copy(update=update))
+    if is_user_activation(name):
+        return _user_activation_factory(name, curves)
+    return ACTIVATIONS[name](curves)
 
 
-def _own(name: str, curves: CurveSettings) -> Factory:
-    call = user_code.load("--activations", name)
+def _user_activation_factory(name: str, curves: CurveSettings) -> ActivationFactory:
+    function = user_code.load("activations", name)
 
     def make(channels: int, dim: int = 1) -> nn.Module:
-        asked = _asked(call, channels, dim, curves)
-        inner = call(**asked)
+        arguments = _requested_arguments(function, channels, dim, curves)
+        inner = function(**arguments)
         if not isinstance(inner, nn.Module):
-            got = f"{name}, which makes an object of class {type(inner).__name__}"
+            got = f"{name}, which returns an object of class {type(inner).__name__}"
             hint = "it must return an nn.Module"
-            raise errors.ArgumentError(errors.message("--activations", got, hint))
-        return Contender(inner, 1 if "dim" in asked else dim)
+            raise errors.ArgumentError(errors.message("activations", got, hint))
+        return WrappedActivation(inner, 1 if "dim" in arguments else dim)
 
     return make
 
 
-def _asked(
-    call: Callable[..., Any], channels: int, dim: int, curves: CurveSettings
+def _requested_arguments(
+    function: Callable[..., Any], channels: int, dim: int, curves: CurveSettings
 ) -> dict[str, Any]:
-    """Return the arguments that a call asks for by its parameters."""
-    known: dict[str, Callable[[], Any]] = {
+    """Return the arguments that the parameters of a user's function ask for."""
+    available: dict[str, Callable[[], Any]] = {
         "channels": lambda: channels,
         "dim": lambda: dim,
-        "curve": lambda: _start(curves, channels),
+        "curve": lambda: _initial_curve(curves, channels),
     }
-    parameters = list(inspect.signature(call).parameters.values())
-    asked = {each.name: known[each.name]() for each in parameters if each.name in known}
+    parameters = list(inspect.signature(function).parameters.values())
+    arguments = {each.name: available[each.name]() for each in parameters if each.name in available}
     first = parameters[0] if parameters else None
-    if first and first.name not in known and _is_needed(first):
-        asked[first.name] = channels
-    return asked
+    if first and first.name not in available and _is_required(first):
+        arguments[first.name] = channels
+    return arguments
 
 
-def _is_needed(parameter: inspect.Parameter) -> bool:
-    named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    return named and parameter.default is parameter.empty
+def _is_required(parameter: inspect.Parameter) -> bool:
+    by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    return by_name and parameter.default is parameter.empty
 
 
-def _start(curves: CurveSettings, channels: int) -> Curve:
+def _initial_curve(curves: CurveSettings, channels: int) -> Curve:
     layer = PiecewiseLinear(
         channels, curves.hinges, (curves.low, curves.high), curves.init, tails=curves.tails
     )
@@ -264,24 +289,24 @@ def _start(curves: CurveSettings, channels: int) -> Curve:
 
 
 def replace_activations(
-    model: nn.Module, batch: Any, activation: Factory, call: str = "activations"
+    model: nn.Module, batch: Any, activation: ActivationFactory, call: str = "activations"
 ) -> nn.Module:
-    """Put an activation at every place where `hinged.convert` would put curves.
+    """Replace every activation that `hinged.convert` would replace.
 
-    `original` leaves the model as it is, and curves that start as the `same` function are those of
+    The activation `original` leaves the model unchanged. Curves with `init="same"` are those of
     `hinged.convert`.
 
     Args:
-        model: any network; it is changed in place.
-        batch: what `hinged.convert` takes.
-        activation: makes the activation for a number of channels on an axis.
-        call: how messages name the caller.
+        model: any network. It is changed in place.
+        batch: as for `hinged.convert`.
+        activation: makes the activation for a number of channels and a channel axis.
+        call: the name of the caller in error messages.
 
     Returns:
         The model.
 
     Raises:
-        ArgumentError: there is no such place.
+        ArgumentError: the model has no activation to replace.
 
     >>> import torch
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
@@ -290,13 +315,13 @@ def replace_activations(
     """
     found = sites(model, batch)
     if not found.converted:
-        left = "".join(f" ({site.name} is left: {site.skipped})" for site in found.skipped)
-        got = f"a {type(model).__name__} without activations to replace{left}"
-        hint = "it must apply some, or be made by a function that is given what makes activations"
+        skipped = "".join(f" ({site.name} is skipped: {site.skipped})" for site in found.skipped)
+        got = f"a {type(model).__name__} without activations to replace{skipped}"
+        hint = "it must apply some, or come from a function that takes the activation factory"
         raise errors.ArgumentError(errors.message(call, got, hint))
-    if activation is ORIGINAL:
+    if activation is KEEP_ORIGINAL:
         return model
-    if isinstance(activation, Converted):
+    if isinstance(activation, ConvertingFactory):
         return activation.convert(model, batch)
     convert(model, batch)
     for site in found.converted:
@@ -307,4 +332,4 @@ def replace_activations(
 
 def activation_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters of a network that belong to its activations."""
-    return parameters_of(model, TRAINED)
+    return parameters_of(model, TRAINABLE_ACTIVATIONS)

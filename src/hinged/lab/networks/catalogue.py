@@ -1,4 +1,4 @@
-"""The networks of the experiments, with the activation left open."""
+"""The networks of the experiments. The activation is an argument."""
 
 from __future__ import annotations
 
@@ -15,88 +15,115 @@ from hinged.lab.experiment import user_code
 from hinged.lab.experiment.settings import NetworkSettings
 from hinged.lab.experiment.user_code import is_function
 from hinged.lab.networks import pretrained, vision
-from hinged.lab.networks.activations import Factory, replace_activations
-from hinged.lab.networks.blocks import check_depth
+from hinged.lab.networks.activations import ActivationFactory, replace_activations
 from hinged.lab.networks.detector import DETECTORS
-from hinged.lab.networks.pretrained import Weights
+from hinged.lab.networks.pretrained import PretrainedWeights
 
-Maker = Callable[[NetworkSettings, DataSet, Factory], nn.Module]
-
-_SAMPLES = 32
-"""Training samples that a whole network is tried on; curves find their ranges there."""
+_CALIBRATION_SAMPLES = 32
+"""Training samples for which `hinged.convert` runs a network, and from which it takes ranges."""
 
 
-def build(
+def build_network(
     network: NetworkSettings,
     data: DataSet,
-    activation: Factory,
+    activation: ActivationFactory,
     seed: int,
-    weights: Weights | None = None,
+    weights: PretrainedWeights | None = None,
 ) -> nn.Module:
-    """Return a network whose weights depend on the seed alone, whatever the activation.
+    """Return a network. Its weights depend on the seed and not on the activation.
 
-    A `cnn` and an `mlp` are made with the activation. A network of `hinged.lab.networks.vision` is made with
-    its own, which is then replaced as `hinged.lab.networks.activations.replace_activations` does it; so is
-    that of a function of the user's, unless it takes the activation.
+    The networks of this file and the detectors are built with the activation. The networks of
+    `hinged.lab.networks.vision` are built with their own activations, which `replace_activations`
+    then replaces.
+
+    A user's function (`file.py:function`) takes one argument or none. Its argument is the
+    activation factory: it makes the activation for a number of channels, and for `dim`, the channel
+    axis, if that is not 1. If the function takes no argument, `replace_activations` replaces the
+    activations of the network that it returns.
 
     Args:
-        network: its kind and size. Of the kind `file.py:function` it is what the function returns:
-            either it takes one argument, which makes the activation for a number of channels (and
-            an axis, `dim`, where they are not on axis 1), or none, and then every activation of its
-            network is replaced that `hinged.convert` would make trainable.
-        data: what it is to be trained on.
-        activation: makes the activation for a number of channels on an axis.
-        seed: decides the weights; only those of the head where others are given.
-        weights: to start from, but for the head where that is for other classes.
+        network: kind and size of the network.
+        data: the data to train on.
+        activation: makes the activation for a number of channels and a channel axis.
+        seed: decides the weights. With `weights`, it decides those of a new head only.
+        weights: initial weights. A head for another number of classes gets new weights.
 
     Raises:
-        ArgumentError: the network cannot take the data: a CNN needs images, and every block
-            halves them; the user's function makes no network for these data; or the weights are of
-            another network.
+        ArgumentError: the network does not fit the data, a user's function does not return a
+            network for these data, or the weights belong to another network.
     """
-    _check_fits(network.kind, data)
+    _check_data_fit(network, data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if network.kind in _OPEN:
-            model = _OPEN[network.kind](network, data, _without_drawing(activation))
-            return _started(network, model, weights)
-        make, takes_activation = _maker(network, data, weights)
+        if network.kind in _BUILDERS:
+            model = _BUILDERS[network.kind](network, data, _with_own_random_state(activation))
+            return _initialized(network, model, weights)
+        make, takes_activation = _network_function(network, data, weights)
         if takes_activation:
-            model = _started(network, make(_without_drawing(activation)), weights)
-            return _tried(network.kind, model, data)
-        model = _tried(network.kind, _started(network, make(), weights), data)
-        sample = data.scaled(data.x_train[:_SAMPLES])
-        return replace_activations(model, sample, activation, f"--model {network.kind}")
+            model = make(_with_own_random_state(activation))
+            return _checked_outputs(network.kind, _initialized(network, model, weights), data)
+        model = _checked_outputs(network.kind, _initialized(network, make(), weights), data)
+        sample = data.scaled(data.x_train[:_CALIBRATION_SAMPLES])
+        return replace_activations(model, sample, activation, f"network.kind {network.kind}")
 
 
-def head(kind: str, model: nn.Module) -> tuple[str, ...]:
-    """Return the names of the modules that give a network's outputs: what `hinged.lab.networks.vision`
-    knows of it, both linear maps to the outputs of a `bypass-mlp`, or else its last `nn.Linear`, of
-    a detector its last convolution.
+def head_names(kind: str, model: nn.Module) -> tuple[str, ...]:
+    """Return the names of the modules that compute a network's outputs.
 
-    >>> head("mlp", nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
+    These are the heads that `hinged.lab.networks.vision` lists, the two linear maps to the outputs
+    of a `bypass-mlp`, the last convolution of a detector, and the last `nn.Linear` of all others.
+
+    >>> head_names("mlp", nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
     ('2',)
     """
-    if vision.is_known(kind):
-        return vision.find(kind).head
+    if vision.is_vision_network(kind):
+        return vision.find_vision_network(kind).head
     if kind == "bypass-mlp":
         return ("output", "bypass")
     layer = nn.Conv2d if kind in DETECTORS else nn.Linear
     return tuple([name for name, module in model.named_modules() if isinstance(module, layer)][-1:])
 
 
-def _check_fits(kind: str, data: DataSet) -> None:
-    """Raise where a kind of network does not answer as the data ask."""
-    if not is_function(kind) and (kind in DETECTORS) != data.problem.on_grid:
-        fitting = [name for name in MODELS if (name in DETECTORS) == data.problem.on_grid]
+def check_network_kind(kind: str) -> None:
+    """Raise an error if there is no such kind of network.
+
+    Raises:
+        UnknownNameError: the kind is not in `NETWORK_KINDS`, not `timm:NAME` and not
+            `file.py:function`.
+    """
+    if vision.is_vision_network(kind):
+        vision.find_vision_network(kind)
+    elif kind not in NETWORK_KINDS and not is_function(kind):
+        raise errors.unknown_name("network.kind", kind, NETWORK_KINDS)
+
+
+def _check_data_fit(network: NetworkSettings, data: DataSet) -> None:
+    """Raise an error if a network cannot take the samples, or cannot answer as the data require."""
+    kind, call = network.kind, f"network.kind {network.kind}"
+    if is_function(kind):
+        return
+    if (kind in DETECTORS) != data.problem.on_grid:
+        suitable = [n for n in NETWORK_KINDS if (n in DETECTORS) == data.problem.on_grid]
         got = f"{data.name}, whose metric is {data.metric}"
-        hint = f"give other data, or one of: {', '.join(fitting)}"
-        raise errors.ArgumentError(errors.message(f"--model {kind}", got, hint))
+        hint = f"give other data, or one of: {', '.join(suitable)}"
+        raise errors.ArgumentError(errors.message(call, got, hint))
+    shape = data.sample_shape
+    if kind not in ("mlp", "bypass-mlp") and len(shape) != 3:
+        hint = f"a {kind} needs images: use `network.kind mlp`"
+        got = f"{data.name} with samples of shape {shape}"
+        raise errors.ArgumentError(errors.message(call, got, hint))
+    if (kind == "cnn" or kind in DETECTORS) and min(shape[1:]) < 2**network.depth:
+        hint = "every block halves the image: use fewer blocks"
+        got = f"{network.depth} blocks on images of {shape[1]} x {shape[2]} pixels"
+        raise errors.ArgumentError(errors.message("network.depth", got, hint))
 
 
-def _without_drawing(activation: Factory) -> Factory:
-    """Return a factory that leaves the random state alone, so that an activation that draws its
-    start does not shift the weights of the layers behind it."""
+def _with_own_random_state(activation: ActivationFactory) -> ActivationFactory:
+    """Return a factory that does not advance torch's random state.
+
+    An activation that draws its initial values would otherwise change the weights of the layers
+    after it.
+    """
 
     def make(channels: int, dim: int = 1) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -105,14 +132,16 @@ def _without_drawing(activation: Factory) -> Factory:
     return make
 
 
-def _started(network: NetworkSettings, model: nn.Module, weights: Weights | None) -> nn.Module:
+def _initialized(
+    network: NetworkSettings, model: nn.Module, weights: PretrainedWeights | None
+) -> nn.Module:
     if weights is not None:
-        pretrained.start(model, weights, head(network.kind, model))
+        pretrained.load_weights(model, weights, head_names(network.kind, model))
     return model
 
 
-def _mlp(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
-    """Return `depth` hidden layers of `width` units."""
+def _mlp(network: NetworkSettings, data: DataSet, activation: ActivationFactory) -> nn.Module:
+    """Return an MLP with `depth` hidden layers of `width` units."""
     layers: list[nn.Module] = [nn.Flatten()]
     size = math.prod(data.sample_shape)
     for _ in range(network.depth):
@@ -124,13 +153,18 @@ def _mlp(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Mod
     return nn.Sequential(*layers, nn.Linear(size, data.outputs))
 
 
-def _bypass_mlp(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
-    """Return one hidden layer of `width` units beside bypass weights, its nets brought to the
-    curves (`hinged.optim.net_control`)."""
+def _bypass_mlp(
+    network: NetworkSettings, data: DataSet, activation: ActivationFactory
+) -> nn.Module:
+    """Return an MLP with one hidden layer of `width` units and a linear bypass.
+
+    Its hidden weights are scaled to the range of the curves (`hinged.optim.net_control`).
+    """
     if data.x_train.dim() != 2 or network.depth != 1 or network.batch_norm:
         got = f"{data.name} with {network.depth} layers, batch_norm={network.batch_norm}"
-        hint = "it takes a table and has one hidden layer without normalisation: use --model mlp"
-        raise errors.ArgumentError(errors.message("--model bypass-mlp", got, hint))
+        hint = "it takes a table and has one hidden layer without normalisation: "
+        hint += "use `network.kind mlp`"
+        raise errors.ArgumentError(errors.message("network.kind bypass-mlp", got, hint))
     inputs = data.x_train.shape[1]
     model = optim.MLP(
         inputs, network.width, data.outputs, activation(network.width), dtype=torch.float32
@@ -139,12 +173,18 @@ def _bypass_mlp(network: NetworkSettings, data: DataSet, activation: Factory) ->
     return model
 
 
-def _shallow_cnn(network: NetworkSettings, data: DataSet, activation: Factory) -> nn.Module:
-    """Return `depth` VGG blocks (conv, act, conv, act, pool), each with twice the filters of the
-    one before, and a linear head. Source of the block: Simonyan and Zisserman, "Very deep
-    convolutional networks for large-scale image recognition" (ICLR 2015)."""
-    channels, height, width = _image("cnn", data)
-    check_depth(network.depth, height, width)
+def _shallow_cnn(
+    network: NetworkSettings, data: DataSet, activation: ActivationFactory
+) -> nn.Module:
+    """Return `depth` VGG blocks and a linear head.
+
+    A block is: convolution, activation, convolution, activation, max-pooling. Each block has twice
+    the filters of the previous one.
+
+    Source of the block: Simonyan and Zisserman, "Very deep convolutional networks for large-scale
+    image recognition" (ICLR 2015).
+    """
+    channels, height, width = data.sample_shape
     layers: list[nn.Module] = []
     for block in range(network.depth):
         filters = network.width * 2**block
@@ -159,81 +199,58 @@ def _shallow_cnn(network: NetworkSettings, data: DataSet, activation: Factory) -
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(size, data.outputs))
 
 
-def _image(kind: str, data: DataSet) -> tuple[int, int, int]:
-    """Return channels, height and width of what the network is given.
-
-    Raises:
-        ArgumentError: the data are no images.
-    """
-    shape = data.sample_shape
-    if len(shape) != 3:
-        hint = f"a {kind} needs images: use --model mlp"
-        got = f"{data.name} with samples of shape {shape}"
-        raise errors.ArgumentError(errors.message(f"--model {kind}", got, hint))
-    return shape[0], shape[1], shape[2]
-
-
-def _maker(
-    network: NetworkSettings, data: DataSet, weights: Weights | None
+def _network_function(
+    network: NetworkSettings, data: DataSet, weights: PretrainedWeights | None
 ) -> tuple[Callable[..., nn.Module], bool]:
-    """Return what makes a network, and whether it is to be given the activation. The form of those
-    of `hinged.lab.networks.vision` follows the images that the weights were trained on."""
+    """Return the function that makes a network, and whether it takes the activation.
+
+    A network of `hinged.lab.networks.vision` has the form for the size of the images that its
+    weights were trained on.
+    """
     if is_function(network.kind):
-        make = user_code.load("--model", network.kind)
+        make = user_code.load("network.kind", network.kind)
         return make, bool(inspect.signature(make).parameters)
-    _, height, width = _image(network.kind, data)
-    side = weights.side if weights is not None and weights.side else min(height, width)
-    found = vision.find(network.kind)
-    return lambda: found.make(data.outputs, side), False
+    side = weights.side if weights is not None and weights.side else min(data.sample_shape[1:])
+    definition = vision.find_vision_network(network.kind)
+    return lambda: definition.make(data.outputs, side), False
 
 
-def _tried(kind: str, model: nn.Module, data: DataSet) -> nn.Module:
-    """Return the network, or raise where it does not give the outputs that the data need."""
-    option, sample = f"--model {kind}", data.scaled(data.x_train[:2])
+def _checked_outputs(kind: str, model: nn.Module, data: DataSet) -> nn.Module:
+    """Return the network, or raise an error if its outputs do not have the shape the data need."""
+    call, sample = f"network.kind {kind}", data.scaled(data.x_train[:2])
     if not isinstance(model, nn.Module):
         hint = "the function must return an nn.Module"
         got = f"an object of class {type(model).__name__}"
-        raise errors.ArgumentError(errors.message(option, got, hint))
-    outputs = _outputs(option, model.eval(), sample)
+        raise errors.ArgumentError(errors.message(call, got, hint))
+    outputs = _outputs(kind, model.eval(), sample)
     axes = 4 if data.problem.on_grid else 2
     if outputs.shape[:2] != (2, data.outputs) or outputs.dim() != axes:
-        wanted = ", ".join(("2", str(data.outputs), "rows", "columns")[:axes])
+        expected = ", ".join(("2", str(data.outputs), "rows", "columns")[:axes])
         got = f"outputs of shape {tuple(outputs.shape)}"
-        raise errors.ArgumentError(errors.message(option, got, f"{data.name} needs ({wanted})"))
+        raise errors.ArgumentError(errors.message(call, got, f"{data.name} needs ({expected})"))
     return model.train()
 
 
 @torch.no_grad()
-def _outputs(option: str, model: nn.Module, sample: Tensor) -> Tensor:
+def _outputs(kind: str, model: nn.Module, sample: Tensor) -> Tensor:
     try:
         return model(sample)  # type: ignore[no-any-return]
     except RuntimeError as error:
-        if is_function(option):
-            raise  # What the user's own code raises is the user's.
+        if is_function(kind):
+            raise  # The error comes from the user's code.
         shape = " x ".join(map(str, sample.shape[1:]))
         got = f"inputs of {shape}, which it cannot take ({str(error).splitlines()[0]})"
-        hint = "give larger images, or resize them with --image-size"
-        raise errors.ArgumentError(errors.message(option, got, hint)) from None
+        hint = "give larger images, or resize them with `network.image_size`"
+        raise errors.ArgumentError(errors.message(f"network.kind {kind}", got, hint)) from None
 
 
-_OPEN: dict[str, Maker] = {
+_BUILDERS: dict[str, Callable[[NetworkSettings, DataSet, ActivationFactory], nn.Module]] = {
     "bypass-mlp": _bypass_mlp,
     "cnn": _shallow_cnn,
     "mlp": _mlp,
     **DETECTORS,
 }
+"""The networks that are built with the activation."""
 
-MODELS = (*_OPEN, *vision.NETWORKS)
-"""The kinds of networks, beside `timm:NAME` and `file.py:function`."""
-
-
-def check_kind(kind: str) -> None:
-    """Raise where a text is no kind of network.
-
-    Raises:
-        UnknownNameError: it is neither in `MODELS`, nor timm's, nor `file.py:function`.
-    """
-    if vision.is_known(kind):
-        vision.find(kind)
-    elif kind not in MODELS and not is_function(kind):
-        raise errors.unknown_name("--model", kind, MODELS)
+NETWORK_KINDS = (*_BUILDERS, *vision.NETWORKS)
+"""The kinds of networks. `timm:NAME` and `file.py:function` are further kinds."""

@@ -1,4 +1,4 @@
-"""The ResNet of 20 layers for images of 32 x 32 pixels."""
+"""The ResNet with 20 layers for images of 32 x 32 pixels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from torch.nn import functional
 _WIDTHS = (16, 32, 64)
 
 
-class Block(nn.Module):
-    """Two convolutions and a shortcut without parameters: every `stride`-th pixel, and channels of
-    zeros where there are more of them behind."""
+class BasicBlock(nn.Module):
+    """Two convolutions and a shortcut without parameters.
+
+    The shortcut takes every `stride`-th pixel. It pads missing channels with zeros.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -18,20 +20,23 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.stride, self.added = stride, (outputs - inputs) // 2
+        self.stride, self.channel_padding = stride, (outputs - inputs) // 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `(N, outputs, H / stride, W / stride)` for `x` `(N, inputs, H, W)`."""
         shortcut = x[:, :, :: self.stride, :: self.stride]
-        shortcut = functional.pad(shortcut, (0, 0, 0, 0, self.added, self.added))
+        padding = (0, 0, 0, 0, self.channel_padding, self.channel_padding)
+        shortcut = functional.pad(shortcut, padding)
         x = functional.relu(self.bn1(self.conv1(x)))
         return functional.relu(self.bn2(self.conv2(x)) + shortcut)
 
 
 class ResNet20(nn.Module):
-    """The small ResNet with shortcuts of kind A, its names those of the public weights of
-    github.com/akamaster/pytorch_resnet_cifar10. Source: He, Zhang, Ren and Sun, "Deep residual
-    learning for image recognition" (CVPR 2016).
+    """The small ResNet for CIFAR-10 with shortcuts of type A.
+
+    The module names match the public weights of github.com/akamaster/pytorch_resnet_cifar10.
+
+    Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition" (CVPR 2016).
 
     Args:
         classes: number of classes.
@@ -58,5 +63,5 @@ class ResNet20(nn.Module):
 
 
 def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    first = Block(inputs, outputs, stride)
-    return nn.Sequential(first, *(Block(outputs, outputs, 1) for _ in range(2)))
+    first = BasicBlock(inputs, outputs, stride)
+    return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1) for _ in range(2)))

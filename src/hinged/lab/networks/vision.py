@@ -1,4 +1,4 @@
-"""Networks for images that others have defined: of torchvision, of timm, and a small ResNet.
+"""Published image networks: those of torchvision and timm, and a small ResNet.
 
 torchvision and timm come with the extra `vision`.
 """
@@ -17,20 +17,21 @@ from torch import nn
 from hinged import errors
 from hinged.lab.networks.resnet20 import ResNet20
 
-TIMM = "timm:"
-"""Begins the kind of a network of timm's: `timm:NAME`."""
+TIMM_PREFIX = "timm:"
+"""A network kind with this prefix is a network of timm: `timm:NAME`."""
 
-_SMALL_STEM = 48
-_SMALL_CLASSIFIER = 128
+_SMALL_STEM_BELOW = 48
+_SMALL_CLASSIFIER_BELOW = 128
 
 
 @dataclass(frozen=True)
-class Network:
-    """A network that is ready-made but for its number of classes.
+class VisionNetwork:
+    """A network definition that only needs the number of classes and the image size.
 
     Attributes:
-        make: returns it for so many classes and images of so many pixels a side.
-        head: names of the modules that are made anew for other classes.
+        make: takes the number of classes and the side of the images in pixels, and returns the
+            network.
+        head: names of the modules that get new weights for another number of classes.
     """
 
     make: Callable[[int, int], nn.Module]
@@ -40,11 +41,11 @@ class Network:
 def resnet18(classes: int, side: int) -> nn.Module:
     """Return torchvision's ResNet18.
 
-    For images below 48 pixels it has the usual stem for small images: a 3 x 3 convolution of
-    stride 1 and no max-pooling, instead of 7 x 7 of stride 2 and pooling.
+    Below 48 pixels it has the usual stem for small images: a 3 x 3 convolution with stride 1 and no
+    max-pooling, instead of 7 x 7 with stride 2 and max-pooling.
     """
-    model = _made("resnet18", classes)
-    if side < _SMALL_STEM:
+    model = _torchvision_network("resnet18", classes)
+    if side < _SMALL_STEM_BELOW:
         model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()
     return model
@@ -53,12 +54,12 @@ def resnet18(classes: int, side: int) -> nn.Module:
 def vgg11(classes: int, side: int, name: str = "vgg11") -> nn.Module:
     """Return torchvision's VGG11, with or without batch normalisation.
 
-    For images below 128 pixels what the five poolings leave is averaged to one place, and the
-    classifier's two hidden layers have 512 inputs and 512 units instead of 25,088 and 4,096.
+    Below 128 pixels the features are averaged to one pixel, and the two hidden layers of the
+    classifier have 512 inputs and 512 units instead of 25,088 and 4,096.
     """
-    if side >= _SMALL_CLASSIFIER:
-        return _made(name, classes)
-    vgg = _torchvision().vgg
+    if side >= _SMALL_CLASSIFIER_BELOW:
+        return _torchvision_network(name, classes)
+    vgg = _torchvision_models().vgg
     features = vgg.make_layers(vgg.cfgs["A"], batch_norm=name.endswith("_bn"))
     for layer in features:
         if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # As torchvision does it.
@@ -78,32 +79,32 @@ def vgg11(classes: int, side: int, name: str = "vgg11") -> nn.Module:
     return nn.Sequential(OrderedDict(**parts, classifier=classifier))
 
 
-def _any_side(name: str) -> Callable[[int, int], nn.Module]:
-    return lambda classes, side: _made(name, classes)
+def _for_any_size(name: str) -> Callable[[int, int], nn.Module]:
+    return lambda classes, side: _torchvision_network(name, classes)
 
 
 NETWORKS = {
-    "mobilenet_v2": Network(_any_side("mobilenet_v2"), ("classifier.1",)),
-    "resnet18": Network(resnet18, ("fc",)),
-    "resnet20": Network(lambda classes, side: ResNet20(classes), ("linear",)),
-    "squeezenet1_0": Network(_any_side("squeezenet1_0"), ("classifier.1",)),
-    "vgg11": Network(vgg11, ("classifier.6",)),
-    "vgg11_bn": Network(partial(vgg11, name="vgg11_bn"), ("classifier.6",)),
+    "mobilenet_v2": VisionNetwork(_for_any_size("mobilenet_v2"), ("classifier.1",)),
+    "resnet18": VisionNetwork(resnet18, ("fc",)),
+    "resnet20": VisionNetwork(lambda classes, side: ResNet20(classes), ("linear",)),
+    "squeezenet1_0": VisionNetwork(_for_any_size("squeezenet1_0"), ("classifier.1",)),
+    "vgg11": VisionNetwork(vgg11, ("classifier.6",)),
+    "vgg11_bn": VisionNetwork(partial(vgg11, name="vgg11_bn"), ("classifier.6",)),
 }
-"""By their kind; those of timm are found by `find` as well."""
+"""The networks by kind. `find_vision_network` also finds those of timm."""
 
 
-def is_known(kind: str) -> bool:
-    """Whether a kind is that of a network of this file.
+def is_vision_network(kind: str) -> bool:
+    """Return whether a network kind belongs to this file.
 
-    >>> is_known("resnet18"), is_known("timm:resnet18"), is_known("cnn")
-    (True, True, False)
+    >>> [is_vision_network(kind) for kind in ("resnet18", "timm:resnet18", "cnn")]
+    [True, True, False]
     """
-    return kind in NETWORKS or kind.startswith(TIMM)
+    return kind in NETWORKS or kind.startswith(TIMM_PREFIX)
 
 
-def find(kind: str) -> Network:
-    """Return the network of a kind that `is_known`.
+def find_vision_network(kind: str) -> VisionNetwork:
+    """Return the definition of a network for which `is_vision_network` holds.
 
     Raises:
         UnknownNameError: timm has no network of this name.
@@ -111,31 +112,31 @@ def find(kind: str) -> Network:
     """
     if kind in NETWORKS:
         return NETWORKS[kind]
-    name = kind.removeprefix(TIMM)
-    timm = of_timm()
+    name = kind.removeprefix(TIMM_PREFIX)
+    timm = import_timm()
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         hint = f"{hint}timm.list_models() lists all"
-        raise errors.UnknownNameError(errors.message("--model", repr(kind), hint))
+        raise errors.UnknownNameError(errors.message("network.kind", repr(kind), hint))
     head = timm.get_pretrained_cfg(name).classifier
     heads = (head,) if isinstance(head, str) else tuple(head)
-    return Network(lambda classes, side: timm.create_model(name, num_classes=classes), heads)
+    return VisionNetwork(lambda classes, side: timm.create_model(name, num_classes=classes), heads)
 
 
-def published(kind: str) -> Any:
-    """Return torchvision's first weights for ImageNet, or None where it has no such network."""
-    models = _torchvision()
+def imagenet_weights(kind: str) -> Any:
+    """Return torchvision's first ImageNet weights for a network, or None if it has none."""
+    models = _torchvision_models()
     if kind not in models.list_models():
         return None
     return models.get_model_weights(kind).IMAGENET1K_V1
 
 
-def of_timm() -> Any:
-    """Return timm.
+def import_timm() -> Any:
+    """Return the module timm.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: timm is not installed.
     """
     errors.require_extra("vision", ("timm",))
     import timm
@@ -143,12 +144,14 @@ def of_timm() -> Any:
     return timm
 
 
-def _made(name: str, classes: int) -> nn.Module:
-    return _torchvision().get_model(name, num_classes=classes)  # type: ignore[no-any-return]
+def _torchvision_network(name: str, classes: int) -> nn.Module:
+    return _torchvision_models().get_model(  # type: ignore[no-any-return]
+        name, num_classes=classes
+    )
 
 
-def _torchvision() -> Any:
-    """Return torchvision's models.
+def _torchvision_models() -> Any:
+    """Return the module `torchvision.models`.
 
     Raises:
         MissingExtraError: torchvision is not installed.

@@ -15,7 +15,7 @@ from hinged.lab.reporting import plots, terminal
 from hinged.lab.reporting.comparison_table import Summary, diverged, summarise, verdict
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.trial_result import TrialResult
-from hinged.lab.training.snapshots import CurveSnapshot, snapshots
+from hinged.lab.training.snapshots import CurveSnapshot, read_snapshots
 
 _LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -47,7 +47,7 @@ def build(folder: RunFolder) -> Summary:
 def _learned(folder: RunFolder, experiment: Experiment) -> list[CurveSnapshot]:
     """Return the curves of the first seed that has any."""
     for seed in experiment.seeds:
-        found = list(snapshots(folder.load_curves(Trial(activation="hinged", seed=seed))))
+        found = list(read_snapshots(folder.load_curves(Trial(activation="hinged", seed=seed))))
         if found:
             return found
     return []

@@ -12,8 +12,8 @@ from hinged.curve import NAMED, TAILS
 from hinged.lab.data import AUGMENTATIONS, check_name
 from hinged.lab.experiment.schema import Experiment, apply_assignments
 from hinged.lab.experiment.settings import OPTIMIZERS
-from hinged.lab.networks.activations import SAME, check_activation
-from hinged.lab.networks.catalogue import check_kind
+from hinged.lab.networks.activations import INIT_SAME, check_activation_name
+from hinged.lab.networks.catalogue import check_network_kind
 
 
 def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Experiment:
@@ -50,17 +50,17 @@ def check_experiment(experiment: Experiment) -> Experiment:
     """
     names: list[tuple[str, str, Iterable[str]]] = [
         *(("training.augment", name, AUGMENTATIONS) for name in experiment.training.augment),
-        ("curves.init", experiment.curves.init, (*NAMED, SAME)),
+        ("curves.init", experiment.curves.init, (*NAMED, INIT_SAME)),
         ("curves.tails", experiment.curves.tails, TAILS),
         ("training.optimizer", experiment.training.optimizer, OPTIMIZERS),
     ]
     check_name(experiment.data)
-    check_kind(experiment.network.kind)
+    check_network_kind(experiment.network.kind)
     for setting, name, known in names:
         if name not in known:
             raise errors.unknown_name(setting, name, known)
     for activation in experiment.activations:
-        check_activation("activations", activation)
+        check_activation_name("activations", activation)
     if experiment.folds is not None and len(experiment.seeds) > experiment.folds:
         got = f"{len(experiment.seeds)} seeds for {experiment.folds} folds"
         hint = "each seed tests on one fold, and no fold counts twice: use fewer seeds"

@@ -27,7 +27,7 @@ class ExperimentRun(NamedTuple):
         experiment: the experiment; if the folder holds part of it, only the rest is trained.
         folder: the folder of its results.
         label: the name of the experiment among several.
-        study_weights: the file that `hinged.lab.networks.pretrained.STUDY` stands for.
+        study_weights: the file that `hinged.lab.networks.pretrained.FROM_STUDY` stands for.
     """
 
     experiment: Experiment
@@ -100,7 +100,7 @@ def train(pending: PendingTrial, on_epoch: Callable[[int], None] | None = None) 
     """Train a trial in this process."""
     folder, key, save = pending.run.folder.path, pending.trial.key, pending.save
     checkpoints = folder / "checkpoints" / key if save.checkpoints else None
-    logger = loggers.make(save.logger, folder / "logs" / key) if save.logger else None
+    logger = loggers.make_logger(save.logger, folder / "logs" / key) if save.logger else None
     experiment = pending.run.experiment
     return run_trial(experiment, pending.trial, pending.load(), on_epoch, checkpoints, logger)
 
@@ -130,7 +130,7 @@ def save_record(pending: PendingTrial, get_finished: Callable[[], FinishedTrial]
         folder.save_failure(pending.trial, failure)
         return pending, failure
     if pending.save.weights:
-        weights = pretrained.save(finished.model, pending.load().data)
+        weights = pretrained.serialize_weights(finished.model, pending.load().data)
         folder.save_weights(pending.trial, weights)
     folder.save_result(pending.trial, finished.result, finished.curves)
     return pending, finished.result

@@ -18,11 +18,11 @@ from hinged.lab.data.folds import fold
 from hinged.lab.experiment import environment
 from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.networks import catalogue, pretrained
-from hinged.lab.networks.activations import activation_parameters, factory
-from hinged.lab.networks.pretrained import Weights
+from hinged.lab.networks.activations import activation_factory, activation_parameters
+from hinged.lab.networks.pretrained import PretrainedWeights
 from hinged.lab.runs.trial_result import TrialResult
-from hinged.lab.training import fit, freezing
-from hinged.lab.training.snapshots import curves_and_inputs
+from hinged.lab.training import backward_memory, fit, freezing, training_module
+from hinged.lab.training.snapshots import snapshot_tensors
 from hinged.model import diagnose
 from hinged.nn import PiecewiseLinear
 
@@ -36,7 +36,7 @@ class DataAndWeights(NamedTuple):
     """The data of an experiment, prepared for its network, and its pretrained weights, if any."""
 
     data: DataSet
-    weights: Weights | None
+    weights: PretrainedWeights | None
 
 
 class FinishedTrial(NamedTuple):
@@ -59,8 +59,8 @@ def load_data_and_weights(
     """
     sizes = {"train_size": experiment.train_size, "test_size": experiment.test_size}
     data = load_data(experiment.data, data_dir, **sizes)
-    weights = pretrained.read(experiment.network, data_dir, study_weights)
-    return DataAndWeights(pretrained.fitted(data, experiment.network, weights), weights)
+    weights = pretrained.find_weights(experiment.network, data_dir, study_weights)
+    return DataAndWeights(pretrained.prepare_images(data, experiment.network, weights), weights)
 
 
 def run_trial(
@@ -71,14 +71,17 @@ def run_trial(
     checkpoints: Path | None = None,
     logger: Logger | None = None,
 ) -> FinishedTrial:
-    """Train one network. The last three arguments are as in `hinged.lab.training.fit.train`."""
+    """Train one network.
+
+    The last three arguments are as in `hinged.lab.training.fit.train_network`.
+    """
     digest = loaded.data.digest  # Of the whole data set, not of one fold.
     loaded = _select_fold(experiment, trial, loaded)
     data, weights = loaded
     model = build_network(experiment, trial, loaded)
     initial = weights_digest(model)
     kept = _bytes_for_backward(model, data, experiment)
-    outcome = fit.train(
+    outcome = fit.train_network(
         model,
         data,
         experiment.training,
@@ -99,8 +102,8 @@ def run_trial(
         activation_parameters=_count_trained(activation_parameters(outcome.model)),
         step_ms=outcome.step_ms,
         seconds=outcome.seconds,
-        dead=[idle.dead for idle in outcome.idle],
-        dormant=[idle.dormant for idle in outcome.idle],
+        dead=[shares.dead for shares in outcome.dead_units],
+        dormant=[shares.dormant for shares in outcome.dead_units],
         advice=_advice_by_sign(outcome.model, data),
         kept_bytes=kept,
         initial_weights=initial,
@@ -112,7 +115,7 @@ def run_trial(
         environment=environment.describe(),
         finished=utc_now(),
     )
-    curves = curves_and_inputs(outcome.model, data.scaled(data.x_test[:_EXAMPLES]))
+    curves = snapshot_tensors(outcome.model, data.scaled(data.x_test[:_EXAMPLES]))
     return FinishedTrial(result, curves, outcome.model)
 
 
@@ -124,14 +127,16 @@ def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) ->
             there are too many folds.
     """
     loaded = _select_fold(experiment, trial, loaded)
-    fit.check(build_network(experiment, trial, loaded), loaded.data, experiment.training)
+    fit.check_training(build_network(experiment, trial, loaded), loaded.data, experiment.training)
 
 
 def build_network(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> nn.Module:
     """Return the network of a trial before training, frozen as the experiment says."""
-    activation, settings = factory(trial.activation, experiment.curves), experiment.network
-    model = catalogue.build(settings, loaded.data, activation, trial.seed, loaded.weights)
-    return freezing.freeze(model, experiment.training.trains, catalogue.head(settings.kind, model))
+    settings = experiment.network
+    activation = activation_factory(trial.activation, experiment.curves)
+    model = catalogue.build_network(settings, loaded.data, activation, trial.seed, loaded.weights)
+    head = catalogue.head_names(settings.kind, model)
+    return freezing.freeze(model, experiment.training.trains, head)
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -155,16 +160,17 @@ def _select_fold(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -
     if number is None or experiment.folds is None:
         return loaded
     data = fold(loaded.data, number, experiment.folds)
-    return loaded._replace(data=pretrained.fitted(data, experiment.network, loaded.weights))
+    return loaded._replace(data=pretrained.prepare_images(data, experiment.network, loaded.weights))
 
 
 def _bytes_for_backward(model: nn.Module, data: DataSet, experiment: Experiment) -> int:
     """Return the bytes that one batch keeps for the backward pass, in the precision and memory
     layout of the training."""
     settings = experiment.training
-    batch = fit.laid_out(data.scaled(data.x_train[: settings.batch_size]), settings)
-    with torch.random.fork_rng([]), fit.autocast(batch.device, settings):
-        return fit.memory_for_backward(model, batch)
+    batch = data.scaled(data.x_train[: settings.batch_size])
+    batch = training_module.in_memory_format(batch, settings)
+    with torch.random.fork_rng([]), training_module.autocast(batch.device, settings):
+        return backward_memory.memory_for_backward(model, batch)
 
 
 def _advice_by_sign(model: nn.Module, data: DataSet) -> dict[str, list[str]]:

@@ -19,8 +19,8 @@ from hinged.lab.experiment.settings import (
     merge_settings,
     nest_setting,
 )
-from hinged.lab.networks.activations import is_trained, takes_curves
-from hinged.lab.networks.pretrained import STUDY
+from hinged.lab.networks.activations import depends_on_curve_settings, may_have_trained_parameters
+from hinged.lab.networks.pretrained import FROM_STUDY
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.run_folder import as_file_name
 from hinged.lab.study.definition import SCALES, Study, Variant, parse
@@ -122,7 +122,7 @@ def pretrainings(study: Study, scale: str, fallback: bool = False) -> dict[str, 
     found: dict[str, Experiment] = {}
     for cell in cells(study, scale, fallback):
         network = cell.experiment.network
-        if network.pretrained != STUDY:
+        if network.pretrained != FROM_STUDY:
             continue
         new = network.model_dump(include={"kind", "width", "depth", "batch_norm"})
         asked = merge_settings(study.settings, size.settings, {"network": new})
@@ -163,9 +163,9 @@ def concerns(path: str, activation: str) -> bool:
     """
     section, _, name = path.partition(".")
     if section == "curves":
-        return takes_curves(activation)
+        return depends_on_curve_settings(activation)
     if section == "training" and name in _OF_CURVES:
-        trained = name == "curve_lr_factor" and is_trained(activation)
+        trained = name == "curve_lr_factor" and may_have_trained_parameters(activation)
         return trained or activation == "hinged" or ":" in activation  # It may hold curves.
     return True
 

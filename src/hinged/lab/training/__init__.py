@@ -1,1 +1,1 @@
-"""Training one network and measuring it."""
+"""Trains one network and measures its scores, costs and dead units."""

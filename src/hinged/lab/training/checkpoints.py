@@ -1,4 +1,4 @@
-"""Checkpoints that are there whole or not at all."""
+"""Checkpoint files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from hinged.lab._files import write
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it.
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint to a file in the same folder and then renames it.
 
-    Lightning's own are written to the folder of temporary files and moved, which on another disk is
-    a copy: a process killed meanwhile would leave half of one.
+    Lightning writes to the folder of temporary files and moves the file. To another disk, that is a
+    copy, and a killed process would leave an incomplete checkpoint.
     """
 
     def save_checkpoint(
@@ -25,7 +25,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write the checkpoint.
 
         Raises:
-            RunFolderError: the disk does not take it; the one before is still there.
+            RunFolderError: the disk is full or not writable. The previous checkpoint remains.
         """
         if storage_options is not None:
             super().save_checkpoint(checkpoint, path, storage_options)

@@ -1,4 +1,4 @@
-"""Units that do nothing: dead and dormant ones, of any activation."""
+"""Shares of dead and dormant units, for any activation."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hinged.lab.networks.activations import MODULES
-from hinged.lab.networks.published_activations import Contender
+from hinged.lab.networks.activations import ACTIVATION_MODULES
+from hinged.lab.networks.published_activations import WrappedActivation
 from hinged.model.observation.dormant_units import dormant_units
 
-_SAMPLES = 1000
-"""Once so many are seen, no further batch is looked at."""
+_ENOUGH_SAMPLES = 1000
 
 
-class Idle(NamedTuple):
-    """Shares of all units of a network, each between 0 and 1.
+class DeadUnitShares(NamedTuple):
+    """Shares of all units of a network, from 0 to 1.
 
     Attributes:
-        dead: units (channels) whose output is the same for every sample and place.
-        dormant: units with a mean absolute output of at most 0.025 times their layer's, as in
-            `hinged.diagnose` (`hinged.model.observation.dormant_units` has the rule).
+        dead: share of units (channels) whose output is the same for all samples and pixels.
+        dormant: share of units with a small mean absolute output compared with their layer, by the
+            rule of `hinged.model.observation.dormant_units`, as in `hinged.diagnose`.
     """
 
     dead: float
@@ -32,88 +31,96 @@ class Idle(NamedTuple):
 
 
 class DeadUnitCounter:
-    """Sees, as a context, what the units of a network give while it is scored anyway.
+    """Observes the outputs of a network's activations inside a `with` block.
 
-    It looks at whole batches until it has seen 1,000 samples, since a look at outputs costs about
-    as much as to make them.
+    It stops after 1,000 samples, at the end of a batch: observing outputs costs about as much as
+    computing them.
 
     Args:
-        model: the network; in evaluation mode while it is applied. A layer that gives outputs of
-            several widths in one place has no units to be counted.
+        model: the network. It must be in evaluation mode when it is called. A layer whose number of
+            channels changes between batches is left out.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._samples, self._looks = 0, False
+        self._samples, self._observing = 0, False
         self._calls: Counter[nn.Module] = Counter()
-        self._seen: dict[tuple[nn.Module, int], list[_Seen]] = {}
+        self._observed: dict[tuple[nn.Module, int], list[_OutputStatistics]] = {}
         self._hooks: list[Any] = []
 
     def __enter__(self) -> DeadUnitCounter:
-        self._hooks = [self._model.register_forward_pre_hook(self._begin)]
-        self._hooks += [a.register_forward_hook(self._see) for a in _activations(self._model)]
+        self._hooks = [self._model.register_forward_pre_hook(self._start_batch)]
+        self._hooks += [a.register_forward_hook(self._observe) for a in _activations(self._model)]
         return self
 
     def __exit__(self, *_: object) -> None:
         for hook in self._hooks:
             hook.remove()
 
-    def idle(self) -> Idle | None:
-        """Return the idle units; None where the network has none of the activations in
-        `hinged.lab.networks.activations.MODULES`, or was not applied."""
-        same = [p for p in self._seen.values() if len({len(part.sizes) for part in p}) == 1]
-        layers = [functools.reduce(_Seen.merge, parts) for parts in same]
+    def shares(self) -> DeadUnitShares | None:
+        """Return the shares of dead and dormant units.
+
+        Returns:
+            None if the network has none of the modules in
+            `hinged.lab.networks.activations.ACTIVATION_MODULES`, or was not called.
+        """
+        layers = [
+            functools.reduce(_OutputStatistics.merge, batches)
+            for batches in self._observed.values()
+            if len({len(batch.magnitudes) for batch in batches}) == 1
+        ]
         if not layers:
             return None
-        dead, dormant = (torch.cat([look(each) for each in layers]) for look in (_dead, _dormant))
-        return Idle(dead.double().mean().item(), dormant.double().mean().item())
+        dead, dormant = (torch.cat([find(x) for x in layers]) for find in (_dead, _dormant))
+        return DeadUnitShares(dead.double().mean().item(), dormant.double().mean().item())
 
-    def _begin(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._looks = self._samples < _SAMPLES
-        if self._looks:
+    def _start_batch(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._observing = self._samples < _ENOUGH_SAMPLES
+        if self._observing:
             self._samples += len(inputs[0])
             self._calls.clear()
 
-    def _see(self, layer: nn.Module, _: object, outputs: Tensor) -> None:
-        if self._looks:
+    def _observe(self, layer: nn.Module, _: object, outputs: Tensor) -> None:
+        if self._observing:
             self._calls[layer] += 1
-            place = layer, self._calls[layer]
-            self._seen.setdefault(place, []).append(_Seen.of(outputs))
+            call = layer, self._calls[layer]
+            self._observed.setdefault(call, []).append(_OutputStatistics.of(outputs))
 
 
 def _activations(model: nn.Module) -> list[nn.Module]:
-    """Return the activations, but none that an activation of the user's own is made of."""
-    own = [module for module in model.modules() if isinstance(module, Contender)]
-    parts = {id(part) for module in own for part in module.inner.modules()}
-    return [m for m in model.modules() if isinstance(m, MODULES) and id(m) not in parts]
+    """Return the activations of a model, without those inside a user's activation."""
+    wrapped = [module for module in model.modules() if isinstance(module, WrappedActivation)]
+    inside = {id(part) for module in wrapped for part in module.inner.modules()}
+    return [m for m in model.modules() if isinstance(m, ACTIVATION_MODULES) and id(m) not in inside]
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
-    """Extremes, sum of sizes and number of the outputs of each unit of a layer, `(C,)`."""
+class _OutputStatistics:
+    """Minimum, maximum and sum of magnitudes of each unit's outputs, `(C,)`, and their number."""
 
     low: Tensor
     high: Tensor
-    sizes: Tensor
+    magnitudes: Tensor
     count: int
 
     @classmethod
-    def of(cls, outputs: Tensor) -> _Seen:
-        """Return what outputs `(N, C, ...)` are like."""
-        own = outputs.detach().float()
-        others = [axis for axis in range(own.dim()) if axis != 1]
-        count = own.numel() // own.shape[1]
-        return cls(own.amin(others), own.amax(others), own.abs().sum(others), count)
+    def of(cls, outputs: Tensor) -> _OutputStatistics:
+        """Return the statistics of outputs `(N, C, ...)`."""
+        outputs = outputs.detach().float()
+        axes = [axis for axis in range(outputs.dim()) if axis != 1]
+        count = outputs.numel() // outputs.shape[1]
+        return cls(outputs.amin(axes), outputs.amax(axes), outputs.abs().sum(axes), count)
 
-    def merge(self, other: _Seen) -> _Seen:
-        """Return what both together are like."""
+    def merge(self, other: _OutputStatistics) -> _OutputStatistics:
+        """Return the statistics of both together."""
         low, high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
-        return _Seen(low, high, self.sizes + other.sizes, self.count + other.count)
+        magnitudes = self.magnitudes + other.magnitudes
+        return _OutputStatistics(low, high, magnitudes, self.count + other.count)
 
 
-def _dead(seen: _Seen) -> Tensor:
-    return seen.low == seen.high
+def _dead(outputs: _OutputStatistics) -> Tensor:
+    return outputs.low == outputs.high
 
 
-def _dormant(seen: _Seen) -> Tensor:
-    return dormant_units(seen.sizes / seen.count)
+def _dormant(outputs: _OutputStatistics) -> Tensor:
+    return dormant_units(outputs.magnitudes / outputs.count)

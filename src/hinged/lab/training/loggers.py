@@ -1,4 +1,4 @@
-"""Loggers by name: Lightning's own, writing into a run folder."""
+"""Lightning's loggers by name. They write into a run folder."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ LOGGERS: dict[str, Callable[[Path], Logger]] = {
     "tensorboard": lambda folder: loggers.TensorBoardLogger(folder, name=""),
     "wandb": lambda folder: loggers.WandbLogger(save_dir=folder, project="hinged"),
 }
-"""What `--logger` takes."""
+"""The loggers by name. Each entry takes the folder to write to."""
 
 
-def check(name: str, optimizer: str) -> None:
-    """Raise where a training cannot be logged.
+def check_logger(name: str, optimizer: str) -> None:
+    """Raise an error if a training cannot be logged.
 
     Raises:
         UnknownNameError: there is no logger of this name.
-        ArgumentError: the optimiser is a method of `hinged.optim`, which tells loggers nothing.
+        ArgumentError: the optimizer is a method of `hinged.optim`, which logs nothing.
     """
     if name not in LOGGERS:
-        raise errors.unknown_name("--logger", name, LOGGERS)
+        raise errors.unknown_name("logger", name, LOGGERS)
     if optimizer in METHODS:
         hint = f"leave it out: training by {optimizer} logs nothing"
-        raise errors.ArgumentError(errors.message("--logger", name, hint))
+        raise errors.ArgumentError(errors.message("logger", name, hint))
 
 
-def make(name: str, folder: Path) -> Logger:
+def make_logger(name: str, folder: Path) -> Logger:
     """Return a logger that writes into a folder.
 
     Args:
-        name: in `LOGGERS`.
-        folder: where it writes; made if missing. A training that is resumed begins another log.
+        name: a key of `LOGGERS`.
+        folder: the folder to write to. It is created if missing. A resumed training starts a new
+            log there.
 
     Raises:
-        MissingExtraError: its package is not installed.
+        MissingExtraError: the logger's package is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         return LOGGERS[name](folder)
     except ModuleNotFoundError as missing:
         got, hint = f"{name}, without its package", f"`pip install {name}`, or use csv"
-        said = errors.message("--logger", got, hint)
-        raise errors.MissingExtraError(said) from missing
+        raise errors.MissingExtraError(errors.message("logger", got, hint)) from missing

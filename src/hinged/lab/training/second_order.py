@@ -1,4 +1,4 @@
-"""Training by the methods of `hinged.optim`, recorded as any other training."""
+"""Training by the second-order methods of `hinged.optim`."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from torch import Tensor, nn
 from hinged import errors, optim
 from hinged.lab.data import DataSet
 from hinged.lab.experiment.settings import TrainingSettings
-from hinged.lab.training.dead_units import DeadUnitCounter, Idle
+from hinged.lab.training.dead_units import DeadUnitCounter, DeadUnitShares
 from hinged.lab.training.training_result import OnEpoch, TrainingResult
 
-HELD_OUT = 1 / 9
-"""Share of the training split to validate on: with ten folds 8 to train on, 1 to validate, 1 to
-test."""
+VALIDATION_SHARE = 1 / 9
+"""Share of the training split used for validation. With ten folds, 8 are for training, 1 for
+validation and 1 for testing."""
 
 
-def check(model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
-    """Raise where a second-order method is asked for what it cannot do.
+def check_second_order(model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
+    """Raise an error if a second-order method cannot train this network.
 
     Raises:
-        ArgumentError: classes, another network than `bypass-mlp`, an activation with parameters
-            that are no curves', or settings that these methods do not know.
+        ArgumentError: the data have classes, the network is not a `bypass-mlp`, an activation has
+            parameters that are not curves, or a setting has no meaning for these methods.
     """
-    call, hint = f"training.optimizer={settings.optimizer}", ""
+    call = f"training.optimizer={settings.optimizer}"
     if data.classes is not None or not isinstance(model, optim.MLP):
         got = f"a {type(model).__name__} on {data.name}"
         hint = "it trains the network bypass-mlp on regressions"
         raise errors.ArgumentError(errors.message(call, got, hint))
     optim.check_activation(call, model)
-    unknown = [
+    unsupported = [
         name
         for name in ("trains", "weight_decay", "curve_penalty", "calibrate_after")
         if getattr(settings, name) != TrainingSettings.model_fields[name].default
     ]
-    if unknown:
-        got, hint = f"training.{unknown[0]}", "of these settings it knows epochs alone"
+    if unsupported:
+        got, hint = f"training.{unsupported[0]}", "it supports no such setting: leave it out"
         raise errors.ArgumentError(errors.message(call, got, hint))
 
 
-def train(
+def train_second_order(
     model: nn.Module,
     data: DataSet,
     settings: TrainingSettings,
@@ -53,64 +53,64 @@ def train(
 ) -> TrainingResult:
     """Train a network in float64 on eight ninths of the training split, and score it in float32.
 
-    The network kept is that of the least error on the ninth held out. Nothing is saved on the way:
-    a training takes seconds.
+    The result is the network with the smallest error on the other ninth. There are no checkpoints,
+    since a training takes seconds.
 
     Args:
-        model: an `optim.MLP`; it is trained in place.
+        model: an `optim.MLP`. It is trained in place.
         data: a regression.
-        settings: the method and how many epochs, one iteration each.
-        seed: decides which rows are held out.
-        on_epoch: called with the number of epochs finished.
+        settings: the method and the number of epochs. An epoch is one iteration.
+        seed: selects the validation samples.
+        on_epoch: called with the number of finished epochs.
 
     Raises:
-        ArgumentError: as `check`.
+        ArgumentError: as for `check_second_order`.
     """
-    check(model, data, settings)
+    check_second_order(model, data, settings)
     assert isinstance(model, optim.MLP)
     started = time.perf_counter()
     test_scores: list[float] = []
-    idle: list[Idle] = []
+    dead_units: list[DeadUnitShares] = []
 
-    def note(epoch: int) -> None:
-        seen = copy.deepcopy(model).float()
-        with DeadUnitCounter(seen.eval()) as units:
-            test_scores.append(_score(seen, data, data.x_test, data.y_test))
-        now = units.idle()
-        if now is not None:
-            idle.append(now)
+    def record_epoch(epoch: int) -> None:
+        current = copy.deepcopy(model).float()
+        with DeadUnitCounter(current.eval()) as counter:
+            test_scores.append(_score(current, data, data.x_test, data.y_test))
+        shares = counter.shares()
+        if shares is not None:
+            dead_units.append(shares)
         if on_epoch is not None:
             on_epoch(epoch)
 
-    kept, held_out = _rows(data, seed)
+    train_rows, validation_rows = _split_rows(data, seed)
     x, y = data.x_train.double(), data.y_train.double()
-    found = optim.fit(
+    history = optim.fit(
         model.double(),
-        x[kept],
-        y[kept],
+        x[train_rows],
+        y[train_rows],
         settings.optimizer,
         epochs=settings.epochs,
-        validation=(x[held_out], y[held_out]),
-        on_epoch=note,
+        validation=(x[validation_rows], y[validation_rows]),
+        on_epoch=record_epoch,
     )
     model.float().eval()
     return TrainingResult(
         model=model,
         train_score=_score(model, data, data.x_train, data.y_train),
         test_score=_score(model, data, data.x_test, data.y_test),
-        loss=[error / data.outputs for error in found.error],
+        loss=[error / data.outputs for error in history.error],
         test_scores=test_scores,
-        idle=idle,
-        step_ms=1000 * statistics.median(found.seconds),
+        dead_units=dead_units,
+        step_ms=1000 * statistics.median(history.seconds),
         seconds=time.perf_counter() - started,
     )
 
 
-def _rows(data: DataSet, seed: int) -> tuple[Tensor, Tensor]:
-    """Return which rows of the training split to train on, and which to validate on."""
+def _split_rows(data: DataSet, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the row numbers of the training split to train on and to validate on."""
     count = len(data.x_train)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    held_out = max(1, round(HELD_OUT * count))
+    held_out = max(1, round(VALIDATION_SHARE * count))
     return order[held_out:], order[:held_out]
 
 

@@ -1,4 +1,4 @@
-"""What training gives, however it is done."""
+"""The result of one training, for every training method."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from hinged.lab.training.dead_units import Idle
+from hinged.lab.training.dead_units import DeadUnitShares
 
 OnEpoch = Callable[[int], None]
-"""Is called with the number of epochs finished."""
+"""A callback that gets the number of finished epochs."""
 
 
 @dataclass
 class TrainingResult:
-    """What training gave.
+    """The trained network, its scores and its costs.
 
     Attributes:
         model: the trained network, in evaluation mode.
-        train_score, test_score: the data set's metric of the trained network.
+        train_score, test_score: the metric of the trained network on both splits.
         loss: mean training loss of each epoch.
-        test_scores: the metric on the test split after each epoch, to look at, never to choose by.
-        idle: shares of dead and of dormant units after each epoch, as `hinged.lab.training.dead_units` counts
-            them; empty for a network without an activation known there.
-        step_ms: median milliseconds of a training step (forward, backward, optimiser).
-        seconds: wall time of the training, that before a resumed checkpoint included.
+        test_scores: the metric on the test split after each epoch. They are for display only and
+            never select a model.
+        dead_units: shares of dead and dormant units after each epoch. Empty if the network has none
+            of the activations that `hinged.lab.training.dead_units` observes.
+        step_ms: median duration of a training step (forward, backward, optimiser) in milliseconds.
+        seconds: wall time of the training, including the time before a resumed checkpoint.
     """
 
     model: nn.Module
@@ -33,6 +34,6 @@ class TrainingResult:
     test_score: float
     loss: list[float]
     test_scores: list[float]
-    idle: list[Idle]
+    dead_units: list[DeadUnitShares]
     step_ms: float
     seconds: float

@@ -26,9 +26,9 @@ from hinged.lab.data import DataSet
 from hinged.lab.experiment.settings import CurveSettings, NetworkSettings
 from hinged.lab.networks import vision
 from hinged.lab.networks.activations import ACTIVATIONS, activation_parameters, replace_activations
-from hinged.lab.networks.catalogue import build
+from hinged.lab.networks.catalogue import build_network
 from hinged.lab.problems import Classification
-from hinged.lab.training.fit import memory_for_backward
+from hinged.lab.training.backward_memory import memory_for_backward
 from hinged.model import convert
 from hinged.nn import param_groups
 
@@ -58,7 +58,7 @@ def _lab_network(settings: NetworkSettings, *sample_shape: int) -> nn.Module:
     """Return a network of `hinged.lab.networks` for samples of this shape."""
     images, labels = torch.zeros(1, *sample_shape), torch.zeros(1, dtype=torch.long)
     data = DataSet("random", "noise", images, labels, images, labels, Classification(_CLASSES))
-    return build(settings, data, ACTIVATIONS["relu"](CurveSettings()), seed=0)
+    return build_network(settings, data, ACTIVATIONS["relu"](CurveSettings()), seed=0)
 
 
 NETWORKS = (

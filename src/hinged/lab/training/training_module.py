@@ -1,0 +1,120 @@
+"""The part of a training that Lightning calls: loss, optimizer, schedule, precision and scores."""
+
+from __future__ import annotations
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+
+from hinged.lab.data import Batch, DataSet
+from hinged.lab.experiment.settings import TrainingSettings
+from hinged.lab.networks.activations import TRAINABLE_ACTIVATIONS
+from hinged.lab.training.freezing import set_training_mode
+from hinged.nn import PiecewiseLinear, param_groups, penalty
+
+_MOMENTUM = 0.9
+_SCORING_BATCH = 1000
+_SCORING_BATCH_CPU = 125
+"""On a CPU, scoring images in batches of 1,000 took twice as long."""
+
+
+class TrainingModule(lightning.LightningModule):
+    """Wraps a network for Lightning.
+
+    Args:
+        model: the network.
+        data: the data set, which defines loss and metric.
+        settings: optimizer, schedule, precision and memory format.
+    """
+
+    def __init__(self, model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
+        super().__init__()
+        if settings.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = set_training_mode(model)
+        self.data = data
+        self.settings = settings
+        self.has_curves = any(isinstance(layer, PiecewiseLinear) for layer in model.modules())
+        self._outputs = torch.compile(self._call_model) if settings.compile else self._call_model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs of the network for a batch of inputs."""
+        # In evaluation mode the network is not compiled: observers add hooks to it, and these would
+        # be compiled too.
+        outputs = self._outputs if self.training else self._call_model
+        return outputs(in_memory_format(x, self.settings))
+
+    def _call_model(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.model(x)
+        return outputs
+
+    def train(self, mode: bool = True) -> TrainingModule:
+        """Set the mode. Frozen normalisation stays in evaluation mode."""
+        super().train(mode)
+        set_training_mode(self.model, mode)
+        return self
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch, including the penalty on the curves."""
+        x, y = batch
+        smoothing = self.settings.label_smoothing
+        loss: Tensor = self.data.problem.loss(self(x), y, smoothing)
+        weight = self.settings.curve_penalty
+        return loss + weight * penalty(self.model) if weight and self.has_curves else loss
+
+    def score(self, x: Tensor, y: Tensor) -> float:
+        """Return the metric of the network on rows of a split.
+
+        The network runs in evaluation mode and in the precision of the training.
+        """
+        was_training = self.model.training
+        device = next(self.model.parameters()).device
+        self.model.eval()
+        size = _SCORING_BATCH_CPU if device.type == "cpu" else _SCORING_BATCH
+        with torch.no_grad(), autocast(device, self.settings):
+            batches = (self.data.scaled(rows.to(device)) for rows in x.split(size))
+            outputs = torch.cat(
+                [self.model(in_memory_format(x, self.settings)).float().cpu() for x in batches]
+            )
+        set_training_mode(self.model, was_training)
+        return self.data.score(outputs, y)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return the optimizer and its one-cycle schedule."""
+        settings = self.settings
+        groups = param_groups(
+            self.model,
+            settings.lr,
+            settings.weight_decay,
+            curve_lr=settings.curve_lr_factor * settings.lr,
+            curve_types=TRAINABLE_ACTIVATIONS,
+        )
+        optimizer: torch.optim.Optimizer
+        if settings.optimizer == "sgd":
+            optimizer = torch.optim.SGD(groups, momentum=_MOMENTUM, nesterov=True)
+        else:
+            optimizer = torch.optim.AdamW(groups)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in groups],
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            cycle_momentum=settings.optimizer == "adamw",
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast:
+    """Return a context with the precision of a training."""
+    enabled = settings.precision == "bf16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def in_memory_format(x: Tensor, settings: TrainingSettings) -> Tensor:
+    """Return a batch in the memory format of a training."""
+    if settings.channels_last and x.dim() == 4:
+        return x.contiguous(memory_format=torch.channels_last)
+    return x
