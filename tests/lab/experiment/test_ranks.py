@@ -106,7 +106,7 @@ def test_two_processes_train_as_one_does(tmp_path):
 
 @pytest.mark.usefixtures("second_of_two")
 def test_many_trainings_are_not_for_torchrun():
-    with pytest.raises(errors.ArgumentError, match="torchrun with `hinged train`"):
+    with pytest.raises(errors.ArgumentError, match="only for a single training"):
         execution_options(None, 1, 1)
 
 

@@ -111,5 +111,5 @@ def test_seeds_are_folds_and_records_hold_them(tmp_path):
 
 
 def test_a_fold_is_not_tested_twice():
-    with pytest.raises(errors.ArgumentError, match="got 4 for 3 folds"):
+    with pytest.raises(errors.ArgumentError, match="got 4 seeds for 3 folds"):
         build_experiment(data="diabetes", folds=3, seeds=range(4))
