@@ -23,6 +23,7 @@ def test_every_setting_and_every_option_exists():
     for name in OPTIONS.keys() - {"RayCluster(address=...)", "assignments", "data_dir", "logger"}:
         section, _, rest = name.rpartition(".")
         assert rest in (settings[section] if section else settings)
-    command = typer.main.get_command(app).commands["compare"]
-    options = {option for parameter in command.params for option in parameter.opts}
+    commands = typer.main.get_command(app).commands
+    parameters = commands["compare"].params + commands["train"].params
+    options = {option for parameter in parameters for option in parameter.opts}
     assert set(OPTIONS.values()) <= options
