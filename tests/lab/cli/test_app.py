@@ -1,28 +1,12 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 from hinged import kernels
-from hinged.__main__ import main
-from hinged.lab.cli.app import app
+from tests.lab.cli.run_command import error_of, run
 
 SMALL = ["--width", "2", "--depth", "1", "--epochs", "1", "--batch-size", "128", "--seeds", "2"]
 FEW = [*SMALL, "--activations", "relu,hinged", "--jobs", "1"]
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
-
-
-def said(capsys, *arguments):
-    """What the real command prints on bad use, and that it exits with 2."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["hinged", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-    assert exit_.value.code == 2
-    return capsys.readouterr().err
 
 
 def test_compare_prints_table_verdict_and_page(tmp_path):
@@ -90,7 +74,7 @@ def test_help_explains_every_command():
 )
 def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    error = said(capsys, *arguments)
+    error = error_of(capsys, *arguments)
     assert error.startswith("hinged: ") and message in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
@@ -129,11 +113,11 @@ def test_augmentation_and_subset_are_part_of_the_experiment(tmp_path):
 def test_a_run_folder_with_another_experiment_is_refused(capsys, tmp_path):
     out = str(tmp_path / "run")
     run("compare", *FEW, "--out", out, "--json")
-    error = said(capsys, "compare", *SMALL, "--lr", "0.5", "--out", out)
+    error = error_of(capsys, "compare", *SMALL, "--lr", "0.5", "--out", out)
     assert "holds another experiment: there training.lr is 0.006, not 0.5" in error
 
 
 def test_an_unknown_logger(tmp_path, capsys):
     out = ("--epochs", "1", "--out", str(tmp_path / "run"))
-    message = said(capsys, "train", "--logger", "tensorbord", *out)
+    message = error_of(capsys, "train", "--logger", "tensorbord", *out)
     assert "tensorboard" in message and message.count("\n") == 1

@@ -9,7 +9,7 @@ from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.study.definition import names
 from hinged.lab.study.record import Record
 from hinged.lab.study.study_folder import StudyFolder
-from tests.lab.cli.test_app import run, said
+from tests.lab.cli.run_command import error_of, run
 from tests.processes import start_command
 
 
@@ -50,7 +50,7 @@ def test_run_prints_table_and_answer_and_writes_the_record(tiny, tmp_path):
     assert taken.exit_code == 0 and (tmp_path / "r" / "tiny-smoke.json").exists()
 
 
-def test_fallback_data_are_used_where_there_is_no_folder_and_said(tiny, tmp_path, monkeypatch):
+def test_fallback_data_are_used_where_there_is_no_folder_and_error_of(tiny, tmp_path, monkeypatch):
     monkeypatch.delenv("HINGED_DATA", raising=False)
     text = tiny.read_text().replace('data = "digits"', 'data = "mnist"')
     tiny.write_text(text.replace("seeds = 3", 'seeds = 2\nfallback = "digits"'))
@@ -82,7 +82,7 @@ def test_copy_gives_a_file_of_ones_own(tmp_path):
 )
 def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    error = said(capsys, "study", *arguments)
+    error = error_of(capsys, "study", *arguments)
     assert error.startswith("hinged: ") and message in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

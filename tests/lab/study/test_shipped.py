@@ -6,7 +6,7 @@ import pytest
 
 from hinged.lab.study.cells import cells, read
 from hinged.lab.study.definition import find, names
-from tests.lab.cli.test_app import run
+from tests.lab.cli.run_command import run
 
 
 @pytest.mark.slow

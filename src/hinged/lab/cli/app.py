@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from hinged import errors
-from hinged.lab.bench import cli as bench
+from hinged.lab.cli import bench_commands, study_commands
 from hinged.lab.cli.convert_check import check_conversion
 from hinged.lab.data import AUGMENTATIONS, DATA_SETS
 from hinged.lab.experiment import environment
@@ -28,7 +28,6 @@ from hinged.lab.runs.compare import compare as run_comparison
 from hinged.lab.runs.pending_trial import SaveOptions
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.runs.run_folder import RunFolder, as_file_name
-from hinged.lab.study import cli as study
 from hinged.lab.training import loggers
 
 app = typer.Typer(
@@ -38,8 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.add_typer(bench.app, name="bench")
-app.add_typer(study.app, name="study")
+app.add_typer(bench_commands.app, name="bench")
+app.add_typer(study_commands.app, name="study")
 
 _OWN = "frozen:silu, curves that stay what they start as; my.py:make or package.module:Class"
 _DEFAULT = Experiment()

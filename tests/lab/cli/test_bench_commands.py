@@ -3,7 +3,7 @@ import json
 import pytest
 
 from hinged.lab.bench.record import read_benchmark_record
-from tests.lab.cli.test_app import run, said
+from tests.lab.cli.run_command import error_of, run
 
 QUICK = ("--quick", "--rounds", "2", "--threads", "1")
 
@@ -42,5 +42,5 @@ def test_growth_and_compiled_are_commands():
     ],
 )
 def test_bad_use_gets_one_sentence(capsys, arguments, message):
-    error = said(capsys, "bench", *arguments)
+    error = error_of(capsys, "bench", *arguments)
     assert error.startswith("hinged: ") and message in error and error.count("\n") == 1
