@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hinged.kernels import library
+from hinged.kernels import cpu_library
 
 ROOT = Path(__file__).parents[1]
 BUILD = "import sys; from scikit_build_core.build import *; print(build_wheel(sys.argv[1]))"
@@ -31,8 +31,8 @@ def test_without_a_compiler_the_wheel_is_pure_python(tmp_path):
     assert done.returncode == 0, done.stdout
     name, content = files(tmp_path)
     assert name.endswith("-py3-none-any.whl")
-    assert f"hinged/kernels/{library.FILE_NAME}" not in content
-    assert "hinged/kernels/library.py" in content
+    assert f"hinged/kernels/{cpu_library.FILE_NAME}" not in content
+    assert "hinged/kernels/cpu_library.py" in content
 
 
 def test_where_the_library_is_required_a_missing_compiler_is_an_error(tmp_path):
@@ -42,7 +42,7 @@ def test_where_the_library_is_required_a_missing_compiler_is_an_error(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(library.find() is None, reason="built without a C++ compiler")
+@pytest.mark.skipif(cpu_library.find_cpu_library() is None, reason="built without a C++ compiler")
 def test_with_a_compiler_one_wheel_serves_every_python(tmp_path):
     hasty = tmp_path / "hasty"  # What is in the wheel does not depend on how fast its code is.
     hasty.write_text(f'#!/bin/sh\nexec {os.environ.get("CXX", "c++")} "$@" -O0\n')
@@ -51,5 +51,5 @@ def test_with_a_compiler_one_wheel_serves_every_python(tmp_path):
     assert done.returncode == 0, done.stdout
     name, content = files(tmp_path / "wheel")
     assert "-py3-none-" in name and not name.endswith("-any.whl")
-    assert f"hinged/kernels/{library.FILE_NAME}" in content
+    assert f"hinged/kernels/{cpu_library.FILE_NAME}" in content
     assert [path for path in content if "/cpp/" in path] == []

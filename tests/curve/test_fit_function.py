@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hinged import Curve, errors
-from hinged.curve import NAMED, TAILS, fit, uniform_grid
+from hinged.curve import START_FUNCTIONS, TAILS, fit, uniform_grid
 
 SMOOTH = ("gelu", "silu", "tanh", "sigmoid", "softplus")
 FREE = torch.tensor([-3.0, -2.2, -0.9, -0.1, 0.4, 1.7, 3.1], dtype=torch.float64)
@@ -25,7 +25,7 @@ def hats(hinges):
 
 
 def exact(name, x):
-    return NAMED[name].call(torch.from_numpy(x)).numpy()
+    return START_FUNCTIONS[name].call(torch.from_numpy(x)).numpy()
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -75,17 +75,17 @@ def test_more_hinges_come_closer(name):
 def test_lines_with_a_kink_at_a_hinge_are_interpolated(name, tails):
     hinges = torch.tensor([-2.0, -0.3, 0.0, 0.7, 1.9], dtype=torch.float64)
     result = fit(name, hinges, channels=2, tails=tails)
-    assert torch.equal(result.curve.values, NAMED[name].call(hinges).expand(2, 5))
+    assert torch.equal(result.curve.values, START_FUNCTIONS[name].call(hinges).expand(2, 5))
     assert result.error.max() < 1e-15
     assert result.exact
 
 
 @pytest.mark.parametrize("name", ["relu6", "hardtanh", "softshrink", "hardsigmoid"])
 def test_lines_with_two_kinks_at_hinges_are_exact(name):
-    hinges = uniform_grid(9, (-4.0, 7.0), kinks=NAMED[name].kinks, dtype=torch.float64)
+    hinges = uniform_grid(9, (-4.0, 7.0), kinks=START_FUNCTIONS[name].kinks, dtype=torch.float64)
     result = fit(name, hinges)
     x = torch.linspace(-30, 30, 3001, dtype=torch.float64)
-    torch.testing.assert_close(result.curve(x), NAMED[name].call(x), rtol=0, atol=1e-13)
+    torch.testing.assert_close(result.curve(x), START_FUNCTIONS[name].call(x), rtol=0, atol=1e-13)
     assert result.exact
 
 
@@ -175,5 +175,8 @@ def test_hinges_that_do_not_fit_are_refused(hinges, message):
 
 
 def test_a_curve_of_another_channel_count_is_refused():
-    with pytest.raises(errors.ArgumentError, match="expected 2 channels"):
+    with pytest.raises(
+        errors.ArgumentError,
+        match=r"`hinged.curve.fit\(function=...\)`: got a curve of 2 channels; expected 1 or 3",
+    ):
         fit(Curve(FREE, torch.randn(2, 7, dtype=torch.float64)), FREE, channels=3)

@@ -1,8 +1,9 @@
-"""Compile what `hinged.kernels.triton_launch` launches for an H100, which need not be there.
+"""Compiles the launches of `hinged.kernels.triton_launch` for an H100, which need not be present.
 
-The interpreter runs kernels as NumPy, and so cannot see what the compiler refuses, spills or fails
-to vectorise. Run as a script (without interpreting), this calls the host code on CPU tensors with
-the launches replaced by compilation, and prints a JSON list of what came out.
+The interpreter runs kernels in NumPy, so it does not see what the compiler rejects, spills or fails
+to vectorise. Run as a script with the interpreter off, this module calls the host code on CPU
+tensors, compiles each launch instead of running it, and prints a JSON list: for each case the
+launches by kernel name. Equal launches of several cases are compiled once.
 """
 
 import inspect
@@ -31,16 +32,16 @@ TYPES = {
     torch.float16: "*fp16",
     torch.int64: "*i64",
 }
-ARGUMENTS = triton_launch.Plan.arguments
+PLAN_ARGUMENTS = triton_launch.TilePlan.arguments
 OPTIONS = ("num_warps", "enable_fp_fusion")
 INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]+)", re.M)
 
 
-class Compiler:
-    """In place of a kernel: compiles each launch instead of launching."""
+class CompileOnly:
+    """Replaces a kernel: compiles each launch instead of running it."""
 
-    def __init__(self, kernel, found):
-        self.kernel, self.found = kernel, found
+    def __init__(self, kernel, launches, compiled):
+        self.kernel, self.launches, self.compiled = kernel, launches, compiled
 
     def __getitem__(self, grid):
         return self.compile
@@ -51,19 +52,23 @@ class Compiler:
         constant = {
             parameter.name for parameter in self.kernel.params if parameter.is_constexpr
         } | {name for name, value in bound.items() if value is None}
-        signature = {name: kind(value, name in constant) for name, value in bound.items()}
+        signature = {name: type_of(value, name in constant) for name, value in bound.items()}
         aligned = {
-            (place,): [["tt.divisibility", 16]]
-            for place, value in enumerate(bound.values())
+            (index,): [["tt.divisibility", 16]]
+            for index, value in enumerate(bound.values())
             if isinstance(value, torch.Tensor)
         }
         constants = {name: bound[name] for name in constant}
-        source = ASTSource(self.kernel, signature, constants, aligned)
-        code = triton.compile(source, target=TARGET, options=options)
-        self.found.append({"kernel": self.kernel.fn.__name__, **inspect_code(code.asm)})
+        name = self.kernel.fn.__name__
+        key = str((name, signature, sorted(constants.items()), options))
+        if key not in self.compiled:
+            source = ASTSource(self.kernel, signature, constants, aligned)
+            code = triton.compile(source, target=TARGET, options=options)
+            self.compiled[key] = {"kernel": name, **inspect_code(code.asm)}
+        self.launches.append(self.compiled[key])
 
 
-def kind(value, constant):
+def type_of(value, constant):
     if constant:
         return "constexpr"
     if isinstance(value, torch.Tensor):
@@ -72,56 +77,49 @@ def kind(value, constant):
 
 
 def inspect_code(asm):
-    """Widths of the accesses to memory in PTX; registers, stack and instructions in SASS."""
+    """Return the widths of accesses in PTX, and registers, stack and instructions in SASS."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "kernel.cubin")
         path.write_bytes(asm["cubin"])
-        usage = tool("-res-usage", path)
-        sass = tool("-sass", path)
+        command = [TOOLS / "cuobjdump", "-res-usage", "-sass", path]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {
         "accesses": Counter(re.findall(r"(?:ld|st)\.global[.\w:]*", asm["ptx"])),
         "atomics": len(re.findall(r"\b(?:atom|red)\.", asm["ptx"])),
-        "registers": int(re.search(r"REG:(\d+)", usage)[1]),
-        "stack": int(re.search(r"STACK:(\d+)", usage)[1]),
-        "shared": int(re.search(r"SHARED:(\d+)", usage)[1]),
-        "instructions": Counter(INSTRUCTION.findall(sass)),
-        "sass": sass if os.environ.get("KEEP_SASS") else "",
+        "registers": int(re.search(r"REG:(\d+)", text)[1]),
+        "stack": int(re.search(r"STACK:(\d+)", text)[1]),
+        "shared": int(re.search(r"SHARED:(\d+)", text)[1]),
+        "instructions": Counter(INSTRUCTION.findall(text)),
+        "sass": text if os.environ.get("KEEP_SASS") else "",
     }
 
 
-def tool(option, path):
-    command = [TOOLS / "cuobjdump", option, path]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def call(dtype, count, tails, uniform, layout, rows, wants, wide):
-    """Forward and backward of one case, on tensors too small to matter."""
-    triton_launch.Plan.arguments = lambda plan: {**ARGUMENTS(plan), "WIDE": wide}
+def launch_case(dtype, count, tails, uniform, layout, rows, needs_grad, wide):
+    """Launch forward and backward of one case, on tensors too small to matter."""
+    triton_launch.TilePlan.arguments = lambda plan: {**PLAN_ARGUMENTS(plan), "LONG_OFFSETS": wide}
     planar, inner = layout
     channels, outer = 64, 64
     shape = (outer, channels, inner) if planar else (outer, inner, channels)
     x = torch.zeros(shape, dtype=dtype)
-    geometry = (outer, channels, inner) if planar else (outer * inner, channels, 1)
+    memory = (outer, channels, inner) if planar else (outer * inner, channels, 1)
     hinges = uniform_grid(count).expand(channels, count).contiguous()
     hinges = hinges if rows else hinges[0].clone()
     values = torch.zeros(channels, count)
     slopes = torch.zeros(channels, 2) if tails == "free" else None
-    triton_launch.forward(x, values, hinges, slopes, tails, uniform, geometry)
-    triton_launch.backward(x, x, values, hinges, slopes, tails, uniform, geometry, wants)
+    triton_launch.forward(x, values, hinges, slopes, tails, uniform, memory)
+    triton_launch.backward(x, x, values, hinges, slopes, tails, uniform, memory, needs_grad)
 
 
 def main(cases):
-    found = []
+    launches, results, compiled = [], [], {}
     for name in ("tabulate", "forward_kernel", "backward_kernel", "reduce_kernel"):
         kernel = getattr(triton_programs, name)
-        setattr(triton_programs, name, Compiler(kernel, found))
-    answers = []
+        setattr(triton_programs, name, CompileOnly(kernel, launches, compiled))
     for case in cases:
-        case["dtype"] = getattr(torch, case["dtype"])
-        call(**case)
-        answers.append(list(found))
-        found.clear()
-    print(json.dumps(answers))
+        launch_case(**{**case, "dtype": getattr(torch, case["dtype"])})
+        results.append(list(launches))
+        launches.clear()
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The Triton kernels against NumPy in float64 and the reference, and what is compiled of them."""
+"""The Triton kernels against NumPy in float64 and the reference, and their machine code."""
 
 import itertools
 import json
@@ -27,13 +27,13 @@ SHAPES = {
 KINDS = ("uniform", "uniform rows", "free", "free rows")
 COUNTS = (2, 3, 5, 9, 17, 33)
 
-# NumPy, in which the interpreter computes, warns of NaN and infinity; a GPU does not.
+# The interpreter computes in NumPy, which warns of NaN and infinity; a GPU does not.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 @pytest.fixture(autouse=True)
 def poisoned(monkeypatch):
-    """Memory that a kernel leaves unwritten is NaN, not by luck what it should be."""
+    """Fill new memory with NaN, so that a test sees memory that a kernel left unwritten."""
     for owner, name in (
         (torch, "empty"),
         (torch, "empty_like"),
@@ -49,7 +49,7 @@ def _fill(tensor):
     return tensor.fill_(torch.nan) if tensor.is_floating_point() else tensor
 
 
-def geometry_of(x, channels):
+def layout_of(x, channels):
     if channels == 1:
         return 1, 1, x.numel()
     inner = x.stride(1)
@@ -74,18 +74,18 @@ def draw_curve(kind, count, channels, tails):
     return hinges, values, torch.randn(channels, 2) if tails == "free" else None
 
 
-def run(x, values, hinges, slopes, tails, uniform, g=None, wants=(True, True)):
-    """Forward, or with `g` backward, on the device under test; answers on the CPU."""
+def run(x, values, hinges, slopes, tails, uniform, g=None, needs_grad=(True, True)):
+    """Return forward or, with `g`, backward on the device under test; results are on the CPU."""
     there = [None if t is None else t.to(DEVICE) for t in (x, values, hinges, slopes)]
-    settings = (*there, tails, uniform, geometry_of(x, values.shape[0]))
+    settings = (*there, tails, uniform, layout_of(x, values.shape[0]))
     if g is None:
         return triton_launch.forward(*settings).cpu()
-    grads = triton_launch.backward(g.to(DEVICE), *settings, wants)
+    grads = triton_launch.backward(g.to(DEVICE), *settings, needs_grad)
     return [None if grad is None else grad.cpu() for grad in grads]
 
 
 def gradients(g, x, values, hinges, slopes, tails):
-    """Autograd of the reference in float64."""
+    """Return the gradients of the reference in float64."""
     leaves = [None if t is None else t.double().requires_grad_() for t in (x, values, slopes)]
     x, values, slopes = leaves
     y = evaluate(x, values, hinges.double(), tails=tails, tail_slopes=slopes)
@@ -97,7 +97,7 @@ def check_forward(x, hinges, values, slopes, tails, uniform):
     y = run(x, values, hinges, slopes, tails, uniform)
     assert y.dtype == x.dtype and y.stride() == x.stride()
     same = evaluate(x, values, hinges, tails=tails, tail_slopes=slopes, uniform=uniform)
-    # The interpreter cuts off what a bfloat16 cannot hold, where a GPU rounds.
+    # The interpreter truncates to bfloat16; a GPU rounds.
     if x.dtype != torch.bfloat16 or DEVICE == "cuda":
         assert torch.equal(y, same)
     # Slope, product, intercept and sum are each rounded, relative to the steepest line's height.
@@ -115,8 +115,8 @@ def check_backward(x, hinges, values, slopes, tails, uniform):
     found = run(x, values, hinges, slopes, tails, uniform, g)
     exact = gradients(g, x, values, hinges, slopes, tails)
     assert found[0].dtype == x.dtype and found[0].stride() == x.stride()
-    # g s: the slope has the rounding of a difference of values over a gap, the product that of x's
-    # dtype.
+    # The gradient is g s. The slope s is a rounded difference of values over a gap. The product is
+    # rounded to the dtype of x.
     steep = values.abs().max() / hinges.diff(dim=-1).min() + (
         0 if slopes is None else slopes.abs().max()
     )
@@ -126,9 +126,12 @@ def check_backward(x, hinges, values, slopes, tails, uniform):
 
 
 def check_sums(g, x, hinges, found, exact):
-    """A weight is off by at most `K` roundings (`x` is up to `K` steps from the middle hinge), a
-    sum by as many as its longest chain of additions: here below 16 tiles, a tree of 10, and two
-    sums differenced; both relative to the sum of `|g|` times the largest weight."""
+    """Compare sums with a bound on rounding, relative to the sum of `|g|` times the largest weight.
+
+    A weight has at most `K` roundings, because `x` is up to `K` steps from the middle hinge. A sum
+    has as many as its longest chain of additions: here fewer than 16 tiles, a tree of depth 10, and
+    one difference of two sums.
+    """
     count = hinges.shape[-1]
     reach = 1 + (x.abs().max() + hinges.abs().max()).float() / hinges.diff(dim=-1).min()
     size = g.float().abs().sum() * reach
@@ -145,9 +148,9 @@ def check_sums(g, x, hinges, found, exact):
 @pytest.mark.parametrize("kind", KINDS)
 def test_agrees_on_every_layout(layout, tails, kind):
     x = draw_x(layout)
-    # Each case takes another count, so that all meet all kinds without all combinations.
-    place = list(itertools.product(SHAPES, TAILS, KINDS)).index((layout, tails, kind))
-    curve = draw_curve(kind, COUNTS[place % 5], x.shape[1], tails)
+    # The count changes from case to case: all counts meet all kinds without all combinations.
+    index = list(itertools.product(SHAPES, TAILS, KINDS)).index((layout, tails, kind))
+    curve = draw_curve(kind, COUNTS[index % 5], x.shape[1], tails)
     check_forward(x, *curve, tails, "uniform" in kind)
     check_backward(x, *curve, tails, "uniform" in kind)
 
@@ -155,7 +158,7 @@ def test_agrees_on_every_layout(layout, tails, kind):
 @pytest.mark.parametrize("count", [*COUNTS, 40])
 @pytest.mark.parametrize("kind", ["uniform", "free"])
 def test_agrees_for_every_count(count, kind):
-    x = draw_x("features")
+    x = 2 * torch.randn(17, 3)
     for tails in TAILS:
         curve = draw_curve(kind, count, x.shape[1], tails)
         check_forward(x, *curve, tails, kind == "uniform")
@@ -200,14 +203,14 @@ def test_odd_sizes(shape):
 
 @pytest.mark.parametrize("layout", ["NCHW", "channels_last"])
 def test_several_tiles_and_parts(monkeypatch, layout):
-    """As on large tensors, with limits so low that small ones meet them."""
-    monkeypatch.setattr(triton_launch, "LEAST", 256)
+    """Lower limits make a small tensor take the path of a large one."""
+    monkeypatch.setattr(triton_launch, "LEAST_ELEMENTS", 256)
     monkeypatch.setattr(triton_launch, "FORWARD_TILE", 256)
     monkeypatch.setattr(triton_launch, "BACKWARD_TILE", 256)
     x = 2 * torch.randn(9, 3, 10, 10)
     if layout == "channels_last":
         x = x.contiguous(memory_format=torch.channels_last)
-    plan = triton_launch.share_out(geometry_of(x, 3), 256, 16 * 7, 2)
+    plan = triton_launch.plan_tiles(layout_of(x, 3), 256, 16 * 7, 2)
     assert plan.grid[1] > 1 and plan.count > 1
     curve = draw_curve("free rows", 5, 3, "free")
     check_forward(x, *curve, "free", False)
@@ -217,34 +220,34 @@ def test_several_tiles_and_parts(monkeypatch, layout):
 def test_every_element_is_in_one_tile():
     sizes = (1, 2, 3, 16, 49, 100, 1024)
     for outer, channels, inner in itertools.product(sizes, sizes, sizes):
-        plan = triton_launch.share_out((outer, channels, inner), 512, 16 * 9, 4)
+        plan = triton_launch.plan_tiles((outer, channels, inner), 512, 16 * 9, 4)
         groups, parts = plan.grid
-        tiles = -(-outer // plan.rows) * (plan.spans if plan.planar else 1)
+        tiles = -(-outer // plan.rows) * (plan.tiles_across if plan.planar else 1)
         assert parts * plan.count >= tiles > (parts - 1) * plan.count
-        assert plan.count % 4 == 0 and parts < 2**16 and plan.rows * plan.span == 512
-        columns = plan.spans * plan.span
+        assert plan.count % 4 == 0 and parts < 2**16 and plan.rows * plan.columns == 512
+        columns = plan.tiles_across * plan.columns
         assert columns >= plan.width
-        assert groups == (channels if plan.planar else plan.spans)
-        # Images and widths of 16 and 49 do not leave most lanes idle.
+        assert groups == (channels if plan.planar else plan.tiles_across)
+        # Most lanes have work, for images and for widths of 16 and 49.
         if outer >= 128 and plan.width >= 16:
             assert plan.width / columns > 0.5
 
 
-def test_inputs_on_and_beside_hinges():
+def test_inputs_on_hinges_and_next_to_them():
     for count, kind in itertools.product((2, 5, 17, 33), ("uniform", "free")):
         hinges, values, _ = draw_curve(kind, count, 1, "linear")
         near = [oracles.ulps(hinges, n) for n in (-1, 0, 1)]
         x = torch.cat([*near, torch.tensor([0.0, -0.0, 1e-30, -1e-30, 1e30, -1e30])])
         y = run(x, values, hinges, None, "linear", kind == "uniform")
-        # By comparing: exact, where counting steps may round.
+        # The reference compares with the hinges, which is exact; counting steps may round.
         assert torch.equal(y, evaluate(x, values, hinges, dim=0))
 
 
 def test_offsets_beyond_32_bits_are_the_same_offsets(monkeypatch):
-    """The form for tensors of 2**31 elements and more, on small ones."""
-    arguments = triton_launch.Plan.arguments
+    """The kernels for tensors of 2**31 elements and more, on small tensors."""
+    arguments = triton_launch.TilePlan.arguments
     monkeypatch.setattr(
-        triton_launch.Plan, "arguments", lambda plan: {**arguments(plan), "WIDE": True}
+        triton_launch.TilePlan, "arguments", lambda plan: {**arguments(plan), "LONG_OFFSETS": True}
     )
     for layout in ("NCHW", "channels_last"):
         x = draw_x(layout)
@@ -263,7 +266,7 @@ def test_nearly_uniform_hinges_give_the_exact_line():
 
 @pytest.mark.parametrize("dtype", [torch.float32, *oracles.HALF])
 @pytest.mark.parametrize("uniform", [True, False])
-def test_nan_stays_and_infinity_follows_the_tail(dtype, uniform):
+def test_nan_gives_nan_and_infinity_follows_the_tail(dtype, uniform):
     hinges = torch.tensor([-1.0, 0.0, 1.0])
     x = torch.tensor([torch.nan, -torch.inf, torch.inf], dtype=dtype)
     flat_and_steep = torch.tensor([[1.0, 0.0]])
@@ -286,7 +289,7 @@ def test_infinite_inputs_do_not_poison_gradients(uniform, tails):
     values = torch.tensor([[0.0, 0.0, 1.0]])
     x = torch.tensor([-torch.inf, 0.5, torch.inf])
     slopes = torch.tensor([[0.0, 1.0]]) if tails == "free" else None
-    # A loss that does not look at the infinite outputs has no gradient there.
+    # A loss that ignores the infinite outputs has no gradient there.
     g = torch.tensor([0.0, 1.0, 0.0])
     grad_x, grad_values, grad_slopes = run(x, values, hinges, slopes, tails, uniform, g)
     assert grad_x.tolist() == [0.0, 1.0, 0.0]
@@ -315,7 +318,7 @@ def test_value_gradients_of_pieces_without_inputs_are_exactly_zero():
 
 
 @pytest.mark.parametrize("tails", ["linear", "free"])
-def test_only_what_is_wanted(tails):
+def test_only_the_needed_gradients_are_computed(tails):
     x = draw_x("NCHW")
     hinges, values, slopes = draw_curve("uniform", 9, 5, tails)
     g = torch.randn_like(x)
@@ -349,60 +352,72 @@ def test_empty_tensors(shape):
     assert torch.equal(grad_slopes, torch.zeros(5, 2))
 
 
-def test_importing_the_library_does_not_import_triton():
-    code = "import sys, hinged, hinged.kernels.memory_layout; print('triton' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
-
-
-def compiled(*cases):
-    """What the compiler makes for an H100 of all launches of each case, by kernel."""
+def compile_cases(cases):
+    """Return what the compiler makes for an H100: for each case all launches, by kernel."""
     common = {"count": 9, "tails": "linear", "uniform": True, "rows": False, "wide": False}
-    command = [sys.executable, "-m", "tests.kernels.machine_code"]
-    command += [json.dumps([{"wants": (True, True), **common, **case} for case in cases])]
+    cases = [{"needs_grad": (True, True), **common, **case} for case in cases]
+    command = [sys.executable, "-m", "tests.kernels.machine_code", json.dumps(cases)]
     environment = {**os.environ, "TRITON_INTERPRET": "0"}
     out = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert out.returncode == 0, out.stderr
     return [{launch["kernel"]: launch for launch in case} for case in json.loads(out.stdout)]
 
 
-@pytest.mark.parametrize("dtype, load", [("float32", ".v4.b32"), ("bfloat16", ".v2.b32")])
-def test_machine_code_is_vectorised_and_holds_all_in_registers(dtype, load):
-    images, features = (True, 1024), (False, 16)
-    for case in compiled(*({"dtype": dtype, "layout": lay} for lay in (images, features))):
-        assert set(case) == {"tabulate", "forward_kernel", "backward_kernel", "reduce_kernel"}
-        assert all(kernel["stack"] == kernel["atomics"] == 0 for kernel in case.values())
-        forward, backward = case["forward_kernel"], case["backward_kernel"]
-        assert forward["accesses"]["ld.global.v4.b32"] and forward["accesses"]["st.global.v4.b32"]
-        # One load each of x and g, and one store, for 4 elements: 2 tiles in float32, 4 in half.
-        tiles = 2 if dtype == "float32" else 4
-        assert backward["accesses"]["ld.global" + load] == 2 * tiles
-        assert backward["accesses"]["st.global" + load] == tiles
-        # A saturating instruction per inner piece; the two end pieces are not limited.
-        saturating = sum(n for name, n in backward["instructions"].items() if ".SAT" in name)
-        assert saturating == 6 * 4 * tiles
-        assert backward["registers"] <= 128
+# For each dtype: how wide one load of 4 elements is.
+LOADS = {"float32": ".v4.b32", "bfloat16": ".v2.b32"}
+IMAGES, FEATURES = (True, 1024), (False, 16)
+# (count, uniform, rows, tails, layout)
+VARIANTS = [
+    (17, True, False, "linear", (True, 49)),
+    (17, False, True, "free", (True, 1024)),
+    (17, False, True, "free", (False, 7)),
+    (33, True, True, "constant", (False, 16)),
+    (33, False, False, "linear", (True, 49)),
+]
+
+
+@pytest.fixture(scope="module")
+def common_code():
+    """The machine code of 9 uniform hinges, by dtype and layout."""
+    keys = list(itertools.product(LOADS, (IMAGES, FEATURES)))
+    cases = compile_cases({"dtype": dtype, "layout": layout} for dtype, layout in keys)
+    return dict(zip(keys, cases, strict=True))
+
+
+@pytest.fixture(scope="module")
+def code_of_all_variants():
+    """The machine code of every variant in every dtype. One process compiles all of it."""
+    names = ("count", "uniform", "rows", "tails", "layout")
+    keys = list(itertools.product(("float32", "bfloat16", "float16"), VARIANTS))
+    cases = compile_cases(
+        {"dtype": dtype, "wide": variant[0] == 33, **dict(zip(names, variant, strict=True))}
+        for dtype, variant in keys
+    )
+    return dict(zip(keys, cases, strict=True))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("layout", [IMAGES, FEATURES])
+@pytest.mark.parametrize("dtype", LOADS)
+def test_machine_code_is_vectorised_and_uses_only_registers(dtype, layout, common_code):
+    case, load = common_code[dtype, layout], LOADS[dtype]
+    assert set(case) == {"tabulate", "forward_kernel", "backward_kernel", "reduce_kernel"}
+    assert all(kernel["stack"] == kernel["atomics"] == 0 for kernel in case.values())
+    forward, backward = case["forward_kernel"], case["backward_kernel"]
+    assert forward["accesses"]["ld.global.v4.b32"] and forward["accesses"]["st.global.v4.b32"]
+    # One load each of x and g, and one store, for 4 elements: 2 tiles in float32, 4 in half.
+    tiles = 2 if dtype == "float32" else 4
+    assert backward["accesses"]["ld.global" + load] == 2 * tiles
+    assert backward["accesses"]["st.global" + load] == tiles
+    # A saturating instruction per inner piece; the two end pieces are not limited.
+    saturating = sum(n for name, n in backward["instructions"].items() if ".SAT" in name)
+    assert saturating == 6 * 4 * tiles
+    assert backward["registers"] <= 128
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_machine_code_of_every_kind_holds_all_in_registers(dtype):
-    cases = [
-        {
-            "dtype": dtype,
-            "count": count,
-            "uniform": uniform,
-            "rows": rows,
-            "tails": tails,
-            "layout": lay,
-            "wide": count == 33,
-        }
-        for count, uniform, rows, tails, lay in [
-            (17, True, False, "linear", (True, 49)),
-            (17, False, True, "free", (True, 1024)),
-            (17, False, True, "free", (False, 7)),
-            (33, True, True, "constant", (False, 16)),
-            (33, False, False, "linear", (True, 49)),
-        ]
-    ]
-    for case in compiled(*cases):
-        assert all(kernel["stack"] <= 8 and kernel["atomics"] == 0 for kernel in case.values())
+def test_machine_code_of_every_variant_uses_only_registers(dtype, variant, code_of_all_variants):
+    case = code_of_all_variants[dtype, variant]
+    assert all(kernel["stack"] <= 8 and kernel["atomics"] == 0 for kernel in case.values())

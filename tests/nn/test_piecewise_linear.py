@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 from hinged import Curve, PiecewiseLinear, errors, piecewise_linear
-from hinged.curve import NAMED, TAILS, is_uniform
+from hinged.curve import START_FUNCTIONS, TAILS, is_uniform
 from tests import oracles
 from tests.curve.test_evaluate import inputs
 
@@ -134,7 +134,7 @@ def test_functions_with_two_kinks_start_bitwise_exact(name):
     x = torch.cat([inputs_of_every_size(torch.float32), torch.linspace(-9, 9, 1801)])
     for count in range(4, 66):
         layer = PiecewiseLinear(1, hinges=count, init=name)
-        assert torch.equal(layer(x), NAMED[name].call(x)), layer
+        assert torch.equal(layer(x), START_FUNCTIONS[name].call(x)), layer
 
 
 @given(st.data())
@@ -303,7 +303,7 @@ def test_start_error_of_smooth_functions_is_the_largest_error(name):
         layer = PiecewiseLinear(hinges=count, init=name, dtype=torch.float64)
         x = np.linspace(-3, 3, 64 * 64 * 3 + 1)
         curve = np.interp(x, layer.hinges.numpy(), layer.values.detach().numpy()[0])
-        largest = np.abs(curve - NAMED[name].call(torch.from_numpy(x)).numpy()).max()
+        largest = np.abs(curve - START_FUNCTIONS[name].call(torch.from_numpy(x)).numpy()).max()
         assert layer.start_error == pytest.approx(largest, rel=2e-3)
         found.append(layer.start_error)
     assert all(finer < coarser for coarser, finer in itertools.pairwise(found))

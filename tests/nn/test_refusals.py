@@ -47,12 +47,12 @@ BAD = {
     "no function": ({"init": 3}, "got 3; expected a name, a callable on a tensor, an nn.Module or"),
     "scalar": (
         {"init": torch.sum},
-        r"init=sum\)`: got \(\); expected a tensor of the inp",
+        r"init=\.\.\.\)`: got sum, which returns \(\); expected a tensor of the inp",
     ),
-    "nothing": ({"init": lambda _: None}, "got NoneType; expected a tensor of the input's shape"),
+    "nothing": ({"init": lambda _: None}, "which returns NoneType; expected a tensor of the"),
     "infinite": (
         {"init": torch.log},
-        r"init=log\)`: got NaN or infinite values; it must be",
+        r"got log, which returns NaN or infinite values; it must be",
     ),
     "failing": ({"init": lambda x: x @ x}, r"RuntimeError: .*; it must map a tensor \(M, C\) to"),
     "too close": (

@@ -1,4 +1,4 @@
-"""Storey 1: the mathematics of piecewise-linear curves, on tensors alone."""
+"""Piecewise-linear curves as functions on tensors: evaluate, fit, constrain, measure, simplify."""
 
 from hinged.curve.add_hinges import add_hinges as add_hinges
 from hinged.curve.add_hinges import kinks as kinks
@@ -35,5 +35,6 @@ from hinged.curve.reduction.share_curves import Shared as Shared
 from hinged.curve.reduction.share_curves import share_curves as share_curves
 from hinged.curve.reduction.simplify import Simplified as Simplified
 from hinged.curve.reduction.simplify import simplify as simplify
-from hinged.curve.start_functions import NAMED as NAMED
-from hinged.curve.start_functions import resolve as resolve
+from hinged.curve.start_functions import START_FUNCTIONS as START_FUNCTIONS
+from hinged.curve.start_functions import StartFunction as StartFunction
+from hinged.curve.start_functions import resolve_start as resolve_start

@@ -68,7 +68,13 @@ class Curve:
     def __call__(self, x: Tensor, dim: int = 1) -> Tensor:
         """Evaluate at `x`, whose axis `dim` has `C` entries (any tensor where `C` is 1)."""
         return evaluate(
-            x, self.values, self.hinges, dim=dim, tails=self.tails, tail_slopes=self.tail_slopes
+            x,
+            self.values,
+            self.hinges,
+            dim=dim,
+            tails=self.tails,
+            tail_slopes=self.tail_slopes,
+            call="hinged.Curve",
         )
 
 

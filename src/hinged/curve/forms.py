@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.curve.curve import Curve
-from hinged.curve.evaluate import lines
+from hinged.curve.evaluate import slopes_and_intercepts
 
 
 class Lines(NamedTuple):
@@ -53,7 +53,10 @@ def to_lines(curve: Curve) -> Lines:
     >>> to_lines(Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[1.0, 0.0, 1.0]]))).slopes
     tensor([[-1., -1.,  1.,  1.]])
     """
-    return Lines(curve.hinges, *lines(curve.hinges, curve.values, curve.tails, curve.tail_slopes))
+    return Lines(
+        curve.hinges,
+        *slopes_and_intercepts(curve.hinges, curve.values, curve.tails, curve.tail_slopes),
+    )
 
 
 def from_lines(form: Lines) -> Curve:

@@ -11,7 +11,7 @@ from hinged import errors
 from hinged.curve.add_hinges import kinks
 from hinged.curve.curve import Curve
 from hinged.curve.placement.place_hinges import place_hinges
-from hinged.curve.placement.refit import Refit, distribution
+from hinged.curve.placement.refit import Refit, input_distribution
 
 CALL = "hinged.curve.move_range"
 
@@ -57,7 +57,7 @@ def move_range(
     >>> moved.curve.hinges, moved.error
     (tensor([-8.,  0.,  8.], dtype=torch.float64), tensor([0.], dtype=torch.float64))
     """
-    points, weights = distribution(CALL, positions, shares, curve.channels)
+    points, weights = input_distribution(CALL, positions, shares, curve.channels)
     count = curve.values.shape[1] if hinges is None else hinges
     sets, ends = _held(curve, count, method), range
     bends = kinks(curve, 4 * torch.finfo(curve.values.dtype).eps).tolist()
@@ -65,7 +65,7 @@ def move_range(
         sets = [bends]
         ends = range if len(bends) + 2 <= count else (bends[0], bends[-1])
     placed = functools.partial(
-        place_hinges, curve, points, weights, count, method=method, common=True
+        place_hinges, curve, points, weights, count, method=method, common=True, call=CALL
     )
     heights = curve(points.T.to(curve.values)).double()
     rounding = 1e-24 * (weights * heights.T.square()).sum().item()
@@ -108,7 +108,7 @@ def move_ranges(
     if len(ranges) != curve.channels:
         got, hint = f"{len(ranges)} ranges", f"expected one for each of {curve.channels} channels"
         raise errors.ArgumentError(errors.message(f"{CALL}s(ranges=...)", got, hint))
-    points, weights = distribution(f"{CALL}s", positions, shares, curve.channels)
+    points, weights = input_distribution(f"{CALL}s", positions, shares, curve.channels)
     points, weights = (each.expand(curve.channels, -1) for each in (points, weights))
     fits = [
         move_range(_channel(curve, c), ends, points[c], weights[c], hinges=hinges, method=method)

@@ -1,4 +1,4 @@
-"""The functions a curve can start as: their names, and where they have kinks."""
+"""The functions that a curve can start as: their names and the positions of their kinks."""
 
 from __future__ import annotations
 
@@ -17,60 +17,69 @@ Start = str | nn.Module | Curve | Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Function:
-    """An elementwise function and the positions at which its slope jumps.
+class StartFunction:
+    """An elementwise function and the positions where its slope jumps.
 
     Args:
-        name: how messages call it.
+        name: its name in messages.
         call: maps a tensor `(M, C)` to a tensor of the same shape.
         kinks: positions of its kinks, in units of the input.
-        alike: whether it is known to be the same for all channels.
+        same_for_all_channels: whether it is known to be the same for all channels.
+        source: the user's call and argument that gave the function, for error messages.
     """
 
     name: str
     call: Callable[[Tensor], Tensor]
     kinks: tuple[float, ...] = ()
-    alike: bool = False
+    same_for_all_channels: bool = False
+    source: str = "hinged.curve.resolve_start(start)"
+
+    @property
+    def curve(self) -> Curve | None:
+        """The curve, if the function is a `Curve`."""
+        return self.call if isinstance(self.call, Curve) else None
 
 
 def _identity(x: Tensor) -> Tensor:
     return x
 
 
-NAMED: dict[str, Function] = {
-    function.name: replace(function, alike=True)
+START_FUNCTIONS: dict[str, StartFunction] = {
+    function.name: replace(function, same_for_all_channels=True)
     for function in (
-        Function("identity", _identity),
-        Function("abs", torch.abs, (0.0,)),
-        Function("relu", F.relu, (0.0,)),
-        Function("leaky_relu", F.leaky_relu, (0.0,)),
-        Function("relu6", F.relu6, (0.0, 6.0)),
-        Function("hardtanh", F.hardtanh, (-1.0, 1.0)),
-        Function("hardsigmoid", F.hardsigmoid, (-3.0, 3.0)),
-        Function("softshrink", F.softshrink, (-0.5, 0.5)),
-        Function("gelu", F.gelu),
-        Function("silu", F.silu),
-        Function("mish", F.mish),
-        Function("hardswish", F.hardswish),
-        Function("elu", F.elu),
-        Function("selu", F.selu, (0.0,)),
-        Function("celu", F.celu),
-        Function("softplus", F.softplus),
-        Function("softsign", F.softsign),
-        Function("logsigmoid", F.logsigmoid),
-        Function("tanh", torch.tanh),
-        Function("tanhshrink", F.tanhshrink),
-        Function("sigmoid", torch.sigmoid),
+        StartFunction("identity", _identity),
+        StartFunction("abs", torch.abs, (0.0,)),
+        StartFunction("relu", F.relu, (0.0,)),
+        StartFunction("leaky_relu", F.leaky_relu, (0.0,)),
+        StartFunction("relu6", F.relu6, (0.0, 6.0)),
+        StartFunction("hardtanh", F.hardtanh, (-1.0, 1.0)),
+        StartFunction("hardsigmoid", F.hardsigmoid, (-3.0, 3.0)),
+        StartFunction("softshrink", F.softshrink, (-0.5, 0.5)),
+        StartFunction("gelu", F.gelu),
+        StartFunction("silu", F.silu),
+        StartFunction("mish", F.mish),
+        StartFunction("hardswish", F.hardswish),
+        StartFunction("elu", F.elu),
+        StartFunction("selu", F.selu, (0.0,)),
+        StartFunction("celu", F.celu),
+        StartFunction("softplus", F.softplus),
+        StartFunction("softsign", F.softsign),
+        StartFunction("logsigmoid", F.logsigmoid),
+        StartFunction("tanh", torch.tanh),
+        StartFunction("tanhshrink", F.tanhshrink),
+        StartFunction("sigmoid", torch.sigmoid),
     )
 }
 
-# The same function under torch's other names.
-_CALLS = [(function.call, function) for function in NAMED.values()] + [
-    (torch.relu, NAMED["relu"]),
-    (torch.selu, NAMED["selu"]),
-    (torch.celu, NAMED["celu"]),
-    (F.tanh, NAMED["tanh"]),
-    (F.sigmoid, NAMED["sigmoid"]),
+# The same functions as other callables of torch.
+_TORCH_CALLABLES: list[tuple[Callable[[Tensor], Tensor], StartFunction]] = [
+    (function.call, function) for function in START_FUNCTIONS.values()
+] + [
+    (torch.relu, START_FUNCTIONS["relu"]),
+    (torch.selu, START_FUNCTIONS["selu"]),
+    (torch.celu, START_FUNCTIONS["celu"]),
+    (F.tanh, START_FUNCTIONS["tanh"]),
+    (F.sigmoid, START_FUNCTIONS["sigmoid"]),
 ]
 
 _MODULE_KINKS: dict[type[nn.Module], Callable[[nn.Module], tuple[float, ...]]] = {
@@ -85,78 +94,97 @@ _MODULE_KINKS: dict[type[nn.Module], Callable[[nn.Module], tuple[float, ...]]] =
 }
 
 
-def resolve(start: Start) -> Function:
+def resolve_start(
+    start: Start | StartFunction, source: str = "hinged.curve.resolve_start(start)"
+) -> StartFunction:
     """Return the function that a name, a callable, a module or a curve stands for.
 
+    Args:
+        start: one of these; a `StartFunction` is returned unchanged.
+        source: the user's call and argument, for error messages.
+
     Raises:
-        UnknownNameError: a name that is not in `NAMED`; the nearest names are listed.
-        ArgumentError: something that is none of the four.
+        UnknownNameError: the name is not in `START_FUNCTIONS`; the message lists the nearest names.
+        ArgumentError: `start` is none of the four.
+
+    >>> resolve_start("relu6").kinks
+    (0.0, 6.0)
     """
+    if isinstance(start, StartFunction):
+        return start
     if isinstance(start, str):
-        if start not in NAMED:
-            raise errors.unknown_name("hinged.PiecewiseLinear(init=...)", start, NAMED)
-        return NAMED[start]
+        if start not in START_FUNCTIONS:
+            raise errors.unknown_name(source, start, START_FUNCTIONS)
+        return replace(START_FUNCTIONS[start], source=source)
     if isinstance(start, Curve):
-        return Function("the curve", start)
+        return StartFunction("the curve", start, source=source)
     if isinstance(start, nn.Module):
-        return _module_function(start)
+        return _from_module(start, source)
     if not callable(start):
         hint = "expected a name, a callable on a tensor, an nn.Module or a Curve"
-        raise errors.ArgumentError(
-            errors.message("hinged.PiecewiseLinear(init=...)", repr(start), hint)
-        )
-    known = next((function for call, function in _CALLS if call is start), None)
+        raise errors.ArgumentError(errors.message(source, repr(start), hint))
+    for call, function in _TORCH_CALLABLES:
+        if call is start:
+            return replace(function, source=source)
     name = getattr(start, "__name__", repr(start))
-    return known or Function(name, start, _kink_at_zero(start, name))
+    return StartFunction(name, start, _kink_at_zero(start, name), source=source)
 
 
-def _module_function(module: nn.Module) -> Function:
+def _from_module(module: nn.Module, source: str) -> StartFunction:
     name = type(module).__name__
     copied = copy.deepcopy(module).cpu().eval()
 
     def call(x: Tensor) -> Tensor:
         return copied.to(x.dtype)(x)  # type: ignore[no-any-return]
 
-    known = _MODULE_KINKS.get(type(module))
-    # torch's own activations differ by channel only through parameters, as PReLU's slopes.
-    own = type(module).__module__ == nn.ReLU.__module__
-    alike = own and next(module.parameters(), None) is None
-    return Function(name, call, known(module) if known else _kink_at_zero(call, name), alike)
+    kinks_of = _MODULE_KINKS.get(type(module))
+    kinks = kinks_of(module) if kinks_of else _kink_at_zero(call, name)
+    # Activations of torch differ between channels only through parameters, like those of PReLU.
+    from_torch = type(module).__module__ == nn.ReLU.__module__
+    same = from_torch and next(module.parameters(), None) is None
+    return StartFunction(name, call, kinks, same, source)
 
 
 def _kink_at_zero(call: Callable[[Tensor], Tensor], name: str) -> tuple[float, ...]:
-    """Return `(0.0,)` where the one-sided slopes at 0 differ, which is where a function of the
-    user's own most often has its kink; others are met by the least-squares fit."""
+    """Return `(0.0,)` if the one-sided slopes at 0 differ.
+
+    Most functions of users that have a kink have it there. Elsewhere the least-squares fit
+    approximates the kink.
+    """
     near = torch.tensor([[-1e-6], [0.0], [1e-6]], dtype=torch.float64)
     try:
-        left, right = sample(Function(name, call), near).diff(dim=0).squeeze(-1) / 1e-6
-    except errors.ArgumentError:  # It may want C channels; the fit says what is wrong, if so.
+        left, right = sample(StartFunction(name, call), near).diff(dim=0).squeeze(-1) / 1e-6
+    except errors.ArgumentError:  # It may need C channels. If it is wrong, the fit says why.
         return ()
     return (0.0,) if (left - right).abs() > 1e-4 * (1 + left.abs() + right.abs()) else ()
 
 
-def sample(function: Function, positions: Tensor) -> Tensor:
-    """Return the function at `positions` `(M, C)`, checked to be an elementwise answer.
+def sample(function: StartFunction, positions: Tensor) -> Tensor:
+    """Return the function at `positions` `(M, C)`, after checking its result.
 
     Raises:
-        ArgumentError: the call fails or returns something else than finite values of that shape.
+        ArgumentError: the function fails, or returns anything but finite values of that shape.
     """
-    call = f"hinged.PiecewiseLinear(init={function.name})"
+    channels = positions.shape[1]
+    if function.curve is not None and function.curve.channels not in (1, channels):
+        got, hint = f"a curve of {function.curve.channels} channels", f"expected 1 or {channels}"
+        raise errors.ArgumentError(errors.message(function.source, got, hint))
     with torch.no_grad():
         try:
             outputs = function.call(positions.clone())
         except (RuntimeError, TypeError, ValueError) as error:
             if isinstance(error, errors.HingedError):
                 raise
+            got = f"{function.name}, which raises {type(error).__name__}: {error}"
             hint = "it must map a tensor (M, C) to one of the same shape"
-            raise errors.ArgumentError(
-                errors.message(call, f"{type(error).__name__}: {error}", hint)
-            ) from error
+            raise errors.ArgumentError(errors.message(function.source, got, hint)) from error
     if not isinstance(outputs, Tensor) or outputs.shape != positions.shape:
-        got = f"{tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__}"
+        returned = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        got = f"{function.name}, which returns {returned}"
         hint = f"expected a tensor of the input's shape {tuple(positions.shape)}"
-        raise errors.ArgumentError(errors.message(call, got, hint))
+        raise errors.ArgumentError(errors.message(function.source, got, hint))
     if not outputs.isfinite().all():
+        got = f"{function.name}, which returns NaN or infinite values"
         hint = "it must be finite over the range: choose another range"
-        raise errors.ArgumentError(errors.message(call, "NaN or infinite values", hint))
+        raise errors.ArgumentError(errors.message(function.source, got, hint))
     return outputs.to(positions.dtype)

@@ -1,7 +1,7 @@
-"""Storey 2: the numbers of `hinged.curve`, fast."""
+"""Fast kernels for `hinged.curve.evaluate`, and the choice between them for each call."""
 
 from hinged.kernels import operators as _operators  # noqa: F401  (registers them with torch)
-from hinged.kernels.dispatch import apply as apply
-from hinged.kernels.dispatch import describe as describe
-from hinged.kernels.dispatch import names as names
-from hinged.kernels.dispatch import use as use
+from hinged.kernels.evaluate_curves import evaluate_curves as evaluate_curves
+from hinged.kernels.select_kernel import describe_kernel as describe_kernel
+from hinged.kernels.select_kernel import kernel_names as kernel_names
+from hinged.kernels.select_kernel import use_kernel as use_kernel

@@ -1,7 +1,7 @@
-"""The kernels as operators of torch, for `torch.compile`.
+"""The kernels as custom operators of torch, for `torch.compile`.
 
-A compiler sees through the reference and fuses it, but its gradient is a scatter-add. Compiled for
-the CPU, an operator that it cannot see into is faster; see the benchmarks.
+A compiler can fuse the operations of the reference, but the reference's gradient is a scatter-add.
+On the CPU a custom operator, which the compiler cannot fuse, is faster; see the benchmarks.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hinged.kernels import autograd, dispatch
-from hinged.kernels.kernel import curves_of
+from hinged.kernels.autograd import run_backward, run_forward
+from hinged.kernels.kernel import curve_tensors
+from hinged.kernels.select_kernel import select_kernel_for_operator
 
 
 @torch.library.custom_op("hinged::piecewise_linear", mutates_args=())
@@ -25,9 +26,9 @@ def piecewise_linear(
     tails: str,
     uniform: bool,
 ) -> Tensor:
-    """Return the curves at `x`; arguments as of `hinged.kernels.apply`."""
-    curves = curves_of(values, hinges, tail_slopes, tails, uniform)
-    return autograd.forward(dispatch.for_operator(x), x, curves, dim)
+    """Return the curves at `x`; the arguments are those of `hinged.kernels.evaluate_curves`."""
+    curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
+    return run_forward(select_kernel_for_operator(x), x, curves, dim)
 
 
 @torch.library.custom_op("hinged::piecewise_linear_backward", mutates_args=())
@@ -41,15 +42,16 @@ def piecewise_linear_backward(
     tails: str,
     uniform: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of `x`, `values` and `tail_slopes` (empty where there are none)."""
-    curves = curves_of(values, hinges, tail_slopes, tails, uniform)
-    grad_x, grad_values, grad_slopes = autograd.backward(
-        dispatch.for_operator(x), grad_y, x, curves, dim, (True, True)
+    """Return the gradients of `x`, `values` and `tail_slopes` (empty if that is None)."""
+    curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
+    grad_x, grad_values, grad_slopes = run_backward(
+        select_kernel_for_operator(x), grad_y, x, curves, dim, (True, True)
     )
     assert grad_x is not None and grad_values is not None
-    none = grad_values.new_empty(0)
-    own = none if grad_slopes is None or tail_slopes is None else grad_slopes.to(tail_slopes.dtype)
-    return grad_x, grad_values.to(values.dtype), own
+    empty = grad_values.new_empty(0)
+    if grad_slopes is not None and tail_slopes is not None:
+        grad_slopes = grad_slopes.to(tail_slopes.dtype)
+    return grad_x, grad_values.to(values.dtype), empty if grad_slopes is None else grad_slopes
 
 
 @piecewise_linear.register_fake
@@ -65,17 +67,18 @@ def _(
     return torch.empty_like(x), values.new_empty(values.shape), slopes
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
+def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
     x, values, hinges, tail_slopes, *ctx.settings = inputs
     ctx.save_for_backward(x, values, hinges, tail_slopes)
 
 
-def _differentiate(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
     grad_x, grad_values, grad_slopes = piecewise_linear_backward(
         grad_y, *ctx.saved_tensors, *ctx.settings
     )
-    own = grad_slopes if ctx.needs_input_grad[3] else None
-    return grad_x, grad_values, None, own, None, None, None
+    if not ctx.needs_input_grad[3]:
+        grad_slopes = None
+    return grad_x, grad_values, None, grad_slopes, None, None, None
 
 
-piecewise_linear.register_autograd(_differentiate, setup_context=_remember)
+piecewise_linear.register_autograd(_backward, setup_context=_save_inputs)

@@ -1,4 +1,4 @@
-"""The Triton kernels as dispatch sees them; triton itself is imported at the first call."""
+"""`TritonKernel`: the Triton kernels as a `Kernel`; triton is imported at the first call."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hinged.kernels.kernel import Curves, Gradients
-from hinged.kernels.memory_layout import Geometry
+from hinged.kernels.kernel import CurveTensors, Gradients
+from hinged.kernels.memory_layout import MemoryLayout
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
 class TritonKernel:
-    """For dense float32, bfloat16 and float16 on a GPU."""
+    """For dense float32, bfloat16 and float16 tensors on a GPU."""
 
     name: str = "triton"
 
-    def serves(self, x: Tensor) -> bool:
-        """Whether it computes on the device and in the dtype of `x`."""
+    def supports(self, x: Tensor) -> bool:
+        """Whether the kernel computes on the device and in the dtype of `x`."""
         return x.is_cuda and x.dtype in DTYPES
 
-    def forward(self, x: Tensor, curves: Curves, geometry: Geometry) -> Tensor:
+    def forward(self, x: Tensor, curves: CurveTensors, layout: MemoryLayout) -> Tensor:
         """Return the curves at `x`, in its shape, dtype and strides."""
         from hinged.kernels import triton_launch
 
-        return triton_launch.forward(x, *curves, geometry)
+        return triton_launch.forward(x, *curves, layout)
 
     def backward(
         self,
         grad_y: Tensor,
         x: Tensor,
-        curves: Curves,
-        geometry: Geometry,
-        wanted: tuple[bool, bool],
+        curves: CurveTensors,
+        layout: MemoryLayout,
+        needs_grad: tuple[bool, bool],
     ) -> Gradients:
-        """Return the gradients, from that of the result."""
+        """Return the gradients, given the gradient of the result."""
         from hinged.kernels import triton_launch
 
-        return triton_launch.backward(grad_y, x, *curves, geometry, wanted)
+        return triton_launch.backward(grad_y, x, *curves, layout, needs_grad)

@@ -1,11 +1,16 @@
-"""The Triton kernels of `gpu.py`: what one program does. Tables, grids and launches are there.
+"""The Triton kernels: the code of one program. `triton_launch` makes tables and grids and launches.
 
-A program walks over tiles of `ROWS` x `SPAN` elements. *Planar* memory (`PLANAR`): the program
-has one channel, a tile's columns lie along its images, its rows are images of the batch.
-*Interleaved* memory: a tile's columns are `SPAN` neighbouring channels, its rows are all else.
-Either way a row of memory is `row_units * ALIGN` elements long, and of it the program's columns
-are `base` to `base + width_units * ALIGN`. Lengths come as multiples of the constant `ALIGN`, so
-that the compiler knows accesses of several elements to be aligned; no length is itself a constant.
+A program processes tiles of `ROWS` x `COLUMNS` elements. There are two cases.
+
+* *Planar* memory (`PLANAR`): the program has one channel. A tile's columns lie along an image of
+  that channel, and its rows are images of the batch.
+* *Interleaved* memory: a tile's columns are `COLUMNS` neighbouring channels, and its rows are all
+  other indices.
+
+In both cases a row of memory has `row_units * ALIGN` elements. The program's columns are the
+elements `base` to `base + width_units * ALIGN` of each row. The lengths are multiples of the
+constant `ALIGN`, so the compiler knows that accesses to several elements are aligned. No length is
+a constant itself.
 """
 
 from __future__ import annotations
@@ -13,33 +18,33 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# Far above the rounding of an estimate (5 * 2**-24 * K), far below 1: added to the place of an
-# input among the hinges, it makes the estimate never too low and at most one too high.
+# Added to the estimated index of an input's hinge, so that the estimate is never too low and at most
+# one too high. It is far above the rounding of the estimate (5 * 2**-24 * K) and far below 1.
 MARGIN = tl.constexpr(1 / 64)
-# Stands for infinity where infinity * 0 must be 0.
+# Replaces infinity where infinity * 0 must be 0.
 HUGE = tl.constexpr(3.4028234663852886e38)
-# Sizes of one batch or image: constants or specialised values would mean to compile anew for each.
-SIZES = ["outer", "row_units", "width_units", "spans", "count", "channels"]
+# Sizes of a batch or image. As constants they would need one compilation for each size.
+SIZES = ["outer", "row_units", "width_units", "tiles_across", "count", "channels"]
 
 
 @triton.jit
 def tabulate(
     values, hinges, tail_slopes, table, rates,
-    K: tl.constexpr, TAILS: tl.constexpr, OWN: tl.constexpr, LINES: tl.constexpr,
+    K: tl.constexpr, TAILS: tl.constexpr, BY_CHANNEL: tl.constexpr, LINES: tl.constexpr,
 ):  # fmt: skip
-    """Write the lines of channel `program_id(0)`, slope beside intercept, and each piece's 1 / gap.
+    """Write slope and intercept of every line of channel `program_id(0)`, and each piece's 1 / gap.
 
-    The same operations in the same order as `evaluate.lines`, each rounded by itself (launched
-    without fusion), so that the table is the same to the last bit.
+    The operations and their order are those of `slopes_and_intercepts` in `hinged.curve.evaluate`.
+    Each is rounded separately (the launch turns fusion off), so the table is equal bit for bit.
     """
     channel = tl.program_id(0)
     line = tl.arange(0, LINES)
     values += channel * K
-    if OWN:
+    if BY_CHANNEL:
         hinges += channel * K
     before = tl.minimum(tl.maximum(line - 1, 0), K - 1)
     behind = tl.minimum(line, K - 1)
-    # Tails repeat the end piece unless they have slopes of their own.
+    # A tail continues the end piece unless it has its own slope.
     piece = tl.minimum(before, K - 2)
     gap = tl.load(hinges + piece + 1) - tl.load(hinges + piece)
     slope = tl.div_rn(tl.load(values + piece + 1) - tl.load(values + piece), gap)
@@ -63,30 +68,32 @@ def tabulate(
 
 
 @triton.jit
-def _my_channels(channels, PLANAR: tl.constexpr, SPAN: tl.constexpr):
-    """The program's channel, or the channels of its columns, (1, SPAN); those off the end repeat
-    the last."""
+def _program_channels(channels, PLANAR: tl.constexpr, COLUMNS: tl.constexpr):
+    """Return the program's channel, or the channels of its columns, (1, COLUMNS). Columns beyond the
+    last channel repeat that channel."""
     if PLANAR:
         return tl.program_id(0)
     else:  # noqa: RET505 - Triton compiles what follows a return
-        return tl.minimum(tl.program_id(0) * SPAN + tl.arange(0, SPAN), channels - 1)[None, :]
+        return tl.minimum(tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS), channels - 1)[None, :]
 
 
 @triton.jit
-def _start(spans, count, ROWS: tl.constexpr, SPAN: tl.constexpr, PLANAR: tl.constexpr):
-    """Row and column of the program's first tile; tiles run along a row first."""
+def _first_tile(
+    tiles_across, count, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PLANAR: tl.constexpr
+):
+    """Return row and column of the program's first tile; tiles are numbered along the rows."""
     tile = tl.program_id(1) * count
     if PLANAR:
-        return (tile // spans) * ROWS, (tile % spans) * SPAN
+        return (tile // tiles_across) * ROWS, (tile % tiles_across) * COLUMNS
     else:  # noqa: RET505
-        return tile * ROWS, tl.program_id(0) * SPAN
+        return tile * ROWS, tl.program_id(0) * COLUMNS
 
 
 @triton.jit
-def _next(row, column, width, ROWS: tl.constexpr, SPAN: tl.constexpr, PLANAR: tl.constexpr):
-    """Row and column of the tile after this one."""
+def _next_tile(row, column, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PLANAR: tl.constexpr):
+    """Return row and column of the next tile."""
     if PLANAR:
-        along = column + SPAN
+        along = column + COLUMNS
         return tl.where(along < width, row, row + ROWS), tl.where(along < width, along, 0)
     else:  # noqa: RET505
         return row + ROWS, column
@@ -95,29 +102,33 @@ def _next(row, column, width, ROWS: tl.constexpr, SPAN: tl.constexpr, PLANAR: tl
 @triton.jit
 def _offsets(
     row, column, outer, width, row_length,
-    ROWS: tl.constexpr, SPAN: tl.constexpr, PLANAR: tl.constexpr, WIDE: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PLANAR: tl.constexpr, LONG_OFFSETS: tl.constexpr,
 ):  # fmt: skip
-    """Offsets of a tile's elements and which of them exist, each (ROWS, SPAN)."""
+    """Return the offsets of a tile's elements and a mask of those that exist, (ROWS, COLUMNS) each."""
     rows = row + tl.arange(0, ROWS)[:, None]
-    columns = column + tl.arange(0, SPAN)[None, :]
+    columns = column + tl.arange(0, COLUMNS)[None, :]
     mask = (rows < outer) & (columns < width)
-    offsets = rows.to(tl.int64) * row_length + columns if WIDE else rows * row_length + columns
+    offsets = (
+        rows.to(tl.int64) * row_length + columns if LONG_OFFSETS else rows * row_length + columns
+    )
     if PLANAR:
         base = tl.program_id(0)
-        offsets += base.to(tl.int64) * width if WIDE else base * width
+        offsets += base.to(tl.int64) * width if LONG_OFFSETS else base * width
     return offsets, mask
 
 
 @triton.jit
-def _find(x, hinges, first, scale, K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr):
-    """The line 0 to K of each input: the number of hinges at or left of it, 0 for NaN.
+def _find_line(
+    x, hinges, first, scale, K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr
+):
+    """Return the line 0 to K of each input: the number of hinges at or left of it, 0 for NaN.
 
-    By arithmetic or by search, a hinge is found that is the last one left of `x` or the one behind
-    that; one comparison with the hinge itself decides.
+    Arithmetic or a search finds a hinge that is either the last one at or left of `x` or the next
+    one. A comparison of `x` with that hinge decides.
     """
     if UNIFORM:
         place = (x - first) * scale + MARGIN
-        # By comparing, NaN becomes 0; the interpreter's maximum, unlike a GPU's, would let it pass.
+        # The comparison turns NaN into 0. A maximum would do so on a GPU, but not in the interpreter.
         nearby = tl.minimum(tl.where(place > 0.0, place, 0.0), K - 1.0).to(tl.int32)
     else:
         nearby = tl.zeros_like(x).to(tl.int32)
@@ -132,29 +143,31 @@ def _find(x, hinges, first, scale, K: tl.constexpr, STEPS: tl.constexpr, UNIFORM
 @triton.jit(do_not_specialize=SIZES)
 def forward_kernel(
     x_ptr, y_ptr, table, hinges,
-    outer, row_units, width_units, spans, count, channels,
-    K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr, OWN: tl.constexpr,
-    PLANAR: tl.constexpr, ROWS: tl.constexpr, SPAN: tl.constexpr, ALIGN: tl.constexpr, WIDE: tl.constexpr,
+    outer, row_units, width_units, tiles_across, count, channels,
+    K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr, BY_CHANNEL: tl.constexpr,
+    PLANAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ALIGN: tl.constexpr, LONG_OFFSETS: tl.constexpr,
 ):  # fmt: skip
-    """Write `y = s[line] x + b[line]`; `table` holds slope and intercept as one 64-bit word."""
+    """Write `y = s[line] x + b[line]`; a 64-bit word of `table` holds slope and intercept."""
     width, row_length = width_units * ALIGN, row_units * ALIGN
-    channel = _my_channels(channels, PLANAR, SPAN)
-    if OWN:
+    channel = _program_channels(channels, PLANAR, COLUMNS)
+    if BY_CHANNEL:
         hinges += channel * K
     table += channel * (K + 1)
     first = tl.load(hinges)
     scale = (K - 1) / (tl.load(hinges + (K - 1)) - first)
-    row, column = _start(spans, count, ROWS, SPAN, PLANAR)
+    row, column = _first_tile(tiles_across, count, ROWS, COLUMNS, PLANAR)
     for _ in range(count):
-        offsets, mask = _offsets(row, column, outer, width, row_length, ROWS, SPAN, PLANAR, WIDE)
+        offsets, mask = _offsets(
+            row, column, outer, width, row_length, ROWS, COLUMNS, PLANAR, LONG_OFFSETS
+        )
         x = tl.load(x_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
-        word = tl.load(table + _find(x, hinges, first, scale, K, STEPS, UNIFORM))
+        word = tl.load(table + _find_line(x, hinges, first, scale, K, STEPS, UNIFORM))
         slope = word.to(tl.int32).to(tl.float32, bitcast=True)
         intercept = (word >> 32).to(tl.int32).to(tl.float32, bitcast=True)
-        # On a flat tail an infinity gives the end value; 0 * infinity would be NaN.
+        # On a flat tail the result for an infinity is the end value; 0 * infinity would be NaN.
         y = tl.where((slope == 0.0) & (x == x), intercept, slope * x + intercept)
         tl.store(y_ptr + offsets, y.to(y_ptr.dtype.element_ty), mask=mask)
-        row, column = _next(row, column, width, ROWS, SPAN, PLANAR)
+        row, column = _next_tile(row, column, width, ROWS, COLUMNS, PLANAR)
 
 
 @triton.jit
@@ -162,9 +175,10 @@ def _ramp(
     x, place, hinges, rates, piece: tl.constexpr,
     K: tl.constexpr, TAILS: tl.constexpr, UNIFORM: tl.constexpr,
 ):  # fmt: skip
-    """How far along a piece `x` is, from 0 at its end towards the middle hinge to 1 at the other.
+    """Return the position of `x` along a piece: 0 at the end near the middle hinge, 1 at the other.
 
-    Compiles to one saturating addition (uniform hinges) or an addition and a saturating product.
+    This compiles to one saturating addition (uniform hinges), or to an addition and a saturating
+    product.
     """
     MIDDLE: tl.constexpr = (K - 1) // 2
     RIGHT: tl.constexpr = piece >= MIDDLE
@@ -174,7 +188,7 @@ def _ramp(
     else:
         distance = x - tl.load(hinges + ORIGIN)
         ramp = (distance if RIGHT else -distance) * tl.load(rates + piece)
-    # A linear tail goes on along the end piece, also beyond its 1 (and, of 2 hinges, below its 0).
+    # A linear tail continues the end piece beyond 1 (and, with 2 hinges, below 0).
     END: tl.constexpr = (TAILS == "linear") and (piece == 0 or piece == K - 2)
     LOWEST: tl.constexpr = -HUGE if TAILS == "linear" and K == 2 else 0.0
     HIGHEST: tl.constexpr = HUGE if END else 1.0
@@ -182,8 +196,10 @@ def _ramp(
 
 
 @triton.jit
-def _middle(x, place, hinges, rates, K: tl.constexpr, TAILS: tl.constexpr, UNIFORM: tl.constexpr):
-    """The weight of the middle hinge's value: 1 less the ramps that begin there."""
+def _middle_weight(
+    x, place, hinges, rates, K: tl.constexpr, TAILS: tl.constexpr, UNIFORM: tl.constexpr
+):
+    """Return the weight of the middle hinge's value: 1 minus the ramps that begin there."""
     MIDDLE: tl.constexpr = (K - 1) // 2
     weight = 1.0 - _ramp(x, place, hinges, rates, MIDDLE, K, TAILS, UNIFORM)
     if MIDDLE > 0:
@@ -192,83 +208,85 @@ def _middle(x, place, hinges, rates, K: tl.constexpr, TAILS: tl.constexpr, UNIFO
 
 
 @triton.jit
-def _store_sum(total, partials, channel, channels, entry, M: tl.constexpr, PLANAR: tl.constexpr,
-               SPAN: tl.constexpr):  # fmt: skip
+def _store_sum(total, partials, channel, channels, entry, ENTRIES: tl.constexpr, PLANAR: tl.constexpr,
+               COLUMNS: tl.constexpr):  # fmt: skip
     """Write one sum per channel of the program to `partials[program_id(1), entry, channel]`."""
-    to = partials + (tl.program_id(1) * M + entry).to(tl.int64) * channels
+    to = partials + (tl.program_id(1) * ENTRIES + entry).to(tl.int64) * channels
     if PLANAR:
         tl.store(to + channel, tl.sum(total))
     else:
-        column = tl.program_id(0) * SPAN + tl.arange(0, SPAN)
+        column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
         tl.store(to + column, tl.sum(total, axis=0), mask=column < channels)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def backward_kernel(
     g_ptr, x_ptr, grad_x_ptr, partials, table, rates, hinges,
-    outer, row_units, width_units, spans, count, channels,
-    K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr, OWN: tl.constexpr,
-    PLANAR: tl.constexpr, ROWS: tl.constexpr, SPAN: tl.constexpr, ALIGN: tl.constexpr, WIDE: tl.constexpr,
-    TAILS: tl.constexpr, M: tl.constexpr, FROM: tl.constexpr, PIECES: tl.constexpr,
+    outer, row_units, width_units, tiles_across, count, channels,
+    K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr, BY_CHANNEL: tl.constexpr,
+    PLANAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ALIGN: tl.constexpr, LONG_OFFSETS: tl.constexpr,
+    TAILS: tl.constexpr, ENTRIES: tl.constexpr, FIRST_PIECE: tl.constexpr, PIECES: tl.constexpr,
     UNROLL: tl.constexpr,
 ):  # fmt: skip
-    """Write `grad_x` (unless None), and the sums of `g` times each of `PIECES` ramps.
+    """Write `grad_x` (unless it is None), and the sums of `g` times each of `PIECES` ramps.
 
-    The launch that begins at piece 0 also sums the middle hinge's weight and the free tails.
+    The launch for the first pieces also sums the middle hinge's weight and the free tails.
     """
     width, row_length = width_units * ALIGN, row_units * ALIGN
-    channel = _my_channels(channels, PLANAR, SPAN)
-    if OWN:
+    channel = _program_channels(channels, PLANAR, COLUMNS)
+    if BY_CHANNEL:
         hinges += channel * K
     table += channel * ((K + 1) * 2)
-    if OWN and rates is not None:
+    if BY_CHANNEL and rates is not None:
         rates += channel * (K - 1)
     first, last = tl.load(hinges), tl.load(hinges + (K - 1))
     middle = tl.load(hinges + (K - 1) // 2)
     scale = (K - 1) / (last - first)
     sums = ()
-    for _ in tl.static_range(PIECES + (M - K + 1 if FROM == 0 else 0)):
-        sums += (tl.zeros([ROWS, SPAN], tl.float32),)
-    row, column = _start(spans, count, ROWS, SPAN, PLANAR)
+    for _ in tl.static_range(PIECES + (ENTRIES - K + 1 if FIRST_PIECE == 0 else 0)):
+        sums += (tl.zeros([ROWS, COLUMNS], tl.float32),)
+    row, column = _first_tile(tiles_across, count, ROWS, COLUMNS, PLANAR)
     for _ in range(0, count, UNROLL):
         tiles = ()
-        # All loads first: several are under way before the first is used.
+        # All loads come first, so that several are in flight before the first result is needed.
         for _u in tl.static_range(UNROLL):
             offsets, mask = _offsets(
-                row, column, outer, width, row_length, ROWS, SPAN, PLANAR, WIDE
+                row, column, outer, width, row_length, ROWS, COLUMNS, PLANAR, LONG_OFFSETS
             )
             x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
             g = tl.load(g_ptr + offsets, mask=mask, other=0.0)
             tiles += ((x, g, offsets, mask),)
-            row, column = _next(row, column, width, ROWS, SPAN, PLANAR)
+            row, column = _next_tile(row, column, width, ROWS, COLUMNS, PLANAR)
         for u in tl.static_range(UNROLL):
             x, g = tiles[u][0].to(tl.float32), tiles[u][1].to(tl.float32)
             if grad_x_ptr is not None:
-                slope = tl.load(table + _find(x, hinges, first, scale, K, STEPS, UNIFORM) * 2)
+                slope = tl.load(table + _find_line(x, hinges, first, scale, K, STEPS, UNIFORM) * 2)
                 grad = (g * slope).to(grad_x_ptr.dtype.element_ty)
                 tl.store(grad_x_ptr + tiles[u][2], grad, mask=tiles[u][3])
             if PIECES > 0:
-                sums = _add(sums, x, g, (x - middle) * scale, hinges, rates, first, last,
-                            K, TAILS, UNIFORM, FROM, PIECES)  # fmt: skip
+                sums = _add_tile(sums, x, g, (x - middle) * scale, hinges, rates, first, last,
+                            K, TAILS, UNIFORM, FIRST_PIECE, PIECES)  # fmt: skip
     for i in tl.static_range(PIECES):
-        _store_sum(sums[i], partials, channel, channels, FROM + i, M, PLANAR, SPAN)
-    if FROM == 0 and PIECES > 0:
-        for i in tl.static_range(M - K + 1):
-            _store_sum(sums[PIECES + i], partials, channel, channels, K - 1 + i, M, PLANAR, SPAN)
+        _store_sum(sums[i], partials, channel, channels, FIRST_PIECE + i, ENTRIES, PLANAR, COLUMNS)
+    if FIRST_PIECE == 0 and PIECES > 0:
+        for i in tl.static_range(ENTRIES - K + 1):
+            _store_sum(
+                sums[PIECES + i], partials, channel, channels, K - 1 + i, ENTRIES, PLANAR, COLUMNS
+            )
 
 
 @triton.jit
-def _add(
+def _add_tile(
     sums, x, g, place, hinges, rates, first, last,
     K: tl.constexpr, TAILS: tl.constexpr, UNIFORM: tl.constexpr,
-    FROM: tl.constexpr, PIECES: tl.constexpr,
+    FIRST_PIECE: tl.constexpr, PIECES: tl.constexpr,
 ):  # fmt: skip
-    """The sums with one tile's elements added: the ramps, the middle's weight, the free tails."""
+    """Return the sums (ramps, middle weight, free tails) with the elements of one tile added."""
     more = ()
     for i in tl.static_range(PIECES):
-        more += (sums[i] + g * _ramp(x, place, hinges, rates, FROM + i, K, TAILS, UNIFORM),)
-    if FROM == 0:
-        more += (sums[PIECES] + g * _middle(x, place, hinges, rates, K, TAILS, UNIFORM),)
+        more += (sums[i] + g * _ramp(x, place, hinges, rates, FIRST_PIECE + i, K, TAILS, UNIFORM),)
+    if FIRST_PIECE == 0:
+        more += (sums[PIECES] + g * _middle_weight(x, place, hinges, rates, K, TAILS, UNIFORM),)
         if TAILS == "free":
             below = tl.maximum(tl.minimum(x - first, 0.0), -HUGE)
             above = tl.minimum(tl.maximum(x - last, 0.0), HUGE)
@@ -279,13 +297,13 @@ def _add(
 @triton.jit(do_not_specialize=["parts", "channels"])
 def reduce_kernel(
     partials, grads, parts, channels,
-    K: tl.constexpr, M: tl.constexpr, DEEP: tl.constexpr, WIDTH: tl.constexpr,
+    K: tl.constexpr, ENTRIES: tl.constexpr, DEEP: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """Sum over `parts` for one hinge (or free tail) of `WIDTH` channels, in a fixed order.
 
-    Right of the middle hinge, `y = v[middle] + sum_k (v[k+1] - v[k]) ramp[k]`, so a value's
-    gradient is the sum of the ramp that ends at its hinge less that of the ramp that begins there;
-    left of the middle likewise, mirrored.
+    Right of the middle hinge, `y = v[middle] + sum_k (v[k+1] - v[k]) ramp[k]`. So the gradient of a
+    value is the sum of the ramp that ends at its hinge minus the sum of the ramp that begins there.
+    The left side is the mirror image.
     """
     MIDDLE: tl.constexpr = (K - 1) // 2
     entry = tl.program_id(1)
@@ -298,11 +316,11 @@ def reduce_kernel(
     for start in range(0, parts, DEEP):
         part = start + tl.arange(0, DEEP)[:, None]
         mask = (part < parts) & (column < channels)
-        row = part.to(tl.int64) * M
+        row = part.to(tl.int64) * ENTRIES
         ending = tl.load(partials + (row + ends) * channels + column, mask=mask, other=0.0)
         mask &= inner
         beginning = tl.load(partials + (row + begins) * channels + column, mask=mask, other=0.0)
         total += ending - beginning
-    # The free tails' gradients, (C, 2), lie behind the values', (C, K).
+    # The gradients of the free tails, (C, 2), are stored after those of the values, (C, K).
     to = tl.where(entry < K, column * K + entry, channels * K + column * 2 + entry - K)
     tl.store(grads + to, tl.sum(total, axis=0)[None, :], mask=column < channels)

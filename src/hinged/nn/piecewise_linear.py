@@ -10,19 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hinged import errors, kernels
+from hinged import errors
 from hinged.curve.curve import TAILS, Curve, check_hinges, check_shapes
 from hinged.curve.evaluate import is_uniform
 from hinged.curve.fit_function import fit
 from hinged.curve.placement.uniform_grid import check_range, uniform_grid
-from hinged.curve.start_functions import Start, resolve
+from hinged.curve.start_functions import Start, StartFunction, resolve_start
+from hinged.kernels import evaluate_curves
+from hinged.kernels.eager_calls import is_exporting
 from hinged.nn.saved_state import ParametrizationDict, decode_tails, describe_mismatch, encode_tails
 
 CALL = "hinged.PiecewiseLinear"
 DEFAULT_RANGE = (-3.0, 3.0)
-
-# Versions of torch that cannot tell export the comparing of all hinges, uniform or not.
-_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
 def piecewise_linear(
@@ -58,8 +57,11 @@ def piecewise_linear(
     >>> piecewise_linear(torch.tensor([[-2.0, 0.25, 3.0]]), h.abs()[None], h)
     tensor([[2.0000, 0.2500, 3.0000]])
     """
-    check_shapes("hinged.piecewise_linear", values, hinges, tails, tail_slopes)
-    return kernels.apply(x, values, hinges, dim=dim, tails=tails, tail_slopes=tail_slopes)
+    call = "hinged.piecewise_linear"
+    check_shapes(call, values, hinges, tails, tail_slopes)
+    return evaluate_curves(
+        x, values, hinges, dim=dim, tails=tails, tail_slopes=tail_slopes, call=call
+    )
 
 
 class PiecewiseLinear(nn.Module):
@@ -74,8 +76,8 @@ class PiecewiseLinear(nn.Module):
         hinges: the number of hinges, or their positions `(K,)` or `(C, K)`, ascending.
         range: first and last hinge, if `hinges` is a number; widened as little as needed to put the
             kinks of `init` on hinges.
-        init: the start function: a name (`hinged.curve.NAMED`), a callable on a tensor, an
-            `nn.Module` or a `Curve`. Smooth functions are fitted by least squares; `start_error` is
+        init: the start function: a name in `hinged.curve.START_FUNCTIONS`, a callable on a
+            tensor, an `nn.Module` or a `Curve`. Smooth functions are fitted by least squares; `start_error` is
             the largest difference over the range.
         dim: the channel axis of the input; -1 if the features are last.
         tails: `"linear"` (the end pieces continue), `"constant"` or `"free"` (trained slopes).
@@ -126,9 +128,10 @@ class PiecewiseLinear(nn.Module):
         dtype = _check_dtype(dtype)
         device = torch.get_default_device() if device is None else device
         with torch.device("cpu"):  # Computed on the CPU even for a layer on the meta device.
-            positions = _positions(hinges, range, init, tails, dtype)
-            result = fit(init, positions, channels=channels, tails=tails)
-        _warn_if_inexact(result.exact, init, positions)
+            function = resolve_start(init, f"{CALL}(init=...)")
+            positions = _positions(hinges, range, function, tails, dtype)
+            result = fit(function, positions, channels=channels, tails=tails, call=CALL)
+        _warn_if_inexact(result.exact, function, positions)
         self.channels = int(channels)
         self.dim = dim
         self.tails = tails
@@ -148,7 +151,7 @@ class PiecewiseLinear(nn.Module):
         The result is a new tensor with the shape, dtype and memory format of `x`.
         """
         hinges = self._get_tensor(self._buffers, "hinges")
-        return kernels.apply(
+        return evaluate_curves(
             x,
             self._get_tensor(self._parameters, "values"),
             hinges,
@@ -156,6 +159,7 @@ class PiecewiseLinear(nn.Module):
             tails=self.tails,
             tail_slopes=self._get_tensor(self._parameters, "tail_slopes"),
             uniform=self._is_uniform(hinges),
+            call=CALL,
         )
 
     def curve(self) -> Curve:
@@ -253,7 +257,9 @@ class PiecewiseLinear(nn.Module):
         hinges decide.
         """
         own = self._uniform_hinges
-        return hinges is own or (own is not None and _exporting() and hinges.shape == own.shape)
+        return hinges is own or (
+            own is not None and is_exporting(if_unknown=False) and hinges.shape == own.shape
+        )
 
     def _load_from_state_dict(
         self,
@@ -317,15 +323,14 @@ def _check_dtype(dtype: torch.dtype | None) -> torch.dtype:
 def _positions(
     hinges: int | Tensor | Sequence[float],
     range: Sequence[float],
-    init: Start,
+    init: StartFunction,
     tails: str,
     dtype: torch.dtype,
 ) -> Tensor:
     if isinstance(hinges, Real):
-        kinks = resolve(init).kinks
         count: Any = hinges  # `uniform_grid` rejects numbers that are not whole.
-        return uniform_grid(count, range, kinks=kinks, tails=tails, dtype=dtype)
-    if range is not DEFAULT_RANGE and check_range(range) != DEFAULT_RANGE:
+        return uniform_grid(count, range, kinks=init.kinks, tails=tails, dtype=dtype, call=CALL)
+    if range is not DEFAULT_RANGE and check_range(range, CALL) != DEFAULT_RANGE:
         hint = "the positions set the range: pass a number of hinges, or no range"
         got = f"range={tuple(range)} together with hinge positions"
         raise errors.ArgumentError(errors.message(f"{CALL}(range=...)", got, hint))
@@ -339,10 +344,9 @@ def _positions(
     return positions.squeeze(0)  # One row for all channels has shape (K,), also if given as (1, K).
 
 
-def _warn_if_inexact(exact: bool, init: Start, positions: Tensor) -> None:
+def _warn_if_inexact(exact: bool, function: StartFunction, positions: Tensor) -> None:
     if exact:
         return
-    function = resolve(init)
     has_hinge = [(positions == kink).any(dim=-1).all() for kink in function.kinks]
     if not all(has_hinge):
         kinks = ", ".join(f"{kink:g}" for kink in function.kinks)

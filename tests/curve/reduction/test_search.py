@@ -6,7 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hinged.curve.reduction.search import chosen, forbid, piece_costs, search
+from hinged.curve.reduction.search import (
+    best_subset,
+    exclude_pieces,
+    piece_losses,
+    search_subsets,
+)
 from tests import oracles
 
 FUNCTIONS = {"gelu": torch.nn.functional.gelu, "sin": lambda x: torch.sin(2 * x), "abs": torch.abs}
@@ -41,8 +46,8 @@ def test_the_search_loses_what_the_best_of_all_choices_loses(tails, data):
     )
     targets, heights = function(points), function(candidates)
     rows = [t[None] for t in (points, weights, targets, candidates, heights)]
-    costs = forbid(piece_costs(*rows, tails), candidates[None], (), tails)
-    choices = search(costs, 5)
+    losses = exclude_pieces(piece_losses(*rows, tails), candidates[None], (), tails)
+    subsets = search_subsets(losses, 5)
     arrays = [t.numpy() for t in (points, weights, targets)]
     for count in range(2, 6):
         tried = {
@@ -52,8 +57,8 @@ def test_the_search_loses_what_the_best_of_all_choices_loses(tails, data):
             for places in itertools.combinations(range(6), count)
         }
         expected = min(tried.values())
-        assert choices.loss[0, count - 2].item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
-        places = tuple(chosen(choices, count)[0].tolist())
+        assert subsets.loss[0, count - 2].item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        places = tuple(best_subset(subsets, count)[0].tolist())
         assert tried[places] == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
@@ -61,8 +66,8 @@ def test_pieces_of_a_straight_line_lose_nothing_far_from_0():
     points = torch.linspace(1000, 1006, 301, dtype=torch.float64)[None]
     candidates = torch.linspace(1000, 1006, 7, dtype=torch.float64)[None]
     relu = (points - 1003).relu(), (candidates - 1003).relu()
-    costs = piece_costs(points, torch.ones_like(points), relu[0], candidates, relu[1], "linear")
-    inside = costs.piece[0]
+    losses = piece_losses(points, torch.ones_like(points), relu[0], candidates, relu[1], "linear")
+    inside = losses.piece[0]
     for a, b in itertools.combinations(range(7), 2):
         if b <= 3 or a >= 3:
             assert inside[a, b] < 1e-20
@@ -73,11 +78,11 @@ def test_pieces_of_a_straight_line_lose_nothing_far_from_0():
 def test_forbidden_are_pieces_over_a_kink_and_without_width():
     candidates = torch.tensor([[-1.0, 0.0, 0.0, 1.0, 2.0]], dtype=torch.float64)
     zeros = torch.zeros_like(candidates)
-    costs = piece_costs(candidates, zeros, zeros, candidates, zeros, "linear")
-    linear = forbid(costs, candidates, (0.0,), "linear")
+    losses = piece_losses(candidates, zeros, zeros, candidates, zeros, "linear")
+    linear = exclude_pieces(losses, candidates, (0.0,), "linear")
     possible = np.argwhere(linear.piece[0].isfinite().numpy()).tolist()
     assert possible == [[0, 1], [0, 2], [1, 3], [1, 4], [2, 3], [2, 4], [3, 4]]
     assert linear.left[0, :, -1].isfinite().tolist() == [True, False, False, False, False]
     assert linear.right[0, 0].isfinite().tolist() == [False, False, False, True, True]
-    constant = forbid(costs, candidates, (0.0,), "constant")
+    constant = exclude_pieces(losses, candidates, (0.0,), "constant")
     assert constant.left[0, :, -1].isfinite().tolist() == [True, True, True, False, False]

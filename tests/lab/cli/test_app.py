@@ -40,7 +40,7 @@ def test_train_then_report(tmp_path):
 
 def test_info():
     facts = json.loads(run("info", "--json").stdout)
-    assert facts["kernel"] == kernels.describe()
+    assert facts["kernel"] == kernels.describe_kernel()
     assert "torch" in run("info").stdout
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import hinged
 from hinged import Curve, PiecewiseLinear, errors
-from hinged.curve import NAMED
+from hinged.curve import START_FUNCTIONS
 from hinged.nn import Abs, Copy, Zero
 from tests.model.networks import Convolutional
 
@@ -54,7 +54,7 @@ def test_every_start_function_is_replaced_by_its_native_activation(name, dtype):
         torch.testing.assert_close(model(x), expected)
     else:
         assert torch.equal(model(x), expected)
-        assert torch.equal(model(x), NAMED[name].call(x))
+        assert torch.equal(model(x), START_FUNCTIONS[name].call(x))
 
 
 def test_zero_keeps_shape_and_dtype():

@@ -1,1 +1,1 @@
-"""Where hinges go: uniform grids, quantiles, and refitting a curve to new hinges."""
+"""Where to put hinges: uniform grids, quantiles, and positions with the least loss."""

@@ -1,5 +1,4 @@
-"""Where the hinges go, given how the inputs are distributed: evenly, by quantiles, or where they
-lose least."""
+"""`place_hinges`: hinges for a known distribution of inputs: even, by quantiles, or least loss."""
 
 from __future__ import annotations
 
@@ -12,12 +11,18 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.curve.curve import TAILS, Curve
-from hinged.curve.placement.refit import Refit, channels_of, distribution, refit
+from hinged.curve.placement.refit import Refit, channels_of, input_distribution, refit
 from hinged.curve.placement.uniform_grid import check_range, uniform_grid
-from hinged.curve.reduction.search import Costs, chosen, forbid, piece_costs, search
-from hinged.curve.start_functions import Start, resolve, sample
+from hinged.curve.reduction.search import (
+    PieceLosses,
+    best_subset,
+    exclude_pieces,
+    piece_losses,
+    search_subsets,
+)
+from hinged.curve.start_functions import Start, StartFunction, resolve_start, sample
 
-# There is a cost for every pair of candidates: 50 MB for 256 channels with 160 candidates.
+# There is a loss for every pair of candidates: 50 MB for 256 channels with 160 candidates.
 _CHANNELS_AT_ONCE = 256
 METHODS = ("uniform", "quantile", "search")
 CALL = "hinged.curve.place_hinges"
@@ -35,37 +40,44 @@ def place_hinges(
     range: tuple[float, float] | None = None,
     kinks: Sequence[float] | None = None,
     common: bool = False,
+    call: str = CALL,
 ) -> Refit:
-    """Return the curve of `hinges` hinges for inputs that lie at `positions` with given `shares`.
+    """Return the curve with this number of hinges for inputs at `positions` with these `shares`.
 
-    `"uniform"` spaces the hinges evenly, `"quantile"` puts equal shares of the inputs between
-    them, `"search"` takes the positions that lose least: among all choices of `hinges` from the
-    candidates (evenly spaced positions, quantiles, both grids of the other methods, kinks),
-    dynamic programming finds the one whose *interpolant*, with its tails, has the least expected
-    squared error. That much is exact; source: Bellman and Roth, "Curve fitting by segmented
-    straight lines" (1969). Then, for every method, the values become the least-squares fit on the
-    chosen hinges, which is not searched for; of the three fits the search returns the one that
-    loses least, and so never loses more than the other two; where nothing is to be gained, as with
-    a ReLU, it is the even one. Every kink of the function is a hinge. Hinges of a `Curve` are
-    numbers of its dtype.
+    There are three methods:
+
+    * `"uniform"` spaces the hinges evenly.
+    * `"quantile"` puts equal shares of the inputs between neighbouring hinges.
+    * `"search"` finds the positions with the least loss. Its candidates are evenly spaced
+      positions, quantiles, the hinges of the other two methods, and the kinks. Dynamic programming
+      finds the choice of candidates with the least expected squared error of the *interpolant*,
+      tails included; this is exact. Source: Bellman and Roth, "Curve fitting by segmented straight
+      lines" (1969).
+
+    In each method the values are then the least-squares fit on the chosen hinges. `"search"` does
+    not search for the best fit; it returns the one of the three fits with the least loss. So it
+    never loses more than the others, and if nothing can be gained, as with a ReLU, it returns the
+    even hinges. Every kink of the function is a hinge. For a `Curve`, the hinges are numbers of its
+    dtype.
 
     Args:
-        function: what the curve should be: a name, a callable on `(M, C)`, a module or a `Curve`.
-        positions: where the inputs lie, shape `(P,)` or `(C, P)`.
-        shares: how many lie there, in any unit, shape `(P,)` or `(C, P)`; channels without any
-            are placed as if the inputs were evenly spread over the positions.
+        function: a name, a callable on a tensor `(M, C)`, an `nn.Module` or a `Curve`.
+        positions: where inputs lie, shape `(P,)` or `(C, P)`.
+        shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`. For a channel
+            without inputs, they count as evenly distributed over the positions.
         hinges: number of hinges `K`.
         method: one of `METHODS`.
         tails: as in `Curve`.
-        candidates: about how many positions the search chooses from; its time grows with the
-            square, its memory too.
-        range: first and last hinge, widened as the kinks need; the extremes of the inputs by
-            default, within which the search may choose.
-        kinks: positions that must be hinges; those the function is known to have by default.
-        common: one row of hinges `(K,)` for all channels, for which each channel counts alike.
+        candidates: approximate number of candidates of the search. Its time and its memory grow
+            with the square.
+        range: first and last hinge, widened as the kinks need. By default the search may choose any
+            positions between the least and the greatest input, and the other methods use these two.
+        kinks: positions that must be hinges; by default the known kinks of the function.
+        common: whether all channels, with equal weights, share one row of hinges `(K,)`.
+        call: the name of the user's call, for error messages.
 
     Raises:
-        ArgumentError: fewer hinges than the kinks need, or shapes that do not fit.
+        ArgumentError: fewer hinges than the kinks need, or shapes that do not match.
         UnknownNameError: an unknown function, method or kind of tails.
 
     >>> x = torch.linspace(-3, 3, 301)
@@ -75,43 +87,47 @@ def place_hinges(
     ([-1.6, -0.6, 0.0, 0.6, 1.6], 9)
     """
     if method not in METHODS:
-        raise errors.unknown_name(f"{CALL}(method=...)", method, METHODS)
+        raise errors.unknown_name(f"{call}(method=...)", method, METHODS)
     if tails not in TAILS:
-        raise errors.unknown_name(f"{CALL}(tails=...)", tails, TAILS)
-    points, weights = distribution(CALL, positions, shares, channels_of(function))
-    points, weights = _in_order(points, weights)
-    held = tuple(resolve(function).kinks if kinks is None else kinks)
-    ends = None if range is None else check_range(range)
-    problem = _Problem(function, points, weights, hinges, tails, held, ends)
+        raise errors.unknown_name(f"{call}(tails=...)", tails, TAILS)
+    resolved = resolve_start(function, f"{call}(function=...)")
+    points, weights = input_distribution(call, positions, shares, channels_of(resolved))
+    points, weights = _sorted_inputs(points, weights)
+    fixed = tuple(resolved.kinks if kinks is None else kinks)
+    ends = None if range is None else check_range(range, call)
+    placement = _Placement(resolved, points, weights, hinges, tails, fixed, ends, call)
     with torch.no_grad():
-        layout = problem.pooled() if common else problem
-        grids = [layout.uniform()] if method != "quantile" else []
-        grids += [layout.quantile()] if method != "uniform" else []
-        fits = [problem.fit(grid[0] if common else grid) for grid in grids]
-        if method == "search" and (fits[0].loss > problem.rounding()).any():
-            found = problem.searched(layout.candidates(candidates))
-            fits.append(problem.fit(found[0] if common else found))
-        return (_least_of_all if common else _least)(fits, problem.rounding())
+        shared = placement.pool_channels() if common else placement
+        rows = [shared.uniform()] if method != "quantile" else []
+        rows += [shared.quantile()] if method != "uniform" else []
+        fits = [placement.fit(row[0] if common else row) for row in rows]
+        if method == "search" and (fits[0].loss > placement.rounding_loss()).any():
+            found = placement.search(shared.candidates(candidates))
+            fits.append(placement.fit(found[0] if common else found))
+        choose = _best_for_all_channels if common else _best_by_channel
+        return choose(fits, placement.rounding_loss())
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """What `place` was asked, with points and weights `(C, P)` that ascend."""
+class _Placement:
+    """The arguments of one `place_hinges` call; points and weights are `(C, P)`, points ascend."""
 
-    function: Start
+    function: StartFunction
     points: Tensor
     weights: Tensor
     count: int
     tails: str
     kinks: tuple[float, ...]
     range: tuple[float, float] | None
+    call: str
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.function.hinges.dtype if isinstance(self.function, Curve) else torch.float64
+        curve = self.function.curve
+        return torch.float64 if curve is None else curve.hinges.dtype
 
-    def pooled(self) -> _Problem:
-        """Return the problem of one channel that gets what all get."""
+    def pool_channels(self) -> _Placement:
+        """Return the placement for one channel that gets the inputs of all channels."""
         points, order = self.points.reshape(1, -1).sort(dim=1)
         weights = self.weights.reshape(1, -1).gather(1, order) / len(self.weights)
         return replace(self, points=points, weights=weights)
@@ -121,51 +137,61 @@ class _Problem:
         return refit(self.function, exact, self.points, self.weights, tails=self.tails)
 
     def ends(self) -> Tensor:
-        """Return the range asked for, or that of the inputs, of some width also where they are one
-        number, `(C, 2)`."""
+        """Return the given range, or that of the inputs, `(C, 2)`. If all inputs of a channel are
+        equal, its range is widened."""
         if self.range is not None:
             return self.points.new_tensor(self.range).expand(len(self.points), -1)
-        seen = self.weights > 0
-        low = self.points.masked_fill(~seen, torch.inf).amin(dim=1)
-        high = self.points.masked_fill(~seen, -torch.inf).amax(dim=1)
+        has_inputs = self.weights > 0
+        low = self.points.masked_fill(~has_inputs, torch.inf).amin(dim=1)
+        high = self.points.masked_fill(~has_inputs, -torch.inf).amax(dim=1)
         wide = high - low > 1e-5 * torch.maximum(low.abs(), high.abs())
         margin = torch.where(wide, 0.0, 0.5 * (1 + low.abs()))
         return torch.stack((low - margin, high + margin), dim=1)
 
-    def rounding(self) -> Tensor:
-        """Return the loss `(C,)` below which differences are rounding: a trillionth, squared."""
-        targets = sample(resolve(self.function), self.points.T).T
+    def rounding_loss(self) -> Tensor:
+        """Return the loss `(C,)` of an error of a trillionth of the values, which is rounding."""
+        targets = sample(self.function, self.points.T).T
         return 1e-24 * (self.weights * targets.square()).sum(dim=1)
 
     def uniform(self) -> Tensor:
-        """Return even hinges `(C, K)` over the range, the kinks among them."""
+        """Return evenly spaced hinges `(C, K)` over the range, with a hinge at every kink."""
         grids = [
-            uniform_grid(self.count, row, kinks=self.kinks, tails=self.tails, dtype=self.dtype)
+            uniform_grid(
+                self.count,
+                row,
+                kinks=self.kinks,
+                tails=self.tails,
+                dtype=self.dtype,
+                call=self.call,
+            )
             for row in self.ends().tolist()
         ]
         return torch.stack(grids).to(self.points)
 
     def quantile(self) -> Tensor:
-        """Return hinges `(C, K)`: the ends, the kinks, and the others so that they halve, or third
-        and so on, the inputs between those; always where most inputs are for a hinge."""
-        fixed = self.fixed()
-        shares = _Distribution(self.points, self.weights, fixed[:, [0, -1]])
-        levels = shares.below(fixed)
+        """Return hinges `(C, K)`: the ends, the kinks, and quantiles between them.
+
+        Each further hinge goes to the interval with the most inputs for each of its pieces. The
+        hinges of an interval divide its inputs into equal shares.
+        """
+        fixed = self.required()
+        distribution = _Distribution(self.points, self.weights, fixed[:, [0, -1]])
+        levels = distribution.share_below(fixed)
         counts = torch.zeros_like(levels[:, 1:], dtype=torch.long)
         for _ in range(self.count - fixed.shape[1]):
-            crowded = (levels.diff(dim=1) / (counts + 1)).argmax(dim=1, keepdim=True)
-            counts.scatter_add_(1, crowded, torch.ones_like(crowded))
+            fullest = (levels.diff(dim=1) / (counts + 1)).argmax(dim=1, keepdim=True)
+            counts.scatter_add_(1, fullest, torch.ones_like(fullest))
         step = torch.arange(1, self.count + 1).to(levels) / (counts[..., None] + 1)
         level = torch.lerp(levels[:, :-1, None], levels[:, 1:, None], step)
         even = torch.lerp(fixed[:, :-1, None], fixed[:, 1:, None], step)
-        # Where many inputs are one number, many quantiles are; a thousandth keeps them apart.
-        between = torch.lerp(shares.at(level.flatten(1)), even.flatten(1), 1e-3)
+        # Many equal inputs have many equal quantiles. A thousandth of the even step separates them.
+        between = torch.lerp(distribution.quantiles(level.flatten(1)), even.flatten(1), 1e-3)
         between = between.masked_fill((step >= 1).flatten(1), torch.inf)
         return torch.cat((fixed, between), dim=1).sort(dim=1).values[:, : self.count]
 
-    def fixed(self) -> Tensor:
-        """Return the kinks and what must lie beyond them, `(C, F)`: the ends of the range, or a
-        step more where a kink is beyond those."""
+    def required(self) -> Tensor:
+        """Return the required hinges `(C, F)`: the kinks and, on each side where a hinge must lie
+        beyond them, the end of the range or, if a kink lies beyond that, one step more."""
         low, high = self.ends().unbind(dim=1)
         kinks = [torch.full_like(low, kink) for kink in sorted(self.kinks)]
         if not kinks:
@@ -178,48 +204,54 @@ class _Problem:
         if len(kinks) > self.count:
             hint = f"the kinks of the function and the ends of the range need {len(kinks)}"
             got = f"{self.count} hinge{'s' * (self.count != 1)}"
-            raise errors.ArgumentError(errors.message(f"{CALL}(hinges=...)", got, hint))
+            raise errors.ArgumentError(errors.message(f"{self.call}(hinges=...)", got, hint))
         return torch.stack(kinks, dim=1)
 
     def candidates(self, count: int) -> Tensor:
-        """Return some `count` positions and all those of the other methods, `(C, M)`, ascending."""
+        """Return `(C, M)` ascending: about `count` positions, and the hinges of other methods."""
         ends = self.ends()
         steps = torch.linspace(0, 1, count // 2 + 1, dtype=torch.float64, device=ends.device)
-        quantiles = _Distribution(self.points, self.weights, ends).at(steps.expand(len(ends), -1))
+        distribution = _Distribution(self.points, self.weights, ends)
+        quantiles = distribution.quantiles(steps.expand(len(ends), -1))
         even = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * steps
-        parts = [self.fixed(), self.uniform(), self.quantile(), even, quantiles]
-        own = self.function.hinges if isinstance(self.function, Curve) else None
-        # Rows of many channels' own would be too many candidates for one common row.
-        if own is not None and own.shape[:-1] in ((), (len(ends),)):
-            parts.append(own.double().expand(len(ends), -1))
-        places = torch.cat(parts, dim=1).sort(dim=1).values
+        parts = [self.required(), self.uniform(), self.quantile(), even, quantiles]
+        given = None if self.function.curve is None else self.function.curve.hinges
+        # For a common row, the different hinges of many channels would be too many candidates.
+        if given is not None and given.shape[:-1] in ((), (len(ends),)):
+            parts.append(given.double().expand(len(ends), -1))
+        positions = torch.cat(parts, dim=1).sort(dim=1).values
         if self.range is None:
-            return places
-        # What must be the first and the last hinge become the outermost candidates.
-        low, high = (self.fixed()[:, [end]] for end in (0, -1))
-        return torch.minimum(torch.maximum(places, low), high)
+            return positions
+        # The first and the last hinge are fixed, so they become the outermost candidates.
+        low, high = (self.required()[:, [end]] for end in (0, -1))
+        return torch.minimum(torch.maximum(positions, low), high)
 
-    def searched(self, places: Tensor) -> Tensor:
-        """Return the hinges among the candidates `(C, M)` whose interpolant loses least, `(C, K)`;
-        for candidates `(1, M)` those that lose least in all channels together, `(1, K)`."""
-        function = resolve(self.function)
-        rows = places.expand(len(self.points), -1)
-        targets, heights = (sample(function, x.T).T for x in (self.points, rows))
+    def search(self, candidates: Tensor) -> Tensor:
+        """Return the hinges among the candidates `(C, M)` whose interpolant loses least, `(C, K)`.
+
+        For candidates `(1, M)` the result is `(1, K)` and has the least sum of losses of all
+        channels.
+        """
+        rows = candidates.expand(len(self.points), -1)
+        targets, heights = (sample(self.function, x.T).T for x in (self.points, rows))
         tensors = (self.points, self.weights, targets, rows, heights)
         parts = zip(*(tensor.split(_CHANNELS_AT_ONCE) for tensor in tensors), strict=True)
-        costs = (piece_costs(p, w, t, c, h, self.tails) for p, w, t, c, h in parts)
-        if len(places) == 1:
-            return self._best(functools.reduce(_sum, map(_summed, costs)), places)
-        each = zip(costs, places.split(_CHANNELS_AT_ONCE), strict=True)
+        losses = (piece_losses(p, w, t, c, h, self.tails) for p, w, t, c, h in parts)
+        if len(candidates) == 1:
+            sums = (each.sum_over_channels() for each in losses)
+            return self._best(functools.reduce(PieceLosses.plus, sums), candidates)
+        each = zip(losses, candidates.split(_CHANNELS_AT_ONCE), strict=True)
         return torch.cat([self._best(*pair) for pair in each])
 
-    def _best(self, costs: Costs, places: Tensor) -> Tensor:
-        costs = forbid(costs, places, self.kinks, self.tails, whole=self.range is not None)
-        return places.gather(1, chosen(search(costs, self.count), self.count))
+    def _best(self, losses: PieceLosses, candidates: Tensor) -> Tensor:
+        losses = exclude_pieces(
+            losses, candidates, self.kinks, self.tails, fixed_ends=self.range is not None
+        )
+        return candidates.gather(1, best_subset(search_subsets(losses, self.count), self.count))
 
 
-def _in_order(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return points that ascend with their weights, less those that count for nothing."""
+def _sorted_inputs(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ascending points and their weights, without points that have no weight anywhere."""
     most = int((weights > 0).sum(dim=1).max())
     counting = (weights > 0).sort(dim=1, descending=True, stable=True).indices[:, :most]
     points, weights = points.gather(1, counting), weights.gather(1, counting)
@@ -228,10 +260,10 @@ def _in_order(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Distribution:
-    """The share of the inputs below a position, as a curve and its inverse.
+    """The cumulative distribution of the inputs as a piecewise-linear function, and its inverse.
 
-    The steps at the points are joined by straight lines, and a thousandth is spread evenly, so that
-    the curve ascends strictly and its inverse is one number.
+    Straight lines connect the steps at the points. A thousandth of the inputs is distributed
+    evenly, so the function ascends strictly and its inverse is unique.
     """
 
     def __init__(self, points: Tensor, weights: Tensor, ends: Tensor) -> None:
@@ -243,16 +275,16 @@ class _Distribution:
         below = torch.cat((below, torch.ones_like(low)), dim=1)
         self.shares = 0.999 * below + 0.001 * (self.positions - low) / (high - low)
 
-    def below(self, positions: Tensor) -> Tensor:
-        """Return the share below each position, `(C, M)`."""
-        return _interpolated(positions, self.positions, self.shares)
+    def share_below(self, positions: Tensor) -> Tensor:
+        """Return the share of inputs below each position, `(C, M)`."""
+        return _interpolate(positions, self.positions, self.shares)
 
-    def at(self, shares: Tensor) -> Tensor:
-        """Return the position below which each share lies, `(C, M)`."""
-        return _interpolated(shares, self.shares, self.positions)
+    def quantiles(self, shares: Tensor) -> Tensor:
+        """Return the position below which each share of the inputs lies, `(C, M)`."""
+        return _interpolate(shares, self.shares, self.positions)
 
 
-def _interpolated(x: Tensor, knots: Tensor, heights: Tensor) -> Tensor:
+def _interpolate(x: Tensor, knots: Tensor, heights: Tensor) -> Tensor:
     """Return the line through `knots` and `heights`, each `(C, P)`, at `x` `(C, M)`."""
     right = torch.searchsorted(knots.contiguous(), x.contiguous()).clamp(1, knots.shape[1] - 1)
     low, high = knots.gather(1, right - 1), knots.gather(1, right)
@@ -260,26 +292,18 @@ def _interpolated(x: Tensor, knots: Tensor, heights: Tensor) -> Tensor:
     return torch.lerp(heights.gather(1, right - 1), heights.gather(1, right), t)
 
 
-def _summed(costs: Costs) -> Costs:
-    return Costs(*(each.sum(dim=0, keepdim=True) for each in costs))
-
-
-def _sum(first: Costs, second: Costs) -> Costs:
-    return Costs(*(one + other for one, other in zip(first, second, strict=True)))
-
-
-def _least_of_all(fits: list[Refit], rounding: Tensor) -> Refit:
-    """Return the first of the fits that lose least in all channels together."""
+def _best_for_all_channels(fits: list[Refit], rounding: Tensor) -> Refit:
+    """Return the first of the fits with the least sum of losses."""
     return min(fits, key=lambda fit: max(fit.loss.sum().item(), rounding.sum().item()))
 
 
-def _least(fits: list[Refit], rounding: Tensor) -> Refit:
-    """Return, channel by channel, the first of the fits that lose least."""
+def _best_by_channel(fits: list[Refit], rounding: Tensor) -> Refit:
+    """Return, for each channel, the first of the fits with the least loss."""
     best = torch.stack([fit.loss for fit in fits]).clamp(min=rounding).argmin(dim=0)
-    each = torch.arange(len(best), device=best.device)
+    channel = torch.arange(len(best), device=best.device)
 
     def pick(tensors: list[Tensor]) -> Tensor:
-        return torch.stack(tensors)[best, each]
+        return torch.stack(tensors)[best, channel]
 
     curves = [fit.curve for fit in fits]
     slopes = [curve.tail_slopes for curve in curves if curve.tail_slopes is not None]

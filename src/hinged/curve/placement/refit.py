@@ -1,4 +1,4 @@
-"""The least-squares curve on given hinges, for inputs distributed in a known way."""
+"""The least-squares curve on given hinges, for a known distribution of inputs."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.curve.curve import Curve, check_hinges
-from hinged.curve.start_functions import Start, resolve, sample
+from hinged.curve.start_functions import Start, StartFunction, resolve_start, sample
 
-# Where no input lies the values are those of the function, not whatever the rounding says.
+CALL = "hinged.curve.refit"
+# Keeps the values of the function where no input lies: there the least-squares fit is undetermined.
 _RIDGE = 1e-9
-# A miss of the interpolant this small, relative to the largest value, is rounding in float64.
+# An error of the interpolant this small, relative to the largest value, is float64 rounding.
 _ROUNDING = 1e-14
 
 
 class Refit(NamedTuple):
-    """A curve on given hinges and how far it is from the function.
+    """A curve on given hinges and its difference from the function.
 
     Attributes:
         curve: the curve, values of shape `(C, K)`, float64.
-        loss: expected squared difference to the function, shape `(C,)`, float64.
-        error: largest absolute difference wherever inputs lie, shape `(C,)`, float64.
+        loss: expected squared difference from the function, shape `(C,)`, float64.
+        error: largest absolute difference at the inputs, shape `(C,)`, float64.
     """
 
     curve: Curve
@@ -32,75 +33,86 @@ class Refit(NamedTuple):
 
 
 def refit(
-    function: Start, hinges: Tensor, positions: Tensor, shares: Tensor, *, tails: str = "linear"
+    function: Start | StartFunction,
+    hinges: Tensor,
+    positions: Tensor,
+    shares: Tensor,
+    *,
+    tails: str = "linear",
 ) -> Refit:
-    """Return the curve on `hinges` with the least expected squared difference to `function`.
+    """Return the curve on `hinges` with the least expected squared difference from `function`.
 
-    The values, and the slopes of free tails, solve the normal equations of the hat functions.
-    They are sought as a correction of the interpolant, with a ridge of 1e-9 of the largest weight
-    on it: where the interpolant is the function it is kept to the last bit, and where no inputs
-    lie it stays.
+    The values, and the slopes of free tails, solve the normal equations of the hat functions. The
+    unknown is the correction to the interpolant, with a ridge of 1e-9 of the largest weight. If the
+    interpolant is the function, it therefore stays equal bit for bit. Where no inputs lie, the
+    values stay those of the interpolant.
 
     Args:
         function: a name, a callable on a tensor `(M, C)`, an `nn.Module` or a `Curve`.
         hinges: ascending positions, shape `(K,)` or `(C, K)`.
         positions: where inputs lie, shape `(P,)` or `(C, P)`.
-        shares: how many lie there, in any unit, shape `(P,)` or `(C, P)`; a channel without any
-            is fitted as if they lay evenly.
+        shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`. A channel without
+            inputs is fitted as if they were evenly distributed.
         tails: as in `Curve`.
 
     Raises:
-        ArgumentError: hinges that do not ascend, or shapes that do not fit each other.
+        ArgumentError: hinges that do not ascend, or shapes that do not match.
 
     >>> x = torch.linspace(-1, 1, 101)
     >>> refit("abs", torch.tensor([-1.0, 0.0, 1.0]), x, torch.ones(101)).error
     tensor([0.], dtype=torch.float64)
     """
-    call = "hinged.curve.refit"
-    check_hinges(hinges, f"{call}(hinges=...)")
+    check_hinges(hinges, f"{CALL}(hinges=...)")
+    function = resolve_start(function, f"{CALL}(function=...)")
     rows = max(hinges.shape[0] if hinges.dim() == 2 else 1, channels_of(function))
-    points, weights = distribution(call, positions, shares, rows)
+    points, weights = input_distribution(CALL, positions, shares, rows)
     if hinges.dim() == 2 and hinges.shape[0] not in (1, points.shape[0]):
         got = f"positions for {points.shape[0]} channels with hinges {tuple(hinges.shape)}"
-        raise errors.ArgumentError(errors.message(call, got, "expected as many channels"))
+        raise errors.ArgumentError(errors.message(CALL, got, "expected as many channels"))
     wide = hinges.detach().double().expand(points.shape[0], -1)
     with torch.no_grad():
         start = _interpolant(function, wide, tails)
-        columns = _columns(points, wide, tails)
-        targets = sample(resolve(function), points.T).T
-        miss = targets - (columns @ start[..., None]).squeeze(-1)
+        columns = _design_matrix(points, wide, tails)
+        targets = sample(function, points.T).T
+        residual = targets - (columns @ start[..., None]).squeeze(-1)
         rounding = _ROUNDING * targets.abs().amax(dim=1, keepdim=True)
-        miss = miss.masked_fill(miss.abs() <= rounding, 0.0)
-        change = _least_squares(columns, weights, miss)
-        miss = miss - (columns @ change[..., None]).squeeze(-1)
+        residual = residual.masked_fill(residual.abs() <= rounding, 0.0)
+        change = _least_squares(columns, weights, residual)
+        residual = residual - (columns @ change[..., None]).squeeze(-1)
         curve = _as_curve(hinges.detach().double(), start + change, tails)
-        loss = (weights * miss.square()).sum(dim=1)
-        return Refit(curve, loss, miss.masked_fill(weights == 0, 0.0).abs().amax(dim=1))
+        loss = (weights * residual.square()).sum(dim=1)
+        return Refit(curve, loss, residual.masked_fill(weights == 0, 0.0).abs().amax(dim=1))
 
 
-def channels_of(function: Start) -> int:
-    """Return how many channels a function is known to have; 1 where it fits any number."""
-    return function.channels if isinstance(function, Curve) else 1
+def channels_of(function: StartFunction) -> int:
+    """Return the number of channels of a curve; 1 for functions that work for any number."""
+    return 1 if function.curve is None else function.curve.channels
 
 
-def check_both(call: str, positions: Tensor | None, shares: Tensor | None) -> None:
-    """Raise `ArgumentError` where a distribution of inputs is half given."""
+def check_both_or_neither(call: str, positions: Tensor | None, shares: Tensor | None) -> None:
+    """Raise `ArgumentError` unless a distribution has both positions and shares, or neither."""
     if (positions is None) != (shares is None):
-        got = f"positions {'without' if shares is None else 'missing for'} shares"
+        got = "positions without shares" if shares is None else "shares without positions"
         hint = "a distribution is both, or give neither"
         raise errors.ArgumentError(errors.message(f"{call}(positions=...)", got, hint))
 
 
-def distribution(
+def input_distribution(
     call: str, positions: Tensor, shares: Tensor, channels: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Return points and weights of a distribution as `(C, P)` each, float64.
+    """Return points and weights of a distribution of inputs, `(C, P)` each, float64.
 
-    Weights sum to 1; a channel without any inputs gets the same everywhere.
+    The weights of a channel sum to 1. A channel without inputs gets equal weights.
+
+    Args:
+        call: the name of the user's call, for error messages.
+        positions: where inputs lie, shape `(P,)` or `(C, P)`.
+        shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`.
+        channels: `C`; 1 accepts any number.
 
     Raises:
-        ArgumentError: shapes that do not fit each other or `channels`, negative or infinite
-            shares, positions that are not finite.
+        ArgumentError: shapes that do not match each other or `channels`, negative or infinite
+            shares, or positions that are not finite.
     """
     points, weights = (torch.atleast_2d(t.detach()).double() for t in (positions, shares))
     counts = {points.shape[0], weights.shape[0], channels} - {1}
@@ -120,20 +132,20 @@ def distribution(
     return points.expand(count, -1), weights.expand(count, -1)
 
 
-def _interpolant(function: Start, hinges: Tensor, tails: str) -> Tensor:
-    """Return the function at the hinges and, for free tails, its secant's slope one end piece's
-    width outside, `(C, K)` or `(C, K + 2)`."""
-    values = sample(resolve(function), hinges.T).T
+def _interpolant(function: StartFunction, hinges: Tensor, tails: str) -> Tensor:
+    """Return the function at the hinges, `(C, K)`; for free tails also the slopes of the secants
+    outside, each as wide as its end piece, `(C, K + 2)`."""
+    values = sample(function, hinges.T).T
     if tails != "free":
         return values
     ends, widths = hinges[:, [0, -1]], hinges.diff(dim=-1)[:, [0, -1]]
     widths = widths * torch.tensor([-1.0, 1.0], dtype=widths.dtype)
-    outside = sample(resolve(function), (ends + widths).T).T
+    outside = sample(function, (ends + widths).T).T
     return torch.cat((values, (outside - values[:, [0, -1]]) / widths), dim=1)
 
 
-def _columns(points: Tensor, hinges: Tensor, tails: str) -> Tensor:
-    """Return how much each value, and each slope of free tails, counts at each point."""
+def _design_matrix(points: Tensor, hinges: Tensor, tails: str) -> Tensor:
+    """Return the weight of each value, and of each slope of free tails, at each point."""
     right = torch.searchsorted(hinges.contiguous(), points.contiguous(), right=True)
     right = right.clamp(1, hinges.shape[1] - 1)
     low, high = hinges.gather(1, right - 1), hinges.gather(1, right)

@@ -1,1 +1,1 @@
-"""Simpler curves within an error bound: fewer hinges, fewer curves, or a native activation."""
+"""Simpler curves: fewer hinges, fewer different curves, and native activations of torch."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from hinged import errors
 from hinged.curve.curve import Curve
 from hinged.curve.measures import with_rounding
-from hinged.curve.placement.refit import check_both, distribution
-from hinged.curve.start_functions import NAMED, sample
+from hinged.curve.placement.refit import check_both_or_neither, input_distribution
+from hinged.curve.start_functions import START_FUNCTIONS, sample
 
 # Simplest first: a curve that is several of them within the tolerance is called by the first name.
 _FIXED = ("zero", "identity", "relu", "relu6", "hardtanh", "abs")
@@ -57,7 +57,9 @@ class _Points(NamedTuple):
 
     def from_native(self, name: str) -> Tensor:
         """Return how far the curve is from a native activation, `(C,)`."""
-        native = torch.zeros_like(self.x) if name == "zero" else sample(NAMED[name], self.x)
+        native = (
+            torch.zeros_like(self.x) if name == "zero" else sample(START_FUNCTIONS[name], self.x)
+        )
         return self.size(self.y - native)
 
     def from_identity_right_of_0(self) -> Tensor:
@@ -141,10 +143,10 @@ def native_distances(
 
 
 def _points(curve: Curve, reach: float, positions: Tensor | None, shares: Tensor | None) -> _Points:
-    check_both(CALL, positions, shares)
+    check_both_or_neither(CALL, positions, shares)
     if positions is None or shares is None:
         return _Points(*_where_it_bends(curve, reach), None)
-    x, weights = distribution(CALL, positions, shares, curve.channels)
+    x, weights = input_distribution(CALL, positions, shares, curve.channels)
     return _Points(x, curve(x.T).T, weights)
 
 

@@ -1,4 +1,4 @@
-"""The interpolant with the fewest hinges, or the least error, by dynamic programming over
+"""Finds the interpolant with the fewest hinges or the least error, by dynamic programming over
 candidate positions."""
 
 from __future__ import annotations
@@ -9,48 +9,57 @@ import torch
 from torch import Tensor
 
 
-class Costs(NamedTuple):
-    """What the interpolant of a function loses, piece by piece: expected squared error.
+class PieceLosses(NamedTuple):
+    """The loss of every possible piece of an interpolant: its part of the expected squared error.
 
-    Candidate `a` is the left and `b` the right end of a piece; infinite where no piece may be.
+    A piece goes from candidate `a` to candidate `b`. The loss of an excluded piece is infinite.
 
     Attributes:
         piece: loss between `a` and `b`, shape `(C, M, M)`.
-        left: loss left of `a`, where that piece is the first, shape `(C, M, M)`.
-        right: loss right of `b`, where that piece is the last, shape `(C, M, M)`.
+        left: loss left of `a` if the piece is the first, shape `(C, M, M)`.
+        right: loss right of `b` if the piece is the last, shape `(C, M, M)`.
     """
 
     piece: Tensor
     left: Tensor
     right: Tensor
 
+    def sum_over_channels(self) -> PieceLosses:
+        """Return the sums of the losses of all channels, shape `(1, M, M)` each."""
+        return PieceLosses(*(each.sum(dim=0, keepdim=True) for each in self))
 
-class Choices(NamedTuple):
-    """The best choices of 2 to `most` candidates.
+    def plus(self, other: PieceLosses) -> PieceLosses:
+        """Return the sums of two sets of losses."""
+        return PieceLosses(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class SubsetSearch(NamedTuple):
+    """The best subsets of 2 to `most` candidates.
 
     Attributes:
-        loss: least loss for each count, shape `(C, most - 1)`, infinite where there is no choice.
-        last: the last two candidates for each count, shape `(C, most - 1, 2)`.
-        before: for each count but the last, which candidate best precedes each, `(C, M)` each.
+        loss: least loss for each count, shape `(C, most - 1)`, infinite if no subset is possible.
+        last_two: the last two candidates for each count, shape `(C, most - 1, 2)`.
+        previous: for each count but the last, the best candidate before each one, `(C, M)` each.
     """
 
     loss: Tensor
-    last: Tensor
-    before: list[Tensor]
+    last_two: Tensor
+    previous: list[Tensor]
 
 
-def piece_costs(
+def piece_losses(
     points: Tensor,
     weights: Tensor,
     targets: Tensor,
     candidates: Tensor,
     heights: Tensor,
     tails: str,
-) -> Costs:
-    """Return what each piece between two candidates loses.
+) -> PieceLosses:
+    """Return the loss of each piece between two candidates.
 
-    Sums are taken in coordinates that begin at the piece's own end, so that pieces that lose
-    nothing do not drown in the rounding of the others; all pieces from one end are one running sum.
+    Sums use coordinates that begin at the left end of the piece. The rounding error of a large loss
+    then does not hide the loss of another piece that is 0. All pieces with the same left end share
+    one cumulative sum.
 
     Args:
         points: where inputs lie, ascending, shape `(C, P)`.
@@ -68,14 +77,14 @@ def piece_costs(
     for a in range(candidates.shape[1]):
         x, y = points - candidates[:, a, None], targets - heights[:, a, None]
         squares = torch.stack((x * x, x * y, y * y)) * weights
-        behind = squares * (x >= 0)
-        running = torch.nn.functional.pad(behind.cumsum(dim=-1), (1, 0))
+        right_of = squares * (x >= 0)
+        running = torch.nn.functional.pad(right_of.cumsum(dim=-1), (1, 0))
         sums = running.gather(2, ends.expand(3, -1, -1))
         piece[:, a] = _loss(sums, slopes[:, a])
-        before, after = (squares - behind).sum(dim=-1), running[..., -1]
+        before, after = (squares - right_of).sum(dim=-1), running[..., -1]
         left[:, a] = _tail_loss(before[..., None], slopes[:, a], tails)
         right[:, :, a] = _tail_loss(after[..., None], slopes[:, :, a], tails)
-    return Costs(piece, left, right)
+    return PieceLosses(piece, left, right)
 
 
 def _loss(sums: Tensor, slope: Tensor) -> Tensor:
@@ -94,54 +103,54 @@ def _tail_loss(sums: Tensor, slope: Tensor, tails: str) -> Tensor:
     return _loss(sums, best).expand_as(slope)
 
 
-def forbid(
-    costs: Costs,
+def exclude_pieces(
+    losses: PieceLosses,
     candidates: Tensor,
     kinks: tuple[float, ...],
     tails: str,
     *,
-    whole: bool = False,
-) -> Costs:
-    """Return the costs with infinite ones for pieces that leave out a kink or have no width, and,
-    where hinges must span the `whole` of the candidates, for tails that begin inside.
+    fixed_ends: bool = False,
+) -> PieceLosses:
+    """Return the losses with infinity for excluded pieces.
 
-    Hinges closer together than a millionth of what the candidates span would become one in
-    float32.
+    Excluded are pieces with a kink inside, pieces without width and, with `fixed_ends`, tails that
+    do not begin at the first or last candidate. A piece has no width if it is narrower than a
+    millionth of the size of the candidates: its two hinges could be one number in float32.
     """
     widths = candidates[:, None, :] - candidates[:, :, None]
     largest = candidates.abs().amax(dim=1) + (candidates[:, -1] - candidates[:, 0])
     piece = widths <= 1e-6 * largest[:, None, None]
     a, b = candidates[:, :, None], candidates[:, None, :]
-    left = ((a > a[:, :1]) & whole).expand_as(piece)
-    right = ((b < b[..., -1:]) & whole).expand_as(piece)
+    left = ((a > a[:, :1]) & fixed_ends).expand_as(piece)
+    right = ((b < b[..., -1:]) & fixed_ends).expand_as(piece)
     for kink in kinks:
         piece = piece | ((a < kink) & (kink < b))
-        # A linear tail goes on straight through its hinge.
+        # A linear tail continues the end piece, so the function must not bend at its hinge.
         left = left | ((kink <= a) if tails == "linear" else (kink < a))
         right = right | ((kink >= b) if tails == "linear" else (kink > b))
-    forbidden = (piece, left, right)
-    return Costs(*(c.masked_fill(f, torch.inf) for c, f in zip(costs, forbidden, strict=True)))
+    excluded = zip(losses, (piece, left, right), strict=True)
+    return PieceLosses(*(loss.masked_fill(mask, torch.inf) for loss, mask in excluded))
 
 
-def search(costs: Costs, most: int) -> Choices:
-    """Return the best choices of 2 to `most` candidates: `O(most M ** 2)` for each channel."""
-    count = costs.piece.shape[-1]
-    ended = costs.piece + costs.right
-    losses, lasts, befores = [], [], []
-    reached = None
+def search_subsets(losses: PieceLosses, most: int) -> SubsetSearch:
+    """Return the best subsets of 2 to `most` candidates: `O(most M ** 2)` for each channel."""
+    count = losses.piece.shape[-1]
+    last_piece = losses.piece + losses.right
+    least, last_two, previous = [], [], []
+    so_far = losses.left
     for _ in range(most - 1):
-        so_far = costs.left if reached is None else reached[:, :, None]
-        loss, place = (so_far + ended).flatten(1).min(dim=1)
-        losses.append(loss)
-        lasts.append(torch.stack((place // count, place % count), dim=-1))
-        reached, before = (so_far + costs.piece).min(dim=1)
-        befores.append(before)
-    return Choices(torch.stack(losses, dim=1), torch.stack(lasts, dim=1), befores)
+        loss, index = (so_far + last_piece).flatten(1).min(dim=1)
+        least.append(loss)
+        last_two.append(torch.stack((index // count, index % count), dim=-1))
+        reached, before = (so_far + losses.piece).min(dim=1)
+        so_far = reached[:, :, None]
+        previous.append(before)
+    return SubsetSearch(torch.stack(least, dim=1), torch.stack(last_two, dim=1), previous)
 
 
-def chosen(choices: Choices, count: int) -> Tensor:
-    """Return the numbers of the candidates of the best choice of `count`, shape `(C, count)`."""
-    places = list(choices.last[:, count - 2].unbind(-1))
-    for before in reversed(choices.before[: count - 2]):
-        places.insert(0, before.gather(1, places[0][:, None]).squeeze(1))
-    return torch.stack(places, dim=1)
+def best_subset(subsets: SubsetSearch, count: int) -> Tensor:
+    """Return the indices of the best subset of `count` candidates, shape `(C, count)`."""
+    indices = list(subsets.last_two[:, count - 2].unbind(-1))
+    for before in reversed(subsets.previous[: count - 2]):
+        indices.insert(0, before.gather(1, indices[0][:, None]).squeeze(1))
+    return torch.stack(indices, dim=1)

@@ -11,9 +11,9 @@ from hinged import errors
 from hinged.curve.add_hinges import add_hinges
 from hinged.curve.curve import Curve
 from hinged.curve.measures import distance, with_rounding
-from hinged.curve.placement.refit import check_both, distribution
+from hinged.curve.placement.refit import check_both_or_neither, input_distribution
 from hinged.curve.reduction.fewest_pieces import fewest_pieces
-from hinged.curve.reduction.search import Costs, chosen, piece_costs, search
+from hinged.curve.reduction.search import PieceLosses, best_subset, piece_losses, search_subsets
 
 CALL = "hinged.curve.simplify"
 
@@ -80,14 +80,14 @@ def simplify(
     (tensor([[-3.,  0.,  2.]]), tensor([3]))
     """
     allowed = _allowed(curve, tolerance, reach)
-    check_both(CALL, positions, shares)
+    check_both_or_neither(CALL, positions, shares)
     with torch.no_grad():
         if positions is None or shares is None:
             wider = _reached(curve, reach)
             kept, values = fewest_pieces(*_double(wider), allowed)
         else:
             wider = curve
-            points, weights = distribution(CALL, positions, shares, curve.channels)
+            points, weights = input_distribution(CALL, positions, shares, curve.channels)
             kept, values = _fewest_in_mean(curve, points, weights, allowed)
         simple = _with(wider, kept, values)
         if wider is not curve:
@@ -130,31 +130,31 @@ def _fewest_in_mean(
     weights = weights.gather(1, order)
     hinges, values = _double(curve)
     targets = _like(curve, hinges, values)(points.T).T
-    costs = piece_costs(points, weights, targets, hinges, values, curve.tails)
-    choices = search(_possible(costs, curve.tails), hinges.shape[1])
+    costs = piece_losses(points, weights, targets, hinges, values, curve.tails)
+    choices = search_subsets(_possible(costs, curve.tails), hinges.shape[1])
     enough = choices.loss <= allowed.square()[:, None]
     count = torch.where(enough.any(dim=1), enough.long().argmax(dim=1) + 2, hinges.shape[1])
     kept, heights = torch.ones_like(hinges, dtype=torch.bool), values.clone()
     for hinge_count in count.unique().tolist():
         rows = (count == hinge_count).nonzero().squeeze(1)
-        places = chosen(choices, hinge_count)[rows]
+        places = best_subset(choices, hinge_count)[rows]
         kept[rows] = torch.zeros_like(kept[rows]).scatter(1, places, True)
         simple = _like(curve, hinges[rows].gather(1, places), values[rows].gather(1, places), rows)
         heights[rows] = simple(hinges[rows].T).T
     return kept, heights
 
 
-def _possible(costs: Costs, tails: str) -> Costs:
+def _possible(costs: PieceLosses, tails: str) -> PieceLosses:
     """Return the costs with infinite ones for pieces that run backwards and, for free tails, which
     stay as they are, for choices without the first or the last hinge."""
     count = costs.piece.shape[-1]
     backwards = torch.ones(count, count, dtype=torch.bool, device=costs.piece.device).tril()
     piece = costs.piece.masked_fill(backwards, torch.inf)
     if tails != "free":
-        return Costs(piece, costs.left, costs.right)
+        return PieceLosses(piece, costs.left, costs.right)
     left, right = (torch.full_like(piece, torch.inf) for _ in range(2))
     left[:, 0], right[:, :, -1] = 0.0, 0.0
-    return Costs(piece, left, right)
+    return PieceLosses(piece, left, right)
 
 
 def _like(curve: Curve, hinges: Tensor, values: Tensor, rows: Tensor | None = None) -> Curve:

@@ -23,7 +23,7 @@ enum InstructionSet : int32_t { kPortableSet = 0, kAvx2Set = 1, kAvx512Set = 2 }
 enum Number : int32_t { kFloat32 = 0, kBFloat16 = 1 };
 enum Outcome : int32_t { kDone = 0, kOutOfMemory = 1 };
 
-// What is asked for, as `_CALL` in cpu.py packs it. `x` and `result` are outer x channels x inner
+// What is asked for, as `_CALL` in cpu_kernel.py packs it. `x` and `result` are outer x channels x inner
 // in memory; the curves are as in tables.hpp.
 struct Call {
   const void* x;

@@ -127,7 +127,7 @@ void CurveTables::fill(int64_t first, int64_t channels, const Place& at) const {
     }
   };
   take(0);
-  // Each operation is rounded as in `hinged.curve.evaluate.lines`, for equal bits.
+  // Each operation is rounded as in `hinged.curve.evaluate.slopes_and_intercepts`, for equal bits.
   for (int64_t k = 0; k < last; ++k) {
     take(k + 1);
     const float *left = ends[k % 2], *right = ends[(k + 1) % 2];

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hinged import kernels
-from hinged.kernels.dispatch import AUTO
+from hinged.kernels.select_kernel import AUTO
 from hinged.lab.bench import timing
 from hinged.lab.bench.correctness import WrongResultError
 from hinged.lab.bench.machine_load import OtherProcessesMeter, load_average
@@ -63,7 +63,7 @@ class PreparedRow:
     Attributes:
         row: the row of the record, without measurements.
         calls: what to time, by quantity; empty if the row has a problem.
-        kernel: the kernel of `hinged.kernels.use` that runs.
+        kernel: the kernel of `hinged.kernels.use_kernel` that runs.
         saved_bytes, peak_bytes: functions that measure memory; they are called after the timing.
     """
 
@@ -106,7 +106,7 @@ def measure_case(case: Case, prepared: list[PreparedRow], options: BenchmarkOpti
             shortest=options.shortest,
             limit=options.limit / len(case.quantities),
             min_rounds=min(options.rounds, 5),
-            context=lambda name: kernels.use(kernel_of[name]),
+            context=lambda name: kernels.use_kernel(kernel_of[name]),
         )
         for each in prepared:
             if each.row.name in seconds:
@@ -165,7 +165,7 @@ def name_and_version(package: str) -> str:
 def _run_once(prepared: PreparedRow) -> None:
     """Run every call once, so that a call that raises is excluded before the rounds start."""
     try:
-        with kernels.use(prepared.kernel):
+        with kernels.use_kernel(prepared.kernel):
             for call in prepared.calls.values():
                 call()
     except Exception as error:
@@ -176,7 +176,7 @@ def _run_once(prepared: PreparedRow) -> None:
 def _measure_memory(prepared: PreparedRow) -> None:
     if prepared.row.problem is not None:
         return
-    with kernels.use(prepared.kernel):
+    with kernels.use_kernel(prepared.kernel):
         if prepared.saved_bytes is not None:
             prepared.row.kept_bytes = prepared.saved_bytes()
         if prepared.peak_bytes is not None:

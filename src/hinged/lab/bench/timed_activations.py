@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hinged import PiecewiseLinear
 from hinged.curve import Curve, uniform_grid
-from hinged.kernels.dispatch import AUTO
+from hinged.kernels.select_kernel import AUTO
 
 NATIVE, CURVE, SHARED, OTHER = "native", "curve", "shared", "other"
 FAMILIES = {
@@ -36,7 +36,7 @@ class TimedActivation:
             the gradient to the curve's values `(C, K)`.
         hinges: the number of hinges `K`; None for the number that the case sets.
         placement: `UNIFORM`, `FREE` or `PER_CHANNEL`.
-        kernel: the kernel of `hinged.kernels.use` that runs.
+        kernel: the kernel of `hinged.kernels.use_kernel` that runs.
         package: the distribution that provides the activation; its version is recorded.
     """
 

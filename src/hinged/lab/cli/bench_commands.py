@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 
 from hinged import errors
-from hinged.kernels import use
-from hinged.kernels.dispatch import AUTO
+from hinged.kernels import use_kernel
+from hinged.kernels.select_kernel import AUTO
 from hinged.lab.bench.measurement import BenchmarkOptions, ShowProgress
 from hinged.lab.bench.peers import load_peers
 from hinged.lab.bench.record import BenchmarkRecord
@@ -93,7 +93,7 @@ def kernels(
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
     names = _names("--kernels", kernels)
     for name in names:
-        with use(name):  # Fails now if this machine has no such kernel.
+        with use_kernel(name):  # Fails now if this machine has no such kernel.
             pass
     activations = load_peers(peers) if peers is not None else []
     _run(

@@ -34,7 +34,7 @@ def describe() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "device": _device(),
-        "kernel": kernels.describe(),
+        "kernel": kernels.describe_kernel(),
         **({"processes": str(processes)} if processes > 1 else {}),
     }
 

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.curve import NAMED, Curve
+from hinged.curve import START_FUNCTIONS, Curve
 from hinged.lab.experiment import user_code
 from hinged.lab.experiment.settings import CurveSettings
 from hinged.lab.networks.published_activations import (
@@ -184,8 +184,8 @@ def check_activation_name(setting: str, name: str) -> None:
     """
     if name.startswith(_FROZEN_PREFIX):
         function = name.removeprefix(_FROZEN_PREFIX)
-        if function not in NAMED:
-            raise errors.unknown_name(f"{setting} {_FROZEN_PREFIX}...", function, NAMED)
+        if function not in START_FUNCTIONS:
+            raise errors.unknown_name(f"{setting} {_FROZEN_PREFIX}...", function, START_FUNCTIONS)
     elif not is_user_activation(name) and name not in ACTIVATIONS:
         raise errors.unknown_name(setting, name, ACTIVATIONS)
 

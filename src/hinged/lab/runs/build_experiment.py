@@ -8,7 +8,7 @@ from typing import Any
 import pydantic
 
 from hinged import errors
-from hinged.curve import NAMED, TAILS
+from hinged.curve import START_FUNCTIONS, TAILS
 from hinged.lab.data import AUGMENTATIONS, check_name
 from hinged.lab.experiment.schema import Experiment, apply_assignments
 from hinged.lab.experiment.settings import OPTIMIZERS
@@ -50,7 +50,7 @@ def check_experiment(experiment: Experiment) -> Experiment:
     """
     names: list[tuple[str, str, Iterable[str]]] = [
         *(("training.augment", name, AUGMENTATIONS) for name in experiment.training.augment),
-        ("curves.init", experiment.curves.init, (*NAMED, INIT_SAME)),
+        ("curves.init", experiment.curves.init, (*START_FUNCTIONS, INIT_SAME)),
         ("curves.tails", experiment.curves.tails, TAILS),
         ("training.optimizer", experiment.training.optimizer, OPTIMIZERS),
     ]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hinged import errors, kernels
-from hinged.kernels.dispatch import AUTO
+from hinged.kernels.select_kernel import AUTO
 from hinged.lab.bench import memory, timing
 from hinged.lab.bench.correctness import check_correctness
 from hinged.lab.bench.measurement import (
@@ -126,8 +126,8 @@ def benchmark_single_activations(
         options: how to measure.
         show_progress: called with a line after each case.
         peers: activations of other packages, for the cases of `PEER_WORKLOADS`.
-        kernels: kernels of `hinged.kernels.use`. The first runs in all cases. If there are several,
-            one more case compares them, so that slow kernels do not use up the time of the others.
+        kernels: kernels of `hinged.kernels.use_kernel`. The first runs in all cases.
+            If there are several, one more case compares them, so that slow kernels do not use up the time of the others.
         cases: names of cases; all if empty.
 
     Raises:
@@ -244,7 +244,7 @@ def _prepare(
     if activation.family in (NATIVE, CURVE):
         module = module.to(workload.dtype)
     row.parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    with kernels.use(activation.kernel):
+    with kernels.use_kernel(activation.kernel):
         small_x, small_g = workload.make_tensors(options, _CHECKED_ELEMENTS)
         largest = check_correctness(activation, module, curve, small_x, small_g)
         row.errors = {name: float(f"{error:.2g}") for name, error in largest.items()}

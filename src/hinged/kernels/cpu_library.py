@@ -1,7 +1,8 @@
-"""Finds and loads the compiled CPU kernels, or says why there are none.
+"""Finds and loads the compiled library of the CPU kernels, or says why it cannot.
 
-It is built by CMake when hinged is installed and lies beside this file, or, if that was an editable
-install, in the package's second folder. It has no Python and no PyTorch in it: a plain C interface.
+CMake builds the library when hinged is installed. It lies in the folder of this file or, after an
+editable install, in the package's second folder. It contains no code of Python or PyTorch, only a
+plain C interface.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-# Loaded before our library, torch's own libgomp.so.1 serves both by its name: one team of threads.
+# Torch must load first: our library then uses torch's own libgomp.so.1 and its threads.
 import torch  # noqa: F401
 
 from hinged import kernels
@@ -22,43 +23,48 @@ FILE_NAME = "hinged_cpu.dll" if sys.platform == "win32" else "hinged_cpu.so"
 _INSTALL_AGAIN = "pip install --force-reinstall --no-deps --no-cache-dir"
 
 
-class Library(NamedTuple):
-    """What `load` found: the library, or the sentence why there is none."""
+class CpuLibrary(NamedTuple):
+    """The loaded library, or the reason why there is none.
+
+    Attributes:
+        handle: the library, or None.
+        why_not: a sentence that says why there is none and what to do, or "".
+    """
 
     handle: ctypes.CDLL | None
     why_not: str = ""
 
 
 @functools.cache
-def load() -> Library:
-    """Return the compiled kernels, loading them at the first call; this never raises."""
-    path = find()
+def load_cpu_library() -> CpuLibrary:
+    """Return the library, which is loaded at the first call. It never raises."""
+    path = find_cpu_library()
     if path is None:
-        return Library(
+        return CpuLibrary(
             None,
             "hinged was built without a C++ compiler that works; install one, then hinged again "
             f"(`{_INSTALL_AGAIN} hinged`, or in a clone `rm .venv/lab && make`).",
         )
     try:
-        return Library(_declare(ctypes.CDLL(str(path))))
+        return CpuLibrary(_declare_functions(ctypes.CDLL(str(path))))
     except (OSError, AttributeError) as error:
-        return Library(
+        return CpuLibrary(
             None,
             f"{path} does not load ({error}); build it on this machine (`{_INSTALL_AGAIN} "
             "--no-binary hinged hinged`).",
         )
 
 
-def find() -> Path | None:
-    """Return where the library lies, or None. Only the package's own folders are searched."""
+def find_cpu_library() -> Path | None:
+    """Return the library's path, or None. It searches the package's own folders only."""
     paths = (Path(folder) / FILE_NAME for folder in kernels.__path__)
     return next((path for path in paths if path.is_file()), None)
 
 
-def _declare(handle: ctypes.CDLL) -> ctypes.CDLL:
+def _declare_functions(handle: ctypes.CDLL) -> ctypes.CDLL:
     handle.hinged_instruction_sets.restype = ctypes.c_char_p
     handle.hinged_uses_openmp.restype = ctypes.c_int32
     for function in (handle.hinged_forward, handle.hinged_backward):
-        function.argtypes = (ctypes.c_char_p,)  # A packed `Call`: bytes go by their address.
+        function.argtypes = (ctypes.c_char_p,)  # A packed `Call`, passed by its address.
         function.restype = ctypes.c_int32
     return handle

@@ -2,10 +2,13 @@ import pytest
 import torch
 
 from hinged.curve.evaluate import evaluate
-from hinged.kernels import autograd, cpu, dispatch
-from hinged.kernels.kernel import curves_of
+from hinged.kernels import autograd
+from hinged.kernels.cpu_kernel import available_cpu_kernels
+from hinged.kernels.evaluate_curves import evaluate_curves
+from hinged.kernels.kernel import curve_tensors
+from hinged.kernels.select_kernel import use_kernel
 
-KERNELS = cpu.available()
+KERNELS = available_cpu_kernels()
 pytestmark = pytest.mark.skipif(not KERNELS, reason="built without a C++ compiler")
 each_kernel = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
 
@@ -53,9 +56,9 @@ def case(make, kind, count, tails, dtype=torch.float32):
 
 def both(kernel, x, values, hinges, slopes, tails, wanted=(True, True)):
     g = torch.randn(x.shape).to(x.dtype)
-    curves = curves_of(values, hinges, slopes, tails, False)
-    y = autograd.forward(kernel, x, curves, 1)
-    return g, y, autograd.backward(kernel, g, x, curves, 1, wanted)
+    curves = curve_tensors(values, hinges, slopes, tails, False)
+    y = autograd.run_forward(kernel, x, curves, 1)
+    return g, y, autograd.run_backward(kernel, g, x, curves, 1, wanted)
 
 
 def by_reference(g, x, values, hinges, slopes, tails):
@@ -121,8 +124,8 @@ def test_infinities_follow_the_tail_and_nan_stays(kernel, kind):
     x = torch.tensor([-torch.inf, torch.inf, torch.nan, 0.0]).repeat(9).view(-1, 1)
     hinges = torch.tensor([-1.0, 0.0, 1.0 if kind == "uniform" else 5.0])
     for tails in ("linear", "constant"):
-        y = autograd.forward(
-            kernel, x, curves_of(hinges.relu()[None], hinges, None, tails, False), 1
+        y = autograd.run_forward(
+            kernel, x, curve_tensors(hinges.relu()[None], hinges, None, tails, False), 1
         )
         top = torch.inf if tails == "linear" else hinges[-1].item()
         assert y[:2, 0].tolist() == [0.0, top] and y[2].isnan() and y[3] == 0
@@ -169,6 +172,6 @@ def test_exact_starts_are_bitwise(kernel):
     hinges = torch.linspace(-3, 3, 9)
     x = torch.cat((torch.randn(5000), torch.tensor([1e-45, -1e-45, 0.0, -0.0, 3e38, -3e38])))
     for function in (torch.relu, torch.abs, torch.clone):
-        with dispatch.use(kernel.name):
-            y = dispatch.apply(x.view(-1, 1), function(hinges)[None], hinges).flatten()
+        with use_kernel(kernel.name):
+            y = evaluate_curves(x.view(-1, 1), function(hinges)[None], hinges).flatten()
         assert torch.equal(y, function(x))

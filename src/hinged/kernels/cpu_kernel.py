@@ -1,0 +1,109 @@
+"""The compiled CPU kernels, called through ctypes.
+
+They contain no code of PyTorch, so one build works with every PyTorch version.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hinged.curve.curve import TAILS
+from hinged.kernels import cpu_library
+from hinged.kernels.kernel import CurveTensors, Gradients
+from hinged.kernels.memory_layout import MemoryLayout
+
+INSTRUCTION_SETS = ("portable", "avx2", "avx512")
+"""The instruction sets, in the order in which the library numbers them."""
+
+DTYPES = {torch.float32: 0, torch.bfloat16: 1}
+MOST_HINGES = 500
+"""Curves with more hinges use the reference: the kernels keep one sum per line in fast memory."""
+
+# The struct `Call` of interface.cpp. Converting 16 arguments one by one would cost ctypes 1.5 us.
+_CALL = struct.Struct("@8P4q5i")
+_TAIL_CODES = {name: code for code, name in enumerate(TAILS)}
+_INSTRUCTION_SET_CODES = {name: code for code, name in enumerate(INSTRUCTION_SETS)}
+
+
+@dataclass(frozen=True)
+class CpuKernel:
+    """The kernels of one instruction set, for dense float32 or bfloat16 tensors on the CPU.
+
+    The result and the gradient of `x` equal those of the reference bit for bit, on every
+    instruction set. The gradients of the curves sum in another order than the reference, but in
+    the same order for any number of threads.
+    """
+
+    name: str
+    handle: ctypes.CDLL
+
+    def supports(self, x: Tensor) -> bool:
+        """Whether the kernel computes on the device and in the dtype of `x`."""
+        return x.is_cpu and x.dtype in DTYPES
+
+    def forward(self, x: Tensor, curves: CurveTensors, layout: MemoryLayout) -> Tensor:
+        """Return the curves at `x`, in its shape, dtype and strides."""
+        y = torch.empty_like(x)
+        pointers = (x.data_ptr(), 0, y.data_ptr(), 0, 0)
+        _raise_if_failed(self.handle.hinged_forward(self._pack(pointers, x, curves, layout)))
+        return y
+
+    def backward(
+        self,
+        grad_y: Tensor,
+        x: Tensor,
+        curves: CurveTensors,
+        layout: MemoryLayout,
+        needs_grad: tuple[bool, bool],
+    ) -> Gradients:
+        """Return the gradients, given the gradient of the result."""
+        values, slopes = curves[0], curves[2]
+        grad_x = torch.empty_like(x) if needs_grad[0] else None
+        grad_values = torch.empty_like(values) if needs_grad[1] else None
+        grad_slopes = torch.empty_like(slopes) if needs_grad[1] and slopes is not None else None
+        results = (_pointer(grad_x), _pointer(grad_values), _pointer(grad_slopes))
+        pointers = (x.data_ptr(), grad_y.data_ptr(), *results)
+        _raise_if_failed(self.handle.hinged_backward(self._pack(pointers, x, curves, layout)))
+        return grad_x, grad_values, grad_slopes
+
+    def _pack(
+        self, pointers: tuple[int, ...], x: Tensor, curves: CurveTensors, layout: MemoryLayout
+    ) -> bytes:
+        values, hinges, slopes, tails, _ = curves
+        count = values.shape[1]
+        return _CALL.pack(
+            *pointers,
+            values.data_ptr(),
+            hinges.data_ptr(),
+            _pointer(slopes),
+            *layout,
+            count,
+            DTYPES[x.dtype],
+            hinges.numel() > count,
+            _TAIL_CODES[tails],
+            _INSTRUCTION_SET_CODES[self.name],
+            torch.get_num_threads(),
+        )
+
+
+def available_cpu_kernels() -> dict[str, CpuKernel]:
+    """Return the kernels that were built and that this processor can run, the fastest first."""
+    handle, _ = cpu_library.load_cpu_library()
+    if handle is None:
+        return {}
+    names = handle.hinged_instruction_sets().decode().split(",")
+    return {name: CpuKernel(name, handle) for name in names}
+
+
+def _pointer(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def _raise_if_failed(status: int) -> None:
+    if status != 0:
+        raise MemoryError("hinged: no memory is left for the sums of the backward pass.")

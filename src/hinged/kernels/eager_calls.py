@@ -1,0 +1,55 @@
+"""Checks whether a call is an ordinary eager call, so that a kernel may replace torch's operations.
+
+A kernel reads and writes memory without telling PyTorch. `torch.compile`, `vmap`, forward-mode
+derivatives, tracers, dispatch modes and tensor subclasses would miss what the kernel does, or hand
+it memory that does not hold the tensor's numbers. Such calls need the reference.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+# True for a tensor that a functorch transform wraps, also after that transform has ended.
+_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+_transforms_active = torch._C._are_functorch_transforms_active
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_tracing = torch._C._get_tracing_state
+_is_exporting = getattr(torch.compiler, "is_exporting", None)
+_PLAIN_TYPES = (Tensor, nn.Parameter)
+
+
+def is_eager_call(*tensors: Tensor | None) -> bool:
+    """Whether these are ordinary tensors and nothing intercepts operations on them.
+
+    >>> is_eager_call(torch.ones(2))
+    True
+    >>> torch.func.vmap(lambda x: x + is_eager_call(x))(torch.zeros(2))
+    tensor([0., 0.])
+    """
+    if (
+        torch.compiler.is_compiling()
+        or _transforms_active()
+        or _dispatch_modes() > 0
+        or _tracing() is not None
+        or forward_ad._current_level >= 0
+    ):
+        return False
+    for tensor in tensors:  # `all` with a generator would take a microsecond longer.
+        if tensor is not None and (type(tensor) not in _PLAIN_TYPES or _is_wrapped(tensor)):
+            return False
+    return True
+
+
+def is_batched_gradient(tensor: Tensor) -> bool:
+    """Whether a gradient is a batch of several, from `torch.autograd.grad(is_grads_batched=True)`.
+
+    That transform is no longer active when the backward pass runs; only the tensor shows it.
+    """
+    return torch._C._functorch.is_legacy_batchedtensor(tensor)
+
+
+def is_exporting(*, if_unknown: bool) -> bool:
+    """Whether `torch.export` is running. Torch 2.6 cannot tell: the answer is then `if_unknown`."""
+    return if_unknown if _is_exporting is None else _is_exporting()

@@ -1,0 +1,74 @@
+"""`evaluate_curves`: `hinged.curve.evaluate` computed by the fastest kernel for each call."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hinged.curve.evaluate import check_input, evaluate
+from hinged.kernels.autograd import differentiable_forward, run_forward
+from hinged.kernels.eager_calls import is_exporting
+from hinged.kernels.kernel import curve_tensors
+from hinged.kernels.select_kernel import operator_supports, select_kernel
+
+CALL = "hinged.kernels.evaluate_curves"
+
+
+def evaluate_curves(
+    x: Tensor,
+    values: Tensor,
+    hinges: Tensor,
+    *,
+    dim: int = 1,
+    tails: str = "linear",
+    tail_slopes: Tensor | None = None,
+    uniform: bool = False,
+    call: str = CALL,
+) -> Tensor:
+    """Return the curves at `x`: `hinged.curve.evaluate`, computed by the fastest kernel.
+
+    Kernels compute plain eager calls, in float32 and bfloat16 on the CPU, and also in float16 on a
+    GPU. The reference computes everything else: other dtypes, `vmap`, forward-mode and second
+    derivatives, tracing, export, trained hinges.
+
+    Args:
+        x: as in `hinged.curve.evaluate`, like the arguments up to `uniform`.
+        values: outputs at the hinges, shape `(C, K)`.
+        hinges: ascending positions, shape `(K,)` or `(C, K)`.
+        dim: the channel axis of `x`.
+        tails: `"linear"`, `"constant"` or `"free"`.
+        tail_slopes: end slopes for free tails, shape `(C, 2)`.
+        uniform: whether the hinges are equally spaced to the last bit.
+        call: the name of the user's call, for error messages.
+
+    Raises:
+        DtypeError: `x` is not floating point.
+        ArgumentError: axis `dim` of `x` does not have `C` entries.
+    """
+    kernel = select_kernel(x, values, hinges, tail_slopes)
+    if kernel is None:
+        compiling = torch.compiler.is_compiling() and not is_exporting(if_unknown=True)
+        if compiling and operator_supports(x, hinges):
+            check_input(x, values.shape[0], dim, call)
+            operator = torch.ops.hinged.piecewise_linear
+            return operator(x, values, hinges, tail_slopes, dim, tails, uniform)  # type: ignore[no-any-return]
+        return evaluate(
+            x,
+            values,
+            hinges,
+            dim=dim,
+            tails=tails,
+            tail_slopes=tail_slopes,
+            uniform=uniform,
+            call=call,
+        )
+    check_input(x, values.shape[0], dim, call)
+    if torch.is_grad_enabled() and (
+        x.requires_grad
+        or values.requires_grad
+        or (tail_slopes is not None and tail_slopes.requires_grad)
+    ):
+        settings = (dim, tails, uniform, kernel)
+        return differentiable_forward(x, values, tail_slopes, (hinges, settings))
+    curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
+    return run_forward(kernel, x, curves, dim)
