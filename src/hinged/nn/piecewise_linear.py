@@ -77,8 +77,8 @@ class PiecewiseLinear(nn.Module):
         range: first and last hinge, if `hinges` is a number; widened as little as needed to put the
             kinks of `init` on hinges.
         init: the start function: a name in `hinged.curve.START_FUNCTIONS`, a callable on a
-            tensor, an `nn.Module` or a `Curve`. Smooth functions are fitted by least squares; `start_error` is
-            the largest difference over the range.
+            tensor, an `nn.Module` or a `Curve`. Smooth functions are fitted by least squares;
+            `start_error` is the largest difference over the range.
         dim: the channel axis of the input; -1 if the features are last.
         tails: `"linear"` (the end pieces continue), `"constant"` or `"free"` (trained slopes).
         inplace: accepted so that the layer can replace `nn.ReLU(inplace=True)`; the result is

@@ -126,8 +126,9 @@ def benchmark_single_activations(
         options: how to measure.
         show_progress: called with a line after each case.
         peers: activations of other packages, for the cases of `PEER_WORKLOADS`.
-        kernels: kernels of `hinged.kernels.use_kernel`. The first runs in all cases.
-            If there are several, one more case compares them, so that slow kernels do not use up the time of the others.
+        kernels: kernels of `hinged.kernels.use_kernel`. The first runs in all cases. If there are
+            several, one more case compares them, so that slow kernels do not use up the time of
+            the others.
         cases: names of cases; all if empty.
 
     Raises:
