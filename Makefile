@@ -16,7 +16,7 @@ RECORDS := benchmarks/records
 
 .PHONY: demo test test-fast check lint format types docs record studies-smoke studies-page bench bench-peers bench-page clean
 
-DEMO = --lr 0.012 # where ReLU does best on the digits: docs/design.md
+DEMO = --lr 0.012 # where ReLU does best on the digits: docs/design/demo.md
 
 demo: .venv/lab ## the main job on embedded data: a table, and runs/demo/report.html
 	$(BIN)/hinged compare $(DEMO) --out runs/demo

@@ -86,7 +86,9 @@ def test_code_of_the_page_on_deploying_runs(tmp_path, monkeypatch):
 
 
 def test_every_file_the_documentation_links_to_is_there():
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+    docs = ROOT / "docs"
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *docs.glob("*.md")]
+    for page in (*pages, *docs.glob("design/*.md")):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 

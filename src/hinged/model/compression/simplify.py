@@ -76,8 +76,8 @@ def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplifica
     Without data, the *largest* change of each channel's output is bounded. The bound holds over the
     layer's range and one width of it on either side (everywhere, unless the tails are linear). With
     data, the *root of the mean squared* change over the inputs of each channel is bounded. In both
-    cases no choice from the layer's own hinges has fewer (the page "Curve algorithms" of the
-    documentation says what the search does not try). A layer gets as many hinges as its most
+    cases no choice from the layer's own hinges has fewer (`docs/design/algorithms.md` says what the
+    search does not try). A layer gets as many hinges as its most
     demanding channel needs. If all channels need the same hinges, they share one row of them.
 
     Layers remain the same modules, with their hooks. Layers that lose hinges get new parameters

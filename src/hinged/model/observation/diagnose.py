@@ -81,7 +81,8 @@ def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None =
     >>> with torch.no_grad():
     ...     model[0].bias[1] = -1e6
     >>> found = diagnose(model, torch.randn(100, 2), start=copy_curves(model))
-    >>> found.layers["1"].dead.tolist(), found.figures()["1"]["drift"]
+    >>> layer = found.layers["1"]
+    >>> layer.dead.tolist(), layer.drift.max().item()
     ([False, True, False, False], 0.0)
     """
     layers = curve_layers(model, CALL)
