@@ -59,7 +59,7 @@ def described_kernel():
     """Check a layer started as ReLU at -1, 0 and 2, and return what `info` says of its kernel."""
     y = hinged.PiecewiseLinear(1)(torch.tensor([[-1.0], [0.0], [2.0]]))
     assert y.flatten().tolist() == [0, 0, 2]
-    return environment.describe()["kernel"]
+    return environment.describe_environment()["kernel"]
 
 
 @needs_library

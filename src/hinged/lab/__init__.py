@@ -1,6 +1,6 @@
-"""Storey 5: the laboratory, where trainable activations are compared fairly with fixed ones.
+"""The laboratory: experiments that compare trainable activations with fixed ones.
 
-Needs the extra: `pip install 'hinged[lab]'`.
+It needs the extra packages of `pip install 'hinged[lab]'`.
 """
 
 from hinged import errors

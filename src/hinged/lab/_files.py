@@ -1,4 +1,4 @@
-"""Files of the laboratory: whole or not at all, with a sentence where a disk does not take them."""
+"""Writing files of the laboratory: complete or not at all, with a clear error if the disk fails."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from hinged import errors
 from hinged.atomic_files import atomic_write
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says where a disk, a user's share of it or a file is full."""
+"""Error codes for a full disk, a used-up quota and a file that has reached its largest size."""
 
 
-def write(path: Path, content: str | bytes) -> None:
-    """Write a file, and the folders it lies in, so that it is there whole or not at all.
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file atomically, and create its folder if necessary.
 
     Raises:
-        RunFolderError: the disk does not take it; what was there before is still there.
+        RunFolderError: the file cannot be written; an older file of this name is unchanged.
     """
-    with writing(path):
+    with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Make one sentence of what the system says where a file or folder cannot be written."""
+def explain_write_errors(path: Path) -> Iterator[None]:
+    """Turn an `OSError` of the block into a `RunFolderError` that says what to do."""
     try:
         yield
-    except Timeout:  # Of a lock: an OSError, but no fault of the disk.
+    except Timeout:  # Raised by a lock: an OSError, but the disk works.
         raise
     except OSError as error:
-        hint = "Make room there" if error.errno in _FULL else "Mend that"
+        hint = "Make room there" if error.errno in _FULL else "Correct this"
         raise errors.RunFolderError(
             f"{path} cannot be written: {error.strerror or error}. "
-            f"{hint} and give the same command again: it goes on with what is missing."
+            f"{hint} and give the same command again: it continues with what is missing."
         ) from error

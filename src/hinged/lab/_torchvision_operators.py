@@ -1,9 +1,9 @@
-"""Makes `import torchvision` work where its compiled operators do not fit the installed torch.
+"""Makes `import torchvision` work if its compiled operators do not fit the installed torch.
 
-torchvision's wheel for CUDA beside a torch for the CPU cannot load its compiled library, and its
-import then fails with "operator torchvision::nms does not exist", which takes torchmetrics,
-lightning and timm down with it. Models, data sets and transforms need none of these operators: with
-their schemas declared the import succeeds, and only calling one of them fails, as it must.
+torchvision's wheel for CUDA cannot load its compiled library next to a torch for the CPU. Its
+import then fails with "operator torchvision::nms does not exist", and so do the imports of
+torchmetrics, lightning and timm. Models, data sets and transforms need none of these operators.
+Once their schemas are declared, the import succeeds and only a call of an operator fails.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _libraries: list[torch.library.Library] = []
 
 
 def declare_missing() -> bool:
-    """Import torchvision, where it is installed, declaring its operators if it must be.
+    """Import torchvision if it is installed, and declare its operators if they are missing.
 
     Returns:
-        Whether the operators had to be declared.
+        Whether the operators were declared here.
     """
     if importlib.util.find_spec("torchvision") is None:
         return False
@@ -36,7 +36,7 @@ def declare_missing() -> bool:
         library = torch.library.Library("torchvision", "FRAGMENT")
         for schema in _SCHEMAS:
             library.define(schema)
-        _libraries.append(library)  # A library that is collected takes its operators along.
+        _libraries.append(library)  # Garbage collection of a library removes its operators.
         importlib.import_module("torchvision")
         return True
     return False

@@ -60,7 +60,7 @@ def test_help_explains_every_command():
         (["compare", "--data", "my.py:make"], "got my.py, which is no file"),
         (["compare", "--model", "my.py:make"], "got my.py, which is no file"),
         (["compare", "--data-dir", "nowhere"], "got nowhere, which is no folder"),
-        (["compare", "--data", "t.csv"], "`--data t.csv`: got no such file; give a table"),
+        (["compare", "--data", "t.csv"], "`--data t.csv`: got no such file; give the path of"),
         (["compare", "--data", "a/b"], "`--data`: got a/b, which is no folder; give a folder of"),
         (["compare", "--activations", "relu,hnged"], "did you mean 'hinged'"),
         (["compare", "--seeds", "1"], "a comparison needs at least 2"),

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hinged.lab.data import catalogue
+from hinged.lab.data import registry
 
 
 @pytest.fixture(autouse=True)
-def fresh(tmp_path, monkeypatch):
-    """A cache and a process that hold nothing yet, and no folder of data but the one given."""
+def empty_caches(tmp_path, monkeypatch):
+    """An empty cache, on disk and in memory, and no folder of data sets."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("HINGED_DATA", raising=False)
-    catalogue._load.cache_clear()
+    registry._load_cached.cache_clear()
 
 
 REAL = os.environ.get("HINGED_DATA", "")
@@ -22,7 +22,7 @@ REAL = os.environ.get("HINGED_DATA", "")
 
 @pytest.fixture
 def real():
-    """The folder of real data sets; a visible skip where there is none."""
+    """The folder of real data sets; skips the test without one."""
     if not REAL:
         pytest.skip("HINGED_DATA names no folder of data sets")
     return Path(REAL)
@@ -30,7 +30,7 @@ def real():
 
 @pytest.fixture
 def pictures():
-    """Makes images `(n, side, side, 3)` that differ from each other everywhere."""
+    """Returns a function that makes random images `(n, side, side, 3)`."""
 
     def make(n, side=8, seed=0):
         return np.random.default_rng(seed).integers(0, 256, (n, side, side, 3), dtype=np.uint8)

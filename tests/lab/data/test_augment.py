@@ -8,7 +8,7 @@ from hinged.lab.data import augment
 from hinged.lab.problems import Classification
 
 IMAGES = torch.randint(1, 256, (40, 3, 16, 24), dtype=torch.uint8)
-DRAWN = augment.draws(40, seed=3, epoch=2)
+DRAWN = augment.draw_random_numbers(40, seed=3, epoch=2)
 
 
 def test_crop_is_a_window_of_the_padded_image():
@@ -44,40 +44,40 @@ def test_cutout_greys_a_square_and_nothing_else():
 
 def test_the_images_given_stay_as_they_are():
     before = IMAGES.clone()
-    augment.augment(IMAGES, augment.AUGMENTATIONS, DRAWN)
+    augment.augment_images(IMAGES, augment.AUGMENTATIONS, DRAWN)
     assert torch.equal(IMAGES, before)
 
 
 def test_draws_depend_on_seed_epoch_and_row_alone():
-    assert torch.equal(augment.draws(40, 3, 2), DRAWN)
-    assert not torch.equal(augment.draws(40, 3, 3), DRAWN)
-    assert not torch.equal(augment.draws(40, 4, 2), DRAWN)
+    assert torch.equal(augment.draw_random_numbers(40, 3, 2), DRAWN)
+    assert not torch.equal(augment.draw_random_numbers(40, 3, 3), DRAWN)
+    assert not torch.equal(augment.draw_random_numbers(40, 4, 2), DRAWN)
 
 
 @pytest.mark.parametrize("images", [IMAGES.float(), IMAGES[:, 0, 0]])
 def test_what_is_no_image_in_uint8_is_refused(images):
     with pytest.raises(errors.ArgumentError, match=r"only images, \(C, H, W\) in uint8"):
-        augment.check(["flip"], images, Classification(2))
-    augment.check([], images, Classification(2))
+        augment.check_augmentations(["flip"], images, Classification(2))
+    augment.check_augmentations([], images, Classification(2))
 
 
 def test_boxes_are_mirrored_with_those_images_that_are():
-    loaded = data.load("shapes", train_size=32, test_size=8)
-    x, y, drawn = loaded.x_train, loaded.y_train, augment.draws(32, 0, 0)
-    changed = augment.augment(x, ["flip", "cutout"], drawn)
-    followed = augment.follow(y, ["flip", "cutout"], drawn, loaded.problem)
+    loaded = data.load_data_set("shapes", train_size=32, test_size=8)
+    x, y, drawn = loaded.x_train, loaded.y_train, augment.draw_random_numbers(32, 0, 0)
+    changed = augment.augment_images(x, ["flip", "cutout"], drawn)
+    followed = augment.augment_targets(y, ["flip", "cutout"], drawn, loaded.problem)
     mirrored = [
         bool((a.flip(2) == b).float().mean() > 0.6) for a, b in zip(x, changed, strict=True)
     ]
     assert 5 < sum(mirrored) < 27
     for turned, before, after in zip(mirrored, y, followed, strict=True):
-        expected = loaded.problem.mirrored(before[None])[0] if turned else before
+        expected = loaded.problem.mirror_targets(before[None])[0] if turned else before
         assert torch.equal(after, expected)
-    assert augment.follow(y, ["cutout"], drawn, loaded.problem) is y
+    assert augment.augment_targets(y, ["cutout"], drawn, loaded.problem) is y
 
 
 def test_boxes_would_not_follow_a_crop():
-    loaded = data.load("shapes", train_size=32, test_size=8)
-    augment.check(["flip", "cutout"], loaded.x_train, loaded.problem)
+    loaded = data.load_data_set("shapes", train_size=32, test_size=8)
+    augment.check_augmentations(["flip", "cutout"], loaded.x_train, loaded.problem)
     with pytest.raises(errors.ArgumentError, match="got crop for images with boxes"):
-        augment.check(["crop"], loaded.x_train, loaded.problem)
+        augment.check_augmentations(["crop"], loaded.x_train, loaded.problem)

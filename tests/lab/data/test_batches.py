@@ -4,7 +4,7 @@ import torch
 from hinged import errors
 from hinged.lab import data
 from hinged.lab.data import Batches, DataSet
-from hinged.lab.data.augment import augment, draws
+from hinged.lab.data.augment import augment_images, draw_random_numbers
 from hinged.lab.problems import Classification
 
 
@@ -14,7 +14,9 @@ def counting(rows):
 
 
 def order(seed, epoch, **options):
-    return [y for _, y in Batches(data.load("digits"), 100, seed, lambda: epoch, **options)]
+    return [
+        y for _, y in Batches(data.load_data_set("digits"), 100, seed, lambda: epoch, **options)
+    ]
 
 
 def test_order_depends_on_seed_and_epoch_alone():
@@ -43,8 +45,8 @@ def test_the_epoch_is_asked_for_with_the_first_batch():
 
 
 def test_batches_are_augmented_and_scaled_row_by_row():
-    digits, names = data.load("digits"), ("crop", "flip", "cutout")
-    whole = digits.scaled(augment(digits.x_train, names, draws(898, 2, 4)))
+    digits, names = data.load_data_set("digits"), ("crop", "flip", "cutout")
+    whole = digits.to_inputs(augment_images(digits.x_train, names, draw_random_numbers(898, 2, 4)))
     for size in (100, 64):
         rows = torch.randperm(898, generator=torch.Generator().manual_seed(2 * 100_003 + 4))
         for x, y in Batches(digits, size, 2, lambda: 4, names):
@@ -60,4 +62,4 @@ def test_augmentation_does_not_change_the_order():
 
 def test_unknown_augmentations_are_refused():
     with pytest.raises(errors.UnknownNameError, match="got 'flop'; did you mean 'flip'"):
-        Batches(data.load("digits"), 16, 0, lambda: 0, ["flop"])
+        Batches(data.load_data_set("digits"), 16, 0, lambda: 0, ["flop"])

@@ -12,7 +12,7 @@ from hinged.lab.runs.build_experiment import build_experiment
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"data": "digit"}, "`--data`: got 'digit'; did you mean 'digits'"),
+        ({"data": "digit"}, "`data`: got 'digit'; did you mean 'digits'"),
         ({"network": {"kind": "cmn"}}, "`network.kind`: got 'cmn'; did you mean 'cnn'"),
         (
             {"activations": ("relu", "leaky-relu")},

@@ -26,32 +26,32 @@ def mine(tmp_path):
 
 
 def test_a_function_of_a_file_that_imports_its_neighbour(mine):
-    assert user_code.load("--data", f"{mine}:make")().x == 7
+    assert user_code.load_function("data", f"{mine}:make")().x == 7
 
 
 def test_the_file_is_read_anew(mine):
-    first = user_code.load("--data", f"{mine}:make")
+    first = user_code.load_function("data", f"{mine}:make")
     mine.write_text("def make():\n    return 'changed'")
-    assert user_code.load("--data", f"{mine}:make")() == "changed" and first().x == 7
+    assert user_code.load_function("data", f"{mine}:make")() == "changed" and first().x == 7
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{}", "name a function of it, as in {}:make."),
-        ("{}x.py:make", "which is no file; give a file that exists"),
+        ("{}x.py:make", "which is no file; give the path of an existing"),
         ("{}:mkae", "without 'mkae'; it has Point, make."),
         ("{}:NOT_CALLABLE", "without 'NOT_CALLABLE'; it has Point, make."),
     ],
 )
 def test_what_cannot_be_loaded_gets_one_sentence(mine, text, message):
     with pytest.raises(errors.ArgumentError) as refused:
-        user_code.load("--data", text.format(mine))
-    assert str(refused.value).startswith("`--data`: got ")
+        user_code.load_function("data", text.format(mine))
+    assert str(refused.value).startswith("`data`: got ")
     assert message.format(mine) in str(refused.value)
 
 
 def test_what_the_file_raises_is_the_users(mine):
     mine.write_text("1 / 0")
     with pytest.raises(ZeroDivisionError):
-        user_code.load("--data", f"{mine}:make")
+        user_code.load_function("data", f"{mine}:make")

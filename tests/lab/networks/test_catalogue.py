@@ -14,7 +14,7 @@ CURVES = CurveSettings()
 
 def build(network, activation="relu", seed=0, name="digits", curves=CURVES):
     factory = ACTIVATIONS[activation](curves)
-    return catalogue.build_network(network, data.load(name), factory, seed)
+    return catalogue.build_network(network, data.load_data_set(name), factory, seed)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -31,11 +31,11 @@ def test_vgg_blocks(depth, batch_norm):
     assert model(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
 
 
-@pytest.mark.parametrize("name", data.EMBEDDED)
+@pytest.mark.parametrize("name", data.SKLEARN_DATA)
 def test_mlp_takes_every_data_set(name):
-    loaded = data.load(name)
+    loaded = data.load_data_set(name)
     model = build(NetworkSettings(kind="mlp", depth=3, width=7), name=name)
-    assert model(loaded.scaled(loaded.x_test[:5])).shape == (5, loaded.outputs)
+    assert model(loaded.to_inputs(loaded.x_test[:5])).shape == (5, loaded.outputs)
     assert sum(isinstance(layer, nn.ReLU) for layer in model) == 3
 
 
@@ -53,7 +53,7 @@ def test_an_activation_that_draws_does_not_shift_the_weights():
         nn.init.normal_(module.weight)
         return module
 
-    loaded, network = data.load("digits"), NetworkSettings()
+    loaded, network = data.load_data_set("digits"), NetworkSettings()
     assert weights_digest(catalogue.build_network(network, loaded, drawing, 0)) == weights_digest(
         build(network)
     )
@@ -66,8 +66,8 @@ def test_building_leaves_the_random_state_alone():
 
 
 def test_curves_start_as_the_relu_network():
-    digits = data.load("digits")
-    x = digits.scaled(digits.x_test)
+    digits = data.load_data_set("digits")
+    x = digits.to_inputs(digits.x_test)
     hinged, relu = build(NetworkSettings(), "hinged").eval(), build(NetworkSettings()).eval()
     assert torch.equal(hinged(x), relu(x))
 

@@ -18,7 +18,7 @@ def build(kind="detector", activation="relu", name="shapes", **network):
     settings = NetworkSettings(kind=kind, **{"width": 4, "depth": 2, **network})
     factory = ACTIVATIONS[activation](CURVES)
     return catalogue.build_network(
-        settings, data.load(name, train_size=64, test_size=32), factory, 0
+        settings, data.load_data_set(name, train_size=64, test_size=32), factory, 0
     )
 
 
@@ -52,8 +52,8 @@ def test_weights_do_not_depend_on_the_activation(kind):
 
 def test_at_first_a_class_is_found_in_about_one_cell_of_a_hundred():
     model = build(batch_norm=True).eval()
-    loaded = data.load("shapes", train_size=64, test_size=32)
-    shares = model(loaded.scaled(loaded.x_train))[:, :2].sigmoid()
+    loaded = data.load_data_set("shapes", train_size=64, test_size=32)
+    shares = model(loaded.to_inputs(loaded.x_train))[:, :2].sigmoid()
     assert 0.003 < shares.mean().item() < 0.03
 
 
@@ -71,7 +71,7 @@ def test_networks_that_do_not_answer_as_the_data_ask():
 @pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "hinged"])
 def test_a_detector_learns_to_find_shapes(activation):
-    loaded = data.load("shapes")
+    loaded = data.load_data_set("shapes")
     settings = NetworkSettings(kind="detector", width=8, depth=2, batch_norm=True)
     model = catalogue.build_network(settings, loaded, ACTIVATIONS[activation](CURVES), 0)
     how = TrainingSettings(epochs=6, batch_size=16, lr=0.01, augment=("flip",))

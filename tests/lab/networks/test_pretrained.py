@@ -12,7 +12,7 @@ from torch import nn
 from hinged import errors
 from hinged.lab import data
 from hinged.lab.data import DataSet
-from hinged.lab.data.readers import jpeg
+from hinged.lab.data.readers import image_decoding
 from hinged.lab.experiment.settings import CurveSettings, NetworkSettings
 from hinged.lab.networks import catalogue, pretrained, vision
 from hinged.lab.networks.activations import ACTIVATIONS
@@ -82,7 +82,7 @@ def test_the_network_starts_as_the_same_function_whatever_is_put_in_for_its_own(
     (original, pixels), (relu, _), (hinged, _) = (
         built(weights, name) for name in ("original", "relu", "hinged")
     )
-    x = pixels.scaled(pixels.x_train)
+    x = pixels.to_inputs(pixels.x_train)
     expected = original.eval()(x)
     assert torch.equal(relu.eval()(x), expected) and torch.equal(hinged.eval()(x), expected)
 
@@ -135,7 +135,7 @@ def test_what_a_run_saves_tells_how_it_was_given_its_images(tmp_path):
     assert weights.mean.tolist() == [100.0] * 3 and weights.std.tolist() == [50.0] * 3
     other = replace(pixels, side=None, mean=torch.zeros(3))
     fitted = pretrained.prepare_images(other, NetworkSettings(kind="resnet20"), weights)
-    assert torch.equal(fitted.scaled(other.x_test), pixels.scaled(pixels.x_test))
+    assert torch.equal(fitted.to_inputs(other.x_test), pixels.to_inputs(pixels.x_test))
     assert fitted.digest == other.digest
     (folder / "weights" / "original-seed1.safetensors").write_bytes(b"")
     with pytest.raises(errors.ArgumentError, match="a folder with 2 files in weights/"):
@@ -145,7 +145,7 @@ def test_what_a_run_saves_tells_how_it_was_given_its_images(tmp_path):
 def test_images_are_normalised_and_resized_as_the_weights_want(read):
     weights = replace(read(resnet20().state_dict()), side=5)
     grey = images(channels=1)
-    x = pretrained.prepare_images(grey, RESNET20, weights).scaled(grey.x_train)
+    x = pretrained.prepare_images(grey, RESNET20, weights).to_inputs(grey.x_train)
     rgb = grey.x_train.float().repeat(1, 3, 1, 1) / 255
     expected = (rgb - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     expected = F.interpolate(expected, (5, 5), mode="bilinear", antialias=True)
@@ -155,8 +155,8 @@ def test_images_are_normalised_and_resized_as_the_weights_want(read):
 def test_weights_trained_on_grey_images_take_grey_images(read):
     grey = images(channels=1)
     weights = replace(read(resnet20().state_dict()), mean=grey.mean, std=grey.std, side=None)
-    x = pretrained.prepare_images(grey, RESNET20, weights).scaled(grey.x_train)
-    assert torch.equal(x, grey.scaled(grey.x_train).repeat(1, 3, 1, 1))
+    x = pretrained.prepare_images(grey, RESNET20, weights).to_inputs(grey.x_train)
+    assert torch.equal(x, grey.to_inputs(grey.x_train).repeat(1, 3, 1, 1))
 
 
 def hub_file(monkeypatch, tmp_path, kind, name, state):
@@ -209,7 +209,7 @@ def test_imagenet_of_timm_is_what_timm_loads(monkeypatch):
 
 
 def test_a_cnn_goes_on_from_the_weights_of_another(tmp_path):
-    digits = data.load("digits")
+    digits = data.load_data_set("digits")
     network = NetworkSettings(width=2, depth=1)
     first = catalogue.build_network(network, digits, ACTIVATIONS["relu"](CurveSettings()), 3)
     (tmp_path / "cnn.safetensors").write_bytes(pretrained.serialize_weights(first, digits))
@@ -238,8 +238,11 @@ def photographs(count):
     folder = Path(os.environ["HINGED_DATA"])
     with np.load(folder / "images" / "imagenet_sample_500.npz") as pack:
         whole, ends, labels = pack["jpeg"], pack["offset"], pack["label"]
-    pixels = (jpeg.decode(whole[a:b].tobytes(), "a sample") for a, b in pairwise(ends[: count + 1]))
-    x = torch.from_numpy(jpeg.stack(pixels, count, "the sample"))
+    pixels = (
+        image_decoding.decode_image(whole[a:b].tobytes(), "a sample")
+        for a, b in pairwise(ends[: count + 1])
+    )
+    x = torch.from_numpy(image_decoding.stack_images(pixels, count, "the sample"))
     return x, torch.from_numpy(labels[:count]).long()
 
 
@@ -260,6 +263,6 @@ def test_real_weights_know_real_images(kind, share):
         network, pixels, ACTIVATIONS["original"](CurveSettings()), 0, weights
     )
     with torch.no_grad():
-        outputs = model.eval()(pixels.scaled(x))
+        outputs = model.eval()(pixels.to_inputs(x))
     least = share - 3 * (share * (1 - share) / len(y)) ** 0.5
     assert (outputs.argmax(dim=1) == y).double().mean() > least

@@ -61,8 +61,8 @@ def test_right_answers_are_found_and_cost_nothing():
     outputs = right_answers(TARGETS)
     assert PROBLEM.score(outputs, TARGETS) == 1.0
     assert PROBLEM.loss(outputs, TARGETS).item() < 1e-3
-    found = PROBLEM.find(outputs)
-    sure = found.kept & (found.scores > 0.5)
+    found = PROBLEM.decode(outputs)
+    sure = found.valid & (found.scores > 0.5)
     assert sure.sum(dim=1).tolist() == [2, 3, 0]
     boxes = {tuple(round(side) for side in box) for box in found.boxes[1][sure[1]].tolist()}
     assert boxes == {(4, 4, 20, 20), (8, 8, 16, 16), (24, 0, 32, 8)}
@@ -108,7 +108,7 @@ def test_outputs_in_bfloat16_give_a_loss_in_float32():
 
 def test_boxes_end_at_the_edge_of_the_image():
     outputs = torch.full((1, 7, 6, 8), 30.0)
-    found = PROBLEM.find(outputs)
+    found = PROBLEM.decode(outputs)
     assert found.boxes.shape == (1, 100, 4)
     assert (found.boxes == torch.tensor([0.0, 0.0, 32.0, 24.0])).all()
-    assert found.kept.sum() == 3  # One of each class.
+    assert found.valid.sum() == 3  # One of each class.

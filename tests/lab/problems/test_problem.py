@@ -49,20 +49,20 @@ def test_regression_against_scikit_learn():
     ],
 )
 def test_targets_that_cannot_be_right(problem, targets, message):
-    assert problem.fault(targets)[0].startswith(message)
+    assert problem.target_fault(targets)[0].startswith(message)
 
 
 def test_targets_that_can_be():
-    assert Classification(3).fault(torch.tensor([0, 2, 1])) is None
-    assert Regression(1).fault(torch.tensor([[math.pi]])) is None
+    assert Classification(3).target_fault(torch.tensor([0, 2, 1])) is None
+    assert Regression(1).target_fault(torch.tensor([[math.pi]])) is None
     rows = torch.tensor([[[1.0, 0.0, 0.0, 2.0, 1.0], [-1.0] * 5]])
-    assert DETECTION.fault(rows) is None
+    assert DETECTION.target_fault(rows) is None
 
 
 def test_only_boxes_are_mirrored_with_their_images():
     labels = torch.tensor([0, 2, 1])
-    assert Classification(3).mirrored(labels) is labels
+    assert Classification(3).mirror_targets(labels) is labels
     rows = torch.tensor([[[1.0, 0.0, 0.0, 2.0, 1.0], [-1.0] * 5]])
-    turned = DETECTION.mirrored(rows)
+    turned = DETECTION.mirror_targets(rows)
     assert turned.tolist() == [[[1.0, 10.0, 0.0, 12.0, 1.0], [-1.0] * 5]]
-    assert torch.equal(DETECTION.mirrored(turned), rows)
+    assert torch.equal(DETECTION.mirror_targets(turned), rows)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hinged import errors
-from hinged.lab._files import write
+from hinged.lab._files import write_file
 from hinged.lab.experiment.schema import Trial
 from hinged.lab.runs import run_folder
 from hinged.lab.runs.build_experiment import build_experiment
@@ -142,26 +142,26 @@ def test_a_claimed_trial_is_not_given_twice(folder):
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
-    write(path, "old")
+    write_file(path, "old")
 
     def full(descriptor):  # noqa: ARG001
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(errors.RunFolderError, match="No space left"):
-        write(path, "new")
+        write_file(path, "new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_readers_never_see_half_a_file(tmp_path):
     path, texts = tmp_path / "file.json", [json.dumps([n] * 20_000) for n in range(2)]
-    write(path, texts[0])
+    write_file(path, texts[0])
     stop = threading.Event()
 
     def keep_writing():
         while not stop.is_set():
             for text in texts:
-                write(path, text)
+                write_file(path, text)
 
     writer = threading.Thread(target=keep_writing)
     writer.start()
@@ -191,7 +191,7 @@ def test_a_file_is_no_run_folder(tmp_path, small):
 
 
 @pytest.mark.parametrize(
-    ("number", "hint"), [(errno.ENOSPC, "Make room there"), (errno.EIO, "Mend that")]
+    ("number", "hint"), [(errno.ENOSPC, "Make room there"), (errno.EIO, "Correct this")]
 )
 def test_a_disk_that_takes_nothing_is_one_sentence_and_keeps_what_was_there(
     folder, monkeypatch, number, hint

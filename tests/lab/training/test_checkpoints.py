@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hinged import errors
-from hinged.lab.data import load
+from hinged.lab.data import load_data_set
 from hinged.lab.networks.activations import ACTIVATIONS
 from hinged.lab.networks.catalogue import build_network
 from hinged.lab.training import fit
@@ -27,7 +27,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path, monkeyp
 
 def test_trainings_write_their_checkpoints_so(tmp_path, small, monkeypatch):
     """And not to the folder of temporary files first, from where moving is copying."""
-    data = load("digits", train_size=100, test_size=100)
+    data = load_data_set("digits", train_size=100, test_size=100)
     model = build_network(small.network, data, ACTIVATIONS["relu"](small.curves), seed=0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     fit.train_network(model, data, small.training, seed=0, checkpoints=tmp_path / "checkpoints")

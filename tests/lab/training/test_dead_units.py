@@ -21,8 +21,8 @@ def idle_units(model, x, parts=1):
 
 @pytest.fixture
 def images():
-    digits = data.load("digits")
-    return digits.scaled(digits.x_train)
+    digits = data.load_data_set("digits")
+    return digits.to_inputs(digits.x_train)
 
 
 def test_units_that_never_fire_are_dead(images):

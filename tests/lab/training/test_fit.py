@@ -20,11 +20,11 @@ SETTINGS = TrainingSettings(epochs=3, batch_size=64, lr=0.02)
 def network(activation="hinged", name="digits", kind="cnn"):
     factory = ACTIVATIONS[activation](CurveSettings())
     settings = NetworkSettings(kind=kind, width=4, depth=1)
-    return catalogue.build_network(settings, data.load(name), factory, 0)
+    return catalogue.build_network(settings, data.load_data_set(name), factory, 0)
 
 
 def train(model, name="digits", **kwargs):
-    return fit.train_network(model, data.load(name), SETTINGS, 0, **kwargs)
+    return fit.train_network(model, data.load_data_set(name), SETTINGS, 0, **kwargs)
 
 
 def test_training_learns_and_reports():
@@ -77,7 +77,7 @@ def test_an_augmented_training_that_was_stopped_goes_on_as_if_it_had_not(tmp_pat
     settings = SETTINGS.model_copy(update={"augment": ("crop", "flip", "cutout")})
 
     def trained(**kwargs):
-        return fit.train_network(network(), data.load("digits"), settings, 0, **kwargs)
+        return fit.train_network(network(), data.load_data_set("digits"), settings, 0, **kwargs)
 
     uninterrupted = trained()
     assert uninterrupted.loss != train(network()).loss
@@ -117,7 +117,7 @@ def curves_of(model):
 def test_frozen_curves_are_the_function_they_started_as():
     factory = ACTIVATIONS["hinged"](CurveSettings(trained=False))
     settings = NetworkSettings(width=4, depth=1)
-    model = catalogue.build_network(settings, data.load("digits"), factory, 0)
+    model = catalogue.build_network(settings, data.load_data_set("digits"), factory, 0)
     frozen, relu = train(model), train(network("relu"))
     assert frozen.loss == relu.loss and frozen.test_scores == relu.test_scores
 
@@ -125,7 +125,7 @@ def test_frozen_curves_are_the_function_they_started_as():
 def test_a_penalty_on_curvature_straightens_the_curves():
     free = train(network()).model
     settings = SETTINGS.model_copy(update={"curve_penalty": 0.3})
-    held = fit.train_network(network(), data.load("digits"), settings, 0).model
+    held = fit.train_network(network(), data.load_data_set("digits"), settings, 0).model
     assert penalty(held).item() < 0.9 * penalty(free).item()
 
 
@@ -133,7 +133,7 @@ def test_warm_up_moves_the_hinges_to_the_inputs():
     settings = SETTINGS.model_copy(update={"calibrate_after": 0.2})
     model = network()
     before = [layer.hinges.clone() for layer in curves_of(model)]
-    warm = fit.train_network(model, data.load("digits"), settings, 0).model
+    warm = fit.train_network(model, data.load_data_set("digits"), settings, 0).model
     assert all(
         not torch.equal(layer.hinges, old)
         for layer, old in zip(curves_of(warm), before, strict=True)
@@ -144,18 +144,18 @@ def test_warm_up_moves_the_hinges_to_the_inputs():
 def test_what_is_not_trained_stays_to_the_last_bit(trains, moves):
     factory = ACTIVATIONS["hinged"](CurveSettings())
     network = NetworkSettings(width=2, depth=1, batch_norm=True)
-    model = catalogue.build_network(network, data.load("digits"), factory, 0)
+    model = catalogue.build_network(network, data.load_data_set("digits"), factory, 0)
     model = nn.Sequential(*model[:6], model[6], nn.Sequential(*model[7:]))
     freezing.freeze(model, trains, ["7.1"])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    trained = fit.train_network(model, data.load("digits"), SETTINGS, 0).model.state_dict()
+    trained = fit.train_network(model, data.load_data_set("digits"), SETTINGS, 0).model.state_dict()
     moved = {name for name, tensor in trained.items() if not torch.equal(tensor, before[name])}
     assert {name.partition(".")[0] for name in moved} == moves
 
 
 def test_settings_of_curves_leave_other_networks_alone():
     settings = SETTINGS.model_copy(update={"calibrate_after": 0.2, "curve_penalty": 0.3})
-    same = fit.train_network(network("relu"), data.load("digits"), settings, 0)
+    same = fit.train_network(network("relu"), data.load_data_set("digits"), settings, 0)
     assert same.loss == train(network("relu")).loss
 
 
@@ -194,7 +194,7 @@ class Spy(nn.Module):
 def test_precision_and_layout_reach_the_activations_in_training_and_scoring(change, kind):
     spy = Spy(network())
     settings = SETTINGS.model_copy(update=change)
-    outcome = fit.train_network(spy, data.load("digits"), settings, 0)
+    outcome = fit.train_network(spy, data.load_data_set("digits"), settings, 0)
     assert spy.seen == {kind}
     assert outcome.test_score > 0.5
     assert all(p.dtype == torch.float32 for p in outcome.model.parameters())
@@ -203,10 +203,10 @@ def test_precision_and_layout_reach_the_activations_in_training_and_scoring(chan
 def test_label_smoothing_is_in_the_loss_of_classes_alone():
     smooth = SETTINGS.model_copy(update={"label_smoothing": 0.2})
     plain = train(network()).loss
-    assert fit.train_network(network(), data.load("digits"), smooth, 0).loss[0] > plain[0]
+    assert fit.train_network(network(), data.load_data_set("digits"), smooth, 0).loss[0] > plain[0]
     straight = train(network(name="diabetes", kind="mlp"), "diabetes").loss
     model = network(name="diabetes", kind="mlp")
-    assert fit.train_network(model, data.load("diabetes"), smooth, 0).loss == straight
+    assert fit.train_network(model, data.load_data_set("diabetes"), smooth, 0).loss == straight
 
 
 @pytest.mark.parametrize(("clip", "least", "most"), [(0.0, 10, 1e9), (0.5, 0.4999, 0.5001)])
@@ -223,7 +223,7 @@ def test_long_gradients_are_scaled_down_to_the_clip(clip, least, most):
 
     hook = register_optimizer_step_post_hook(note)
     settings = SETTINGS.model_copy(update={"gradient_clip": clip, "epochs": 1})
-    fit.train_network(Loud(network()), data.load("digits"), settings, 0)
+    fit.train_network(Loud(network()), data.load_data_set("digits"), settings, 0)
     hook.remove()
     assert least < max(norms) < most
 
@@ -232,10 +232,10 @@ def test_what_dropout_draws_follows_from_the_seed_alone(tmp_path):
     def dropping():
         return nn.Sequential(network(), nn.Dropout(0.5))
 
-    first = fit.train_network(dropping(), data.load("digits"), SETTINGS, 3).loss
+    first = fit.train_network(dropping(), data.load_data_set("digits"), SETTINGS, 3).loss
     torch.manual_seed(99)
     before = torch.get_rng_state()
-    assert fit.train_network(dropping(), data.load("digits"), SETTINGS, 3).loss == first
+    assert fit.train_network(dropping(), data.load_data_set("digits"), SETTINGS, 3).loss == first
     assert torch.equal(torch.get_rng_state(), before)
 
     def stop_after_two(epoch):
@@ -245,10 +245,13 @@ def test_what_dropout_draws_follows_from_the_seed_alone(tmp_path):
     kwargs = {"checkpoints": tmp_path}
     with pytest.raises(_Stop):
         fit.train_network(
-            dropping(), data.load("digits"), SETTINGS, 3, on_epoch=stop_after_two, **kwargs
+            dropping(), data.load_data_set("digits"), SETTINGS, 3, on_epoch=stop_after_two, **kwargs
         )
     torch.rand(5)
-    assert fit.train_network(dropping(), data.load("digits"), SETTINGS, 3, **kwargs).loss == first
+    assert (
+        fit.train_network(dropping(), data.load_data_set("digits"), SETTINGS, 3, **kwargs).loss
+        == first
+    )
 
 
 def test_a_logger_is_told_scores_rates_and_what_curves_do(tmp_path):
@@ -281,10 +284,12 @@ def test_a_logger_without_its_package(tmp_path, monkeypatch):
 def test_a_compiled_training_learns_the_same(tmp_path):
     settings = SETTINGS.model_copy(update={"compile": True, "epochs": 2})
     plain = fit.train_network(
-        network(), data.load("digits"), settings.model_copy(update={"compile": False}), 0
+        network(), data.load_data_set("digits"), settings.model_copy(update={"compile": False}), 0
     )
     logger = loggers.make_logger("csv", tmp_path)
-    compiled = fit.train_network(network(), data.load("digits"), settings, 0, logger=logger)
+    compiled = fit.train_network(
+        network(), data.load_data_set("digits"), settings, 0, logger=logger
+    )
     assert compiled.loss == pytest.approx(plain.loss, rel=1e-3)
     assert compiled.test_score == pytest.approx(plain.test_score, abs=0.02)
 
@@ -298,4 +303,4 @@ def test_what_cannot_be_logged(name, error):
 def test_a_compiled_network_cannot_be_watched():
     settings = SETTINGS.model_copy(update={"compile": True, "calibrate_after": 0.1})
     with pytest.raises(errors.ArgumentError, match="take one of them"):
-        fit.check_training(network(), data.load("digits"), settings)
+        fit.check_training(network(), data.load_data_set("digits"), settings)

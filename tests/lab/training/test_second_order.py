@@ -18,12 +18,12 @@ NETWORK = NetworkSettings(kind="bypass-mlp", width=5, depth=1)
 
 def network(activation="hinged", **curves):
     factory = ACTIVATIONS[activation](CurveSettings(**curves))
-    return catalogue.build_network(NETWORK, data.load("diabetes"), factory, 0)
+    return catalogue.build_network(NETWORK, data.load_data_set("diabetes"), factory, 0)
 
 
 def train(model, optimizer="owo-molf", epochs=3, **kwargs):
     settings = TrainingSettings(optimizer=optimizer, epochs=epochs)
-    return fit.train_network(model, data.load("diabetes"), settings, 0, **kwargs)
+    return fit.train_network(model, data.load_data_set("diabetes"), settings, 0, **kwargs)
 
 
 @pytest.mark.parametrize("optimizer", METHODS)
@@ -41,7 +41,7 @@ def test_every_method_trains_every_activation_and_reports(optimizer, activation)
 
 def test_the_loss_is_the_mean_squared_error_that_other_trainings_record():
     outcome = train(network(), epochs=1)
-    whole = data.load("diabetes")
+    whole = data.load_data_set("diabetes")
     kept, _ = second_order._split_rows(whole, 0)
     with torch.no_grad():
         outputs = outcome.model(whole.x_train[kept])
@@ -50,7 +50,7 @@ def test_the_loss_is_the_mean_squared_error_that_other_trainings_record():
 
 
 def test_a_ninth_is_held_out_and_depends_on_the_seed():
-    whole = data.load("diabetes")
+    whole = data.load_data_set("diabetes")
     kept, held_out = second_order._split_rows(whole, 0)
     assert len(held_out) == round(len(whole.x_train) / 9)
     assert sorted([*kept.tolist(), *held_out.tolist()]) == list(range(len(whole.x_train)))
@@ -75,7 +75,7 @@ def test_the_network_is_trained_by_gradients_as_well(optimizer):
 
 def refused(settings=MOLF, model=None, name="diabetes"):
     with pytest.raises(errors.ArgumentError) as raised:
-        fit.check_training(model or network(), data.load(name), settings)
+        fit.check_training(model or network(), data.load_data_set(name), settings)
     return str(raised.value)
 
 
@@ -100,7 +100,7 @@ def test_seeds_are_folds_and_records_hold_them(tmp_path):
     )
     results = compare(setup, RunFolder(tmp_path / "run"), ProgressListener())
     assert [result.fold for result in results] == [0, 0, 1, 1]
-    assert {result.data_digest for result in results} == {data.load("diabetes").digest}
+    assert {result.data_digest for result in results} == {data.load_data_set("diabetes").digest}
     assert results[0].data_about.endswith("fold 1 of 3 to test on")
     assert results[0].initial_weights == results[1].initial_weights
     more = setup.model_copy(update={"seeds": (2,)})

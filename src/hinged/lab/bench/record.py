@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 
 from hinged import errors
-from hinged.lab._files import write
+from hinged.lab._files import write_file
 from hinged.lab.bench.machine_load import load_average
 from hinged.lab.bench.timing import Quartiles, quartiles, ratio_quartiles
 from hinged.lab.experiment import environment
@@ -142,7 +142,7 @@ class BenchmarkRecord(_StrictModel):
 
     def save(self, path: Path) -> None:
         """Write the file completely or not at all."""
-        write(path, self.to_json())
+        write_file(path, self.to_json())
 
 
 def build_benchmark_record(
@@ -152,7 +152,7 @@ def build_benchmark_record(
     return BenchmarkRecord(
         kind=kind,
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        environment=environment.describe(),
+        environment=environment.describe_environment(),
         allocator={name: os.environ.get(name, "not set") for name in _ALLOCATOR_VARIABLES},
         load=[load_before, load_average()],
         settings=settings,

@@ -15,9 +15,9 @@ from hinged.lab.cli import bench_commands, study_commands
 from hinged.lab.cli.convert_check import check_conversion
 from hinged.lab.data import AUGMENTATIONS, DATA_SETS
 from hinged.lab.experiment import environment
-from hinged.lab.experiment.ranks import ranks
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import CurveSettings, NetworkSettings, TrainingSettings
+from hinged.lab.experiment.torchrun import torchrun_process
 from hinged.lab.networks.activations import ACTIVATIONS
 from hinged.lab.networks.catalogue import NETWORK_KINDS
 from hinged.lab.reporting import report, terminal
@@ -240,7 +240,7 @@ def train(
     if logger:
         loggers.check_logger(logger, settings.training.optimizer)
     save = SaveOptions(checkpoints=True, weights=True, logger=logger)
-    if ranks().rank:
+    if torchrun_process().rank:
         join_training(settings, RunFolder(folder), threads=threads, save=save, data_dir=data_dir)
     else:
         _run(settings, folder, as_json, data_dir, threads=threads, save=save)
@@ -283,7 +283,7 @@ def convert_check(
 @app.command()
 def info(as_json: AsJson = False) -> None:
     """Show versions, devices, and which kernel is used."""
-    facts = environment.describe()
+    facts = environment.describe_environment()
     if as_json:
         print(json.dumps(facts, indent=2))
         return

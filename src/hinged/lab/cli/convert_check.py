@@ -78,7 +78,7 @@ def check_conversion(text: str, shape: str | None = None) -> Conversion:
         ArgumentError: there is no such function, it returns something else, data or shape are
             missing, or the network cannot take them.
     """
-    if not user_code.is_function(text):
+    if not user_code.names_function(text):
         hint = "name a file and its function, as in my.py:make_net"
         raise errors.ArgumentError(errors.message(CALL, text, hint))
     with torch.random.fork_rng(devices=[]):
@@ -102,7 +102,7 @@ def _made(text: str, shape: str | None) -> tuple[nn.Module, Any]:
     """Return the network and the data that it is run on."""
     call = f"{CALL} {text}"
     size = None if shape is None else _size(shape)
-    make = user_code.load(CALL, text)
+    make = user_code.load_function(CALL, text)
     try:
         inspect.signature(make).bind()
     except TypeError:

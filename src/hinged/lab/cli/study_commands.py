@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from hinged import errors
-from hinged.lab._files import write
-from hinged.lab.data.readers.data_files import data_folder
+from hinged.lab._files import write_file
+from hinged.lab.data.readers.data_files import find_data_folder
 from hinged.lab.experiment.environment import PRECISIONS
 from hinged.lab.reporting import terminal
 from hinged.lab.reporting.plots import svg
@@ -117,7 +117,7 @@ def run(
     """
     path = find(name)
     study = read(path)
-    fallback = study.scale(scale).fallback is not None and data_folder(data_dir) is None
+    fallback = study.scale(scale).fallback is not None and find_data_folder(data_dir) is None
     if precision not in (None, *PRECISIONS):
         raise errors.unknown_name("--precision", precision, PRECISIONS)
     plan = Plan(name=path.stem, scale=scale, fallback=fallback, precision=precision, study=study)
@@ -182,11 +182,11 @@ def _finish(folder: StudyFolder, records: Path | None, as_json: bool) -> None:
     """Write table and picture into the folder and the record where it is wanted; print them."""
     found = make_record(folder)
     text = found.model_dump_json(indent=1) + "\n"
-    write(folder.path / "record.json", text)
+    write_file(folder.path / "record.json", text)
     for name, draw in page.pictures(found).items():
-        write(folder.path / name, svg(draw(found)))
+        write_file(folder.path / name, svg(draw(found)))
     if records is not None:
-        write(records / f"{found.name}-{found.scale}.json", text)
+        write_file(records / f"{found.name}-{found.scale}.json", text)
     if as_json:
         print(text, end="")
         return

@@ -1,21 +1,26 @@
-"""Data sets in memory: read, verified, split, scaled, hashed, and served in batches."""
+"""Data sets: read, verified, split, scaled, hashed, and served in batches."""
 
 from hinged.lab.data.augment import AUGMENTATIONS
 from hinged.lab.data.batches import Batch, Batches
-from hinged.lab.data.catalogue import DATA_SETS, check_name, is_known, load
-from hinged.lab.data.dataset import DataSet
-from hinged.lab.data.embedded import EMBEDDED
-from hinged.lab.data.readers.bccd import bccd
+from hinged.lab.data.data_set import DataSet
+from hinged.lab.data.readers.bccd import read_bccd
+from hinged.lab.data.registry import (
+    DATA_SETS,
+    check_data_set_name,
+    is_data_set_name,
+    load_data_set,
+)
+from hinged.lab.data.sklearn_data import SKLEARN_DATA
 
 __all__ = [
     "AUGMENTATIONS",
     "DATA_SETS",
-    "EMBEDDED",
+    "SKLEARN_DATA",
     "Batch",
     "Batches",
     "DataSet",
-    "bccd",
-    "check_name",
-    "is_known",
-    "load",
+    "check_data_set_name",
+    "is_data_set_name",
+    "load_data_set",
+    "read_bccd",
 ]

@@ -1,4 +1,4 @@
-"""The training split in shuffled batches, made on the device that trains."""
+"""The training split in shuffled batches, prepared on the device that trains."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from hinged.lab.data.augment import augment, check, draws, follow
-from hinged.lab.data.dataset import DataSet
-from hinged.lab.experiment.ranks import ALONE, Ranks
+from hinged.lab.data.augment import (
+    augment_images,
+    augment_targets,
+    check_augmentations,
+    draw_random_numbers,
+)
+from hinged.lab.data.data_set import DataSet
+from hinged.lab.experiment.torchrun import SINGLE_PROCESS, TorchrunProcess
 
 Batch = tuple[Tensor, Tensor]
 
@@ -19,23 +24,24 @@ _SHARE_OF_DEVICE = 0.25
 class Batches:
     """The batches of each epoch: `(inputs, targets)`, shuffled, augmented and scaled.
 
-    Order and augmentation depend on seed and epoch alone, so that every activation meets the same
-    batches and a continued training those of an uninterrupted one.
+    Order and augmentation depend only on the seed and the epoch. So every activation trains on the
+    same batches, and a resumed training continues with those of an uninterrupted one.
 
     Args:
-        data: the data set; its training split is copied to the device if it takes no more than a
-            quarter of the free memory there, or else batch by batch.
-        batch_size: samples a batch. A single sample left over at the end is not trained on: batch
-            normalisation cannot.
-        seed: of the run.
-        epoch: returns the number of the epoch, when its first batch is asked for.
+        data: the data set. Its training split is copied to the device once if it takes at most a
+            quarter of the free memory there, otherwise batch by batch.
+        batch_size: samples per batch. A single sample that remains at the end of an epoch is left
+            out, because batch normalisation needs two.
+        seed: seed of the training.
+        epoch: returns the number of the current epoch; called when an iteration starts.
         augmentations: names in `AUGMENTATIONS`.
-        device: where the batches are needed.
-        ranks: of several processes, which one this is: each gets its share of every batch, all of
-            the same size, for which up to one sample less than there are processes is left out.
+        device: device of the batches.
+        process: this process of a training that several share. Each takes an equal share of every
+            batch; samples that cannot be shared equally are left out.
 
     Raises:
-        UnknownNameError, ArgumentError: an augmentation that is unknown or not for such data.
+        UnknownNameError: an unknown augmentation.
+        ArgumentError: an augmentation that does not suit the data.
     """
 
     def __init__(
@@ -46,43 +52,43 @@ class Batches:
         epoch: Callable[[], int],
         augmentations: Sequence[str] = (),
         device: torch.device | str = "cpu",
-        ranks: Ranks = ALONE,
+        process: TorchrunProcess = SINGLE_PROCESS,
     ) -> None:
-        check(augmentations, data.x_train, data.problem)
+        check_augmentations(augmentations, data.x_train, data.problem)
         self.batch_size, self.seed, self.epoch = batch_size, seed, epoch
         self.augmentations, self.device = augmentations, torch.device(device)
-        self.ranks = ranks
-        self.data = data.scaling_on(self.device)
+        self.process = process
+        self.data = data.with_scaling_on(self.device)
         self.x, self.y = data.x_train, data.y_train
-        if _fits(self.x, self.device):
+        if _fits_on(self.device, self.x):
             self.x, self.y = self.x.to(self.device), self.y.to(self.device)
 
     def __len__(self) -> int:
-        whole, left = divmod(len(self.x), self.batch_size)
-        return whole + (left // self.ranks.world > 1)
+        whole, remaining = divmod(len(self.x), self.batch_size)
+        return whole + (remaining // self.process.world_size > 1)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.epoch()
         generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
         order = torch.randperm(len(self.x), generator=generator).to(self.x.device)
-        drawn = draws(len(self.x), self.seed, epoch).to(self.x.device)
+        drawn = draw_random_numbers(len(self.x), self.seed, epoch).to(self.x.device)
         for all_rows in order.split(self.batch_size)[: len(self)]:
             rows = self._share(all_rows)
-            # Not self.x[rows], which took twenty times as long for 128 images in uint8.
+            # self.x[rows] took twenty times as long for 128 images in uint8.
             x, y = (each.index_select(0, rows).to(self.device) for each in (self.x, self.y))
             if self.augmentations:
-                mine = drawn.index_select(0, rows).to(self.device)
-                x = augment(x, self.augmentations, mine)
-                y = follow(y, self.augmentations, mine, self.data.problem)
-            yield self.data.scaled(x), y
+                numbers = drawn.index_select(0, rows).to(self.device)
+                x = augment_images(x, self.augmentations, numbers)
+                y = augment_targets(y, self.augmentations, numbers, self.data.problem)
+            yield self.data.to_inputs(x), y
 
     def _share(self, rows: Tensor) -> Tensor:
-        """Return the rows that this process takes."""
-        rank, world, *_ = self.ranks
-        return rows[: len(rows) - len(rows) % world][rank::world]
+        """Return the rows of a batch that this process takes."""
+        rank, world_size, _ = self.process
+        return rows[: len(rows) - len(rows) % world_size][rank::world_size]
 
 
-def _fits(x: Tensor, device: torch.device) -> bool:
+def _fits_on(device: torch.device, x: Tensor) -> bool:
     if device.type != "cuda":
         return device.type == "cpu"
     free, _ = torch.cuda.mem_get_info(device)

@@ -1,1 +1,1 @@
-"""What an experiment is: its settings, its environment, the user's own code."""
+"""The definition of an experiment: its settings, the user's own code and the environment."""

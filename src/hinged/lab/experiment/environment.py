@@ -1,4 +1,4 @@
-"""What a result was measured with: versions, commit, machine, and the kernel that ran."""
+"""The environment of a result: versions, commit, machine and kernel."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import torch
 
 import hinged
 from hinged import kernels
-from hinged.lab.experiment.ranks import ranks
+from hinged.lab.experiment.torchrun import torchrun_process
 
 _PACKAGES = ("lightning", "numpy", "scikit-learn", "scipy")
 
 
-def describe() -> dict[str, str]:
-    """Return versions, commit and machine as short texts, and of a training that several processes
-    share their number."""
-    processes = ranks().world
+def describe_environment() -> dict[str, str]:
+    """Return versions, commit and machine as short texts, and the number of processes if several
+    share the training."""
+    processes = torchrun_process().world_size
     return {
         "hinged": hinged.__version__,
-        "commit": commit(),
+        "commit": source_commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         **{name: version(name) for name in _PACKAGES},
@@ -33,7 +33,7 @@ def describe() -> dict[str, str]:
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
-        "device": _device(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "kernel": kernels.describe_kernel(),
         **({"processes": str(processes)} if processes > 1 else {}),
     }
@@ -44,20 +44,20 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def fast_precision() -> Precision:
-    """Return the precision in which this machine trains fast: bf16 on a GPU, and on a processor
-    with AVX-512.
+    """Return the precision in which this machine trains faster: bf16 on a GPU and on a processor
+    with AVX-512, otherwise float32.
 
-    On one without, torch's convolutions in bfloat16 are plain loops, about ten times as slow as
-    those in float32. A GPU is not asked what it can do, since that takes memory on it.
+    Without AVX-512, torch's convolutions in bfloat16 take about ten times as long as in float32.
+    A GPU's own capability is not queried, because the query takes memory on the GPU.
     """
     fast = torch.cuda.is_available() or torch.backends.cpu.get_cpu_capability() == "AVX512"
     return "bf16" if fast else "float32"
 
 
 @functools.cache
-def commit() -> str:
-    """Return the commit of the source tree, "+changes" if it was changed, or "unknown" where the
-    library runs from an installed copy."""
+def source_commit() -> str:
+    """Return the commit of the source tree, followed by "+changes" if files were changed, or
+    "unknown" if the library runs from an installed copy."""
     source = Path(hinged.__file__).parent
     try:
         head = _git(source, "rev-parse", "--short=12", "HEAD")
@@ -80,7 +80,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _device() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Functions of the user's own, named as `file.py:function` or `package.module:function`."""
+"""The user's own code: functions named `file.py:function` or `package.module:function`."""
 
 from __future__ import annotations
 
@@ -13,77 +13,60 @@ from typing import Any
 from hinged import errors
 
 
-def is_function(text: str) -> bool:
-    """Whether the text names a function of a file.
+def names_function(text: str) -> bool:
+    """Return whether the text names a function in a file.
 
-    >>> is_function("nets.py:make_net"), is_function("cnn")
+    >>> names_function("nets.py:make_net"), names_function("cnn")
     (True, False)
     """
     return text.rpartition(":")[0].endswith(".py") or text.endswith(".py")
 
 
-def load(option: str, text: str) -> Callable[..., Any]:
+def load_function(call: str, text: str) -> Callable[..., Any]:
     """Return the function that the text names.
 
-    What the file raises while it is run is raised as it is: it is the user's own.
+    An exception that the user's file raises while it runs is passed on unchanged.
 
     Args:
-        option: the option it was given with, which an error names.
-        text: `file.py:function`, where the file may import what lies beside it, or
+        call: the setting or command that an error message names.
+        text: `file.py:function`, where the file may import its neighbours, or
             `package.module:function`.
 
     Raises:
-        ArgumentError: no function is named, the file or module is missing, or has no such function.
+        ArgumentError: the text names no function, or the file, the module or the function in it
+            does not exist.
     """
     file, _, name = text.rpartition(":")
     if file and not file.endswith(".py"):
-        return _imported(option, file, name)
+        return _import_function(call, file, name)
     if not file:
         hint = f"name a function of it, as in {text}:make"
-        raise errors.ArgumentError(errors.message(option, text, hint))
+        raise errors.ArgumentError(errors.message(call, text, hint))
     path = Path(file).resolve()
     if not path.is_file():
-        hint = "give a file that exists, from the folder you are in"
-        raise errors.ArgumentError(errors.message(option, f"{file}, which is no file", hint))
-    functions: dict[str, Callable[..., Any]] = {
-        key: each for key, each in _run(path).items() if callable(each)
-    }
+        hint = "give the path of an existing file, from the current folder"
+        raise errors.ArgumentError(errors.message(call, f"{file}, which is no file", hint))
+    functions = _callables(run_file(path))
     if name not in functions:
-        own = [
-            key for key, each in functions.items() if getattr(each, "__module__", "") == _name(path)
+        defined = [
+            key
+            for key, each in functions.items()
+            if getattr(each, "__module__", "") == _module_name(path)
         ]
-        hint = f"it has {', '.join(own) or 'no function at all'}"
-        raise errors.ArgumentError(errors.message(option, f"{file} without {name!r}", hint))
+        hint = f"it has {', '.join(defined) or 'no function at all'}"
+        raise errors.ArgumentError(errors.message(call, f"{file} without {name!r}", hint))
     return functions[name]
 
 
-def _imported(option: str, module: str, name: str) -> Callable[..., Any]:
-    """Return a function or class of a module that is installed."""
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if not f"{module}.".startswith(f"{error.name}."):
-            raise  # The module is there, and misses another.
-        hint = "give a file.py, or a module that this Python can import"
-        raise errors.ArgumentError(
-            errors.message(option, f"{module}, which is no module", hint)
-        ) from None
-    functions: dict[str, Callable[..., Any]] = {
-        key: each for key, each in vars(found).items() if callable(each)
-    }
-    if name not in functions:
-        raise errors.unknown_name(f"{option} {module}:...", name, functions)
-    return functions[name]
-
-
-def _run(path: Path) -> dict[str, Any]:
-    """Return the names that a file defines; it is run anew each time, as it may have changed."""
-    spec = importlib.util.spec_from_file_location(_name(path), path)
-    assert spec is not None and spec.loader is not None  # It ends in ".py".
+def run_file(path: Path) -> dict[str, Any]:
+    """Run a Python file and return its global names. It runs again at each call, because it may
+    have changed."""
+    spec = importlib.util.spec_from_file_location(_module_name(path), path)
+    assert spec is not None and spec.loader is not None  # Callers pass names that end in ".py".
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # Dataclasses and pickles look their module up.
     before = list(sys.path)
-    sys.path.insert(0, str(path.parent))  # As Python does for the file it runs.
+    sys.path.insert(0, str(path.parent))  # As Python does for a script.
     try:
         spec.loader.exec_module(module)
     finally:
@@ -91,5 +74,26 @@ def _run(path: Path) -> dict[str, Any]:
     return vars(module)
 
 
-def _name(path: Path) -> str:
+def _import_function(call: str, module: str, name: str) -> Callable[..., Any]:
+    """Return a function or class of an installed module."""
+    try:
+        imported = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # The module exists, but something that it imports does not.
+        hint = "give a file.py, or a module that this Python can import"
+        raise errors.ArgumentError(
+            errors.message(call, f"{module}, which is no module", hint)
+        ) from None
+    functions = _callables(vars(imported))
+    if name not in functions:
+        raise errors.unknown_name(f"{call} {module}:...", name, functions)
+    return functions[name]
+
+
+def _callables(names: dict[str, Any]) -> dict[str, Callable[..., Any]]:
+    return {name: each for name, each in names.items() if callable(each)}
+
+
+def _module_name(path: Path) -> str:
     return f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"

@@ -245,7 +245,7 @@ def activation_factory(name: str, curves: CurveSettings) -> ActivationFactory:
 
 
 def _user_activation_factory(name: str, curves: CurveSettings) -> ActivationFactory:
-    function = user_code.load("activations", name)
+    function = user_code.load_function("activations", name)
 
     def make(channels: int, dim: int = 1) -> nn.Module:
         arguments = _requested_arguments(function, channels, dim, curves)

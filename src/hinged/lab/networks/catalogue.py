@@ -13,7 +13,7 @@ from hinged import errors, optim
 from hinged.lab.data import DataSet
 from hinged.lab.experiment import user_code
 from hinged.lab.experiment.settings import NetworkSettings
-from hinged.lab.experiment.user_code import is_function
+from hinged.lab.experiment.user_code import names_function
 from hinged.lab.networks import pretrained, vision
 from hinged.lab.networks.activations import ActivationFactory, replace_activations
 from hinged.lab.networks.detector import DETECTORS
@@ -63,7 +63,7 @@ def build_network(
             model = make(_with_own_random_state(activation))
             return _checked_outputs(network.kind, _initialized(network, model, weights), data)
         model = _checked_outputs(network.kind, _initialized(network, make(), weights), data)
-        sample = data.scaled(data.x_train[:_CALIBRATION_SAMPLES])
+        sample = data.to_inputs(data.x_train[:_CALIBRATION_SAMPLES])
         return replace_activations(model, sample, activation, f"network.kind {network.kind}")
 
 
@@ -93,17 +93,17 @@ def check_network_kind(kind: str) -> None:
     """
     if vision.is_vision_network(kind):
         vision.find_vision_network(kind)
-    elif kind not in NETWORK_KINDS and not is_function(kind):
+    elif kind not in NETWORK_KINDS and not names_function(kind):
         raise errors.unknown_name("network.kind", kind, NETWORK_KINDS)
 
 
 def _check_data_fit(network: NetworkSettings, data: DataSet) -> None:
     """Raise an error if a network cannot take the samples, or cannot answer as the data require."""
     kind, call = network.kind, f"network.kind {network.kind}"
-    if is_function(kind):
+    if names_function(kind):
         return
-    if (kind in DETECTORS) != data.problem.on_grid:
-        suitable = [n for n in NETWORK_KINDS if (n in DETECTORS) == data.problem.on_grid]
+    if (kind in DETECTORS) != data.problem.predicts_per_cell:
+        suitable = [n for n in NETWORK_KINDS if (n in DETECTORS) == data.problem.predicts_per_cell]
         got = f"{data.name}, whose metric is {data.metric}"
         hint = f"give other data, or one of: {', '.join(suitable)}"
         raise errors.ArgumentError(errors.message(call, got, hint))
@@ -207,8 +207,8 @@ def _network_function(
     A network of `hinged.lab.networks.vision` has the form for the size of the images that its
     weights were trained on.
     """
-    if is_function(network.kind):
-        make = user_code.load("network.kind", network.kind)
+    if names_function(network.kind):
+        make = user_code.load_function("network.kind", network.kind)
         return make, bool(inspect.signature(make).parameters)
     side = weights.side if weights is not None and weights.side else min(data.sample_shape[1:])
     definition = vision.find_vision_network(network.kind)
@@ -217,13 +217,13 @@ def _network_function(
 
 def _checked_outputs(kind: str, model: nn.Module, data: DataSet) -> nn.Module:
     """Return the network, or raise an error if its outputs do not have the shape the data need."""
-    call, sample = f"network.kind {kind}", data.scaled(data.x_train[:2])
+    call, sample = f"network.kind {kind}", data.to_inputs(data.x_train[:2])
     if not isinstance(model, nn.Module):
         hint = "the function must return an nn.Module"
         got = f"an object of class {type(model).__name__}"
         raise errors.ArgumentError(errors.message(call, got, hint))
     outputs = _outputs(kind, model.eval(), sample)
-    axes = 4 if data.problem.on_grid else 2
+    axes = 4 if data.problem.predicts_per_cell else 2
     if outputs.shape[:2] != (2, data.outputs) or outputs.dim() != axes:
         expected = ", ".join(("2", str(data.outputs), "rows", "columns")[:axes])
         got = f"outputs of shape {tuple(outputs.shape)}"
@@ -236,7 +236,7 @@ def _outputs(kind: str, model: nn.Module, sample: Tensor) -> Tensor:
     try:
         return model(sample)  # type: ignore[no-any-return]
     except RuntimeError as error:
-        if is_function(kind):
+        if names_function(kind):
             raise  # The error comes from the user's code.
         shape = " x ".join(map(str, sample.shape[1:]))
         got = f"inputs of {shape}, which it cannot take ({str(error).splitlines()[0]})"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hinged.lab.data import DataSet
 from hinged.lab.experiment.settings import NetworkSettings
 from hinged.lab.networks.activations import ActivationFactory
-from hinged.lab.problems.detection import RARE
+from hinged.lab.problems.detection import RARE_CLASS_BIAS
 
 
 class DetectorBlock(nn.Module):
@@ -81,7 +81,7 @@ def _detector(
     head = nn.Conv2d(channels, data.outputs, 1)
     with torch.no_grad():
         assert head.bias is not None
-        head.bias[:-4] = RARE
+        head.bias[:-4] = RARE_CLASS_BIAS
         head.bias[-4:] = 0.0
     return nn.Sequential(*blocks, head)
 

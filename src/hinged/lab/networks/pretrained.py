@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from hinged import errors
 from hinged.lab.data import DataSet
-from hinged.lab.data.readers.data_files import damaged, data_folder
+from hinged.lab.data.readers.data_files import damaged_file_error, find_data_folder
 from hinged.lab.experiment.settings import NetworkSettings
 from hinged.lab.networks import vision
 from hinged.lab.networks.activations import TRAINABLE_ACTIVATIONS
@@ -84,7 +84,7 @@ def find_weights(
     """
     if network.pretrained is None:
         return None
-    folder = data_folder(folder)
+    folder = find_data_folder(folder)
     if network.pretrained == IMAGENET:
         return _published_weights(network.kind, folder)
     if network.pretrained == FROM_STUDY and study_file is not None:
@@ -102,8 +102,8 @@ def prepare_images(
     side = network.image_size or (weights.side if weights else None)
     channels = 3 if vision.is_vision_network(network.kind) else None
     if weights is None or weights.mean is None or weights.std is None:
-        return data.fitted(side, channels, None)
-    return data.fitted(side, channels or len(weights.mean), (weights.mean, weights.std))
+        return data.with_input_format(side, channels, None)
+    return data.with_input_format(side, channels or len(weights.mean), (weights.mean, weights.std))
 
 
 def load_weights(model: nn.Module, weights: PretrainedWeights, head: tuple[str, ...]) -> None:
@@ -153,7 +153,7 @@ def read_weights_file(path: Path) -> PretrainedWeights:
         else:
             state, image_form = _read_state_dict(path), None
     except (*_READ_ERRORS, safetensors.SafetensorError) as error:
-        raise damaged(path, error) from None
+        raise damaged_file_error(path, error) from None
     if not state:
         got = f"{path}, which holds no tensors by name"
         raise errors.DataError(errors.message(_SETTING, got, "give a file of a state dict"))

@@ -1,4 +1,4 @@
-"""What a data set asks of a network: its outputs, its loss and its score."""
+"""The tasks of data sets: the outputs a network needs, the loss to train and the score."""
 
 from hinged.lab.problems.detection import Detection
 from hinged.lab.problems.problem import Classification, Problem, Regression

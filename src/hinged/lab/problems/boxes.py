@@ -1,4 +1,4 @@
-"""Boxes `(left, top, right, bottom)`: overlap, and leaving out what overlaps a better one."""
+"""Boxes `(left, top, right, bottom)`: areas, intersection over union, non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import torch
 from torch import Tensor
 
 
-def area(boxes: Tensor) -> Tensor:
-    """Return the areas `(...)` of boxes `(..., 4)`; 0 where the corners are the wrong way round.
+def box_area(boxes: Tensor) -> Tensor:
+    """Return the areas `(...)` of boxes `(..., 4)`; 0 if a box ends before it begins.
 
-    >>> area(torch.tensor([[1.0, 1.0, 3.0, 4.0], [3.0, 1.0, 1.0, 4.0]])).tolist()
+    >>> box_area(torch.tensor([[1.0, 1.0, 3.0, 4.0], [3.0, 1.0, 1.0, 4.0]])).tolist()
     [6.0, 0.0]
     """
     return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(dim=-1)
 
 
-def overlap(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the intersection over union of boxes, `(...)`, 0 to 1; 0 where neither has an area.
+def box_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """Return the intersection over union of boxes, `(...)`, 0 to 1; 0 for two empty boxes.
 
     Args:
         boxes: `(..., 4)`.
         others: `(..., 4)`; the axes before the last are broadcast.
 
     >>> one = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
-    >>> overlap(one, one + 1).tolist()  # 1 of 4 + 4 - 1
+    >>> box_iou(one, one + 1).tolist()  # 1 of 4 + 4 - 1
     [0.1428571492433548]
     """
-    both = area(_intersection(boxes, others))
-    return both / (area(boxes) + area(others) - both).clamp(min=torch.finfo(both.dtype).tiny)
+    both = box_area(_intersection(boxes, others))
+    union = box_area(boxes) + box_area(others) - both
+    return both / union.clamp(min=torch.finfo(both.dtype).tiny)
 
 
-def generalised_overlap(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the intersection over union, less the share of the smallest box around both that
-    neither covers, `(...)`, -1 to 1. It has a gradient also where boxes lie apart.
+def generalised_box_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """Return the intersection over union minus the uncovered share of the smallest box around both,
+    `(...)`, -1 to 1. Its gradient is not 0 when the boxes do not touch.
 
     Source: Rezatofighi et al., "Generalized intersection over union" (CVPR 2019).
 
@@ -40,33 +41,33 @@ def generalised_overlap(boxes: Tensor, others: Tensor) -> Tensor:
         boxes: `(..., 4)`.
         others: `(..., 4)`; the axes before the last are broadcast.
     """
-    both = area(_intersection(boxes, others))
-    union = area(boxes) + area(others) - both
+    both = box_area(_intersection(boxes, others))
+    union = box_area(boxes) + box_area(others) - both
     corner = torch.minimum(boxes[..., :2], others[..., :2])
-    around = area(torch.cat((corner, torch.maximum(boxes[..., 2:], others[..., 2:])), dim=-1))
+    around = box_area(torch.cat((corner, torch.maximum(boxes[..., 2:], others[..., 2:])), dim=-1))
     tiny = torch.finfo(both.dtype).tiny
     return both / union.clamp(min=tiny) - (around - union) / around.clamp(min=tiny)
 
 
-def unsuppressed(boxes: Tensor, labels: Tensor, most: float = 0.5) -> Tensor:
-    """Return which boxes stay when, from the best down, each takes away the worse ones of its class
-    that overlap it by more than `most`: non-maximum suppression, for many images at once.
+def non_maximum_suppression(boxes: Tensor, labels: Tensor, max_iou: float = 0.5) -> Tensor:
+    """Return the boxes that remain: each box, from the best down, removes the worse boxes of its
+    class that overlap it by more than `max_iou`. Many images are treated at once.
 
     Args:
         boxes: of each image, the best first, `(N, K, 4)`.
         labels: their classes, `(N, K)`.
-        most: intersection over union.
+        max_iou: largest intersection over union of two boxes that both remain.
 
     Returns:
-        Truth values `(N, K)`.
+        Whether each box remains, `(N, K)`.
     """
-    rivals = overlap(boxes.unsqueeze(2), boxes.unsqueeze(1)) > most
-    rivals &= labels.unsqueeze(2) == labels.unsqueeze(1)
-    rivals = rivals.triu(diagonal=1)
-    stay = torch.ones_like(labels, dtype=torch.bool)
-    for place in range(labels.shape[1]):
-        stay &= ~(rivals[:, place] & stay[:, place, None])
-    return stay
+    suppresses = box_iou(boxes.unsqueeze(2), boxes.unsqueeze(1)) > max_iou
+    suppresses &= labels.unsqueeze(2) == labels.unsqueeze(1)
+    suppresses = suppresses.triu(diagonal=1)
+    remains = torch.ones_like(labels, dtype=torch.bool)
+    for index in range(labels.shape[1]):
+        remains &= ~(suppresses[:, index] & remains[:, index, None])
+    return remains
 
 
 def _intersection(boxes: Tensor, others: Tensor) -> Tensor:

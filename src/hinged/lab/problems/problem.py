@@ -1,4 +1,4 @@
-"""Problems, and the two with one answer a sample."""
+"""The base class of problems, classification and regression."""
 
 from __future__ import annotations
 
@@ -11,61 +11,62 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Fault = tuple[str, str]
-"""What is wrong, and what to do about it."""
+"""What is wrong, and how to correct it."""
 
 
 class Problem(ABC):
-    """What a data set asks of a network.
+    """The task of a data set.
 
     Attributes:
-        metric: what `score` gives; larger is better.
-        on_grid: whether the network answers for every cell of a grid, `(N, outputs, rows,
-            columns)`, instead of once for each sample, `(N, outputs)`.
+        metric: name of the score; a larger score is better.
+        predicts_per_cell: whether a network has outputs for every cell of a grid, `(N, outputs,
+            rows, columns)`, or for the whole sample, `(N, outputs)`.
     """
 
     metric: ClassVar[str]
-    on_grid: ClassVar[bool] = False
+    predicts_per_cell: ClassVar[bool] = False
 
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """Return how many numbers a network must give for one sample, or one cell."""
+        """Return the number of outputs that a network needs for one sample, or for one cell."""
 
     @property
     def classes(self) -> int | None:
-        """Return the number of classes where every sample has one, or None."""
+        """Return the number of classes, or None if the samples have no single class."""
         return None
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Return what training makes small, a scalar.
+        """Return the loss to minimise, a scalar.
 
         Args:
-            outputs: of a network.
-            targets: of the same samples.
-            label_smoothing: share of the target spread over all classes; for classifications.
+            outputs: outputs of a network.
+            targets: targets of the same samples.
+            label_smoothing: share of each target that is spread over all classes; only
+                classifications use it.
         """
 
     @abstractmethod
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the metric of finite outputs."""
+        """Return the score of finite outputs."""
 
     @abstractmethod
-    def fault(self, targets: Tensor) -> Fault | None:
-        """Return what is wrong with the targets of a split, if anything."""
+    def target_fault(self, targets: Tensor) -> Fault | None:
+        """Return a fault of the targets of a split, or None."""
 
-    def scaled(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the targets of both splits as `loss` and `score` take them."""
+    def prepare_targets(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the targets of both splits in the form that `loss` and `score` take."""
         return train, test
 
-    def mirrored(self, targets: Tensor) -> Tensor:
-        """Return the targets of images that are mirrored left to right."""
+    def mirror_targets(self, targets: Tensor) -> Tensor:
+        """Return the targets for the same images mirrored left to right."""
         return targets
 
 
 @dataclass(frozen=True)
 class Classification(Problem):
-    """One of a number of classes for each sample; targets `(N,)` are their indices.
+    """One class for each sample; targets `(N,)` are class indices.
 
     >>> one_of_three = Classification(3)
     >>> one_of_three.score(torch.eye(3), torch.tensor([0, 1, 1]))
@@ -93,23 +94,26 @@ class Classification(Problem):
         """Return the accuracy, 0 to 1."""
         return (outputs.argmax(dim=1) == targets).double().mean().item()
 
-    def fault(self, targets: Tensor) -> Fault | None:
-        """Return what is wrong with class indices."""
+    def target_fault(self, targets: Tensor) -> Fault | None:
+        """Return a fault of the class indices, or None."""
         if targets.ndim != 1:
-            return f"labels of shape {tuple(targets.shape)}", "give one class index a sample, (N,)"
+            return (
+                f"labels of shape {tuple(targets.shape)}",
+                "give one class index per sample, (N,)",
+            )
         if targets.min() < 0 or targets.max() >= self.number:
             got = f"labels from {int(targets.min())} to {int(targets.max())}"
             return got, f"labels of {self.number} classes go from 0 to {self.number - 1}"
         return None
 
-    def scaled(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    def prepare_targets(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
         """Return the indices in int64."""
         return train.long(), test.long()
 
 
 @dataclass(frozen=True)
 class Regression(Problem):
-    """A number of targets for each sample, `(N, number)`.
+    """`number` real targets for each sample, `(N, number)`.
 
     >>> one_number = Regression(1)
     >>> one_number.score(torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [2.0]]))
@@ -129,24 +133,25 @@ class Regression(Problem):
         return F.mse_loss(outputs, targets)
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the share of variance explained, all targets together; at most 1."""
+        """Return the share of the variance that is explained, R2 of all targets together; at most
+        1."""
         residual = (outputs - targets).double().square().sum()
         return (1 - residual / (targets - targets.mean(dim=0)).double().square().sum()).item()
 
-    def fault(self, targets: Tensor) -> Fault | None:
-        """Return what is wrong with the shape of targets."""
+    def target_fault(self, targets: Tensor) -> Fault | None:
+        """Return a fault of the targets' shape, or None."""
         if targets.ndim == 2 and targets.shape[1] == self.number:
             return None
         return f"targets of shape {tuple(targets.shape)}", f"give (N, {self.number})"
 
-    def scaled(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-        """Return float32 targets that have mean 0 and standard deviation 1 in the training
-        split."""
-        return standardised(train, test)
+    def prepare_targets(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+        """Return float32 targets with mean 0 and standard deviation 1 in the training split."""
+        return standardise(train, test)
 
 
-def standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both with the columns (of images: the channels) of `train` at mean 0, deviation 1."""
+def standardise(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both splits in float32, shifted and scaled so that each column (of images: each
+    channel) of `train` has mean 0 and standard deviation 1."""
     others = tuple(axis for axis in range(train.ndim) if axis != 1)
     mean = train.double().mean(dim=others, keepdim=True)
     std = train.double().std(dim=others, keepdim=True)

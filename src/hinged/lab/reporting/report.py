@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import plotly.io
 
 from hinged import errors
-from hinged.lab._files import write
+from hinged.lab._files import write_file
 from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.reporting import plots, terminal
 from hinged.lab.reporting.comparison_table import Summary, diverged, summarise, verdict
@@ -40,7 +40,7 @@ def build(folder: RunFolder) -> Summary:
     summary = summarise(experiment, results)
     learned = _learned(folder, experiment)
     _write_plots(folder, summary, results, learned)
-    write(folder.path / "report.html", _page(experiment, summary, results, learned))
+    write_file(folder.path / "report.html", _page(experiment, summary, results, learned))
     return summary
 
 
@@ -64,7 +64,7 @@ def _write_plots(
     if learned:
         figures["curves"] = plots.curves(learned)
     for name, figure in figures.items():
-        write(folder.path / "plots" / f"{name}.png", plots.png(figure))
+        write_file(folder.path / "plots" / f"{name}.png", plots.png(figure))
 
 
 def _page(

@@ -9,7 +9,7 @@ import pydantic
 
 from hinged import errors
 from hinged.curve import START_FUNCTIONS, TAILS
-from hinged.lab.data import AUGMENTATIONS, check_name
+from hinged.lab.data import AUGMENTATIONS, check_data_set_name
 from hinged.lab.experiment.schema import Experiment, apply_assignments
 from hinged.lab.experiment.settings import OPTIMIZERS
 from hinged.lab.networks.activations import INIT_SAME, check_activation_name
@@ -54,7 +54,7 @@ def check_experiment(experiment: Experiment) -> Experiment:
         ("curves.tails", experiment.curves.tails, TAILS),
         ("training.optimizer", experiment.training.optimizer, OPTIMIZERS),
     ]
-    check_name(experiment.data)
+    check_data_set_name(experiment.data)
     check_network_kind(experiment.network.kind)
     for setting, name, known in names:
         if name not in known:

@@ -17,8 +17,8 @@ import torch
 from hinged import errors
 from hinged.atomic_files import remove_partials
 from hinged.lab.data import augment
-from hinged.lab.experiment.ranks import ranks
 from hinged.lab.experiment.schema import Experiment, Trial
+from hinged.lab.experiment.torchrun import torchrun_process
 from hinged.lab.runs.pending_trial import (
     ExperimentRun,
     Loader,
@@ -166,7 +166,7 @@ def join_training(
     save: SaveOptions = _RESULT_ONLY,
     data_dir: Path | None = None,
 ) -> None:
-    """Take part in a training that several processes share (`hinged.lab.experiment.ranks`).
+    """Take part in a training that several processes share (`hinged.lab.experiment.torchrun`).
 
     The first process calls `compare` with the same arguments and saves the result; all others call
     this function. The experiment must have a single trial.
@@ -264,16 +264,18 @@ def _check_experiment(run: ExperimentRun, data_dir: Path | None) -> tuple[str, s
     be trained."""
     experiment = run.experiment
     loaded = _loader(run, data_dir)()
-    augment.check(experiment.training.augment, loaded.data.x_train, loaded.data.problem)
+    augment.check_augmentations(
+        experiment.training.augment, loaded.data.x_train, loaded.data.problem
+    )
     for activation in experiment.activations:
         check_trial(experiment, Trial(activation=activation, seed=0), loaded)
     return loaded.data.digest, "" if loaded.weights is None else loaded.weights.name
 
 
 def _check_single_training(pending: Sequence[PendingTrial]) -> None:
-    """Raise if several processes share the training (`hinged.lab.experiment.ranks`) and more than
-    one trial is unfinished: all but the first process know only one trial."""
-    if ranks().world > 1 and len(pending) > 1:
+    """Raise if several processes share the training and more than one trial is unfinished: all but
+    the first process know only one trial."""
+    if torchrun_process().world_size > 1 and len(pending) > 1:
         got = f"{pending[0].run.folder.path}, where {len(pending)} trainings are unfinished"
         hint = "finish the others without torchrun, or choose another folder"
         raise errors.RunFolderError(errors.message("hinged train", got, hint))

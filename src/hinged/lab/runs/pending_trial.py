@@ -124,7 +124,7 @@ def save_record(pending: PendingTrial, get_finished: Callable[[], FinishedTrial]
             activation=pending.trial.activation,
             seed=pending.trial.seed,
             traceback=traceback.format_exc(),
-            environment=environment.describe(),
+            environment=environment.describe_environment(),
             finished=utc_now(),
         )
         folder.save_failure(pending.trial, failure)

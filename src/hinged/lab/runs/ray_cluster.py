@@ -17,7 +17,7 @@ import joblib
 import torch
 
 from hinged import errors
-from hinged.lab.experiment.ranks import ranks
+from hinged.lab.experiment.torchrun import torchrun_process
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -160,7 +160,7 @@ def execution_options(address: str | None, jobs: int | None, threads: int) -> di
     >>> execution_options(None, 2, 1)
     {'jobs': 2, 'threads': 1, 'cluster': None}
     """
-    if ranks().world > 1:
+    if torchrun_process().world_size > 1:
         hint = "use torchrun only for a single training (`hinged train`)"
         raise errors.ArgumentError(errors.message("hinged", "several trainings by torchrun", hint))
     cluster = None if address is None else RayCluster(address, jobs, threads)

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.atomic_files import PARTIAL, remove_partials
-from hinged.lab._files import write, writing
+from hinged.lab._files import explain_write_errors, write_file
 from hinged.lab.experiment.schema import Experiment, Trial, read_experiment
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
@@ -71,7 +71,7 @@ class RunFolder:
             raise errors.RunFolderError(
                 f"{self.path} holds files but no experiment; choose an empty folder."
             )
-        with writing(self.path):
+        with explain_write_errors(self.path):
             for name in ("trials", "curves", "plots", ".locks"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
         with self._lock("folder"):
@@ -79,7 +79,7 @@ class RunFolder:
                 self._check_same_experiment(experiment)
                 experiment = experiment.with_trials_of(self.experiment)
             remove_partials(self.path)
-            write(self._config, experiment.model_dump_json(indent=2) + "\n")
+            write_file(self._config, experiment.model_dump_json(indent=2) + "\n")
 
     def is_finished(self, trial: Trial) -> bool:
         """Whether the result of the trial is saved."""
@@ -103,18 +103,18 @@ class RunFolder:
         """Write a finished trial and update `results.jsonl`. The result is written last, so that
         the trial is finished only when its curves are saved."""
         if curves:
-            write(self._curves_path(trial), safetensors.torch.save(curves))
-        write(self._result_path(trial), result.model_dump_json(indent=2) + "\n")
+            write_file(self._curves_path(trial), safetensors.torch.save(curves))
+        write_file(self._result_path(trial), result.model_dump_json(indent=2) + "\n")
         self._failure_path(trial).unlink(missing_ok=True)
         self.write_results_file()
 
     def save_weights(self, trial: Trial, weights: bytes) -> None:
         """Write a trained network. Call it before `save_result`, which finishes the trial."""
-        write(self.weights_path(trial), weights)
+        write_file(self.weights_path(trial), weights)
 
     def save_failure(self, trial: Trial, failure: TrialFailure) -> None:
         """Write the error of a trial. The trial stays unfinished and is tried again later."""
-        write(self._failure_path(trial), failure.model_dump_json(indent=2) + "\n")
+        write_file(self._failure_path(trial), failure.model_dump_json(indent=2) + "\n")
 
     def weights_path(self, trial: Trial) -> Path:
         """Return the path of the trained network."""
@@ -124,7 +124,7 @@ class RunFolder:
         """Write `results.jsonl` from the finished trials."""
         with self._lock("results"):
             lines = [result.model_dump_json() + "\n" for result in self.results()]
-            write(self.path / "results.jsonl", "".join(lines))
+            write_file(self.path / "results.jsonl", "".join(lines))
 
     def results(self) -> list[TrialResult]:
         """Return the results of the finished trials, in the order of the experiment."""
@@ -155,7 +155,7 @@ class RunFolder:
         """Hold one of the folder's locks. Raises `Timeout` if another process holds it and `wait`
         is False."""
         lock = FileLock(self.path / ".locks" / name)
-        with writing(Path(lock.lock_file)):
+        with explain_write_errors(Path(lock.lock_file)):
             lock.acquire(blocking=wait)
         try:
             yield

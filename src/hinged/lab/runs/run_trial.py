@@ -12,9 +12,8 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from hinged.lab.data import DataSet
-from hinged.lab.data import load as load_data
-from hinged.lab.data.folds import fold
+from hinged.lab.data import DataSet, load_data_set
+from hinged.lab.data.cross_validation import cross_validation_fold
 from hinged.lab.experiment import environment
 from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.networks import catalogue, pretrained
@@ -58,7 +57,7 @@ def load_data_and_weights(
         study_weights: as in `hinged.lab.runs.pending_trial.ExperimentRun`.
     """
     sizes = {"train_size": experiment.train_size, "test_size": experiment.test_size}
-    data = load_data(experiment.data, data_dir, **sizes)
+    data = load_data_set(experiment.data, data_dir, **sizes)
     weights = pretrained.find_weights(experiment.network, data_dir, study_weights)
     return DataAndWeights(pretrained.prepare_images(data, experiment.network, weights), weights)
 
@@ -112,10 +111,10 @@ def run_trial(
         data_about=data.about,
         fold=experiment.fold_of(trial),
         experiment=experiment.model_dump(mode="json", exclude={"activations", "seeds"}),
-        environment=environment.describe(),
+        environment=environment.describe_environment(),
         finished=utc_now(),
     )
-    curves = snapshot_tensors(outcome.model, data.scaled(data.x_test[:_EXAMPLES]))
+    curves = snapshot_tensors(outcome.model, data.to_inputs(data.x_test[:_EXAMPLES]))
     return FinishedTrial(result, curves, outcome.model)
 
 
@@ -159,7 +158,7 @@ def _select_fold(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -
     number = experiment.fold_of(trial)
     if number is None or experiment.folds is None:
         return loaded
-    data = fold(loaded.data, number, experiment.folds)
+    data = cross_validation_fold(loaded.data, number, experiment.folds)
     return loaded._replace(data=pretrained.prepare_images(data, experiment.network, loaded.weights))
 
 
@@ -167,7 +166,7 @@ def _bytes_for_backward(model: nn.Module, data: DataSet, experiment: Experiment)
     """Return the bytes that one batch keeps for the backward pass, in the precision and memory
     layout of the training."""
     settings = experiment.training
-    batch = data.scaled(data.x_train[: settings.batch_size])
+    batch = data.to_inputs(data.x_train[: settings.batch_size])
     batch = training_module.in_memory_format(batch, settings)
     with torch.random.fork_rng([]), training_module.autocast(batch.device, settings):
         return backward_memory.memory_for_backward(model, batch)
@@ -177,7 +176,7 @@ def _advice_by_sign(model: nn.Module, data: DataSet) -> dict[str, list[str]]:
     """Return the advice of `hinged.diagnose` by sign; empty for a network without curves."""
     by_sign: dict[str, list[str]] = {}
     if any(isinstance(layer, PiecewiseLinear) for layer in model.modules()):
-        batches = list(data.scaled(data.x_train[:_EXAMPLES]).split(_DIAGNOSE_BATCH))
+        batches = list(data.to_inputs(data.x_train[:_EXAMPLES]).split(_DIAGNOSE_BATCH))
         for advice in diagnose(model, batches).advice:
             by_sign.setdefault(advice.sign, []).append(advice.text)
     return by_sign

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from hinged import errors
 from hinged.atomic_files import PARTIAL
-from hinged.lab._files import write
+from hinged.lab._files import write_file
 from hinged.lab.experiment.environment import Precision, fast_precision
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import Settings
@@ -125,7 +125,7 @@ class StudyFolder:
                 begun = fast_precision() if held is None else held.precision
                 plan = plan.model_copy(update={"precision": begun})
             if held is None or plan.extends(held):
-                write(file, plan.model_dump_json(indent=2) + "\n")
+                write_file(file, plan.model_dump_json(indent=2) + "\n")
                 return
             raise errors.RunFolderError(
                 f"{self.path} holds {held.name} at scale {held.scale}, or an earlier form of it. "

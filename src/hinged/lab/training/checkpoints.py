@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from hinged.lab._files import write
+from hinged.lab._files import write_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -32,4 +32,4 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        write(Path(path), buffer.getvalue())
+        write_file(Path(path), buffer.getvalue())

@@ -15,8 +15,8 @@ from torch import nn
 
 from hinged import errors
 from hinged.lab.data import Batches, DataSet
-from hinged.lab.experiment.ranks import Ranks, ranks
 from hinged.lab.experiment.settings import TrainingSettings
+from hinged.lab.experiment.torchrun import TorchrunProcess, torchrun_process
 from hinged.lab.training.checkpoints import AtomicCheckpointIO
 from hinged.lab.training.epoch_history import EpochHistory
 from hinged.lab.training.lightning_contexts import quiet_lightning, restore_determinism
@@ -67,17 +67,17 @@ def train_network(
     """
     if settings.optimizer in METHODS:
         return train_second_order(model, data, settings, seed, on_epoch=on_epoch)
-    module, processes = TrainingModule(model, data, settings), ranks()
+    module, process = TrainingModule(model, data, settings), torchrun_process()
     history = EpochHistory(data, on_epoch)
     callbacks = [
         history,
-        SeedEpochs(seed, processes.rank),
+        SeedEpochs(seed, process.rank),
         *_optional_callbacks(module, checkpoints, logger),
     ]
     started = time.perf_counter()
     devices = list(range(torch.cuda.device_count()))
     with quiet_lightning(), restore_determinism(), torch.random.fork_rng(devices):
-        trainer = _trainer(settings, processes, callbacks, checkpoints, logger)
+        trainer = _trainer(settings, process, callbacks, checkpoints, logger)
         batches = Batches(
             data,
             settings.batch_size,
@@ -85,7 +85,7 @@ def train_network(
             epoch=lambda: trainer.current_epoch,
             augmentations=settings.augment,
             device=trainer.strategy.root_device,
-            ranks=processes,
+            process=process,
         )
         trainer.fit(module, batches, ckpt_path=_last_checkpoint(checkpoints))
     seconds = history.earlier_seconds + time.perf_counter() - started
@@ -110,7 +110,7 @@ def check_training(model: nn.Module, data: DataSet, settings: TrainingSettings) 
             `compile`, `compile` or several processes with a method of `hinged.optim`, or an error
             of `hinged.lab.training.second_order.check_second_order`.
     """
-    processes = ranks().world
+    processes = torchrun_process().world_size
     if settings.batch_size // processes < 2:
         got = f"{settings.batch_size} in {processes} processes"
         hint = "give 2 samples to each"
@@ -149,7 +149,7 @@ class SeedEpochs(Callback):
 
 def _trainer(
     settings: TrainingSettings,
-    processes: Ranks,
+    process: TorchrunProcess,
     callbacks: list[Callback],
     checkpoints: Path | None,
     logger: Logger | None,
@@ -157,9 +157,9 @@ def _trainer(
     return lightning.Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",
-        devices=processes.local_world,
-        num_nodes=processes.machines,
-        strategy="auto" if processes.world == 1 else "ddp_find_unused_parameters_true",
+        devices=process.local_world_size,
+        num_nodes=process.machines,
+        strategy="auto" if process.world_size == 1 else "ddp_find_unused_parameters_true",
         deterministic=True,
         callbacks=callbacks,
         precision=_PRECISIONS[settings.precision],
@@ -189,7 +189,7 @@ def _optional_callbacks(
     if logger is not None:
         callbacks.append(LearningRateMonitor("epoch"))
         if module.has_curves:
-            callbacks.append(CurveMonitor(data.scaled(data.x_train[:_MONITORED_SAMPLES])))
+            callbacks.append(CurveMonitor(data.to_inputs(data.x_train[:_MONITORED_SAMPLES])))
     return callbacks
 
 

@@ -116,4 +116,4 @@ def _split_rows(data: DataSet, seed: int) -> tuple[Tensor, Tensor]:
 
 def _score(model: nn.Module, data: DataSet, x: Tensor, y: Tensor) -> float:
     with torch.no_grad():
-        return data.score(model(data.scaled(x)), y)
+        return data.score(model(data.to_inputs(x)), y)

@@ -73,7 +73,7 @@ class TrainingModule(lightning.LightningModule):
         self.model.eval()
         size = _SCORING_BATCH_CPU if device.type == "cpu" else _SCORING_BATCH
         with torch.no_grad(), autocast(device, self.settings):
-            batches = (self.data.scaled(rows.to(device)) for rows in x.split(size))
+            batches = (self.data.to_inputs(rows.to(device)) for rows in x.split(size))
             outputs = torch.cat(
                 [self.model(in_memory_format(x, self.settings)).float().cpu() for x in batches]
             )

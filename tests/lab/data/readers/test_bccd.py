@@ -36,7 +36,7 @@ def digest(path):
 
 
 def test_splits_boxes_and_labels_without_degenerate_boxes(tmp_path, archive, pictures):
-    splits = data.bccd(tmp_path, digest(archive))
+    splits = data.read_bccd(tmp_path, digest(archive))
     assert list(splits) == ["train", "val", "test"]
     assert [box.tolist() for box in splits["val"].boxes] == [[[1, 2, 5, 6]]]
     assert [label.tolist() for label in splits["train"].labels] == [[2, 1]]
@@ -47,15 +47,15 @@ def test_splits_boxes_and_labels_without_degenerate_boxes(tmp_path, archive, pic
 
 def test_a_truncated_archive(tmp_path, archive):
     with pytest.raises(errors.DataError, match="bytes with SHA-256"):
-        data.bccd(tmp_path)
+        data.read_bccd(tmp_path)
     archive.write_bytes(archive.read_bytes()[:-50])
     with pytest.raises(errors.DataError, match="it is damaged or incomplete"):
-        data.bccd(tmp_path, digest(archive))
+        data.read_bccd(tmp_path, digest(archive))
 
 
 @pytest.mark.slow
 def test_the_real_set(real):
-    splits = data.bccd(real)
+    splits = data.read_bccd(real)
     assert [len(split) for split in splits.values()] == [205, 87, 72]
     boxes = torch.cat([box for split in splits.values() for box in split.boxes])
     assert len(boxes) == 4888 - 2

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hinged import errors
-from hinged.lab.data.readers.cache import cache_folder, cached
+from hinged.lab.data.readers.cache import cache_folder, cached_arrays
 
 
 def make(log):
@@ -15,12 +15,12 @@ def make(log):
 
 
 def ask(log):
-    return int(cached("key", lambda: make(log))["a"].sum())
+    return int(cached_arrays("key", lambda: make(log))["a"].sum())
 
 
 def test_made_once_and_mapped(tmp_path):
     for _ in range(2):
-        arrays = cached("key", lambda: make(tmp_path / "log"))
+        arrays = cached_arrays("key", lambda: make(tmp_path / "log"))
         assert isinstance(arrays["a"], np.memmap)
         np.testing.assert_array_equal(arrays["b"], np.eye(3))
     assert (tmp_path / "log").read_text() == "made\n"
@@ -45,7 +45,7 @@ def test_what_a_killed_process_left_is_made_anew(tmp_path):
 
 def test_a_failure_leaves_nothing():
     with pytest.raises(ZeroDivisionError):
-        cached("key", lambda: {"a": np.arange(1 / 0)})
+        cached_arrays("key", lambda: {"a": np.arange(1 / 0)})
     assert not (cache_folder() / "decoded" / "key").exists()
 
 
@@ -53,4 +53,4 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(errors.DataError, match=r"cannot be written .* set XDG_CACHE_HOME"):
-        cached("key", lambda: {})
+        cached_arrays("key", lambda: {})

@@ -8,44 +8,45 @@ from hinged.lab.data.readers import data_files
 
 
 def test_the_folder_of_data(tmp_path, monkeypatch):
-    assert data_files.data_folder(None) is None and data_files.data_folder(tmp_path) == tmp_path
+    assert (
+        data_files.find_data_folder(None) is None
+        and data_files.find_data_folder(tmp_path) == tmp_path
+    )
     monkeypatch.setenv("HINGED_DATA", str(tmp_path))
-    assert data_files.data_folder(None) == tmp_path
+    assert data_files.find_data_folder(None) == tmp_path
     with pytest.raises(errors.DataError, match="which is no folder; give the folder that holds"):
-        data_files.data_folder(tmp_path / "missing")
+        data_files.find_data_folder(tmp_path / "missing")
 
 
 def test_the_first_place_that_exists(tmp_path):
     (tmp_path / "b").touch()
-    assert data_files.find("mine", tmp_path, ["a", "b"]) == tmp_path / "b"
+    assert data_files.find_data_file("mine", tmp_path, ["a", "b"]) == tmp_path / "b"
     with pytest.raises(errors.DataError, match="which holds no c; put the data there"):
-        data_files.find("mine", tmp_path, ["c", "d"])
-    with pytest.raises(
-        errors.DataError, match="no folder to read it from; give the one that holds"
-    ):
-        data_files.find("mine", None, ["c"])
+        data_files.find_data_file("mine", tmp_path, ["c", "d"])
+    with pytest.raises(errors.DataError, match="no folder to read it from; give the folder that"):
+        data_files.find_data_file("mine", None, ["c"])
 
 
 def test_checksums(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    assert data_files.verify(path, hashlib.sha256(b"content").hexdigest()) == path
+    assert data_files.verify_sha256(path, hashlib.sha256(b"content").hexdigest()) == path
     with pytest.raises(errors.DataError, match=r"bytes with SHA-256 ed7002b439e9\.\.\., not 0000"):
-        data_files.verify(path, "0" * 64)
+        data_files.verify_sha256(path, "0" * 64)
 
 
 @pytest.mark.parametrize("name", ["file", "file.gz"])
 def test_unpacked_bytes_and_their_checksum(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(gzip.compress(b"content") if name.endswith("gz") else b"content")
-    assert data_files.unpacked(path, hashlib.md5(b"content").hexdigest()) == b"content"
+    assert data_files.read_unpacked(path, hashlib.md5(b"content").hexdigest()) == b"content"
     with pytest.raises(errors.DataError, match="another file, damaged or incomplete"):
-        data_files.unpacked(path, "0" * 32)
+        data_files.read_unpacked(path, "0" * 32)
 
 
 def test_a_truncated_archive(tmp_path):
     path = tmp_path / "file.gz"
     path.write_bytes(gzip.compress(bytes(1000))[:-12])
     with pytest.raises(errors.DataError, match=r"cannot be read .*: copy it again") as refused:
-        data_files.unpacked(path, "0" * 32)
+        data_files.read_unpacked(path, "0" * 32)
     assert str(refused.value).count("\n") == 0

@@ -23,14 +23,14 @@ def test_a_folder_of_two_splits(tmp_path, pictures, test):
         fill(tmp_path / "train", pictures),
         fill(tmp_path / test, pictures, seed=1, each=2),
     )
-    loaded = data.load(str(tmp_path))
+    loaded = data.load_data_set(str(tmp_path))
     assert torch.equal(loaded.x_train, train) and torch.equal(loaded.x_test, held)
     assert loaded.y_train.tolist() == [0] * 4 + [1] * 4 and loaded.y_test.tolist() == [0, 0, 1, 1]
 
 
 def test_a_folder_of_classes_is_divided(tmp_path, pictures):
     whole = fill(tmp_path, pictures, each=10)
-    loaded = data.load(str(tmp_path))
+    loaded = data.load_data_set(str(tmp_path))
     assert loaded.y_train.bincount().tolist() == [7, 7] and loaded.y_test.tolist().count(1) == 3
     both = torch.cat([loaded.x_train, loaded.x_test]).flatten(1)
     assert {tuple(row) for row in both.tolist()} == {
@@ -44,17 +44,17 @@ def test_images_of_different_sizes(tmp_path, pictures):
     with pytest.raises(
         errors.DataError, match=r"images of 8 x 8 pixels and 6 x 30.*:64"
     ) as refused:
-        data.load(str(tmp_path))
+        data.load_data_set(str(tmp_path))
     assert str(refused.value).count("\n") == 0
-    loaded = data.load(f"{tmp_path}:4")
+    loaded = data.load_data_set(f"{tmp_path}:4")
     assert loaded.x_train.shape[1:] == (3, 4, 4)
 
 
 def test_a_changed_image_is_read_anew(tmp_path, pictures):
     fill(tmp_path / "train", pictures), fill(tmp_path / "test", pictures)
-    first = image_folders.read(tmp_path)
+    first = image_folders.read_image_folder(tmp_path)
     (tmp_path / "train" / "cat" / "0.png").write_bytes(encoded(np.zeros((8, 8, 3), np.uint8)))
-    assert not torch.equal(image_folders.read(tmp_path).x_train[0], first.x_train[0])
+    assert not torch.equal(image_folders.read_image_folder(tmp_path).x_train[0], first.x_train[0])
 
 
 def test_an_image_cut_short(tmp_path, pictures):
@@ -62,15 +62,15 @@ def test_an_image_cut_short(tmp_path, pictures):
     path = tmp_path / "dog" / "5.png"
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(errors.DataError, match=r"5\.png`: got a file that cannot be read"):
-        image_folders.read(tmp_path)
+        image_folders.read_image_folder(tmp_path)
 
 
 def test_a_folder_without_images(tmp_path):
     with pytest.raises(errors.DataError, match="which holds no images; it must hold train/CLASS/"):
-        image_folders.read(tmp_path)
+        image_folders.read_image_folder(tmp_path)
 
 
 def test_a_class_that_only_the_test_split_has(tmp_path, pictures):
     fill(tmp_path / "train", pictures), fill(tmp_path / "test", pictures, kinds=("cat", "fox"))
     with pytest.raises(errors.DataError, match="that the training split lacks: fox"):
-        image_folders.read(tmp_path)
+        image_folders.read_image_folder(tmp_path)

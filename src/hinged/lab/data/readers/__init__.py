@@ -1,1 +1,1 @@
-"""Readers of data files, one file a format or source."""
+"""Readers of data sets, one file per format or source."""

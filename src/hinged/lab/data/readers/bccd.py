@@ -1,4 +1,4 @@
-"""Images with boxes: BCCD, blood cells of three kinds."""
+"""BCCD: images of blood cells of three kinds, with boxes."""
 
 from __future__ import annotations
 
@@ -15,28 +15,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hinged.lab.data.readers import jpeg
-from hinged.lab.data.readers.cache import Arrays, cached
-from hinged.lab.data.readers.data_files import damaged, find, verify
-from hinged.lab.data.splits import Splits
+from hinged.lab.data.readers.cache import Arrays, cached_arrays
+from hinged.lab.data.readers.data_files import (
+    damaged_file_error,
+    find_data_file,
+    verify_sha256,
+)
+from hinged.lab.data.readers.image_decoding import Pixels, decode_image, stack_images
+from hinged.lab.data.train_test_split import TrainTestSplit
 from hinged.lab.problems import Detection
 from hinged.lab.problems.detection import PADDING
 
 CLASSES = ("RBC", "WBC", "Platelets")
 SPLITS = ("train", "val", "test")
 _SHA256 = "d7eafec94c4fb008a440bee2de7866cd3c0422aaf5b7acc7d0b965c7c41ac9e0"
-_REDUCED = 4
+_REDUCTION = 4
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True, eq=False)
-class Detections:
-    """One split of a set of images with boxes.
+class BoxedImages:
+    """One split of a data set of images with boxes.
 
     Attributes:
         images: `(N, 3, H, W)` in uint8.
         boxes: of each image, `(boxes, 4)` in pixels: left, top, right, bottom.
-        labels: of each image, the classes of its boxes, `(boxes,)`, places in `CLASSES`.
+        labels: of each image, the classes of its boxes, `(boxes,)`, indices into `CLASSES`.
     """
 
     images: Tensor
@@ -47,36 +51,40 @@ class Detections:
         return len(self.images)
 
 
-def bccd(folder: Path | None, sha256: str = _SHA256, reduced: int = 1) -> dict[str, Detections]:
-    """Return the splits of BCCD by name: 205 images of 640 x 480 pixels to train on, 87 to validate
-    on, 72 to test on.
+def read_bccd(
+    folder: Path | None, sha256: str = _SHA256, reduction: int = 1
+) -> dict[str, BoxedImages]:
+    """Return the splits `train`, `val` and `test` of BCCD: 205, 87 and 72 images of 640 x 480
+    pixels. The two boxes without an area are left out.
 
-    Boxes without an area are left out; the set has two.
     Source: github.com/Shenggan/BCCD_Dataset (MIT).
 
     Args:
         folder: the folder of data sets, with `detection/bccd.zip`.
-        sha256: of the file.
-        reduced: so many pixels of height and width are averaged to one.
+        sha256: checksum of the file.
+        reduction: side of the squares of pixels that are averaged to one pixel.
 
     Raises:
-        DataError: it is missing or damaged.
+        DataError: the file is missing, damaged, or has another checksum.
     """
-    path = verify(find("bccd", folder, ("detection/bccd.zip", "bccd.zip")), sha256)
-    arrays = cached(f"bccd-{sha256[:16]}-{reduced}", lambda: _read(path, reduced))
-    return {name: _split(arrays, place, reduced) for place, name in enumerate(SPLITS)}
+    path = verify_sha256(find_data_file("bccd", folder, ("detection/bccd.zip", "bccd.zip")), sha256)
+    arrays = cached_arrays(
+        f"bccd-{sha256[:16]}-{reduction}", lambda: _read_archive(path, reduction)
+    )
+    return {name: _take_split(arrays, index, reduction) for index, name in enumerate(SPLITS)}
 
 
-def reduced_bccd(folder: Path | None, sha256: str = _SHA256) -> Splits:
-    """Return BCCD at 160 x 120 pixels, the 292 images of training and validation to train on.
+def read_reduced_bccd(folder: Path | None, sha256: str = _SHA256) -> TrainTestSplit:
+    """Return BCCD at 160 x 120 pixels, with its training and validation splits (292 images)
+    to train on.
 
     Raises:
-        DataError: it is missing or damaged.
+        DataError: the file is missing, damaged, or has another checksum.
     """
-    splits = bccd(folder, sha256, _REDUCED)
+    splits = read_bccd(folder, sha256, _REDUCTION)
     train, test = (splits["train"], splits["val"]), (splits["test"],)
     most = max(len(boxes) for split in splits.values() for boxes in split.boxes)
-    images, targets = zip(*(_joined(part, most) for part in (train, test)), strict=True)
+    images, targets = zip(*(_join_splits(part, most) for part in (train, test)), strict=True)
     height, width = images[0].shape[2:]
     about = (
         f"photographs of blood cells with boxes, 640 x 480 pixels reduced to {width} x {height}; "
@@ -84,11 +92,11 @@ def reduced_bccd(folder: Path | None, sha256: str = _SHA256) -> Splits:
         "test on"
     )
     problem = Detection(CLASSES, (height, width))
-    return Splits(about, images[0], targets[0], images[1], targets[1], problem)
+    return TrainTestSplit(about, images[0], targets[0], images[1], targets[1], problem)
 
 
-def _joined(splits: Sequence[Detections], most: int) -> tuple[Tensor, Tensor]:
-    """Return the images of some splits, and their targets `(N, most, 5)`."""
+def _join_splits(splits: Sequence[BoxedImages], most: int) -> tuple[Tensor, Tensor]:
+    """Return the images of several splits and their targets `(N, most, 5)`."""
     boxes = [each for split in splits for each in split.boxes]
     labels = [each for split in splits for each in split.labels]
     targets = torch.full((len(boxes), max(1, most), 5), PADDING)
@@ -97,42 +105,46 @@ def _joined(splits: Sequence[Detections], most: int) -> tuple[Tensor, Tensor]:
     return torch.cat([split.images for split in splits]), targets
 
 
-def _split(arrays: Arrays, place: int, reduced: int) -> Detections:
-    """Return one split; its images are neighbours in the arrays, so that they stay mapped."""
-    first, end = arrays["first_image"][place : place + 2]
-    boxes = torch.from_numpy(arrays["boxes"]).float() / reduced
+def _take_split(arrays: Arrays, index: int, reduction: int) -> BoxedImages:
+    """Return one split. Its images are a slice of the mapped array, so that none is copied."""
+    first, end = arrays["first_image"][index : index + 2]
+    boxes = torch.from_numpy(arrays["boxes"]).float() / reduction
     labels, image = torch.from_numpy(arrays["labels"]), arrays["image_of_box"]
     bounds = np.searchsorted(image, np.arange(first, end + 1))
     rows = [slice(a, b) for a, b in pairwise(bounds)]
-    return Detections(
+    return BoxedImages(
         torch.from_numpy(arrays["images"][first:end]),
         [boxes[each] for each in rows],
         [labels[each] for each in rows],
     )
 
 
-def _read(path: Path, reduced: int) -> Arrays:
+def _read_archive(path: Path, reduction: int) -> Arrays:
     try:
         with zipfile.ZipFile(path) as archive:
-            return _arrays(path, archive, reduced)
+            return _decode_archive(path, archive, reduction)
     except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, AttributeError) as error:
-        raise damaged(path, error) from None
+        raise damaged_file_error(path, error) from None
 
 
-def _arrays(path: Path, archive: zipfile.ZipFile, reduced: int) -> Arrays:
+def _decode_archive(path: Path, archive: zipfile.ZipFile, reduction: int) -> Arrays:
     splits = [archive.read(f"BCCD/ImageSets/Main/{name}.txt").decode().split() for name in SPLITS]
     names = [name for split in splits for name in split]
     images = (
-        _averaged(
-            jpeg.decode(archive.read(f"BCCD/JPEGImages/{name}.jpg"), f"{name} of {path}"), reduced
+        _average_squares(
+            decode_image(archive.read(f"BCCD/JPEGImages/{name}.jpg"), f"{name} of {path}"),
+            reduction,
         )
         for name in names
     )
     boxes = np.concatenate(
-        [_boxes(archive.read(f"BCCD/Annotations/{name}.xml"), i) for i, name in enumerate(names)]
+        [
+            _read_boxes(archive.read(f"BCCD/Annotations/{name}.xml"), i)
+            for i, name in enumerate(names)
+        ]
     )
     return {
-        "images": jpeg.stack(images, len(names), "bccd"),
+        "images": stack_images(images, len(names), "bccd"),
         "image_of_box": boxes[:, 0],
         "labels": boxes[:, 1],
         "boxes": boxes[:, 2:],
@@ -140,21 +152,23 @@ def _arrays(path: Path, archive: zipfile.ZipFile, reduced: int) -> Arrays:
     }
 
 
-def _averaged(pixels: jpeg.Pixels, reduced: int) -> jpeg.Pixels:
-    """Return the means of squares of pixels, rounded; what fills no square is cut off."""
-    height, width = (size // reduced for size in pixels.shape[1:])
-    whole = pixels[:, : height * reduced, : width * reduced]
-    squares = whole.reshape(len(whole), height, reduced, width, reduced)
-    averaged: jpeg.Pixels = squares.mean(axis=(2, 4)).round().astype(np.uint8)
+def _average_squares(pixels: Pixels, side: int) -> Pixels:
+    """Return the rounded means of squares of pixels. Rows and columns that fill no square are cut
+    off."""
+    height, width = (size // side for size in pixels.shape[1:])
+    whole = pixels[:, : height * side, : width * side]
+    squares = whole.reshape(len(whole), height, side, width, side)
+    averaged: Pixels = squares.mean(axis=(2, 4)).round().astype(np.uint8)
     return averaged
 
 
-def _boxes(annotation: bytes, image: int) -> NDArray[Any]:
-    """Return image, label and corners of each box of an annotation of Pascal VOC, `(B, 6)`."""
+def _read_boxes(annotation: bytes, image: int) -> NDArray[Any]:
+    """Return image, label and corners of each box in an annotation in the format of Pascal VOC,
+    `(B, 6)`."""
     rows = []
-    for thing in ElementTree.fromstring(annotation).iter("object"):
-        label = CLASSES.index(thing.findtext("name", ""))
-        left, top, right, bottom = (int(thing.findtext(f"bndbox/{c}", "")) for c in _CORNERS)
+    for element in ElementTree.fromstring(annotation).iter("object"):
+        label = CLASSES.index(element.findtext("name", ""))
+        left, top, right, bottom = (int(element.findtext(f"bndbox/{c}", "")) for c in _CORNERS)
         if left < right and top < bottom:
             rows.append((image, label, left, top, right, bottom))
     return np.array(rows, dtype=np.int64).reshape(-1, 6)

@@ -1,4 +1,4 @@
-"""Decoded images on disk, so that they are decoded once and all processes share one copy."""
+"""Decoded images on disk: decoded once, and mapped into memory by all processes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def cache_folder() -> Path:
-    """Return where decoded and downloaded data go: in `XDG_CACHE_HOME`, by default `~/.cache`."""
+    """Return the folder of decoded and downloaded data, in `XDG_CACHE_HOME` or `~/.cache`."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "hinged"
 
 
-def cached(key: str, make: Callable[[], Arrays]) -> Arrays:
-    """Return the arrays kept under `key`, mapped into memory; make and keep them the first time.
-
-    Two processes that ask at once make them once. They appear whole, by renaming, or not at all.
+def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
+    """Return the arrays stored under `key`, mapped into memory. The first call makes and stores
+    them; other processes wait for it. They appear on disk complete or not at all.
 
     Args:
-        key: names what the arrays are made from, its checksum included.
-        make: returns them, by name.
+        key: identifies the source of the arrays, for example by its checksum.
+        make: returns the arrays by name.
 
     Raises:
         DataError: the cache folder cannot be written to.
@@ -40,16 +39,16 @@ def cached(key: str, make: Callable[[], Arrays]) -> Arrays:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{key}.lock")):
             if not folder.is_dir():
-                _write(folder, make())
+                _store(folder, make())
     except OSError as error:
         got = f"{folder}, which cannot be written ({error.strerror})"
         hint = "set XDG_CACHE_HOME to a folder with room for decoded data"
         raise errors.DataError(errors.message("hinged.lab.data", got, hint)) from None
-    # Copy on write: torch warns about memory that is read-only, and the file is never changed.
+    # Mode "c" copies on write: torch warns about read-only memory, and the file must not change.
     return {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
 
 
-def _write(folder: Path, arrays: Arrays) -> None:
+def _store(folder: Path, arrays: Arrays) -> None:
     remove_partials(folder.parent)
     with atomic_path(folder) as partial:
         partial.mkdir()

@@ -3,7 +3,7 @@ import torch
 
 from hinged import errors
 from hinged.lab import data
-from hinged.lab.data.readers import columns
+from hinged.lab.data.readers import table_files
 
 pyarrow = pytest.importorskip("pyarrow")
 ROWS = 40
@@ -33,10 +33,10 @@ NUMBERS = [i / 7 for i in range(ROWS)]
 COLOURS = ["red", "blue"] * (ROWS // 2)
 
 
-@pytest.mark.parametrize("ending", columns.ENDINGS)
+@pytest.mark.parametrize("ending", table_files.SUFFIXES)
 def test_numbers_texts_and_truth_values(table, ending):
     path = table(ending, a=NUMBERS, colour=COLOURS, b=[i % 3 == 0 for i in range(ROWS)], y=NUMBERS)
-    splits = columns.read(path)
+    splits = table_files.read_csv_or_parquet(path)
     assert splits.about == "40 rows of 4 columns, regression; 30 % to test on"
     x, y = torch.cat([splits.x_train, splits.x_test]), torch.cat([splits.y_train, splits.y_test])
     place = y[:, 0].argsort()
@@ -47,8 +47,8 @@ def test_numbers_texts_and_truth_values(table, ending):
 
 def test_the_columns_to_predict_can_be_named(table):
     path = table(y=NUMBERS, a=NUMBERS, z=NUMBERS)
-    assert data.load(f"{path}:y").x_train.shape == (28, 2)
-    assert data.load(f"{path}:y,z").outputs == 2
+    assert data.load_data_set(f"{path}:y").x_train.shape == (28, 2)
+    assert data.load_data_set(f"{path}:y,z").outputs == 2
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_columns_to_predict_can_be_named(table):
     [(COLOURS, 2), ([3, 5, 9, 5] * 10, 3), (list(range(ROWS)), None), (NUMBERS, None)],
 )
 def test_classes_or_numbers(table, target, classes):
-    loaded = data.load(str(table(a=NUMBERS, y=target)))
+    loaded = data.load_data_set(str(table(a=NUMBERS, y=target)))
     assert loaded.classes == classes
     if classes:
         assert loaded.y_train.unique().tolist() == list(range(classes))
@@ -65,7 +65,7 @@ def test_classes_or_numbers(table, target, classes):
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ({"a": [None, *NUMBERS[1:]], "y": NUMBERS}, "empty or infinite values in a; fill them"),
+        ({"a": [None, *NUMBERS[1:]], "y": NUMBERS}, "empty or infinite values in a; replace them"),
         ({"a": [float("inf"), *NUMBERS[1:]], "y": NUMBERS}, "empty or infinite values in a"),
         ({"a": NUMBERS, "y": [float("nan"), *NUMBERS[1:]]}, "empty or infinite values in y"),
         ({"y": NUMBERS}, "no column to predict from"),
@@ -75,23 +75,23 @@ def test_classes_or_numbers(table, target, classes):
 def test_what_cannot_be_learned_from_gets_one_sentence(table, named, message):
     path = table(".parquet", **named)
     with pytest.raises(errors.DataError, match=message):
-        columns.read(path)
+        table_files.read_csv_or_parquet(path)
 
 
 def test_a_column_that_is_not_there(table):
     with pytest.raises(errors.DataError, match="got no column price; the columns are a, y"):
-        columns.read(table(a=NUMBERS, y=NUMBERS), "price")
+        table_files.read_csv_or_parquet(table(a=NUMBERS, y=NUMBERS), "price")
 
 
 def test_too_many_texts(table):
     texts = [f"name {i}" for i in range(101)]
     with pytest.raises(errors.DataError, match="101 different texts in who; at most 100"):
-        columns.read(table(who=texts, y=[float(i) for i in range(101)]))
+        table_files.read_csv_or_parquet(table(who=texts, y=[float(i) for i in range(101)]))
 
 
 def test_a_file_cut_short(table):
     path = table(".parquet", a=NUMBERS, y=NUMBERS)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(errors.DataError, match="it is damaged or incomplete") as refused:
-        columns.read(path)
+        table_files.read_csv_or_parquet(path)
     assert "\n" not in str(refused.value)

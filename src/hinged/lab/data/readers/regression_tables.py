@@ -1,4 +1,4 @@
-"""Regressions on tables, from packs of arrays."""
+"""Tables for regression, each one `.npz` file in the folder of data sets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hinged.lab.data.readers import packs, public
-from hinged.lab.data.readers.data_files import find, verify
-from hinged.lab.data.splits import Splits, divided, table_about
+from hinged.lab.data.readers.data_files import find_data_file, read_npz, verify_sha256
+from hinged.lab.data.readers.downloadable import download_california_housing
+from hinged.lab.data.train_test_split import TrainTestSplit, describe_table, split_at_random
 
-PACKS = {
+CHECKSUMS = {
     "california_housing": "0766ac79e0993dec8dcd6ed5b8ecb019998b30113e90338fc9b327a302c998b7",
     "concrete": "0c20c8c6308a18ba6220488151d1fccbb8b2e78851807c45b8053384a07f8cfa",
     "energy": "85620c04724e2aa2f22834fa87a20cc6b00cb65cf7c960409e62b3f44a81bb3f",
@@ -25,25 +25,30 @@ PACKS = {
     "wine_white": "ad433ba3fc97d54e2753c170a19750e74902be209c353891315cf09ede5ba4af",
     "yacht": "729d32338c3af65cfda4ca524bfaca51d765317e982443f90feac7eefa161ff3",
 }
-"""SHA-256 of the pack of each regression."""
+"""SHA-256 of the file of each table."""
 
 
-def read_pack(name: str, folder: Path | None) -> tuple[Tensor, Tensor]:
-    """Return inputs `(N, features)` and targets `(N, targets)`, float64, of a pack (`X`, `y`).
+def read_table_arrays(name: str, folder: Path | None) -> tuple[Tensor, Tensor]:
+    """Return inputs `(N, features)` and targets `(N, targets)` of a table, float64.
 
-    scikit-learn downloads California housing where there is no folder.
+    They are the arrays `X` and `y` of the file. Without a folder, scikit-learn downloads California
+    housing.
 
     Raises:
-        DataError: the file is missing, or its bytes are not those known.
+        DataError: the file is missing, or has another checksum.
     """
     if name == "california_housing" and folder is None:
-        return public.california_housing()
-    path = find(name, folder, (f"tabular/{name}.npz", f"{name}.npz"))
-    arrays = packs.open_npz(verify(path, PACKS[name]))
+        return download_california_housing()
+    path = find_data_file(name, folder, (f"tabular/{name}.npz", f"{name}.npz"))
+    arrays = read_npz(verify_sha256(path, CHECKSUMS[name]))
     return torch.from_numpy(arrays["X"]), torch.from_numpy(arrays["y"])
 
 
-def regression(name: str, folder: Path | None) -> Splits:
-    """Return the pack of a regression, 30 % of it to test on."""
-    x, y = read_pack(name, folder)
-    return divided(table_about(x, y, None), x, y, None)
+def read_regression_table(name: str, folder: Path | None) -> TrainTestSplit:
+    """Return a table, 30 % of it to test on.
+
+    Raises:
+        DataError: the file is missing, or has another checksum.
+    """
+    x, y = read_table_arrays(name, folder)
+    return split_at_random(describe_table(x, y, None), x, y, None)

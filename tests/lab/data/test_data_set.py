@@ -6,16 +6,16 @@ import torch
 from sklearn import datasets
 
 from hinged.lab import data
-from hinged.lab.data.dataset import scale
-from hinged.lab.data.splits import Splits
+from hinged.lab.data.data_set import scale_split
+from hinged.lab.data.train_test_split import TrainTestSplit
 from hinged.lab.problems import Classification
 
 
-@pytest.mark.parametrize("name", data.EMBEDDED)
+@pytest.mark.parametrize("name", data.SKLEARN_DATA)
 def test_shapes_kinds_and_scaling(name):
-    loaded = data.load(name)
+    loaded = data.load_data_set(name)
     assert len(loaded.x_train) == len(loaded.y_train) and len(loaded.x_test) == len(loaded.y_test)
-    inputs = loaded.scaled(loaded.x_train)
+    inputs = loaded.to_inputs(loaded.x_train)
     assert inputs.dtype == torch.float32 and inputs.isfinite().all()
     assert inputs.mean().abs() < 1e-5
     if loaded.classes is None:
@@ -26,7 +26,7 @@ def test_shapes_kinds_and_scaling(name):
 
 
 def test_digits_are_all_there_and_no_image_is_in_both_halves():
-    loaded = data.load("digits")
+    loaded = data.load_data_set("digits")
     assert len(loaded.x_train) + len(loaded.x_test) == 1797
     assert loaded.x_train.shape[1:] == (1, 8, 8) and loaded.x_train.dtype == torch.uint8
     train = {image.numpy().tobytes() for image in loaded.x_train}
@@ -40,32 +40,34 @@ def test_images_are_scaled_channel_by_channel_by_the_training_split_alone(pictur
     train[:, 1] //= 3
     test = torch.full((2, 3, 8, 8), 255, dtype=torch.uint8)
     labels = torch.zeros(50, dtype=torch.long)
-    loaded = scale("mine", Splits("", train, labels, test, labels[:2], Classification(1)))
-    inputs = loaded.scaled(loaded.x_train).double().numpy()
+    loaded = scale_split(
+        "mine", TrainTestSplit("", train, labels, test, labels[:2], Classification(1))
+    )
+    inputs = loaded.to_inputs(loaded.x_train).double().numpy()
     np.testing.assert_allclose(inputs.mean(axis=(0, 2, 3)), np.zeros(3), atol=1e-6)
     np.testing.assert_allclose(inputs.std(axis=(0, 2, 3), ddof=1), np.ones(3), rtol=1e-6)
     exact = train.double().numpy()
     expected = (255 - exact.mean(axis=(0, 2, 3))) / exact.std(axis=(0, 2, 3), ddof=1)
     np.testing.assert_allclose(
-        loaded.scaled(loaded.x_test)[1, :, 3, 3].numpy(), expected, rtol=1e-5
+        loaded.to_inputs(loaded.x_test)[1, :, 3, 3].numpy(), expected, rtol=1e-5
     )
 
 
 def test_an_image_of_one_colour_stays_finite():
     flat = torch.full((4, 1, 2, 2), 7, dtype=torch.uint8)
     labels = torch.zeros(4, dtype=torch.long)
-    loaded = scale("flat", Splits("", flat, labels, flat, labels, Classification(1)))
-    assert torch.equal(loaded.scaled(flat), torch.zeros(4, 1, 2, 2))
+    loaded = scale_split("flat", TrainTestSplit("", flat, labels, flat, labels, Classification(1)))
+    assert torch.equal(loaded.to_inputs(flat), torch.zeros(4, 1, 2, 2))
 
 
 def test_scaling_of_tables_uses_the_training_split_alone():
-    loaded = data.load("wine")
+    loaded = data.load_data_set("wine")
     torch.testing.assert_close(loaded.x_train.std(dim=0), torch.ones(13))
     assert (loaded.x_test.mean(dim=0).abs() > 1e-3).any()
 
 
 def test_digest_changes_with_one_pixel():
-    first = data.load("digits")
+    first = data.load_data_set("digits")
     images = first.x_test.clone()
     assert dataclasses.replace(first, x_test=images).digest == first.digest
     images[0, 0, 0, 0] += 1
@@ -73,10 +75,10 @@ def test_digest_changes_with_one_pixel():
 
 
 def test_scores():
-    loaded = data.load("iris")
+    loaded = data.load_data_set("iris")
     outputs = torch.eye(3)[torch.tensor([0, 1, 1, 2])]
     assert loaded.score(outputs, torch.tensor([0, 1, 2, 2])) == 0.75
-    regression = data.load("diabetes")
+    regression = data.load_data_set("diabetes")
     targets = torch.tensor([[1.0], [2.0], [3.0]])
     assert regression.score(targets, targets) == 1.0
     assert regression.score(torch.full((3, 1), 2.0), targets) == 0.0

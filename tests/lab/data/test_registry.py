@@ -8,31 +8,31 @@ from hinged.lab import data
 
 def test_unknown_name_is_refused_with_near_matches():
     with pytest.raises(errors.UnknownNameError, match="got 'digit'; did you mean 'digits'"):
-        data.load("digit")
+        data.load_data_set("digit")
 
 
 def test_the_last_one_is_held():
-    first = data.load("iris")
-    assert data.load("iris") is first
-    assert data.load("iris", train_size=50) is not first
+    first = data.load_data_set("iris")
+    assert data.load_data_set("iris") is first
+    assert data.load_data_set("iris", train_size=50) is not first
 
 
 def test_a_file_that_changed_is_read_anew(tmp_path):
     path = tmp_path / "t.csv"
     pytest.importorskip("pyarrow")
     path.write_text("a,y\n" + "".join(f"{i},{i / 2}\n" for i in range(30)))
-    first = data.load(str(path))
+    first = data.load_data_set(str(path))
     path.write_text("a,y\n" + "".join(f"{i},{i / 3}\n" for i in range(60)))
-    assert len(data.load(str(path)).x_train) == 2 * len(first.x_train)
+    assert len(data.load_data_set(str(path)).x_train) == 2 * len(first.x_train)
 
 
 def test_names_of_the_users_own(tmp_path):
     for known in (str(tmp_path), f"{tmp_path}:32", "t.csv", "t.csv:y", "t.parquet", "m.py:make"):
-        assert data.is_known(known)
+        assert data.is_data_set_name(known)
     for unknown in ("t.txt", "mnist:32", str(tmp_path / "missing"), "m.pyc:make"):
-        assert not data.is_known(unknown)
-        with pytest.raises((errors.UnknownNameError, errors.DataError), match=r"^`--data`: got "):
-            data.check_name(unknown)
+        assert not data.is_data_set_name(unknown)
+        with pytest.raises((errors.UnknownNameError, errors.DataError), match=r"^`data`: got "):
+            data.check_data_set_name(unknown)
 
 
 def test_the_page_on_data_lists_every_set():

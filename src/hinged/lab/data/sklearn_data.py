@@ -1,4 +1,4 @@
-"""The small data sets that come with scikit-learn."""
+"""The small data sets that scikit-learn contains."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 from numpy.typing import NDArray
 from sklearn import datasets
 
-from hinged.lab.data.splits import Splits, divided, table_about
+from hinged.lab.data.train_test_split import TrainTestSplit, describe_table, split_at_random
 from hinged.lab.problems import Classification
 
 Arrays = tuple[NDArray[np.float64], NDArray[np.generic]]
 
 
-def _digits() -> Splits:
+def _digits() -> TrainTestSplit:
     bunch = datasets.load_digits()
     half = len(bunch.images) // 2
-    images = torch.from_numpy(bunch.images).to(torch.uint8).unsqueeze(1)  # Whole, 0 to 16.
+    images = torch.from_numpy(bunch.images).to(torch.uint8).unsqueeze(1)  # Integers from 0 to 16.
     labels = torch.from_numpy(bunch.target)
-    return Splits(
+    return TrainTestSplit(
         "1,797 handwritten digits of 8 x 8 pixels; the first half to train on, the second half to "
         "test on, as in scikit-learn's own example",
         images[:half],
@@ -32,18 +32,18 @@ def _digits() -> Splits:
     )
 
 
-def _table(loader: Callable[..., Arrays], classes: int | None) -> Splits:
+def _table(loader: Callable[..., Arrays], classes: int | None) -> TrainTestSplit:
     x, y = (torch.from_numpy(np.asarray(part)) for part in loader(return_X_y=True))
     if classes is None:
         y = y.unsqueeze(1)
-    return divided(table_about(x, y, classes), x, y, classes)
+    return split_at_random(describe_table(x, y, classes), x, y, classes)
 
 
-EMBEDDED: dict[str, Callable[[], Splits]] = {
+SKLEARN_DATA: dict[str, Callable[[], TrainTestSplit]] = {
     "breast_cancer": partial(_table, datasets.load_breast_cancer, 2),
     "diabetes": partial(_table, datasets.load_diabetes, None),
     "digits": _digits,
     "iris": partial(_table, datasets.load_iris, 3),
     "wine": partial(_table, datasets.load_wine, 3),
 }
-"""They need neither a folder nor a network."""
+"""The reader of each data set. They need neither a folder nor a download."""

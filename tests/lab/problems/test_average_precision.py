@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from hinged.lab.problems.precision import Found, area_under_curve, mean_average_precision
+from hinged.lab.problems.average_precision import (
+    Detections,
+    area_under_curve,
+    mean_average_precision,
+)
 from tests.lab.problems.rasters import counted_overlap, random_boxes
 
 
@@ -14,7 +18,7 @@ def average_precision(found, truth, label):
         (found.scores[image, place].item(), image, found.boxes[image, place])
         for image in range(len(truth))
         for place in range(found.scores.shape[1])
-        if found.kept[image, place] and found.labels[image, place] == label
+        if found.valid[image, place] and found.labels[image, place] == label
     ]
     listed.sort(key=lambda entry: -entry[0])
     objects = [[row[1:] for row in image if row[0] == label] for image in truth]
@@ -49,8 +53,8 @@ def random_case(seed):
     labels = torch.randint(0, 3, (5, 20), generator=generator)
     labels[:, :12] = truth[..., 0].long().clamp(min=0).repeat(1, 2)
     scores = torch.rand(5, 20, generator=generator)
-    kept = torch.rand(5, 20, generator=generator) < 0.8
-    return Found(boxes, labels, scores, kept), truth
+    valid = torch.rand(5, 20, generator=generator) < 0.8
+    return Detections(boxes, labels, scores, valid), truth
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -69,7 +73,7 @@ def test_precision_at_ten_boxes():
 
 def test_nothing_found_and_nothing_to_find():
     found, truth = random_case(0)
-    nothing = found._replace(kept=torch.zeros_like(found.kept))
+    nothing = found._replace(valid=torch.zeros_like(found.valid))
     assert mean_average_precision(nothing, truth) == 0
     assert math.isnan(mean_average_precision(found, truth.fill_(-1)))
 
@@ -80,5 +84,5 @@ def test_a_second_box_on_the_same_object_is_wrong():
     truth = torch.cat((truth, torch.tensor([[[0.0, 6.0, 6.0, 8.0, 8.0]]])), dim=1)
     boxes = torch.cat((box, box, truth[:, 1:, 1:]), dim=1)
     labels, scores = torch.zeros(1, 3), torch.tensor([[0.9, 0.8, 0.7]])
-    found = Found(boxes, labels.long(), scores, torch.ones(1, 3, dtype=torch.bool))
+    found = Detections(boxes, labels.long(), scores, torch.ones(1, 3, dtype=torch.bool))
     assert mean_average_precision(found, truth) == pytest.approx((1 + 2 / 3) / 2, abs=1e-15)

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from hinged import errors
 from hinged.lab import data
 from hinged.lab.data import Batches
-from hinged.lab.experiment.ranks import ALONE, Ranks, ranks
 from hinged.lab.experiment.settings import CurveSettings, NetworkSettings, TrainingSettings
+from hinged.lab.experiment.torchrun import SINGLE_PROCESS, TorchrunProcess, torchrun_process
 from hinged.lab.networks import catalogue
 from hinged.lab.networks.activations import ACTIVATIONS
 from hinged.lab.runs.compare import ProgressListener, compare
@@ -53,23 +53,23 @@ def command(start, *arguments):
 
 
 def test_a_process_alone_is_the_first_and_only():
-    assert ranks() == ALONE and ALONE.machines == 1
+    assert torchrun_process() == SINGLE_PROCESS and SINGLE_PROCESS.machines == 1
 
 
 @pytest.mark.usefixtures("second_of_two")
 def test_torchrun_says_which_process_this_is():
-    assert ranks() == Ranks(rank=1, world=2, local_world=2)
-    assert Ranks(rank=5, world=8, local_world=4).machines == 2
+    assert torchrun_process() == TorchrunProcess(rank=1, world_size=2, local_world_size=2)
+    assert TorchrunProcess(rank=5, world_size=8, local_world_size=4).machines == 2
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(64, [8, 8]), (41, [8, 2]), (35, [8])])
 def test_processes_share_every_batch(rows, sizes):
-    whole = data.load("digits", train_size=rows)
+    whole = data.load_data_set("digits", train_size=rows)
 
     def batches(**options):
         return [y for _, y in Batches(whole, 32, 0, lambda: 1, **options)]
 
-    shares = [batches(ranks=Ranks(rank, 4, 4)) for rank in range(4)]
+    shares = [batches(process=TorchrunProcess(rank, 4, 4)) for rank in range(4)]
     for share in shares:
         assert [len(y) for y in share] == sizes
     for number, together in enumerate(batches()[: len(sizes)]):
@@ -132,7 +132,7 @@ def test_processes_that_share_a_training_draw_their_own_numbers():
     [({"optimizer": "lm"}, "start without torchrun"), ({"batch_size": 3}, "2 samples to each")],
 )
 def test_what_processes_cannot_share(settings, message):
-    small = data.load("diabetes")
+    small = data.load_data_set("diabetes")
     kind = NetworkSettings(kind="mlp", width=2, depth=1)
     model = catalogue.build_network(kind, small, ACTIVATIONS["hinged"](CurveSettings()), 0)
     with pytest.raises(errors.ArgumentError, match=message):

@@ -3,8 +3,8 @@ import torch
 
 from hinged import errors
 from hinged.lab import data
-from hinged.lab.data.dataset import DataSet
-from hinged.lab.data.folds import fold
+from hinged.lab.data.cross_validation import cross_validation_fold
+from hinged.lab.data.data_set import DataSet
 from hinged.lab.problems import Classification, Regression
 
 
@@ -22,7 +22,7 @@ def test_every_row_is_tested_once_and_else_trained_on(folds):
     whole = numbered(41)
     tested, sizes = [], []
     for number in range(folds):
-        part = fold(whole, number, folds)
+        part = cross_validation_fold(whole, number, folds)
         assert len(part.x_train) + len(part.x_test) == 41
         both = torch.cat((part.x_train, part.x_test)).flatten()
         order = both.argsort().argsort()
@@ -33,14 +33,14 @@ def test_every_row_is_tested_once_and_else_trained_on(folds):
 
 
 def test_classes_keep_their_shares_and_images_their_pixels():
-    whole = data.load("digits")
-    part = fold(whole, 3, 10)
+    whole = data.load_data_set("digits")
+    part = cross_validation_fold(whole, 3, 10)
     assert part.x_train.dtype == torch.uint8 and part.y_test.bincount().min() >= 17
     assert not torch.equal(part.mean, whole.mean)
 
 
 def test_scaling_is_that_of_the_new_training_split():
-    part = fold(data.load("diabetes"), 1, 10)
+    part = cross_validation_fold(data.load_data_set("diabetes"), 1, 10)
     for scaled in (part.x_train, part.y_train):
         assert scaled.mean(dim=0).abs().max() < 1e-6
         torch.testing.assert_close(scaled.std(dim=0), torch.ones(scaled.shape[1]))
@@ -48,8 +48,12 @@ def test_scaling_is_that_of_the_new_training_split():
 
 
 def test_the_folds_are_the_same_every_time():
-    whole = data.load("diabetes")
-    first, again, other = fold(whole, 0, 5), fold(whole, 0, 5), fold(whole, 1, 5)
+    whole = data.load_data_set("diabetes")
+    first, again, other = (
+        cross_validation_fold(whole, 0, 5),
+        cross_validation_fold(whole, 0, 5),
+        cross_validation_fold(whole, 1, 5),
+    )
     assert torch.equal(first.x_test, again.x_test)
     assert not torch.equal(first.x_test, other.x_test)
     assert other.about == "442 rows of 10 columns, regression; fold 2 of 5 to test on"
@@ -58,4 +62,4 @@ def test_the_folds_are_the_same_every_time():
 @pytest.mark.parametrize("classes, least", [(None, 8), (2, 4)])
 def test_more_folds_than_samples_are_refused(classes, least):
     with pytest.raises(errors.ArgumentError, match=f"at most {least}"):
-        fold(numbered(8, classes), 0, 9)
+        cross_validation_fold(numbered(8, classes), 0, 9)

@@ -26,7 +26,7 @@ def numbers():
     return (X, Y.float()), (X[:4], Y[:4].float())
 
 def finished():
-    return data.load("iris")
+    return data.load_data_set("iris")
 
 def nothing():
     return None
@@ -50,7 +50,7 @@ def mine(tmp_path):
 
 @pytest.mark.parametrize("name", ["tensors", "loaders", "sets"])
 def test_what_a_function_may_return(mine, name):
-    loaded = data.load(mine(name))
+    loaded = data.load_data_set(mine(name))
     assert loaded.y_train.tolist() == [0, 1, 2] * 3 + [0] and loaded.classes == 3
     assert loaded.x_test.shape == (4, 2)
     torch.testing.assert_close(loaded.x_train.mean(dim=0), torch.zeros(2))
@@ -58,14 +58,14 @@ def test_what_a_function_may_return(mine, name):
 
 
 def test_numbers_to_predict(mine):
-    loaded = data.load(mine("numbers"))
+    loaded = data.load_data_set(mine("numbers"))
     assert loaded.classes is None and loaded.y_train.shape == (10, 1)
 
 
 def test_a_finished_data_set(mine):
-    assert data.load(mine("finished")).name == "iris"
-    with pytest.raises(errors.ArgumentError, match="give the loader's own"):
-        data.load(mine("finished"), train_size=10)
+    assert data.load_data_set(mine("finished")).name == "iris"
+    with pytest.raises(errors.ArgumentError, match=r"return \(train, test\) from the function"):
+        data.load_data_set(mine("finished"), train_size=10)
 
 
 @pytest.mark.parametrize(
@@ -82,5 +82,5 @@ def test_a_finished_data_set(mine):
 )
 def test_other_returns_get_one_sentence(mine, name, message):
     with pytest.raises(errors.DataError) as refused:
-        data.load(mine(name))
+        data.load_data_set(mine(name))
     assert message in str(refused.value) and "\n" not in str(refused.value)

@@ -8,7 +8,7 @@ import torch
 
 from hinged import errors
 from hinged.lab import data
-from hinged.lab.data.readers import packs
+from hinged.lab.data.readers import image_packs
 from hinged.lab.problems import Classification
 from tests.lab.data.conftest import encoded
 
@@ -30,13 +30,13 @@ def pack(tmp_path, pictures):
     )
     (tmp_path / "pack.npz").write_bytes(file.getvalue())
     sha256 = hashlib.sha256(file.getvalue()).hexdigest()
-    return packs.Pack("tiny", "pack.npz", sha256, "six pictures"), images
+    return image_packs.ImagePack("tiny", "pack.npz", sha256, "six pictures"), images
 
 
 def test_encoded_images(tmp_path, pack):
     described, images = pack
     for _ in range(2):  # Decoded, then from the cache.
-        splits = packs.read_encoded(described, tmp_path)
+        splits = image_packs.read_encoded_pack(described, tmp_path)
         read = torch.cat([splits.x_train, splits.x_test]).numpy()
         np.testing.assert_array_equal(read, images.transpose(0, 3, 1, 2))
         assert splits.y_train.tolist() == [0, 1, 2, 0] and splits.y_test.tolist() == [1, 2]
@@ -48,26 +48,26 @@ def test_a_pack_with_other_bytes_is_refused(tmp_path, pack):
     path = tmp_path / "pack.npz"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(errors.DataError, match=r"bytes with SHA-256 .*, not .*copy it again"):
-        packs.read_encoded(described, tmp_path)
+        image_packs.read_encoded_pack(described, tmp_path)
     truncated = replace(described, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     with pytest.raises(errors.DataError, match=r"cannot be read .*zip"):
-        packs.read_encoded(truncated, tmp_path)
+        image_packs.read_encoded_pack(truncated, tmp_path)
 
 
 def test_a_pack_that_is_missing(tmp_path):
     with pytest.raises(errors.DataError, match=r"which holds no images/cifar10_jpeg\.npz; put"):
-        data.load("cifar10-jpeg", tmp_path)
+        data.load_data_set("cifar10-jpeg", tmp_path)
     with pytest.raises(errors.DataError, match="no folder to read it from"):
-        data.load("cifar10-jpeg")
+        data.load_data_set("cifar10-jpeg")
 
 
 def test_the_jpeg_pack_is_never_called_cifar10():
-    assert packs.CIFAR10_JPEG.name == "cifar10-jpeg"
-    assert "never with figures published for CIFAR-10" in packs.CIFAR10_JPEG.about
+    assert image_packs.CIFAR10_JPEG.name == "cifar10-jpeg"
+    assert "never with figures published for CIFAR-10" in image_packs.CIFAR10_JPEG.about
 
 
 def test_the_exact_subset(real):
-    loaded = data.load("cifar10-exact-subset", real)
+    loaded = data.load_data_set("cifar10-exact-subset", real)
     assert loaded.x_train.shape == (5085, 3, 32, 32) and len(loaded.x_test) == 1017
     # CIFAR-10's own means; the standard error over 5,085 images is about half a unit.
     published = 255 * torch.tensor([0.4914, 0.4822, 0.4465])
@@ -80,14 +80,17 @@ def test_the_exact_subset(real):
     [("tiny-imagenet-20", 10000, 1000, 20), ("tiny-imagenet-50", 25000, 2500, 50)],
 )
 def test_tiny_imagenet(real, name, train, test, classes):
-    loaded = data.load(name, real)
+    loaded = data.load_data_set(name, real)
     assert loaded.x_train.shape == (train, 3, 64, 64) and loaded.x_test.shape[0] == test
     assert loaded.y_train.bincount().tolist() == [train // classes] * classes
 
 
 @pytest.mark.slow
 def test_cifar10_jpeg_has_the_exact_images_but_for_the_loss(real):
-    loaded, exact = data.load("cifar10-jpeg", real), data.load("cifar10-exact-subset", real)
+    loaded, exact = (
+        data.load_data_set("cifar10-jpeg", real),
+        data.load_data_set("cifar10-exact-subset", real),
+    )
     places = np.load(real / "images" / "cifar10_exact_subset.npz")["test_index"]
     assert torch.equal(loaded.y_test[places], exact.y_test)
     difference = loaded.x_test[places].float() - exact.x_test.float()

@@ -5,10 +5,16 @@ import torch
 
 from hinged import errors
 from hinged.lab import data
-from hinged.lab.data.splits import Splits, check, chosen, divided, subset
+from hinged.lab.data.train_test_split import (
+    TrainTestSplit,
+    check_split,
+    split_at_random,
+    subset_rows,
+    take_subset,
+)
 from hinged.lab.problems import Classification, Regression
 
-GOOD = Splits(
+GOOD = TrainTestSplit(
     "four flowers",
     torch.randn(4, 3),
     torch.tensor([0, 1, 0, 1]),
@@ -19,7 +25,7 @@ GOOD = Splits(
 
 
 def test_good_splits_pass():
-    assert check("mine", GOOD) is GOOD
+    assert check_split("mine", GOOD) is GOOD
 
 
 @pytest.mark.parametrize(
@@ -32,10 +38,10 @@ def test_good_splits_pass():
         ({"y_test": torch.tensor([-1, 0])}, "a test split with labels from -1 to 0"),
         ({"y_train": torch.zeros(3)}, "4 inputs and 3 targets"),
         ({"x_test": torch.zeros(0, 3), "y_test": torch.zeros(0)}, "0 inputs and 0 targets"),
-        ({"y_train": torch.zeros(4, 1)}, "labels of shape (4, 1); give one class index a sample"),
+        ({"y_train": torch.zeros(4, 1)}, "labels of shape (4, 1); give one class index per sample"),
         (
             {"x_train": torch.tensor([[1, 2, torch.nan], [torch.inf, 0, 0], [1, 1, 1], [1, 1, 1]])},
-            "not finite in column 0, 2; fill them",
+            "not finite in column 0, 2; replace them",
         ),
         (
             {
@@ -50,7 +56,7 @@ def test_good_splits_pass():
 )
 def test_what_cannot_be_trained_on_gets_one_sentence(changes, message):
     with pytest.raises(errors.DataError) as refused:
-        check("mine", replace(GOOD, **changes))
+        check_split("mine", replace(GOOD, **changes))
     assert message in str(refused.value) and str(refused.value).startswith("`mine`: got a t")
 
 
@@ -59,7 +65,7 @@ def test_a_subset_keeps_the_classes_shares_and_is_part_of_larger_ones():
     y = y[torch.randperm(1000)]
     seen = set()
     for size in (10, 57, 100, 500, 1000):
-        rows = chosen(y, size, 3)
+        rows = subset_rows(y, size, 3)
         assert len(rows.unique()) == size and (rows.diff() > 0).all()
         for label, share in enumerate((0.7, 0.2, 0.1)):
             assert abs((y[rows] == label).sum() - share * size) <= 1
@@ -69,12 +75,15 @@ def test_a_subset_keeps_the_classes_shares_and_is_part_of_larger_ones():
 
 def test_a_subset_of_numbers_is_random_but_always_the_same():
     y = torch.arange(100.0).unsqueeze(1)
-    rows = chosen(y, 20, None)
-    assert torch.equal(rows, chosen(y, 20, None)) and rows.max() > 50
+    rows = subset_rows(y, 20, None)
+    assert torch.equal(rows, subset_rows(y, 20, None)) and rows.max() > 50
 
 
 def test_a_subset_of_a_data_set():
-    whole, part = data.load("digits"), data.load("digits", train_size=100, test_size=50)
+    whole, part = (
+        data.load_data_set("digits"),
+        data.load_data_set("digits", train_size=100, test_size=50),
+    )
     assert len(part.x_train) == 100 and len(part.y_test) == 50
     assert part.digest != whole.digest
     assert part.about == whole.about + "; of these 100 to train on and 50 to test on"
@@ -88,9 +97,9 @@ def test_subsets_that_cannot_be(size):
     with pytest.raises(
         errors.ArgumentError, match="there are 4 samples, and at least 2 are needed"
     ):
-        subset(GOOD, size, None)
+        take_subset(GOOD, size, None)
 
 
 def test_a_class_with_a_single_sample_cannot_be_divided():
     with pytest.raises(errors.DataError, match="a single sample of class 1"):
-        divided("", torch.zeros(5, 1), torch.tensor([0, 0, 1, 0, 0]), 2)
+        split_at_random("", torch.zeros(5, 1), torch.tensor([0, 0, 1, 0, 0]), 2)

@@ -38,7 +38,7 @@ def cifar10(tmp_path, monkeypatch):
 
 
 def test_cifar10_as_torchvision_lays_it_out(tmp_path, cifar10):
-    loaded = data.load("cifar10", tmp_path)
+    loaded = data.load_data_set("cifar10", tmp_path)
     np.testing.assert_array_equal(loaded.x_train.numpy(), cifar10[:2].reshape(2, 3, 32, 32))
     assert loaded.y_train.tolist() == [3, 9] and loaded.y_test.tolist() == [0]
     assert loaded.about.startswith("CIFAR-10: ")
@@ -47,8 +47,8 @@ def test_cifar10_as_torchvision_lays_it_out(tmp_path, cifar10):
 @pytest.mark.usefixtures("cifar10")
 def test_a_damaged_file_is_torchvisions_to_find(tmp_path):
     (tmp_path / datasets.CIFAR10.base_folder / "a").write_bytes(b"other")
-    with pytest.raises(errors.DataError, match="in which torchvision finds no whole CIFAR10"):
-        data.load("cifar10", tmp_path)
+    with pytest.raises(errors.DataError, match="in which torchvision finds no complete CIFAR10"):
+        data.load_data_set("cifar10", tmp_path)
 
 
 def test_svhn_as_torchvision_lays_it_out(tmp_path, monkeypatch):
@@ -59,7 +59,7 @@ def test_svhn_as_torchvision_lays_it_out(tmp_path, monkeypatch):
         scipy.io.savemat(path, {"X": images, "y": np.array([[1], [10], [2], [3]])})
         splits[split] = ["", path.name, hashlib.md5(path.read_bytes()).hexdigest()]
     monkeypatch.setattr(datasets.SVHN, "split_list", splits)
-    loaded = data.load("svhn", tmp_path)
+    loaded = data.load_data_set("svhn", tmp_path)
     np.testing.assert_array_equal(loaded.x_train[1].numpy(), images[:, :, :, 1].transpose(2, 0, 1))
     assert loaded.y_train.tolist() == [1, 0, 2, 3]
 
@@ -75,7 +75,7 @@ def test_tiny_imagenet_as_it_is_unpacked(tmp_path, pictures):
     (root / "val" / "images").mkdir(parents=True)
     (root / "val" / "images" / "v0.JPEG").write_bytes(encoded(next(images)))
     (root / "val" / "val_annotations.txt").write_text("v0.JPEG\tn2\t0\t0\t62\t62\n")
-    loaded = data.load("tiny-imagenet", tmp_path)
+    loaded = data.load_data_set("tiny-imagenet", tmp_path)
     assert loaded.y_train.tolist() == [0, 0, 1, 1] and loaded.y_test.tolist() == [1]
     expected = torch.from_numpy(pictures(5)).permute(0, 3, 1, 2)
     assert torch.equal(torch.cat([loaded.x_train, loaded.x_test]), expected)
@@ -83,8 +83,8 @@ def test_tiny_imagenet_as_it_is_unpacked(tmp_path, pictures):
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "tiny-imagenet"])
 def test_a_set_that_is_not_in_the_folder(tmp_path, name):
-    with pytest.raises(errors.DataError, match=r"holds no|finds no whole"):
-        data.load(name, tmp_path)
+    with pytest.raises(errors.DataError, match=r"holds no|finds no complete"):
+        data.load_data_set(name, tmp_path)
 
 
 def test_no_network_gets_one_sentence(monkeypatch):
@@ -92,5 +92,7 @@ def test_no_network_gets_one_sentence(monkeypatch):
         raise OSError("no route\nto host")
 
     monkeypatch.setattr(datasets, "MNIST", fail)
-    with pytest.raises(errors.DataError, match=r"no download \(no route to host\); where there is"):
-        data.load("mnist")
+    with pytest.raises(
+        errors.DataError, match=r"no download \(no route to host\); without a network"
+    ):
+        data.load_data_set("mnist")

@@ -1,4 +1,7 @@
-"""MNIST and its kin: IDX files, gzipped or not. Source of the format: yann.lecun.com/exdb/mnist."""
+"""MNIST and Fashion-MNIST from IDX files, gzipped or not.
+
+Source of the format: yann.lecun.com/exdb/mnist.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hinged.lab.data.readers import public
-from hinged.lab.data.readers.data_files import damaged, find, unpacked
-from hinged.lab.data.splits import Splits
+from hinged.lab.data.readers.data_files import damaged_file_error, find_data_file, read_unpacked
+from hinged.lab.data.readers.downloadable import download_with_torchvision
+from hinged.lab.data.train_test_split import TrainTestSplit
 from hinged.lab.problems import Classification
 
 
 @dataclass(frozen=True)
-class IdxSet:
+class IdxDataSet:
     """A data set of four IDX files.
 
     Attributes:
-        name: of the data set.
-        loader: its class in `torchvision.datasets`, which downloads it.
-        about: what it is, in a sentence.
-        md5: of the unpacked bytes of training images and labels, test images and labels.
+        name: name of the data set.
+        loader: class of `torchvision.datasets` that downloads it.
+        about: a sentence on the data.
+        md5: checksums of the unpacked bytes, in the order of `FILES`.
     """
 
     name: str
@@ -40,7 +43,7 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-MNIST = IdxSet(
+MNIST = IdxDataSet(
     "mnist",
     "MNIST",
     "70,000 handwritten digits, 28 x 28; 60,000 to train on, 10,000 to test on",
@@ -51,7 +54,7 @@ MNIST = IdxSet(
         "27ae3e4e09519cfbb04c329615203637",
     ),
 )
-FASHION_MNIST = IdxSet(
+FASHION_MNIST = IdxDataSet(
     "fashion-mnist",
     "FashionMNIST",
     "70,000 pictures of clothes in 10 classes, 28 x 28; 60,000 to train on, 10,000 to test on",
@@ -64,38 +67,38 @@ FASHION_MNIST = IdxSet(
 )
 
 
-def read(source: IdxSet, folder: Path | None) -> Splits:
-    """Return a data set from its four files; without a folder, torchvision downloads them.
+def read_idx_data_set(source: IdxDataSet, folder: Path | None) -> TrainTestSplit:
+    """Return a data set from its four files. Without a folder, torchvision downloads them.
 
     Raises:
-        DataError: a file is missing, damaged, or not the known one.
+        DataError: a file is missing, damaged, or has another checksum.
     """
-    folder = folder or public.download(source.loader)
-    places = [f"images/{source.name}", source.name, f"{source.loader}/raw", "."]
+    folder = folder or download_with_torchvision(source.loader)
+    folders = [f"images/{source.name}", source.name, f"{source.loader}/raw", "."]
     x_train, y_train, x_test, y_test = (
-        parse(find(source.name, folder, _candidates(places, file)), md5)
+        parse_idx_file(find_data_file(source.name, folder, _candidates(folders, file)), md5)
         for file, md5 in zip(FILES, source.md5, strict=True)
     )
-    return Splits(
+    return TrainTestSplit(
         source.about, x_train.unsqueeze(1), y_train, x_test.unsqueeze(1), y_test, Classification(10)
     )
 
 
-def parse(path: Path, md5: str) -> Tensor:
+def parse_idx_file(path: Path, md5: str) -> Tensor:
     """Return the array of unsigned bytes in an IDX file.
 
     Raises:
-        DataError: its bytes are not those known, or fewer or more than its header says.
+        DataError: the bytes have another checksum, or another number than the header says.
     """
-    content = unpacked(path, md5)
+    content = read_unpacked(path, md5)
     zero, kind, axes = struct.unpack_from(">HBB", content)
     shape = struct.unpack_from(f">{axes}I", content, 4)
     start = 4 + 4 * axes
     if zero or kind != 8 or len(content) - start != math.prod(shape):
-        raise damaged(path, ValueError(f"its header says {shape}"))
+        raise damaged_file_error(path, ValueError(f"its header says {shape}"))
     values = np.frombuffer(bytearray(content), np.uint8, offset=start)
     return torch.from_numpy(values.reshape(shape))
 
 
-def _candidates(places: list[str], file: str) -> list[str]:
-    return [f"{place}/{file}{ending}" for place in places for ending in (".gz", "")]
+def _candidates(folders: list[str], file: str) -> list[str]:
+    return [f"{folder}/{file}{suffix}" for folder in folders for suffix in (".gz", "")]

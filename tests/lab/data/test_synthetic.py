@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hinged.lab import data
-from hinged.lab.data.generated import FUNCTIONS, GENERATED, approximation, shapes
+from hinged.lab.data.synthetic import FUNCTIONS, SYNTHETIC, draw_shapes, sample_function
 
 POINTS = {
     "sine": [((-2 * math.pi,), 0.0), ((math.pi / 2,), 1.0), ((-math.pi / 2,), -1.0)],
@@ -20,13 +20,13 @@ POINTS = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_at_known_points(name):
     for point, value in POINTS[name]:
-        found = FUNCTIONS[name].of(torch.tensor([point], dtype=torch.float64))
+        found = FUNCTIONS[name].evaluate(torch.tensor([point], dtype=torch.float64))
         assert found.item() == pytest.approx(value, abs=2e-6)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_points_fill_the_domain_and_are_the_same_every_time(name):
-    first, again = approximation(name), approximation(name)
+    first, again = sample_function(name), sample_function(name)
     assert torch.equal(first.x_train, again.x_train)
     low, high, inputs = FUNCTIONS[name][2:]
     assert first.x_train.shape == (2048, inputs) and first.x_test.shape == (10_201, inputs)
@@ -37,15 +37,15 @@ def test_points_fill_the_domain_and_are_the_same_every_time(name):
     assert first.y_train.shape == (2048, 1) and first.y_train.isfinite().all()
 
 
-@pytest.mark.parametrize("name", GENERATED)
+@pytest.mark.parametrize("name", SYNTHETIC)
 def test_they_need_no_folder(name):
-    loaded = data.load(name, train_size=32, test_size=16)
-    assert len(loaded.x_train) == 32 and loaded.scaled(loaded.x_train).isfinite().all()
+    loaded = data.load_data_set(name, train_size=32, test_size=16)
+    assert len(loaded.x_train) == 32 and loaded.to_inputs(loaded.x_train).isfinite().all()
 
 
 def test_boxes_of_shapes_are_where_the_image_is_bright():
-    made = shapes(64)
-    assert made.problem.fault(made.y_train) is None
+    made = draw_shapes(64)
+    assert made.problem.target_fault(made.y_train) is None
     for image, rows in zip(made.x_train.numpy(), made.y_train, strict=True):
         covered = np.zeros((48, 64), dtype=bool)
         for _, left, top, right, bottom in rows[rows[:, 0] >= 0].int().tolist():
@@ -56,7 +56,7 @@ def test_boxes_of_shapes_are_where_the_image_is_bright():
 
 
 def test_shapes_touch_all_sides_of_their_boxes():
-    made = shapes(64)
+    made = draw_shapes(64)
     alone = (made.y_train[:, :, 0] >= 0).sum(dim=1) == 1
     assert alone.any()
     for image, rows in zip(made.x_train[alone], made.y_train[alone], strict=True):
@@ -66,8 +66,8 @@ def test_shapes_touch_all_sides_of_their_boxes():
 
 
 def test_mirrored_boxes_are_those_of_the_mirrored_image():
-    made = shapes(64)
-    turned = made.problem.mirrored(made.y_train)
+    made = draw_shapes(64)
+    turned = made.problem.mirror_targets(made.y_train)
     for image, rows in zip(made.x_train.flip(3), turned, strict=True):
         covered = torch.zeros(48, 64, dtype=torch.bool)
         for _, left, top, right, bottom in rows[rows[:, 0] >= 0].int().tolist():

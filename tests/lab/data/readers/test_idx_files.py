@@ -7,7 +7,7 @@ import pytest
 
 from hinged import errors
 from hinged.lab import data
-from hinged.lab.data.readers import idx
+from hinged.lab.data.readers import idx_files
 
 
 def written(array):
@@ -22,15 +22,15 @@ def tiny(tmp_path):
     contents = [written(array) for array in (images, labels, images[1:], labels[1:])]
     folder = tmp_path / "images" / "tiny"
     folder.mkdir(parents=True)
-    for file, content in zip(idx.FILES, contents, strict=True):
+    for file, content in zip(idx_files.FILES, contents, strict=True):
         (folder / f"{file}.gz").write_bytes(gzip.compress(content))
     md5 = tuple(hashlib.md5(content).hexdigest() for content in contents)
-    return idx.IdxSet("tiny", "MNIST", "three pictures", md5), images
+    return idx_files.IdxDataSet("tiny", "MNIST", "three pictures", md5), images
 
 
 def test_four_files(tmp_path, tiny):
     source, images = tiny
-    splits = idx.read(source, tmp_path)
+    splits = idx_files.read_idx_data_set(source, tmp_path)
     np.testing.assert_array_equal(splits.x_train.squeeze(1).numpy(), images)
     assert splits.y_train.tolist() == [0, 9, 3] and splits.y_test.tolist() == [9, 3]
 
@@ -42,19 +42,19 @@ def test_unpacked_files_as_torchvision_leaves_them(tmp_path, tiny):
     for path in (tmp_path / "images" / "tiny").iterdir():
         (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
-    assert len(idx.read(source, tmp_path).x_train) == 3
+    assert len(idx_files.read_idx_data_set(source, tmp_path).x_train) == 3
 
 
 def test_a_header_that_promises_more(tmp_path):
     content = written(np.zeros((2, 3), np.uint8))[:-1]
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(errors.DataError, match=r"its header says \(2, 3\)"):
-        idx.parse(tmp_path / "file", hashlib.md5(content).hexdigest())
+        idx_files.parse_idx_file(tmp_path / "file", hashlib.md5(content).hexdigest())
 
 
 @pytest.mark.parametrize(("name", "mean"), [("mnist", 0.1307), ("fashion-mnist", 0.2860)])
 def test_the_real_sets(real, name, mean):
-    loaded = data.load(name, real)
+    loaded = data.load_data_set(name, real)
     assert loaded.x_train.shape == (60000, 1, 28, 28) and len(loaded.x_test) == 10000
     assert loaded.mean.item() / 255 == pytest.approx(mean, abs=5e-5)
     assert loaded.y_test.bincount().min() >= 892

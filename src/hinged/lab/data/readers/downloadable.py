@@ -1,0 +1,117 @@
+"""Public data sets that torchvision or scikit-learn reads: from a folder, or by a download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn import datasets as sklearn_datasets
+from torch import Tensor
+
+from hinged import errors
+from hinged.lab.data.readers.cache import cache_folder
+from hinged.lab.data.readers.data_files import find_data_file
+from hinged.lab.data.readers.image_folders import read_image_files
+from hinged.lab.data.train_test_split import TrainTestSplit
+from hinged.lab.problems import Classification
+
+_TINY_IMAGENET = "tiny-imagenet-200"
+_TINY_IMAGENET_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+_TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+
+
+def read_cifar(name: str, loader: str, classes: int, folder: Path | None) -> TrainTestSplit:
+    """Return CIFAR-10 or CIFAR-100. Source: Krizhevsky, "Learning multiple layers of features from
+    tiny images" (2009)."""
+    train, test = (_load_with_torchvision(loader, folder, train=train) for train in (True, False))
+    about = f"{name}: 60,000 images of {classes} classes, 32 x 32; 50,000 to train on"
+    x_train, x_test = (
+        torch.from_numpy(s.data).permute(0, 3, 1, 2).contiguous() for s in (train, test)
+    )
+    y_train, y_test = (torch.tensor(split.targets) for split in (train, test))
+    return TrainTestSplit(about, x_train, y_train, x_test, y_test, Classification(classes))
+
+
+def read_svhn(folder: Path | None) -> TrainTestSplit:
+    """Return the cropped digits of SVHN without the extra images. Source: Netzer et al., "Reading
+    digits in natural images with unsupervised feature learning" (2011)."""
+    train, test = (
+        _load_with_torchvision("SVHN", folder, split=split) for split in ("train", "test")
+    )
+    about = "house numbers of 10 digits, 32 x 32; 73,257 images to train on, 26,032 to test on"
+    x_train, x_test = (torch.from_numpy(np.ascontiguousarray(s.data)) for s in (train, test))
+    y_train, y_test = (torch.from_numpy(split.labels) for split in (train, test))
+    return TrainTestSplit(about, x_train, y_train, x_test, y_test, Classification(10))
+
+
+def read_tiny_imagenet(folder: Path | None) -> TrainTestSplit:
+    """Return Tiny ImageNet with its validation split to test on. Source: cs231n.stanford.edu."""
+    candidates = [f"{root}/val/val_annotations.txt" for root in (_TINY_IMAGENET, ".")]
+    folder = folder or _download_tiny_imagenet()
+    annotations = find_data_file("tiny-imagenet", folder, candidates)
+    root = annotations.parent.parent
+    train = [(path, path.parent.parent.name) for path in sorted(root.glob("train/*/images/*"))]
+    lines = annotations.read_text().splitlines()
+    test = [(root / "val" / "images" / file, label) for file, label, *_ in map(str.split, lines)]
+    about = "Tiny ImageNet: 110,000 images of 200 classes, 64 x 64; 10,000 to test on"
+    return read_image_files("tiny-imagenet", about, train, test)
+
+
+def download_california_housing() -> tuple[Tensor, Tensor]:
+    """Return inputs `(N, 8)` and targets `(N, 1)` of scikit-learn's California housing."""
+    fetch = sklearn_datasets.fetch_california_housing
+    bunch = _fetch_or_explain("california_housing", lambda: fetch(data_home=str(cache_folder())))
+    return torch.from_numpy(bunch.data), torch.from_numpy(bunch.target).unsqueeze(1)
+
+
+def download_with_torchvision(loader: str) -> Path:
+    """Download a data set with torchvision, and return the folder that holds it."""
+    _load_with_torchvision(loader, None, train=True)
+    return cache_folder() / "torchvision"
+
+
+def _load_with_torchvision(loader: str, folder: Path | None, **arguments: Any) -> Any:
+    """Return a split as torchvision reads it. torchvision verifies the checksums."""
+    root, download = folder or cache_folder() / "torchvision", folder is None
+    dataset_class = getattr(_torchvision_datasets(), loader)
+    return _fetch_or_explain(
+        loader, lambda: dataset_class(root=root, download=download, **arguments), folder
+    )
+
+
+def _download_tiny_imagenet() -> Path:
+    root = cache_folder() / "torchvision"
+    if not (root / _TINY_IMAGENET / "val").is_dir():
+        utils = _torchvision_datasets().utils
+        _fetch_or_explain(
+            "tiny-imagenet",
+            lambda: utils.download_and_extract_archive(
+                _TINY_IMAGENET_URL, root, md5=_TINY_IMAGENET_MD5
+            ),
+        )
+    return root
+
+
+def _fetch_or_explain(name: str, fetch: Callable[[], Any], folder: Path | None = None) -> Any:
+    """Return the result of a loader, or raise one sentence that says why it failed."""
+    try:
+        return fetch()
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        if folder is None:
+            got = f"no download ({reason})"
+            hint = "without a network, give the folder that holds the data as `data_dir`"
+        else:
+            got = f"{folder}, in which torchvision finds no complete {name}"
+            hint = "put the files there in the layout of torchvision"
+        raise errors.DataError(errors.message(f"hinged.lab.data, {name}", got, hint)) from None
+
+
+def _torchvision_datasets() -> Any:
+    errors.require_extra("vision", ("torchvision",))
+    import torchvision.datasets
+
+    return torchvision.datasets

@@ -1,0 +1,110 @@
+"""Image packs: one `.npz` file with all images of a data set, encoded or as pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hinged.lab.data.readers.cache import Arrays, cached_arrays
+from hinged.lab.data.readers.data_files import find_data_file, read_npz, verify_sha256
+from hinged.lab.data.readers.image_decoding import decode_image, stack_images
+from hinged.lab.data.train_test_split import TrainTestSplit
+from hinged.lab.problems import Classification
+
+
+@dataclass(frozen=True)
+class ImagePack:
+    """One file with all images of a data set.
+
+    Attributes:
+        name: name of the data set.
+        file: name of the file in the folder of data sets, or in `images` there.
+        sha256: checksum of the file.
+        about: a sentence on the data.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    about: str
+
+    def path(self, folder: Path | None) -> Path:
+        """Return the path of the file after verifying its checksum."""
+        candidates = (f"images/{self.file}", self.file)
+        return verify_sha256(find_data_file(self.name, folder, candidates), self.sha256)
+
+
+CIFAR10_JPEG = ImagePack(
+    "cifar10-jpeg",
+    "cifar10_jpeg.npz",
+    "277ecdabb4789cfe6de45653c7979cd2ba40f970952c9367a80beedd89789479",
+    "60,000 images of 10 classes, 32 x 32, encoded again as JPEG of quality 75, which costs "
+    "accuracy: to compare activations with each other, never with figures published for CIFAR-10",
+)
+TINY_IMAGENET_50 = ImagePack(
+    "tiny-imagenet-50",
+    "tiny_imagenet_50class.npz",
+    "349217e27e227fc299b8eed2c543d3d9845538aee3f2c5d2ae47e1279773c91c",
+    "50 classes of Tiny ImageNet, 64 x 64, 25,000 images to train on and 2,500 to test on",
+)
+TINY_IMAGENET_20 = ImagePack(
+    "tiny-imagenet-20",
+    "tiny_imagenet_20class.npz",
+    "4475aa7d4de83333233fd130fe5c39a62697080af0a27295c969eb2c928346e8",
+    "20 other classes of Tiny ImageNet, 64 x 64, 10,000 images to train on and 1,000 to test on",
+)
+CIFAR10_EXACT_SUBSET = ImagePack(
+    "cifar10-exact-subset",
+    "cifar10_exact_subset.npz",
+    "2266da70a69e805471f3e2d9f282a803aa529272dc48b9d5a0476c273bc1aef2",
+    "a part of CIFAR-10 with its exact pixels: 5,085 images to train on and 1,017 to test on",
+)
+
+
+def read_encoded_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
+    """Return a pack of encoded images (arrays `jpeg`, `offset`, `label`, `n_train`, `classes`).
+
+    Raises:
+        DataError: the file is missing, damaged, or has another checksum.
+    """
+    path = pack.path(folder)
+    arrays = cached_arrays(f"{pack.name}-{pack.sha256[:16]}", lambda: _decode_pack(pack.name, path))
+    x, y = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
+    n = int(arrays["n_train"])
+    return TrainTestSplit(
+        pack.about, x[:n], y[:n], x[n:], y[n:], Classification(int(arrays["classes"]))
+    )
+
+
+def read_pixel_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
+    """Return a pack of pixels (arrays `x_train`, `y_train`, `x_test`, `y_test`, `classes`).
+
+    Raises:
+        DataError: the file is missing, damaged, or has another checksum.
+    """
+    arrays = read_npz(pack.path(folder))
+    x_train, y_train, x_test, y_test = (
+        torch.from_numpy(arrays[name]) for name in ("x_train", "y_train", "x_test", "y_test")
+    )
+    return TrainTestSplit(
+        pack.about, x_train, y_train, x_test, y_test, Classification(len(arrays["classes"]))
+    )
+
+
+def _decode_pack(name: str, path: Path) -> Arrays:
+    pack = read_npz(path)
+    encoded, offset = pack["jpeg"].tobytes(), pack["offset"]
+    images = (
+        decode_image(encoded[start:end], f"image {index} of {path}")
+        for index, (start, end) in enumerate(pairwise(offset))
+    )
+    return {
+        "images": stack_images(images, len(offset) - 1, name),
+        "labels": pack["label"].astype(np.int64),
+        "n_train": np.asarray(pack["n_train"]),
+        "classes": np.asarray(len(pack["classes"])),
+    }

@@ -1,0 +1,139 @@
+"""All data sets by name, and the user's own data by path."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from hinged import errors
+from hinged.lab.data.data_set import DataSet, scale_split
+from hinged.lab.data.readers import (
+    bccd,
+    downloadable,
+    idx_files,
+    image_folders,
+    image_packs,
+    regression_tables,
+    table_files,
+    user_function,
+)
+from hinged.lab.data.readers.data_files import find_data_folder
+from hinged.lab.data.sklearn_data import SKLEARN_DATA
+from hinged.lab.data.synthetic import SYNTHETIC
+from hinged.lab.data.train_test_split import TrainTestSplit, check_split, take_subset
+from hinged.lab.experiment.user_code import names_function
+
+
+def _without_folder(read: Callable[[], TrainTestSplit], _folder: Path | None) -> TrainTestSplit:
+    return read()
+
+
+DATA_SETS: dict[str, Callable[[Path | None], TrainTestSplit]] = {
+    **{name: partial(_without_folder, read) for name, read in (SKLEARN_DATA | SYNTHETIC).items()},
+    "mnist": partial(idx_files.read_idx_data_set, idx_files.MNIST),
+    "fashion-mnist": partial(idx_files.read_idx_data_set, idx_files.FASHION_MNIST),
+    "cifar10": partial(downloadable.read_cifar, "CIFAR-10", "CIFAR10", 10),
+    "cifar100": partial(downloadable.read_cifar, "CIFAR-100", "CIFAR100", 100),
+    "svhn": downloadable.read_svhn,
+    "tiny-imagenet": downloadable.read_tiny_imagenet,
+    "cifar10-jpeg": partial(image_packs.read_encoded_pack, image_packs.CIFAR10_JPEG),
+    "cifar10-exact-subset": partial(image_packs.read_pixel_pack, image_packs.CIFAR10_EXACT_SUBSET),
+    "tiny-imagenet-50": partial(image_packs.read_encoded_pack, image_packs.TINY_IMAGENET_50),
+    "tiny-imagenet-20": partial(image_packs.read_encoded_pack, image_packs.TINY_IMAGENET_20),
+    "bccd": bccd.read_reduced_bccd,
+    **{
+        name: partial(regression_tables.read_regression_table, name)
+        for name in regression_tables.CHECKSUMS
+    },
+}
+"""The reader of each data set. It takes the folder of data sets, or None without such a folder."""
+
+
+def is_data_set_name(name: str) -> bool:
+    """Return whether a text names a data set: a name of `DATA_SETS`, `file.py:function`,
+    `table.csv:column` or a folder of images.
+
+    >>> is_data_set_name("mnist"), is_data_set_name("mine.py:load"), is_data_set_name("minst")
+    (True, True, False)
+    """
+    path, _ = _split_path(name)
+    is_table = path.suffix in table_files.SUFFIXES
+    return name in DATA_SETS or names_function(name) or is_table or path.is_dir()
+
+
+def check_data_set_name(name: str) -> None:
+    """Raise if a text names no data set.
+
+    Raises:
+        UnknownNameError: it is neither a name of `DATA_SETS` nor a path.
+        DataError: it is the path of a folder that does not exist.
+    """
+    if is_data_set_name(name):
+        return
+    if len(Path(name).parts) > 1:
+        hint = "give a folder of images, a table.csv or .parquet, or my.py:make_loaders"
+        raise errors.DataError(errors.message("data", f"{name}, which is no folder", hint))
+    raise errors.unknown_name("data", name, DATA_SETS)
+
+
+def load_data_set(
+    name: str,
+    folder: Path | None = None,
+    *,
+    train_size: int | None = None,
+    test_size: int | None = None,
+) -> DataSet:
+    """Return a data set. The last one stays in memory: the same call returns it again.
+
+    Args:
+        name: a name of `DATA_SETS`, `file.py:function`, `table.csv:column` or a folder of images.
+        folder: the folder of data sets, by default that of `HINGED_DATA`. Without a folder,
+            public data sets are downloaded.
+        train_size: number of training samples, by default all. The choice depends on the data, not
+            on a seed.
+        test_size: number of test samples, in the same way.
+
+    Raises:
+        UnknownNameError: there is no data set of this name.
+        DataError: the data are missing, damaged, or unsuitable for training.
+        ArgumentError: a subset that is larger than the data or has fewer samples than classes.
+    """
+    check_data_set_name(name)
+    path, _ = _split_path(name)
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    return _load_cached(name, find_data_folder(folder), train_size, test_size, changed)
+
+
+@functools.lru_cache(maxsize=1)
+def _load_cached(
+    name: str, folder: Path | None, train_size: int | None, test_size: int | None, _changed: int
+) -> DataSet:
+    data = _read_data_set(name, folder)
+    if isinstance(data, DataSet):
+        if train_size or test_size:
+            size = "train_size" if train_size else "test_size"
+            hint = "return (train, test) from the function instead of a DataSet"
+            raise errors.ArgumentError(errors.message(size, f"a subset of {name}", hint))
+        return data
+    return scale_split(name, take_subset(check_split(f"data {name}", data), train_size, test_size))
+
+
+def _read_data_set(name: str, folder: Path | None) -> TrainTestSplit | DataSet:
+    if name in DATA_SETS:
+        return DATA_SETS[name](folder)
+    if names_function(name):
+        return user_function.read_from_function(name)
+    path, part = _split_path(name)
+    if path.suffix in table_files.SUFFIXES:
+        return table_files.read_csv_or_parquet(path, part)
+    return image_folders.read_image_folder(path, None if part is None else int(part))
+
+
+def _split_path(name: str) -> tuple[Path, str | None]:
+    """Return the path and the part of `path:part`; the part of a folder is the images' size."""
+    path, _, part = name.rpartition(":")
+    if path and (part.isdigit() or path.endswith(table_files.SUFFIXES) or path.endswith(".py")):
+        return Path(path), part
+    return Path(name), None
