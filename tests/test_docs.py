@@ -93,6 +93,19 @@ def test_every_file_the_documentation_links_to_is_there():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_source_file_that_the_design_names_is_there():
+    files = ["/" + str(path.relative_to(ROOT)) for path in ROOT.glob("src/hinged/**/*.*")]
+    files += ["/" + str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*.py")]
+    named = {
+        (page.name, name)
+        for page in (ROOT / "docs" / "design").glob("*.md")
+        for name in re.findall(r"`([\w/]+\.(?:py|hpp|cpp))`", page.read_text())
+    }
+    assert len(named) > 10
+    missing = [each for each in named if not any(f.endswith("/" + each[1]) for f in files)]
+    assert missing == []
+
+
 def test_tables_of_the_benchmarks_are_those_of_the_records():
     script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
     page = script["PAGE"].read_text()

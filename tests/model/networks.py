@@ -5,7 +5,7 @@ from hinged import PiecewiseLinear
 
 
 class Convolutional(nn.Module):
-    """Two layers of curves behind BatchNorm, dropout between them, a third that is never called."""
+    """Two layers of curves with dropout between them, and a third that is never called."""
 
     def __init__(self):
         super().__init__()
@@ -28,7 +28,7 @@ def snapshot(model):
     return state, flags, torch.get_rng_state().clone()
 
 
-def unchanged(model, before):
+def assert_unchanged(model, before):
     state, flags, random = before
     assert model.state_dict().keys() == state.keys()
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())

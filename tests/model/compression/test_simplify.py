@@ -7,7 +7,7 @@ import hinged
 from hinged import PiecewiseLinear, errors
 from tests import oracles
 from tests.fewest_hinges import fewest_hinges
-from tests.model.networks import Convolutional, snapshot, unchanged
+from tests.model.networks import Convolutional, assert_unchanged, snapshot
 
 X = torch.randn(200, 3, 8, 8) * 3
 
@@ -179,4 +179,4 @@ def test_refusals_change_nothing(verb):
     if verb is not hinged.share:
         with pytest.raises(errors.ArgumentError, match="got no batches"):
             verb(model, 0.1, [])
-    unchanged(model, before)
+    assert_unchanged(model, before)

@@ -7,7 +7,7 @@ from torch import nn
 import hinged
 from hinged import PiecewiseLinear, errors
 from hinged.curve import distance
-from tests.model.networks import Convolutional, snapshot, unchanged
+from tests.model.networks import Convolutional, assert_unchanged, snapshot
 
 
 def relu_layer(channels=4):
@@ -84,7 +84,7 @@ def test_the_model_does_not_change():
     x = torch.randn(5, 3, 8, 8)
     before = snapshot(model)
     hinged.diagnose(model, x)
-    unchanged(model, before)
+    assert_unchanged(model, before)
 
 
 def test_curves_are_copies():

@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from hinged import PiecewiseLinear, errors
 from hinged.model import Histogram, LineCounts, Moments, collect_statistics
-from tests.model.networks import Convolutional, snapshot, unchanged
+from tests.model.networks import Convolutional, assert_unchanged, snapshot
 from tests.model.observation.number_batches import same
 
 X = torch.randn(12, 3, 8, 8)
@@ -17,7 +17,7 @@ def test_the_model_does_not_change(training):
     model.norm.eval()
     before = snapshot(model)
     collect_statistics(model, X)
-    unchanged(model, before)
+    assert_unchanged(model, before)
     assert all(not module._forward_hooks for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -27,7 +27,7 @@ def test_the_model_does_not_change_when_it_fails():
     before = snapshot(model)
     with pytest.raises(RuntimeError):
         collect_statistics(model, [X, torch.zeros(2, 7)])
-    unchanged(model, before)
+    assert_unchanged(model, before)
     assert not model.first._forward_hooks
 
 

@@ -92,8 +92,8 @@ def _oscillating(layer: LayerDiagnosis) -> str | None:
     if not MIN_SWEEPS <= sweeps < float("inf"):
         return None
     return (
-        f"curves run up and down through their values {sweeps:.1f} times: lower the learning rate, "
-        "that of the weights too, or add hinged.penalty(model) to the loss"
+        f"curves run up and down through their values {sweeps:.1f} times: lower the learning rate "
+        "of curves and weights, or add hinged.penalty(model) to the loss"
     )
 
 

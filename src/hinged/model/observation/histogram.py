@@ -77,7 +77,7 @@ class Histogram(Mergeable):
         low, high = finite_extremes(rows, finite)
         level, start = _layout(low, high, bins)
         first = torch.arange(channels, device=rows.device) * bins
-        scale = power_of_two(-level).to(rows.dtype)
+        scale = _power_of_two(-level).to(rows.dtype)
         numbers = (replace_unless(rows, finite, 0.0) * scale[:, None]).floor_().long()
         numbers = numbers.add_((first - start)[:, None])
         # All numbers that are not finite share one more bin, which is dropped.
@@ -117,7 +117,7 @@ class Histogram(Mergeable):
     @property
     def width(self) -> Tensor:
         """Width of the bins of each channel, shape `(C,)`, float64."""
-        return power_of_two(self.level)
+        return _power_of_two(self.level)
 
     def edges(self) -> Tensor:
         """Return the edges of the bins, shape `(C, B + 1)`, float64."""
@@ -194,10 +194,10 @@ def _exponent(x: Tensor) -> Tensor:
 
 
 def _bin_number(x: Tensor, level: Tensor) -> Tensor:
-    return (x * power_of_two(-level)).floor().long()
+    return (x * _power_of_two(-level)).floor().long()
 
 
-def power_of_two(exponent: Tensor) -> Tensor:
+def _power_of_two(exponent: Tensor) -> Tensor:
     """Return `2 ** exponent` in float64, exactly, for int64 exponents from -1022 to 1023.
 
     The exponent is written into the number's bits, since `exp2` and `pow` are exact on some
