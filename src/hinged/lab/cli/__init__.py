@@ -1,1 +1,1 @@
-"""The command line."""
+"""The commands of `hinged` and their options; only these files print."""

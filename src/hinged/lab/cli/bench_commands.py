@@ -1,8 +1,7 @@
-"""The commands of `hinged bench`."""
+"""The command `hinged bench`: time and memory of activations on this machine."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +21,8 @@ from hinged.lab.bench.suites.scaling import benchmark_scaling
 from hinged.lab.bench.suites.single_activations import benchmark_single_activations
 from hinged.lab.bench.suites.whole_networks import DEFAULT_ACTIVATIONS, benchmark_whole_networks
 from hinged.lab.bench.tables import record_tables, to_rich_table
+from hinged.lab.cli.console import wide_console
+from hinged.lab.cli.options import AsJson, split_names
 from hinged.lab.networks.activations import ACTIVATIONS
 
 app = typer.Typer(
@@ -45,7 +46,6 @@ _Quick = Annotated[
     bool, typer.Option("--quick", help="Use small sizes, to test that everything runs.")
 ]
 _Out = Annotated[Path | None, typer.Option(help="Write the record to this JSON file.")]
-_AsJson = Annotated[bool, typer.Option("--json", help="Print the record instead of tables.")]
 _Activations = Annotated[
     str,
     typer.Option(
@@ -87,7 +87,7 @@ def kernels(
     device: _Device = "cpu",
     quick: _Quick = False,
     out: _Out = None,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Single activations: correctness first, then forward, forward and backward, and memory."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
@@ -118,7 +118,7 @@ def models(
     device: _Device = "cpu",
     quick: _Quick = False,
     out: _Out = None,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Whole networks with every activation replaced: training step, inference, memory."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
@@ -143,7 +143,7 @@ def compiled(
     device: _Device = "cpu",
     quick: _Quick = False,
     out: _Out = None,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Convolution, batch normalisation and activation, with and without torch.compile."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
@@ -165,7 +165,7 @@ def growth(
     device: _Device = "cpu",
     quick: _Quick = False,
     out: _Out = None,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """How the cost grows with the number of hinges, channels, samples and threads."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
@@ -183,8 +183,8 @@ def _options(
     return BenchmarkOptions(rounds, limit, threads or torch.get_num_threads(), device, quick)
 
 
-def _names(option: str, text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+def _names(option: str, text: str) -> tuple[str, ...]:
+    names = split_names(text)
     if not names:
         hint = "expected one or more names"
         raise errors.ArgumentError(errors.message(option, repr(text), hint))
@@ -206,7 +206,7 @@ def _run(
 
 
 def _print_tables(record: BenchmarkRecord) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = wide_console()
     for table in record_tables(record):
         console.print(to_rich_table(table))
         for name, problem in table.problems:

@@ -1,41 +1,49 @@
-"""The options of the command line in place of the settings that error messages name."""
+"""The options of the command line, and the settings that they give a value to."""
 
 from __future__ import annotations
 
 import re
 
-OPTIONS = {
+SETTING_OPTIONS = {
+    "data": "--data",
+    "train_size": "--train-size",
+    "test_size": "--test-size",
+    "network.kind": "--model",
+    "network.width": "--width",
+    "network.depth": "--depth",
+    "network.batch_norm": "--batch-norm",
+    "network.pretrained": "--pretrained",
+    "network.image_size": "--image-size",
+    "curves.hinges": "--hinges",
+    "curves.low": "--range",
+    "curves.high": "--range",
+    "curves.init": "--init",
+    "curves.tails": "--tails",
+    "curves.sharing": "--sharing",
+    "training.trains": "--trains",
+    "training.epochs": "--epochs",
+    "training.batch_size": "--batch-size",
+    "training.lr": "--lr",
+    "training.curve_lr_factor": "--curve-lr-factor",
+    "training.weight_decay": "--weight-decay",
+    "training.augment": "--augment",
+}
+"""The settings of an experiment that have an option, in the order of `--help`."""
+
+OPTIONS = SETTING_OPTIONS | {
     "RayCluster(address=...)": "--ray",
     "activations": "--activations",
     "assignments": "--set",
     "baseline": "--baseline",
-    "curves.high": "--range",
-    "curves.hinges": "--hinges",
-    "curves.init": "--init",
-    "curves.low": "--range",
-    "curves.sharing": "--sharing",
-    "curves.tails": "--tails",
-    "data": "--data",
+    "cases": "--case",
     "data_dir": "--data-dir",
+    "hinged.kernels.use(...)": "--kernels",
     "logger": "--logger",
-    "network.batch_norm": "--batch-norm",
-    "network.depth": "--depth",
-    "network.image_size": "--image-size",
-    "network.kind": "--model",
-    "network.pretrained": "--pretrained",
-    "network.width": "--width",
+    "networks": "--model",
+    "peers": "--peers",
     "seeds": "--seeds",
-    "test_size": "--test-size",
-    "train_size": "--train-size",
-    "training.augment": "--augment",
-    "training.batch_size": "--batch-size",
-    "training.curve_lr_factor": "--curve-lr-factor",
-    "training.epochs": "--epochs",
-    "training.lr": "--lr",
-    "training.trains": "--trains",
-    "training.weight_decay": "--weight-decay",
 }
-"""The option that gives each setting or argument of the library."""
+"""The option for each setting or argument that an error message of the library may name."""
 
 _QUOTED = re.compile(rf"`({'|'.join(map(re.escape, OPTIONS))})(?=[` ])")
 

@@ -47,9 +47,9 @@ class Experiment(Settings):
     data: str = "digits"
     """Data set: a name in `hinged.lab.data.DATA_SETS`, a folder of images, `table.csv:column`, or
     `my.py:make_loaders`."""
-    train_size: int | None = None
-    """Number of training samples to use; by default all."""
-    test_size: int | None = None
+    train_size: int | None = pydantic.Field(default=None, ge=1)
+    """Number of training samples to use, the same ones for every seed; by default all."""
+    test_size: int | None = pydantic.Field(default=None, ge=1)
     """Number of test samples to use; by default all."""
     folds: int | None = pydantic.Field(default=None, ge=2)
     """Number of folds of a cross-validation over all samples: seed `s` tests on fold
