@@ -37,7 +37,7 @@ OPTIONS = SETTING_OPTIONS | {
     "baseline": "--baseline",
     "cases": "--case",
     "data_dir": "--data-dir",
-    "hinged.kernels.use(...)": "--kernels",
+    "hinged.kernels.use_kernel(...)": "--kernels",
     "logger": "--logger",
     "networks": "--model",
     "peers": "--peers",

@@ -114,7 +114,7 @@ def test_every_call_of_a_row_runs_on_the_rows_kernel(quick, monkeypatch):
         used.append(name)
         yield
 
-    monkeypatch.setattr(kernels, "use", use)
+    monkeypatch.setattr(kernels, "use_kernel", use)
     case = measure_workload(SMALL, [RELU, hinged_activation(5, kernel="portable")], quick)
     assert set(used) == {"auto", "portable"}  # "auto" is the kernel of the row `relu`.
     assert used.count("portable") >= 6
