@@ -47,32 +47,34 @@ def test_bins_are_as_fine_as_the_count_allows(parts):
 
 def test_zero_is_an_edge_wherever_the_range_contains_it():
     for scale in (1e-3, 1.0, 37.0, 1e5):
-        seen = Histogram.of(scale * torch.randn(500, 3), 3)
-        assert (seen.edges() == 0).any(dim=1).all()
+        histogram = Histogram.of(scale * torch.randn(500, 3), 3)
+        assert (histogram.edges() == 0).any(dim=1).all()
 
 
 @given(batches(channels=1), st.lists(st.floats(0, 1), min_size=1, max_size=4))
 def test_quantiles_are_accurate_to_the_width_of_a_bin(parts, shares):
     x = torch.cat(parts)
-    seen = Histogram.of(x, bins=64)
-    found = seen.quantiles(shares)
+    histogram = Histogram.of(x, bins=64)
+    found = histogram.quantiles(shares)
     ordered = np.sort(x.double().numpy().ravel())
     for share, value in zip(shares, found[0].tolist(), strict=True):
         # The quantile lies between these numbers under any of its definitions.
         place = share * len(ordered)
         below = ordered[max(int(np.ceil(place)) - 1, 0)]
         above = ordered[min(int(np.floor(place)), len(ordered) - 1)]
-        slack = seen.width.item() * 1.000001
+        slack = histogram.width.item() * 1.000001
         assert min(below, above) - slack <= value <= max(below, above) + slack
 
 
 def test_quantiles_of_many_numbers():
     x = torch.randn(200_000, dtype=torch.float64)[:, None] * 2 + 1
-    seen = merged([Histogram.of(part) for part in x.split(10_000)])
+    histogram = merged([Histogram.of(part) for part in x.split(10_000)])
     shares = [0.0, 0.001, 0.25, 0.5, 0.9, 1.0]
     expected = np.quantile(x.numpy(), shares)
-    np.testing.assert_allclose(seen.quantiles(shares)[0], expected, atol=seen.width.item())
-    assert seen.quantiles([0.0, 1.0])[0].tolist() == [x.min(), x.max()]
+    np.testing.assert_allclose(
+        histogram.quantiles(shares)[0], expected, atol=histogram.width.item()
+    )
+    assert histogram.quantiles([0.0, 1.0])[0].tolist() == [x.min(), x.max()]
 
 
 def test_points_are_a_distribution():

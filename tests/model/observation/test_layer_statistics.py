@@ -33,12 +33,12 @@ def test_the_model_does_not_change_when_it_fails():
 
 def test_statistics_are_those_of_inputs_and_outputs():
     model = Convolutional().eval()
-    seen = collect_statistics(model, list(X.split(5)))
+    statistics = collect_statistics(model, list(X.split(5)))
     with torch.no_grad():
         inputs = model.norm(model.conv(X))
         outputs = model.first(inputs)
-    first = seen["first"]
-    assert seen.keys() == {"first", "second"}
+    first = statistics["first"]
+    assert statistics.keys() == {"first", "second"}
     assert first.inputs.count.tolist() == [12 * 36] * 5
     for found, expected in [
         (first.inputs, Moments.of(inputs, 5)),
@@ -72,17 +72,17 @@ def test_batches_in_every_form_give_the_same_statistics():
 def test_both_calls_of_a_layer_used_twice_count_and_a_shared_curve_is_one_channel():
     act = PiecewiseLinear()
     model = nn.Sequential(nn.Linear(3, 7), act, nn.Linear(7, 2), act)
-    seen = collect_statistics(model, torch.randn(10, 3))
-    assert list(seen) == ["1"]
-    assert seen["1"].inputs.count.tolist() == [10 * 7 + 10 * 2]
+    statistics = collect_statistics(model, torch.randn(10, 3))
+    assert list(statistics) == ["1"]
+    assert statistics["1"].inputs.count.tolist() == [10 * 7 + 10 * 2]
 
 
 def test_half_precision():
     act = PiecewiseLinear(4, dtype=torch.bfloat16)
     x = torch.randn(50, 4, dtype=torch.bfloat16)
-    seen = collect_statistics(act, x)[""]
-    assert same(seen.histogram, Histogram.of(x, 4))
-    assert same(seen.lines, LineCounts.of(x, act.hinges, 4))
+    statistics = collect_statistics(act, x)[""]
+    assert same(statistics.histogram, Histogram.of(x, 4))
+    assert same(statistics.lines, LineCounts.of(x, act.hinges, 4))
 
 
 def test_refusals():

@@ -76,9 +76,9 @@ def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplifica
     Without data, the *largest* change of each channel's output is bounded. The bound holds over the
     layer's range and one width of it on either side (everywhere, unless the tails are linear). With
     data, the *root of the mean squared* change over the inputs of each channel is bounded. In both
-    cases no choice from the layer's own hinges has fewer (`docs/design/algorithms.md` says what the
-    search does not try). A layer gets as many hinges as its most
-    demanding channel needs. If all channels need the same hinges, they share one row of them.
+    cases the new hinges are some of the old ones, and no smaller selection stays within the bound
+    (`docs/design/algorithms.md` says what the search does not try). A layer gets as many hinges as
+    its most demanding channel needs. If all channels need the same hinges, they share one row.
 
     Layers remain the same modules, with their hooks. Layers that lose hinges get new parameters
     (frozen if the old ones were), so make a new optimiser before you train on. Layers with a

@@ -92,16 +92,16 @@ def _example_channels(y: Tensor, count: int) -> list[int]:
 
 
 def _draw_inputs(axes: Axes, histogram: Histogram, low: float, high: float) -> None:
-    """Draw the inputs of all channels behind the curves, on an axis of their own."""
+    """Draw a histogram of the inputs of all channels behind the curves, on a separate axis."""
     middles, counts = histogram.points()[0].cpu(), histogram.counts.cpu().double()
     edges = torch.linspace(low, high, _BINS + 1, dtype=torch.float64)
     bins = torch.bucketize(middles, edges, right=True).flatten()
     heights = torch.bincount(bins, counts.flatten(), minlength=_BINS + 2)[1:-1]
-    behind = axes.twinx()
-    behind.stairs(heights.numpy(), edges.numpy(), fill=True, color=INPUTS_COLOR, label="inputs")
-    behind.set_yticks([])
+    input_axes = axes.twinx()
+    input_axes.stairs(heights.numpy(), edges.numpy(), fill=True, color=INPUTS_COLOR, label="inputs")
+    input_axes.set_yticks([])
     # The axes of the curves must lie above the histogram and be transparent.
-    axes.set_zorder(behind.get_zorder() + 1)
+    axes.set_zorder(input_axes.get_zorder() + 1)
     axes.patch.set_visible(False)
 
 

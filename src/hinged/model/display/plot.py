@@ -23,7 +23,7 @@ def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
 
     A panel shows the median of the channels, a band that contains 90 % of the channels at each
     input, some single channels (from the nearest to the median to the farthest from it), and the
-    hinges as ticks. It extends a tenth of the range beyond it on both sides.
+    hinges as ticks. It extends beyond the range by a tenth on both sides.
 
     Args:
         model: a model with curves, or one layer of them.
