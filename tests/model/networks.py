@@ -1,3 +1,5 @@
+"""A network with curves, and checks that a call leaves a model unchanged."""
+
 import torch
 from torch import nn
 
@@ -5,7 +7,7 @@ from hinged import PiecewiseLinear
 
 
 class Convolutional(nn.Module):
-    """Two layers of curves with dropout between them, and a third that is never called."""
+    """Two layers of curves with BatchNorm and dropout, and a third layer that is never called."""
 
     def __init__(self):
         super().__init__()
@@ -23,6 +25,7 @@ class Convolutional(nn.Module):
 
 
 def snapshot(model):
+    """Return copies of the state, the training flags and the random state."""
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     flags = [module.training for module in model.modules()]
     return state, flags, torch.get_rng_state().clone()

@@ -1,4 +1,4 @@
-"""Which axis holds the channels, where all axes have the same size."""
+"""The channel axis is found, although all axes have the same size."""
 
 import pytest
 import torch
@@ -10,16 +10,16 @@ import hinged
 SIZE = 6
 
 
-class Seen(nn.Module):
-    """Applies an activation to what a function makes of a convolution's or a layer's output."""
+class Rearranged(nn.Module):
+    """Applies a layer, a function that rearranges its output, and an activation."""
 
-    def __init__(self, feed, move):
+    def __init__(self, layer, rearrange):
         super().__init__()
-        self.feed = feed
-        self.move = move
+        self.layer = layer
+        self.rearrange = rearrange
 
     def forward(self, x):
-        return F.relu(self.move(self.feed(x)))
+        return F.relu(self.rearrange(self.layer(x)))
 
 
 def conv():
@@ -31,7 +31,7 @@ ROWS = torch.randn(SIZE, SIZE, SIZE)
 
 
 @pytest.mark.parametrize(
-    "move, axis",
+    "rearrange, axis",
     [
         (lambda x: x, 1),
         (lambda x: x + 1, 1),
@@ -71,13 +71,13 @@ ROWS = torch.randn(SIZE, SIZE, SIZE)
         ),
     ],
 )
-def test_convolutions(move, axis):
-    (site,) = hinged.sites(Seen(conv(), move), MAPS)
+def test_the_axis_after_convolutions(rearrange, axis):
+    (site,) = hinged.sites(Rearranged(conv(), rearrange), MAPS)
     assert site.axis == axis
 
 
 @pytest.mark.parametrize(
-    "feed, move, axis",
+    "layer, rearrange, axis",
     [
         (nn.Linear(SIZE, SIZE), lambda x: x, -1),
         (nn.Linear(SIZE, SIZE), lambda x: x.transpose(1, 2), 1),
@@ -89,23 +89,23 @@ def test_convolutions(move, axis):
         (nn.Linear(SIZE, SIZE), lambda x: F.scaled_dot_product_attention(x, x, x), -1),
     ],
 )
-def test_layers(feed, move, axis):
-    (site,) = hinged.sites(Seen(feed, move), ROWS)
+def test_the_axis_after_other_layers(layer, rearrange, axis):
+    (site,) = hinged.sites(Rearranged(layer, rearrange), ROWS)
     assert site.axis == axis and site.channels == SIZE
 
 
-def test_heads_put_together_are_channels():
+def test_concatenated_attention_heads_are_channels():
     def attention(x):
         heads = x.view(SIZE, SIZE, 2, 3).transpose(1, 2)
         mixed = (heads @ heads.mT).softmax(dim=-1) @ heads
         return mixed.transpose(1, 2).reshape(x.shape)
 
-    (site,) = hinged.sites(Seen(nn.Linear(SIZE, SIZE), attention), ROWS)
+    (site,) = hinged.sites(Rearranged(nn.Linear(SIZE, SIZE), attention), ROWS)
     assert (site.axis, site.channels) == (-1, SIZE)
 
 
-def test_unknown_axes_get_one_curve_and_say_so():
-    model = Seen(nn.Identity(), lambda x: x)
+def test_an_unknown_axis_gives_one_curve_and_a_note():
+    model = Rearranged(nn.Identity(), lambda x: x)
     (site,) = hinged.sites(model, MAPS)
     assert (site.axis, site.channels) == (None, 1) and "not known" in site.note
     before = model(MAPS)
@@ -113,13 +113,13 @@ def test_unknown_axes_get_one_curve_and_say_so():
     assert torch.equal(model(MAPS), before)
 
 
-def test_channels_spread_over_two_axes_get_one_curve():
-    model = Seen(conv(), lambda x: x.view(SIZE, 2, 3, SIZE, SIZE))
+def test_channels_on_two_axes_get_one_curve():
+    model = Rearranged(conv(), lambda x: x.view(SIZE, 2, 3, SIZE, SIZE))
     (site,) = hinged.sites(model, MAPS)
     assert (site.axis, site.channels) == (None, 1)
 
 
-def test_the_right_width_where_sizes_differ():
+def test_the_number_of_channels_is_right_if_the_sizes_differ():
     model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(), nn.Flatten(), nn.Linear(20, 7), nn.ReLU())
     sites = hinged.sites(model, torch.randn(4, 3, 2, 2))
     assert [(site.channels, site.axis) for site in sites] == [(5, 1), (7, -1)]

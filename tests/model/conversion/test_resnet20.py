@@ -1,4 +1,4 @@
-"""Public weights, exact images: curves in the place of ReLUs and back again."""
+"""A ResNet20 with public weights: its ReLUs become curves and ReLUs again, without any change."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ import hinged
 from hinged.lab.networks.resnet20 import ResNet20
 
 
-def network(folder):
+def pretrained_network(folder):
     model = ResNet20()
     saved = torch.load(folder / "weights" / "resnet20-12fca82f.th", map_location="cpu")
     weights = {name.removeprefix("module."): w for name, w in saved["state_dict"].items()}
@@ -33,10 +33,10 @@ def logits(model, images):
 
 @pytest.mark.slow
 @pytest.mark.skipif("HINGED_DATA" not in os.environ, reason="HINGED_DATA names no folder of data")
-def test_a_pretrained_resnet20_is_the_same_to_the_last_bit_at_tolerance_0():
+def test_the_logits_of_a_pretrained_resnet20_do_not_change_by_a_bit_at_tolerance_0():
     folder = Path(os.environ["HINGED_DATA"])
     images, labels = exact_images(folder)
-    model = network(folder)
+    model = pretrained_network(folder)
     expected = logits(model, images)
     assert (expected.argmax(dim=1) == labels).sum() == 932  # of 1,017
     hinged.convert(model, images[:256])
@@ -46,8 +46,8 @@ def test_a_pretrained_resnet20_is_the_same_to_the_last_bit_at_tolerance_0():
     assert torch.equal(logits(model, images), expected)
     assert hinged.simplify(model, 0.0).parameters == (171, 57)
     assert torch.equal(logits(model, images), expected)
-    done = hinged.to_native(model, 0.0)
-    assert set(done.replaced.values()) == {"relu"} and len(done.replaced) == 19
+    result = hinged.to_native(model, 0.0)
+    assert set(result.replaced.values()) == {"relu"} and len(result.replaced) == 19
     assert torch.equal(logits(model, images), expected)
     hinged.revert(model)
     assert torch.equal(logits(model, images), expected) and "hinged" not in model._modules
