@@ -1,4 +1,4 @@
-"""Independent answers: NumPy in float64, channel by channel, sharing no code with the library."""
+"""Independent results: NumPy in float64, channel by channel, without code of the library."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ HALF = (torch.bfloat16, torch.float16)
 
 
 def interpolate(x, hinges, values, tails="linear", tail_slopes=None):
-    """One curve, `numpy.interp` inside and the straight line of each tail outside."""
+    """Return one curve at `x`: `numpy.interp` inside, the straight line of each tail outside."""
     x, hinges, values = (np.asarray(array, dtype=np.float64) for array in (x, hinges, values))
     if tails == "linear":
         left = (values[1] - values[0]) / (hinges[1] - hinges[0])
@@ -21,7 +21,7 @@ def interpolate(x, hinges, values, tails="linear", tail_slopes=None):
 
 
 def per_channel(x, hinges, values, dim, tails="linear", tail_slopes=None):
-    """`interpolate` for each channel along `dim` of a torch tensor; float64 out."""
+    """Return `interpolate` for each channel along `dim` of a torch tensor, in float64."""
     slices = x.double().movedim(dim, 0)
     rows = hinges.double().expand(values.shape[0], values.shape[1])
     count = slices.shape[0]
@@ -41,7 +41,7 @@ def per_channel(x, hinges, values, dim, tails="linear", tail_slopes=None):
 
 
 def ulps(x, count):
-    """`x` moved by `count` representable numbers of its dtype, half precision included."""
+    """Return `x` moved by `count` representable numbers of its dtype, half precision included."""
     if x.dtype in HALF:
         towards = torch.full_like(x, float("inf") if count > 0 else float("-inf"))
         for _ in range(abs(count)):

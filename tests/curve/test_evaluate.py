@@ -8,62 +8,17 @@ from hinged import errors
 from hinged.curve import TAILS, evaluate, is_uniform, uniform_grid
 from hinged.curve.evaluate import _line_by_arithmetic, _line_by_comparing, per_channel
 from tests import oracles
-
-LAYOUTS = ("contiguous", "channels_last", "expanded", "strided", "empty")
-
-
-@st.composite
-def curves(draw):
-    channels = draw(st.sampled_from([1, 2, 3, 5]))
-    count = draw(st.integers(2, 40))
-    low = draw(st.floats(-20, 19))
-    high = low + draw(st.floats(0.05, 40))
-    tails = draw(st.sampled_from(TAILS))
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    values = torch.randn(channels, count, generator=generator, dtype=torch.float64)
-    hinges = uniform_grid(count, (low, high), dtype=torch.float64)
-    kind = draw(st.sampled_from(["uniform", "free", "free per channel", "uniform per channel"]))
-    if kind.startswith("free"):
-        rows = channels if "channel" in kind else 1
-        gaps = torch.rand(rows, count, generator=generator, dtype=torch.float64) + 0.01
-        hinges = low + gaps.cumsum(-1) * (high - low) / count
-        hinges = hinges if "channel" in kind else hinges[0]
-    elif "channel" in kind:
-        hinges = torch.stack([hinges * 2.0**c for c in range(channels)])
-    slopes = torch.randn(channels, 2, generator=generator, dtype=torch.float64)
-    return hinges, values, tails, slopes if tails == "free" else None, "free" not in kind
-
-
-@st.composite
-def inputs(draw, channels):
-    rank = draw(st.integers(1, 5))
-    dim = draw(st.integers(-rank, rank - 1))
-    # Sizes equal to the channel count on the other axes must not confuse the channel axis.
-    shape = [draw(st.sampled_from([1, 2, 3, channels])) for _ in range(rank)]
-    shape[dim] = channels if channels > 1 else draw(st.integers(1, 3))
-    layout = draw(st.sampled_from(LAYOUTS))
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    x = 15 * torch.randn(shape, generator=generator, dtype=torch.float64)
-    others = [axis for axis in range(rank) if axis != dim % rank]
-    if layout == "channels_last" and rank == 4:
-        x = x.contiguous(memory_format=torch.channels_last)
-    elif layout == "expanded" and others:
-        x = x.narrow(others[0], 0, 1).expand(shape)
-    elif layout == "strided":
-        x = x.flip(0).transpose(0, -1).contiguous().transpose(0, -1)
-    elif layout == "empty" and others:
-        x = x.narrow(others[0], 0, 0)
-    return x, dim
+from tests.curve.strategies import curve_arguments, inputs
 
 
 @given(st.data())
 def test_agrees_with_numpy_interp_and_closed_form_tails(data):
-    hinges, values, tails, slopes, uniform = data.draw(curves())
+    hinges, values, tails, slopes, uniform = data.draw(curve_arguments())
     x, dim = data.draw(inputs(values.shape[0]))
     y = evaluate(x, values, hinges, dim=dim, tails=tails, tail_slopes=slopes, uniform=uniform)
     expected = oracles.per_channel(x, hinges, values, dim, tails, slopes)
     assert y.shape == x.shape and y.dtype == x.dtype
-    # The slopes grow with the closeness of the hinges; the bound is 1e-12 of the size reached.
+    # Slopes are steep between close hinges; the bound is relative to the largest possible output.
     steepest = values.diff(dim=-1).abs().max() / hinges.diff(dim=-1).min()
     size = max(1.0, float(steepest)) * max(1.0, float(x.abs().max()) if x.numel() else 1.0)
     np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=0, atol=1e-14 * size)
@@ -105,7 +60,7 @@ def test_value_gradients_are_the_hat_functions():
     x = torch.tensor([0.5, -0.25, 3.0], dtype=torch.float64)
     g = torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64)
     evaluate(x, values, hinges).backward(g)
-    # t = 0.25 on (0, 2); t = 0.75 on (-1, 0); t = 1.5 on the linear tail behind (0, 2).
+    # t = 0.25 on (0, 2); t = 0.75 on (-1, 0); t = 1.5 on the linear tail that continues (0, 2).
     expected = [10 * 0.25, 0.75 + 10 * 0.75 - 100 * 0.5, 0.25 + 100 * 1.5]
     torch.testing.assert_close(values.grad, torch.tensor([expected], dtype=torch.float64))
 
@@ -124,11 +79,24 @@ def test_line_is_in_range_and_right_at_every_edge(dtype):
                 assert_same_line(x, hinges.float(), line)
 
 
+def count_hinges_left_of(x, hinges):
+    return (x.unsqueeze(-1) >= hinges).sum(dim=-1, dtype=torch.int32)
+
+
+@pytest.mark.parametrize("count", [2, 3, 9, 64, 257])
+def test_comparing_counts_the_hinges_at_or_left_of_the_input(count):
+    hinges = uniform_grid(count)
+    x = torch.cat([4 * torch.randn(200), hinges, torch.tensor([torch.nan, torch.inf, -torch.inf])])
+    assert torch.equal(_line_by_comparing(x, hinges), count_hinges_left_of(x, hinges))
+
+
 def assert_same_line(x, hinges, line):
-    """The line found by arithmetic is the one found by comparing; without a hinge at 0, where
-    `x - anchor` may round, an input one unit in the last place off a hinge may take its other side,
-    which meets it there."""
-    expected = _line_by_comparing(x, hinges)
+    """Compare a line found by arithmetic with the count of the hinges at or left of the input.
+
+    Without a hinge at 0, `x - anchor` may round. An input one unit in the last place off a hinge
+    may then get the line on the other side of the hinge, which has the same value there.
+    """
+    expected = count_hinges_left_of(x, hinges)
     off = line != expected
     if (hinges == 0).any():
         assert not off.any()
@@ -156,7 +124,7 @@ def test_arithmetic_and_comparing_find_the_same_line(count, low, width, kinks, s
 
 @pytest.mark.parametrize("uniform", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-def test_nan_stays_and_infinity_follows_the_tail(uniform, dtype):
+def test_nan_gives_nan_and_infinity_follows_the_tail(uniform, dtype):
     hinges = uniform_grid(3, (-1, 1), dtype=dtype)
     x = torch.tensor([torch.nan, -torch.inf, torch.inf], dtype=dtype)
 
@@ -181,9 +149,10 @@ def test_infinite_inputs_do_not_poison_gradients_on_flat_tails():
 
 
 @pytest.mark.parametrize("x", [torch.arange(3), torch.tensor([True]), torch.tensor([1j])])
-def test_other_than_floating_point_is_refused(x):
+def test_inputs_that_are_not_floating_point_are_refused(x):
     with pytest.raises(
-        errors.DtypeError, match=r"expected floating point: convert it with x\.float"
+        errors.DtypeError,
+        match=r"`hinged\.curve\.evaluate\(x\)`: .* point: convert it with x\.float",
     ):
         evaluate(x, torch.zeros(1, 3), torch.tensor([-1.0, 0.0, 1.0]))
 

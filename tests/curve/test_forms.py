@@ -6,13 +6,15 @@ from hypothesis import strategies as st
 from hinged import errors
 from hinged.curve import Curve, Lines, ReluSum, from_lines, from_relus, to_lines, to_relus
 from tests import oracles
-from tests.curve.test_evaluate import curves
+from tests.curve.strategies import curve_arguments
 
 
 @st.composite
 def mild_curves(draw):
-    """Curves with few hinges, none of them close together: the forms are ill-conditioned."""
-    hinges, values, tails, slopes, _ = draw(curves().filter(lambda made: made[1].shape[1] <= 12))
+    """Curves with few hinges that are not close together, because the forms are ill-conditioned."""
+    hinges, values, tails, slopes, _ = draw(
+        curve_arguments().filter(lambda arguments: arguments[1].shape[1] <= 12)
+    )
     spread = hinges.diff(dim=-1).min(dim=-1, keepdim=True).values
     return Curve(hinges / spread, values, tails, slopes)
 

@@ -9,19 +9,13 @@ from hypothesis import strategies as st
 from hinged import Curve, errors
 from hinged.curve import distance, fit, lipschitz, total_variation, uniform_grid
 from tests import oracles
-from tests.curve.test_evaluate import curves
+from tests.curve.strategies import curves
 
 GRID = uniform_grid(9, kinks=[0.0], dtype=torch.float64)
 
 
 def named(name):
     return fit(name, GRID).curve
-
-
-@st.composite
-def made_curves(draw):
-    hinges, values, tails, slopes, _ = draw(curves())
-    return Curve(hinges, values, tails, slopes)
 
 
 def row(curve, channel):
@@ -58,7 +52,7 @@ def test_measures_of_known_functions(name, slope, variation, way):
     torch.testing.assert_close(total_variation(named(name), order=1).item(), way)
 
 
-@given(made_curves())
+@given(curves())
 def test_lipschitz_is_the_steepest_secant(curve):
     for channel, found in enumerate(lipschitz(curve).tolist()):
         x = dense(curve, channel)
@@ -66,7 +60,7 @@ def test_lipschitz_is_the_steepest_secant(curve):
         assert found == pytest.approx(secants.max(), rel=1e-6)
 
 
-@given(made_curves())
+@given(curves())
 def test_total_variation_is_the_sum_of_all_changes(curve):
     slopes, ways = total_variation(curve), total_variation(curve, order=1)
     for channel in range(curve.channels):
@@ -92,8 +86,8 @@ def test_tails_count_as_slopes():
 
 @given(st.data())
 def test_distances_agree_with_quadrature(data):
-    first = data.draw(made_curves())
-    second = data.draw(made_curves().filter(lambda made: made.channels == first.channels))
+    first = data.draw(curves())
+    second = data.draw(curves().filter(lambda made: made.channels == first.channels))
     largest, root = distance(first, second), distance(first, second, norm="l2")
     assert largest.shape == root.shape == (first.channels,)
     nodes, weights = np.polynomial.legendre.leggauss(4)
@@ -112,7 +106,7 @@ def test_distances_agree_with_quadrature(data):
 
 
 @pytest.mark.parametrize("norm", ["max", "l2"])
-@given(made_curves())
+@given(curves())
 def test_a_curve_has_no_distance_to_itself(norm, curve):
     assert distance(curve, curve, norm).tolist() == [0.0] * curve.channels
 

@@ -44,24 +44,24 @@ def case(make, kind, count, tails, dtype=torch.float32):
     channels = x.shape[1]
     hinges = positions(kind, channels, count)
     rows = hinges.expand(channels, count)
-    if x.numel():  # Some inputs on hinges, and one step beside them.
+    if x.numel():  # Some inputs lie on hinges, and some one step left of them.
         on = rows[:, count // 2].to(dtype).view(1, -1, *[1] * (x.dim() - 2)).expand_as(x)
         choice = torch.randint(4, x.shape)
-        beside = torch.nextafter(on.float(), torch.tensor(-9.0)).to(dtype)
-        x = torch.where(choice == 0, on, torch.where(choice == 1, beside, x))
+        left_of = torch.nextafter(on.float(), torch.tensor(-9.0)).to(dtype)
+        x = torch.where(choice == 0, on, torch.where(choice == 1, left_of, x))
     values = torch.randn(channels, count)
     slopes = torch.randn(channels, 2) if tails == "free" else None
     return x, values, hinges, slopes
 
 
-def both(kernel, x, values, hinges, slopes, tails, wanted=(True, True)):
+def both(kernel, x, values, hinges, slopes, tails, needs_grad=(True, True)):
     g = torch.randn(x.shape).to(x.dtype)
     curves = curve_tensors(values, hinges, slopes, tails, False)
     y = autograd.run_forward(kernel, x, curves, 1)
-    return g, y, autograd.run_backward(kernel, g, x, curves, 1, wanted)
+    return g, y, autograd.run_backward(kernel, g, x, curves, 1, needs_grad)
 
 
-def by_reference(g, x, values, hinges, slopes, tails):
+def reference_gradients(g, x, values, hinges, slopes, tails):
     given = [t.detach().requires_grad_() for t in (x, values, slopes) if t is not None]
     own = given[2] if slopes is not None else None
     y = evaluate(given[0], given[1], hinges, tails=tails, tail_slopes=own)
@@ -69,8 +69,11 @@ def by_reference(g, x, values, hinges, slopes, tails):
 
 
 def bound(g, x, hinges):
-    """What rounding can do to the gradients of values `(C, K)`: with float32 sums of `n` terms at
-    most `(n + 8) eps` times the sum of their sizes, |g| (1 + |t|) on each side of the input."""
+    """Return a bound on the rounding errors of the gradients of values, `(C, K)`.
+
+    The error of a float32 sum of `n` terms is at most `(n + 8) eps` times the sum of their sizes.
+    Here the size is |g| (1 + |t|) on each side of the input.
+    """
     rows = hinges.double().expand(x.shape[1], -1)
     x, g = (tensor.double().movedim(1, 0).flatten(1) for tensor in (x, g.abs()))
     piece = (torch.searchsorted(rows.contiguous(), x.contiguous(), right=True) - 1).clamp(
@@ -93,11 +96,11 @@ def test_agrees_with_the_reference(kernel, layout, kind, tails, dtype, monkeypat
     for count in (2, 3, 9, 18):
         x, values, hinges, slopes = case(LAYOUTS[layout], kind, count, tails, dtype)
         g, y, grads = both(kernel, x, values, hinges, slopes, tails)
-        expected, (grad_x, *_) = by_reference(g, x, values, hinges, slopes, tails)
+        expected, (grad_x, *_) = reference_gradients(g, x, values, hinges, slopes, tails)
         assert y.dtype == x.dtype and y.stride() == torch.empty_like(x).stride()
         assert torch.equal(y, expected) and torch.equal(grads[0], grad_x)
         double = [None if t is None else t.double() for t in (g, x, values, hinges, slopes)]
-        _, (_, *own) = by_reference(*double, tails)
+        _, (_, *own) = reference_gradients(*double, tails)
         limit = bound(g, x, hinges)
         assert ((grads[1] - own[0]).abs() <= limit).all()
         if slopes is not None:
@@ -107,20 +110,20 @@ def test_agrees_with_the_reference(kernel, layout, kind, tails, dtype, monkeypat
 @each_kernel
 @pytest.mark.parametrize("count", [4, 5, 16, 17, 32, 33, 34, 64, 65, 66, 129, 257, 500])
 @pytest.mark.parametrize("tails", ["linear", "constant", "free"])
-def test_every_way_to_look_lines_up_agrees(kernel, count, tails):
+def test_every_way_to_find_a_line_agrees(kernel, count, tails):
     for kind in ("uniform", "free"):
         x, values, hinges, slopes = case(lambda: torch.randn(300, 3), kind, count, tails)
         g, y, grads = both(kernel, x, values, hinges, slopes, tails)
-        expected, (grad_x, *_) = by_reference(g, x, values, hinges, slopes, tails)
+        expected, (grad_x, *_) = reference_gradients(g, x, values, hinges, slopes, tails)
         assert torch.equal(y, expected) and torch.equal(grads[0], grad_x)
         double = [None if t is None else t.double() for t in (g, x, values, hinges, slopes)]
-        _, (_, grad_values, *_) = by_reference(*double, tails)
+        _, (_, grad_values, *_) = reference_gradients(*double, tails)
         assert ((grads[1] - grad_values).abs() <= bound(g, x, hinges)).all()
 
 
 @each_kernel
 @pytest.mark.parametrize("kind", ["uniform", "free"])
-def test_infinities_follow_the_tail_and_nan_stays(kernel, kind):
+def test_infinities_follow_the_tail_and_nan_gives_nan(kernel, kind):
     x = torch.tensor([-torch.inf, torch.inf, torch.nan, 0.0]).repeat(9).view(-1, 1)
     hinges = torch.tensor([-1.0, 0.0, 1.0 if kind == "uniform" else 5.0])
     for tails in ("linear", "constant"):
@@ -155,14 +158,14 @@ def test_the_same_bits_for_any_number_of_threads(kernel, layout):
 
 
 @each_kernel
-def test_what_is_not_wanted_is_not_computed(kernel):
+def test_gradients_that_are_not_needed_are_not_computed(kernel):
     x, values, hinges, slopes = case(LAYOUTS["channels last"], "uniform", 9, "free")
     torch.manual_seed(5)
     _, _, every = both(kernel, x, values, hinges, slopes, "free")
-    for wanted in ((True, False), (False, True)):
+    for needs_grad in ((True, False), (False, True)):
         torch.manual_seed(5)
-        _, _, grads = both(kernel, x, values, hinges, slopes, "free", wanted)
-        expected = [wanted[0], wanted[1], wanted[1]]
+        _, _, grads = both(kernel, x, values, hinges, slopes, "free", needs_grad)
+        expected = [needs_grad[0], needs_grad[1], needs_grad[1]]
         assert [grad is not None for grad in grads] == expected
         assert all(g is None or torch.equal(g, e) for g, e in zip(grads, every, strict=True))
 

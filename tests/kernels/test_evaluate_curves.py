@@ -20,30 +20,30 @@ def layer(**settings):
     return act
 
 
-def chosen(act, x):
+def selected(act, x):
     kernel = select_kernel(x, act.values, act.hinges, act.tail_slopes)
     return None if kernel is None else kernel.name
 
 
 @needs_kernel
-def test_plain_calls_go_to_the_best_kernel_and_others_to_the_reference():
+def test_eager_calls_use_the_fastest_kernel_and_others_the_reference():
     act, x = layer(), torch.randn(3, 4)
-    assert chosen(act, x) == next(iter(available_cpu_kernels()))
-    assert chosen(act, x.double()) is None and chosen(act, x.half()) is None
-    assert chosen(act, x.to("meta")) is None
+    assert selected(act, x) == next(iter(available_cpu_kernels()))
+    assert selected(act, x.double()) is None and selected(act, x.half()) is None
+    assert selected(act, x.to("meta")) is None
     act.hinges.requires_grad_()
-    assert chosen(act, x) is None
+    assert selected(act, x) is None
 
 
 @needs_kernel
-def test_use_chooses_inside_only_and_refuses_what_is_not_there():
+def test_use_kernel_works_inside_its_block_only_and_refuses_unknown_names():
     act, x = layer(), torch.randn(3, 4)
     for name in available_cpu_kernels():
         with use_kernel(name), use_kernel("auto"), use_kernel(name):
-            assert chosen(act, x) == name
+            assert selected(act, x) == name
     with use_kernel("reference"):
-        assert chosen(act, x) is None
-    assert chosen(act, x) is not None
+        assert selected(act, x) is None
+    assert selected(act, x) is not None
     with pytest.raises(errors.UnknownNameError, match="portable"), use_kernel("portabel"):
         pass
 
@@ -76,7 +76,7 @@ def test_batched_gradients_are_right():
 
 
 @pytest.mark.parametrize("grad", [True, False])
-def test_a_tensor_carried_out_of_a_transform_is_served(grad):
+def test_a_tensor_from_an_ended_transform_works(grad):
     act, x, carried = layer(), torch.randn(2, 4), []
     torch.func.grad(lambda z: (carried.append(z), z.sum())[1])(x)
     with torch.set_grad_enabled(grad):
@@ -95,7 +95,7 @@ def test_parametrized_values_are_used():
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
-def test_a_trace_is_not_of_constants():
+def test_a_trace_computes_and_does_not_store_results():
     act = layer()
     with torch.no_grad():
         traced = torch.jit.trace(act, torch.zeros(2, 4))
@@ -129,7 +129,7 @@ def test_half_precision_parameters_get_gradients_of_their_dtype():
 
 
 @needs_kernel
-def test_only_the_inputs_are_kept_for_backward():
+def test_only_the_inputs_are_saved_for_backward():
     act, x, kept = layer(), torch.randn(50, 4, requires_grad=True), []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         act(x)
@@ -138,7 +138,7 @@ def test_only_the_inputs_are_kept_for_backward():
 
 @needs_kernel
 @pytest.mark.parametrize("tails", ["linear", "free"])
-def test_the_operators_are_sound(tails):
+def test_the_operators_pass_opcheck(tails):
     act = layer(tails=tails)
     x = torch.randn(3, 4, requires_grad=True)
     arguments = (x, act.values, act.hinges, act.tail_slopes, 1, tails, True)
@@ -162,14 +162,14 @@ def test_compiled_training_gives_the_same_numbers():
 
 
 def trained(run, x, values, hinges, dtype):
-    """The outputs, and the gradients of inputs, values and hinges."""
+    """Return the outputs, and the gradients of inputs, values and hinges."""
     given = [t.to(dtype).requires_grad_() for t in (x, values, hinges)]
     y = run(given[0], given[1], given[2])
     return [y.detach(), *torch.autograd.grad(y.square().sum(), given)]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.float32])
-def test_what_no_kernel_serves_is_trained_when_compiled(dtype):
+def test_calls_that_no_kernel_supports_are_trained_when_compiled(dtype):
     torch._dynamo.reset()
     curve = layer().curve()
     arguments = torch.randn(6, 4), curve.values.detach(), curve.hinges, dtype
@@ -193,7 +193,7 @@ def test_layers_in_other_dtypes_are_trained_when_compiled(dtype):
 
 
 @needs_kernel
-def test_a_compiled_layer_is_trained_where_the_reference_is_asked_for_later():
+def test_a_compiled_layer_trains_if_the_reference_is_selected_later():
     torch._dynamo.reset()
     act, x = layer(), torch.randn(6, 4, requires_grad=True)
     compiled = torch.compile(act, fullgraph=True, backend="aot_eager")

@@ -13,8 +13,8 @@ from torch import nn
 from torch.func import functional_call
 
 from hinged import PiecewiseLinear, constrain, errors
-from hinged.curve import Constraint, satisfied
-from tests.curve.constraints.test_project import ASKED, SYMMETRIC, assert_kept
+from hinged.curve import Constraint, satisfies
+from tests.curve.constraints.constraint_cases import CONSTRAINTS, SYMMETRIC, assert_satisfies
 
 OPTIMISERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.3, momentum=0.9),
@@ -49,11 +49,11 @@ def detached(curve):
 
 
 def assert_holds(model, **asked):
-    assert_kept(Constraint(**asked), detached(model[1].curve()))
+    assert_satisfies(Constraint(**asked), detached(model[1].curve()))
 
 
 @given(
-    st.sampled_from(sorted(ASKED)),
+    st.sampled_from(sorted(CONSTRAINTS)),
     st.sampled_from(["linear", "free"]),
     st.sampled_from(sorted(OPTIMISERS)),
     st.booleans(),
@@ -61,20 +61,20 @@ def assert_holds(model, **asked):
 @settings(max_examples=20)
 def test_constraints_hold_exactly_after_each_of_50_random_steps(name, tails, optimiser, even):
     hinges = 9 if even else SYMMETRIC
-    model = held(network(tails=tails, hinges=hinges), **ASKED[name])
+    model = held(network(tails=tails, hinges=hinges), **CONSTRAINTS[name])
     stepping = OPTIMISERS[optimiser](model.parameters())
     moved = 0.0
     for _ in range(50):
         before = model[1].values.detach().clone()
         jolt(model, stepping)
-        assert_holds(model, **ASKED[name])
+        assert_holds(model, **CONSTRAINTS[name])
         moved += (model[1].values - before).abs().max().item()
     assert moved > 0
 
 
 @pytest.mark.slow
 @given(
-    st.sampled_from(sorted(ASKED)),
+    st.sampled_from(sorted(CONSTRAINTS)),
     st.sampled_from(["linear", "free"]),
     st.sampled_from(["sgd", "adamw"]),
     st.integers(0, 2**32 - 1),
@@ -82,11 +82,11 @@ def test_constraints_hold_exactly_after_each_of_50_random_steps(name, tails, opt
 @settings(max_examples=3)
 def test_constraints_hold_exactly_after_each_of_1000_random_steps(name, tails, optimiser, seed):
     torch.manual_seed(seed)
-    model = held(network(tails=tails), **ASKED[name])
+    model = held(network(tails=tails), **CONSTRAINTS[name])
     stepping = OPTIMISERS[optimiser](model.parameters())
     for _ in range(1000):
         jolt(model, stepping)
-        assert_holds(model, **ASKED[name])
+        assert_holds(model, **CONSTRAINTS[name])
 
 
 def test_a_step_ends_at_the_closest_curve():
@@ -143,7 +143,7 @@ def test_values_written_by_others_are_mended_before_the_next_pass(write):
     model = held(network(), monotone=True)
     with torch.no_grad():
         write(model[1])
-    assert not satisfied(model[1].curve(), Constraint(monotone=True)).all()
+    assert not satisfies(model[1].curve(), Constraint(monotone=True)).all()
     model(torch.randn(2, 3))
     assert_holds(model, monotone=True)
 
@@ -193,7 +193,7 @@ def test_a_second_call_replaces_and_an_empty_one_lifts():
     constrain(model)
     assert not model[1]._forward_pre_hooks
     jolt(model, torch.optim.SGD(model.parameters(), lr=1.0))
-    assert not satisfied(model[1].curve(), Constraint(monotone="decreasing")).all()
+    assert not satisfies(model[1].curve(), Constraint(monotone="decreasing")).all()
 
 
 def test_where_chooses_layers():

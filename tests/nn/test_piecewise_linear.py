@@ -13,7 +13,7 @@ from torch.func import functional_call
 from hinged import Curve, PiecewiseLinear, errors, piecewise_linear
 from hinged.curve import START_FUNCTIONS, TAILS, is_uniform
 from tests import oracles
-from tests.curve.test_evaluate import inputs
+from tests.curve.strategies import inputs
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 # Around 0, touching it from either side, lopsided, tiny, large, and away from it.

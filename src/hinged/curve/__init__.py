@@ -4,7 +4,7 @@ from hinged.curve.add_hinges import add_hinges as add_hinges
 from hinged.curve.add_hinges import kinks as kinks
 from hinged.curve.add_hinges import split_pieces as split_pieces
 from hinged.curve.constraints.constraint import Constraint as Constraint
-from hinged.curve.constraints.constraint import satisfied as satisfied
+from hinged.curve.constraints.constraint import satisfies as satisfies
 from hinged.curve.constraints.project import project as project
 from hinged.curve.curve import TAILS as TAILS
 from hinged.curve.curve import Curve as Curve
@@ -28,12 +28,12 @@ from hinged.curve.placement.place_hinges import place_hinges as place_hinges
 from hinged.curve.placement.refit import Refit as Refit
 from hinged.curve.placement.refit import refit as refit
 from hinged.curve.placement.uniform_grid import uniform_grid as uniform_grid
-from hinged.curve.reduction.recognise import Native as Native
-from hinged.curve.reduction.recognise import native_distances as native_distances
-from hinged.curve.reduction.recognise import recognise as recognise
-from hinged.curve.reduction.share_curves import Shared as Shared
+from hinged.curve.reduction.recognise_native import NativeActivation as NativeActivation
+from hinged.curve.reduction.recognise_native import distances_to_native as distances_to_native
+from hinged.curve.reduction.recognise_native import recognise_native as recognise_native
+from hinged.curve.reduction.share_curves import SharedCurves as SharedCurves
 from hinged.curve.reduction.share_curves import share_curves as share_curves
-from hinged.curve.reduction.simplify import Simplified as Simplified
+from hinged.curve.reduction.simplify import SimplifiedCurve as SimplifiedCurve
 from hinged.curve.reduction.simplify import simplify as simplify
 from hinged.curve.start_functions import START_FUNCTIONS as START_FUNCTIONS
 from hinged.curve.start_functions import StartFunction as StartFunction

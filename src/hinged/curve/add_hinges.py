@@ -1,4 +1,4 @@
-"""More hinges for the same curve, and those where it bends."""
+"""Adds hinges to a curve without changing the function, and finds the hinges where it bends."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from hinged.curve.forms import to_lines
 
 
 def add_hinges(curve: Curve, positions: Tensor) -> Curve:
-    """Return the same function with more hinges, which bend nothing until they are trained.
+    """Return the same function with additional hinges, which have no bend until they are trained.
 
-    The new values are computed in float64 and rounded once, so the function stays the same to
-    rounding, and a ReLU, an identity or |x| stays one to the last bit.
+    The new values are computed in float64 and rounded once. The function therefore changes by
+    rounding only, and ReLU, identity and |x| do not change at all.
 
     Args:
         curve: the curve; it is not changed.
-        positions: where to put hinges, inside the range or on a tail, shape `(M,)` or `(C, M)`.
+        positions: where to add hinges, inside the range or on a tail, shape `(M,)` or `(C, M)`.
 
     Returns:
-        A curve of `K + M` hinges, `(K + M,)` where the hinges and positions were for all channels.
+        A curve of `K + M` hinges. They have shape `(K + M,)` if neither the hinges nor the
+        positions differ between channels.
 
     Raises:
-        ArgumentError: a position that is a hinge already, or is not a finite number.
+        ArgumentError: a position that is already a hinge, or is not a finite number.
 
     >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
     >>> add_hinges(relu, torch.tensor([0.5, 3.0])).values
@@ -42,16 +43,24 @@ def add_hinges(curve: Curve, positions: Tensor) -> Curve:
         lead = (curve.channels,) if per_channel else ()
         old, new = (t.expand(*lead, t.shape[-1]) for t in (curve.hinges, new))
         hinges, order = torch.cat((old, new), dim=-1).sort(dim=-1)
-        _check_apart(hinges, call)
-        heights = _double(curve)(torch.atleast_2d(new).double().T.expand(-1, curve.channels)).T
+        _check_distinct(hinges, call)
+        slopes = curve.tail_slopes
+        wide_slopes = None if slopes is None else slopes.double()
+        wide = Curve(curve.hinges.double(), curve.values.double(), curve.tails, wide_slopes)
+        heights = wide(torch.atleast_2d(new).double().T.expand(-1, curve.channels)).T
         values = torch.cat((curve.values, heights.to(curve.values)), dim=1)
         values = values.gather(1, order.expand_as(values))
-        return Curve(hinges, values, curve.tails, _copied(curve.tail_slopes))
+        return Curve(hinges, values, curve.tails, None if slopes is None else slopes.clone())
 
 
 def split_pieces(curve: Curve, into: int = 2) -> Curve:
-    """Return the same function with every piece split into equal parts: evenly spaced hinges stay
-    so where the dtype can hold them.
+    """Return the same function with every piece split into equal parts.
+
+    Evenly spaced hinges stay evenly spaced if the dtype can represent the new positions.
+
+    Args:
+        curve: the curve; it is not changed.
+        into: number of parts of each piece, at least 1.
 
     Raises:
         ArgumentError: fewer than one part, or parts too narrow for the dtype.
@@ -70,8 +79,9 @@ def split_pieces(curve: Curve, into: int = 2) -> Curve:
 
 
 def kinks(curve: Curve, tolerance: float = 1e-4) -> Tensor:
-    """Return the hinges at which a channel changes its slope by more than `tolerance` of its
-    largest slope, ascending, shape `(M,)`.
+    """Return the hinges where some channel bends, ascending, shape `(M,)`.
+
+    A channel bends where its slope changes by more than `tolerance` times its largest slope.
 
     >>> kinks(Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]])))
     tensor([0.])
@@ -82,19 +92,10 @@ def kinks(curve: Curve, tolerance: float = 1e-4) -> Tensor:
     return found
 
 
-def _check_apart(hinges: Tensor, call: str) -> None:
-    apart = hinges.diff(dim=-1) > 0
-    if apart.all():
+def _check_distinct(hinges: Tensor, call: str) -> None:
+    distinct = hinges.diff(dim=-1) > 0
+    if distinct.all():
         return
-    place = hinges[..., 1:][~apart][0].item()
-    got, hint = f"{place:g}, which is a hinge or comes twice", "leave it out"
+    position = hinges[..., 1:][~distinct][0].item()
+    got, hint = f"{position:g}, which is already a hinge or is given twice", "leave it out"
     raise errors.ArgumentError(errors.message(call, got, hint))
-
-
-def _double(curve: Curve) -> Curve:
-    slopes = None if curve.tail_slopes is None else curve.tail_slopes.double()
-    return Curve(curve.hinges.double(), curve.values.double(), curve.tails, slopes)
-
-
-def _copied(slopes: Tensor | None) -> Tensor | None:
-    return None if slopes is None else slopes.clone()

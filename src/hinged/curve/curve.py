@@ -1,4 +1,4 @@
-"""`Curve`: hinges, values and tails of one or more channels, checked once."""
+"""`Curve`: the hinges, values and tails of one or more channels."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ class Curve:
     """The piecewise-linear functions of `C` channels, each with `K` hinges.
 
     Between two hinges, with `t = (x - h[k]) / (h[k+1] - h[k])`, the curve is
-    `(1 - t) v[k] + t v[k+1]`; outside it follows its tails.
+    `(1 - t) v[k] + t v[k+1]`. Outside the range it follows its tails.
 
     Args:
         hinges: positions on the input axis, ascending, shape `(K,)` or `(C, K)`, in units of `x`.
         values: outputs at the hinges, shape `(C, K)`.
-        tails: `"linear"` (the end piece goes on), `"constant"` (the end value goes on) or
+        tails: `"linear"` (the end pieces continue), `"constant"` (the end values continue) or
             `"free"` (the slopes in `tail_slopes`).
-        tail_slopes: slopes left of the first and right of the last hinge, shape `(C, 2)`; given
-            with free tails and only then.
+        tail_slopes: slopes left of the first and right of the last hinge, shape `(C, 2)`; required
+            for free tails, None for the others.
 
     Raises:
-        ArgumentError: fewer than two hinges, hinges that do not ascend, shapes that do not fit.
+        ArgumentError: fewer than two hinges, hinges that do not ascend, or shapes that do not
+            match.
 
     >>> import torch
     >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
@@ -48,7 +49,7 @@ class Curve:
 
     @property
     def channels(self) -> int:
-        """`C`, the number of functions."""
+        """`C`, the number of channels."""
         return self.values.shape[0]
 
     @property
@@ -57,16 +58,16 @@ class Curve:
         return self.hinges[..., 0], self.hinges[..., -1]
 
     def snapshot(self, dtype: torch.dtype | None = None) -> Curve:
-        """Return a copy on the CPU, without gradients, that nothing changes any more."""
+        """Return a copy on the CPU without gradients, which later training does not change."""
 
-        def copied(tensor: Tensor) -> Tensor:
+        def copy(tensor: Tensor) -> Tensor:
             return tensor.detach().to("cpu", dtype, copy=True)
 
-        slopes = None if self.tail_slopes is None else copied(self.tail_slopes)
-        return Curve(copied(self.hinges), copied(self.values), self.tails, slopes)
+        slopes = None if self.tail_slopes is None else copy(self.tail_slopes)
+        return Curve(copy(self.hinges), copy(self.values), self.tails, slopes)
 
     def __call__(self, x: Tensor, dim: int = 1) -> Tensor:
-        """Evaluate at `x`, whose axis `dim` has `C` entries (any tensor where `C` is 1)."""
+        """Return the curve at `x`. Axis `dim` of `x` has `C` entries, or any size if `C` is 1."""
         return evaluate(
             x,
             self.values,
@@ -106,14 +107,16 @@ def _not_ascending(hinges: Tensor) -> str:
 def check_shapes(
     call: str, values: Tensor, hinges: Tensor, tails: str, tail_slopes: Tensor | None
 ) -> None:
-    """Raise `ArgumentError` unless the tensors of a curve fit each other (their contents are
-    not read, so this is free on any device and under a compiler)."""
+    """Raise `ArgumentError` unless the shapes of a curve's tensors match.
+
+    The numbers are not read, so the check costs nothing on a GPU and works under a compiler.
+    """
     if tails not in TAILS:
         raise errors.unknown_name(f"{call}(tails=...)", tails, TAILS)
     _check_values(call, values, hinges)
     if (tails == "free") != (tail_slopes is not None):
         got = f"tails={tails!r} {'without' if tail_slopes is None else 'with'} tail_slopes"
-        hint = "free tails take tail_slopes of shape (C, 2), the others take none"
+        hint = "free tails take tail_slopes of shape (C, 2), other tails take none"
         raise errors.ArgumentError(errors.message(f"{call}(tail_slopes=...)", got, hint))
     if tail_slopes is not None and tail_slopes.shape != (values.shape[0], 2):
         hint = f"expected ({values.shape[0]}, 2), the left and right slope of each channel"
@@ -129,8 +132,8 @@ def _check_values(call: str, values: Tensor, hinges: Tensor) -> None:
     if hinges.shape[-1:] == (1,):
         hint = "a curve needs at least 2"
         raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", "1 hinge", hint))
-    fits = values.dim() == 2 and values.shape[-1] == hinges.shape[-1]
-    if not fits or (hinges.dim() == 2 and hinges.shape[0] not in (1, values.shape[0])):
+    matches = values.dim() == 2 and values.shape[-1] == hinges.shape[-1]
+    if not matches or (hinges.dim() == 2 and hinges.shape[0] not in (1, values.shape[0])):
         got = f"values of shape {tuple(values.shape)} with hinges of {tuple(hinges.shape)}"
         hint = "expected values (C, K) with hinges (K,) or (C, K)"
         raise errors.ArgumentError(errors.message(f"{call}(values=...)", got, hint))

@@ -1,4 +1,4 @@
-"""The other ways to write a curve: slopes and intercepts, and sums of ReLUs."""
+"""Other representations of a curve: slopes and intercepts, and sums of ReLUs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Lines(NamedTuple):
     """A curve as `y = s[j] x + b[j]` on line `j`: left tail, pieces, right tail.
 
     Attributes:
-        hinges: positions between the lines, shape `(K,)` or `(C, K)`.
+        hinges: positions where neighbouring lines meet, shape `(K,)` or `(C, K)`.
         slopes: `s`, shape `(C, K + 1)`.
         intercepts: `b`, shape `(C, K + 1)`.
     """
@@ -63,7 +63,7 @@ def from_lines(form: Lines) -> Curve:
     """Return the curve with free tails that has these lines; the inverse of `to_lines`.
 
     Raises:
-        ArgumentError: neighbouring lines do not meet at their hinge, so that this is no curve.
+        ArgumentError: neighbouring lines do not meet at their hinge.
     """
     hinges, slopes, intercepts = form
     left = slopes[:, :-1] * hinges + intercepts[:, :-1]
@@ -78,10 +78,10 @@ def from_lines(form: Lines) -> Curve:
 
 
 def to_relus(curve: Curve) -> ReluSum:
-    """Return the curve as a straight line plus one ReLU a hinge.
+    """Return the curve as a straight line plus one ReLU per hinge.
 
-    The form is ill-conditioned for many hinges (every ReLU reaches to the right end): use it to
-    export or to compare, and the values to train.
+    This form is ill-conditioned for many hinges, because every ReLU continues to the right end. Use
+    it to export or to compare curves, and train the values.
 
     >>> to_relus(Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[1.0, 0.0, 1.0]]))).weights
     tensor([[0., 2., 0.]])

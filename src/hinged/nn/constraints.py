@@ -58,7 +58,7 @@ def constrain(
     After every step of any `torch.optim` optimiser, the values move to the closest values that meet
     the constraint (projected gradient descent). The same happens before a forward pass if the
     values were changed in another way: by loading a state, averaging weights or writing by hand.
-    Slopes and values meet the constraint without tolerance (see `hinged.curve.satisfied`). Copies
+    Slopes and values meet the constraint without tolerance (see `hinged.curve.satisfies`). Copies
     and pickles of the model keep the constraint; a `state_dict` has values only.
 
     A second call replaces the constraint of the selected layers. A call without a constraint

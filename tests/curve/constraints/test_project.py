@@ -9,52 +9,25 @@ from scipy.optimize import minimize
 from sklearn.isotonic import isotonic_regression
 
 from hinged import Curve, errors
-from hinged.curve import Constraint, project, satisfied, uniform_grid
+from hinged.curve import Constraint, project, satisfies, uniform_grid
 from hinged.curve.constraints.constraint import rounded_up
 from tests import oracles
+from tests.curve.constraints.constraint_cases import CONSTRAINTS, SYMMETRIC, assert_satisfies
 
 TAILS = ("linear", "constant", "free")
 FREE = torch.tensor([-2.0, -1.1, -0.4, 0.1, 0.7, 2.1])
 EVEN = uniform_grid(9, kinks=[0.0])
-SYMMETRIC = torch.tensor([-2.0, -1.1, -0.4, 0.4, 1.1, 2.0])
-
-ASKED = {
-    "increasing": {"monotone": True},
-    "decreasing": {"monotone": "decreasing"},
-    "lipschitz": {"lipschitz": 0.7},
-    "increasing, lipschitz": {"monotone": "increasing", "lipschitz": 0.1},
-    "bounded": {"bounds": (-0.3, 0.4)},
-    "bounded below": {"bounds": (0.1, None)},
-    "bounded, lipschitz, decreasing": {
-        "bounds": (-0.3, 0.4), "lipschitz": 0.2, "monotone": "decreasing",
-    },
-    "odd": {"odd": True},
-    "odd, increasing, lipschitz, bounded": {
-        "odd": True, "monotone": True, "lipschitz": 0.9, "bounds": (-0.7, 0.3),
-    },
-    "convex": {"convex": True},
-    "concave": {"convex": "concave"},
-    "convex, increasing": {"convex": True, "monotone": True},
-    "convex, increasing, bounded": {"convex": True, "monotone": True, "bounds": (0.1, None)},
-    "convex, lipschitz": {"convex": True, "lipschitz": 0.6},
-    "concave, lipschitz, bounded": {
-        "convex": "concave", "lipschitz": 0.6, "bounds": (None, 0.3),
-    },
-    "concave, decreasing, lipschitz": {
-        "convex": "concave", "lipschitz": 0.6, "monotone": "decreasing",
-    },
-}  # fmt: skip
-FIRST_ORDER = [name for name in ASKED if "con" not in name]
+FIRST_ORDER = [name for name in CONSTRAINTS if "con" not in name]
 
 
 def possible(name, tails):
     return tails != "constant" or "con" not in name
 
 
-CASES = [case for case in itertools.product(ASKED, TAILS) if possible(*case)]
+CASES = [case for case in itertools.product(CONSTRAINTS, TAILS) if possible(*case)]
 
 
-def made(name, tails, hinges=None, channels=7, scale=1.0, dtype=torch.float32):
+def random_curve(name, tails, hinges=None, channels=7, scale=1.0, dtype=torch.float32):
     if hinges is None:
         hinges = SYMMETRIC if "odd" in name else FREE
     hinges = hinges.to(dtype)
@@ -68,7 +41,7 @@ def parameters(curve, channel):
     return np.array(curve.values[channel].double().tolist() + ends)
 
 
-def inequalities(asked, hinges, tails):
+def inequalities(constraint, hinges, tails):
     """Rows `A z >= b` and equalities `E z = 0` written down one by one, for values and slopes z."""
     count = len(hinges)
     size = count + (2 if tails == "free" else 0)
@@ -81,18 +54,18 @@ def inequalities(asked, hinges, tails):
     lines = [left, *pieces, right]
     rows, same = [], []
     for line in lines:
-        if asked.monotone:
-            rows.append((line if asked.monotone == "increasing" else -line, 0.0))
-        if asked.lipschitz:
-            rows += [(line, -asked.lipschitz), (-line, -asked.lipschitz)]
+        if constraint.monotone:
+            rows.append((line if constraint.monotone == "increasing" else -line, 0.0))
+        if constraint.lipschitz:
+            rows += [(line, -constraint.lipschitz), (-line, -constraint.lipschitz)]
     for one, other in itertools.pairwise(lines):
-        if asked.convex:
-            rows.append((other - one if asked.convex == "convex" else one - other, 0.0))
-    for sign, bound in ((1, asked.low), (-1, -asked.high)):
+        if constraint.convex:
+            rows.append((other - one if constraint.convex == "convex" else one - other, 0.0))
+    for sign, bound in ((1, constraint.low), (-1, -constraint.high)):
         if bound > -np.inf:
             rows += [(sign * unit[k], bound) for k in range(count)]
             rows += [(-sign * left, 0.0), (sign * right, 0.0)]
-    if asked.odd:
+    if constraint.odd:
         same = [unit[k] + unit[count - 1 - k] for k in range((count + 1) // 2)]
         same += [left - right] if tails == "free" else []
     return rows, same
@@ -125,9 +98,9 @@ def rounding(curve):
 def test_no_allowed_curve_is_closer(name, tails):
     if tails == "free" and name not in FIRST_ORDER:
         pytest.skip("measured in other units, see the next test")
-    asked, curve = Constraint(**ASKED[name]), made(name, tails, channels=3)
-    found = project(curve, asked)
-    rows, same = inequalities(asked, curve.hinges.double().numpy(), tails)
+    constraint, curve = Constraint(**CONSTRAINTS[name]), random_curve(name, tails, channels=3)
+    found = project(curve, constraint)
+    rows, same = inequalities(constraint, curve.hinges.double().numpy(), tails)
     for channel in range(curve.channels):
         expected = closest(parameters(curve, channel), rows, same)
         np.testing.assert_allclose(
@@ -135,11 +108,11 @@ def test_no_allowed_curve_is_closer(name, tails):
         )
 
 
-@pytest.mark.parametrize("name", [name for name in ASKED if name not in FIRST_ORDER])
+@pytest.mark.parametrize("name", [name for name in CONSTRAINTS if name not in FIRST_ORDER])
 def test_no_allowed_curve_with_free_tails_is_closer_over_a_mean_piece(name):
-    asked, curve = Constraint(**ASKED[name]), made(name, "free", channels=3)
-    found = project(curve, asked)
-    rows, same = inequalities(asked, curve.hinges.double().numpy(), "free")
+    constraint, curve = Constraint(**CONSTRAINTS[name]), random_curve(name, "free", channels=3)
+    found = project(curve, constraint)
+    rows, same = inequalities(constraint, curve.hinges.double().numpy(), "free")
     weight = np.ones(curve.hinges.numel() + 2)
     weight[-2:] = curve.hinges.double().diff().mean().item()
     rows = [(a / weight, b) for a, b in rows]
@@ -151,40 +124,10 @@ def test_no_allowed_curve_with_free_tails_is_closer_over_a_mean_piece(name):
 
 
 def test_monotone_is_isotonic_regression():
-    curve = made("increasing", "linear", EVEN, channels=50)
+    curve = random_curve("increasing", "linear", EVEN, channels=50)
     found = project(curve, Constraint(monotone=True)).values
     for row, result in zip(curve.values, found, strict=True):
         np.testing.assert_allclose(result, isotonic_regression(row.double()), rtol=0, atol=1e-7)
-
-
-def slopes_of(curve):
-    """All slopes as float32 (float64 for float64) arithmetic has them, by NumPy."""
-    wide = np.float64 if curve.values.dtype == torch.float64 else np.float32
-    hinges = curve.hinges.double().expand(curve.values.shape).numpy().astype(wide)
-    inner = np.diff(curve.values.double().numpy().astype(wide)) / np.diff(hinges)
-    if curve.tails == "linear":
-        return np.hstack([inner[:, :1], inner, inner[:, -1:]])
-    ends = np.zeros((len(inner), 2)) if curve.tails == "constant" else curve.tail_slopes.double()
-    return np.hstack([ends[:, :1], inner, ends[:, 1:]])
-
-
-def assert_kept(asked, curve):
-    """Exactly, with no tolerance, and not by the library's own `satisfied`."""
-    slopes, values = slopes_of(curve).astype(np.float64), curve.values.double().numpy()
-    if asked.monotone:
-        assert (slopes >= 0 if asked.monotone == "increasing" else slopes <= 0).all()
-    if asked.lipschitz:
-        assert np.abs(slopes).max() <= asked.lipschitz
-    if asked.convex:
-        bends = np.diff(slopes)
-        assert (bends >= 0 if asked.convex == "convex" else bends <= 0).all()
-    assert values.min() >= asked.low and values.max() <= asked.high
-    if asked.low > -np.inf:
-        assert (slopes[:, 0] <= 0).all() and (slopes[:, -1] >= 0).all()
-    if asked.high < np.inf:
-        assert (slopes[:, 0] >= 0).all() and (slopes[:, -1] <= 0).all()
-    if asked.odd:
-        assert (values == -values[:, ::-1]).all() and (slopes[:, 0] == slopes[:, -1]).all()
 
 
 @st.composite
@@ -204,27 +147,27 @@ def any_case(draw):
     dtype = draw(st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]))
     if dtype in oracles.HALF:
         hinges, scale = EVEN if "odd" not in name else SYMMETRIC, min(max(scale, 0.1), 30.0)
-    return name, made(name, tails, hinges, 5, scale, dtype)
+    return name, random_curve(name, tails, hinges, 5, scale, dtype)
 
 
 @given(any_case())
 def test_the_closest_curve_keeps_to_it_exactly_and_is_its_own_closest(case):
     name, curve = case
-    asked = Constraint(**ASKED[name])
-    found = project(curve, asked)
-    assert_kept(asked, found)
-    assert satisfied(found, asked).all()
-    assert project(found, asked) is found
+    constraint = Constraint(**CONSTRAINTS[name])
+    found = project(curve, constraint)
+    assert_satisfies(constraint, found)
+    assert satisfies(found, constraint).all()
+    assert project(found, constraint) is found
 
 
 @pytest.mark.parametrize("name, tails", CASES)
 def test_few_units_in_the_last_place_separate_float32_from_float64(name, tails):
-    asked, curve = Constraint(**ASKED[name]), made(name, tails, channels=200)
+    constraint, curve = Constraint(**CONSTRAINTS[name]), random_curve(name, tails, channels=200)
     if "odd" not in name:
-        curve = made(name, tails, EVEN, channels=200)
+        curve = random_curve(name, tails, EVEN, channels=200)
     wide = Curve(curve.hinges.double(), curve.values.double(), tails,
                  None if curve.tail_slopes is None else curve.tail_slopes.double())  # fmt: skip
-    gap = project(curve, asked).values - project(wide, asked).values
+    gap = project(curve, constraint).values - project(wide, constraint).values
     assert gap.abs().max() < 40 * torch.finfo(torch.float32).eps * curve.values.abs().max()
 
 
@@ -236,7 +179,7 @@ def test_channels_that_keep_to_it_do_not_move_a_bit():
 
 
 def test_channels_with_nan_stay_as_they_are():
-    curve = made("increasing", "linear")
+    curve = random_curve("increasing", "linear")
     curve.values[2, 3] = torch.nan
     found = project(curve, Constraint(monotone=True))
     assert torch.equal(found.values[2].isnan(), curve.values[2].isnan())
@@ -245,10 +188,10 @@ def test_channels_with_nan_stay_as_they_are():
 
 def test_each_channel_has_its_own_hinges():
     rows = FREE * torch.tensor([[0.5], [1.0], [2.0]])
-    values, asked = torch.randn(3, 6), Constraint(convex=True, lipschitz=0.5)
-    found = project(Curve(rows, values), asked).values
+    values, constraint = torch.randn(3, 6), Constraint(convex=True, lipschitz=0.5)
+    found = project(Curve(rows, values), constraint).values
     for channel in range(3):
-        alone = project(Curve(rows[channel], values[channel, None]), asked).values[0]
+        alone = project(Curve(rows[channel], values[channel, None]), constraint).values[0]
         torch.testing.assert_close(found[channel], alone)
 
 
@@ -258,31 +201,35 @@ REFUSED = [
     ({"monotone": "up"}, "got 'up'; .*decreasing, increasing"),
     ({"bounds": (1.0, 0.0)}, r"got \(1.0, 0.0\); expected \(low, high\)"),
     ({"bounds": 3}, "got 3; expected"),
-    ({"odd": True, "bounds": (0.0, 1.0)}, "an odd curve passes 0 at 0"),
+    ({"odd": True, "bounds": (0.0, 1.0)}, "an odd curve is 0 at 0"),
     ({"odd": True, "convex": True}, "only a straight line is both"),
     ({"convex": True, "bounds": (0.0, 1.0)}, "leave it unbounded above"),
     ({"convex": "concave", "bounds": (0.0, None)}, "leave it unbounded below"),
 ]
 
 
-@pytest.mark.parametrize("asked, message", REFUSED)
-def test_what_contradicts_itself_is_refused(asked, message):
+@pytest.mark.parametrize("constraint, message", REFUSED)
+def test_what_contradicts_itself_is_refused(constraint, message):
     with pytest.raises(errors.ArgumentError, match=message):
-        Constraint(**asked)
+        Constraint(**constraint)
 
 
 @pytest.mark.parametrize(
-    "asked, curve, message",
+    "constraint, curve, message",
     [
-        ({"odd": True}, made("", "linear", FREE), "hinges that lie symmetrically"),
-        ({"convex": True}, made("", "constant"), 'build with tails="linear"'),
-        ({"bounds": (0, 1)}, made("", "linear", FREE[:3]), "got 3 hinges .* give 4 hinges"),
-        ({"bounds": (1.0001, 1.0002)}, made("", "free", dtype=torch.bfloat16), "no number of that"),
+        ({"odd": True}, random_curve("", "linear", FREE), "hinges that lie symmetrically"),
+        ({"convex": True}, random_curve("", "constant"), 'use tails="linear"'),
+        ({"bounds": (0, 1)}, random_curve("", "linear", FREE[:3]), "got 3 hinges .* give 4 hinges"),
+        (
+            {"bounds": (1.0001, 1.0002)},
+            random_curve("", "free", dtype=torch.bfloat16),
+            "no number of that",
+        ),
     ],
 )
-def test_what_the_hinges_cannot_carry_is_refused(asked, curve, message):
+def test_what_the_hinges_cannot_carry_is_refused(constraint, curve, message):
     with pytest.raises(errors.ArgumentError, match=message):
-        project(curve, Constraint(**asked))
+        project(curve, Constraint(**constraint))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hinged import Curve, errors
-from hinged.curve import fit, resolve_start, uniform_grid
+from hinged.curve import fit, move_range, move_ranges, resolve_start, uniform_grid
 from hinged.curve.placement.place_hinges import METHODS, place_hinges
 
 NAMES = ("gelu", "silu", "tanh", "relu", "hardtanh", "relu6", "selu", "abs", "identity")
@@ -22,7 +22,7 @@ def distributions(draw):
 @given(distributions(), st.sampled_from(NAMES), st.sampled_from(["linear", "constant", "free"]))
 def test_the_search_never_loses_more_than_the_others(inputs, name, tails):
     found = {m: place_hinges(name, *inputs, 6, method=m, tails=tails) for m in METHODS}
-    # Less than a trillionth of the values' size, squared, is rounding and counts as no loss.
+    # A loss below the square of a trillionth of the values is rounding.
     rounding = 1e-24 * resolve_start(name).call(inputs[0]).square().amax(dim=1)
     for other in ("uniform", "quantile"):
         assert (found["search"].loss <= torch.maximum(found[other].loss, rounding)).all()
@@ -36,7 +36,7 @@ def test_every_kink_is_a_hinge(inputs, name, method):
     for kink in resolve_start(name).kinks:
         held = curve.hinges == kink
         assert held.any(dim=1).all()
-        # With linear tails a kink is one only between two others.
+        # With linear tails a kink needs a hinge on each side.
         assert not held[:, [0, -1]].any()
 
 
@@ -77,7 +77,7 @@ def test_a_finer_curve_is_thinned_at_its_own_hinges():
     curve = Curve(hinges, torch.tensor([[0.0, 0.0, 2.0, 2.0, 5.0, 5.0], [1, 1, 1, 1, 1, 1]]))
     found = place_hinges(curve, torch.linspace(-3, 3, 400), torch.ones(400), 6)
     assert found.loss.tolist() == pytest.approx([0, 0], abs=1e-12)
-    # The outermost may lie anywhere on a linear tail.
+    # The outermost hinges may lie anywhere on a linear tail.
     assert torch.equal(found.curve.hinges[0, 1:-1].float(), hinges[1:-1])
 
 
@@ -116,3 +116,16 @@ def test_refusals():
             place_hinges("relu", points, shares, 2, method=method)
     with pytest.raises(errors.ArgumentError, match="shares"):
         place_hinges(fit("relu", uniform_grid(5), channels=3).curve, points, torch.ones(2, 50), 5)
+
+
+def test_errors_name_the_call_of_the_user():
+    points, shares = torch.linspace(-3, 3, 50), torch.ones(50)
+    relu = fit("relu", uniform_grid(5, kinks=[0.0])).curve
+    with pytest.raises(errors.ArgumentError, match=r"^`hinged\.curve\.place_hinges\(range"):
+        place_hinges("gelu", points, shares, 5, range=(1.0, 1.0))
+    with pytest.raises(errors.UnknownNameError, match=r"^`hinged\.curve\.place_hinges\(function"):
+        place_hinges("rleu", points, shares, 5)
+    with pytest.raises(errors.ArgumentError, match=r"^`hinged\.curve\.move_range\(hinges"):
+        move_range(relu, (-1.0, 1.0), points, shares, hinges=1)
+    with pytest.raises(errors.ArgumentError, match=r"^`hinged\.curve\.move_ranges\(range"):
+        move_ranges(relu, [(1.0, 1.0)], points, shares)

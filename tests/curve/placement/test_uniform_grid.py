@@ -16,7 +16,7 @@ RANGES = (
 
 
 def smallest_step(count, low, high, kink, margin):
-    """Brute force: of all places for the kink, the shortest step that covers the range."""
+    """Return the shortest step that covers the range, by trying all indices for the kink."""
     low, high = min(low, kink), max(high, kink)
     steps = []
     for before in range(margin, count - margin):
@@ -30,7 +30,7 @@ def smallest_step(count, low, high, kink, margin):
 
 
 def units(hinges, dtype):
-    """The distance of neighbouring numbers of `dtype` at the farthest hinge."""
+    """Return the distance of neighbouring numbers of `dtype` at the farthest hinge."""
     return torch.finfo(dtype).eps * 2.0 ** math.floor(math.log2(float(hinges.abs().max())))
 
 
@@ -60,36 +60,31 @@ def test_one_kink_lies_on_a_hinge_and_the_range_is_widened_least(
     assert is_uniform(grid)
     step = float(grid[1].double() - grid[0].double())
     least = smallest_step(count, low, high, kink, margin)
-    # Widened beyond that only until the spacing is exact: see `_units`.
+    # The step is longer only as far as an exact spacing needs: see `_spacings`.
     assert least * (1 - 1e-9) <= step <= least + 4 * unit
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kinks", [(), (0.0,)])
-def test_grids_are_uniform_to_the_last_bit(dtype, kinks):
+def test_grids_are_uniform_to_the_last_bit_and_cover_the_range(dtype, kinks):
     # In bfloat16 there are not 257 equally spaced numbers from 1 to 5.
     counts = (*range(3, 66), *(() if dtype == torch.bfloat16 else (128, 129, 257)))
     for ends, tails in itertools.product(RANGES, TAILS):
+        low, high = torch.tensor(ends, dtype=torch.float64).to(dtype).double()
         for count in counts:
             grid = uniform_grid(count, ends, kinks=kinks, tails=tails, dtype=dtype)
             assert is_uniform(grid), (ends, count)
-            assert is_uniform(grid.double())
+            wide = grid.double()
+            assert is_uniform(wide)
             assert all((grid == kink).sum() == 1 for kink in kinks)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_grids_cover_the_range(dtype):
-    for ends, kinks in itertools.product(RANGES, ((), (0.0,))):
-        low, high = torch.tensor(ends, dtype=torch.float64).to(dtype).double()
-        for count in range(3, 66):
-            grid = uniform_grid(count, ends, kinks=kinks, dtype=dtype).double()
-            unit = units(grid, dtype)
-            assert grid[0] <= low + unit
-            assert grid[-1] >= high - unit
+            if tails == "linear" and count < 66:
+                unit = units(wide, dtype)
+                assert wide[0] <= low + unit
+                assert wide[-1] >= high - unit
 
 
 @pytest.mark.parametrize("dtype", DTYPES[:2])
-def test_without_kinks_the_range_is_kept_but_for_the_last_places(dtype):
+def test_without_kinks_the_range_changes_by_a_few_last_places_only(dtype):
     for ends, count in itertools.product(RANGES, (2, 3, 9, 10, 64, 257)):
         grid = uniform_grid(count, ends, dtype=dtype).double()
         slack = 8 * count * units(grid, dtype)
@@ -147,7 +142,7 @@ def test_several_kinks_lie_on_hinges_whatever_the_count(kinks, tails):
             assert grid[-1] >= ends[1] - 1e-6
 
 
-def test_kinks_that_no_uniform_grid_holds_get_free_positions():
+def test_kinks_that_no_uniform_grid_has_give_an_uneven_grid():
     grid = uniform_grid(4, (-3.0, 3.0), kinks=[-0.7, 1.1])
     torch.testing.assert_close(grid, torch.tensor([-3.0, -0.7, 1.1, 3.0]))
     assert not is_uniform(grid)
@@ -157,7 +152,7 @@ def test_kinks_that_no_uniform_grid_holds_get_free_positions():
 
 
 @pytest.mark.parametrize("tails", ["constant", "free"])
-def test_a_grid_has_as_many_hinges_as_asked_or_is_refused(tails):
+def test_a_grid_has_the_given_number_of_hinges_or_is_refused(tails):
     for kinks in ((0.0,), (0.0, 6.0), (-1.0, 1.0), (-0.7, 1.1)):
         for count, ends in itertools.product(range(2, 8), RANGES):
             try:
@@ -193,7 +188,10 @@ def test_counts_that_cannot_work_are_refused(count, message):
     "ends", [(1, 1), (2, 1), (math.nan, 1), (0, math.inf), (1,), 3, "ab", None]
 )
 def test_ranges_without_width_are_refused(ends):
-    message = "expected finite numbers with low < high|expected two numbers"
+    message = (
+        r"`hinged\.curve\.uniform_grid\(range=\.\.\.\)`: got .*"
+        "(expected finite numbers with low < high|expected two numbers)"
+    )
     with pytest.raises(errors.ArgumentError, match=message):
         uniform_grid(9, ends)
 

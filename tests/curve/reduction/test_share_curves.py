@@ -28,7 +28,7 @@ def test_groups_keep_the_bound_and_are_few(values, tolerance):
     values = torch.tensor(values, dtype=torch.float64)
     found = share_curves(Curve(HINGES, values), tolerance)
     assert (found.error <= tolerance).all()
-    torch.testing.assert_close(found.error, distance(Curve(HINGES, values), found.spread()))
+    torch.testing.assert_close(found.error, distance(Curve(HINGES, values), found.expand()))
     best = fewest_groups(values, tolerance)
     harmonic = sum(1 / k for k in range(1, len(values) + 1))
     assert found.curve.channels <= best * harmonic
@@ -40,7 +40,7 @@ def test_with_no_tolerance_equal_channels_share():
     values = torch.randn(4, 3)[[0, 1, 1, 3, 0, 1]]
     found = share_curves(Curve(HINGES, values.double()), 0.0)
     assert found.group.tolist() == [1, 0, 0, 2, 1, 0]
-    assert torch.equal(found.spread().values, values.double())
+    assert torch.equal(found.expand().values, values.double())
 
 
 def test_free_tails_take_part():
@@ -50,7 +50,7 @@ def test_free_tails_take_part():
     assert share_curves(curve, 0.5).curve.channels == 2
     together = share_curves(curve, 2.0)
     assert together.curve.tail_slopes.tolist() == [[0.0, 2.0]]
-    assert together.spread().tail_slopes.shape == (2, 2)
+    assert together.expand().tail_slopes.shape == (2, 2)
 
 
 def test_groups_in_noise_are_found():

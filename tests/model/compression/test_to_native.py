@@ -211,7 +211,7 @@ def test_a_layer_by_itself_is_refused():
         errors.ArgumentError, match=r"cannot be replaced in place; wrap it in nn\.Sequential"
     ):
         hinged.to_native(layer)
-    assert hinged.curve.recognise(layer.curve(), 0.0).name == "relu"
+    assert hinged.curve.recognise_native(layer.curve(), 0.0).name == "relu"
 
 
 def test_set_curve_refuses_what_does_not_fit():

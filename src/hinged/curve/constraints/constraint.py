@@ -1,4 +1,4 @@
-"""What a curve can be held to: its shape, its slopes, its values; and whether it is."""
+"""`Constraint`: limits on the shape, slopes and values of curves, and a check of a curve."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ CALL = "hinged.constrain"
 
 @dataclass(frozen=True)
 class Constraint:
-    """The curves that are allowed: a closed convex set, with at least one curve in it.
+    """The set of allowed curves, which is closed, convex and not empty.
 
-    Everything is meant for the whole input axis, the tails included.
+    Every limit applies to the whole input axis, tails included.
 
     Args:
         monotone: `"increasing"` (never falls; also True) or `"decreasing"` (never rises).
         lipschitz: the largest absolute slope.
         convex: `"convex"` (slopes never fall; also True) or `"concave"`.
-        bounds: lowest and highest output; None or an infinity for a side without bound.
+        bounds: lowest and highest output; None or an infinity for a side without a bound.
         odd: `f(-x) = -f(x)`.
 
     Raises:
-        ArgumentError: a value that cannot work, or constraints that contradict each other.
+        ArgumentError: an invalid value, or constraints that contradict each other.
 
     >>> Constraint(monotone=True, lipschitz=1.0)
     Constraint(monotone='increasing', lipschitz=1.0)
     >>> Constraint(odd=True, bounds=(1.0, 2.0))
     Traceback (most recent call last):
     hinged.errors.ArgumentError: `hinged.constrain(...)`: got odd=True with bounds=(1.0, 2.0); \
-an odd curve passes 0 at 0: let the bounds lie on both sides of 0.
+an odd curve is 0 at 0: give bounds on both sides of 0.
     """
 
     monotone: Monotone | bool | None = None
@@ -49,11 +49,13 @@ an odd curve passes 0 at 0: let the bounds lie on both sides of 0.
     odd: bool = False
 
     def __post_init__(self) -> None:
-        _set(self, "monotone", _choice("monotone", self.monotone, ("increasing", "decreasing")))
-        _set(self, "convex", _choice("convex", self.convex, ("convex", "concave")))
+        _set(
+            self, "monotone", _check_choice("monotone", self.monotone, ("increasing", "decreasing"))
+        )
+        _set(self, "convex", _check_choice("convex", self.convex, ("convex", "concave")))
         _set(self, "lipschitz", _check_lipschitz(self.lipschitz))
         _set(self, "bounds", _check_bounds(self.bounds))
-        _refuse_contradictions(self)
+        _check_contradictions(self)
         if self.odd and self.bounds is not None:
             reach = min(-self.low, self.high)
             _set(self, "bounds", (-reach, reach))
@@ -64,7 +66,7 @@ an odd curve passes 0 at 0: let the bounds lie on both sides of 0.
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is asked."""
+        """Whether there is no limit."""
         return not any(vars(self).values())
 
     @property
@@ -86,8 +88,10 @@ an odd curve passes 0 at 0: let the bounds lie on both sides of 0.
 
     @property
     def end_slopes(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """The lowest and highest slope of the left and of the right tail: a tail that goes on for
-        ever must not run through a bound."""
+        """The lowest and highest slope of the left and of the right tail.
+
+        A tail continues without end, so it must not slope towards a bound.
+        """
         low, high = self.slopes
         bounded_below, bounded_above = self.low > -math.inf, self.high < math.inf
         left = (max(low, 0.0) if bounded_above else low, min(high, 0.0) if bounded_below else high)
@@ -95,63 +99,63 @@ an odd curve passes 0 at 0: let the bounds lie on both sides of 0.
         return left, right
 
 
-def satisfied(curve: Curve, constraint: Constraint) -> Tensor:
-    """Return which channels keep to a constraint exactly, as booleans of shape `(C,)`.
+def satisfies(curve: Curve, constraint: Constraint) -> Tensor:
+    """Return for each channel whether it satisfies a constraint, as booleans of shape `(C,)`.
 
-    Judged by the numbers evaluation uses: the values at the hinges, and the slopes it computes from
-    them, in float32 (float64 for float64 values). There is no tolerance. What evaluation then
-    returns between two hinges is rounded, like any sum.
+    The check is exact. It uses the numbers of evaluation: the values at the hinges, and the slopes
+    computed from them, in float32 (float64 for float64 values). Between two hinges, the results of
+    evaluation are rounded.
 
     >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
-    >>> satisfied(relu, Constraint(convex=True)), satisfied(relu, Constraint(odd=True))
+    >>> satisfies(relu, Constraint(convex=True)), satisfies(relu, Constraint(odd=True))
     (tensor([True]), tensor([False]))
     """
-    values, slopes = curve.values.detach(), wide_slopes(curve)
+    values, slopes = curve.values.detach(), evaluation_slopes(curve)
     low, high = constraint.slopes
-    held = ((slopes >= low) & (slopes <= high)).all(dim=-1)
+    allowed = ((slopes >= low) & (slopes <= high)).all(dim=-1)
     if constraint.convex is not None:
         rises = slopes.diff(dim=-1)
-        held &= (rises >= 0 if constraint.convex == "convex" else rises <= 0).all(dim=-1)
+        allowed &= (rises >= 0 if constraint.convex == "convex" else rises <= 0).all(dim=-1)
     if constraint.bounds is not None:
         height = values.double()
-        held &= ((height >= constraint.low) & (height <= constraint.high)).all(dim=-1)
+        allowed &= ((height >= constraint.low) & (height <= constraint.high)).all(dim=-1)
         for end, (least, most) in zip((0, -1), constraint.end_slopes, strict=True):
-            held &= (slopes[:, end] >= least) & (slopes[:, end] <= most)
+            allowed &= (slopes[:, end] >= least) & (slopes[:, end] <= most)
     if constraint.odd:
-        held &= (values == -values.flip(-1)).all(dim=-1) & (slopes[:, 0] == slopes[:, -1])
-    return held
+        allowed &= (values == -values.flip(-1)).all(dim=-1) & (slopes[:, 0] == slopes[:, -1])
+    return allowed
 
 
-def wide_slopes(curve: Curve) -> Tensor:
-    """Return the slopes of all lines as evaluation computes them, `(C, K + 1)`, as float64."""
-    wide = computed_in(curve)
+def evaluation_slopes(curve: Curve) -> Tensor:
+    """Return the slopes of all lines, computed as evaluation does, `(C, K + 1)`, as float64."""
+    wide = evaluation_dtype(curve)
     ends = None if curve.tail_slopes is None else curve.tail_slopes.detach().to(wide)
     cast = Curve(curve.hinges.to(wide), curve.values.detach().to(wide), curve.tails, ends)
     return to_lines(cast).slopes.double()
 
 
-def computed_in(curve: Curve) -> torch.dtype:
+def evaluation_dtype(curve: Curve) -> torch.dtype:
     """Return the dtype in which evaluation computes the slopes: float32 or wider."""
     return torch.promote_types(curve.values.dtype, torch.float32)
 
 
 def check_possible(constraint: Constraint, curve: Curve) -> None:
-    """Raise `ArgumentError` where only flat curves of these hinges and tails keep to it.
+    """Raise `ArgumentError` if only flat curves with these hinges and tails satisfy a constraint.
 
     Args:
-        constraint: what is asked.
-        curve: hinges and tails; its values do not matter.
+        constraint: the constraint.
+        curve: the hinges and tails; its values do not matter.
     """
     count = curve.hinges.shape[-1]
     if constraint.odd and not (curve.hinges == -curve.hinges.flip(-1)).all():
         hint = "an odd curve needs hinges that lie symmetrically about 0"
-        raise _contradiction("odd=True with hinges that do not", hint)
+        raise _contradiction("odd=True with hinges that are not symmetric", hint)
     if constraint.convex is not None and curve.tails == "constant":
-        hint = 'with constant tails only a flat curve bends one way: build with tails="linear"'
+        hint = f'with constant tails only a flat curve is {constraint.convex}: use tails="linear"'
         raise _contradiction(f"convex={constraint.convex!r} with tails='constant'", hint)
     flat = sum(ends == (0.0, 0.0) for ends in constraint.end_slopes)
     if curve.tails == "linear" and flat and count < 2 + flat:
-        hint = f"only a flat curve is left: give {2 + flat} hinges or more, or constant tails"
+        hint = f"only a flat curve is possible: give {2 + flat} hinges or more, or constant tails"
         raise _contradiction(f"{count} hinges whose linear tails must be flat", hint)
     inside = torch.tensor([constraint.low, constraint.high], dtype=torch.float64)
     if (inside.diff() >= 0).all() and not _representable(constraint, curve.values.dtype):
@@ -172,7 +176,7 @@ def round_up(numbers: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the smallest numbers of a dtype that are at least `numbers`, as float64."""
     info = torch.finfo(dtype)
     nearest = numbers.to(dtype).double()
-    # Three quarters of a unit in the last place, which rounds to one.
+    # Three quarters of a unit in the last place; the sum then rounds to the next number.
     step = (0.75 * info.eps * nearest.abs()).clamp(min=info.tiny)
     return torch.where(nearest >= numbers, nearest, (nearest + step).to(dtype).double())
 
@@ -181,7 +185,7 @@ def _set(constraint: Constraint, name: str, value: object) -> None:
     object.__setattr__(constraint, name, value)
 
 
-def _choice(name: str, given: object, choices: tuple[str, str]) -> str | None:
+def _check_choice(name: str, given: object, choices: tuple[str, str]) -> str | None:
     if given is None or given is False:
         return None
     if given is True:
@@ -209,23 +213,23 @@ def _check_bounds(
     except (TypeError, ValueError):
         ends = math.nan, math.nan
     if not (ends[0] < ends[1] and ends[0] < math.inf and ends[1] > -math.inf):
-        hint = "expected (low, high) with low below high, None for a side without bound"
+        hint = "expected (low, high) with low below high, and None for a side without a bound"
         raise errors.ArgumentError(errors.message(f"{CALL}(bounds=...)", repr(bounds), hint))
     return None if ends == (-math.inf, math.inf) else ends
 
 
-def _refuse_contradictions(asked: Constraint) -> None:
-    if asked.odd and not asked.low < 0 < asked.high:
-        hint = "an odd curve passes 0 at 0: let the bounds lie on both sides of 0"
-        raise _contradiction(f"odd=True with bounds={asked.bounds}", hint)
-    if asked.odd and asked.convex is not None:
+def _check_contradictions(constraint: Constraint) -> None:
+    if constraint.odd and not constraint.low < 0 < constraint.high:
+        hint = "an odd curve is 0 at 0: give bounds on both sides of 0"
+        raise _contradiction(f"odd=True with bounds={constraint.bounds}", hint)
+    if constraint.odd and constraint.convex is not None:
         hint = "only a straight line is both: leave one out"
-        raise _contradiction(f"odd=True with convex={asked.convex!r}", hint)
-    far_side = asked.high if asked.convex == "convex" else -asked.low
-    if asked.convex is not None and far_side < math.inf:
-        open_side = "above" if asked.convex == "convex" else "below"
+        raise _contradiction(f"odd=True with convex={constraint.convex!r}", hint)
+    open_end = constraint.high if constraint.convex == "convex" else -constraint.low
+    if constraint.convex is not None and open_end < math.inf:
+        open_side = "above" if constraint.convex == "convex" else "below"
         hint = f"only a flat curve is both: leave it unbounded {open_side}, or leave one out"
-        raise _contradiction(f"convex={asked.convex!r} with bounds={asked.bounds}", hint)
+        raise _contradiction(f"convex={constraint.convex!r} with bounds={constraint.bounds}", hint)
 
 
 def _contradiction(got: str, hint: str) -> errors.ArgumentError:

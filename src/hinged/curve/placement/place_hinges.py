@@ -134,7 +134,9 @@ class _Placement:
 
     def fit(self, hinges: Tensor) -> Refit:
         exact = hinges.to(self.dtype).double()
-        return refit(self.function, exact, self.points, self.weights, tails=self.tails)
+        return refit(
+            self.function, exact, self.points, self.weights, tails=self.tails, call=self.call
+        )
 
     def ends(self) -> Tensor:
         """Return the given range, or that of the inputs, `(C, 2)`. If all inputs of a channel are

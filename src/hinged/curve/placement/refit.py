@@ -39,6 +39,7 @@ def refit(
     shares: Tensor,
     *,
     tails: str = "linear",
+    call: str = CALL,
 ) -> Refit:
     """Return the curve on `hinges` with the least expected squared difference from `function`.
 
@@ -54,6 +55,7 @@ def refit(
         shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`. A channel without
             inputs is fitted as if they were evenly distributed.
         tails: as in `Curve`.
+        call: the name of the user's call, for error messages.
 
     Raises:
         ArgumentError: hinges that do not ascend, or shapes that do not match.
@@ -62,13 +64,15 @@ def refit(
     >>> refit("abs", torch.tensor([-1.0, 0.0, 1.0]), x, torch.ones(101)).error
     tensor([0.], dtype=torch.float64)
     """
-    check_hinges(hinges, f"{CALL}(hinges=...)")
-    function = resolve_start(function, f"{CALL}(function=...)")
+    check_hinges(hinges, f"{call}(hinges=...)")
+    function = resolve_start(function, f"{call}(function=...)")
     rows = max(hinges.shape[0] if hinges.dim() == 2 else 1, channels_of(function))
-    points, weights = input_distribution(CALL, positions, shares, rows)
+    points, weights = input_distribution(call, positions, shares, rows)
     if hinges.dim() == 2 and hinges.shape[0] not in (1, points.shape[0]):
         got = f"positions for {points.shape[0]} channels with hinges {tuple(hinges.shape)}"
-        raise errors.ArgumentError(errors.message(CALL, got, "expected as many channels"))
+        raise errors.ArgumentError(
+            errors.message(f"{call}(hinges=...)", got, "expected as many channels")
+        )
     wide = hinges.detach().double().expand(points.shape[0], -1)
     with torch.no_grad():
         start = _interpolant(function, wide, tails)

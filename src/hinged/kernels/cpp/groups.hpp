@@ -1,5 +1,5 @@
-// Channels that are neighbours in memory, for curves of few lines: every lane has a curve of its
-// own, and its line is found by comparing with all hinges.
+// Kernels for channels that are neighbours in memory and curves with few lines. Every lane has the
+// curve of its channel and compares its input with all hinges.
 #pragma once
 
 #include "macros.hpp"
@@ -7,20 +7,20 @@
 
 namespace hinged {
 
-// Pixels that a vector's curves serve before the next vector's are loaded. Memory is then read
-// almost in its order, and what the next block reads is asked for a block ahead: with 64 channels
-// and tensors beyond the caches, blocks of 32 pixels take the forward pass twice as long. The
-// backward has more to load for each block.
+// The number of pixels that are processed with the curves of one vector before those of the next
+// vector are loaded. Memory is then read almost in order, and each block is prefetched one block
+// ahead. With 64 channels and tensors larger than the caches, forward with blocks of 32 pixels
+// takes twice as long. Backward loads more for each block, so its blocks are longer.
 constexpr int64_t kForwardBlock = 8, kBackwardBlock = 16;
 
-// The lanes of one vector within a group.
+// The lines of those channels of a group that one vector holds.
 template <class V, int kLines>
 struct Lanes {
   using Floats = typename V::Floats;
   Floats slope[kLines], lower[kLines], other[kLines];
   Floats lowest, highest;
 
-  // `other` is the intercepts for the forward pass, the origins for the backward.
+  // `other` holds the intercepts in forward and the origins in backward.
   HINGED_INLINE Lanes(const Group& group, const float* others, int lane)
       : lowest(V::load(group.lowest + lane)), highest(V::load(group.highest + lane)) {
     HINGED_UNROLL
@@ -64,7 +64,7 @@ void forward_lanes(const Group& group, int lane, int lanes, const T* x, T* y, in
   }
 }
 
-// `sums` is where the group's sums for the first of these lanes lie, or null.
+// `sums` points to the group's sums for the first of these lanes, or is null.
 template <class V, int kLines, bool kSums, class T>
 void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T* grad_y, T* grad_x,
                     float* sums, int64_t pixels, int64_t stride) {
@@ -104,7 +104,7 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
       float* const to = sums + sum * kGroup;
       V::store(to, V::add(V::load(to), more));
     };
-    Floats carried = V::zero();  // from the line before: no sum is stored and at once loaded again
+    Floats carried = V::zero();  // from the line before: avoids a store and a load
     for (int k = 0; k < kLines && k < group.count; ++k) {
       const bool first = k == 0, last = k == group.count - 1;
       Floats right = V::multiply(measured[k], V::load(group.inverse + k * kGroup + lane));
@@ -120,8 +120,8 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
   }
 }
 
-// Calls `run(group, channel, lane, lanes, pixel, pixels)` for the lanes of every vector, a block of
-// pixels at a time.
+// Calls `run(group, channel, lane, lanes, pixel, pixels)` for every vector of every block of
+// pixels.
 template <class V, int64_t kBlock, class Run>
 HINGED_INLINE void for_each_vector(const Pixels& all, Run run) {
   for (int64_t pixel = 0; pixel < all.pixels; pixel += kBlock) {
@@ -161,7 +161,7 @@ void backward_groups_of(const Group* groups, const T* x, const T* grad_y, T* gra
       });
 }
 
-// Lines that are only there to fill up are never reached: they begin at NaN.
+// Padding lines are never selected, because their left end is NaN.
 template <class V, class T>
 void forward_in_groups(const Group* groups, const T* x, T* y, Pixels all) {
   if (groups->count <= 4) return forward_groups_of<V, 4>(groups, x, y, all);

@@ -1,6 +1,6 @@
-// The plain C interface: what is called through ctypes. Divides the work into tasks that depend on
-// the shape alone and adds up their sums in a fixed order, so that results are the same, bit for
-// bit, for any number of threads.
+// The plain C interface, called through ctypes. It divides the work into tasks that depend only on
+// the shape, and adds their sums in a fixed order. Results are therefore equal bit for bit for any
+// number of threads.
 #include <algorithm>
 #include <cstdint>
 #include <new>
@@ -23,12 +23,12 @@ enum InstructionSet : int32_t { kPortableSet = 0, kAvx2Set = 1, kAvx512Set = 2 }
 enum Number : int32_t { kFloat32 = 0, kBFloat16 = 1 };
 enum Outcome : int32_t { kDone = 0, kOutOfMemory = 1 };
 
-// What is asked for, as `_CALL` in cpu_kernel.py packs it. `x` and `result` are outer x channels x inner
-// in memory; the curves are as in tables.hpp.
+// The arguments of a call, packed by `_CALL` in cpu_kernel.py. `x` and `result` have the layout
+// (outer, channels, inner). The curves are as in tables.hpp.
 struct Call {
   const void* x;
   const void* grad_y;
-  void* result;  // y, or backward the gradient of x
+  void* result;  // y in forward, the gradient of x in backward
   float* grad_values;
   float* grad_tail_slopes;
   const float* values;
@@ -60,7 +60,7 @@ const KernelsOf<BFloat16>& of<BFloat16>(const Kernels& kernels) {
   return kernels.for_bfloat16;
 }
 
-// Plain C++ looks lines up by index faster than it compares with every hinge.
+// In plain C++, looking up lines by index is faster than comparing with every hinge.
 bool compares_quickly(int32_t set) { return set != kPortableSet; }
 
 // A tensor in memory, the last index fastest.
@@ -73,8 +73,8 @@ struct Geometry {
   // Channels are neighbours, as in channels-last images and in rows of features.
   bool by_pixel() const { return inner == 1 && channels > 1; }
 
-  // How many pixels to take as one, so that few channels fill whole groups; with few pixels the
-  // larger tables cost more than that saves.
+  // How many pixels to treat as one, so that few channels fill whole groups. With few pixels the
+  // larger tables would cost more than this saves.
   int64_t pixels_as_one() const {
     const int64_t wanted = kGroup / std::gcd<int64_t>(channels, kGroup);
     const bool worth = channels < kFew && outer >= kMany * wanted;
@@ -83,27 +83,27 @@ struct Geometry {
   Geometry with_as_one(int64_t pixels) const { return {outer / pixels, channels * pixels, inner}; }
 
  private:
-  static constexpr int64_t kFew = 2 * kGroup;  // with more, few lanes are idle
+  static constexpr int64_t kFew = 2 * kGroup;  // with more channels, few lanes are idle
   static constexpr int64_t kMany = 256;
 };
 
 int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
 
-// What one task does: these outer indices of these channels, a span of each inner run.
+// One task: a range of outer indices, a range of channels, and a part of each inner row.
 struct Task {
   int64_t outer, outers;
   int64_t channel, channels;
   int64_t inner, inners;
-  int64_t section;  // tasks of one section have no channel in common
+  int64_t section;  // tasks of the same section have different channels
 };
 
-// Divides a tensor into tasks. Each takes 2048 elements of a channel where there are as many, or
-// 256 pixels: fewer would make adding up the sums of the sections dear.
+// Divides a tensor into tasks of at least 2048 elements of a channel or 256 pixels, if it has as
+// many. With fewer, adding the sums of the sections would be expensive.
 class Plan {
  public:
   explicit Plan(const Geometry& all) : all_(all) {
     if (all.by_pixel()) {
-      // As many channels as lie together, and enough tasks for many threads.
+      // As many neighbouring channels as possible, and enough tasks for many threads.
       const int64_t elements = std::clamp<int64_t>(all.size() / 32, kElements, 4 * kElements);
       inners_ = 1;
       outers_ = std::min(std::max(elements / all.channels, kPixels), all.outer);
@@ -156,14 +156,14 @@ void for_all(int64_t count, int32_t threads, Work work) {
   for (int64_t index = 0; index < count; ++index) work(index);
 }
 
-// Below this, waking another thread costs more than it saves.
+// Elements per thread. With fewer, waking a thread costs more than it saves.
 constexpr int64_t kWorthAThread = 16384;
 
 int32_t worth(int32_t threads, const Geometry& all) {
   return static_cast<int32_t>(std::clamp<int64_t>(all.size() / kWorthAThread, 1, threads));
 }
 
-// What is computed from a call before its elements are looked at.
+// What is computed from a call before its elements are read.
 struct Job {
   Job(const Call& call, const Geometry& given)
       : kernels(kernels_for(call.instruction_set)),
@@ -179,7 +179,7 @@ struct Job {
   int64_t start(const Task& task) const {
     return (task.outer * all.channels + task.channel) * all.inner + task.inner;
   }
-  // The channels that sums are kept of: in groups, all lanes of the last one too.
+  // The number of channels with sums; in groups it includes the padding of the last group.
   int64_t padded_channels() const {
     return tables.by_group() ? parts(all.channels, kGroup) * kGroup : all.channels;
   }
@@ -244,10 +244,10 @@ void backward(const Job& job, const T* x, const T* grad_y, T* grad_x, float* sum
   });
 }
 
-// Adds up the sums of the sections and turns them into gradients.
+// Adds the sums of the sections and computes the gradients from them.
 void add_up(const Job& job, const float* sums, float* grad_values, float* grad_tail_slopes) {
   const CurveTables& tables = job.tables;
-  const int64_t lanes = tables.by_group() ? kGroup : 1;  // channels whose sums lie interleaved
+  const int64_t lanes = tables.by_group() ? kGroup : 1;  // channels with interleaved sums
   const int64_t size = lanes * tables.sums();
   const int64_t groups = parts(job.all.channels, lanes), run = kGroup / lanes * 2;
   const auto add_sections = [&](int64_t group, double* total) {
@@ -285,7 +285,7 @@ void add_up(const Job& job, const float* sums, float* grad_values, float* grad_t
   });
 }
 static_assert(kGroup * (kMostGroupLines + 1) <= kMostLines,
-              "a group's sums fit where a curve's do");
+              "the sums of a group fit in the array for the sums of a curve");
 
 template <class T>
 void run_forward(const Call& call) {
@@ -304,7 +304,7 @@ void run_backward(const Call& call) {
   if (!sums.empty()) add_up(job, sums.data(), call.grad_values, call.grad_tail_slopes);
 }
 
-// Nothing may be thrown through the C interface.
+// No exception may leave the C interface.
 template <class Run>
 int32_t outcome_of(Run run) {
   try {
@@ -320,8 +320,8 @@ int32_t outcome_of(Run run) {
 
 using hinged::Call;
 
-// The instruction sets that were built and that this processor has, the best first;
-// `hinged_forward` and `hinged_backward` take them by their place in "portable,avx2,avx512".
+// Returns the instruction sets that were built and that this processor has, the fastest first.
+// `hinged_forward` and `hinged_backward` take the index in "portable,avx2,avx512".
 HINGED_EXPORT const char* hinged_instruction_sets() {
 #if defined(HINGED_AVX512)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -345,7 +345,7 @@ HINGED_EXPORT int32_t hinged_uses_openmp() {
 
 HINGED_EXPORT int32_t hinged_most_lines() { return hinged::kMostLines; }
 
-// The result at `x`.
+// Computes the curves at `x`.
 HINGED_EXPORT int32_t hinged_forward(const Call* call) {
   return hinged::outcome_of([&] {
     if (call->number == hinged::kFloat32) return hinged::run_forward<float>(*call);
@@ -353,7 +353,7 @@ HINGED_EXPORT int32_t hinged_forward(const Call* call) {
   });
 }
 
-// The gradients, of which those that are null are not computed.
+// Computes the gradients whose pointers are not null.
 HINGED_EXPORT int32_t hinged_backward(const Call* call) {
   return hinged::outcome_of([&] {
     if (call->number == hinged::kFloat32) return hinged::run_backward<float>(*call);

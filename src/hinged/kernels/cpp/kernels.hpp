@@ -1,8 +1,8 @@
-// The kernels, written once against a small vocabulary of vectors `V` (portable.cpp defines its
-// words in plain C++) and compiled once for each instruction set.
+// The kernels. They are written once, as templates over a class `V` of vector operations, and
+// compiled once for each instruction set. portable.cpp defines the operations in plain C++.
 //
-// Everything is a template over `V` or over types made from it, so that no two instruction sets
-// share a symbol; for the same reason nothing of the standard library is called.
+// Everything is a template over `V` or over types that depend on it, so that no two instruction
+// sets share a symbol. For the same reason nothing of the standard library is called.
 #pragma once
 
 #include "groups.hpp"

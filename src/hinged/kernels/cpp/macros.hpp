@@ -1,4 +1,4 @@
-// What compilers call differently.
+// Attributes and pragmas that have different names in different compilers.
 #pragma once
 
 #if defined(__GNUC__)

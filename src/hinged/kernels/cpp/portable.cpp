@@ -1,4 +1,5 @@
-// The words of the vocabulary in plain C++: what runs on any processor, and what each word means.
+// The vector operations in plain C++. They run on any processor and define what each operation
+// does.
 #include "kernels.hpp"
 
 namespace hinged {
@@ -65,7 +66,7 @@ struct Portable {
   static HINGED_INLINE void store_some(T* to, Floats x, int count) {
     for (int i = 0; i < count; ++i) narrow(x.lane[i], to + i);
   }
-  // Two vectors at once, in an order of the vocabulary's own, the same for both.
+  // Two vectors at once. Each instruction set may order the lanes differently, the same for both.
   template <class T>
   static HINGED_INLINE void load_two(const T* from, Floats& a, Floats& b) {
     a = load(from);
@@ -79,7 +80,7 @@ struct Portable {
   static HINGED_INLINE void store(int32_t* to, Ints x) {
     for (int i = 0; i < kLanes; ++i) to[i] = x.lane[i];
   }
-  // a and b alternating, by lanes in `kPairOrder`.
+  // Alternating lanes of a and b, in the order `kPairOrder`.
   static HINGED_INLINE void store_pairs(float* to, Floats a, Floats b) {
     for (int i = 0; i < kLanes; ++i) {
       to[2 * i] = a.lane[i];
@@ -113,11 +114,11 @@ struct Portable {
   static HINGED_INLINE Floats multiply(Floats a, Floats b) {
     return each<Floats>([&](int i) { return a.lane[i] * b.lane[i]; });
   }
-  // With one rounding or two: used where either will do.
+  // With one rounding or two, for uses where both are correct.
   static HINGED_INLINE Floats multiply_add(Floats a, Floats b, Floats c) {
     return each<Floats>([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
   }
-  // Both return `b` where either is NaN.
+  // Both return `b` if either is NaN.
   static HINGED_INLINE Floats min(Floats a, Floats b) {
     return each<Floats>([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
   }
@@ -153,7 +154,7 @@ struct Portable {
     return each<Ints>([&](int i) { return mask.lane[i] ? a.lane[i] : b.lane[i]; });
   }
 
-  // Comparisons; false where either is NaN.
+  // Comparisons; false if either is NaN.
   static HINGED_INLINE Mask less(Floats a, Floats b) {
     return each<Mask>([&](int i) { return a.lane[i] < b.lane[i] ? 1 : 0; });
   }
@@ -166,7 +167,7 @@ struct Portable {
   static HINGED_INLINE Mask always() {
     return each<Mask>([](int) { return 1; });
   }
-  // Where `a` is true and `b` is not.
+  // True where `a` is true and `b` is false.
   static HINGED_INLINE Mask without(Mask a, Mask b) {
     return each<Mask>([&](int i) { return a.lane[i] & ~b.lane[i]; });
   }

@@ -1,4 +1,4 @@
-// Rows of one channel: every lane has the same curve, whose lines are looked up by their index.
+// Kernels for rows of one channel. All lanes have the same curve and look up its lines by index.
 #pragma once
 
 #include "macros.hpp"
@@ -6,9 +6,7 @@
 
 namespace hinged {
 
-// ---- Tables, by line -------------------------------------------------------------------------
-
-// A table held in vector registers and read by permuting them.
+// A table in vector registers, read by permutation.
 template <class V, int kRegisters>
 struct InRegisters {
   typename V::Floats entries[kRegisters];
@@ -22,7 +20,7 @@ struct InRegisters {
   }
 };
 
-// A table of any length, read by gathering.
+// A table of any length in memory, read by gathering.
 template <class V>
 struct InMemory {
   const float* table;
@@ -33,10 +31,10 @@ struct InMemory {
   }
 };
 
-// ---- The line of an input; NaN is on line 0 --------------------------------------------------
+// Classes that find the line of an input. For NaN it is line 0.
 
-// For lines of nearly equal width: an estimate that is the right line or the next, then one exact
-// comparison.
+// For lines of nearly equal widths: an estimate gives the right line or the next, and one exact
+// comparison decides.
 template <class V, class Table>
 struct ByArithmetic {
   using Floats = typename V::Floats;
@@ -57,7 +55,7 @@ struct ByArithmetic {
   }
 };
 
-// For lines of any widths.
+// For lines of any widths: a search by halving.
 template <class V, class Table>
 struct ByHalving {
   using Floats = typename V::Floats;
@@ -79,13 +77,11 @@ struct ByHalving {
   }
 };
 
-// ---- Sums by line ----------------------------------------------------------------------------
-
-// Adds to the sums of types.hpp what the sums by line of g and of g (x - origin) come to.
+// Adds sums of g and of g (x - origin) for each line to the sums that types.hpp describes.
 template <class V>
 void share_out(const Lines& lines, int32_t first, int32_t end, const float* plain,
                const float* moment, float* sums) {
-  float carried = 0.0f;  // from the line before: no sum is stored and at once loaded again
+  float carried = 0.0f;  // from the line before: avoids a store and a load
   for (int32_t k = first; k < end; ++k) {
     float right = moment[k - first] * lines.inverse[k], left = plain[k - first] - right;
     if (lines.tails && k == 0) left = moment[k - first], right = plain[k - first];
@@ -96,7 +92,7 @@ void share_out(const Lines& lines, int32_t first, int32_t end, const float* plai
   sums[end] += carried;
 }
 
-// Two registers a line: cheapest where the lines are few.
+// Two registers for each line: fastest for few lines.
 template <class V>
 struct SumsInRegisters {
   using Floats = typename V::Floats;
@@ -118,7 +114,7 @@ struct SumsInRegisters {
     }
   }
   HINGED_INLINE void finish(const Lines& lines, float* sums) {
-    // As many sums as lanes: turned over, adding them up takes one addition a lane.
+    // There are as many sums as lanes. After a transposition they need one addition per lane.
     V::transpose(totals);
     Floats each = totals[0];
     HINGED_UNROLL
@@ -129,15 +125,15 @@ struct SumsInRegisters {
   }
 };
 
-// Pairs of sums in memory: a cost that does not grow with the lines. Neighbouring lanes add to
-// copies of their own, so that no addition waits for the one before; what is to be added is first
-// put aside for some vectors, so that no load waits for its store.
+// Pairs of sums in memory, at a cost that does not depend on the number of lines. Neighbouring
+// lanes add to different copies, so that no addition waits for the one before. The terms of some
+// vectors are collected first, so that no load waits for a store.
 template <class V>
 struct SumsInMemory {
   using Floats = typename V::Floats;
   using Ints = typename V::Ints;
   static constexpr int kCopies = 8;
-  static constexpr int kPlaces = 2 * kCopies;  // for one line
+  static constexpr int kPlaces = 2 * kCopies;  // floats for one line
   static constexpr int kAside = 16;
   alignas(64) float pairs[kMostLines * kPlaces];
   alignas(64) float terms[kAside * V::kLanes * 2];
@@ -145,7 +141,7 @@ struct SumsInMemory {
   int aside = 0;
 
   HINGED_INLINE explicit SumsInMemory(const Lines& all) {
-    // Lines are turned over in the end, as many at once as there are lanes.
+    // `finish` transposes as many lines at once as there are lanes.
     const int lines = (all.count + V::kLanes - 1) / V::kLanes * V::kLanes;
     for (int i = 0; i < lines * kPlaces; i += V::kLanes) V::store(pairs + i, V::zero());
   }
@@ -200,27 +196,24 @@ struct NoSums {
   HINGED_INLINE void finish(const Lines&, float*) const {}
 };
 
-// ---- Rows read ahead -------------------------------------------------------------------------
-
-// At least so many elements lie between those in work and those that are fetched meanwhile.
+// The least number of elements between those in work and those that are prefetched.
 constexpr int64_t kAhead = 256;
 constexpr int64_t kCacheLine = 64;
 
-// The distance in memory to what is fetched, 0 for nothing: whole rows, for the rows of one channel
-// lie apart, and the processor's own prefetcher loses its way at the end of each.
+// The distance in memory to the elements to prefetch, or 0 for none. It is a number of whole rows:
+// the rows of one channel are not neighbours, so the processor's prefetcher fails at each row's
+// end.
 HINGED_INLINE int64_t distance_ahead(const Rows& rows, int64_t row) {
   const int64_t ahead = kAhead / rows.length + 1;
   return row + ahead < rows.rows ? ahead * rows.stride : 0;
 }
 
-// Fetch two vectors' worth of elements.
+// Prefetches two vectors of elements.
 template <class V, class T>
 HINGED_INLINE void fetch_two(const T* from) {
   constexpr int64_t step = kCacheLine / static_cast<int64_t>(sizeof(T));
   for (int64_t i = 0; i < 2 * V::kLanes; i += step) HINGED_PREFETCH(from + i);
 }
-
-// ---- Rows of one channel ---------------------------------------------------------------------
 
 template <class V, class T, class Search, class Table>
 void forward_loop(const Lines& lines, const T* x, T* y, Rows rows) {
@@ -231,7 +224,7 @@ void forward_loop(const Lines& lines, const T* x, T* y, Rows rows) {
   const auto evaluate = [&](Floats input) HINGED_INLINE_LAMBDA {
     const auto index = line_of(input);
     const Floats within = V::max(lowest, V::min(highest, input));
-    // Two roundings, as in plain torch: the results are equal to the last bit.
+    // Two roundings, as in plain torch, so the results are equal bit for bit.
     return V::add(V::multiply(within, slope[index]), intercept[index]);
   };
   for (int64_t row = 0; row < rows.rows; ++row) {
@@ -289,15 +282,14 @@ void backward_loop(const Lines& lines, const T* x, const T* grad_y, T* grad_x, f
     }
     const int rest = static_cast<int>(end - i);
     if (rest == 0) continue;
-    // What the last vector lacks counts as inputs of gradient 0.
+    // The lanes beyond the end count as inputs with gradient 0.
     const Floats result = gradient(V::load_some(x + i, rest), V::load_some(grad_y + i, rest));
     if (grad_x != nullptr) V::store_some(grad_x + i, result, rest);
   }
   total.finish(lines, sums);
 }
 
-// ---- Choosing the loop that suits the lines --------------------------------------------------
-
+// The search and the tables for a number of lines.
 template <class SearchType, class TableType>
 struct Choice {
   using Search = SearchType;

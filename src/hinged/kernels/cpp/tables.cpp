@@ -12,26 +12,26 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kLargest = std::numeric_limits<float>::max();
 
-// The estimate of the line is raised by twice this, in widths of a line, so that what makes the
-// lines uneven and what is rounded cannot put it below the true line, nor above the next.
+// The estimated line is raised by twice this, in widths of a line. Uneven widths and rounding then
+// cannot make it lower than the true line, nor higher than the next one.
 constexpr float kSlack = 0.125f;
 
-// How much x * scale + offset may be off, in widths of a line, or infinity.
+// Returns the largest error of x * scale + offset, in widths of a line, or infinity.
 float unevenness(const float* hinges, int64_t count, float scale) {
   float worst = 0.0f;
   for (int64_t k = 0; k < count; ++k) {
     const float off = std::fabs((hinges[k] - hinges[0]) * scale - static_cast<float>(k));
-    if (!(off <= worst)) worst = off;  // NaN is taken over as well
+    if (!(off <= worst)) worst = off;  // true for NaN too
   }
   const float reach = std::max(std::fabs(hinges[0]), std::fabs(hinges[count - 1])) * scale;
   return worst + reach * 4 * std::numeric_limits<float>::epsilon();
 }
 
-// An input on a flat tail is clamped to what is finite.
+// Inputs on flat tails are clamped to finite numbers.
 float lowest(float slope) { return slope == 0.0f ? -kLargest : -kInfinity; }
 float highest(float slope) { return slope == 0.0f ? kLargest : kInfinity; }
 
-// Searching by halving may probe up to the next power of two.
+// A search by halving may read up to the next power of two.
 int32_t padded_for_halving(int32_t count) {
   int32_t size = 16;
   while (size < count) size *= 2;
@@ -118,7 +118,7 @@ void CurveTables::fill(int64_t first, int64_t channels, const Place& at) const {
     hinges[c] = curves_.hinges_of(channel);
     values[c] = curves_.values + channel * curves_.hinges;
   }
-  // Of the two ends of a piece, each lies in one half of these, in turn.
+  // The left and right ends of a piece are in alternating halves of these.
   float ends[2][kGroup], heights[2][kGroup];
   const auto take = [&](int64_t k) {
     for (int64_t c = 0; c < channels; ++c) {
@@ -127,13 +127,13 @@ void CurveTables::fill(int64_t first, int64_t channels, const Place& at) const {
     }
   };
   take(0);
-  // Each operation is rounded as in `hinged.curve.evaluate.slopes_and_intercepts`, for equal bits.
+  // The rounding is that of `hinged.curve.evaluate.slopes_and_intercepts`, for equal bits.
   for (int64_t k = 0; k < last; ++k) {
     take(k + 1);
     const float *left = ends[k % 2], *right = ends[(k + 1) % 2];
     const float *low = heights[k % 2], *high = heights[(k + 1) % 2];
     const int64_t line = (k + tails_) * at.step;
-    for (int64_t c = 0; c < channels; ++c) {  // A loop of its own, for compilers to vectorise.
+    for (int64_t c = 0; c < channels; ++c) {  // A separate loop, which compilers vectorise.
       const bool rightmost = std::fabs(right[c]) < std::fabs(left[c]);
       const float width = right[c] - left[c], slope = (high[c] - low[c]) / width;
       const float value = rightmost ? high[c] : low[c], hinge = rightmost ? right[c] : left[c];

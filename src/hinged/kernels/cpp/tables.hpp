@@ -1,4 +1,4 @@
-// From values at hinges to lines, and from sums by line back to gradients of the values.
+// Computes lines from values at hinges, and gradients of the values from sums by line.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace hinged {
 
 enum class Tails : int32_t { kLinear = 0, kConstant = 1, kFree = 2 };
 
-// Values and hinges as PyTorch holds them: `values` is (channels, hinges), the positions are
+// Values and hinges as PyTorch stores them: `values` is (channels, hinges), the positions are
 // (hinges) or (channels, hinges), `tail_slopes` is (channels, 2) or null.
 struct Curves {
   const float* values;
@@ -27,12 +27,12 @@ struct Curves {
   }
 };
 
-// The lines of all channels, either one after the other or in groups. A linear tail belongs to the
-// end piece, the others are lines of their own.
+// The lines of all channels, one channel after the other or in groups. A linear tail is part of the
+// end piece. Other tails are separate lines.
 class CurveTables {
  public:
-  // `by_group` wishes for groups, which only curves of few lines have, and `repeats` for all curves
-  // so many times in turn, which only groups do.
+  // `by_group` asks for groups, which are used for curves with few lines only. `repeats` is how
+  // many times all curves are repeated in turn, which is done in groups only.
   CurveTables(const Curves& curves, bool by_group, int64_t repeats);
 
   bool by_group() const { return by_group_; }
@@ -43,28 +43,28 @@ class CurveTables {
   }
   int32_t count() const { return count_; }
 
-  // The sums that the backward takes of one channel; see types.hpp.
+  // The number of sums of one channel in backward; see types.hpp.
   int32_t sums() const { return count_ + 1; }
-  // Writes the gradients of one channel, from its sums, which lie `step` apart.
+  // Writes the gradients of one channel, given its sums, which are `step` apart.
   void gradients(int64_t channel, const double* sums, int64_t step, float* grad_values,
                  float* grad_tail_slopes) const;
 
  private:
-  // Where tables begin; the entries of one channel lie `step` apart.
+  // The start of each table; the entries of one channel are `step` apart.
   struct Place {
     float *slope, *intercept, *lower, *origin, *inverse;
     int64_t step;
   };
-  // Tables of so many entries, one behind the other.
+  // Returns tables of `table` entries each, one after the other.
   static Place place(float* start, int64_t table, int64_t step);
   void lay_out_lines();
   void lay_out_groups();
-  // Fill the tables of neighbouring channels, at most `kGroup`, which lie side by side.
+  // Fills the tables of at most `kGroup` neighbouring channels.
   void fill(int64_t first, int64_t channels, const Place& at) const;
   void fill_tails(int64_t channel, int64_t c, const Place& at) const;
 
   Curves curves_;
-  int32_t tails_;  // 1 where tails are lines of their own
+  int32_t tails_;  // 1 if the tails are separate lines, else 0
   int32_t count_;
   bool by_group_;
   int64_t repeats_;

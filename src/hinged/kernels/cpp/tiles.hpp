@@ -1,16 +1,16 @@
-// Channels that are neighbours in memory, for curves of many lines: tiles are turned over in
-// registers, so that a row is again of one channel.
+// Kernels for channels that are neighbours in memory and curves with many lines. Tiles are
+// transposed in registers, so that each row has one channel.
 #pragma once
 
 #include "rows.hpp"
 
 namespace hinged {
 
-// As many channels as lanes, and a number of pixels that keeps two tiles in the nearest cache.
+// A tile has as many channels as a vector has lanes. Two tiles fit in the first-level cache.
 template <class V>
 struct Tile {
   static constexpr int kPixels = 256;
-  // Rows a power of two apart would compete for the same few places of the cache.
+  // Rows at distances of a power of two would compete for the same lines of the cache.
   static constexpr int kPitch = kPixels + 16;
   alignas(64) float rows[V::kLanes * kPitch];
 
@@ -21,7 +21,7 @@ struct Tile {
     typename V::Floats block[V::kLanes];
     for (int64_t first = 0; first < pixels; first += V::kLanes) {
       const T* start = from + first * stride;
-      const int64_t last = pixels - first - 1;  // beyond the end, the last pixel is read again
+      const int64_t last = pixels - first - 1;  // beyond the end the last pixel is repeated
       HINGED_UNROLL
       for (int i = 0; i < V::kLanes; ++i) {
         const T* pixel = start + (i < last ? i : last) * stride;

@@ -1,7 +1,7 @@
-// What the kernels are given: curves as tables of lines, and tensors as rows in memory.
+// The arguments of the kernels: curves as tables of lines, and tensors as rows in memory.
 //
-// Each instruction set compiles this file with its own flags, so it holds no functions: of several
-// copies the linker would keep one, perhaps one this processor cannot run.
+// Each instruction set compiles this file with its own flags, so it contains no functions. The
+// linker would keep only one of several copies, perhaps one that this processor cannot run.
 #pragma once
 
 #include <cstdint>
@@ -12,36 +12,37 @@ struct BFloat16 {
   uint16_t bits;
 };
 
-// Lines of one channel at most, tails included. Sums of this many fit on the stack and in the
-// nearest caches; no experiment known uses as many.
+// The most lines of one channel, tails included. The sums of this many lines fit on the stack and
+// in the nearest caches. No known experiment uses as many.
 constexpr int32_t kMostLines = 512;
 
-// The lines `y = slope x + intercept` of one channel from left to right, in arrays of
-// `count` entries padded to a power of two.
+// The lines `y = slope x + intercept` of one channel from left to right. The arrays have `count`
+// entries and are padded to a power of two.
 struct Lines {
   const float* slope;
   const float* intercept;
-  const float* lower;    // where the line begins: -inf for the first, NaN in the padding
-  const float* origin;   // a hinge on the line, from which the backward measures inputs
-  const float* inverse;  // one over the line's width, of a piece
+  const float* lower;    // left end of the line: -inf for the first, NaN in the padding
+  const float* origin;   // a hinge on the line; backward uses the distance of inputs from it
+  const float* inverse;  // 1 / width of a piece
   int32_t count;
   bool tails;  // the first and the last line are tails, not pieces
-  // Where all lines but the tails are of nearly equal width, the line of x is the whole part of
-  // `scale x + offset`, or the one before it. `scale` is 0 otherwise.
+  // If all pieces have nearly equal widths, the line of x is the integer part of `scale x +
+  // offset`, or the line before it. Otherwise `scale` is 0.
   float scale;
   float offset;
-  // Inputs are clamped to these: on a flat tail an infinity must be finite, as 0 * inf is NaN.
+  // Inputs are clamped to these. They are finite on flat tails, because 0 * inf is NaN.
   float lowest;
   float highest;
 };
 
-// Channels that are handled side by side. A vector of fewer lanes takes a part of them.
+// The number of channels in a group. A vector with fewer lanes takes a part of a group.
 constexpr int32_t kGroup = 16;
-// Curves of more lines are cheaper looked up by index.
+// Curves with more lines are faster if the lines are looked up by index.
 constexpr int32_t kMostGroupLines = 16;
 
-// The lines of `kGroup` neighbouring channels, as in `Lines`: those of channel `c` are at
-// `[line * kGroup + c]`. There is room for a multiple of four lines; what fills it begins at NaN.
+// The lines of `kGroup` neighbouring channels, as in `Lines`: line `line` of channel `c` is at
+// `[line * kGroup + c]`. The tables are padded to a multiple of four lines; the left end of a
+// padding line is NaN.
 struct Group {
   const float* slope;
   const float* intercept;
@@ -54,26 +55,29 @@ struct Group {
   bool tails;
 };
 
-// Rows of one channel: `length` neighbouring elements, each row `stride` elements after the last.
+// Rows of one channel: `length` neighbouring elements. Each row starts `stride` elements after the
+// one before.
 struct Rows {
   int64_t rows;
   int64_t length;
   int64_t stride;
 };
 
-// Pixels of neighbouring channels, one element each, each pixel `stride` elements after the last.
+// Pixels with one element for each of several neighbouring channels. Each pixel starts `stride`
+// elements after the one before.
 struct Pixels {
   int64_t pixels;
   int64_t channels;
   int64_t stride;
 };
 
+// The kernels of one instruction set, for elements of type T.
+//
 // Line k lies between the sums k and k + 1 of its channel. With t = (x - origin) / width, an input
-// on a piece adds g (1 - t) to the sum on its left and g t to the one on its right: the gradients
-// of the values. On a tail, it adds g to the sum of its hinge and g (x - origin) to the one
-// outside. The kernels of one instruction set for elements of type T. The backward adds to `sums`:
-// those of one channel after those of another, or (group, sum, kGroup) where channels go in groups.
-// Both `grad_x` and `sums` may be null.
+// on a piece adds g (1 - t) to the sum on its left and g t to the sum on its right: these are the
+// gradients of the values. An input on a tail adds g to the sum of its hinge and g (x - origin) to
+// the sum outside. Backward adds to `sums`, which has the layout (channel, sum), or
+// (group, sum, kGroup) for groups. `grad_x` and `sums` may be null.
 template <class T>
 struct KernelsOf {
   void (*forward_rows)(const Lines& lines, const T* x, T* y, Rows rows);

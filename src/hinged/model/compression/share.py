@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from hinged.curve import Shared, share_curves
+from hinged.curve import SharedCurves, share_curves
 from hinged.model.compression.common import (
     check_tolerance,
     parameter_count,
@@ -92,7 +92,7 @@ def share(model: nn.Module, tolerance: float) -> SharingResult:
     return SharingResult({name: _share_layer(layers[name], plan) for name, plan in plans.items()})
 
 
-def _plan_layer(layer: PiecewiseLinear, tolerance: float) -> Shared | str:
+def _plan_layer(layer: PiecewiseLinear, tolerance: float) -> SharedCurves | str:
     """Return the groups of channels, or the reason to leave the layer as it is."""
     reason = reason_to_skip(layer)
     if reason:
@@ -107,10 +107,10 @@ def _plan_layer(layer: PiecewiseLinear, tolerance: float) -> Shared | str:
     return shared
 
 
-def _share_layer(layer: PiecewiseLinear, plan: Shared | str) -> LayerSharingResult:
+def _share_layer(layer: PiecewiseLinear, plan: SharedCurves | str) -> LayerSharingResult:
     channels, count = layer.channels, parameter_count(layer)
     if isinstance(plan, str):
         return LayerSharingResult((channels, channels), (count, count), reason=plan)
     groups, error = plan.curve.channels, plan.error.max().item()
-    layer.set_curve(plan.curve if groups == 1 else plan.spread())
+    layer.set_curve(plan.curve if groups == 1 else plan.expand())
     return LayerSharingResult((channels, groups), (count, parameter_count(layer)), error)

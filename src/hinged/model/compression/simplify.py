@@ -130,7 +130,7 @@ def _plan_layer(
     reach = 0.0 if inputs else BOUNDED_TAIL_WIDTHS
     before = layer.curve()
     simplified = mathematics.simplify(before, tolerance, reach=reach, **inputs)
-    after = simplified.in_a_row()
+    after = simplified.with_common_hinges()
     if after.values.shape[1] == before.values.shape[1]:
         return _Plan(None, reason="it needs all its hinges")
     error = _rms_difference(before, after, **inputs) if inputs else simplified.error

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hinged import errors
-from hinged.curve import Native, native_distances, recognise
+from hinged.curve import NativeActivation, distances_to_native, recognise_native
 from hinged.curve.measures import with_rounding
 from hinged.model.compression.common import (
     BOUNDED_TAIL_WIDTHS,
@@ -132,7 +132,10 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
     layers = curve_layers(model, CALL)
     if isinstance(model, PiecewiseLinear):
         got = "a PiecewiseLinear without a parent, which cannot be replaced in place"
-        hint = "wrap it in nn.Sequential, or call hinged.curve.recognise(layer.curve(), tolerance)"
+        hint = (
+            "wrap it in nn.Sequential, or call "
+            "hinged.curve.recognise_native(layer.curve(), tolerance)"
+        )
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
     histograms = input_histograms(model, data, CALL)
     plans = {name: _plan_layer(each, tolerance, histograms, name) for name, each in layers.items()}
@@ -153,10 +156,10 @@ def _plan_layer(
         return LayerReplacement(channels, reason=reason), None
     bounds: dict[str, Any] = input_distribution(histograms, name) or {"reach": BOUNDED_TAIL_WIDTHS}
     curve = layer.curve()
-    distances = native_distances(curve, **bounds)
+    distances = distances_to_native(curve, **bounds)
     smallest = torch.stack(list(distances.values())).amin(dim=0)
     native = int((smallest <= with_rounding(curve, tolerance)).sum())
-    found = recognise(curve, tolerance, **bounds)
+    found = recognise_native(curve, tolerance, **bounds)
     if found is None:
         errors_of = {name: each.max().item() for name, each in distances.items()}
         nearest = min(errors_of, key=errors_of.__getitem__)
@@ -176,7 +179,7 @@ def _reason_not_native(native: int, channels: int) -> str:
     return f"{'no channel is' if native == 0 else 'only some channels are'} native"
 
 
-def _native_module(native: Native, layer: PiecewiseLinear) -> nn.Module:
+def _native_module(native: NativeActivation, layer: PiecewiseLinear) -> nn.Module:
     if native.name in _MODULES:
         return _MODULES[native.name]()
     if native.name == "leaky_relu":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hinged.curve import Curve, distance, lipschitz, native_distances
+from hinged.curve import Curve, distance, lipschitz, distances_to_native
 from hinged.model.observation.dormant_units import DORMANT_THRESHOLD, dormant_units
 from hinged.model.observation.layer_statistics import LayerStatistics
 
@@ -64,7 +64,7 @@ class LayerDiagnosis:
     @property
     def nearest_native(self) -> tuple[str, float]:
         """The native activation that is nearest to all channels, and its largest error."""
-        worst = {name: each.max().item() for name, each in native_distances(self.curve).items()}
+        worst = {name: each.max().item() for name, each in distances_to_native(self.curve).items()}
         return min(worst.items(), key=lambda item: item[1])
 
     def figures(self) -> dict[str, int | float | str | None]:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hinged import Curve, errors
 from hinged.curve import fit, uniform_grid
-from hinged.curve.reduction.recognise import native_distances, recognise
+from hinged.curve.reduction.recognise_native import distances_to_native, recognise_native
 
 KINKS = {
     "relu": [0.0],
@@ -25,7 +25,7 @@ def started(name, channels=3, dtype=torch.float32):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_every_start_is_recognised(name, dtype):
-    found = recognise(started(name, dtype=dtype), 0.0, reach=3.0)
+    found = recognise_native(started(name, dtype=dtype), 0.0, reach=3.0)
     assert found.name == name
     assert found.error.shape == found.slopes.shape == (3,)
     slope = {"identity": 1.0, "relu": 0.0, "abs": -1.0, "leaky_relu": 0.01}.get(name, torch.nan)
@@ -40,11 +40,11 @@ def test_the_tolerance_decides(name, size, seed):
     noise = size * (2 * torch.rand(3, 13, generator=generator, dtype=torch.float64) - 1)
     noise[0, 3] = size
     noisy = Curve(curve.hinges, curve.values + noise)
-    found = recognise(noisy, size * 1.001)
+    found = recognise_native(noisy, size * 1.001)
     # It may be something simpler, or nearer, within so much; never further than the bound.
     assert found is not None and (found.error <= size * 1.001).all()
-    nearest = torch.stack(list(native_distances(noisy).values())).amin(dim=0)
-    assert recognise(noisy, nearest.max().item() * 0.999) is None
+    nearest = torch.stack(list(distances_to_native(noisy).values())).amin(dim=0)
+    assert recognise_native(noisy, nearest.max().item() * 0.999) is None
 
 
 def test_distances_are_those_of_a_dense_grid():
@@ -54,7 +54,7 @@ def test_distances_are_those_of_a_dense_grid():
     functions = torch.nn.functional
     dense = {"zero": 0 * x, "identity": x, "relu": x.relu(), "relu6": functions.relu6(x)}
     dense |= {"hardtanh": functions.hardtanh(x), "abs": x.abs()}
-    found = native_distances(curve)
+    found = distances_to_native(curve)
     for name, native in dense.items():
         expected = (y - native).abs().amax(dim=1)
         torch.testing.assert_close(found[name], expected, atol=1e-3, rtol=0)
@@ -70,30 +70,30 @@ def test_slopes_by_channel_are_a_prelu():
     hinges = torch.tensor([-2.0, -1.0, 0.0, 1.0])
     slopes = torch.tensor([[0.1], [0.3], [-1.0]])
     curve = Curve(hinges, torch.where(hinges < 0, slopes * hinges, hinges))
-    found = recognise(curve, 1e-6)
+    found = recognise_native(curve, 1e-6)
     assert found.name == "prelu"
     torch.testing.assert_close(found.slopes.float(), slopes[:, 0])
     x = torch.randn(50, 3) * 5
     torch.testing.assert_close(torch.nn.functional.prelu(x, found.slopes.float()), curve(x))
-    assert recognise(Curve(hinges, curve.values[:2]), 0.21).name == "leaky_relu"
+    assert recognise_native(Curve(hinges, curve.values[:2]), 0.21).name == "leaky_relu"
 
 
 def test_zero_and_what_is_none_of_them():
     hinges = uniform_grid(5)
-    assert recognise(Curve(hinges, torch.zeros(2, 5)), 0.0).name == "zero"
-    assert recognise(Curve(hinges, torch.ones(2, 5)), 0.5) is None
-    assert recognise(started("relu"), 0.0, reach=100.0).name == "relu"
+    assert recognise_native(Curve(hinges, torch.zeros(2, 5)), 0.0).name == "zero"
+    assert recognise_native(Curve(hinges, torch.ones(2, 5)), 0.5) is None
+    assert recognise_native(started("relu"), 0.0, reach=100.0).name == "relu"
     gelu = fit("gelu", uniform_grid(17, (-6, 6))).curve
-    assert recognise(gelu, 0.1) is None and recognise(gelu, 0.2).name == "relu"
+    assert recognise_native(gelu, 0.1) is None and recognise_native(gelu, 0.2).name == "relu"
     # Right of 0 alone there is no telling a ReLU from the identity: the simpler name is given.
     right = Curve(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([[1.0, 2.0, 3.0]]))
-    assert recognise(right, 0.0).name == "identity"
+    assert recognise_native(right, 0.0).name == "identity"
 
 
 def test_refusals():
     with pytest.raises(
         errors.ArgumentError, match=r"tolerance=\.\.\.\)`: got -1; expected 0 or more"
     ):
-        recognise(started("relu"), -1)
+        recognise_native(started("relu"), -1)
     with pytest.raises(errors.ArgumentError, match=r"reach=\.\.\.\)`: got -1; expected 0 or more"):
-        recognise(started("relu"), 0, reach=-1)
+        recognise_native(started("relu"), 0, reach=-1)

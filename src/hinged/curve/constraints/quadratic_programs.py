@@ -1,0 +1,186 @@
+"""Two quadratic programs, solved in float64 for all rows of a tensor at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_MOST_STEPS = 40
+_CONVERGED_GAP = 1e-15
+# The share of the longest possible step that is taken, so that slacks stay above 0.
+_STEP_SHARE = 0.995
+
+
+def closest_with_limited_differences(
+    targets: Tensor, least: Tensor, most: Tensor, low: float, high: float
+) -> Tensor:
+    """Return the closest row `v` with `least[k] <= v[k+1] - v[k] <= most[k]`, `low <= v <= high`.
+
+    It minimises `sum_k (v[k] - targets[k])^2 / 2` exactly, by dynamic programming from left to
+    right. Let `f_k(v)` be the least cost of the first `k` entries if the last of them is `v`. Its
+    derivative is ascending and piecewise linear, so its corners describe it. The next entry may
+    differ by `least` to `most`: the corners left of the root of `f_k'` move by `least`, those right
+    of it by `most`. With `least` 0 and no `most` this is isotonic regression.
+
+    Args:
+        targets: shape `(C, K)`.
+        least: smallest differences, at most 0, broadcastable with `(C, K - 1)`.
+        most: largest differences, at least 0, broadcastable with `(C, K - 1)`.
+        low: lowest entry.
+        high: highest entry.
+
+    Returns:
+        Rows of shape `(C, K)`.
+
+    >>> wavy = torch.tensor([[3.0, 1.0, 2.0, 5.0]], dtype=torch.float64)
+    >>> limits = torch.zeros(3), torch.full((3,), torch.inf), -torch.inf, torch.inf
+    >>> closest_with_limited_differences(wavy, *limits)
+    tensor([[2., 2., 2., 5.]], dtype=torch.float64)
+    """
+    least, most = (_finite_limits(bound, targets, low, high) for bound in (least, most))
+    # Positions and heights of the corners of the derivative, without the term of the next entry.
+    # Both ascend, so sorting each of them keeps the pairs together.
+    corners, heights = targets[:, :1], torch.zeros_like(targets[:, :1])
+    roots = [targets[:, :1].clamp(low, high)]
+    for k in range(1, targets.shape[1]):
+        root, down, up = roots[-1], least[:, k - 1, None], most[:, k - 1, None]
+        slope = _interpolate(root, corners, heights, float(k))
+        left = corners <= root
+        heights = torch.where(left, heights.clamp(max=0), heights.clamp(min=0))
+        corners = torch.where(left, corners + down, corners + up)
+        flat = torch.zeros_like(root)
+        corners = torch.cat((corners, root + down, root + down, root + up, root + up), dim=1)
+        heights = torch.cat((heights, slope.clamp(max=0), flat, flat, slope.clamp(min=0)), dim=1)
+        corners, heights = corners.sort(dim=1).values, heights.sort(dim=1).values
+        heights = heights + corners - targets[:, k, None]
+        roots.append(_root(corners, heights, float(k + 1)).clamp(low, high))
+    chain = roots[-1:]
+    for k in range(targets.shape[1] - 2, -1, -1):
+        following = chain[-1]
+        chain.append(roots[k].clamp(following - most[:, k, None], following - least[:, k, None]))
+    return torch.cat(chain[::-1], dim=1)
+
+
+def closest_with_inequalities(start: Tensor, basis: Tensor, rows: Tensor, bounds: Tensor) -> Tensor:
+    """Return the `z = basis w` closest to `start` with `rows z >= bounds`.
+
+    This is a primal-dual interior-point method with Mehrotra's corrector. Each step solves one
+    Newton system of the size of `w`. Source: Nocedal and Wright, "Numerical Optimization" (2006),
+    section 16.6.
+
+    Args:
+        start: shape `(C, n)`, of the order of 1.
+        basis: the directions in which `z` may vary, shape `(n, m)`.
+        rows: the inequalities, shape `(1, r, n)` or `(C, r, n)`; some `z` must satisfy all of them
+            strictly.
+        bounds: shape `(C, r)`.
+
+    Returns:
+        Rows of shape `(C, n)`, with an error of about 1e-10.
+    """
+    rows = rows @ basis
+    square, pull = basis.T @ basis, start @ basis
+    point = torch.linalg.solve(square, pull.T).T
+    slack = (_multiply(rows, point) - bounds).abs() + 1.0
+    multiplier = torch.ones_like(slack)
+    for _ in range(_MOST_STEPS):
+        gap = (slack * multiplier).mean(dim=1, keepdim=True)
+        newton = _Newton.at(point, slack, multiplier, square, pull, rows, bounds)
+        moves = newton.step(slack, multiplier, slack * multiplier)
+        reach = torch.minimum(_longest_step(slack, moves[1]), _longest_step(multiplier, moves[2]))
+        left = ((slack + reach * moves[1]) * (multiplier + reach * moves[2])).mean(
+            dim=1, keepdim=True
+        )
+        aim = moves[1] * moves[2] - gap * (left / gap) ** 3
+        moves = newton.step(slack, multiplier, slack * multiplier + aim)
+        reach = (
+            torch.minimum(_longest_step(slack, moves[1]), _longest_step(multiplier, moves[2]))
+            * _STEP_SHARE
+        )
+        # A converged row would divide by 0, so it does not change any more.
+        active = (gap > _CONVERGED_GAP) & moves[0].isfinite().all(dim=1, keepdim=True)
+        if not active.any():
+            break
+        point, slack, multiplier = (
+            torch.where(active, current + reach * move, current)
+            for current, move in zip((point, slack, multiplier), moves, strict=True)
+        )
+    closest: Tensor = point @ basis.T
+    return closest
+
+
+class _Newton(NamedTuple):
+    """The linear equations of one interior-point step, factored.
+
+    Attributes:
+        rows: the inequalities, shape `(1, r, m)` or `(C, r, m)`.
+        factor: Cholesky factor of the reduced system, shape `(C, m, m)`.
+        dual_residual: the gradient of the Lagrangian, shape `(C, m)`.
+        primal_residual: the slacks of the point minus the current slacks, shape `(C, r)`.
+    """
+
+    rows: Tensor
+    factor: Tensor
+    dual_residual: Tensor
+    primal_residual: Tensor
+
+    @classmethod
+    def at(
+        cls,
+        point: Tensor,
+        slack: Tensor,
+        multiplier: Tensor,
+        square: Tensor,
+        pull: Tensor,
+        rows: Tensor,
+        bounds: Tensor,
+    ) -> _Newton:
+        """Return the equations at a point `(C, m)` with its slacks and multipliers `(C, r)`."""
+        system = square + rows.mT @ ((multiplier / slack).unsqueeze(-1) * rows)
+        dual_residual = point @ square - pull - _multiply(rows.mT, multiplier)
+        primal_residual = _multiply(rows, point) - slack - bounds
+        return cls(rows, torch.linalg.cholesky_ex(system).L, dual_residual, primal_residual)
+
+    def step(
+        self, slack: Tensor, multiplier: Tensor, excess: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the steps of point, slacks and multipliers that remove the products' `excess`."""
+        weight = (multiplier * self.primal_residual + excess) / slack
+        right = -self.dual_residual - _multiply(self.rows.mT, weight)
+        move = torch.cholesky_solve(right.unsqueeze(-1), self.factor).squeeze(-1)
+        slack_step = _multiply(self.rows, move) + self.primal_residual
+        return move, slack_step, -(excess + multiplier * slack_step) / slack
+
+
+def _longest_step(positive: Tensor, move: Tensor) -> Tensor:
+    """Return the longest step up to 1, shape `(C, 1)`, that keeps every entry at 0 or more."""
+    limit = torch.where(move < 0, -positive / move, torch.inf)
+    return limit.amin(dim=1, keepdim=True).clamp(max=1.0)
+
+
+def _multiply(matrix: Tensor, rows: Tensor) -> Tensor:
+    return (matrix @ rows.unsqueeze(-1)).squeeze(-1)
+
+
+def _finite_limits(bound: Tensor, targets: Tensor, low: float, high: float) -> Tensor:
+    """Return limits of differences with infinities replaced by limits that no solution exceeds."""
+    inside = targets.clamp(low, high)
+    span = inside.amax(dim=1, keepdim=True) - inside.amin(dim=1, keepdim=True) + 1.0
+    return torch.minimum(torch.maximum(bound.to(targets), -span), span)
+
+
+def _interpolate(x: Tensor, corners: Tensor, heights: Tensor, slope: float) -> Tensor:
+    """Return at `x` `(C, 1)` the ascending function with these corners `(C, n)`, which continues
+    with `slope` at both ends."""
+    count = (corners <= x).sum(dim=1, keepdim=True)
+    left, right = (count - 1).clamp(min=0), count.clamp(max=corners.shape[1] - 1)
+    x0, x1 = corners.gather(1, left), corners.gather(1, right)
+    y0, y1 = heights.gather(1, left), heights.gather(1, right)
+    inner = (y1 - y0) / (x1 - x0)
+    return y0 + (x - x0) * torch.where(left == right, slope, inner)
+
+
+def _root(corners: Tensor, heights: Tensor, slope: float) -> Tensor:
+    return _interpolate(torch.zeros_like(corners[:, :1]), heights, corners, 1 / slope)
