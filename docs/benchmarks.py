@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from hinged.lab.bench.plots import plot_case_ratios, plot_scaling
 from hinged.lab.bench.record import BenchmarkRecord, read_benchmark_record
 from hinged.lab.bench.tables import TextTable, record_tables
-from hinged.lab.reporting import markdown
-from hinged.lab.reporting.plots import svg
+from hinged.lab.reporting.markdown import markdown_table, replace_between
+from hinged.lab.reporting.plots import to_svg
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -60,7 +60,7 @@ def section_text(name: str, folder: Path = RECORDS) -> str:
 def fill_page(page: str, folder: Path = RECORDS) -> str:
     """Return the page with the section of every record between its marks."""
     for name in records_on(page):
-        page = markdown.between(page, *marks(name), section_text(name, folder))
+        page = replace_between(page, *marks(name), section_text(name, folder))
     return page
 
 
@@ -76,12 +76,12 @@ def write_plots(page: str) -> None:
         if old.name not in wanted:
             old.unlink()
     for plot, draw in wanted.items():
-        (PLOTS / plot).write_text(svg(draw()))
+        (PLOTS / plot).write_text(to_svg(draw()))
 
 
 def _table_text(table: TextTable) -> str:
     problems = "".join(f"\n\n{name} was not timed: {why}" for name, why in table.problems)
-    return f"**{table.title}**\n\n{markdown.table(table.headings, table.rows)}{problems}"
+    return f"**{table.title}**\n\n{markdown_table(table.headings, table.rows)}{problems}"
 
 
 def _environment_text(name: str, record: BenchmarkRecord) -> str:

@@ -1,7 +1,7 @@
-"""Makes a finished run the committed record of the demo, and writes the README's figures from it.
+"""Makes a finished run the committed record of the demo, and writes its figures into the README.
 
-python docs/record.py RUN     take the run over and write the README
-python docs/record.py         write the README from the record
+python docs/record.py RUN     copy the run to docs/demo, then write the README
+python docs/record.py         write the README from docs/demo
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from hinged.lab.reporting import markdown, terminal
-from hinged.lab.reporting.comparison_table import summarise, verdict
+from hinged.lab.reporting import terminal
+from hinged.lab.reporting.comparison_table import build_comparison_table, verdict
+from hinged.lab.reporting.markdown import markdown_table, replace_between
 from hinged.lab.runs.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
@@ -20,8 +21,8 @@ FILES = ("config.json", "results.jsonl", "plots/curves.png", "plots/differences.
 BEGIN, END = "<!-- record: begin (written by `make record`) -->", "<!-- record: end -->"
 
 
-def take(run: Path) -> None:
-    """Copy what is worth keeping of a run."""
+def copy_run(run: Path) -> None:
+    """Copy the files of a run that belong to the record."""
     RECORD.mkdir(exist_ok=True)
     for name in FILES:
         shutil.copy(run / name, RECORD / Path(name).name)
@@ -31,9 +32,9 @@ def figures() -> str:
     """Return the table, the verdict and the machine, in Markdown."""
     folder = RunFolder(RECORD)
     results = folder.read_results_file()
-    summary = summarise(folder.experiment, results)
-    heads = terminal.headings(summary)
-    table = markdown.table(heads, (terminal.cells(row, summary.metric) for row in summary.rows))
+    comparison = build_comparison_table(folder.experiment, results)
+    rows = (terminal.row_texts(row, comparison.metric) for row in comparison.rows)
+    table = markdown_table(terminal.headings(comparison), rows)
     about = results[0].environment
     seconds = sum(result.seconds for result in results)
     measured = (
@@ -44,16 +45,16 @@ def figures() -> str:
         f"trainings in {seconds:.0f} s. Kernel: {about['kernel']}. "
         "[All records](docs/demo/results.jsonl)."
     )
-    return f"{table}\n\n**{verdict(summary)}**\n\n{measured}"
+    return f"{table}\n\n**{verdict(comparison)}**\n\n{measured}"
 
 
 def with_figures(readme: str) -> str:
     """Return the README with the figures of the record between the two marks."""
-    return markdown.between(readme, BEGIN, END, figures())
+    return replace_between(readme, BEGIN, END, figures())
 
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        take(Path(sys.argv[1]))
+        copy_run(Path(sys.argv[1]))
     path = ROOT / "README.md"
     path.write_text(with_figures(path.read_text()))

@@ -139,7 +139,7 @@ def test_a_record_fills_its_place_on_the_page(tmp_path):
 def test_pages_of_the_studies_are_those_of_the_studies_and_their_records():
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
     pages = {path.name: path.read_text() for path in script["PAGES"].glob("*.md")}
-    assert pages == script["texts"]()
+    assert pages == script["pages"]()
 
 
 def test_what_the_readme_says_of_the_studies_is_what_their_records_say():
@@ -164,13 +164,13 @@ def test_every_record_of_a_study_is_on_its_page_with_its_picture():
 
 def test_a_record_whose_figures_were_edited_is_seen(tmp_path):
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
-    texts = script["texts"](tmp_path)
+    texts = script["pages"](tmp_path)
     assert all("No record yet" in text for name, text in texts.items() if name != "index.md")
     records = list(script["RECORDS"].glob("*.json"))
     for path in records:
         edited = re.sub(r'"mean":\s*0\.\d', '"mean": 0.1', path.read_text())
         (tmp_path / path.name).write_text(edited)
-    texts = script["texts"](tmp_path)
+    texts = script["pages"](tmp_path)
     for page in {f"{path.stem.rpartition('-')[0]}.md" for path in records}:
         assert texts[page] != (script["PAGES"] / page).read_text()
 

@@ -3,14 +3,7 @@ import pytest
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.compare import ProgressListener, compare
 from hinged.lab.runs.run_folder import RunFolder
-
-SMALL = {
-    "data": "digits",
-    "network": {"kind": "cnn", "width": 2, "depth": 1},
-    "training": {"epochs": 2, "batch_size": 128, "lr": 0.02},
-    "activations": ("relu", "prelu", "hinged"),
-    "seeds": (0, 1, 2),
-}
+from tests.lab.helpers import SMALL
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from rich.console import Console
 from hinged.lab.bench.plots import plot_case_ratios
 from hinged.lab.bench.record import Case, Row
 from hinged.lab.bench.tables import case_table, record_tables, to_rich_table
-from hinged.lab.reporting.plots import svg
+from hinged.lab.reporting.plots import to_svg
 
 
 def row(name, scale, **more):
@@ -66,5 +66,5 @@ def test_the_terminal_shows_every_row_of_a_record(record):
 
 
 def test_a_record_always_gives_the_same_plot(record):
-    first, second = (svg(plot_case_ratios(record.cases[0])) for _ in range(2))
+    first, second = (to_svg(plot_case_ratios(record.cases[0])) for _ in range(2))
     assert first == second and "hinged K=9" in first and "<svg" in first

@@ -273,8 +273,8 @@ def test_a_training_that_diverges_is_recorded_named_and_not_done_again(small, tm
     results = folder.results()
     assert len(results) == 9 and folder.failures() == []
     assert all(result.diverged and math.isnan(result.test_score) for result in results)
-    assert [row.diverged for row in report.build(folder).rows] == [(0, 1, 2)] * 3
-    assert "Diverged, their loss is no number: relu (seed 0, seed 1, seed 2)" in (
+    assert [row.diverged for row in report.write_report(folder).rows] == [(0, 1, 2)] * 3
+    assert "Diverged (the loss became infinite or NaN): relu (seed 0, seed 1, seed 2)" in (
         folder.path / "report.html"
     ).read_text(encoding="utf-8")
     listener.done.clear()

@@ -13,37 +13,10 @@ from hinged.lab.experiment.schema import Trial
 from hinged.lab.runs import run_folder
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.run_folder import RunFolder
-from hinged.lab.runs.trial_result import TrialFailure, TrialResult
+from hinged.lab.runs.trial_result import TrialResult
+from tests.lab.helpers import make_failure, make_result
 
 TRIAL = Trial(activation="relu", seed=0)
-
-
-def result(activation="relu", seed=0, test_score=0.5):
-    return TrialResult(
-        activation=activation,
-        seed=seed,
-        metric="accuracy",
-        test_score=test_score,
-        train_score=1.0,
-        loss=[1.0],
-        test_scores=[test_score],
-        parameters=10,
-        activation_parameters=0,
-        step_ms=1.0,
-        seconds=1.0,
-        kept_bytes=100,
-        initial_weights="a",
-        data_digest="b",
-        experiment={},
-        environment={},
-        finished="2026-01-01T00:00:00+00:00",
-    )
-
-
-def failure(activation="relu", seed=0):
-    return TrialFailure(
-        activation=activation, seed=seed, traceback="Boom: x", environment={}, finished="now"
-    )
 
 
 @pytest.fixture
@@ -55,7 +28,7 @@ def folder(tmp_path, small):
 
 def test_saved_trials_are_read_back_in_the_order_of_the_experiment(folder):
     for activation, seed in [("prelu", 1), ("relu", 0), ("hinged", 0)]:
-        folder.save_result(Trial(activation=activation, seed=seed), result(activation, seed), {})
+        folder.save_result(Trial(activation=activation, seed=seed), make_result(activation, seed), {})
     assert [(r.activation, r.seed) for r in folder.results()] == [
         ("relu", 0),
         ("hinged", 0),
@@ -67,7 +40,7 @@ def test_saved_trials_are_read_back_in_the_order_of_the_experiment(folder):
 
 def test_curves_round_trip(folder):
     values = torch.randn(3, 9)
-    folder.save_result(TRIAL, result(), {"2.values": values})
+    folder.save_result(TRIAL, make_result(), {"2.values": values})
     assert torch.equal(folder.load_curves(TRIAL)["2.values"], values)
     assert folder.load_curves(Trial(activation="relu", seed=1)) == {}
 
@@ -135,7 +108,7 @@ def test_a_claimed_trial_is_not_given_twice(folder):
     other = RunFolder(folder.path)
     with folder.claim(TRIAL, wait=False) as first, other.claim(TRIAL, wait=False) as second:
         assert first and not second
-    folder.save_result(TRIAL, result(), {})
+    folder.save_result(TRIAL, make_result(), {})
     with other.claim(TRIAL, wait=True) as late:
         assert not late
 
@@ -173,7 +146,7 @@ def test_readers_never_see_half_a_file(tmp_path):
 
 
 def test_a_diverged_trial_is_recorded_and_read_back(folder):
-    folder.save_result(TRIAL, result(test_score=float("nan")), {})
+    folder.save_result(TRIAL, make_result(test_score=float("nan")), {})
     assert math.isnan(folder.results()[0].test_score)
 
 
@@ -196,7 +169,7 @@ def test_a_file_is_no_run_folder(tmp_path, small):
 def test_a_disk_that_takes_nothing_is_one_sentence_and_keeps_what_was_there(
     folder, monkeypatch, number, hint
 ):
-    folder.save_result(TRIAL, result(test_score=0.5), {})
+    folder.save_result(TRIAL, make_result(test_score=0.5), {})
     before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
 
     def full(_):
@@ -204,8 +177,8 @@ def test_a_disk_that_takes_nothing_is_one_sentence_and_keeps_what_was_there(
 
     monkeypatch.setattr(os, "fsync", full)
     for save in (
-        lambda: folder.save_result(TRIAL, result(test_score=0.75), {"2.values": torch.ones(1)}),
-        lambda: folder.save_failure(TRIAL, failure()),
+        lambda: folder.save_result(TRIAL, make_result(test_score=0.75), {"2.values": torch.ones(1)}),
+        lambda: folder.save_failure(TRIAL, make_failure()),
         folder.write_results_file,
     ):
         with pytest.raises(errors.RunFolderError) as caught:
@@ -231,4 +204,4 @@ def _full(*_, **__):
 
 @pytest.mark.parametrize("values", [{"loss": [1.0, math.nan]}, {"test_score": math.inf}])
 def test_a_loss_or_score_that_is_no_number_is_divergence(values):
-    assert result().model_copy(update=values).diverged and not result().diverged
+    assert make_result().model_copy(update=values).diverged and not make_result().diverged

@@ -1,8 +1,8 @@
 import pytest
 
 from hinged.lab.runs.compare import ProgressListener, compare_all
-from hinged.lab.study.cells import read
-from hinged.lab.study.study_folder import Plan, StudyFolder
+from hinged.lab.study.cells import read_study
+from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 
 TINY = """
 question = "Does the number of hinges matter?"
@@ -44,6 +44,6 @@ def finished(tmp_path_factory):
     base = tmp_path_factory.mktemp("study")
     (base / "tiny.toml").write_text(TINY)
     folder = StudyFolder(base / "run")
-    folder.open(Plan(name="tiny", scale="smoke", study=read(base / "tiny.toml")))
-    compare_all(folder.tasks(), ProgressListener(), continue_on_error=True)
+    folder.open(StudyPlan(name="tiny", scale="smoke", study=read_study(base / "tiny.toml")))
+    compare_all(folder.cell_runs(), ProgressListener(), continue_on_error=True)
     return folder

@@ -1,8 +1,8 @@
 import pytest
 
-from hinged.lab.study.answer import answer, asked, unsure
-from hinged.lab.study.cells import read
-from hinged.lab.study.record import record
+from hinged.lab.study.answer import answer_sentence, remaining_doubts, rows_in_question
+from hinged.lab.study.build_record import build_record
+from hinged.lab.study.cells import read_study
 from tests.lab.study.test_record import SCORES, filled
 
 
@@ -16,14 +16,14 @@ def made(tiny, tmp_path):
             ("hinges-3", "hinged"): [b + shift_3 + 0.001 * (s % 2) for s, b in enumerate(base)],
             ("hinges-9", "hinged"): [b + shift_9 - 0.001 * (s % 2) for s, b in enumerate(base)],
         }
-        found = record(filled(tmp_path / "run", read(tiny), scores))
+        found = build_record(filled(tmp_path / "run", read_study(tiny), scores))
         return found.model_copy(update=changes)
 
     return make
 
 
 def test_better_and_worse_are_named(made):
-    said = answer(made(0.05, -0.05))
+    said = answer_sentence(made(0.05, -0.05))
     assert said.startswith(
         "Of 2 comparisons of hinged with relu, 1 is better (hinged (hinges 3)), "
     )
@@ -32,35 +32,37 @@ def test_better_and_worse_are_named(made):
 
 
 def test_what_is_small_shows_no_difference(made):
-    said = answer(made(0.0, 0.0))
+    said = answer_sentence(made(0.0, 0.0))
     assert "0 are better, 0 are worse, and 2 show no difference at the 5 % level" in said
 
 
 def test_where_less_is_better_less_is_better(made):
-    said = answer(made(0.05, -0.05, larger_is_better=False))
+    said = answer_sentence(made(0.05, -0.05, larger_is_better=False))
     assert "1 is better (hinged (hinges 9))" in said and "1 is worse (hinged (hinges 3))" in said
 
 
 def test_where_hinged_is_the_baseline_all_others_are_asked_about(made):
     found = made(0.05, -0.05, baseline="hinged")
-    assert asked(found) == [row for row in found.rows if row.versus is not None]
+    assert rows_in_question(found) == [row for row in found.rows if row.versus is not None]
 
 
 def test_what_is_unsure_says_how_many_seeds_it_takes(made):
     found = made(0.05, -0.05)
-    (needed,) = {row.versus.seeds_needed for row in asked(found)}
-    said = unsure(found)
+    (needed,) = {row.versus.seeds_needed for row in rows_in_question(found)}
+    said = remaining_doubts(found)
     assert f"it takes {needed} seeds to see a difference of 0.2 points four times in five" in said
     assert "there were 5." in said and said.endswith("Two blocks are not tried.")
-    assert "shows that the study runs, and nothing else" in unsure(made(0, 0, scale="smoke"))
+    assert "shows that the study runs, and nothing else" in remaining_doubts(
+        made(0, 0, scale="smoke")
+    )
 
 
 def test_what_diverged_is_named(made):
     found = made(0.05, -0.05)
     rows = [row.model_copy(update={"diverged": (1, 3)}) for row in found.rows[1:2]]
-    said = unsure(found.model_copy(update={"rows": [found.rows[0], *rows]}))
+    said = remaining_doubts(found.model_copy(update={"rows": [found.rows[0], *rows]}))
     assert (
-        "2 trainings diverged: their loss or score is no number: "
+        "2 trainings diverged (loss or score infinite or NaN): "
         "hinged (hinges 3), seeds 1, 3." in said
     )
-    assert "diverged" not in unsure(found)
+    assert "diverged" not in remaining_doubts(found)

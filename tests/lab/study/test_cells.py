@@ -3,26 +3,26 @@ import re
 import pytest
 
 from hinged.lab.runs.build_experiment import build_experiment
-from hinged.lab.study.cells import cells, plain, read
-from hinged.lab.study.definition import SCALES, find, names
+from hinged.lab.study.cells import read_study, relevant_settings, study_cells
+from hinged.lab.study.definition import SCALES, find_study, shipped_studies
 
 
 def trained(study, scale="smoke", **options):
-    return {c.name: c.experiment.activations for c in cells(study, scale, **options)}
+    return {c.name: c.experiment.activations for c in study_cells(study, scale, **options)}
 
 
 def test_a_network_is_trained_once_however_many_cells_it_is_in(tiny):
-    assert trained(read(tiny)) == {"hinges-3": ("relu", "hinged"), "hinges-9": ("hinged",)}
+    assert trained(read_study(tiny)) == {"hinges-3": ("relu", "hinged"), "hinges-9": ("hinged",)}
 
 
 def test_scales_lay_their_settings_and_values_over_the_study(tiny):
-    study = read(tiny)
-    smoke, small, full = (cells(study, scale) for scale in SCALES)
+    study = read_study(tiny)
+    smoke, small, full = (study_cells(study, scale) for scale in SCALES)
     assert [len(smoke), len(small), len(full)] == [2, 2, 3]
     assert smoke[0].experiment.train_size == 100 and small[0].experiment.train_size is None
     assert small[1].experiment.seeds == (0, 1, 2, 3)
     assert smoke[1].experiment.network.width == 2
-    assert cells(study, "small", seeds=2)[0].experiment.seeds == (0, 1)
+    assert study_cells(study, "small", seeds=2)[0].experiment.seeds == (0, 1)
 
 
 def test_fallback_takes_the_place_of_the_data_and_of_their_axis(tiny):
@@ -31,23 +31,23 @@ def test_fallback_takes_the_place_of_the_data_and_of_their_axis(tiny):
         .replace("[grid]", '[grid]\ndata = ["mnist", "fashion-mnist"]')
         .replace("seeds = 3", 'seeds = 3\nfallback = "digits"')
     )
-    study = read(tiny)
-    assert {c.experiment.data for c in cells(study, "smoke")} == {"mnist", "fashion-mnist"}
-    assert {c.experiment.data for c in cells(study, "smoke", fallback=True)} == {"digits"}
+    study = read_study(tiny)
+    assert {c.experiment.data for c in study_cells(study, "smoke")} == {"mnist", "fashion-mnist"}
+    assert {c.experiment.data for c in study_cells(study, "smoke", fallback=True)} == {"digits"}
     assert trained(study)["data-mnist_hinges-3"] == ("relu", "hinged")
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", shipped_studies())
 def test_no_cell_needs_other_data_where_there_is_a_fallback(name):
-    study = read(find(name))
+    study = read_study(find_study(name))
     fallback = study.smoke.fallback
     if fallback is not None:
-        data = {cell.experiment.data for cell in cells(study, "smoke", fallback=True)}
+        data = {cell.experiment.data for cell in study_cells(study, "smoke", fallback=True)}
         assert data == {fallback}
 
 
 def test_labels_leave_out_what_does_not_concern_an_activation(tiny):
-    first, second = cells(read(tiny), "smoke")
+    first, second = study_cells(read_study(tiny), "smoke")
     assert first.label("relu") == "" and second.label("hinged") == "hinges 9"
 
 
@@ -59,7 +59,7 @@ def test_variants_are_named(tiny):
             '[[variants]]\nname = "wide"\nsettings = { network = { width = 3 } }\n[smoke]',
         )
     )
-    found = {cell.name: cell for cell in cells(read(tiny), "smoke")}
+    found = {cell.name: cell for cell in study_cells(read_study(tiny), "smoke")}
     assert list(found) == [
         "as-it-is_hinges-3", "as-it-is_hinges-9", "wide_hinges-3", "wide_hinges-9"
     ]  # fmt: skip
@@ -82,14 +82,18 @@ def test_variants_are_named(tiny):
 )
 def test_plain_tells_which_networks_are_the_same(settings, same):
     base, other = build_experiment(), build_experiment(**settings)
-    equal = {a for a in ("relu", "prelu", "hinged") if plain(base, a) == plain(other, a)}
+    equal = {
+        a
+        for a in ("relu", "prelu", "hinged")
+        if relevant_settings(base, a) == relevant_settings(other, a)
+    }
     assert equal == same
 
 
 def test_a_value_of_an_axis_may_be_several_settings(tiny):
     value = "[{ width = 3, depth = 2 }, { width = 5 }]"
     tiny.write_text(tiny.read_text().replace("[grid]", f"[grid]\nnetwork = {value}"))
-    found = cells(read(tiny), "smoke")
+    found = study_cells(read_study(tiny), "smoke")
     assert [cell.name for cell in found[::2]] == ["network-3-2_hinges-3", "network-5_hinges-3"]
     networks = [(c.experiment.network.width, c.experiment.network.depth) for c in found[::2]]
     assert networks == [(3, 2), (5, 1)]
@@ -102,16 +106,20 @@ def test_a_value_of_an_axis_may_be_several_settings(tiny):
 def test_training_the_curves_as_well_is_nothing_new_to_a_fixed_activation(trains, same):
     head = build_experiment(training={"trains": "head"})
     other = build_experiment(training={"trains": trains})
-    assert (plain(head, "relu") == plain(other, "relu")) == same
-    assert (plain(head, "prelu") == plain(other, "prelu")) == (trains == "head")
-    assert (plain(head, "hinged") == plain(other, "hinged")) == (trains == "head")
+    assert (relevant_settings(head, "relu") == relevant_settings(other, "relu")) == same
+    assert (relevant_settings(head, "prelu") == relevant_settings(other, "prelu")) == (
+        trains == "head"
+    )
+    assert (relevant_settings(head, "hinged") == relevant_settings(other, "hinged")) == (
+        trains == "head"
+    )
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", shipped_studies())
 def test_cells_of_the_shipped_studies_have_names_of_their_own(name):
-    study = read(find(name))
+    study = read_study(find_study(name))
     for scale in SCALES:
         for fallback in (False, True):
-            own = [cell.name for cell in cells(study, scale, fallback)]
+            own = [cell.name for cell in study_cells(study, scale, fallback)]
             assert len(set(own)) == len(own) > 0
             assert all(re.fullmatch(r"[\w.-]+", word) for word in own)

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from hinged.lab.runs.trial_result import TrialResult
-from hinged.lab.study.definition import names
-from hinged.lab.study.record import Record
+from hinged.lab.study.definition import shipped_studies
+from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.study_folder import StudyFolder
 from tests.lab.cli.run_command import error_of, run
 from tests.processes import start_command
@@ -15,9 +15,9 @@ from tests.processes import start_command
 
 def test_list_names_every_study_with_its_question():
     shown = run("study", "list").output
-    assert all(name in shown for name in names())
+    assert all(name in shown for name in shipped_studies())
     listed = json.loads(run("study", "list", "--json").stdout)
-    assert [study["name"] for study in listed] == names()
+    assert [study["name"] for study in listed] == shipped_studies()
     assert all(study["scales"]["full"]["trainings"] > 0 for study in listed)
 
 
@@ -41,7 +41,7 @@ def test_run_prints_table_and_answer_and_writes_the_record(tiny, tmp_path):
     assert (tmp_path / "run" / "record.json").read_text() == written
     assert (tmp_path / "run" / "tiny-smoke.svg").exists()
     more = run("study", "run", str(tiny), *options, "--seeds", "4", "--json")
-    found = Record.model_validate_json(more.stdout)
+    found = StudyRecord.model_validate_json(more.stdout)
     assert {row.n for row in found.rows} == {4} and found.command.endswith(
         "--seeds 4 --precision float32"
     )
@@ -109,12 +109,12 @@ def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
     again = start_command(log, *command)
     again.join()
     assert again.exitcode == 0, log.read_text()
-    assert figures(StudyFolder(out)) == figures(finished)
+    assert scores(StudyFolder(out)) == scores(finished)
 
 
-def figures(folder):
+def scores(folder):
     return {
         (task.label, r.activation, r.seed): (r.test_score, r.loss)
-        for task in folder.tasks()
+        for task in folder.cell_runs()
         for r in task.folder.results()
     }

@@ -11,7 +11,7 @@ def test_every_fault_is_named_at_once(tiny):
         .replace("seeds = 4", "seeds = 1")
     )
     with pytest.raises(errors.ArgumentError) as caught:
-        definition.parse(tiny)
+        definition.parse_study(tiny)
     for part in ("question: Field required", "measure: Input should be", "small.seeds: Input"):
         assert part in str(caught.value)
 
@@ -25,7 +25,7 @@ def test_every_fault_of_every_experiment_is_named_at_once(tiny):
         .replace("seeds = 4", 'seeds = 4\ngrid = { "network.width" = [1] }')
     )
     with pytest.raises(errors.ArgumentError) as caught:
-        cells.read(tiny)
+        cells.read_study(tiny)
     said = str(caught.value)
     assert "network.depht: Extra inputs are not permitted" in said
     assert "[smoke] `build_experiment`: got network.depht" in said
@@ -36,19 +36,19 @@ def test_every_fault_of_every_experiment_is_named_at_once(tiny):
 def test_unknown_names_are_faults_too(tiny):
     tiny.write_text(tiny.read_text().replace('"relu", "hinged"', '"relu", "hnged"'))
     with pytest.raises(errors.ArgumentError, match="did you mean 'hinged'"):
-        cells.read(tiny)
+        cells.read_study(tiny)
 
 
 def test_what_is_no_toml_gets_a_sentence(tiny):
     tiny.write_text("question = ")
     with pytest.raises(errors.ArgumentError, match=r"`hinged study tiny.toml`: got Invalid value"):
-        definition.parse(tiny)
+        definition.parse_study(tiny)
 
 
 def test_studies_are_found_by_name_or_file(tiny):
-    assert definition.find(str(tiny)) == tiny
-    assert definition.find("hinges").name == "hinges.toml"
+    assert definition.find_study(str(tiny)) == tiny
+    assert definition.find_study("hinges").name == "hinges.toml"
     with pytest.raises(errors.UnknownNameError, match="did you mean 'hinges'"):
-        definition.find("hinge")
+        definition.find_study("hinge")
     with pytest.raises(errors.ArgumentError, match="no file"):
-        definition.find("nowhere.toml")
+        definition.find_study("nowhere.toml")

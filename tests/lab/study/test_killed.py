@@ -9,7 +9,7 @@ import safetensors.torch
 
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.trial_result import TrialResult
-from hinged.lab.study.record import Record
+from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.study_folder import StudyFolder
 from tests.lab.study.conftest import TINY
 from tests.processes import start_command
@@ -46,7 +46,7 @@ def records(out):
     """All that a study's folder holds, but for the times."""
     folder, found = StudyFolder(out), {}
     for cell in folder.plan.cells():
-        run = folder.run(cell)
+        run = folder.run_folder(cell)
         listed = RunFolder(run.path).read_results_file()
         assert listed == run.results() and run.failures() == []
         for result in listed:
@@ -54,7 +54,7 @@ def records(out):
     for path in out.rglob("*.safetensors"):
         tensors = safetensors.torch.load_file(path)
         found[path.relative_to(out)] = {name: t.tolist() for name, t in tensors.items()}
-    record = Record.model_validate_json((out / "record.json").read_text())
+    record = StudyRecord.model_validate_json((out / "record.json").read_text())
     found["rows"] = [row.model_dump(exclude=TIMES) for row in record.rows]
     return found
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from hinged.lab.study.cells import cells, read
-from hinged.lab.study.definition import find, names
+from hinged.lab.study.cells import read_study, study_cells
+from hinged.lab.study.definition import find_study, shipped_studies
 from tests.lab.cli.run_command import run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", shipped_studies())
 def test_the_smallest_scale_runs(name, tmp_path):
     options = ["--scale", "smoke", "--jobs", "1", "--out", str(tmp_path / "run"), "--json"]
     done = run("study", "run", name, *options)
@@ -18,17 +18,17 @@ def test_the_smallest_scale_runs(name, tmp_path):
     found = json.loads(done.stdout)
     assert found["failures"] == []
     assert set(found["pretrainings"]) == ({"resnet18"} if name == "transfer" else set())
-    assert {row["n"] for row in found["rows"]} == {read(find(name)).smoke.seeds}
+    assert {row["n"] for row in found["rows"]} == {read_study(find_study(name)).smoke.seeds}
     assert any(row["versus"] for row in found["rows"])
     if name == "ablation":
         by_label = {(row["activation"], row["label"]): row["values"] for row in found["rows"]}
         assert by_label["hinged", "frozen"] == by_label["relu", ""]
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", shipped_studies())
 def test_every_scale_asks_its_question_of_more_than_hinged_alone(name):
-    study = read(find(name))
+    study = read_study(find_study(name))
     for scale in ("smoke", "small", "full"):
-        activations = {a for c in cells(study, scale) for a in c.experiment.activations}
+        activations = {a for c in study_cells(study, scale) for a in c.experiment.activations}
         assert {"hinged"} < activations and activations & {"relu", "original"}
         assert study.scale(scale).seeds >= (2 if scale == "smoke" else 5)

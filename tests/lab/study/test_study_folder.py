@@ -6,10 +6,10 @@ from hinged import errors
 from hinged.lab.experiment import environment
 from hinged.lab.networks.pretrained import read_weights_file
 from hinged.lab.runs.compare import ProgressListener, compare_all
-from hinged.lab.study.cells import read
+from hinged.lab.study.build_record import build_record
+from hinged.lab.study.cells import read_study
 from hinged.lab.study.page import origin
-from hinged.lab.study.record import record
-from hinged.lab.study.study_folder import Plan, StudyFolder
+from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 
 
 class Silent(ProgressListener):
@@ -24,20 +24,20 @@ class Silent(ProgressListener):
 
 
 def plan(path, scale="smoke"):
-    return Plan(name=path.stem, scale=scale, study=read(path))
+    return StudyPlan(name=path.stem, scale=scale, study=read_study(path))
 
 
 def test_a_finished_study_does_nothing_more(finished):
     listener = Silent()
-    compare_all(finished.tasks(), listener)
+    compare_all(finished.cell_runs(), listener)
     assert listener.begun == (9, 9, 0) and listener.done == []
 
 
 def test_more_seeds_do_only_what_is_missing(tiny, tmp_path):
     folder, listener = StudyFolder(tmp_path / "run"), Silent()
     folder.open(plan(tiny))
-    compare_all(folder.tasks(seeds=2), Silent())
-    compare_all(folder.tasks(seeds=3), listener)
+    compare_all(folder.cell_runs(seeds=2), Silent())
+    compare_all(folder.cell_runs(seeds=3), listener)
     assert listener.begun == (9, 6, 3)
     assert listener.done == [
         ("hinges-3", "relu", 2),
@@ -66,8 +66,8 @@ def test_a_folder_keeps_the_precision_of_the_machine_that_began_it(tiny, tmp_pat
     folder = StudyFolder(tmp_path / "run")
     folder.open(plan(tiny).model_copy(update={"precision": there}))
     folder.open(plan(tiny))
-    assert {task.experiment.training.precision for task in folder.tasks()} == {there}
-    assert folder.plan.study == plan(tiny).study != folder.plan.settled
+    assert {task.experiment.training.precision for task in folder.cell_runs()} == {there}
+    assert folder.plan.study == plan(tiny).study != folder.plan.study_with_precision
     with pytest.raises(errors.RunFolderError, match="holds tiny at scale smoke"):
         folder.open(plan(tiny).model_copy(update={"precision": here}))
     other = StudyFolder(tmp_path / "other")
@@ -76,17 +76,17 @@ def test_a_folder_keeps_the_precision_of_the_machine_that_began_it(tiny, tmp_pat
 
 
 def test_a_precision_is_settled_wherever_it_is_automatic_and_nothing_else_is(tiny):
-    study = read(tiny)
-    assert study.settled("bf16") == study
+    study = read_study(tiny)
+    assert study.with_precision("bf16") == study
     tiny.write_text(tiny.read_text().replace("[grid]", '[grid]\n"training.precision" = ["auto"]'))
-    (precision,) = read(tiny).settled("bf16").grid["training.precision"]
+    (precision,) = read_study(tiny).with_precision("bf16").grid["training.precision"]
     assert precision == "bf16"
 
 
 def test_a_study_may_get_other_words_more_seeds_and_more_places(tiny, tmp_path):
     folder, listener = StudyFolder(tmp_path / "run"), Silent()
     folder.open(plan(tiny))
-    compare_all(folder.tasks(seeds=2), Silent())
+    compare_all(folder.cell_runs(seeds=2), Silent())
     text = tiny.read_text()
     tiny.write_text(
         text.replace("seeds = 5", "seeds = 6")
@@ -95,7 +95,7 @@ def test_a_study_may_get_other_words_more_seeds_and_more_places(tiny, tmp_path):
     )
     folder.open(plan(tiny))
     assert folder.plan.study == plan(tiny).study and folder.plan.study.question == "So"
-    compare_all(folder.tasks(seeds=2), listener)
+    compare_all(folder.cell_runs(seeds=2), listener)
     assert listener.done == [("hinges-17", "hinged", seed) for seed in (0, 1)]
     tiny.write_text(text)
     with pytest.raises(errors.RunFolderError, match="or an earlier form of it"):
@@ -105,7 +105,7 @@ def test_a_study_may_get_other_words_more_seeds_and_more_places(tiny, tmp_path):
 def test_foreign_and_damaged_folders_are_refused(tiny, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
-    with pytest.raises(errors.RunFolderError, match="no folder of a study"):
+    with pytest.raises(errors.RunFolderError, match="not the folder of a study"):
         StudyFolder(tmp_path / "mine").open(plan(tiny))
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     with pytest.raises(errors.RunFolderError, match="holds no study"):
@@ -137,7 +137,7 @@ def test_a_folder_left_by_a_process_killed_early_is_used(tiny, tmp_path):
 def test_work_goes_seed_by_seed_through_all_cells(tiny, tmp_path):
     folder, listener = StudyFolder(tmp_path / "run"), Silent()
     folder.open(plan(tiny))
-    compare_all(folder.tasks(seeds=2), listener)
+    compare_all(folder.cell_runs(seeds=2), listener)
     one = [("hinges-3", "relu"), ("hinges-3", "hinged"), ("hinges-9", "hinged")]
     assert listener.done == [(*each, 0) for each in one] + [(*each, 1) for each in one]
 
@@ -158,12 +158,12 @@ def test_networks_start_from_the_pretraining_of_the_study(tiny, tmp_path):
     folder.train(listener, seeds=2)
     assert listener.done[0] == ("pretrain cnn", "original", 0)
     assert [label for label, *_ in listener.done[1:]] == ["all"] * 4
-    found = record(folder)
+    found = build_record(folder)
     pretraining = found.pretrainings["cnn"]
     assert pretraining.experiment["training"]["epochs"] == 2 and pretraining.pretrained == ""
     (weights,) = (folder.path / "pretrain" / "cnn" / "weights").iterdir()
     state = read_weights_file(weights).state
-    for task in folder.tasks(seeds=2):
+    for task in folder.cell_runs(seeds=2):
         results = task.folder.results()
         assert {r.initial_weights for r in results} == {digest(state)}
         assert {r.pretrained for r in results} == {read_weights_file(weights).name}
@@ -186,11 +186,11 @@ def test_a_pretraining_killed_before_its_end_is_done_again(tiny, tmp_path):
     tiny.write_text(text.replace("[smoke]", PRETRAIN, 1))
     folder = StudyFolder(tmp_path / "run")
     folder.open(plan(tiny))
-    (task,) = folder.pretrainings()
+    (task,) = folder.pretraining_runs()
     task.folder.open(task.experiment)
     task.folder.save_weights(task.experiment.trials[0], b"half of what was to be written")
     folder.train(Silent(), seeds=2)
-    assert len(record(folder).rows) == 3
+    assert len(build_record(folder).rows) == 3
 
 
 def test_networks_of_one_kind_that_would_be_pretrained_differently_are_refused(tiny):
@@ -200,12 +200,12 @@ def test_networks_of_one_kind_that_would_be_pretrained_differently_are_refused(t
     )
     tiny.write_text(text.replace("[smoke]", PRETRAIN, 1))
     with pytest.raises(errors.ArgumentError, match="networks of kind cnn that are pretrained diff"):
-        read(tiny)
+        read_study(tiny)
 
 
 def test_a_folder_left_by_a_process_killed_while_it_wrote_the_plan_is_taken_over(tiny, tmp_path):
     (tmp_path / "run" / "cells").mkdir(parents=True)
     (tmp_path / "run" / ".hinged-999999999-abc.partial").write_text("half")
     folder = StudyFolder(tmp_path / "run")
-    folder.open(Plan(name="tiny", scale="smoke", study=read(tiny)))
+    folder.open(StudyPlan(name="tiny", scale="smoke", study=read_study(tiny)))
     assert folder.plan.name == "tiny"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from hinged.lab.bench.measurement import FORWARD, FORWARD_BACKWARD
 from hinged.lab.bench.record import BenchmarkRecord, Case
-from hinged.lab.reporting.plots import COLOURS
+from hinged.lab.reporting.picture_data import COLOURS
 
 _GREY = "#64748b"
 

@@ -28,7 +28,7 @@ from hinged.lab.experiment import environment
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.torchrun import torchrun_process
 from hinged.lab.reporting import report, terminal
-from hinged.lab.reporting.comparison_table import diverged, verdict
+from hinged.lab.reporting.comparison_table import diverged_sentence, verdict
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.compare import compare as run_comparison
 from hinged.lab.runs.compare import join_training
@@ -186,14 +186,14 @@ def _default_folder(settings: dict[str, Any], *parts: str) -> Path:
 
 
 def _print_report(folder: RunFolder, as_json: bool) -> None:
-    summary = report.build(folder)
+    table = report.write_report(folder)
     if as_json:
-        print(json.dumps({"run": str(folder.path), **summary.as_json()}, indent=2))
+        print(json.dumps({"run": str(folder.path), **table.as_json()}, indent=2))
         return
     console = wide_console()
-    console.print(terminal.table(summary))
-    if any(row.activation == "hinged" and row.versus is not None for row in summary.rows):
-        console.print(verdict(summary), highlight=False)
-    if text := diverged(summary):
+    console.print(terminal.terminal_table(table))
+    if any(row.activation == "hinged" and row.versus is not None for row in table.rows):
+        console.print(verdict(table), highlight=False)
+    if text := diverged_sentence(table):
         console.print(text, highlight=False)
     console.print(f"Page: {folder.path / 'report.html'}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The commands of `hinged study`."""
+"""The commands of `hinged study`: list, show, run, record and copy."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from hinged import errors
 from hinged.lab._files import write_file
 from hinged.lab.data.readers.data_files import find_data_folder
 from hinged.lab.experiment.environment import PRECISIONS
-from hinged.lab.reporting import terminal
-from hinged.lab.reporting.plots import svg
+from hinged.lab.reporting.plots import to_svg
+from hinged.lab.reporting.terminal import TerminalProgress
 from hinged.lab.runs.compare import ProgressListener
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.study import page
-from hinged.lab.study.answer import answer, unsure
-from hinged.lab.study.cells import cells, read
-from hinged.lab.study.definition import SCALES, Study, find, names
-from hinged.lab.study.record import Record
-from hinged.lab.study.record import record as make_record
-from hinged.lab.study.study_folder import Plan, StudyFolder
+from hinged.lab.study.answer import answer_sentence, remaining_doubts
+from hinged.lab.study.build_record import build_record
+from hinged.lab.study.cells import read_study, study_cells
+from hinged.lab.study.definition import SCALES, Study, find_study, shipped_studies
+from hinged.lab.study.record import StudyRecord
+from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 
 app = typer.Typer(
     help="Studies: a question, a grid of comparisons, and the record of the answer.",
@@ -46,34 +46,34 @@ _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.
 
 @app.command(name="list")
 def list_(as_json: _AsJson = False) -> None:
-    """The studies that are shipped, and how large they are."""
-    rows = [_described(name, read(find(name))) for name in names()]
+    """List the studies that come with hinged, with the number of trainings at each scale."""
+    rows = [_describe(name, read_study(find_study(name))) for name in shipped_studies()]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("study", "question", *SCALES):
-        shown.add_column(heading, justify="right" if heading in SCALES else "left")
+        table.add_column(heading, justify="right" if heading in SCALES else "left")
     for row in rows:
         sizes = [f"{row['scales'][scale]['trainings']:,}" for scale in SCALES]
-        shown.add_row(row["name"], escape(row["question"]), *sizes)
+        table.add_row(row["name"], escape(row["question"]), *sizes)
     console = _console()
-    console.print(shown)
-    console.print("Numbers are trainings. `hinged study show NAME` says what they are.")
+    console.print(table)
+    console.print("Numbers are trainings. `hinged study show NAME` lists them.")
 
 
 @app.command()
 def show(name: _Name, as_json: _AsJson = False) -> None:
-    """A study's question, and every experiment of it at every scale."""
-    study = read(find(name))
+    """Show the question of a study, and its experiments at every scale."""
+    study = read_study(find_study(name))
     if as_json:
-        print(json.dumps({**_described(name, study), "study": study.model_dump()}, indent=2))
+        print(json.dumps({**_describe(name, study), "study": study.model_dump()}, indent=2))
         return
     console = _console()
     console.print(f"[bold]{escape(study.question)}[/]\n{escape(study.unsure)}", highlight=False)
     for scale in SCALES:
         console.print(f"\n[bold]{scale}[/]: {study.scale(scale).seeds} seeds")
-        for cell in cells(study, scale):
+        for cell in study_cells(study, scale):
             activations = ", ".join(cell.experiment.activations)
             console.print(escape(f"  {cell.name}: {activations}"), highlight=False)
 
@@ -86,7 +86,8 @@ def run(
         Path | None, typer.Option(help="Folder of the study; the same command continues it.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=2, help="So many instead of the scale's; more extend a run.")
+        int | None,
+        typer.Option(min=2, help="Number of seeds; default: that of the scale. More extend a run."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Trainings at once; default: one for each core.")
@@ -94,7 +95,7 @@ def run(
     threads: Annotated[int, typer.Option(min=1, help="Threads of each training.")] = 1,
     precision: Annotated[
         str | None,
-        typer.Option(help="float32 or bf16, where the study says auto; default: what is fast."),
+        typer.Option(help="float32 or bf16, if the study says auto; default: the faster one here."),
     ] = None,
     ray: Annotated[
         str | None,
@@ -110,24 +111,26 @@ def run(
     records: _Records = RECORDS,
     as_json: _AsJson = False,
 ) -> None:
-    """Do every training of a study that its folder does not hold yet.
+    """Run every training of a study that its folder does not hold yet.
 
-    Stopped at any moment, the same command goes on where it was; started twice, both share the
-    work. A training that fails leaves its error in the folder, and the others go on.
+    If it is stopped, the same command continues. If it is started twice, both processes share the
+    work. If a training fails, its error is written into the folder and the others continue.
     """
-    path = find(name)
-    study = read(path)
+    path = find_study(name)
+    study = read_study(path)
     fallback = study.scale(scale).fallback is not None and find_data_folder(data_dir) is None
     if precision not in (None, *PRECISIONS):
         raise errors.unknown_name("--precision", precision, PRECISIONS)
-    plan = Plan(name=path.stem, scale=scale, fallback=fallback, precision=precision, study=study)
+    plan = StudyPlan(
+        name=path.stem, scale=scale, fallback=fallback, precision=precision, study=study
+    )
     folder = StudyFolder(out or Path("runs") / f"study-{path.stem}-{scale}")
     folder.open(plan)
     if fallback and not as_json:
         print(f"No folder of data sets: {study.scale(scale).fallback} instead.", file=sys.stderr)
-    places = execution_options(ray, 1 if study.alone else jobs, threads)
-    _train(folder, seeds, as_json, **places, data_dir=data_dir)
-    _finish(folder, records if take else None, as_json)
+    options = execution_options(ray, 1 if study.alone else jobs, threads)
+    _train(folder, seeds, as_json, **options, data_dir=data_dir)
+    _write_and_show(folder, records if take else None, as_json)
 
 
 @app.command()
@@ -136,16 +139,16 @@ def record(
     records: _Records = RECORDS,
     as_json: _AsJson = False,
 ) -> None:
-    """Write the record of what a folder holds, for `docs/studies.py` to draw its page from."""
-    _finish(StudyFolder(folder), records, as_json)
+    """Write the record of a study's folder; `docs/studies.py` writes its page from it."""
+    _write_and_show(StudyFolder(folder), records, as_json)
 
 
 @app.command()
 def copy(
     name: _Name, to: Annotated[Path, typer.Argument(help="A new file, or a folder to put it in.")]
 ) -> None:
-    """Copy the file of a study, to change it and run it as your own."""
-    source = find(name)
+    """Copy the file of a study, so that you can change it and run your own study."""
+    source = find_study(name)
     target = to / source.name if to.is_dir() else to
     if target.exists() or target.suffix != ".toml" or not target.parent.is_dir():
         hint = "give a new file.toml in a folder that exists"
@@ -154,8 +157,8 @@ def copy(
     print(f"{target}: run it by `hinged study run {target}`.")
 
 
-def _described(name: str, study: Study) -> dict[str, Any]:
-    sizes = {scale: [cell.experiment for cell in cells(study, scale)] for scale in SCALES}
+def _describe(name: str, study: Study) -> dict[str, Any]:
+    sizes = {scale: [cell.experiment for cell in study_cells(study, scale)] for scale in SCALES}
     return {
         "name": name,
         "question": study.question,
@@ -171,41 +174,41 @@ def _train(folder: StudyFolder, seeds: int | None, as_json: bool, **options: Any
         if as_json:
             folder.train(ProgressListener(), seeds, **options)
         else:
-            with terminal.TerminalProgress(Console()) as listener:
+            with TerminalProgress(Console()) as listener:
                 folder.train(listener, seeds, **options)
     except (KeyboardInterrupt, SystemExit):  # Lightning makes the latter of SIGINT and SIGTERM.
         print("hinged: stopped; the same command continues.", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
-def _finish(folder: StudyFolder, records: Path | None, as_json: bool) -> None:
-    """Write table and picture into the folder and the record where it is wanted; print them."""
-    found = make_record(folder)
-    text = found.model_dump_json(indent=1) + "\n"
+def _write_and_show(folder: StudyFolder, records: Path | None, as_json: bool) -> None:
+    """Write record and pictures into the folder, and the record into `records` too; print them."""
+    record = build_record(folder)
+    text = record.model_dump_json(indent=1) + "\n"
     write_file(folder.path / "record.json", text)
-    for name, draw in page.pictures(found).items():
-        write_file(folder.path / name, svg(draw(found)))
+    for name, picture in page.picture_files(record).items():
+        write_file(folder.path / name, to_svg(picture.draw(record)))
     if records is not None:
-        write_file(records / f"{found.name}-{found.scale}.json", text)
+        write_file(records / f"{record.name}-{record.scale}.json", text)
     if as_json:
         print(text, end="")
         return
     console = _console()
-    console.print(_table(found))
-    console.print(answer(found), highlight=False)
-    console.print(f"What remains unsure: {unsure(found)}", highlight=False)
+    console.print(_record_table(record))
+    console.print(answer_sentence(record), highlight=False)
+    console.print(f"What remains unsure: {remaining_doubts(record)}", highlight=False)
     console.print(f"Folder: {folder.path}", highlight=False, soft_wrap=True)
 
 
-def _table(found: Record) -> Table:
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, heading in enumerate(page.headings(found)):
-        drawn.add_column(heading, justify="right" if place else "left")
-    for row in found.rows:
-        drawn.add_row(*(escape(text) for text in page.cells_of(found, row)))
-    return drawn
+def _record_table(record: StudyRecord) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, heading in enumerate(page.headings(record)):
+        table.add_column(heading, justify="right" if column else "left")
+    for row in record.rows:
+        table.add_row(*(escape(text) for text in page.row_texts(record, row)))
+    return table
 
 
 def _console() -> Console:
-    """Where the output is no terminal, a table broken to 80 columns would serve nobody."""
+    """Return a console that is wide enough for tables if the output is not a terminal."""
     return Console(width=None if sys.stdout.isatty() else 160)

@@ -1,1 +1,1 @@
-"""Results as statistics, tables, pictures and pages."""
+"""Turns the results of trials into statistics, tables, pictures and pages."""

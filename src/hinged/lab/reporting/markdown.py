@@ -1,14 +1,14 @@
-"""Tables in Markdown, and pages of which a part is written by a command."""
+"""Writes tables in Markdown, and replaces the generated part of a page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table, its first column aligned left and the others right.
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table. The first column is aligned left, the others right.
 
-    >>> print(table(("name", "time"), [("relu", "1 ms")]))
+    >>> print(markdown_table(("name", "time"), [("relu", "1 ms")]))
     | name | time |
     |---|---:|
     | relu | 1 ms |
@@ -21,10 +21,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def between(text: str, begin: str, end: str, content: str) -> str:
-    """Return `text` with `content` in the place of what stands between two marks.
+def replace_between(text: str, begin: str, end: str, content: str) -> str:
+    """Return `text` with `content` between two marks.
 
-    >>> between("a <b> old <e> z", "<b>", "<e>", "new").split()
+    >>> replace_between("a <b> old <e> z", "<b>", "<e>", "new").split()
     ['a', '<b>', 'new', '<e>', 'z']
     """
     before, rest = text.split(begin)

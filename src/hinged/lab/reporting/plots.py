@@ -1,4 +1,4 @@
-"""Pictures of a comparison, by matplotlib."""
+"""Draws the pictures of a comparison with matplotlib."""
 
 from __future__ import annotations
 
@@ -12,138 +12,132 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hinged.lab.reporting.comparison_table import Summary
-from hinged.lab.runs.trial_result import TrialResult
-from hinged.lab.training.snapshots import CurveSnapshot
+from hinged.lab.reporting.comparison_table import ComparisonTable
+from hinged.lab.reporting.picture_data import (
+    HISTOGRAM_COLOUR,
+    ActivationResults,
+    CurvePanel,
+    colour_of,
+    difference_label,
+    score_label,
+)
+from hinged.lab.reporting.significance import Interval
 
-COLOURS = {
-    "hinged": "#c2410c",
-    "relu": "#334155",
-    "leaky_relu": "#0369a1",
-    "prelu": "#15803d",
-    "silu": "#7e22ce",
-}
-_OTHER = "#64748b"
-# Repeatable: ids from a fixed salt, text as text, no date.
-_SVG: dict[Any, Any] = {
+# The same file for the same figure: fixed ids, text as text, no date.
+_SVG_OPTIONS: dict[Any, Any] = {
     "svg.hashsalt": "hinged",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
 }
 
 
-def colour(activation: str) -> str:
-    """Return the colour that an activation has in every picture."""
-    return COLOURS.get(activation, _OTHER)
+def draw_scores(table: ComparisonTable, activations: list[ActivationResults]) -> Figure:
+    """Return a figure of the test scores: a point for each seed, and the mean with its 95 %
+    interval."""
+    figure, axes = _axes_with_a_line_each([each.activation for each in activations])
+    for line, each in enumerate(activations):
+        axes.plot(each.scores, [line] * len(each.scores), "o", color=each.colour, alpha=0.35, ms=5)
+        _draw_interval(axes, line, each.mean, each.colour)
+    axes.set_xlabel(score_label(table))
+    return hide_top_and_right(figure)
 
 
-def scores(summary: Summary, results: list[TrialResult]) -> Figure:
-    """Return the test scores: a point a seed, and the mean with its 95 % interval."""
-    figure, axes = plt.subplots(figsize=(7, 0.6 * len(summary.rows) + 1.4), layout="constrained")
-    scale = 100 if summary.metric == "accuracy" else 1
-    for place, row in enumerate(summary.rows):
-        own = [scale * r.test_score for r in results if r.activation == row.activation]
-        axes.plot(own, [place] * len(own), "o", color=colour(row.activation), alpha=0.35, ms=5)
-        _interval(axes, place, [scale * value for value in row.score], row.activation)
-    axes.set_yticks(range(len(summary.rows)), [row.activation for row in summary.rows])
-    axes.invert_yaxis()
-    axes.set_xlabel(f"test {summary.metric}{', %' if scale == 100 else ''}")
-    return finished(figure)
+def draw_differences(table: ComparisonTable, activations: list[ActivationResults]) -> Figure:
+    """Return a figure of the paired differences to the baseline, with their 95 % intervals."""
+    compared = [each for each in activations if each.difference is not None]
+    figure, axes = _axes_with_a_line_each([each.activation for each in compared])
+    axes.axvline(0, color=colour_of(table.baseline), linewidth=1)
+    for line, each in enumerate(compared):
+        if each.difference is not None:
+            _draw_interval(axes, line, each.difference, each.colour)
+    axes.set_xlabel(difference_label(table))
+    return hide_top_and_right(figure)
 
 
-def differences(summary: Summary) -> Figure:
-    """Return the paired differences to the baseline with their 95 % intervals."""
-    rows = [row for row in summary.rows if row.versus is not None]
-    figure, axes = plt.subplots(figsize=(7, 0.6 * len(rows) + 1.4), layout="constrained")
-    scale = 100 if summary.metric == "accuracy" else 1
-    axes.axvline(0, color=colour(summary.baseline), linewidth=1)
-    for place, row in enumerate(rows):
-        if row.versus is not None:
-            _interval(axes, place, [scale * v for v in row.versus.difference], row.activation)
-    axes.set_yticks(range(len(rows)), [row.activation for row in rows])
-    axes.invert_yaxis()
-    unit = ", points" if scale == 100 else ""
-    axes.set_xlabel(f"difference in test {summary.metric} to {summary.baseline}{unit}")
-    return finished(figure)
-
-
-def histories(summary: Summary, results: list[TrialResult]) -> Figure:
-    """Return mean training loss and mean test score of every epoch."""
+def draw_histories(table: ComparisonTable, activations: list[ActivationResults]) -> Figure:
+    """Return a figure of the mean training loss and the mean test score of every epoch."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for row in summary.rows:
-        own = [r for r in results if r.activation == row.activation]
-        losses, tests = _mean([r.loss for r in own]), _mean([r.test_scores for r in own])
-        epochs = range(1, len(losses) + 1)
-        left.plot(epochs, losses, color=colour(row.activation), label=row.activation)
-        right.plot(epochs, tests, color=colour(row.activation))
+    for each in activations:
+        epochs = range(1, len(each.mean_loss) + 1)
+        left.plot(epochs, each.mean_loss, color=each.colour, label=each.activation)
+        right.plot(epochs, each.mean_history, color=each.colour)
     left.set(xlabel="epoch", ylabel="training loss", yscale="log")
-    right.set(xlabel="epoch", ylabel=f"test {summary.metric}")
+    right.set(xlabel="epoch", ylabel=score_label(table))
     left.legend(frameon=False)
-    return finished(figure)
+    return hide_top_and_right(figure)
 
 
-def curves(sites: list[CurveSnapshot], columns: int = 4) -> Figure:
-    """Return the learned curves, a panel a site: every channel thin, their mean thick, over the
-    histogram of the inputs."""
-    columns = min(columns, len(sites))
-    rows = math.ceil(len(sites) / columns)
+def draw_curves(panels: list[CurvePanel], columns: int = 4) -> Figure:
+    """Return a figure of the learned curves, one panel for each layer.
+
+    Thin lines are channels, the thick line is their mean, and the grey area is the histogram of the
+    inputs.
+    """
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
     figure, grid = plt.subplots(
         rows, columns, figsize=(3 * columns, 2.7 * rows), squeeze=False, layout="constrained"
     )
-    for axes, site in zip(grid.flat, sites, strict=False):
-        _site(axes, site)
-    for axes in grid.flat[len(sites) :]:
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _draw_panel(axes, panel)
+    for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    return finished(figure)
+    return hide_top_and_right(figure)
 
 
-def png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file and close it."""
+def hide_top_and_right(figure: Figure) -> Figure:
+    """Return the figure without the top and right sides of its frames."""
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file, and close it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     plt.close(figure)
     return buffer.getvalue()
 
 
-def _site(axes: Axes, site: CurveSnapshot) -> None:
-    x = site.edges
-    lines = site.curve(x.unsqueeze(1).expand(-1, site.curve.channels))
-    density = axes.twinx()
-    density.stairs(site.counts.numpy(), x.numpy(), fill=True, color="#cbd5e1", alpha=0.7)
-    density.set_axis_off()
-    axes.set_zorder(density.get_zorder() + 1)
-    axes.patch.set_visible(False)
-    axes.plot(x, x.relu(), color=colour("relu"), linewidth=1, linestyle="--")
-    axes.plot(x, lines.numpy(), color=colour("hinged"), linewidth=0.8, alpha=0.35)
-    axes.plot(x, lines.mean(dim=1).numpy(), color=colour("hinged"), linewidth=2)
-    for hinge in site.curve.hinges.reshape(-1, site.curve.hinges.shape[-1])[0].tolist():
-        axes.axvline(hinge, color="#94a3b8", linewidth=0.4)
-    title = f"layer {site.name}: {site.curve.channels} curves, {site.outside:.0%} of inputs outside"
-    axes.set_title(title, fontsize=9)
-
-
-def _interval(axes: Axes, place: int, interval: list[float], activation: str) -> None:
-    mean, low, high = interval
-    if not math.isnan(low):
-        axes.plot([low, high], [place, place], color=colour(activation), linewidth=2.5)
-    axes.plot([mean], [place], "D", color=colour(activation), markersize=6)
-
-
-def _mean(series: list[list[float]]) -> list[float]:
-    return [sum(values) / len(values) for values in zip(*series, strict=False)]
-
-
-def finished(figure: Figure) -> Figure:
-    """Return a figure without the frame's upper and right side."""
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def svg(figure: Figure) -> str:
-    """Return a figure as SVG, the same text for the same figure, and close it."""
+def to_svg(figure: Figure) -> str:
+    """Return a figure as SVG, and close it. The same figure gives the same text."""
     buffer = io.StringIO()
-    with mpl.rc_context(_SVG):
+    with mpl.rc_context(_SVG_OPTIONS):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(figure)
     return re.sub(r"[ \t]+$", "", buffer.getvalue(), flags=re.M)
+
+
+def _axes_with_a_line_each(names: list[str]) -> tuple[Figure, Axes]:
+    """Return a figure with one horizontal line for each name, the first on top."""
+    figure, axes = plt.subplots(figsize=(7, 0.6 * len(names) + 1.4), layout="constrained")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    return figure, axes
+
+
+def _draw_interval(axes: Axes, line: int, interval: Interval, colour: str) -> None:
+    mean, low, high = interval
+    if not math.isnan(low):
+        axes.plot([low, high], [line, line], color=colour, linewidth=2.5)
+    axes.plot([mean], [line], "D", color=colour, markersize=6)
+
+
+def _draw_panel(axes: Axes, panel: CurvePanel) -> None:
+    density = axes.twinx()
+    density.stairs(
+        panel.counts.numpy(), panel.x.numpy(), fill=True, color=HISTOGRAM_COLOUR, alpha=0.7
+    )
+    density.set_axis_off()
+    axes.set_zorder(density.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    colour = colour_of("hinged")
+    axes.plot(panel.x, panel.relu, color=colour_of("relu"), linewidth=1, linestyle="--")
+    axes.plot(panel.x, panel.channels.T.numpy(), color=colour, linewidth=0.8, alpha=0.35)
+    axes.plot(panel.x, panel.mean.numpy(), color=colour, linewidth=2)
+    for hinge in panel.hinges:
+        axes.axvline(hinge, color="#94a3b8", linewidth=0.4)
+    count = len(panel.channels)
+    title = f"layer {panel.layer}: {count} curves, {panel.outside:.0%} of inputs outside"
+    axes.set_title(title, fontsize=9)

@@ -1,4 +1,4 @@
-"""What the terminal shows: progress while it runs, and the table at the end."""
+"""Shows the progress of trainings and the table of a comparison in the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Table
 
 from hinged.lab.experiment.schema import Trial
-from hinged.lab.reporting.comparison_table import Row, Summary
+from hinged.lab.reporting.comparison_table import ComparisonRow, ComparisonTable
 from hinged.lab.reporting.significance import Interval
 from hinged.lab.runs.compare import ProgressListener
 from hinged.lab.runs.pending_trial import ExperimentRun
@@ -27,10 +27,10 @@ from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 
 class TerminalProgress(ProgressListener):
-    """A progress bar over all epochs of all trials, with a line for each finished one.
+    """Shows a progress bar over all epochs of all trials, and a line for each finished trial.
 
     Args:
-        console: where to draw; bars need a terminal, lines are printed anywhere.
+        console: the bar needs a terminal; the lines are printed to any console.
     """
 
     def __init__(self, console: Console) -> None:
@@ -46,7 +46,7 @@ class TerminalProgress(ProgressListener):
             console=console,
         )
         self._task = self._bar.add_task("setting up", total=None)
-        self._epochs = self._done = self._total = 0
+        self._epochs = self._finished = self._trials = 0
 
     def __enter__(self) -> TerminalProgress:
         self._bar.start()
@@ -62,44 +62,44 @@ class TerminalProgress(ProgressListener):
 
     def on_start(self, trials: int, finished: int, epochs: int) -> None:
         """Set the length of the bar."""
-        self._total, self._done, self._epochs = trials, finished, 0
+        self._trials, self._finished, self._epochs = trials, finished, 0
         if finished:
             self._console.print(f"{finished} of {trials} trials were finished before.")
         self._bar.reset(self._task, total=epochs, description="training")
 
-    def on_trial_start(self, task: ExperimentRun, trial: Trial) -> None:
-        """Name the present trial."""
-        words = [task.label, trial.activation, f"seed {trial.seed}"]
+    def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
+        """Show the name of the trial."""
+        words = [run.label, trial.activation, f"seed {trial.seed}"]
         self._bar.update(self._task, description=escape(", ".join(filter(None, words))))
 
     def on_epoch(self, number: int) -> None:
-        """Move on within the present trial."""
+        """Advance the bar within a trial."""
         self._bar.update(self._task, completed=self._epochs + number)
 
-    def on_result(self, task: ExperimentRun, result: TrialResult) -> None:
-        """Print a line, and move on to the next trial."""
-        self._next(
-            task,
+    def on_result(self, run: ExperimentRun, result: TrialResult) -> None:
+        """Print a line with the score, and advance the bar."""
+        self._end_trial(
+            run,
             f"{result.activation:<12}seed {result.seed:<3} {result.metric} "
-            f"{score(result.test_score, result.metric)}  [dim]{result.seconds:.1f} s[/]"
+            f"{format_score(result.test_score, result.metric)}  [dim]{result.seconds:.1f} s[/]"
             f"{'  [red]diverged[/]' if result.diverged else ''}",
         )
 
-    def on_failure(self, task: ExperimentRun, failure: TrialFailure) -> None:
-        """Print the last line of the error, and move on to the next trial."""
-        said = failure.traceback.strip().splitlines()[-1]
-        self._next(
-            task,
-            f"{failure.activation:<12}seed {failure.seed:<3} [red]failed:[/] {escape(said)}",
+    def on_failure(self, run: ExperimentRun, failure: TrialFailure) -> None:
+        """Print a line with the error, and advance the bar."""
+        self._end_trial(
+            run,
+            f"{failure.activation:<12}seed {failure.seed:<3} "
+            f"[red]failed:[/] {escape(failure.last_line)}",
         )
 
-    def _next(self, task: ExperimentRun, line: str) -> None:
-        self._done += 1
-        self._epochs += task.experiment.training.epochs
+    def _end_trial(self, run: ExperimentRun, line: str) -> None:
+        self._finished += 1
+        self._epochs += run.experiment.training.epochs
         self._bar.update(self._task, completed=self._epochs)
-        label = f"{escape(task.label)}  " if task.label else ""
+        label = f"{escape(run.label)}  " if run.label else ""
         self._console.print(
-            f"[dim]{self._done:>3}/{self._total}[/]  {label}{line}", highlight=False
+            f"[dim]{self._finished:>3}/{self._trials}[/]  {label}{line}", highlight=False
         )
 
 
@@ -114,13 +114,22 @@ HEADINGS = (
 )
 
 
-def cells(row: Row, metric: str) -> tuple[str, ...]:
+def headings(table: ComparisonTable) -> tuple[str, ...]:
+    """Return the headings of the table."""
+    metric = "accuracy, %" if table.metric == "accuracy" else table.metric
+    return tuple(heading.format(metric=metric, baseline=table.baseline) for heading in HEADINGS)
+
+
+def row_texts(row: ComparisonRow, metric: str) -> tuple[str, ...]:
     """Return the texts of one row, in the order of `HEADINGS`."""
-    difference, p = _versus(row, metric)
+    difference = p = ""
+    if row.versus is not None:
+        difference = _format_interval(row.versus.difference, metric, "+")
+        p = f"{format_p_value(row.versus.p)} ({format_p_value(row.p_corrected)})"
     ratio = "" if math.isnan(row.step_ratio) else f" (x{row.step_ratio:.2f})"
     return (
         row.activation,
-        _estimate(row.score, metric),
+        _format_interval(row.score, metric),
         difference,
         p,
         f"{row.parameters:,} ({row.activation_parameters:,})",
@@ -129,61 +138,43 @@ def cells(row: Row, metric: str) -> tuple[str, ...]:
     )
 
 
-def headings(summary: Summary) -> tuple[str, ...]:
-    """Return the headings of the table."""
-    metric = "accuracy, %" if summary.metric == "accuracy" else summary.metric
-    return tuple(heading.format(metric=metric, baseline=summary.baseline) for heading in HEADINGS)
-
-
-def table(summary: Summary) -> Table:
-    """Return the summary as a table of rich."""
+def terminal_table(table: ComparisonTable) -> Table:
+    """Return the table for a rich console."""
     drawn = Table(
-        title=f"{summary.finished} of {summary.planned} trials; ± is half the 95 % interval",
+        title=f"{table.finished} of {table.planned} trials; ± is half the 95 % interval",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    for heading in headings(summary):
-        broken = heading.replace(" (", "\n(").replace("for ", "for\n")
-        drawn.add_column(broken, justify="left" if heading == "activation" else "right")
-    for row in summary.rows:
-        drawn.add_row(
-            *cells(row, summary.metric), style="bold" if row.activation == "hinged" else ""
-        )
+    for heading in headings(table):
+        two_lines = heading.replace(" (", "\n(").replace("for ", "for\n")
+        drawn.add_column(two_lines, justify="left" if heading == "activation" else "right")
+    for row in table.rows:
+        style = "bold" if row.activation == "hinged" else ""
+        drawn.add_row(*row_texts(row, table.metric), style=style)
     return drawn
 
 
-def score(value: float, metric: str) -> str:
-    """Return an accuracy in percent, another metric as it is."""
-    return _number(value, metric, "")
-
-
-def _estimate(interval: Interval, metric: str, sign: str = "") -> str:
-    """Return the mean and half of its interval, which is symmetric."""
-    mean = _number(interval.mean, metric, sign)
-    half = interval.high - interval.mean
-    return mean if math.isnan(half) else f"{mean} ± {_number(half, metric, '')}"
-
-
-def _number(value: float, metric: str, sign: str) -> str:
+def format_score(value: float, metric: str, sign: str = "") -> str:
+    """Return a score as text: an accuracy in percent, another metric with 4 decimals."""
     if math.isnan(value):
         return "-"
     return f"{100 * value:{sign}.2f}" if metric == "accuracy" else f"{value:{sign}.4f}"
 
 
-def _versus(row: Row, metric: str) -> tuple[str, str]:
-    if row.versus is None:
-        return "", ""
-    p = p_value(row.versus.p), p_value(row.p_corrected)
-    return _estimate(row.versus.difference, metric, "+"), f"{p[0]} ({p[1]})"
+def format_p_value(p: float | None) -> str:
+    """Return a p-value as text; a dash for None or NaN.
 
-
-def p_value(p: float | None) -> str:
-    """Return a p-value as tables show it; a dash where there is none.
-
-    >>> p_value(0.0312), p_value(0.0002), p_value(None)
+    >>> format_p_value(0.0312), format_p_value(0.0002), format_p_value(None)
     ('0.031', '< 0.001', '-')
     """
     if p is None or math.isnan(p):
         return "-"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _format_interval(interval: Interval, metric: str, sign: str = "") -> str:
+    """Return the mean and half of its interval, which must be symmetric."""
+    mean = format_score(interval.mean, metric, sign)
+    half = interval.high - interval.mean
+    return mean if math.isnan(half) else f"{mean} ± {format_score(half, metric)}"

@@ -161,7 +161,7 @@ def execution_options(address: str | None, jobs: int | None, threads: int) -> di
     {'jobs': 2, 'threads': 1, 'cluster': None}
     """
     if torchrun_process().world_size > 1:
-        hint = "use torchrun only for a single training (`hinged train`)"
+        hint = "use torchrun with `hinged train`, for a single training"
         raise errors.ArgumentError(errors.message("hinged", "several trainings by torchrun", hint))
     cluster = None if address is None else RayCluster(address, jobs, threads)
     jobs = jobs or max(1, joblib.cpu_count() // threads)

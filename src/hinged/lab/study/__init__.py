@@ -1,1 +1,1 @@
-"""Studies: a question, the grid of experiments that answers it, and the record of the answer."""
+"""Studies: a question, the experiments that answer it, and a committed record of the answer."""

@@ -1,42 +1,45 @@
-"""What a record says, in sentences made from its figures."""
+"""Sentences about a record: its answer, and what remains unsure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hinged.lab.study.record import VISIBLE, Record, Row
+from hinged.lab.study.record import VISIBLE, RecordRow, StudyRecord
 
 LEVEL = 0.05
-_NAMED = 4
+_MOST_NAMED = 4
+"""Rows are named if they are not more than this."""
 
 
-def answer(record: Record) -> str:
-    """Return in one sentence what the rows asked about show at the 5 % level, after Holm's
-    correction over all comparisons of the study."""
-    rows = asked(record)
+def answer_sentence(record: StudyRecord) -> str:
+    """Return how many rows in question are better or worse at the 5 % level, after Holm's
+    correction for all comparisons of the study."""
+    rows = rows_in_question(record)
     if not rows:
         return "Nothing has been compared yet."
     better, worse = (
-        [row for row in rows if _decided(row) and _is_better(record, row) == wanted]
+        [row for row in rows if _is_significant(row) and _is_better(record, row) == wanted]
         for wanted in (True, False)
     )
     compared = sum(row.versus is not None for row in record.rows)
-    open_ = len(rows) - len(better) - len(worse)
+    undecided = len(rows) - len(better) - len(worse)
     who = "hinged" if record.baseline != "hinged" else "what differs"
+    smallest, largest = min(rows, key=_mean_difference), max(rows, key=_mean_difference)
     return (
-        f"Of {_count(len(rows), 'comparison')} of {who} with {_against(record, rows)}, "
-        f"{_listed('better', better)}, {_listed('worse', worse)}, and {open_} show no difference "
-        f"at the 5 % level (corrected for {_count(compared, 'comparison')}); differences in "
-        f"{record.measure} go from {_extreme(record, min(rows, key=_mean))} to "
-        f"{_extreme(record, max(rows, key=_mean))}."
+        f"Of {_count(len(rows), 'comparison')} of {who} with {_reference_label(record, rows)}, "
+        f"{_count_named('better', better)}, {_count_named('worse', worse)}, "
+        f"and {undecided} show no difference at the 5 % level "
+        f"(corrected for {_count(compared, 'comparison')}); "
+        f"differences in {record.measure} go from {_format_difference(record, smallest)} "
+        f"to {_format_difference(record, largest)}."
     )
 
 
-def unsure(record: Record) -> str:
-    """Return what remains unsure: how many seeds it would take, trainings that failed or diverged,
-    and what the study itself cannot tell."""
+def remaining_doubts(record: StudyRecord) -> str:
+    """Return what remains unsure: the number of seeds needed, trainings that failed or diverged,
+    and what the study cannot show."""
     parts = []
-    rows = asked(record)
+    rows = rows_in_question(record)
     if rows and record.measure.startswith("test"):
         needed = sorted(row.versus.seeds_needed for row in rows if row.versus is not None)
         pairs = min(row.versus.pairs for row in rows if row.versus is not None)
@@ -49,23 +52,22 @@ def unsure(record: Record) -> str:
     if record.missing:
         parts.append(f"{_count(record.missing, 'training')} of the study are missing.")
     if record.failures:
-        kinds = {f.traceback.strip().splitlines()[-1] for f in record.failures}
+        kinds = {failure.last_line for failure in record.failures}
         parts.append(f"{len(record.failures)} trainings failed: {'; '.join(sorted(kinds))}.")
-    lost = [row for row in record.rows if row.diverged]
-    if lost:
-        count = sum(len(row.diverged) for row in lost)
-        named = "; ".join(f"{row.title}, {_seeds(row.diverged)}" for row in lost)
+    diverged = [row for row in record.rows if row.diverged]
+    if diverged:
+        count = sum(len(row.diverged) for row in diverged)
+        named = "; ".join(f"{row.title}, {_seeds(row.diverged)}" for row in diverged)
         parts.append(
-            f"{_count(count, 'training')} diverged: their loss or score is no number: {named}."
+            f"{_count(count, 'training')} diverged (loss or score infinite or NaN): {named}."
         )
     if record.scale == "smoke":
         parts.append("This scale shows that the study runs, and nothing else.")
     return " ".join([*parts, record.unsure])
 
 
-def asked(record: Record) -> list[Row]:
-    """Return the rows that the question is about: those of `hinged`, or all that were compared
-    where it is `hinged` that they were compared with."""
+def rows_in_question(record: StudyRecord) -> list[RecordRow]:
+    """Return the compared rows of `hinged`, or all compared rows if `hinged` is the baseline."""
     return [
         row
         for row in record.rows
@@ -73,11 +75,11 @@ def asked(record: Record) -> list[Row]:
     ]
 
 
-def number(record: Record, value: float | None, sign: str = "") -> str:
-    """Return a value of what is compared, shares in percent.
+def format_value(record: StudyRecord, value: float | None, sign: str = "") -> str:
+    """Return a compared value as text, shares in percent; a dash for None.
 
-    >>> record = Record.model_construct(in_percent=True)
-    >>> number(record, 0.5), number(record, 0.001, "+"), number(record, None)
+    >>> record = StudyRecord.model_construct(in_percent=True)
+    >>> format_value(record, 0.5), format_value(record, 0.001, "+"), format_value(record, None)
     ('50.00', '+0.10', '-')
     """
     if value is None:
@@ -85,38 +87,37 @@ def number(record: Record, value: float | None, sign: str = "") -> str:
     return f"{100 * value:{sign}.2f}" if record.in_percent else f"{value:{sign}.4f}"
 
 
-def _decided(row: Row) -> bool:
+def _is_significant(row: RecordRow) -> bool:
     p = None if row.versus is None else row.versus.p_holm
     return p is not None and p < LEVEL
 
 
-def _is_better(record: Record, row: Row) -> bool:
-    return (_mean(row) > 0) == record.larger_is_better
+def _is_better(record: StudyRecord, row: RecordRow) -> bool:
+    return (_mean_difference(row) > 0) == record.larger_is_better
 
 
-def _mean(row: Row) -> float:
+def _mean_difference(row: RecordRow) -> float:
     return 0.0 if row.versus is None else row.versus.t.mean
 
 
-def _against(record: Record, rows: Sequence[Row]) -> str:
+def _reference_label(record: StudyRecord, rows: Sequence[RecordRow]) -> str:
     labels = {row.versus.label for row in rows if row.versus is not None}
     return labels.pop() if len(labels) == 1 else record.baseline
 
 
-def _listed(word: str, rows: Sequence[Row]) -> str:
-    named = f" ({'; '.join(row.title for row in rows)})" if 0 < len(rows) <= _NAMED else ""
-    return f"{len(rows)} {'is' if len(rows) == 1 else 'are'} {word}{named}"
+def _count_named(adjective: str, rows: Sequence[RecordRow]) -> str:
+    named = f" ({'; '.join(row.title for row in rows)})" if 0 < len(rows) <= _MOST_NAMED else ""
+    return f"{len(rows)} {'is' if len(rows) == 1 else 'are'} {adjective}{named}"
 
 
-def _extreme(record: Record, row: Row) -> str:
-    return (
-        f"{number(record, _mean(row), '+')}{' points' if record.in_percent else ''} ({row.title})"
-    )
+def _format_difference(record: StudyRecord, row: RecordRow) -> str:
+    unit = " points" if record.in_percent else ""
+    return f"{format_value(record, _mean_difference(row), '+')}{unit} ({row.title})"
 
 
 def _seeds(numbers: Sequence[int]) -> str:
     return f"seed{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
 
 
-def _count(number_: int, word: str) -> str:
-    return f"{number_} {word}{'' if number_ == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

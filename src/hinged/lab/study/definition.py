@@ -1,4 +1,4 @@
-"""What a study is: a question, and only what differs from the defaults, at three scales."""
+"""The TOML file of a study: a question, and the settings that differ from the defaults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pydantic
 from hinged import errors
 from hinged.lab.experiment.environment import Precision
 from hinged.lab.experiment.settings import Settings
-from hinged.lab.study.metrics import MEASURES
+from hinged.lab.study.measures import MEASURES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,15 +21,15 @@ else:
 
 SCALES = ("smoke", "small", "full")
 SHIPPED = Path(__file__).parent / "shipped"
-"""The studies that come with the library, one TOML file each."""
+"""The folder of the studies that come with the library, one TOML file each."""
 
 
 class Variant(Settings):
-    """Settings with a name, where an axis of values would not do.
+    """Settings with a name, for what an axis of values cannot express.
 
     Attributes:
-        name: what tables call it.
-        settings: as `Study.settings`, laid over them.
+        name: the name in tables.
+        settings: override those of the study.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Variant(Settings):
 
 
 class Scale(Settings):
-    """How large a study is.
+    """The size of a study.
 
     Attributes:
-        settings: laid over those of the study.
+        settings: override those of the study.
         grid: other values for axes of the study.
-        pretrain: laid over that of the study.
-        seeds: how many seeds each network is trained from.
-        fallback: the data set to use instead where there is no folder of data sets.
+        pretrain: overrides that of the study.
+        seeds: number of seeds for each network.
+        fallback: the data set to use if there is no folder of data sets.
     """
 
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
@@ -58,19 +58,20 @@ class Study(Settings):
     """A question and the experiments that answer it.
 
     Attributes:
-        question: in one sentence.
-        unsure: what the study cannot tell, however many seeds it has.
-        settings: of `hinged.lab.experiment.schema.Experiment`, nested, only those that differ.
-        grid: values for settings, named as `network.depth`; every combination is one cell. A
-            value may be a table, of settings that belong together.
-        variants: further cells by name, each combined with the grid.
-        pretrain: settings of a training, laid over those of the study, that gives the weights of
-            every network whose `pretrained` is `study`; done once for a network, before all else.
-        measure: what is compared, a name in `hinged.lab.study.metrics.MEASURES`.
-        against: what each activation is compared with: the baseline under the `same` settings, or
-            under those of the `first` cell with the same data.
-        alone: trainings are timed, so they are done one at a time.
-        smoke, small, full: seconds; a CPU, under an hour; a GPU.
+        question: the question, in one sentence.
+        unsure: what the study cannot show, whatever the number of seeds.
+        settings: nested settings of `hinged.lab.experiment.schema.Experiment` that differ from the
+            defaults.
+        grid: values for settings, named as in `network.depth`; each combination is one cell. A
+            value may be a table of settings that belong together.
+        variants: named settings; each is combined with each point of the grid.
+        pretrain: settings of a training, laid over those of the study. It produces the weights of
+            every network with `pretrained = "study"`, once for each network, before all else.
+        measure: the number to compare, a name in `hinged.lab.study.measures.MEASURES`.
+        against: `same` compares each activation with the baseline under the same settings; `first`
+            compares it with the baseline of the first cell with the same data.
+        alone: one training at a time, because trainings are timed.
+        smoke, small, full: the scales: seconds; under an hour on a CPU; a GPU.
     """
 
     question: str
@@ -87,57 +88,58 @@ class Study(Settings):
     full: Scale
 
     def scale(self, name: str) -> Scale:
-        """Return one of the scales.
+        """Return the scale with a name.
 
         Raises:
-            UnknownNameError: there is none of this name.
+            UnknownNameError: no scale has this name.
         """
         if name not in SCALES:
-            raise errors.unknown_name("--scale", name, SCALES)
+            raise errors.unknown_name("scale", name, SCALES)
         scales: dict[str, Scale] = {"smoke": self.smoke, "small": self.small, "full": self.full}
         return scales[name]
 
-    def settled(self, precision: Precision) -> Study:
-        """Return the study with this precision wherever it is `auto`."""
-        return Study.model_validate(_settled(self.model_dump(), precision))
+    def with_precision(self, precision: Precision) -> Study:
+        """Return the study with this precision in place of every `auto`."""
+        return Study.model_validate(_replace_auto(self.model_dump(), precision))
 
 
-def _settled(value: Any, precision: Precision, path: str = "") -> Any:
+def _replace_auto(value: Any, precision: Precision, name: str = "") -> Any:
     if isinstance(value, Mapping):
-        return {name: _settled(each, precision, name) for name, each in value.items()}
+        return {key: _replace_auto(each, precision, key) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_settled(each, precision, path) for each in value)
-    return precision if value == "auto" and path.endswith("precision") else value
+        return type(value)(_replace_auto(each, precision, name) for each in value)
+    return precision if value == "auto" and name.endswith("precision") else value
 
 
-def names() -> list[str]:
-    """Return the names of the studies that are shipped."""
+def shipped_studies() -> list[str]:
+    """Return the names of the studies that come with the library."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
-def find(name: str) -> Path:
-    """Return the file of a shipped study, or of one of the user's own.
+def find_study(name: str) -> Path:
+    """Return the file of a study: a shipped study by its name, or your own by its path.
 
     Raises:
-        UnknownNameError: there is no study of this name.
-        ArgumentError: there is no such file.
+        UnknownNameError: no shipped study has this name.
+        ArgumentError: the path is not a file.
     """
     if name.endswith(".toml"):
         if not Path(name).is_file():
             hint = "give a file that exists, or a name that `hinged study list` shows"
             raise errors.ArgumentError(errors.message("hinged study", f"{name}, no file", hint))
         return Path(name)
-    if name not in names():
-        raise errors.unknown_name("hinged study", name, names())
+    if name not in shipped_studies():
+        raise errors.unknown_name("hinged study", name, shipped_studies())
     return SHIPPED / f"{name}.toml"
 
 
-def parse(path: Path) -> Study:
-    """Return the study of a file, its fields checked; `hinged.lab.study.cells.read` checks the
-    experiments as well.
+def parse_study(path: Path) -> Study:
+    """Return the study of a file, with its fields checked.
+
+    `hinged.lab.study.cells.read_study` also checks the experiments.
 
     Raises:
-        ArgumentError: it is no TOML, or names every field that cannot be right.
+        ArgumentError: the file is not TOML, or fields are wrong; the message names all of them.
     """
     call = f"hinged study {path.name}"
     try:

@@ -1,31 +1,29 @@
-"""The page of a study, in Markdown."""
+"""Writes the page of a study in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from matplotlib.figure import Figure
-
-from hinged.lab.reporting import markdown, terminal
-from hinged.lab.study import figures, width_saving
-from hinged.lab.study.answer import answer, number, unsure
-from hinged.lab.study.cells import cells
+from hinged.lab.reporting import terminal
+from hinged.lab.reporting.markdown import markdown_table
+from hinged.lab.study.answer import answer_sentence, format_value, remaining_doubts
+from hinged.lab.study.cells import study_cells
 from hinged.lab.study.definition import SCALES, Study
-from hinged.lab.study.metrics import MEASURES
-from hinged.lab.study.record import Record, Row
+from hinged.lab.study.measures import MEASURES
+from hinged.lab.study.record import RecordRow, StudyRecord
+from hinged.lab.study.record_plots import Picture, pictures_of
+from hinged.lab.study.width_saving import width_saving_sentence
 
 WRITTEN = "<!-- Written by docs/studies.py from studies/records; change those, not this page. -->"
 
 
-def page(name: str, study: Study, records: list[Record]) -> str:
-    """Return the page of a study: question, scales, and what each record shows."""
+def study_page(name: str, study: Study, records: list[StudyRecord]) -> str:
+    """Return the page of a study: question, results of each record, and size at each scale."""
     parts = [f"# {name}", WRITTEN, f"**{study.question}**"]
     for record in records:
-        parts += [f"## At scale {record.scale}", *section(record)]
+        parts += [f"## At scale {record.scale}", *record_section(record)]
     if not records:
         parts.append(f"No record yet: `hinged study run {name} --scale small --record` makes one.")
-    sizes = [(scale, *_size(study, scale)) for scale in SCALES]
-    parts += ["## The study", markdown.table(("scale", "cells", "trainings", "epochs"), sizes)]
+    sizes = [(scale, *_scale_size(study, scale)) for scale in SCALES]
+    parts += ["## The study", markdown_table(("scale", "cells", "trainings", "epochs"), sizes)]
     parts.append(
         f"`hinged study show {name}` prints all of it, `hinged study copy {name} .` gives the file "
         "to change."
@@ -35,27 +33,27 @@ def page(name: str, study: Study, records: list[Record]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def section(record: Record) -> list[str]:
-    """Return answer, table, picture, doubts and origin of a record."""
-    saved = width_saving.sentence(record)
+def record_section(record: StudyRecord) -> list[str]:
+    """Return the paragraphs about a record: answer, tables, pictures, doubts and origin."""
+    saving = width_saving_sentence(record)
     return [
-        answer(record),
-        *([] if saved is None else [saved]),
-        table(record),
-        *signs(record),
-        *(f"![{_about(draw)}]({name})" for name, draw in pictures(record).items()),
-        f"What remains unsure: {unsure(record)}",
+        answer_sentence(record),
+        *([] if saving is None else [saving]),
+        record_table(record),
+        *advice_table(record),
+        *(f"![{picture.description}]({file})" for file, picture in picture_files(record).items()),
+        f"What remains unsure: {remaining_doubts(record)}",
         origin(record),
     ]
 
 
-def pictures(record: Record) -> dict[str, Callable[[Record], Figure]]:
-    """Return what draws a record's pictures, by their file names beside its page."""
+def picture_files(record: StudyRecord) -> dict[str, Picture]:
+    """Return the pictures of a record by their file names."""
     stem = f"{record.name}-{record.scale}"
-    return {f"{stem}{kind}.svg": draw for kind, draw in figures.of(record).items()}
+    return {f"{stem}{picture.suffix}.svg": picture for picture in pictures_of(record)}
 
 
-def headings(record: Record) -> tuple[str, ...]:
+def headings(record: StudyRecord) -> tuple[str, ...]:
     """Return the headings of the table."""
     unit = ", %" if record.in_percent else ""
     return (
@@ -63,7 +61,7 @@ def headings(record: Record) -> tuple[str, ...]:
         "n",
         f"{record.measure}{unit}",
         "standard deviation",
-        *(() if _shows_score(record) else (f"test {record.metric}",)),
+        *(() if _compares_scores(record) else (f"test {record.metric}",)),
         "difference",
         "95 % interval",
         "p (Holm)",
@@ -73,49 +71,51 @@ def headings(record: Record) -> tuple[str, ...]:
     )
 
 
-def cells_of(record: Record, row: Row) -> tuple[str, ...]:
+def row_texts(record: StudyRecord, row: RecordRow) -> tuple[str, ...]:
     """Return the texts of one row, in the order of `headings`."""
     versus = row.versus
     compared = ("", "", "", "")
     if versus is not None:
+        low, high = (format_value(record, end, "+") for end in (versus.t.low, versus.t.high))
         compared = (
-            number(record, versus.t.mean, "+"),
-            f"{number(record, versus.t.low, '+')} to {number(record, versus.t.high, '+')}",
-            f"{terminal.p_value(versus.p)} ({terminal.p_value(versus.p_holm)})",
-            terminal.p_value(versus.p_sign_flip),
+            format_value(record, versus.t.mean, "+"),
+            f"{low} to {high}",
+            f"{terminal.format_p_value(versus.p)} ({terminal.format_p_value(versus.p_holm)})",
+            terminal.format_p_value(versus.p_sign_flip),
         )
     ratio = "" if row.step_ratio is None else f" (x{row.step_ratio:.2f})"
     return (
         row.title,
-        _finite(row),
-        number(record, row.mean),
-        number(record, row.std),
-        *(() if _shows_score(record) else (_score(record, row),)),
+        _format_count(row),
+        format_value(record, row.mean),
+        format_value(record, row.std),
+        *(() if _compares_scores(record) else (_format_test_score(record, row),)),
         *compared,
         f"{row.parameters:,} ({row.activation_parameters:,})",
         f"{row.step_ms:.2f} ms{ratio}",
     )
 
 
-def table(record: Record) -> str:
+def record_table(record: StudyRecord) -> str:
     """Return the rows of a record as a table."""
-    return markdown.table(headings(record), (cells_of(record, row) for row in record.rows))
+    return markdown_table(headings(record), (row_texts(record, row) for row in record.rows))
 
 
-def signs(record: Record) -> list[str]:
-    """Return after how many trainings `hinged.diagnose` gave which advice, if after any."""
-    seen = list(dict.fromkeys(sign for row in record.rows for sign in row.advice))
+def advice_table(record: StudyRecord) -> list[str]:
+    """Return a paragraph and a table of the share of trainings after which `hinged.diagnose` gave
+    advice; empty if there was none."""
+    signs = list(dict.fromkeys(sign for row in record.rows for sign in row.advice))
     rows = [
-        (row.title, *(f"{100 * row.advice.get(sign, 0):.0f} %" for sign in seen))
+        (row.title, *(f"{100 * row.advice.get(sign, 0):.0f} %" for sign in signs))
         for row in record.rows
         if row.activation == "hinged"
     ]
     about = "After how many of the trainings `hinged.diagnose` sees a sign that something is wrong:"
-    return [about, markdown.table(("curves", *seen), rows)] if seen else []
+    return [about, markdown_table(("curves", *signs), rows)] if signs else []
 
 
-def origin(record: Record) -> str:
-    """Return how the figures were found, and how to find them again."""
+def origin(record: StudyRecord) -> str:
+    """Return how the figures were measured, and the command to measure them again."""
     labels = list(dict.fromkeys(r.versus.label for r in record.rows if r.versus is not None))
     against = labels[0] if len(labels) == 1 else f"{record.baseline} under the same settings"
     about = record.environments[0]
@@ -129,52 +129,48 @@ def origin(record: Record) -> str:
         f"{record.made} at commit {', '.join(commits)} with torch {about['torch']}, Python "
         f"{about['python']}, on {about['processor']}, {about['cores']} cores, in "
         f"{record.seconds:,.0f} s of training in {_precisions(record)}."
-        f"{_pretrained(record)} Again: `{record.command}`. All figures: "
+        f"{_pretrainings(record)} Again: `{record.command}`. All figures: "
         f"`studies/records/{record.name}-{record.scale}.json`."
     )
 
 
-def _about(draw: Callable[[Record], Figure]) -> str:
-    """Return what a picture shows: the first words on what draws it."""
-    return (draw.__doc__ or "").partition(";")[0].partition(".")[0].removeprefix("Return ")
-
-
-def _precisions(record: Record) -> str:
+def _precisions(record: StudyRecord) -> str:
     return " and ".join(sorted({cell["training"]["precision"] for cell in record.cells.values()}))
 
 
-def _pretrained(record: Record) -> str:
-    """Return how the networks were pretrained that are the study's own, with a space before it."""
-    told = []
+def _pretrainings(record: StudyRecord) -> str:
+    """Return a sentence about the study's own pretrainings, after a space; empty if there are
+    none."""
+    phrases = []
     for kind, result in record.pretrainings.items():
-        score = terminal.score(result.test_score, result.metric) + " %" * record.in_percent
-        told.append(f"{kind} on {result.experiment['data']} to {score} ({result.seconds:,.0f} s)")
-    return (
-        f" Pretrained beforehand, with the test {record.metric} reached: {', '.join(told)}."
-        if told
-        else ""
-    )
+        score = terminal.format_score(result.test_score, result.metric) + " %" * record.in_percent
+        phrases.append(
+            f"{kind} on {result.experiment['data']} to {score} ({result.seconds:,.0f} s)"
+        )
+    if not phrases:
+        return ""
+    return f" Pretrained beforehand, with the test {record.metric} reached: {', '.join(phrases)}."
 
 
-def _size(study: Study, scale: str) -> tuple[str, ...]:
-    found = cells(study, scale)
-    epochs = sorted({cell.experiment.training.epochs for cell in found})
+def _scale_size(study: Study, scale: str) -> tuple[str, ...]:
+    cells = study_cells(study, scale)
+    epochs = sorted({cell.experiment.training.epochs for cell in cells})
     return (
-        str(len(found)),
-        f"{sum(len(cell.experiment.trials) for cell in found):,}",
+        str(len(cells)),
+        f"{sum(len(cell.experiment.trials) for cell in cells):,}",
         " to ".join(str(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1]))),
     )
 
 
-def _finite(row: Row) -> str:
-    """Return how many trainings the figures are of, and of how many, where some diverged."""
+def _format_count(row: RecordRow) -> str:
+    """Return the number of trainings, and how many of them have a finite value."""
     finite = sum(value is not None for value in row.values.values())
     return str(row.n) if finite == row.n else f"{finite} of {row.n}"
 
 
-def _shows_score(record: Record) -> bool:
+def _compares_scores(record: StudyRecord) -> bool:
     return record.measure == MEASURES["score"].about.format(metric=record.metric)
 
 
-def _score(record: Record, row: Row) -> str:
-    return "-" if row.test_score is None else terminal.score(row.test_score, record.metric)
+def _format_test_score(record: StudyRecord, row: RecordRow) -> str:
+    return "-" if row.test_score is None else terminal.format_score(row.test_score, record.metric)

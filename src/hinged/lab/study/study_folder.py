@@ -1,11 +1,11 @@
-"""The folder of a study: what was asked, and one run folder for each cell.
+"""The folder of one study at one scale, with a run folder for each cell.
 
     study.json         the study, its scale, and whether the fallback data are used
-    cells/NAME/        the run folder of a cell, as `hinged.lab.runs.run_folder` describes it
+    cells/NAME/        the run folder of a cell (`hinged.lab.runs.run_folder`)
     pretrain/KIND/     the run folder of a network's pretraining, with its weights
 
-It is as safe against being killed as run folders are: the same command does only what is missing,
-and several processes share the work.
+Like run folders, it survives a kill at any moment. The same command then trains only what is
+missing, and several processes can share the work.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from hinged.lab.experiment.settings import Settings
 from hinged.lab.runs.compare import ProgressListener, compare_all
 from hinged.lab.runs.pending_trial import ExperimentRun, SaveOptions
 from hinged.lab.runs.run_folder import RunFolder, as_file_name
-from hinged.lab.study.cells import Cell, cells, pretrainings
+from hinged.lab.study.cells import Cell, pretraining_experiments, study_cells
 from hinged.lab.study.definition import Study
 
 
-class Plan(Settings):
-    """What a folder holds.
+class StudyPlan(Settings):
+    """A study at one scale.
 
     Attributes:
-        name: the study's.
-        scale: one of its scales.
-        fallback: whether the scale's fallback data are used.
-        precision: what the study's `auto` stands for; None for what is fast on the machine that
-            begins it, and then for all that go on with it.
-        study: the study itself.
+        name: the name of the study.
+        scale: the name of a scale.
+        fallback: whether the fallback data of the scale are used.
+        precision: replaces `auto` in the study. None in a new plan: then the machine that creates
+            the folder chooses its fast precision for all machines.
+        study: the study.
     """
 
     name: str
@@ -48,104 +48,110 @@ class Plan(Settings):
     study: Study
 
     @property
-    def settled(self) -> Study:
-        """Return the study with its precision."""
-        return self.study.settled(self.precision or fast_precision())
+    def study_with_precision(self) -> Study:
+        """Return the study with its precision in place of `auto`."""
+        return self.study.with_precision(self.precision or fast_precision())
 
     def cells(self, seeds: int | None = None) -> list[Cell]:
-        """Return the cells, with so many seeds or those of the scale."""
-        return cells(self.settled, self.scale, self.fallback, seeds)
+        """Return the cells, with this number of seeds or that of the scale."""
+        return study_cells(self.study_with_precision, self.scale, self.fallback, seeds)
 
     def pretrainings(self) -> dict[str, Experiment]:
-        """Return the trainings that cells start from, by their networks' kinds."""
-        return pretrainings(self.settled, self.scale, self.fallback)
+        """Return the pretraining of each kind of network."""
+        return pretraining_experiments(self.study_with_precision, self.scale, self.fallback)
 
-    def extends(self, held: Plan) -> bool:
-        """Whether all that is trained for `held`, from whatever seeds, is trained for this plan
-        too."""
+    def extends(self, other: StudyPlan) -> bool:
+        """Whether this plan contains all trainings of the other plan, whatever their seeds."""
         about = {"name", "scale", "fallback"}
-        same = self.model_dump(include=about) == held.model_dump(include=about)
-        return same and held._experiments().items() <= self._experiments().items()
+        same = self.model_dump(include=about) == other.model_dump(include=about)
+        return same and other._experiments().items() <= self._experiments().items()
 
     def _experiments(self) -> dict[str, Experiment]:
-        """Return what is trained by the names of its folders, without seeds."""
-        whole = {cell.name: cell.experiment for cell in self.cells()}
-        whole |= {f"pretrain {kind}": each for kind, each in self.pretrainings().items()}
-        return {name: each.model_copy(update={"seeds": ()}) for name, each in whole.items()}
+        """Return all experiments by the names of their folders, without seeds."""
+        experiments = {cell.name: cell.experiment for cell in self.cells()}
+        experiments |= {f"pretrain {kind}": each for kind, each in self.pretrainings().items()}
+        return {name: each.model_copy(update={"seeds": ()}) for name, each in experiments.items()}
 
 
 class StudyFolder:
     """The files of one study at one scale.
 
     Args:
-        path: the folder; made when a plan is opened in it.
+        path: the folder; `open` creates it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
-    def plan(self) -> Plan:
-        """Return what this folder holds.
+    def plan(self) -> StudyPlan:
+        """Return the plan of this folder.
 
         Raises:
-            RunFolderError: it holds no study.
+            RunFolderError: the folder holds no study.
         """
         file = self.path / "study.json"
         if not file.exists():
             raise errors.RunFolderError(
-                f"{self.path} holds no study: there is no {file.name}. "
-                "Give the folder that `hinged study run --out` wrote."
+                f"{self.path} holds no study: there is no {file.name}; "
+                "give a folder that `hinged study run` wrote."
             )
         try:
-            return Plan.model_validate_json(file.read_text(encoding="utf-8"))
+            return StudyPlan.model_validate_json(file.read_text(encoding="utf-8"))
         except pydantic.ValidationError as invalid:
             raise errors.RunFolderError(
-                f"{file} is not that of a study: {invalid.error_count()} faults, first "
-                f"{invalid.errors()[0]['msg']!r}. Choose another folder with --out."
+                f"{file} is not the plan of a study: {invalid.error_count()} faults, first "
+                f"{invalid.errors()[0]['msg']!r}; choose another folder."
             ) from None
 
-    def open(self, plan: Plan) -> None:
-        """Make the folder this plan's, or go on with it.
+    def open(self, plan: StudyPlan) -> None:
+        """Create the folder for a plan, or continue with it.
 
         Raises:
-            RunFolderError: it holds another study or scale, files that are none, or trainings that
-                the study, since changed, has no more.
+            RunFolderError: the folder holds another study or scale, other files, or trainings that
+                a changed study no longer contains.
         """
         file = self.path / "study.json"
-        # In this order: another process may begin the study while this one looks around.
-        if self.path.is_file() or (self._foreign() and not file.exists()):
+        # In this order: another process may write the plan between the two checks.
+        if self.path.is_file() or (self._holds_other_files() and not file.exists()):
             raise errors.RunFolderError(
-                f"{self.path} is no folder of a study. Choose an empty folder with --out."
+                f"{self.path} is not the folder of a study; choose an empty folder."
             )
         (self.path / "cells").mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / "cells" / ".lock"):
             held = self.plan if file.exists() else None
             if plan.precision is None:
-                begun = fast_precision() if held is None else held.precision
-                plan = plan.model_copy(update={"precision": begun})
-            if held is None or plan.extends(held):
-                write_file(file, plan.model_dump_json(indent=2) + "\n")
-                return
-            raise errors.RunFolderError(
-                f"{self.path} holds {held.name} at scale {held.scale}, or an earlier form of it. "
-                "Choose another folder with --out."
-            )
+                precision = fast_precision() if held is None else held.precision
+                plan = plan.model_copy(update={"precision": precision})
+            if held is not None and not plan.extends(held):
+                raise errors.RunFolderError(
+                    f"{self.path} holds {held.name} at scale {held.scale}, or an earlier form of "
+                    "it; choose another folder."
+                )
+            write_file(file, plan.model_dump_json(indent=2) + "\n")
 
-    def run(self, cell: Cell) -> RunFolder:
+    def run_folder(self, cell: Cell) -> RunFolder:
         """Return the run folder of a cell."""
         return RunFolder(self.path / "cells" / cell.name)
 
-    def tasks(self, seeds: int | None = None) -> list[ExperimentRun]:
-        """Return what there is to do, cell by cell, once the pretrainings are done."""
-        own = {each.experiment.network.kind: _weights(each) for each in self.pretrainings()}
+    def cell_runs(self, seeds: int | None = None) -> list[ExperimentRun]:
+        """Return the experiments of all cells; they need the weights of the pretrainings."""
+        weights = {}
+        for run in self.pretraining_runs():
+            (trial,) = run.experiment.trials
+            weights[run.experiment.network.kind] = run.folder.weights_path(trial)
         return [
-            ExperimentRun(c.experiment, self.run(c), c.name, own.get(c.experiment.network.kind))
-            for c in self.plan.cells(seeds)
+            ExperimentRun(
+                cell.experiment,
+                self.run_folder(cell),
+                cell.name,
+                weights.get(cell.experiment.network.kind),
+            )
+            for cell in self.plan.cells(seeds)
         ]
 
-    def pretrainings(self) -> list[ExperimentRun]:
-        """Return the trainings that cells start from; their weights must be kept."""
+    def pretraining_runs(self) -> list[ExperimentRun]:
+        """Return the pretrainings; train them with `SaveOptions(weights=True)`."""
         return [
             ExperimentRun(
                 experiment,
@@ -156,32 +162,26 @@ class StudyFolder:
         ]
 
     def train(self, listener: ProgressListener, seeds: int | None = None, **options: Any) -> None:
-        """Do every training that the folder does not hold yet, pretrainings first.
+        """Train everything that the folder does not hold yet, pretrainings first.
 
         Args:
-            listener: is told of every step.
-            seeds: how many; by default those of the scale.
+            listener: receives the progress.
+            seeds: number of seeds; by default that of the scale.
             options: of `hinged.lab.runs.compare.compare_all`. The error of a training is written
                 into its folder and the others continue; that of a pretraining is raised.
         """
-        first = [
-            each
-            for each in self.pretrainings()
-            if not each.folder.is_finished(each.experiment.trials[0])
+        pretrainings = [
+            run
+            for run in self.pretraining_runs()
+            if not run.folder.is_finished(run.experiment.trials[0])
         ]
-        if first:
-            compare_all(
-                first, listener, save=SaveOptions(checkpoints=True, weights=True), **options
-            )
-        compare_all(self.tasks(seeds), listener, continue_on_error=True, **options)
+        if pretrainings:
+            save = SaveOptions(checkpoints=True, weights=True)
+            compare_all(pretrainings, listener, save=save, **options)
+        compare_all(self.cell_runs(seeds), listener, continue_on_error=True, **options)
 
-    def _foreign(self) -> bool:
-        """Whether something of someone else lies here; a process that has just begun, or was killed
-        then, leaves `cells` and a part of `study.json`."""
+    def _holds_other_files(self) -> bool:
+        """Whether the folder holds files besides `cells` and a partial `study.json`, which a
+        process that was killed early leaves."""
         names = [each.name for each in self.path.iterdir()] if self.path.exists() else []
         return any(name != "cells" and not PARTIAL.fullmatch(name) for name in names)
-
-
-def _weights(task: ExperimentRun) -> Path:
-    (trial,) = task.experiment.trials
-    return task.folder.weights_path(trial)

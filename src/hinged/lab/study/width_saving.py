@@ -1,119 +1,133 @@
-"""How much narrower a network with trained curves may be at the same score."""
+"""How much narrower a network can be with trained curves, at the same score."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import scipy.stats
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from hinged.lab.experiment.settings import Settings
-from hinged.lab.study.record import Record, Row, Span
+from hinged.lab.study.record import ConfidenceInterval, RecordRow, StudyRecord
 
 AXIS = "network.width"
 _RESAMPLES = 2000
-_FEWEST = 3
-"""Widths it takes to draw a line through."""
+_MIN_WIDTHS = 3
+"""Smallest number of widths to interpolate between."""
 
 _Floats = NDArray[np.float64]
 
 
-class Saving(Settings):
+class WidthSaving(Settings):
     """Filters or hidden units that trained curves save.
 
     Attributes:
-        widths: those whose score lies between the smallest and the largest of the baseline.
-        share: saved at equal score, the mean over `widths`, between 0 and 1; negative where the
-            baseline needs fewer.
+        widths: widths whose score lies between the smallest and the largest of the baseline.
+        share: share of the width that is saved at equal score, the mean over `widths`, below 1;
+            negative if the baseline needs fewer.
     """
 
     widths: tuple[int, ...]
-    share: Span
+    share: ConfidenceInterval
 
 
-def saving(record: Record) -> Saving | None:
-    """Return what trained curves save, or None where the record has no answer: fewer than three
-    widths, or no width at which the two scores overlap.
+def width_saving(record: StudyRecord) -> WidthSaving | None:
+    """Return how much width trained curves save.
 
-    The baseline's mean scores are made increasing in the width (isotonic regression) and joined by
-    straight lines over its logarithm; the width at which that line has the score of trained curves
-    is what the baseline needs. The interval is the bootstrap's, 2,000 samples of seeds, the same
-    for both: it covers a chance of seeds, not of the lines.
+    The mean scores of the baseline are made increasing in the width (isotonic regression) and
+    interpolated linearly over its logarithm. That gives the width at which the baseline has the
+    score of trained curves. The interval is a percentile bootstrap with 2,000 samples of seeds, the
+    same seeds for both. It covers the chance of seeds, but not errors of the interpolation.
+
+    Returns:
+        None if the record does not vary the width alone, has fewer than three widths, or has no
+        width at which the scores overlap.
 
     Source: Efron, "Bootstrap methods: another look at the jackknife" (Annals of Statistics 1979).
     """
-    if not _asks(record):
+    if not _varies_width_alone(record):
         return None
-    ours, theirs = (_by_width(record, name) for name in ("hinged", record.baseline))
-    if min(len(ours), len(theirs)) < _FEWEST:
+    rows, baseline_rows = (_rows_by_width(record, name) for name in ("hinged", record.baseline))
+    if min(len(rows), len(baseline_rows)) < _MIN_WIDTHS:
         return None
     seeds = sorted(
-        set.intersection(*(set(row.values) for row in (*ours.values(), *theirs.values())))
+        set.intersection(*(set(row.values) for row in (*rows.values(), *baseline_rows.values())))
     )
-    mine, other = (_scores(rows, seeds) for rows in (ours, theirs))
-    if len(seeds) < 2 or not (np.isfinite(mine).all() and np.isfinite(other).all()):
+    scores, baseline = (_score_matrix(each, seeds) for each in (rows, baseline_rows))
+    if len(seeds) < 2 or not (np.isfinite(scores).all() and np.isfinite(baseline).all()):
         return None
-    line = other.mean(axis=0)
-    inside = (mine.mean(axis=0) > line.min()) & (mine.mean(axis=0) < line.max())
+    mean, baseline_mean = scores.mean(axis=0), baseline.mean(axis=0)
+    inside = (mean > baseline_mean.min()) & (mean < baseline_mean.max())
     if not inside.any():
         return None
-    widths, known = (np.array(list(rows), dtype=float) for rows in (ours, theirs))
+    widths, baseline_widths = (np.array(list(each), dtype=float) for each in (rows, baseline_rows))
 
-    def share(drawn: NDArray[np.int64]) -> float:
-        needed = _needed(mine[drawn].mean(axis=0), known, other[drawn].mean(axis=0))
+    def saved_share(sample: NDArray[np.int64]) -> float:
+        needed = _width_for_score(
+            scores[sample].mean(axis=0), baseline_widths, baseline[sample].mean(axis=0)
+        )
         return float(1 - (widths / needed)[inside].mean())
 
-    samples = np.random.default_rng(0).integers(0, len(seeds), size=(_RESAMPLES, len(seeds)))
-    low, high = np.quantile([share(drawn) for drawn in samples], (0.025, 0.975))
-    middle = share(np.arange(len(seeds)))
-    found = tuple(int(width) for width in widths[inside])
-    return Saving(widths=found, share=Span(mean=middle, low=float(low), high=float(high)))
+    all_seeds = np.arange(len(seeds))
+    bootstrap = scipy.stats.bootstrap(
+        (all_seeds,),
+        saved_share,
+        vectorized=False,
+        n_resamples=_RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    low, high = bootstrap.confidence_interval
+    share = ConfidenceInterval(mean=saved_share(all_seeds), low=float(low), high=float(high))
+    return WidthSaving(widths=tuple(int(width) for width in widths[inside]), share=share)
 
 
-def sentence(record: Record) -> str | None:
-    """Return the saving in words, or None where there is none to tell."""
-    found = saving(record)
-    if found is None:
+def width_saving_sentence(record: StudyRecord) -> str | None:
+    """Return the saving in words, or None if there is none."""
+    saving = width_saving(record)
+    if saving is None:
         return None
-    low, high = (f"{100 * bound:.0f} %" for bound in (found.share.low, found.share.high))
-    sure = found.share.low > 0 or found.share.high < 0
-    widths = ", ".join(str(width) for width in found.widths)
+    low, high = (f"{100 * bound:.0f} %" for bound in (saving.share.low, saving.share.high))
+    is_sure = saving.share.low > 0 or saving.share.high < 0
+    widths = ", ".join(str(width) for width in saving.widths)
     return (
-        f"At equal score, trained curves need {100 * abs(found.share.mean):.0f} % "
-        f"{'fewer' if found.share.mean >= 0 else 'more'} filters than {record.baseline} "
-        f"(95 % interval of what is saved: {low} to {high}{'' if sure else ', which holds 0'}), "
+        f"At equal score, trained curves need {100 * abs(saving.share.mean):.0f} % "
+        f"{'fewer' if saving.share.mean >= 0 else 'more'} filters than {record.baseline} "
+        f"(95 % interval of what is saved: {low} to {high}{'' if is_sure else ', which holds 0'}), "
         f"the mean over first blocks of {widths}; "
         f"between the widths tried, {record.baseline} is interpolated."
     )
 
 
-def _asks(record: Record) -> bool:
-    """Whether scores of curves and a baseline stand at widths, and at nothing else."""
-    places = [(row.activation, *row.point.values()) for row in record.rows]
+def _varies_width_alone(record: StudyRecord) -> bool:
+    """Whether the rows differ only in activation and width."""
+    points = [(row.activation, *row.point.values()) for row in record.rows]
     return (
         record.baseline != "hinged"
         and record.larger_is_better
         and all(set(row.point) == {AXIS} for row in record.rows)
-        and len(set(places)) == len(places)
+        and len(set(points)) == len(points)
     )
 
 
-def _by_width(record: Record, activation: str) -> dict[int, Row]:
+def _rows_by_width(record: StudyRecord, activation: str) -> dict[int, RecordRow]:
     rows = [row for row in record.rows if row.activation == activation and AXIS in row.point]
     return {row.point[AXIS]: row for row in sorted(rows, key=lambda row: row.point[AXIS])}
 
 
-def _scores(rows: dict[int, Row], seeds: list[int]) -> _Floats:
-    """Return the scores, `(seeds, widths)`; NaN for what a training did not give."""
+def _score_matrix(rows: dict[int, RecordRow], seeds: list[int]) -> _Floats:
+    """Return the scores, shape `(seeds, widths)`; NaN for diverged trainings."""
     values = [[row.values[seed] for row in rows.values()] for seed in seeds]
     return np.array([[math.nan if v is None else v for v in line] for line in values])
 
 
-def _needed(scores: _Floats, widths: _Floats, line: _Floats) -> _Floats:
-    """Return the widths at which a line of scores reaches others; its ends where it does not."""
+def _width_for_score(scores: _Floats, widths: _Floats, scores_at_widths: _Floats) -> _Floats:
+    """Return the interpolated width for each score; the smallest or largest width for scores
+    outside `scores_at_widths`."""
     logs = np.log(widths)
-    rising = IsotonicRegression().fit_transform(logs, line)
-    # Equal scores at two widths: the narrower one is enough, so the first of them is found.
+    rising = IsotonicRegression().fit_transform(logs, scores_at_widths)
+    # If two widths have equal scores, the narrower one is enough.
     first = np.concatenate(([True], np.diff(rising) > 0))
     return np.exp(np.interp(scores, rising[first], logs[first]))

@@ -3,7 +3,7 @@ import torch
 from hinged.lab.bench.plots import plot_scaling
 from hinged.lab.bench.suites.scaling import benchmark_scaling
 from hinged.lab.bench.tables import record_tables
-from hinged.lab.reporting.plots import svg
+from hinged.lab.reporting.plots import to_svg
 
 
 def test_all_four_axes_are_measured_and_the_number_of_threads_is_restored(quick):
@@ -17,5 +17,5 @@ def test_all_four_axes_are_measured_and_the_number_of_threads_is_restored(quick)
         assert case.threads == case.place.get("threads", 1)
     titles = [table.title.partition(":")[0] for table in record_tables(record)]
     assert titles == ["channels", "batch", "threads", "hinges"]
-    drawn = svg(plot_scaling(record))
+    drawn = to_svg(plot_scaling(record))
     assert "forward + backward" in drawn and "time over ReLU" in drawn

@@ -7,9 +7,10 @@ import scipy.stats
 from hinged import errors
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.trial_result import TrialFailure
-from hinged.lab.study.cells import read
-from hinged.lab.study.record import Record, record
-from hinged.lab.study.study_folder import Plan, StudyFolder
+from hinged.lab.study.build_record import build_record
+from hinged.lab.study.cells import read_study
+from hinged.lab.study.record import StudyRecord
+from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 from tests.lab.runs.test_run_folder import result
 
 SCORES = {
@@ -22,9 +23,9 @@ SCORES = {
 def filled(path, study, scores=SCORES):
     """A folder with results made up for it."""
     folder = StudyFolder(path)
-    folder.open(Plan(name="tiny", scale="full", study=study))
+    folder.open(StudyPlan(name="tiny", scale="full", study=study))
     for cell in folder.plan.cells():
-        run = folder.run(cell)
+        run = folder.run_folder(cell)
         run.open(cell.experiment)
         for trial in cell.experiment.trials:
             values = scores.get((cell.name, trial.activation))
@@ -36,11 +37,11 @@ def filled(path, study, scores=SCORES):
 
 @pytest.fixture
 def folder(tiny, tmp_path):
-    return filled(tmp_path / "made-up", read(tiny))
+    return filled(tmp_path / "made-up", read_study(tiny))
 
 
 def test_rows_are_those_of_the_scores(folder):
-    found = record(folder)
+    found = build_record(folder)
     assert [row.title for row in found.rows] == ["relu", "hinged (hinges 3)", "hinged (hinges 9)"]
     assert found.metric == "accuracy" and found.in_percent and found.seconds == 30.0
     assert found.command == "hinged study run tiny.toml --scale full"
@@ -52,7 +53,7 @@ def test_rows_are_those_of_the_scores(folder):
 
 
 def test_every_row_is_compared_with_the_baseline_trained_once(folder):
-    relu, *others = record(folder).rows
+    relu, *others = build_record(folder).rows
     assert relu.versus is None
     baseline = SCORES["hinges-3", "relu"]
     p_values = []
@@ -74,19 +75,19 @@ def test_every_row_is_compared_with_the_baseline_trained_once(folder):
 
 def test_a_seed_that_diverged_is_left_out_of_the_pairs(tiny, tmp_path):
     scores = {**SCORES, ("hinges-9", "hinged"): [0.86, float("nan"), 0.89, 0.90, 0.84]}
-    found = record(filled(tmp_path / "nan", read(tiny), scores))
+    found = build_record(filled(tmp_path / "nan", read_study(tiny), scores))
     row = found.rows[2]
     assert row.values[1] is None and row.versus.pairs == 4 and row.diverged == (1,)
     assert row.mean == pytest.approx(np.mean([0.86, 0.89, 0.90, 0.84]))
     assert row.std == pytest.approx(np.std([0.86, 0.89, 0.90, 0.84], ddof=1))
-    assert Record.model_validate_json(found.model_dump_json()) == found
+    assert StudyRecord.model_validate_json(found.model_dump_json()) == found
 
 
 def test_against_the_first_cell(tiny, tmp_path):
     text = tiny.read_text().replace("[settings]", 'against = "first"\n[settings]')
     text = text.replace('hinged"]', 'hinged"]\nbaseline = "hinged"', 1)
     tiny.write_text(text)
-    found = record(filled(tmp_path / "first", read(tiny)))
+    found = build_record(filled(tmp_path / "first", read_study(tiny)))
     labels = {row.title: row.versus and row.versus.label for row in found.rows}
     assert labels == {
         "relu": "hinged (hinges 3)",
@@ -102,11 +103,11 @@ def test_failures_are_in_the_record(folder):
         activation="hinged", seed=0, traceback="Traceback\nBoom: x", environment={}, finished="now"
     )
     run.save_failure(trial, failure)
-    assert record(folder).failures == [failure]
+    assert build_record(folder).failures == [failure]
 
 
 def test_a_real_run_is_recorded_with_all_that_made_it(finished):
-    found = record(finished)
+    found = build_record(finished)
     assert [row.n for row in found.rows] == [3, 3, 3]
     assert {len(row.data_digest) for row in found.rows} == {64}
     assert found.cells["hinges-9"]["curves"]["hinges"] == 9
@@ -115,15 +116,17 @@ def test_a_real_run_is_recorded_with_all_that_made_it(finished):
     assert all(len(row.dead) == 1 and 0 <= row.dead[0] <= 1 for row in found.rows)
     plain = json.loads(found.model_dump_json())
     assert plain["rows"][1]["activation_parameters"] == 2 * 2 * 3
-    assert Record.model_validate(plain) == found
+    assert StudyRecord.model_validate(plain) == found
 
 
 def test_a_folder_without_results_is_refused(tiny, tmp_path):
     with pytest.raises(errors.RunFolderError, match="no finished training"):
-        record(filled(tmp_path / "empty", read(tiny), {}))
+        build_record(filled(tmp_path / "empty", read_study(tiny), {}))
 
 
 def test_advice_is_counted_over_the_trainings(finished):
-    rows = {row.label: row.advice for row in record(finished).rows if row.activation == "hinged"}
+    rows = {
+        row.label: row.advice for row in build_record(finished).rows if row.activation == "hinged"
+    }
     assert rows["hinges 3"]["few hinges"] == 1.0
     assert "few hinges" not in rows["hinges 9"]

@@ -1,8 +1,12 @@
 import pytest
 
-from hinged.lab.reporting.plots import svg
-from hinged.lab.study import figures
-from hinged.lab.study.record import record
+from hinged.lab.reporting.plots import to_svg
+from hinged.lab.study import record_plots
+from hinged.lab.study.build_record import build_record
+
+
+def suffixes(found):
+    return [picture.suffix for picture in record_plots.pictures_of(found)]
 
 
 def with_axis(found, values=(3, 9, 33)):
@@ -18,15 +22,15 @@ def with_axis(found, values=(3, 9, 33)):
 
 
 def test_differences_are_drawn_with_and_without_comparisons(finished):
-    found = record(finished)
-    assert "difference in test accuracy, points" in svg(figures.differences(found))
+    found = build_record(finished)
+    assert "difference in test accuracy, points" in to_svg(record_plots.draw_differences(found))
     alone = [row.model_copy(update={"versus": None}) for row in found.rows]
-    drawn = svg(figures.differences(found.model_copy(update={"rows": alone})))
+    drawn = to_svg(record_plots.draw_differences(found.model_copy(update={"rows": alone})))
     assert "test accuracy, %" in drawn and "difference" not in drawn
 
 
 def test_rows_know_their_place_on_the_axes_that_concern_them(finished):
-    points = [(row.activation, row.point) for row in record(finished).rows]
+    points = [(row.activation, row.point) for row in build_record(finished).rows]
     assert points == [
         ("relu", {}),
         ("hinged", {"curves.hinges": 3}),
@@ -35,16 +39,16 @@ def test_rows_know_their_place_on_the_axes_that_concern_them(finished):
 
 
 def test_three_values_make_an_axis_and_two_do_not(finished):
-    found = record(finished)
-    assert figures.axis(found) is None and list(figures.of(found)) == [""]
+    found = build_record(finished)
+    assert record_plots.line_axis(found) is None and suffixes(found) == [""]
     found = with_axis(found)
-    assert figures.axis(found) == "curves.hinges" and "-along" in figures.of(found)
+    assert record_plots.line_axis(found) == "curves.hinges" and "-along" in suffixes(found)
     with pytest.raises(ValueError, match="no axis"):
-        figures.along(record(finished))
+        record_plots.draw_along_axis(build_record(finished))
 
 
 def test_along_an_axis_each_activation_is_a_line(finished):
-    figure = figures.along(with_axis(record(finished)))
+    figure = record_plots.draw_along_axis(with_axis(build_record(finished)))
     axes = figure.axes[0]
     lines = {line.get_label(): line for line in axes.lines}
     assert set(lines) == {"relu", "hinged"}
@@ -55,8 +59,8 @@ def test_along_an_axis_each_activation_is_a_line(finished):
 
 
 def test_idle_units_are_drawn_after_every_epoch(finished):
-    found = record(finished).model_copy(update={"measure": "dead units"})
-    assert "-epochs" in figures.of(found)
-    dead, dormant = figures.through(found).axes
+    found = build_record(finished).model_copy(update={"measure": "dead units"})
+    assert "-epochs" in suffixes(found)
+    dead, dormant = record_plots.draw_idle_units(found).axes
     assert len(dead.lines) == len(dormant.lines) == len(found.rows)
     assert list(dead.lines[0].get_xdata()) == [1]

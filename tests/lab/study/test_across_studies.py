@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from hinged.lab.study import overview
-from hinged.lab.study.record import record
+from hinged.lab.study import across_studies
+from hinged.lab.study.build_record import build_record
 
 
 def changed(found, values):
@@ -19,55 +19,58 @@ RELU, THREE, NINE = [0.50, 0.52, 0.51], [0.53, 0.54, 0.54], [0.50, 0.53, 0.49]
 
 
 def test_every_place_of_the_curves_is_set_beside_the_one_relu(finished):
-    found = overview.settings([changed(record(finished), [RELU, THREE, NINE])])
+    found = across_studies.collect_gains([changed(build_record(finished), [RELU, THREE, NINE])])
     assert [s.name for s in found] == ["tiny, hinges 3", "tiny, hinges 9"]
     gain = found[0].gains["relu"]
     assert gain.mean == pytest.approx(np.mean(THREE) - np.mean(RELU)) and gain.pairs == 3
     assert gain.p == pytest.approx(scipy.stats.ttest_rel(THREE, RELU).pvalue)
-    assert gain.shown and not found[1].gains["relu"].shown
+    assert gain.is_significant and not found[1].gains["relu"].is_significant
 
 
 def test_settings_of_another_network_are_not_set_side_by_side(finished):
-    known = record(finished)
+    known = build_record(finished)
     other = {**known.cells, known.rows[0].cell: {**known.cells[known.rows[0].cell], "data": "wine"}}
     rows = [known.rows[0], known.rows[2]]
-    assert overview.settings([known.model_copy(update={"cells": other, "rows": rows})]) == []
+    assert (
+        across_studies.collect_gains([known.model_copy(update={"cells": other, "rows": rows})])
+        == []
+    )
 
 
 def test_the_best_of_the_others_is_the_one_least_is_gained_over(finished):
-    known = record(finished)
+    known = build_record(finished)
     relu, curves = known.rows[:2]
     extra = [
         relu.model_copy(update={"activation": name, "values": dict(enumerate(values))})
         for name, values in (("silu", [0.4, 0.5, 0.6]), ("gelu", [0.5, 0.6, 0.7]))
     ]
     rows = [relu, *extra, curves]
-    found = overview.settings([known.model_copy(update={"rows": rows})])
-    assert found[0].best.activation == "gelu"
+    found = across_studies.collect_gains([known.model_copy(update={"rows": rows})])
+    assert found[0].over_best_other.activation == "gelu"
 
 
 def test_what_did_not_finish_is_no_pair(finished):
-    found = changed(record(finished), [RELU, THREE, NINE])
+    found = changed(build_record(finished), [RELU, THREE, NINE])
     found.rows[0].values[1] = None
-    assert overview.settings([found])[0].gains["relu"].pairs == 2
+    assert across_studies.collect_gains([found])[0].gains["relu"].pairs == 2
 
 
 def test_table_and_sentence_count_what_the_gains_say(finished):
-    found = overview.settings([changed(record(finished), [RELU, THREE, NINE])])
-    text = overview.sentence(found)
+    found = across_studies.collect_gains([changed(build_record(finished), [RELU, THREE, NINE])])
+    text = across_studies.gains_sentence(found)
     assert "above relu in 1 of 2 (1; 1)" in text and "for the 2 tests" in text
     assert "above leaky_relu in 0 of 0 (0; 0)" in text
-    table = overview.table(found)
+    table = across_studies.gains_table(found)
     assert "| tiny, hinges 3 | 3 | 53.67 | +2.67 (p " in table and table.count("| - |") == 2
 
 
 def test_what_each_test_shows_is_told_from_what_the_correction_leaves(finished):
-    thrice = [changed(record(finished), [RELU, THREE, NINE])] * 3
-    found = overview.settings(thrice)
+    thrice = [changed(build_record(finished), [RELU, THREE, NINE])] * 3
+    found = across_studies.collect_gains(thrice)
     assert found[0].gains["relu"].p < 0.05 < 6 * found[0].gains["relu"].p
-    assert "above relu in 3 of 6 (3; 0)" in overview.sentence(found)
+    assert "above relu in 3 of 6 (3; 0)" in across_studies.gains_sentence(found)
 
 
 def test_the_size_of_the_trainings_is_that_of_the_cells(finished):
-    said = overview.scales([record(finished)])
+    said = across_studies.describe_trainings([build_record(finished)])
     assert said == "1 to 1 epochs on at most 100 samples of the sets that are larger; data digits"

@@ -1,4 +1,4 @@
-"""What studies compare: one number of each training."""
+"""The numbers that studies can compare; each is computed from the result of one training."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from hinged.lab.runs.trial_result import TrialResult
 
 
 class Measure(NamedTuple):
-    """A number of a training.
+    """A number to compare.
 
     Attributes:
-        about: what it is; `{metric}` stands for the data set's.
-        of: reads it from a result.
-        larger_is_better: or smaller.
-        share: whether it is a share, shown in percent; None where that depends on the metric.
+        about: its description; `{metric}` stands for the metric of the data set.
+        compute: returns the number for a result.
+        larger_is_better: whether a larger number is better.
+        share: whether it is a share, shown in percent; None if that depends on the metric.
     """
 
     about: str
-    of: Callable[[TrialResult], float]
+    compute: Callable[[TrialResult], float]
     larger_is_better: bool
     share: bool | None = None
 
@@ -30,9 +30,8 @@ class Measure(NamedTuple):
 
 
 def log_error(result: TrialResult) -> float:
-    """Return the logarithm to base 10 of the root mean square error on the test split, in units of
-    the targets' standard deviation there: where R2 comes close to 1 it still tells apart. NaN where
-    the metric is another.
+    """Return log10 of the root mean square error on the test split, in units of the targets'
+    standard deviation. It still shows differences where R2 is almost 1. NaN for other metrics.
 
     >>> round(log_error(TrialResult.model_construct(metric="R2", test_score=0.9999)), 6)
     -2.0
@@ -42,9 +41,9 @@ def log_error(result: TrialResult) -> float:
     return math.log10(1 - result.test_score) / 2
 
 
-def dead(result: TrialResult) -> float:
-    """Return the share of dead units after the last epoch; NaN where none were counted, or where
-    the training diverged: outputs that are no numbers are not alive."""
+def dead_share(result: TrialResult) -> float:
+    """Return the share of dead units after the last epoch. NaN if none were counted, or if the
+    training diverged, because NaN outputs hide dead units."""
     return result.dead[-1] if result.dead and not result.diverged else math.nan
 
 
@@ -54,6 +53,6 @@ MEASURES = {
     "log_error": Measure(
         "log10 of the test error over the targets' deviation", log_error, False, False
     ),
-    "dead": Measure("dead units", dead, False, True),
+    "dead": Measure("dead units", dead_share, False, True),
     "step_ms": Measure("milliseconds a step", lambda r: r.step_ms, False, False),
 }

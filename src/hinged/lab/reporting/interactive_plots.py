@@ -1,0 +1,170 @@
+"""Draws the pictures of a comparison with plotly, for the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io
+
+from hinged.lab.reporting.comparison_table import ComparisonTable
+from hinged.lab.reporting.picture_data import (
+    HISTOGRAM_COLOUR,
+    ActivationResults,
+    CurvePanel,
+    colour_of,
+    difference_label,
+    score_label,
+)
+
+_LAYOUT: dict[str, Any] = {
+    "template": "plotly_white",
+    "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
+    "font": {"family": "system-ui, sans-serif", "size": 13},
+    "legend": {"orientation": "h", "y": 1.12},
+}
+_CHANNELS = 24
+"""Number of channels drawn for each layer; the mean is over all channels."""
+
+
+def to_html(figures: list[tuple[str, go.Figure]]) -> list[tuple[str, str]]:
+    """Return title and HTML of each figure; the first one contains the plotly library."""
+    return [
+        (
+            title,
+            plotly.io.to_html(
+                figure,
+                full_html=False,
+                include_plotlyjs=number == 0,
+                div_id=f"figure-{number}",
+                config={"displaylogo": False, "responsive": True},
+            ),
+        )
+        for number, (title, figure) in enumerate(figures)
+    ]
+
+
+def draw_scores(table: ComparisonTable, activations: list[ActivationResults]) -> go.Figure:
+    """Return a figure of the test scores, with a point for each seed."""
+    figure = go.Figure()
+    for each in activations:
+        figure.add_scatter(
+            x=each.scores,
+            y=[each.activation] * len(each.scores),
+            mode="markers",
+            marker={"color": each.colour, "size": 9, "opacity": 0.6},
+            customdata=[[trial.seed, trial.seconds] for trial in each.trials],
+            hovertemplate="%{y}, seed %{customdata[0]}: %{x:.2f} (%{customdata[1]:.1f} s)"
+            "<extra></extra>",
+            showlegend=False,
+        )
+    figure.update_layout(height=330, xaxis_title=score_label(table), **_LAYOUT)
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def draw_differences(table: ComparisonTable, activations: list[ActivationResults]) -> go.Figure:
+    """Return a figure of the paired differences to the baseline, with their 95 % intervals."""
+    figure = go.Figure()
+    for each in activations:
+        if each.difference is None:
+            continue
+        mean, low, high = each.difference
+        figure.add_scatter(
+            x=[mean],
+            y=[each.activation],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - mean],
+                "arrayminus": [mean - low],
+                "thickness": 2.5,
+            },
+            mode="markers",
+            marker={"color": each.colour, "size": 11, "symbol": "diamond"},
+            hovertemplate="%{y}: %{x:+.2f}<extra></extra>",
+            showlegend=False,
+        )
+    figure.add_vline(x=0, line={"color": colour_of(table.baseline), "width": 1})
+    figure.update_layout(height=300, xaxis_title=difference_label(table), **_LAYOUT)
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def draw_histories(table: ComparisonTable, activations: list[ActivationResults]) -> go.Figure:
+    """Return a figure of the test score of every epoch, with a line for each trial."""
+    figure = go.Figure()
+    for each in activations:
+        for trial, history in zip(each.trials, each.histories, strict=True):
+            figure.add_scatter(
+                x=list(range(1, len(history) + 1)),
+                y=history,
+                mode="lines",
+                line={"color": each.colour, "width": 1.2},
+                opacity=0.6,
+                name=each.activation,
+                legendgroup=each.activation,
+                showlegend=trial is each.trials[0],
+                hovertemplate=f"{each.activation}, seed {trial.seed}, epoch %{{x}}: %{{y:.2f}}"
+                "<extra></extra>",
+            )
+    figure.update_layout(height=380, xaxis_title="epoch", yaxis_title=score_label(table), **_LAYOUT)
+    return figure
+
+
+def draw_curves(panels: list[CurvePanel]) -> go.Figure:
+    """Return a figure of the learned curves of one layer, with a menu of all layers."""
+    figure = go.Figure()
+    layer_of_trace: list[int] = []
+    for layer, panel in enumerate(panels):
+        before = len(figure.data)
+        _add_panel(figure, panel, visible=layer == 0)
+        layer_of_trace += [layer] * (len(figure.data) - before)
+    buttons = [
+        {
+            "label": f"layer {panel.layer} ({panel.outside:.0%} of inputs outside the hinges)",
+            "method": "update",
+            "args": [{"visible": [owner == layer for owner in layer_of_trace]}],
+        }
+        for layer, panel in enumerate(panels)
+    ]
+    figure.update_layout(
+        height=430,
+        xaxis_title="input of the activation",
+        yaxis_title="output",
+        yaxis2={"overlaying": "y", "side": "right", "visible": False, "rangemode": "tozero"},
+        updatemenus=[{"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.18}],
+        bargap=0,
+        **(_LAYOUT | {"legend": {"orientation": "h", "y": 1.12, "x": 0.45}, "margin": {"t": 60}}),
+    )
+    return figure
+
+
+def _add_panel(figure: go.Figure, panel: CurvePanel, *, visible: bool) -> None:
+    figure.add_bar(
+        x=((panel.x[1:] + panel.x[:-1]) / 2).tolist(),
+        y=panel.counts.tolist(),
+        yaxis="y2",
+        marker_color=HISTOGRAM_COLOUR,
+        opacity=0.6,
+        name="inputs",
+        hoverinfo="skip",
+        visible=visible,
+    )
+    x, colour = panel.x.tolist(), colour_of("hinged")
+    for number, channel in enumerate(panel.channels[:_CHANNELS]):
+        figure.add_scatter(
+            x=x,
+            y=channel.tolist(),
+            mode="lines",
+            showlegend=False,
+            line={"color": colour, "width": 1},
+            opacity=0.5,
+            hovertemplate=f"channel {number}: %{{x:.2f}} gives %{{y:.3f}}<extra></extra>",
+            visible=visible,
+        )
+    for name, y, line in (
+        ("mean of the channels", panel.mean, {"color": colour, "width": 3}),
+        ("relu", panel.relu, {"color": colour_of("relu"), "width": 1.5, "dash": "dash"}),
+    ):
+        figure.add_scatter(x=x, y=y.tolist(), mode="lines", name=name, line=line, visible=visible)

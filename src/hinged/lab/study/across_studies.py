@@ -1,0 +1,164 @@
+"""Compares trained curves with each activation in the settings of several studies.
+
+A setting is a data set and a network. The paired differences are computed from the values in the
+records, so nothing is trained again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from hinged.lab.experiment.schema import Experiment
+from hinged.lab.experiment.settings import Settings
+from hinged.lab.reporting import terminal
+from hinged.lab.reporting.markdown import markdown_table
+from hinged.lab.reporting.multiple_testing import holm_correction
+from hinged.lab.reporting.significance import finite_pairs, paired_t_test
+from hinged.lab.study.answer import LEVEL
+from hinged.lab.study.cells import relevant_settings
+from hinged.lab.study.record import RecordRow, StudyRecord
+
+_RELUS = ("relu", "leaky_relu")
+_OTHERS = ("prelu", "silu", "gelu")
+
+
+class Gain(Settings):
+    """The difference between trained curves and another activation in one setting.
+
+    Attributes:
+        activation: the other activation.
+        pairs: number of seeds that both finished.
+        mean: mean of the paired differences in the score.
+        p: p-value of the paired t-test, not corrected; None without spread.
+    """
+
+    activation: str
+    pairs: int
+    mean: float
+    p: float | None
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether curves are better at the 5 % level."""
+        return self.mean > 0 and self.p is not None and self.p < LEVEL
+
+
+class GainsInSetting(Settings):
+    """The gains of trained curves in one setting.
+
+    Attributes:
+        name: study and point in its grid.
+        score: mean score of the trained curves.
+        gains: gain over each activation that was trained in this setting.
+    """
+
+    name: str
+    score: float
+    gains: dict[str, Gain]
+
+    @property
+    def over_best_other(self) -> Gain | None:
+        """Return the gain over the best of PReLU, SiLU and GELU by mean score."""
+        others = [self.gains[name] for name in _OTHERS if name in self.gains]
+        return min(others, key=lambda gain: gain.mean, default=None)
+
+
+def collect_gains(records: Iterable[StudyRecord]) -> list[GainsInSetting]:
+    """Return the gains in each setting in which curves and ReLU were trained on the same seeds."""
+    settings = []
+    for record in records:
+        for row in record.rows:
+            if row.activation == "hinged":
+                others = _rows_in_same_setting(record, row)
+                gains = {other.activation: _compute_gain(row, other) for other in others}
+                known = {name: gain for name, gain in gains.items() if gain is not None}
+                if "relu" in known and row.mean is not None:
+                    name = f"{record.name}{', ' if row.label else ''}{row.label}"
+                    settings.append(GainsInSetting(name=name, score=row.mean, gains=known))
+    return settings
+
+
+def gains_table(settings: Sequence[GainsInSetting]) -> str:
+    """Return a table of the settings; differences are in points (of R2 too)."""
+    headings = ("setting", "n", "curves, %", *(f"over {name}" for name in _RELUS))
+    rows = [
+        (
+            setting.name,
+            str(setting.gains["relu"].pairs),
+            f"{100 * setting.score:.2f}",
+            *(_format_gain(setting.gains.get(name)) for name in _RELUS),
+            _format_gain(setting.over_best_other, named=True),
+        )
+        for setting in settings
+    ]
+    return markdown_table((*headings, "over the best of PReLU, SiLU, GELU"), rows)
+
+
+def gains_sentence(settings: Sequence[GainsInSetting]) -> str:
+    """Return in how many settings curves are better, and in how many of them significantly: by each
+    test alone, and after Holm's correction for all tests of the table."""
+    columns = {name: [s.gains.get(name) for s in settings] for name in _RELUS}
+    columns["the best of PReLU, SiLU and GELU"] = [s.over_best_other for s in settings]
+    gains = [gain for column in columns.values() for gain in column if gain is not None]
+    corrected = holm_correction([math.nan if g.p is None else g.p for g in gains])
+    significant = {id(g) for g, p in zip(gains, corrected, strict=True) if g.mean > 0 and p < LEVEL}
+    parts = [_count_gains(name, column, significant) for name, column in columns.items()]
+    return (
+        f"In {len(settings)} settings, mean scores of trained curves are {'; '.join(parts)}. In "
+        f"parentheses: shown at the 5 % level by each test alone, and by Holm's correction for the "
+        f"{len(gains)} tests of the table."
+    )
+
+
+def describe_trainings(records: Iterable[StudyRecord]) -> str:
+    """Return epochs, number of training samples and data sets of several records, in words."""
+    cells = [cell for record in records for cell in record.cells.values()]
+    epochs = sorted({cell["training"]["epochs"] for cell in cells})
+    sizes = sorted({cell["train_size"] for cell in cells if cell["train_size"] is not None})
+    size = f" on at most {sizes[-1]:,} samples of the sets that are larger" if sizes else ""
+    data = ", ".join(dict.fromkeys(cell["data"] for cell in cells))
+    return f"{epochs[0]} to {epochs[-1]} epochs{size}; data {data}"
+
+
+def _count_gains(name: str, gains: Sequence[Gain | None], significant: set[int]) -> str:
+    known = [gain for gain in gains if gain is not None]
+    above, alone = sum(g.mean > 0 for g in known), sum(g.is_significant for g in known)
+    worse = sum(g.mean < 0 and g.p is not None and g.p < LEVEL for g in known)
+    corrected = sum(id(gain) in significant for gain in known)
+    below = f", below in {worse}" if worse else ""
+    return f"above {name} in {above} of {len(known)} ({alone}{below}; {corrected})"
+
+
+def _rows_in_same_setting(record: StudyRecord, row: RecordRow) -> list[RecordRow]:
+    """Return the rows of other activations with the same settings."""
+
+    def settings_of(cell: str, activation: str) -> Experiment:
+        return relevant_settings(Experiment.model_validate(record.cells[cell]), activation)
+
+    return [
+        other
+        for other in record.rows
+        if other.activation != row.activation
+        and settings_of(other.cell, other.activation) == settings_of(row.cell, other.activation)
+    ]
+
+
+def _compute_gain(row: RecordRow, other: RecordRow) -> Gain | None:
+    ours, theirs = finite_pairs(row.values, other.values)
+    if len(ours) < 2:
+        return None
+    test = paired_t_test(ours, theirs)
+    return Gain(
+        activation=other.activation,
+        pairs=len(ours),
+        mean=test.difference.mean,
+        p=None if math.isnan(test.p) else test.p,
+    )
+
+
+def _format_gain(gain: Gain | None, named: bool = False) -> str:
+    if gain is None:
+        return "-"
+    name = f"{gain.activation}: " if named else ""
+    return f"{name}{100 * gain.mean:+.2f} (p {terminal.format_p_value(gain.p)})"

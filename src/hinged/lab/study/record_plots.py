@@ -1,0 +1,168 @@
+"""Draws the pictures of a study's record with matplotlib."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hinged.lab.reporting.picture_data import colour_of
+from hinged.lab.reporting.plots import hide_top_and_right
+from hinged.lab.reporting.significance import mean_interval
+from hinged.lab.study.record import RecordRow, StudyRecord
+
+_MIN_VALUES = 3
+"""Smallest number of values to draw a line along an axis."""
+_STYLES = ("-", "--", ":", "-.")
+
+
+class Picture(NamedTuple):
+    """A picture of a record.
+
+    Attributes:
+        suffix: the end of its file name.
+        description: its alternative text.
+        draw: returns the figure of a record.
+    """
+
+    suffix: str
+    description: str
+    draw: Callable[[StudyRecord], Figure]
+
+
+def pictures_of(record: StudyRecord) -> list[Picture]:
+    """Return the pictures that suit a record."""
+    pictures = [
+        Picture("", "the differences with their 95 % intervals, a line a row", draw_differences)
+    ]
+    if line_axis(record) is not None:
+        about = "the means with their 95 % intervals along the axis"
+        pictures.append(Picture("-along", about, draw_along_axis))
+    if record.measure.startswith("dead"):
+        about = "the shares of dead and of dormant units after each epoch, means over seeds"
+        pictures.append(Picture("-epochs", about, draw_idle_units))
+    return pictures
+
+
+def draw_differences(record: StudyRecord) -> Figure:
+    """Return a figure of the differences with their 95 % intervals, or of the means if no rows were
+    compared."""
+    compared = [row for row in record.rows if row.versus is not None]
+    rows = compared or record.rows
+    figure, axes = plt.subplots(figsize=(8, 0.3 * len(rows) + 1.2), layout="constrained")
+    scale = _scale(record)
+    for line, row in enumerate(rows):
+        mean, low, high = _difference_interval(row)
+        colour = colour_of(row.activation)
+        axes.plot([scale * low, scale * high], [line, line], color=colour, linewidth=2.5)
+        axes.plot([scale * mean], [line], "D", color=colour, markersize=5)
+    axes.set_yticks(range(len(rows)), [row.title for row in rows], fontsize=8)
+    axes.invert_yaxis()
+    if compared:
+        axes.axvline(0, color=colour_of("relu"), linewidth=1)
+    what = f"difference in {record.measure}" if compared else record.measure
+    unit = ", points" if compared and record.in_percent else ", %" if record.in_percent else ""
+    axes.set_xlabel(f"{what}{unit}")
+    return hide_top_and_right(figure)
+
+
+def line_axis(record: StudyRecord) -> str | None:
+    """Return the axis of the grid with most numbers, if there are at least three; else None."""
+    values: dict[str, set[float]] = {}
+    for row in record.rows:
+        for name, value in row.point.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                values.setdefault(name, set()).add(value)
+    longest = max(values, key=lambda name: len(values[name]), default=None)
+    return longest if longest is not None and len(values[longest]) >= _MIN_VALUES else None
+
+
+def draw_along_axis(record: StudyRecord) -> Figure:
+    """Return a figure of the means with their 95 % intervals along `line_axis`. An activation that
+    the axis does not affect is a horizontal line.
+
+    Raises:
+        ValueError: the record has no such axis.
+    """
+    name = line_axis(record)
+    if name is None:
+        raise ValueError(f"{record.name} has no axis of numbers")
+    figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
+    xs = sorted({row.point[name] for row in record.rows if name in row.point})
+    for style, (title, rows) in _with_styles(_lines_along(record, name)):
+        positions = [row.point[name] for row in rows] if name in rows[0].point else xs
+        rows = rows if name in rows[0].point else rows * len(xs)
+        _draw_line(axes, positions, rows, _scale(record), title, style)
+    if xs[0] > 0 and xs[-1] >= 4 * xs[0]:
+        axes.set_xscale("log", base=2)
+    axes.set_xticks(xs, [f"{x:g}" for x in xs])
+    axes.minorticks_off()
+    axes.set_xlabel(name)
+    axes.set_ylabel(f"{record.measure}{', %' if record.in_percent else ''}")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return hide_top_and_right(figure)
+
+
+def draw_idle_units(record: StudyRecord) -> Figure:
+    """Return a figure of the mean shares of dead and of dormant units after each epoch."""
+    figure, panels = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    for axes, kind in zip(panels, ("dead", "dormant"), strict=True):
+        for style, (title, rows) in _with_styles({row.title: [row] for row in record.rows}):
+            shares = [100 * share for share in getattr(rows[0], kind)]
+            colour = colour_of(rows[0].activation)
+            axes.plot(range(1, len(shares) + 1), shares, style, color=colour, label=title)
+        axes.set(xlabel="epoch", ylabel=f"{kind} units, %")
+    panels[1].legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    return hide_top_and_right(figure)
+
+
+def _lines_along(record: StudyRecord, name: str) -> dict[str, list[RecordRow]]:
+    """Return the rows of each line along an axis, sorted by the axis, by the line's title."""
+    lines: dict[str, list[RecordRow]] = {}
+    for row in record.rows:
+        on_axis = f"{name.rpartition('.')[2].replace('_', '-')} "
+        parts = [part for part in row.label.split(", ") if part and not part.startswith(on_axis)]
+        lines.setdefault(" ".join((row.activation, *parts)), []).append(row)
+    return {t: sorted(rows, key=lambda row: row.point.get(name, 0)) for t, rows in lines.items()}
+
+
+def _with_styles(
+    lines: dict[str, list[RecordRow]],
+) -> Iterator[tuple[str, tuple[str, list[RecordRow]]]]:
+    """Yield each line with a style; lines of one activation have different styles."""
+    count: dict[str, int] = {}
+    for title, rows in lines.items():
+        number = count.setdefault(rows[0].activation, 0)
+        count[rows[0].activation] += 1
+        yield _STYLES[number % len(_STYLES)], (title, rows)
+
+
+def _draw_line(
+    axes: Axes, xs: list[Any], rows: list[RecordRow], scale: float, title: str, style: str
+) -> None:
+    intervals = [_value_interval(row) for row in rows]
+    columns = zip(*intervals, strict=True)
+    means, lows, highs = ([scale * value for value in column] for column in columns)
+    colour = colour_of(rows[0].activation)
+    axes.plot(xs, means, style, marker="o", markersize=3.5, color=colour, label=title)
+    axes.fill_between(xs, lows, highs, color=colour, alpha=0.12, linewidth=0)
+
+
+def _value_interval(row: RecordRow) -> tuple[float, float, float]:
+    values = [value for value in row.values.values() if value is not None]
+    return mean_interval(values) if values else (math.nan, math.nan, math.nan)
+
+
+def _difference_interval(row: RecordRow) -> tuple[float, float, float]:
+    if row.versus is not None:
+        return row.versus.t.mean, row.versus.t.low, row.versus.t.high
+    mean = math.nan if row.mean is None else row.mean
+    return mean, mean, mean
+
+
+def _scale(record: StudyRecord) -> float:
+    return 100 if record.in_percent else 1

@@ -1,0 +1,79 @@
+import math
+
+import pytest
+
+from hinged.lab.reporting import terminal
+from hinged.lab.reporting.comparison_table import (
+    build_comparison_table,
+    diverged_sentence,
+    verdict,
+)
+from tests.lab.helpers import make_result
+
+
+def make_table(scores, experiment):
+    results = [
+        make_result(activation, seed, score)
+        for activation, values in scores.items()
+        for seed, score in enumerate(values)
+    ]
+    return build_comparison_table(
+        experiment.model_copy(update={"activations": tuple(scores)}), results
+    )
+
+
+def test_table_by_hand(small):
+    table = make_table({"relu": [0.5, 0.6, 0.7], "hinged": [0.6, 0.7, 0.9]}, small)
+    relu, hinged = table.rows
+    assert relu.versus is None and relu.score.mean == pytest.approx(0.6)
+    assert hinged.versus.difference.mean == pytest.approx(0.4 / 3)
+    # t = 4 with 2 degrees of freedom.
+    assert hinged.versus.p == pytest.approx(0.05719, abs=1e-5)
+    assert hinged.p_corrected == hinged.versus.p
+    assert hinged.step_ratio == 1.0
+
+
+def test_differences_are_taken_over_shared_seeds(small):
+    table = make_table({"relu": [0.5, 0.6], "hinged": [0.6, 0.8, 0.0]}, small)
+    assert table.rows[1].seeds == 3
+    assert table.rows[1].versus.difference.mean == pytest.approx(0.15)
+
+
+def test_verdict_says_what_the_figures_say(small):
+    better = verdict(make_table({"relu": [0.5, 0.6, 0.7], "hinged": [0.61, 0.7, 0.8]}, small))
+    assert better.startswith("hinged is 10.33 points above relu")
+    assert better.endswith("a difference at the 5 % level.")
+    worse = verdict(make_table({"relu": [0.5, 0.6, 0.7], "hinged": [0.5, 0.5, 0.7]}, small))
+    assert worse.startswith("hinged is 3.33 points below relu")
+    assert worse.endswith("no difference that these seeds can show at the 5 % level.")
+
+
+def test_what_diverged_is_named_and_left_out(small):
+    table = make_table({"relu": [0.5, 0.6, 0.7], "hinged": [0.6, math.nan, 0.9]}, small)
+    hinged = table.rows[1]
+    assert hinged.seeds == 3 and hinged.diverged == (1,) and hinged.versus.pairs == 2
+    assert hinged.score.mean == pytest.approx(0.75)
+    assert hinged.versus.difference.mean == pytest.approx(0.15)
+    assert "infinite or NaN): hinged (seed 1)." in diverged_sentence(table)
+    assert diverged_sentence(make_table({"relu": [0.5, 0.6]}, small)) == ""
+
+
+def test_where_all_diverged_there_is_no_score(small):
+    table = make_table({"relu": [0.5, 0.6], "hinged": [math.nan, math.nan]}, small)
+    assert table.rows[1].versus is None
+    assert terminal.row_texts(table.rows[1], table.metric)[:3] == ("hinged", "-", "")
+    assert "has not been compared" in verdict(table)
+    assert "hinged (seed 0, seed 1)" in diverged_sentence(table)
+
+
+def test_json_has_no_nan(small):
+    plain = make_table({"relu": [0.5], "hinged": [0.6]}, small).as_json()
+    assert plain["rows"][1]["score"] == {"mean": 0.6, "low": None, "high": None}
+    assert plain["rows"][1]["p_corrected"] is None
+
+
+def test_cells_of_undefined_figures_are_readable(small):
+    table = make_table({"relu": [0.5, 0.6], "hinged": [0.75, 0.85]}, small)
+    cells = terminal.row_texts(table.rows[1], table.metric)
+    assert "+25.00" in cells[2] and "nan" not in " ".join(cells)
+    assert math.isnan(make_table({"relu": [0.5], "hinged": [0.75]}, small).rows[1].score.low)
