@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from hinged.lab.experiment.schema import Trial
 from hinged.lab.reporting import interactive_plots, plots
 from hinged.lab.reporting.comparison_table import build_comparison_table
 from hinged.lab.reporting.picture_data import curve_panel, results_by_activation
-from hinged.lab.experiment.schema import Trial
 from hinged.lab.training.snapshots import read_snapshots
 
 

@@ -28,7 +28,9 @@ def folder(tmp_path, small):
 
 def test_saved_trials_are_read_back_in_the_order_of_the_experiment(folder):
     for activation, seed in [("prelu", 1), ("relu", 0), ("hinged", 0)]:
-        folder.save_result(Trial(activation=activation, seed=seed), make_result(activation, seed), {})
+        folder.save_result(
+            Trial(activation=activation, seed=seed), make_result(activation, seed), {}
+        )
     assert [(r.activation, r.seed) for r in folder.results()] == [
         ("relu", 0),
         ("hinged", 0),
@@ -177,7 +179,9 @@ def test_a_disk_that_takes_nothing_is_one_sentence_and_keeps_what_was_there(
 
     monkeypatch.setattr(os, "fsync", full)
     for save in (
-        lambda: folder.save_result(TRIAL, make_result(test_score=0.75), {"2.values": torch.ones(1)}),
+        lambda: folder.save_result(
+            TRIAL, make_result(test_score=0.75), {"2.values": torch.ones(1)}
+        ),
         lambda: folder.save_failure(TRIAL, make_failure()),
         folder.write_results_file,
     ):

@@ -3,31 +3,7 @@ import pytest
 from hinged.lab.runs.compare import ProgressListener, compare_all
 from hinged.lab.study.cells import read_study
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
-
-TINY = """
-question = "Does the number of hinges matter?"
-unsure = "Two blocks are not tried."
-
-[settings]
-data = "digits"
-activations = ["relu", "hinged"]
-network = { width = 2, depth = 1 }
-training = { epochs = 1, batch_size = 128 }
-
-[grid]
-"curves.hinges" = [3, 9]
-
-[smoke]
-seeds = 3
-settings = { train_size = 100, test_size = 100 }
-
-[small]
-seeds = 4
-
-[full]
-seeds = 5
-grid = { "curves.hinges" = [3, 9, 33] }
-"""
+from tests.lab.study.helpers import TINY
 
 
 @pytest.fixture

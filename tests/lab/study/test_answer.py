@@ -3,7 +3,7 @@ import pytest
 from hinged.lab.study.answer import answer_sentence, remaining_doubts, rows_in_question
 from hinged.lab.study.build_record import build_record
 from hinged.lab.study.cells import read_study
-from tests.lab.study.test_record import SCORES, filled
+from tests.lab.study.helpers import SCORES, fill_folder
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def made(tiny, tmp_path):
             ("hinges-3", "hinged"): [b + shift_3 + 0.001 * (s % 2) for s, b in enumerate(base)],
             ("hinges-9", "hinged"): [b + shift_9 - 0.001 * (s % 2) for s, b in enumerate(base)],
         }
-        found = build_record(filled(tmp_path / "run", read_study(tiny), scores))
+        found = build_record(fill_folder(tmp_path / "run", read_study(tiny), scores))
         return found.model_copy(update=changes)
 
     return make

@@ -6,38 +6,16 @@ import scipy.stats
 
 from hinged import errors
 from hinged.lab.runs.run_folder import RunFolder
-from hinged.lab.runs.trial_result import TrialFailure
 from hinged.lab.study.build_record import build_record
 from hinged.lab.study.cells import read_study
 from hinged.lab.study.record import StudyRecord
-from hinged.lab.study.study_folder import StudyFolder, StudyPlan
-from tests.lab.runs.test_run_folder import result
-
-SCORES = {
-    ("hinges-3", "relu"): [0.80, 0.82, 0.81, 0.85, 0.79],
-    ("hinges-3", "hinged"): [0.81, 0.84, 0.83, 0.84, 0.82],
-    ("hinges-9", "hinged"): [0.86, 0.87, 0.89, 0.90, 0.84],
-}
-
-
-def filled(path, study, scores=SCORES):
-    """A folder with results made up for it."""
-    folder = StudyFolder(path)
-    folder.open(StudyPlan(name="tiny", scale="full", study=study))
-    for cell in folder.plan.cells():
-        run = folder.run_folder(cell)
-        run.open(cell.experiment)
-        for trial in cell.experiment.trials:
-            values = scores.get((cell.name, trial.activation))
-            if values is not None:
-                made = result(trial.activation, trial.seed, values[trial.seed])
-                run.save_result(trial, made.model_copy(update={"seconds": 2.0}), {})
-    return folder
+from tests.lab.helpers import make_failure
+from tests.lab.study.helpers import SCORES, fill_folder
 
 
 @pytest.fixture
 def folder(tiny, tmp_path):
-    return filled(tmp_path / "made-up", read_study(tiny))
+    return fill_folder(tmp_path / "made-up", read_study(tiny))
 
 
 def test_rows_are_those_of_the_scores(folder):
@@ -75,7 +53,7 @@ def test_every_row_is_compared_with_the_baseline_trained_once(folder):
 
 def test_a_seed_that_diverged_is_left_out_of_the_pairs(tiny, tmp_path):
     scores = {**SCORES, ("hinges-9", "hinged"): [0.86, float("nan"), 0.89, 0.90, 0.84]}
-    found = build_record(filled(tmp_path / "nan", read_study(tiny), scores))
+    found = build_record(fill_folder(tmp_path / "nan", read_study(tiny), scores))
     row = found.rows[2]
     assert row.values[1] is None and row.versus.pairs == 4 and row.diverged == (1,)
     assert row.mean == pytest.approx(np.mean([0.86, 0.89, 0.90, 0.84]))
@@ -87,7 +65,7 @@ def test_against_the_first_cell(tiny, tmp_path):
     text = tiny.read_text().replace("[settings]", 'against = "first"\n[settings]')
     text = text.replace('hinged"]', 'hinged"]\nbaseline = "hinged"', 1)
     tiny.write_text(text)
-    found = build_record(filled(tmp_path / "first", read_study(tiny)))
+    found = build_record(fill_folder(tmp_path / "first", read_study(tiny)))
     labels = {row.title: row.versus and row.versus.label for row in found.rows}
     assert labels == {
         "relu": "hinged (hinges 3)",
@@ -99,9 +77,7 @@ def test_against_the_first_cell(tiny, tmp_path):
 def test_failures_are_in_the_record(folder):
     run = RunFolder(folder.path / "cells" / "hinges-33")
     trial = run.experiment.trials[0]
-    failure = TrialFailure(
-        activation="hinged", seed=0, traceback="Traceback\nBoom: x", environment={}, finished="now"
-    )
+    failure = make_failure("hinged", 0)
     run.save_failure(trial, failure)
     assert build_record(folder).failures == [failure]
 
@@ -121,7 +97,7 @@ def test_a_real_run_is_recorded_with_all_that_made_it(finished):
 
 def test_a_folder_without_results_is_refused(tiny, tmp_path):
     with pytest.raises(errors.RunFolderError, match="no finished training"):
-        build_record(filled(tmp_path / "empty", read_study(tiny), {}))
+        build_record(fill_folder(tmp_path / "empty", read_study(tiny), {}))
 
 
 def test_advice_is_counted_over_the_trainings(finished):

@@ -72,7 +72,7 @@ def test_a_folder_keeps_the_precision_of_the_machine_that_began_it(tiny, tmp_pat
         folder.open(plan(tiny).model_copy(update={"precision": here}))
     other = StudyFolder(tmp_path / "other")
     other.open(plan(tiny))
-    assert {task.experiment.training.precision for task in other.tasks()} == {here}
+    assert {task.experiment.training.precision for task in other.cell_runs()} == {here}
 
 
 def test_a_precision_is_settled_wherever_it_is_automatic_and_nothing_else_is(tiny):
@@ -111,20 +111,20 @@ def test_foreign_and_damaged_folders_are_refused(tiny, tmp_path):
     with pytest.raises(errors.RunFolderError, match="holds no study"):
         _ = StudyFolder(tmp_path / "mine").plan
     (tmp_path / "mine" / "study.json").write_text("{}")
-    with pytest.raises(errors.RunFolderError, match="not that of a study"):
+    with pytest.raises(errors.RunFolderError, match="not the plan of a study"):
         _ = StudyFolder(tmp_path / "mine").plan
 
 
 def test_two_processes_may_begin_a_folder_at_once(tiny, tmp_path, monkeypatch):
     first, second = StudyFolder(tmp_path / "run"), StudyFolder(tmp_path / "run")
-    look = StudyFolder._foreign
+    look = StudyFolder._holds_other_files
 
     def while_the_other_begins(folder):
         monkeypatch.undo()
         second.open(plan(tiny))
         return look(folder)
 
-    monkeypatch.setattr(StudyFolder, "_foreign", while_the_other_begins)
+    monkeypatch.setattr(StudyFolder, "_holds_other_files", while_the_other_begins)
     first.open(plan(tiny))
     assert first.plan == second.plan
 

@@ -41,6 +41,7 @@ OPTIONS = SETTING_OPTIONS | {
     "logger": "--logger",
     "networks": "--model",
     "peers": "--peers",
+    "scale": "--scale",
     "seeds": "--seeds",
 }
 """The option for each setting or argument that an error message of the library may name."""

@@ -19,7 +19,7 @@ from hinged.lab.experiment.settings import (
     merge_settings,
     nest_setting,
 )
-from hinged.lab.networks.activations import may_have_trained_parameters, depends_on_curve_settings
+from hinged.lab.networks.activations import depends_on_curve_settings, may_have_trained_parameters
 from hinged.lab.networks.pretrained import FROM_STUDY
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.run_folder import as_file_name

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy.optimize
 import scipy.stats
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 
 from hinged.lab.experiment.settings import Settings
 from hinged.lab.study.record import ConfidenceInterval, RecordRow, StudyRecord
@@ -127,7 +127,7 @@ def _width_for_score(scores: _Floats, widths: _Floats, scores_at_widths: _Floats
     """Return the interpolated width for each score; the smallest or largest width for scores
     outside `scores_at_widths`."""
     logs = np.log(widths)
-    rising = IsotonicRegression().fit_transform(logs, scores_at_widths)
+    rising = scipy.optimize.isotonic_regression(scores_at_widths).x
     # If two widths have equal scores, the narrower one is enough.
     first = np.concatenate(([True], np.diff(rising) > 0))
     return np.exp(np.interp(scores, rising[first], logs[first]))
