@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -114,16 +113,6 @@ def test_many_trainings_are_not_for_torchrun():
 def test_processes_share_one_training_and_not_several(small, tmp_path):
     with pytest.raises(errors.RunFolderError, match="9 trainings are unfinished"):
         compare(small, RunFolder(tmp_path / "run"), ProgressListener())
-
-
-def test_processes_that_share_a_training_draw_their_own_numbers():
-    def drawn(rank):
-        fit.SeedEpochs(3, rank).on_train_epoch_start(SimpleNamespace(current_epoch=1))
-        return torch.rand(8)
-
-    with torch.random.fork_rng():
-        first, second, again = drawn(0), drawn(1), drawn(0)
-    assert torch.equal(first, again) and not torch.equal(first, second)
 
 
 @pytest.mark.usefixtures("second_of_two")

@@ -20,8 +20,8 @@ from hinged.nn import param_groups
 
 
 class Residual(nn.Module):
-    """One ReLU at two places of different widths, one in place, one as a function, one never
-    called; maps first, then tokens."""
+    """A model with one ReLU that two layers of different widths share, an in-place ReLU, a function
+    call, and a ReLU that is never called. It computes feature maps first, then tokens."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ def made(name, **settings):
     return replace_activations(model, x, factory(name, **settings)), plain, x
 
 
-def test_curves_of_the_settings_are_put_at_every_place():
+def test_every_activation_is_replaced_by_curves_with_the_given_settings():
     model, plain, _ = made("hinged", hinges=5, low=-2, high=2, tails="constant")
     layers = [module for module in model.modules() if isinstance(module, PiecewiseLinear)]
     assert sorted(layer.values.shape for layer in layers) == [(4, 5), (4, 5), (6, 5), (7, 5)]
@@ -58,7 +58,7 @@ def test_curves_of_the_settings_are_put_at_every_place():
     assert plain.state_dict().keys() <= model.state_dict().keys()
 
 
-def test_started_as_relu_it_is_the_network_it_was():
+def test_curves_that_start_as_relu_do_not_change_the_function():
     model, plain, x = made("hinged")
     assert torch.equal(model(x), plain(x))
     shared, plain, x = made("hinged", sharing="layer")
@@ -67,7 +67,7 @@ def test_started_as_relu_it_is_the_network_it_was():
 
 
 @pytest.mark.parametrize("name", ["gelu", "leaky_relu", "silu"])
-def test_other_activations_are_applied_at_every_place(name):
+def test_every_activation_is_replaced_by_another_one(name):
     class By(Residual):
         def forward(self, x):
             function = getattr(F, name)
@@ -80,7 +80,7 @@ def test_other_activations_are_applied_at_every_place(name):
     assert torch.equal(model(x), wanted(x))
 
 
-def test_every_channel_has_a_prelu_of_its_own_on_its_own_axis():
+def test_prelu_has_one_slope_per_channel_on_any_axis():
     model, *_ = made("prelu")
     assert sum(parameter.numel() for parameter in activation_parameters(model)) == 4 + 4 + 7 + 6
     last = [m for m in model.modules() if isinstance(m, ChannelPReLU) and m.num_parameters == 6]
@@ -90,7 +90,7 @@ def test_every_channel_has_a_prelu_of_its_own_on_its_own_axis():
     assert torch.equal(last[0](tokens), expected)
 
 
-def test_what_has_nothing_to_replace_is_refused():
+def test_a_model_without_activations_is_an_error():
     with pytest.raises(errors.ArgumentError, match="a Linear without activations to replace; it"):
         replace_activations(nn.Linear(3, 2), torch.randn(4, 3), factory("silu"))
     gated = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
@@ -148,7 +148,7 @@ def own(tmp_path):
     )
 
 
-def test_ones_own_are_given_what_they_ask_for(own):
+def test_a_users_function_gets_the_arguments_it_names(own):
     torch.manual_seed(0)
     model, x = Residual(), torch.randn(5, 3, 4, 4)
     plain = copy.deepcopy(model)
@@ -165,7 +165,7 @@ def test_ones_own_are_given_what_they_ask_for(own):
     assert own("fixed")(3).inner(torch.tensor([-1.0])).item() == 0
 
 
-def test_what_ones_own_trains_is_an_activations(own):
+def test_parameters_of_a_users_activation_are_in_the_group_of_curves(own):
     model = nn.Sequential(nn.Linear(2, 3), own("Scaled")(3))
     groups = param_groups(model, 0.1, 0.5, curve_lr=0.2, curve_types=TRAINABLE_ACTIVATIONS)
     (curves,) = [group for group in groups if group["name"] == "curves"]
@@ -173,7 +173,7 @@ def test_what_ones_own_trains_is_an_activations(own):
     assert (curves["lr"], curves["weight_decay"]) == (0.2, 0.0)
 
 
-def test_what_cannot_be_loaded_is_said(own, tmp_path):
+def test_functions_that_cannot_be_loaded_are_errors(own, tmp_path):
     with pytest.raises(errors.ArgumentError, match="returns an object of class builtin_function"):
         own("nothing")(3)
     for name, message in [
@@ -186,7 +186,7 @@ def test_what_cannot_be_loaded_is_said(own, tmp_path):
             activation_factory(name, CurveSettings())
 
 
-def test_names_are_checked_before_anything_is_loaded():
+def test_names_are_checked_without_loading_anything():
     for name in ("relu", "apl", "frozen:silu", "nowhere.py:make"):
         check_activation_name("activations", name)
     with pytest.raises(errors.UnknownNameError, match=r"`activations`: got 'rleu'; did you mean"):
@@ -195,15 +195,15 @@ def test_names_are_checked_before_anything_is_loaded():
         check_activation_name("activations", "frozen:sliu")
 
 
-def test_frozen_curves_are_those_of_their_start():
+def test_frozen_curves_equal_the_function_they_start_as():
     frozen = activation_factory("frozen:tanh", CurveSettings(init="relu", hinges=33))(4)
     assert isinstance(frozen, PiecewiseLinear) and not frozen.values.requires_grad
     x = torch.linspace(-3, 3, 50).view(-1, 1).expand(-1, 4)
     assert (frozen(x) - x.tanh()).abs().max() < 0.01
 
 
-def test_all_of_torchs_activations_without_parameters_are_there():
-    """But those that draw (RReLU), need arguments (Threshold) or are no function of one number."""
+def test_all_of_torchs_activations_without_parameters_have_a_name():
+    """Exceptions: random ones (RReLU), those with arguments (Threshold), and non-scalar ones."""
     others = {"GLU", "MultiheadAttention", "PReLU", "RReLU", "Threshold"}
     names = {name for name in nn.modules.activation.__all__ if "oftm" not in name} - others
     assert {ACTIVATIONS[n](CurveSettings())(1).__class__.__name__ for n in ACTIVATIONS} >= names

@@ -4,7 +4,7 @@ import torch
 from hinged.lab.networks.published_activations import AdaptivePiecewiseLinearUnit, WrappedActivation
 
 
-def test_a_sum_of_relus_is_that():
+def test_apl_units_equal_their_formula():
     layer = AdaptivePiecewiseLinearUnit(3, torch.tensor([-1.0, 0.5]))
     slopes, places = np.random.default_rng(0).normal(size=(2, 3, 2)).astype(np.float32)
     layer.slopes.data, layer.positions.data = torch.tensor(slopes), torch.tensor(places)
@@ -17,7 +17,7 @@ def test_a_sum_of_relus_is_that():
     assert layer(x[:, :, 0, 0]).shape == (4, 3)
 
 
-def test_it_starts_as_relu_and_its_slopes_learn_at_once():
+def test_apl_units_start_as_relu_with_nonzero_gradients():
     layer, x = AdaptivePiecewiseLinearUnit(3, torch.tensor([-1.0, 1.0])), torch.randn(8, 3)
     assert torch.equal(layer(x), x.relu())
     layer(x).square().sum().backward()

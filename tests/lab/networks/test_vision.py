@@ -13,7 +13,7 @@ SIZES = {  # Published numbers of parameters, for 1,000 classes of ImageNet.
 
 
 @pytest.mark.parametrize("kind", SIZES)
-def test_networks_for_large_images_are_those_that_are_published(kind):
+def test_networks_for_large_images_have_the_published_sizes(kind):
     model = vision.find_vision_network(kind).make(1000, 224)
     assert sum(p.numel() for p in model.parameters()) == SIZES[kind]
 
@@ -48,7 +48,7 @@ def test_vgg11_starts_with_torchvisions_layers_in_torchvisions_order():
     assert own == shapes
 
 
-def test_any_network_of_timm():
+def test_networks_of_timm_by_name():
     pytest.importorskip("timm")
     found = vision.find_vision_network("timm:resnet10t")
     assert found.head == ("fc",)

@@ -12,7 +12,7 @@ from hinged.lab.training import fit
 from hinged.lab.training.checkpoints import AtomicCheckpointIO
 
 
-def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     path, files = tmp_path / "last.ckpt", AtomicCheckpointIO()
     files.save_checkpoint({"epoch": 1}, path)
 
@@ -25,8 +25,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path, monkeyp
     assert torch.load(path) == {"epoch": 1} and os.listdir(tmp_path) == ["last.ckpt"]
 
 
-def test_trainings_write_their_checkpoints_so(tmp_path, small, monkeypatch):
-    """And not to the folder of temporary files first, from where moving is copying."""
+def test_trainings_do_not_write_to_the_folder_of_temporary_files(tmp_path, small, monkeypatch):
     data = load_data_set("digits", train_size=100, test_size=100)
     model = build_network(small.network, data, ACTIVATIONS["relu"](small.curves), seed=0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
@@ -34,6 +33,6 @@ def test_trainings_write_their_checkpoints_so(tmp_path, small, monkeypatch):
     assert os.listdir(tmp_path / "checkpoints") == ["last.ckpt"]
 
 
-def test_options_for_the_storage_are_refused(tmp_path):
+def test_storage_options_are_errors(tmp_path):
     with pytest.raises(TypeError):
         AtomicCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt", storage_options=1)

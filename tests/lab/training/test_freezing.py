@@ -28,20 +28,20 @@ def network(activation):
     ],
 )
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.PReLU(4), PiecewiseLinear(4)], ids=type)
-def test_only_the_parts_named_are_trained(trains, names, activation):
+def test_only_the_named_parts_are_trained(trains, names, activation):
     model = freeze(network(activation.requires_grad_(True)), trains, ["5"])
     own = {n.partition(".")[0] for n, p in model.named_parameters() if p.requires_grad}
     assert own == names - (set() if list(activation.parameters()) else {"2"})
 
 
-def test_curves_that_are_not_to_be_trained_stay_frozen():
+def test_curves_with_frozen_values_stay_frozen():
     model = network(PiecewiseLinear(4).requires_grad_(False))
     freeze(model, "head+curves", ["5"])
     assert not model[2].values.requires_grad and model[5].weight.requires_grad
 
 
 @pytest.mark.parametrize(("trains", "drifts"), [("head", False), ("head+norm", True)])
-def test_statistics_of_frozen_normalisation_stay(trains, drifts):
+def test_frozen_normalisation_keeps_its_statistics(trains, drifts):
     model = freeze(network(nn.ReLU()), trains, ["5"])
     before = model[1].running_mean.clone()
     set_training_mode(model)(torch.randn(8, 3, 2, 2) + 5)

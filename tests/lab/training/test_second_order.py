@@ -49,7 +49,7 @@ def test_the_loss_is_the_mean_squared_error_that_other_trainings_record():
     assert outcome.loss[0] == pytest.approx(loss.item(), rel=1e-4)
 
 
-def test_a_ninth_is_held_out_and_depends_on_the_seed():
+def test_a_ninth_is_for_validation_and_depends_on_the_seed():
     whole = data.load_data_set("diabetes")
     kept, held_out = second_order._split_rows(whole, 0)
     assert len(held_out) == round(len(whole.x_train) / 9)
@@ -57,13 +57,13 @@ def test_a_ninth_is_held_out_and_depends_on_the_seed():
     assert not torch.equal(held_out, second_order._split_rows(whole, 1)[1])
 
 
-def test_frozen_curves_are_the_function_they_started_as():
+def test_frozen_curves_train_like_the_function_they_start_as():
     frozen, relu = train(network(trained=False)), train(network("relu"))
     assert frozen.loss == pytest.approx(relu.loss, rel=1e-9)
     assert train(network()).loss != pytest.approx(relu.loss, rel=1e-3)
 
 
-def test_twice_the_same_is_the_same_to_the_last_bit():
+def test_two_trainings_are_equal():
     assert train(network()).loss == train(network()).loss
 
 
@@ -79,17 +79,17 @@ def refused(settings=MOLF, model=None, name="diabetes"):
     return str(raised.value)
 
 
-def test_what_cannot_be_is_refused_in_words():
+def test_unsupported_data_networks_and_settings_are_errors():
     assert "on regressions" in refused(name="digits")
     assert "bypass-mlp" in refused(model=torch.nn.Linear(10, 1))
-    assert "only curves are trained" in refused(model=network("prelu"))
+    assert "only curves can be trained" in refused(model=network("prelu"))
     settings = TrainingSettings(optimizer="lm", calibrate_after=0.2)
     assert "got training.calibrate_after" in refused(settings)
     with pytest.raises(errors.UnknownNameError, match="did you mean 'owo-molf'"):
         build_experiment(training={"optimizer": "molf"})
 
 
-def test_seeds_are_folds_and_records_hold_them(tmp_path):
+def test_each_seed_tests_on_its_own_fold(tmp_path):
     setup = build_experiment(
         data="diabetes",
         folds=3,
