@@ -1,4 +1,4 @@
-"""Tests in several processes: some that talk to each other, and commands to be killed."""
+"""Helpers for tests with several processes."""
 
 import contextlib
 import multiprocessing
@@ -10,30 +10,31 @@ import torch
 
 
 def in_two_processes(work, folder, *arguments):
-    """Call `work(rank, folder, *arguments)` in two processes of a gloo group, one thread each."""
+    """Call `work(rank, folder, *arguments)` in two single-threaded processes of a gloo group."""
     torch.multiprocessing.spawn(_begin, args=(work, str(folder), arguments), nprocs=2)
 
 
 def _begin(rank, work, folder, arguments):
     torch.set_num_threads(1)
-    # A file as the meeting point needs no free port.
+    # Initialisation by a file needs no free port.
     meeting = f"file://{folder}/meeting"
     torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     work(rank, folder, *arguments)
     torch.distributed.barrier()
-    # Now and then the end of a process hangs: the reducer of DistributedDataParallel waits for
-    # gloo's thread while it holds the interpreter's lock, which that thread wants.
+    # A normal exit sometimes hangs: the reducer of DistributedDataParallel holds the interpreter's
+    # lock while it waits for gloo's thread, which needs that lock.
     os._exit(0)
 
 
 def start_command(log, *arguments, limit=None):
-    """Start `hinged ARGUMENTS` in a process forked from one that has imported everything, so that
-    it is at work at once; return the process.
+    """Start `hinged ARGUMENTS` in a new process, and return the process.
+
+    It is forked from a process that has already imported everything, so it starts fast.
 
     Args:
-        log: the file that takes what it prints.
-        arguments: those of the command line.
-        limit: bytes that no file it writes may exceed.
+        log: the file for its output.
+        arguments: the arguments of the command line.
+        limit: largest size in bytes of any file that it writes.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["hinged.lab.cli.app"])
@@ -49,7 +50,7 @@ def _command(log, arguments, limit):
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    # Where a shell started all this in the background, the interrupt key would not be heard.
+    # A process that a shell started in the background ignores interrupts otherwise.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     sys.argv = ["hinged", *map(str, arguments)]

@@ -1,4 +1,4 @@
-"""The callbacks, under the Trainer as its users run it."""
+"""The callbacks, run by a Trainer."""
 
 import csv
 import itertools
@@ -17,13 +17,12 @@ import hinged
 from hinged import errors
 from hinged.lightning import CurveCalibration, CurveMonitor, CurveRecorder
 
-# Behind hinged.lightning, which mends a torchvision that does not fit its torch.
-lightning = pytest.importorskip("lightning")
-from lightning.pytorch.callbacks import ModelCheckpoint  # noqa: E402
-from lightning.pytorch.loggers import CSVLogger  # noqa: E402
+# Last, because hinged.lightning repairs a torchvision that does not fit its torch.
+from lightning.pytorch.callbacks import ModelCheckpoint  # isort: skip
+from lightning.pytorch.loggers import CSVLogger  # isort: skip
+from tests.lightning_training import Task, X, fit  # isort: skip
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "lightning.md"
-X = 20 * torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
@@ -33,53 +32,16 @@ pytestmark = [
 ]
 
 
-class Task(lightning.LightningModule):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.network = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
-        self.values, self.hinges = [], []
-
-    def forward(self, x):
-        return self.network(x)
-
-    def training_step(self, batch):
-        self.values.append(self.network[1].values.detach().clone())
-        self.hinges.append(self.network[1].hinges.clone())
-        return self.network(batch).square().mean()
-
-    def validation_step(self, batch):
-        self.log("loss", self.network(batch).square().mean())
-
-    def configure_optimizers(self):
-        return torch.optim.AdamW(hinged.param_groups(self, lr=0.01, weight_decay=0.1))
-
-
-def fit(folder, *callbacks, epochs=3, task=None, checkpoint=None, **how):
-    task = task or Task()
-    batches = torch.utils.data.DataLoader(X, batch_size=16)
-    how = {"logger": False, "enable_checkpointing": False, "accelerator": "cpu"} | how
-    trainer = lightning.Trainer(
-        max_epochs=epochs,
-        default_root_dir=folder,
-        callbacks=list(callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        **how,
-    )
-    trainer.fit(task, batches, batches, ckpt_path=checkpoint)
-    return task, trainer
-
-
 def changes(task):
     """At which steps the values had changed since the one before."""
     steps = itertools.pairwise(task.values)
     return [step for step, (old, new) in enumerate(steps, 1) if not torch.equal(old, new)]
 
 
-@pytest.mark.parametrize("steps", [6, 0.5])
-@pytest.mark.parametrize("how", [{}, {"gradient_clip_val": 1.0}, {"precision": "bf16-mixed"}])
+@pytest.mark.parametrize(
+    "steps, how",
+    [(6, {}), (0.5, {}), (6, {"gradient_clip_val": 1.0}), (0.5, {"precision": "bf16-mixed"})],
+)
 def test_curves_are_frozen_calibrated_and_trained(tmp_path, steps, how):
     callback = CurveCalibration(steps, observed_steps=2)
     task, _ = fit(tmp_path, callback, **how)
@@ -90,13 +52,13 @@ def test_curves_are_frozen_calibrated_and_trained(tmp_path, steps, how):
     assert not task.network[1]._forward_hooks
 
 
-def test_steps_are_the_optimisers(tmp_path):
+def test_steps_are_counted_by_optimiser_steps(tmp_path):
     task, trainer = fit(tmp_path, CurveCalibration(2), accumulate_grad_batches=2)
     assert trainer.global_step == 6
     assert [hinges.max() > 10 for hinges in task.hinges] == [False] * 4 + [True] * 8
 
 
-def test_another_number_of_hinges_is_trained_on(tmp_path):
+def test_new_parameters_after_a_change_of_hinges_are_trained(tmp_path):
     task, trainer = fit(tmp_path, CurveCalibration(4, hinges=17))
     assert task.values[-1].shape == (4, 17) and 11 in changes_of(task)
     assert trainer.optimizers[0].param_groups[1]["params"][0] is task.network[1].values
@@ -116,7 +78,7 @@ def test_a_training_that_ends_early_leaves_no_hooks(tmp_path):
     assert not task.network[1]._forward_hooks
 
 
-def test_a_resumed_training_goes_on_where_it_was(tmp_path):
+def test_a_resumed_training_continues_where_it_stopped(tmp_path):
     def callbacks():
         checkpoint = ModelCheckpoint(tmp_path, "{epoch}", every_n_epochs=1, save_top_k=-1)
         return (
@@ -127,15 +89,15 @@ def test_a_resumed_training_goes_on_where_it_was(tmp_path):
         )
 
     fit(tmp_path, *callbacks(), epochs=1, enable_checkpointing=True)
-    warm, recorder, monitor, _ = again = callbacks()
+    _, recorder, monitor, _ = again = callbacks()
     how = {"checkpoint": tmp_path / "epoch=0.ckpt", "enable_checkpointing": True}
     task, _ = fit(tmp_path, *again, **how)
     assert [hinges.max() > 10 for hinges in task.hinges] == [False] * 2 + [True] * 6
     assert recorder.history.steps == [0, 2, 4, 6, 8, 10, 12]
     assert torch.equal(monitor.start["network.1"].hinges, hinged.PiecewiseLinear(4).hinges)
-    warm, *_ = again = callbacks()
+    calibration, *_ = again = callbacks()
     task, _ = fit(tmp_path, *again, **how | {"checkpoint": tmp_path / "epoch=1.ckpt"})
-    assert warm.calibration.done and changes(task) == [1, 2, 3]
+    assert calibration.calibration.done and changes(task) == [1, 2, 3]
 
 
 def rows(folder):
@@ -144,7 +106,7 @@ def rows(folder):
         return [row for row in csv.DictReader(file) if row.get("curves/network.1/outside")]
 
 
-def test_figures_are_logged_that_numpy_finds_in_the_validation_batches(tmp_path):
+def test_logged_figures_agree_with_numpy_on_the_validation_batches(tmp_path):
     logger = CSVLogger(tmp_path)
     task, trainer = fit(tmp_path, CurveMonitor(batches=2), logger=logger)
     found = rows(tmp_path)
@@ -162,7 +124,7 @@ def test_figures_are_logged_that_numpy_finds_in_the_validation_batches(tmp_path)
     assert not task.network[1]._forward_hooks
 
 
-def test_a_batch_of_ones_own_and_every_other_epoch(tmp_path):
+def test_a_monitor_with_its_own_data_logs_every_other_epoch(tmp_path):
     monitor = CurveMonitor(X[:8], every_n_epochs=2, figures=("outside",))
     fit(tmp_path, monitor, logger=CSVLogger(tmp_path), epochs=4)
     found = rows(tmp_path)
@@ -181,12 +143,12 @@ def test_the_history_is_saved(tmp_path):
     )
 
 
-def test_a_monitor_without_anything_to_look_at_is_refused(tmp_path):
-    with pytest.raises(errors.ArgumentError, match="without validation; give a batch"):
+def test_a_monitor_without_data_and_validation_is_rejected(tmp_path):
+    with pytest.raises(errors.ArgumentError, match="without validation; pass a batch"):
         fit(tmp_path, CurveMonitor(), limit_val_batches=0)
 
 
-def test_a_batch_of_ones_own_is_seen_in_evaluation_mode(tmp_path):
+def test_a_monitor_with_its_own_data_measures_in_evaluation_mode(tmp_path):
     class Averaging(Task):
         def training_step(self, batch):
             return self(batch).mean()
@@ -214,10 +176,12 @@ def test_two_processes_get_the_same_curves(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         f"import os, sys, torch; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
-        "from tests.test_lightning import *\n"
+        "from hinged.lightning import CurveCalibration, CurveMonitor\n"
+        "from lightning.pytorch.loggers import CSVLogger\n"
+        "from tests.lightning_training import fit\n"
         "if __name__ == '__main__':\n"
-        "    warm, monitor = CurveCalibration(3, observed_steps=2), CurveMonitor()\n"
-        f"    task, trainer = fit({str(tmp_path)!r}, warm, monitor, epochs=3, devices=2,\n"
+        "    calibration, monitor = CurveCalibration(3, observed_steps=2), CurveMonitor()\n"
+        f"    task, trainer = fit({str(tmp_path)!r}, calibration, monitor, epochs=3, devices=2,\n"
         "                        strategy='ddp', logger=CSVLogger('logs'))\n"
         "    found = task.state_dict(), task.values, task.hinges, trainer.callback_metrics\n"
         "    torch.save(found, f'{trainer.global_rank}.pt')\n"
@@ -237,12 +201,12 @@ def test_two_processes_get_the_same_curves(tmp_path):
     assert len(figures) == 6 and all(first[3][name] == second[3][name] for name in figures)
 
 
-def test_the_page_runs_as_it_stands(tmp_path, monkeypatch):
+def test_the_example_of_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
     names = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's hints at what a page need not care for.
+        warnings.simplefilter("ignore")  # Lightning's hints are not about the page.
         exec(block, names)
     assert (tmp_path / "curves.gif").exists() and (tmp_path / "curves.safetensors").exists()
     (layer,) = [

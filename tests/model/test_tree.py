@@ -7,7 +7,7 @@ from hinged.model import parents_of, replace_module
 
 
 class Shared(nn.Module):
-    """One activation under two names here, and once more in a child."""
+    """One activation under two names here, and again in a child."""
 
     def __init__(self):
         super().__init__()
@@ -20,14 +20,14 @@ class Shared(nn.Module):
         return self.inner["held"](self.again(self.line(self.act(x))))
 
 
-def test_all_places_are_found():
+def test_all_parents_are_found():
     model = Shared()
     found = [(type(parent).__name__, name) for parent, name in parents_of(model, model.act)]
     assert found == [("Shared", "act"), ("Shared", "again"), ("ModuleDict", "held")]
     assert parents_of(model, nn.ReLU()) == []
 
 
-def test_a_module_is_replaced_at_all_its_places_and_no_other_is():
+def test_a_module_is_replaced_in_all_its_parents_and_no_other_module_is():
     model = Shared().eval()
     old, other = model.act, model.inner["other"]
     new = nn.LeakyReLU(-1.0)
@@ -45,7 +45,7 @@ def test_children_of_sequentials_keep_their_order():
     assert [type(child) for child in model] == [nn.Linear, nn.Tanh, nn.Linear]
 
 
-def test_hooks_go_along_and_their_handles_still_remove_them():
+def test_hooks_are_kept_and_their_handles_still_remove_them():
     model, calls = Shared(), []
     handles = [
         model.act.register_forward_hook(lambda *_: calls.append("after")),

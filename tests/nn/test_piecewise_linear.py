@@ -27,6 +27,8 @@ RANGES = (
     (-1e4, 3e4),
     (1.0, 5.0),
 )
+# All small counts, and larger ones around powers of two.
+COUNTS = (*range(3, 18), 31, 32, 33, 45, 61, 62, 63, 64, 65)
 EXACT = {"relu": torch.relu, "identity": lambda x: x, "abs": torch.abs}
 
 
@@ -50,9 +52,9 @@ def inputs_of_every_size(dtype):
     return torch.cat([x, -x])
 
 
-def exact_layers(name, dtype, ranges):
+def exact_layers(name, dtype, ranges, counts=range(3, 66)):
     for ends in ranges:
-        for count in range(3, 66):
+        for count in counts:
             yield PiecewiseLinear(1, hinges=count, range=ends, init=name, dtype=dtype)
 
 
@@ -75,7 +77,7 @@ def test_a_layer_of_every_dtype_starts_bitwise_exact(name, dtype):
     expected = EXACT[name](x)
     # Neither 65 hinges within 3e-3 nor numbers beyond 65504 exist in float16.
     ranges = RANGES[:4] if name == "relu" or dtype == torch.bfloat16 else RANGES[2:4]
-    for layer in exact_layers(name, dtype, ranges):
+    for layer in exact_layers(name, dtype, ranges, COUNTS):
         assert torch.equal(layer(x), expected), layer
         assert layer.start_error == 0
         assert layer.values.dtype == dtype
@@ -111,7 +113,7 @@ def test_leaky_relu_within_units_in_the_last_place_of_its_products(dtype, moved,
     x = inputs_of_every_size(moved or dtype)
     x = x[x.isfinite() & (x != 0)]
     for ends in ranges:
-        for count in (*range(3, 18), 31, 32, 33, 45, 61, 62, 63, 64, 65):
+        for count in COUNTS:
             layer = PiecewiseLinear(1, hinges=count, range=ends, init="leaky_relu", dtype=dtype)
             layer = layer.to(moved or dtype)
             error = (layer(x).double() - F.leaky_relu(x).double()).abs()

@@ -258,6 +258,7 @@ def train_half(rank, folder):
     torch.save(found, f"{folder}/{rank}.pt")
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_the_whole_batch(tmp_path):
     in_two_processes(train_half, tmp_path)
     model = network()

@@ -150,7 +150,7 @@ def test_hinges_of_each_channel_follow_its_own_inputs():
     assert act.hinges[2].tolist() == [-4, 0, 4]
 
 
-def test_layers_take_the_form_asked_for():
+def test_sharing_sets_the_rows_of_hinges():
     x = torch.randn(2000, 3) * torch.tensor([0.1, 1.0, 10.0])
     act = trained()
     hinged.calibrate(act, x, sharing="channel")
@@ -181,25 +181,22 @@ def test_the_search_changes_a_curve_least(tails, own):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_search_changes_a_layer_no_more_than_the_best_of_all_choices_does(seed):
+def test_the_search_changes_a_layer_no_more_than_the_best_of_all_choices(seed):
     torch.manual_seed(seed)
     act, x = trained(2, hinges=7), 1.5 * torch.randn(2000, 2)
     expected = numpys(act, x)
     done = hinged.calibrate(act, x, hinges=5, placement="search").layers[""]
     other, best = PiecewiseLinear(2, hinges=5), np.inf
+    torch.manual_seed(seed)
+    before = trained(2, hinges=7)
     for inner in itertools.combinations(np.linspace(*done.after, 17)[1:-1], 3):
         hinges = torch.tensor([done.after[0], *inner, done.after[1]], dtype=torch.float64)
         other.hinges = hinges
-        heights = numpys(trained_again(seed), hinges[:, None].expand(-1, 2)).T
+        heights = numpys(before, hinges[:, None].expand(-1, 2)).T
         other.values = nn.Parameter(torch.tensor(heights))
         best = min(best, np.sqrt(((numpys(other, x) - expected) ** 2).mean()))
     # The distribution is known by bins.
     assert done.rms <= 1.01 * best
-
-
-def trained_again(seed):
-    torch.manual_seed(seed)
-    return trained(2, hinges=7)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -216,7 +213,7 @@ def test_kinks_stay_on_hinges(name, method):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("own", [False, True])
-def test_more_hinges_leave_a_trained_curve_as_it_is(method, own):
+def test_more_hinges_do_not_change_a_trained_curve(method, own):
     act = trained()
     x = torch.randn(3000, 3) * 4
     expected = numpys(act, x)
@@ -230,7 +227,7 @@ def test_more_hinges_leave_a_trained_curve_as_it_is(method, own):
     assert done.error < 3e-6 * size and done.after[0] < done.before[0]
 
 
-def test_more_even_hinges_for_a_relu_stay_even():
+def test_more_uniform_hinges_for_a_relu_stay_uniform():
     act = PiecewiseLinear(3)
     x = torch.randn(500, 3) * 20
     hinged.calibrate(act, x, hinges=33)
@@ -249,7 +246,7 @@ def test_fewer_hinges_change_the_curve_by_what_is_reported():
     assert np.sqrt((gap**2).mean()) == pytest.approx(done.rms, rel=0.05)
 
 
-def test_optimisers_take_over_new_parameters_in_the_old_places():
+def test_optimisers_train_new_parameters_in_place_of_the_old():
     model = nn.Sequential(nn.Linear(3, 4), PiecewiseLinear(4), nn.Linear(4, 1))
     optimiser = torch.optim.Adam(hinged.param_groups(model, 0.1))
     x = torch.randn(50, 3)

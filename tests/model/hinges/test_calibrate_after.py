@@ -47,7 +47,7 @@ def test_curves_are_frozen_then_calibrated_then_trained(kind, groups_first):
     assert not model[1]._forward_hooks and not values._post_accumulate_grad_hooks
 
 
-def test_optimisers_keep_no_trace_of_frozen_steps():
+def test_optimisers_have_no_state_from_frozen_steps():
     model = network()
     optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
     calibration = hinged.calibrate_after(model, 5)
@@ -57,7 +57,7 @@ def test_optimisers_keep_no_trace_of_frozen_steps():
     assert optimiser.state[model[1].values]["step"] == 1
 
 
-def test_what_is_watched_is_what_calibrating_on_the_same_inputs_sees():
+def test_it_gives_the_result_of_calibrate_on_the_same_inputs():
     model = network()
     calibration = hinged.calibrate_after(
         model, 6, observed_steps=3, coverage=0.9, placement="quantile", hinges=7
@@ -69,7 +69,7 @@ def test_what_is_watched_is_what_calibrating_on_the_same_inputs_sees():
         inputs.append(x)
         model(x).sum().backward()
         with torch.no_grad():
-            model(1e6 * x)  # A validation in between does not count.
+            model(1e6 * x)  # Inputs of a validation are not observed.
         calibration.step()
     done = hinged.calibrate(other, inputs[3:], coverage=0.9, placement="quantile", hinges=7)
     assert calibration.result == done and calibration.result.stale == ("1",)
@@ -92,7 +92,7 @@ def test_a_closure_does_not_move_frozen_curves():
     assert torch.equal(model[1].values, before) and not calibration.done
 
 
-def test_large_batches_are_thinned_out():
+def test_of_large_batches_a_sample_is_observed():
     model = nn.Sequential(PiecewiseLinear(2))
     calibration = hinged.calibrate_after(model, 1)
     model(5 * torch.randn(2**19, 2))
@@ -102,7 +102,7 @@ def test_large_batches_are_thinned_out():
     assert calibration.result.layers["0"].after[1] == pytest.approx(15, rel=0.03)
 
 
-def test_a_share_of_the_training_and_a_resumed_one():
+def test_a_share_of_the_training_and_a_resumed_training():
     model = network()
     calibration = hinged.calibrate_after(model, 0.25, total=40, observed_steps=2)
     assert calibration.steps == 10
@@ -118,7 +118,7 @@ def test_a_share_of_the_training_and_a_resumed_one():
     assert again.done and again.result is None
 
 
-def test_removing_lets_curves_train_at_once():
+def test_after_remove_curves_are_trained_at_once():
     model = network()
     calibration = hinged.calibrate_after(model, 100)
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
@@ -128,7 +128,7 @@ def test_removing_lets_curves_train_at_once():
     assert calibration.done and model[1].hinges.max() == 3
 
 
-def test_what_nobody_holds_freezes_nothing():
+def test_an_object_that_is_not_kept_freezes_nothing():
     model = network()
     hinged.calibrate_after(model, 5)
     calibration = hinged.calibrate_after(model, 1000, observed_steps=1)
@@ -137,7 +137,7 @@ def test_what_nobody_holds_freezes_nothing():
     assert model[1].values.grad is not None and not model[1]._forward_hooks
 
 
-def test_frozen_by_the_user_stays_frozen():
+def test_curves_frozen_by_the_user_stay_frozen():
     model = network()
     model[1].requires_grad_(False)
     calibration = hinged.calibrate_after(model, 1)
@@ -146,7 +146,7 @@ def test_frozen_by_the_user_stays_frozen():
     assert not model[1].values.requires_grad
 
 
-def test_nothing_watched_is_said():
+def test_a_calibration_without_inputs_warns():
     calibration = hinged.calibrate_after(network(), 1)
     with pytest.warns(errors.NoInputsSeenWarning, match="no inputs of curves in the 20 steps"):
         calibration.step()
@@ -154,7 +154,7 @@ def test_nothing_watched_is_said():
 
 
 @pytest.mark.parametrize(
-    "steps, how, said",
+    "steps, how, message",
     [
         (0, {}, "got 0; expected a number of steps"),
         (1.5, {}, "got 1.5; expected a number of steps"),
@@ -164,8 +164,8 @@ def test_nothing_watched_is_said():
         (5, {"placement": "even"}, r"hinged\.calibrate_after\(placement"),
     ],
 )
-def test_refusals(steps, how, said):
-    with pytest.raises(errors.ArgumentError, match=said):
+def test_invalid_arguments_are_rejected(steps, how, message):
+    with pytest.raises(errors.ArgumentError, match=message):
         hinged.calibrate_after(network(), steps, **how)
 
 
@@ -191,7 +191,7 @@ def _train(rank, folder):
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_same_way(tmp_path):
+def test_two_processes_get_the_same_calibration(tmp_path):
     torch.save(10 * torch.randn(8, 20, 3), tmp_path / "x.pt")
     in_two_processes(_train, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
