@@ -1,10 +1,8 @@
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from hinged.lab.data import registry
 
@@ -36,9 +34,3 @@ def pictures():
         return np.random.default_rng(seed).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
 
     return make
-
-
-def encoded(picture, kind="PNG"):
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, kind)
-    return file.getvalue()

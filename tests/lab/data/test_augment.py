@@ -14,12 +14,12 @@ DRAWN = augment.draw_random_numbers(40, seed=3, epoch=2)
 def test_crop_is_a_window_of_the_padded_image():
     cropped = augment.crop(IMAGES, DRAWN).numpy()
     padded = np.pad(IMAGES.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)))
-    places = set()
+    windows = set()
     for i, (image, whole) in enumerate(zip(cropped, padded, strict=True)):
         down, right = int(DRAWN[i, 0] * 5), int(DRAWN[i, 1] * 5)
         np.testing.assert_array_equal(image, whole[:, down : down + 16, right : right + 24])
-        places.add((down, right))
-    assert len(places) > 15
+        windows.add((down, right))
+    assert len(windows) > 15
 
 
 def test_flip_mirrors_about_half_of_the_images_left_to_right():
@@ -42,41 +42,41 @@ def test_cutout_greys_a_square_and_nothing_else():
         np.testing.assert_array_equal(image, expected)
 
 
-def test_the_images_given_stay_as_they_are():
+def test_the_input_images_do_not_change():
     before = IMAGES.clone()
     augment.augment_images(IMAGES, augment.AUGMENTATIONS, DRAWN)
     assert torch.equal(IMAGES, before)
 
 
-def test_draws_depend_on_seed_epoch_and_row_alone():
+def test_random_numbers_depend_only_on_seed_epoch_and_row():
     assert torch.equal(augment.draw_random_numbers(40, 3, 2), DRAWN)
     assert not torch.equal(augment.draw_random_numbers(40, 3, 3), DRAWN)
     assert not torch.equal(augment.draw_random_numbers(40, 4, 2), DRAWN)
 
 
 @pytest.mark.parametrize("images", [IMAGES.float(), IMAGES[:, 0, 0]])
-def test_what_is_no_image_in_uint8_is_refused(images):
+def test_samples_that_are_not_images_in_uint8_are_rejected(images):
     with pytest.raises(errors.ArgumentError, match=r"only images, \(C, H, W\) in uint8"):
         augment.check_augmentations(["flip"], images, Classification(2))
     augment.check_augmentations([], images, Classification(2))
 
 
-def test_boxes_are_mirrored_with_those_images_that_are():
+def test_boxes_are_mirrored_with_their_images():
     loaded = data.load_data_set("shapes", train_size=32, test_size=8)
     x, y, drawn = loaded.x_train, loaded.y_train, augment.draw_random_numbers(32, 0, 0)
     changed = augment.augment_images(x, ["flip", "cutout"], drawn)
-    followed = augment.augment_targets(y, ["flip", "cutout"], drawn, loaded.problem)
+    augmented_boxes = augment.augment_targets(y, ["flip", "cutout"], drawn, loaded.problem)
     mirrored = [
         bool((a.flip(2) == b).float().mean() > 0.6) for a, b in zip(x, changed, strict=True)
     ]
     assert 5 < sum(mirrored) < 27
-    for turned, before, after in zip(mirrored, y, followed, strict=True):
-        expected = loaded.problem.mirror_targets(before[None])[0] if turned else before
+    for is_mirrored, before, after in zip(mirrored, y, augmented_boxes, strict=True):
+        expected = loaded.problem.mirror_targets(before[None])[0] if is_mirrored else before
         assert torch.equal(after, expected)
     assert augment.augment_targets(y, ["cutout"], drawn, loaded.problem) is y
 
 
-def test_boxes_would_not_follow_a_crop():
+def test_crop_is_rejected_for_images_with_boxes():
     loaded = data.load_data_set("shapes", train_size=32, test_size=8)
     augment.check_augmentations(["flip", "cutout"], loaded.x_train, loaded.problem)
     with pytest.raises(errors.ArgumentError, match="got crop for images with boxes"):

@@ -19,7 +19,7 @@ def order(seed, epoch, **options):
     ]
 
 
-def test_order_depends_on_seed_and_epoch_alone():
+def test_order_depends_only_on_seed_and_epoch():
     def whole(seed, epoch):
         return torch.cat([y for _, y in Batches(counting(50), 16, seed, lambda: epoch)])
 
@@ -30,12 +30,12 @@ def test_order_depends_on_seed_and_epoch_alone():
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(33, [16, 16]), (34, [16, 16, 2]), (32, [16, 16])])
-def test_a_single_row_left_over_is_not_trained_on(rows, sizes):
+def test_a_single_remaining_row_is_left_out(rows, sizes):
     batches = Batches(counting(rows), 16, 0, lambda: 0)
     assert [len(y) for _, y in batches] == sizes and len(batches) == len(sizes)
 
 
-def test_the_epoch_is_asked_for_with_the_first_batch():
+def test_the_epoch_is_read_when_the_first_batch_is_made():
     now = 0
     batches = Batches(counting(50), 16, 0, lambda: now)
     late = iter(batches)
@@ -60,6 +60,6 @@ def test_augmentation_does_not_change_the_order():
     assert all(torch.equal(a, b) for a, b in zip(plain, augmented, strict=True))
 
 
-def test_unknown_augmentations_are_refused():
+def test_unknown_augmentations_are_rejected():
     with pytest.raises(errors.UnknownNameError, match="got 'flop'; did you mean 'flip'"):
         Batches(data.load_data_set("digits"), 16, 0, lambda: 0, ["flop"])

@@ -9,7 +9,7 @@ from hinged.lab.problems import Classification, Regression
 
 
 def numbered(n, classes=None):
-    """A data set whose input is the number of the row."""
+    """A data set with the row number as its only input."""
     x = torch.arange(float(n))[:, None]
     y = torch.arange(n) % classes if classes else 2 * x
     cut = n // 3
@@ -18,7 +18,7 @@ def numbered(n, classes=None):
 
 
 @pytest.mark.parametrize("folds", [2, 3, 10])
-def test_every_row_is_tested_once_and_else_trained_on(folds):
+def test_every_row_is_tested_once(folds):
     whole = numbered(41)
     tested, sizes = [], []
     for number in range(folds):
@@ -39,7 +39,7 @@ def test_classes_keep_their_shares_and_images_their_pixels():
     assert not torch.equal(part.mean, whole.mean)
 
 
-def test_scaling_is_that_of_the_new_training_split():
+def test_folds_are_scaled_by_their_training_split():
     part = cross_validation_fold(data.load_data_set("diabetes"), 1, 10)
     for scaled in (part.x_train, part.y_train):
         assert scaled.mean(dim=0).abs().max() < 1e-6
@@ -60,6 +60,6 @@ def test_the_folds_are_the_same_every_time():
 
 
 @pytest.mark.parametrize("classes, least", [(None, 8), (2, 4)])
-def test_more_folds_than_samples_are_refused(classes, least):
+def test_more_folds_than_samples_are_rejected(classes, least):
     with pytest.raises(errors.ArgumentError, match=f"at most {least}"):
         cross_validation_fold(numbered(8, classes), 0, 9)

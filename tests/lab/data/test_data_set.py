@@ -25,7 +25,7 @@ def test_shapes_kinds_and_scaling(name):
         assert loaded.y_train.unique().tolist() == list(range(loaded.classes))
 
 
-def test_digits_are_all_there_and_no_image_is_in_both_halves():
+def test_digits_are_complete_and_no_image_is_in_both_splits():
     loaded = data.load_data_set("digits")
     assert len(loaded.x_train) + len(loaded.x_test) == 1797
     assert loaded.x_train.shape[1:] == (1, 8, 8) and loaded.x_train.dtype == torch.uint8
@@ -35,7 +35,7 @@ def test_digits_are_all_there_and_no_image_is_in_both_halves():
     np.testing.assert_array_equal(loaded.x_train.squeeze(1).numpy(), original)
 
 
-def test_images_are_scaled_channel_by_channel_by_the_training_split_alone(pictures):
+def test_images_are_scaled_per_channel_by_the_training_split(pictures):
     train = torch.from_numpy(pictures(50)).permute(0, 3, 1, 2).contiguous()
     train[:, 1] //= 3
     test = torch.full((2, 3, 8, 8), 255, dtype=torch.uint8)
@@ -60,7 +60,7 @@ def test_an_image_of_one_colour_stays_finite():
     assert torch.equal(loaded.to_inputs(flat), torch.zeros(4, 1, 2, 2))
 
 
-def test_scaling_of_tables_uses_the_training_split_alone():
+def test_tables_are_scaled_by_the_training_split():
     loaded = data.load_data_set("wine")
     torch.testing.assert_close(loaded.x_train.std(dim=0), torch.ones(13))
     assert (loaded.x_test.mean(dim=0).abs() > 1e-3).any()

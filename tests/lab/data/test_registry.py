@@ -6,18 +6,18 @@ from hinged import errors
 from hinged.lab import data
 
 
-def test_unknown_name_is_refused_with_near_matches():
+def test_an_unknown_name_is_rejected_with_near_matches():
     with pytest.raises(errors.UnknownNameError, match="got 'digit'; did you mean 'digits'"):
         data.load_data_set("digit")
 
 
-def test_the_last_one_is_held():
+def test_the_last_data_set_stays_in_memory():
     first = data.load_data_set("iris")
     assert data.load_data_set("iris") is first
     assert data.load_data_set("iris", train_size=50) is not first
 
 
-def test_a_file_that_changed_is_read_anew(tmp_path):
+def test_a_changed_file_is_read_again(tmp_path):
     path = tmp_path / "t.csv"
     pytest.importorskip("pyarrow")
     path.write_text("a,y\n" + "".join(f"{i},{i / 2}\n" for i in range(30)))
@@ -26,7 +26,7 @@ def test_a_file_that_changed_is_read_anew(tmp_path):
     assert len(data.load_data_set(str(path)).x_train) == 2 * len(first.x_train)
 
 
-def test_names_of_the_users_own(tmp_path):
+def test_paths_that_name_user_data(tmp_path):
     for known in (str(tmp_path), f"{tmp_path}:32", "t.csv", "t.csv:y", "t.parquet", "m.py:make"):
         assert data.is_data_set_name(known)
     for unknown in ("t.txt", "mnist:32", str(tmp_path / "missing"), "m.pyc:make"):

@@ -25,7 +25,7 @@ def test_functions_at_known_points(name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_points_fill_the_domain_and_are_the_same_every_time(name):
+def test_points_fill_the_domain_and_are_the_same_at_every_call(name):
     first, again = sample_function(name), sample_function(name)
     assert torch.equal(first.x_train, again.x_train)
     low, high, inputs = FUNCTIONS[name][2:]
@@ -38,7 +38,7 @@ def test_points_fill_the_domain_and_are_the_same_every_time(name):
 
 
 @pytest.mark.parametrize("name", SYNTHETIC)
-def test_they_need_no_folder(name):
+def test_synthetic_data_need_no_folder(name):
     loaded = data.load_data_set(name, train_size=32, test_size=16)
     assert len(loaded.x_train) == 32 and loaded.to_inputs(loaded.x_train).isfinite().all()
 

@@ -54,13 +54,13 @@ def test_good_splits_pass():
         ({"problem": Regression(1)}, "targets of shape (4,); give (N, 1)"),
     ],
 )
-def test_what_cannot_be_trained_on_gets_one_sentence(changes, message):
+def test_unsuitable_splits_get_one_sentence(changes, message):
     with pytest.raises(errors.DataError) as refused:
         check_split("mine", replace(GOOD, **changes))
     assert message in str(refused.value) and str(refused.value).startswith("`mine`: got a t")
 
 
-def test_a_subset_keeps_the_classes_shares_and_is_part_of_larger_ones():
+def test_a_subset_keeps_the_shares_of_classes_and_is_part_of_larger_subsets():
     y = torch.cat([torch.zeros(700), torch.ones(200), torch.full((100,), 2.0)]).long()
     y = y[torch.randperm(1000)]
     seen = set()
@@ -73,7 +73,7 @@ def test_a_subset_keeps_the_classes_shares_and_is_part_of_larger_ones():
         seen = set(rows.tolist())
 
 
-def test_a_subset_of_numbers_is_random_but_always_the_same():
+def test_a_subset_of_a_regression_is_random_but_always_the_same():
     y = torch.arange(100.0).unsqueeze(1)
     rows = subset_rows(y, 20, None)
     assert torch.equal(rows, subset_rows(y, 20, None)) and rows.max() > 50
@@ -93,7 +93,7 @@ def test_a_subset_of_a_data_set():
 
 
 @pytest.mark.parametrize("size", [1, 5])
-def test_subsets_that_cannot_be(size):
+def test_impossible_subset_sizes_are_rejected(size):
     with pytest.raises(
         errors.ArgumentError, match="there are 4 samples, and at least 2 are needed"
     ):

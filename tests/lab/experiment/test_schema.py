@@ -131,7 +131,7 @@ def test_assignments_that_cannot_work_get_one_sentence(assignment, message):
     assert message in str(caught.value)
 
 
-def test_files_of_names_with_other_characters_are_told_apart():
+def test_activations_with_other_characters_get_different_files():
     keys = {Trial(activation=a, seed=0).key for a in ("a/b.py:f", "a-b.py:f", "a-b.py-f", "relu")}
     assert len(keys) == 4 and "relu-seed0" in keys
     assert all(re.fullmatch(r"[\w.-]+", key) for key in keys)

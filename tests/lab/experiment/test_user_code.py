@@ -29,7 +29,7 @@ def test_a_function_of_a_file_that_imports_its_neighbour(mine):
     assert user_code.load_function("data", f"{mine}:make")().x == 7
 
 
-def test_the_file_is_read_anew(mine):
+def test_the_file_runs_again_at_each_call(mine):
     first = user_code.load_function("data", f"{mine}:make")
     mine.write_text("def make():\n    return 'changed'")
     assert user_code.load_function("data", f"{mine}:make")() == "changed" and first().x == 7
@@ -44,14 +44,14 @@ def test_the_file_is_read_anew(mine):
         ("{}:NOT_CALLABLE", "without 'NOT_CALLABLE'; it has Point, make."),
     ],
 )
-def test_what_cannot_be_loaded_gets_one_sentence(mine, text, message):
+def test_errors_of_loading_are_one_sentence(mine, text, message):
     with pytest.raises(errors.ArgumentError) as refused:
         user_code.load_function("data", text.format(mine))
     assert str(refused.value).startswith("`data`: got ")
     assert message.format(mine) in str(refused.value)
 
 
-def test_what_the_file_raises_is_the_users(mine):
+def test_exceptions_of_the_file_are_passed_on(mine):
     mine.write_text("1 / 0")
     with pytest.raises(ZeroDivisionError):
         user_code.load_function("data", f"{mine}:make")

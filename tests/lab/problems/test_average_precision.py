@@ -12,13 +12,13 @@ from hinged.lab.problems.average_precision import (
 from tests.lab.problems.rasters import counted_overlap, random_boxes
 
 
-def average_precision(found, truth, label):
+def average_precision(detections, truth, label):
     """The development kit of Pascal VOC, box by box; the area by numpy."""
     listed = [
-        (found.scores[image, place].item(), image, found.boxes[image, place])
+        (detections.scores[image, place].item(), image, detections.boxes[image, place])
         for image in range(len(truth))
-        for place in range(found.scores.shape[1])
-        if found.valid[image, place] and found.labels[image, place] == label
+        for place in range(detections.scores.shape[1])
+        if detections.valid[image, place] and detections.labels[image, place] == label
     ]
     listed.sort(key=lambda entry: -entry[0])
     objects = [[row[1:] for row in image if row[0] == label] for image in truth]
@@ -39,7 +39,7 @@ def average_precision(found, truth, label):
 
 
 def random_case(seed):
-    """Five images; boxes near the true ones and far from them, in any order."""
+    """Five images with boxes near the true boxes and far from them, in any order."""
     generator = torch.Generator().manual_seed(seed)
     truth = torch.cat(
         (
@@ -59,30 +59,30 @@ def random_case(seed):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_mean_average_precision_is_that_of_the_development_kit(seed):
-    found, truth = random_case(seed)
-    expected = [average_precision(found, truth, label) for label in range(3)]
-    assert mean_average_precision(found, truth) == pytest.approx(np.mean(expected), abs=1e-12)
+    detections, truth = random_case(seed)
+    expected = [average_precision(detections, truth, label) for label in range(3)]
+    assert mean_average_precision(detections, truth) == pytest.approx(np.mean(expected), abs=1e-12)
     assert 0.05 < np.mean(expected) < 0.95
 
 
 def test_precision_at_ten_boxes():
     right = torch.tensor([True, True, False, True, False, False, True, False, False, True])
-    expected = (1 + 1 + 3 / 4 + 4 / 7 + 5 / 10) / 8  # Three of eight are never found.
+    expected = (1 + 1 + 3 / 4 + 4 / 7 + 5 / 10) / 8  # Three of eight are not detected.
     assert area_under_curve(right, 8) == pytest.approx(expected, abs=1e-15)
 
 
-def test_nothing_found_and_nothing_to_find():
-    found, truth = random_case(0)
-    nothing = found._replace(valid=torch.zeros_like(found.valid))
+def test_no_predictions_and_no_true_boxes():
+    detections, truth = random_case(0)
+    nothing = detections._replace(valid=torch.zeros_like(detections.valid))
     assert mean_average_precision(nothing, truth) == 0
-    assert math.isnan(mean_average_precision(found, truth.fill_(-1)))
+    assert math.isnan(mean_average_precision(detections, truth.fill_(-1)))
 
 
-def test_a_second_box_on_the_same_object_is_wrong():
+def test_a_second_prediction_of_the_same_object_is_wrong():
     box = torch.tensor([[[0.0, 0.0, 4.0, 4.0]]])
     truth = torch.cat((torch.zeros(1, 1, 1), box), dim=2)
     truth = torch.cat((truth, torch.tensor([[[0.0, 6.0, 6.0, 8.0, 8.0]]])), dim=1)
     boxes = torch.cat((box, box, truth[:, 1:, 1:]), dim=1)
     labels, scores = torch.zeros(1, 3), torch.tensor([[0.9, 0.8, 0.7]])
-    found = Detections(boxes, labels.long(), scores, torch.ones(1, 3, dtype=torch.bool))
-    assert mean_average_precision(found, truth) == pytest.approx((1 + 2 / 3) / 2, abs=1e-15)
+    detections = Detections(boxes, labels.long(), scores, torch.ones(1, 3, dtype=torch.bool))
+    assert mean_average_precision(detections, truth) == pytest.approx((1 + 2 / 3) / 2, abs=1e-15)

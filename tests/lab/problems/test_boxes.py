@@ -16,14 +16,14 @@ def pairs():
     return random_boxes(generator, 200), random_boxes(generator, 200)
 
 
-def test_overlap_is_that_of_counted_pixels(pairs):
+def test_iou_is_that_of_counted_pixels(pairs):
     found = box_iou(*pairs)
     counted = [counted_overlap(*pair) for pair in zip(*pairs, strict=True)]
     torch.testing.assert_close(found, torch.tensor(counted))
     assert 0 < sum(share == 0 for share in counted) < 200
 
 
-def test_generalised_overlap_is_that_of_counted_pixels(pairs):
+def test_generalised_iou_is_that_of_counted_pixels(pairs):
     expected = []
     for one, other in zip(*pairs, strict=True):
         hull = pixels(around(one, other))
@@ -40,7 +40,7 @@ def test_boxes_without_an_area_overlap_nothing_and_have_finite_gradients():
 
 
 def stays(boxes, labels, most):
-    """The textbook's loop."""
+    """Non-maximum suppression by the loop of textbooks."""
     left, kept = list(range(len(boxes))), []
     while left:
         best = left.pop(0)

@@ -12,7 +12,7 @@ NONE = [-1.0] * 5
 TARGETS = torch.tensor(
     [
         [[0.0, 1.0, 2.0, 9.0, 12.0], [2.0, 20.0, 10.0, 23.0, 12.0], NONE],
-        # The second lies inside the first, around the same middle.
+        # The second lies inside the first and has the same centre.
         [[1.0, 4.0, 4.0, 20.0, 20.0], [2.0, 8.0, 8.0, 16.0, 16.0], [0.0, 24.0, 0.0, 32.0, 8.0]],
         [NONE, NONE, NONE],
     ]
@@ -20,7 +20,7 @@ TARGETS = torch.tensor(
 
 
 def owners(targets):
-    """Which object each cell answers for, cell by cell."""
+    """The object that each cell is responsible for, cell by cell."""
     found = []
     for row in range(SIZE[0] // CELL):
         for column in range(SIZE[1] // CELL):
@@ -31,15 +31,15 @@ def owners(targets):
                     min(max(side / 2, 0.5 * CELL), 1.5 * CELL)
                     for side in (right - left, bottom - top)
                 ]
-                apart = abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)
-                if label >= 0 and apart[0] <= reach[0] and apart[1] <= reach[1]:
+                distance = abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)
+                if label >= 0 and distance[0] <= reach[0] and distance[1] <= reach[1]:
                     claims.append(((right - left) * (bottom - top), place))
             found.append(min(claims)[1] if claims else -1)
     return found
 
 
-def right_answers(targets, sure=12.0):
-    """Outputs of a network that knows the answers."""
+def right_outputs(targets, sure=12.0):
+    """Outputs of a network that predicts every object."""
     rows, columns = SIZE[0] // CELL, SIZE[1] // CELL
     outputs = torch.full((len(targets), 7, rows, columns), -sure)
     for image, objects in enumerate(targets):
@@ -57,18 +57,18 @@ def right_answers(targets, sure=12.0):
     return outputs
 
 
-def test_right_answers_are_found_and_cost_nothing():
-    outputs = right_answers(TARGETS)
+def test_right_outputs_have_the_best_score_and_no_loss():
+    outputs = right_outputs(TARGETS)
     assert PROBLEM.score(outputs, TARGETS) == 1.0
     assert PROBLEM.loss(outputs, TARGETS).item() < 1e-3
-    found = PROBLEM.decode(outputs)
-    sure = found.valid & (found.scores > 0.5)
+    detections = PROBLEM.decode(outputs)
+    sure = detections.valid & (detections.scores > 0.5)
     assert sure.sum(dim=1).tolist() == [2, 3, 0]
-    boxes = {tuple(round(side) for side in box) for box in found.boxes[1][sure[1]].tolist()}
+    boxes = {tuple(round(side) for side in box) for box in detections.boxes[1][sure[1]].tolist()}
     assert boxes == {(4, 4, 20, 20), (8, 8, 16, 16), (24, 0, 32, 8)}
 
 
-def test_cells_answer_for_the_smallest_object_near_its_middle():
+def test_cells_are_responsible_for_the_smallest_object_near_its_centre():
     outputs = torch.zeros(len(TARGETS), 7, SIZE[0] // CELL, SIZE[1] // CELL)
     found = PROBLEM._owners(outputs, TARGETS)
     assert found.tolist() == [owners(each) for each in TARGETS]
@@ -76,7 +76,7 @@ def test_cells_answer_for_the_smallest_object_near_its_middle():
 
 
 def test_the_loss_by_its_formula():
-    """One cell that answers, and 47 that do not, all with the same outputs."""
+    """One responsible cell and 47 others, all with the same outputs."""
     outputs = torch.tensor([0.3, -1.0, 0.2, 0.1, -0.2, 0.4, 0.0]).view(1, 7, 1, 1)
     outputs = outputs.expand(1, 7, SIZE[0] // CELL, SIZE[1] // CELL)
     target = torch.tensor([[[0.0, 9.0, 9.0, 11.0, 11.0]]])
@@ -84,16 +84,16 @@ def test_the_loss_by_its_formula():
     shares = [1 / (1 + math.exp(-logit)) for logit in (0.3, -1.0, 0.2)]
     empty = sum(-0.75 * p**2 * math.log(1 - p) for p in shares)
     right = -0.25 * (1 - shares[0]) ** 2 * math.log(shares[0])
-    answering = right + sum(-0.75 * p**2 * math.log(1 - p) for p in shares[1:])
+    responsible = right + sum(-0.75 * p**2 * math.log(1 - p) for p in shares[1:])
     left, top, to_right, down = (4 * math.log1p(math.exp(raw)) for raw in (0.1, -0.2, 0.4, 0.0))
-    # The box lies around the target, so that it is itself the smallest box around both.
+    # The box contains the target, so it is the smallest box around both.
     box = (left + to_right) * (top + down)
     assert min(left, top, to_right, down) > 1
-    expected = 47 * empty + answering + 1 - 4 / box
+    expected = 47 * empty + responsible + 1 - 4 / box
     assert PROBLEM.loss(outputs, target).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_without_any_object_the_loss_is_that_of_empty_cells_and_has_a_gradient():
+def test_without_objects_the_loss_is_that_of_empty_cells_and_has_a_gradient():
     outputs = torch.zeros(2, 7, 6, 8, requires_grad=True)
     loss = PROBLEM.loss(outputs, torch.full((2, 1, 5), -1.0))
     loss.backward()
@@ -102,13 +102,13 @@ def test_without_any_object_the_loss_is_that_of_empty_cells_and_has_a_gradient()
 
 
 def test_outputs_in_bfloat16_give_a_loss_in_float32():
-    outputs = right_answers(TARGETS).bfloat16()
+    outputs = right_outputs(TARGETS).bfloat16()
     assert PROBLEM.loss(outputs, TARGETS).dtype == torch.float32
 
 
 def test_boxes_end_at_the_edge_of_the_image():
     outputs = torch.full((1, 7, 6, 8), 30.0)
-    found = PROBLEM.decode(outputs)
-    assert found.boxes.shape == (1, 100, 4)
-    assert (found.boxes == torch.tensor([0.0, 0.0, 32.0, 24.0])).all()
-    assert found.valid.sum() == 3  # One of each class.
+    detections = PROBLEM.decode(outputs)
+    assert detections.boxes.shape == (1, 100, 4)
+    assert (detections.boxes == torch.tensor([0.0, 0.0, 32.0, 24.0])).all()
+    assert detections.valid.sum() == 3  # One of each class.

@@ -48,11 +48,11 @@ def test_regression_against_scikit_learn():
         (DETECTION, torch.tensor([[[0.0, 3.0, 0.0, 3.0, 1.0]]]), "a box without an area"),
     ],
 )
-def test_targets_that_cannot_be_right(problem, targets, message):
+def test_wrong_targets_have_a_fault(problem, targets, message):
     assert problem.target_fault(targets)[0].startswith(message)
 
 
-def test_targets_that_can_be():
+def test_right_targets_have_no_fault():
     assert Classification(3).target_fault(torch.tensor([0, 2, 1])) is None
     assert Regression(1).target_fault(torch.tensor([[math.pi]])) is None
     rows = torch.tensor([[[1.0, 0.0, 0.0, 2.0, 1.0], [-1.0] * 5]])

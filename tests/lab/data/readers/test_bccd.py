@@ -6,7 +6,7 @@ import torch
 
 from hinged import errors
 from hinged.lab import data
-from tests.lab.data.conftest import encoded
+from tests.lab.data.encode_images import encode
 
 BOX = (
     "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin>"
@@ -24,7 +24,7 @@ def archive(tmp_path, pictures):
     path = tmp_path / "bccd.zip"
     with zipfile.ZipFile(path, "w") as file:
         for (name, boxes), picture in zip(ANNOTATIONS.items(), pictures(3), strict=True):
-            file.writestr(f"BCCD/JPEGImages/{name}.jpg", encoded(picture))
+            file.writestr(f"BCCD/JPEGImages/{name}.jpg", encode(picture))
             file.writestr(f"BCCD/Annotations/{name}.xml", f"<annotation>{boxes}</annotation>")
         for split, names in (("train", "b"), ("val", "a"), ("test", "c")):
             file.writestr(f"BCCD/ImageSets/Main/{split}.txt", f"{names}\n")
@@ -54,7 +54,7 @@ def test_a_truncated_archive(tmp_path, archive):
 
 
 @pytest.mark.slow
-def test_the_real_set(real):
+def test_the_real_data_set(real):
     splits = data.read_bccd(real)
     assert [len(split) for split in splits.values()] == [205, 87, 72]
     boxes = torch.cat([box for split in splits.values() for box in split.boxes])

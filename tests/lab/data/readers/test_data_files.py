@@ -18,7 +18,7 @@ def test_the_folder_of_data(tmp_path, monkeypatch):
         data_files.find_data_folder(tmp_path / "missing")
 
 
-def test_the_first_place_that_exists(tmp_path):
+def test_the_first_candidate_that_exists_is_found(tmp_path):
     (tmp_path / "b").touch()
     assert data_files.find_data_file("mine", tmp_path, ["a", "b"]) == tmp_path / "b"
     with pytest.raises(errors.DataError, match="which holds no c; put the data there"):

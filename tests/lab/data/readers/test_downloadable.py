@@ -8,7 +8,7 @@ import torch
 
 from hinged import errors
 from hinged.lab import data
-from tests.lab.data.conftest import encoded
+from tests.lab.data.encode_images import encode
 
 datasets = pytest.importorskip("torchvision.datasets", exc_type=ImportError)
 
@@ -37,7 +37,7 @@ def cifar10(tmp_path, monkeypatch):
     return rows
 
 
-def test_cifar10_as_torchvision_lays_it_out(tmp_path, cifar10):
+def test_cifar10_in_the_layout_of_torchvision(tmp_path, cifar10):
     loaded = data.load_data_set("cifar10", tmp_path)
     np.testing.assert_array_equal(loaded.x_train.numpy(), cifar10[:2].reshape(2, 3, 32, 32))
     assert loaded.y_train.tolist() == [3, 9] and loaded.y_test.tolist() == [0]
@@ -45,13 +45,13 @@ def test_cifar10_as_torchvision_lays_it_out(tmp_path, cifar10):
 
 
 @pytest.mark.usefixtures("cifar10")
-def test_a_damaged_file_is_torchvisions_to_find(tmp_path):
+def test_torchvision_finds_a_damaged_file(tmp_path):
     (tmp_path / datasets.CIFAR10.base_folder / "a").write_bytes(b"other")
     with pytest.raises(errors.DataError, match="in which torchvision finds no complete CIFAR10"):
         data.load_data_set("cifar10", tmp_path)
 
 
-def test_svhn_as_torchvision_lays_it_out(tmp_path, monkeypatch):
+def test_svhn_in_the_layout_of_torchvision(tmp_path, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (32, 32, 3, 4), dtype=np.uint8)
     splits = {}
     for split in ("train", "test"):
@@ -64,16 +64,16 @@ def test_svhn_as_torchvision_lays_it_out(tmp_path, monkeypatch):
     assert loaded.y_train.tolist() == [1, 0, 2, 3]
 
 
-def test_tiny_imagenet_as_it_is_unpacked(tmp_path, pictures):
+def test_tiny_imagenet_as_unpacked(tmp_path, pictures):
     root = tmp_path / "tiny-imagenet-200"
     images = iter(pictures(5))
     for kind in ("n1", "n2"):
         folder = root / "train" / kind / "images"
         folder.mkdir(parents=True)
         for number in range(2):
-            (folder / f"{kind}_{number}.JPEG").write_bytes(encoded(next(images)))
+            (folder / f"{kind}_{number}.JPEG").write_bytes(encode(next(images)))
     (root / "val" / "images").mkdir(parents=True)
-    (root / "val" / "images" / "v0.JPEG").write_bytes(encoded(next(images)))
+    (root / "val" / "images" / "v0.JPEG").write_bytes(encode(next(images)))
     (root / "val" / "val_annotations.txt").write_text("v0.JPEG\tn2\t0\t0\t62\t62\n")
     loaded = data.load_data_set("tiny-imagenet", tmp_path)
     assert loaded.y_train.tolist() == [0, 0, 1, 1] and loaded.y_test.tolist() == [1]
@@ -82,7 +82,7 @@ def test_tiny_imagenet_as_it_is_unpacked(tmp_path, pictures):
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "tiny-imagenet"])
-def test_a_set_that_is_not_in_the_folder(tmp_path, name):
+def test_a_data_set_that_the_folder_lacks(tmp_path, name):
     with pytest.raises(errors.DataError, match=r"holds no|finds no complete"):
         data.load_data_set(name, tmp_path)
 

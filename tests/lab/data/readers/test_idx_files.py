@@ -45,7 +45,7 @@ def test_unpacked_files_as_torchvision_leaves_them(tmp_path, tiny):
     assert len(idx_files.read_idx_data_set(source, tmp_path).x_train) == 3
 
 
-def test_a_header_that_promises_more(tmp_path):
+def test_fewer_bytes_than_the_header_says(tmp_path):
     content = written(np.zeros((2, 3), np.uint8))[:-1]
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(errors.DataError, match=r"its header says \(2, 3\)"):
@@ -53,7 +53,7 @@ def test_a_header_that_promises_more(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "mean"), [("mnist", 0.1307), ("fashion-mnist", 0.2860)])
-def test_the_real_sets(real, name, mean):
+def test_the_real_data_sets(real, name, mean):
     loaded = data.load_data_set(name, real)
     assert loaded.x_train.shape == (60000, 1, 28, 28) and len(loaded.x_test) == 10000
     assert loaded.mean.item() / 255 == pytest.approx(mean, abs=5e-5)

@@ -5,7 +5,7 @@ import torch
 from hinged import errors
 from hinged.lab import data
 from hinged.lab.data.readers import image_folders
-from tests.lab.data.conftest import encoded
+from tests.lab.data.encode_images import encode
 
 
 def fill(folder, pictures, kinds=("cat", "dog"), each=4, side=8, seed=0):
@@ -13,7 +13,7 @@ def fill(folder, pictures, kinds=("cat", "dog"), each=4, side=8, seed=0):
     for place, picture in enumerate(drawn):
         path = folder / kinds[place // each] / f"{place}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded(picture))
+        path.write_bytes(encode(picture))
     return torch.from_numpy(drawn).permute(0, 3, 1, 2)
 
 
@@ -40,7 +40,7 @@ def test_a_folder_of_classes_is_divided(tmp_path, pictures):
 
 def test_images_of_different_sizes(tmp_path, pictures):
     fill(tmp_path, pictures)
-    (tmp_path / "cat" / "wide.png").write_bytes(encoded(np.full((6, 30, 3), 9, np.uint8)))
+    (tmp_path / "cat" / "wide.png").write_bytes(encode(np.full((6, 30, 3), 9, np.uint8)))
     with pytest.raises(
         errors.DataError, match=r"images of 8 x 8 pixels and 6 x 30.*:64"
     ) as refused:
@@ -50,14 +50,14 @@ def test_images_of_different_sizes(tmp_path, pictures):
     assert loaded.x_train.shape[1:] == (3, 4, 4)
 
 
-def test_a_changed_image_is_read_anew(tmp_path, pictures):
+def test_a_changed_image_is_decoded_again(tmp_path, pictures):
     fill(tmp_path / "train", pictures), fill(tmp_path / "test", pictures)
     first = image_folders.read_image_folder(tmp_path)
-    (tmp_path / "train" / "cat" / "0.png").write_bytes(encoded(np.zeros((8, 8, 3), np.uint8)))
+    (tmp_path / "train" / "cat" / "0.png").write_bytes(encode(np.zeros((8, 8, 3), np.uint8)))
     assert not torch.equal(image_folders.read_image_folder(tmp_path).x_train[0], first.x_train[0])
 
 
-def test_an_image_cut_short(tmp_path, pictures):
+def test_a_truncated_image(tmp_path, pictures):
     fill(tmp_path, pictures)
     path = tmp_path / "dog" / "5.png"
     path.write_bytes(path.read_bytes()[:-60])

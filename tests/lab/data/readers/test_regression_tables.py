@@ -15,7 +15,7 @@ def test_real_regressions(real, name):
     assert loaded.outputs == {"oh7": 3, "twod": 7}.get(name, 1)
 
 
-def test_another_table_is_refused(tmp_path):
+def test_a_table_with_another_checksum_is_rejected(tmp_path):
     (tmp_path / "yacht.npz").write_bytes(b"something else")
     with pytest.raises(errors.DataError, match="bytes with SHA-256"):
         data.load_data_set("yacht", tmp_path)

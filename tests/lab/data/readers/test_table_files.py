@@ -34,7 +34,7 @@ COLOURS = ["red", "blue"] * (ROWS // 2)
 
 
 @pytest.mark.parametrize("ending", table_files.SUFFIXES)
-def test_numbers_texts_and_truth_values(table, ending):
+def test_numbers_texts_and_booleans(table, ending):
     path = table(ending, a=NUMBERS, colour=COLOURS, b=[i % 3 == 0 for i in range(ROWS)], y=NUMBERS)
     splits = table_files.read_csv_or_parquet(path)
     assert splits.about == "40 rows of 4 columns, regression; 30 % to test on"
@@ -72,13 +72,13 @@ def test_classes_or_numbers(table, target, classes):
         ({"a": [], "y": []}, "a table without rows"),
     ],
 )
-def test_what_cannot_be_learned_from_gets_one_sentence(table, named, message):
+def test_unsuitable_tables_get_one_sentence(table, named, message):
     path = table(".parquet", **named)
     with pytest.raises(errors.DataError, match=message):
         table_files.read_csv_or_parquet(path)
 
 
-def test_a_column_that_is_not_there(table):
+def test_a_missing_column(table):
     with pytest.raises(errors.DataError, match="got no column price; the columns are a, y"):
         table_files.read_csv_or_parquet(table(a=NUMBERS, y=NUMBERS), "price")
 
@@ -89,7 +89,7 @@ def test_too_many_texts(table):
         table_files.read_csv_or_parquet(table(who=texts, y=[float(i) for i in range(101)]))
 
 
-def test_a_file_cut_short(table):
+def test_a_truncated_file(table):
     path = table(".parquet", a=NUMBERS, y=NUMBERS)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(errors.DataError, match="it is damaged or incomplete") as refused:

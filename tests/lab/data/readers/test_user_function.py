@@ -49,7 +49,7 @@ def mine(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["tensors", "loaders", "sets"])
-def test_what_a_function_may_return(mine, name):
+def test_allowed_return_values(mine, name):
     loaded = data.load_data_set(mine(name))
     assert loaded.y_train.tolist() == [0, 1, 2] * 3 + [0] and loaded.classes == 3
     assert loaded.x_test.shape == (4, 2)
