@@ -33,12 +33,6 @@ class Machine:
         return Stopwatch(gpu=False, clock=lambda: self.nanoseconds)
 
 
-@pytest.fixture(autouse=True)
-def collect_nothing(monkeypatch):
-    """`gc.collect()` takes a second of these tests and changes nothing in them."""
-    monkeypatch.setattr(gc, "collect", lambda: 0)
-
-
 def test_every_round_times_every_call_once_and_the_order_changes():
     machine = Machine()
     calls = {name: machine.call(name, 1) for name in "abc"}

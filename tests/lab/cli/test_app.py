@@ -5,46 +5,68 @@ import pytest
 from hinged import kernels
 from tests.lab.cli.run_command import error_of, run
 
-SMALL = ["--width", "2", "--depth", "1", "--epochs", "1", "--batch-size", "128", "--seeds", "2"]
-FEW = [*SMALL, "--activations", "relu,hinged", "--jobs", "1"]
+SMALL = ["--width", "2", "--depth", "1", "--epochs", "1", "--batch-size", "128"]
+COMPARE = [*SMALL, "--seeds", "2", "--activations", "relu,hinged", "--jobs", "1"]
 
 
-def test_compare_prints_table_verdict_and_page(tmp_path):
-    out = tmp_path / "run"
-    done = run("compare", *FEW, "--out", str(out))
-    assert done.exit_code == 0
-    assert "minus relu's" in done.output and "(corrected)" in done.output
-    assert f"Page: {out / 'report.html'}" in done.output
-    assert "4/4" in done.output and "hinged is " in done.output
-    assert (out / "report.html").exists() and (out / "results.jsonl").exists()
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A finished `hinged compare`: its folder and its result."""
+    folder = tmp_path_factory.mktemp("compared") / "run"
+    return folder, run("compare", *COMPARE, "--out", str(folder))
 
 
-def test_compare_as_json(tmp_path):
-    done = run("compare", *FEW, "--out", str(tmp_path / "run"), "--json")
-    figures = json.loads(done.stdout)
+def test_compare_prints_table_verdict_and_page(compared):
+    folder, result = compared
+    assert result.exit_code == 0
+    assert "minus relu's" in result.output and "(corrected)" in result.output
+    assert f"Page: {folder / 'report.html'}" in result.output
+    assert "4/4" in result.output and "hinged is " in result.output
+    assert (folder / "report.html").exists() and (folder / "results.jsonl").exists()
+
+
+def test_compare_prints_json(compared):
+    result = run("compare", *COMPARE, "--out", str(compared[0]), "--json")
+    figures = json.loads(result.stdout)
     assert figures["metric"] == "accuracy" and figures["finished"] == 4
     relu, hinged = figures["rows"]
     assert relu["versus"] is None and {"difference", "p"} <= hinged["versus"].keys()
     assert hinged["activation_parameters"] == 2 * 2 * 9
 
 
-def test_train_then_report(tmp_path):
-    out = tmp_path / "run"
-    done = run("train", *SMALL[:-2], "--activation", "silu", "--seed", "3", "--out", str(out))
-    assert done.exit_code == 0
-    assert (out / "checkpoints" / "silu-seed3" / "last.ckpt").exists()
-    (out / "report.html").unlink()
-    assert run("report", str(out)).exit_code == 0
-    assert (out / "report.html").exists()
+def test_a_run_folder_with_another_experiment_is_refused(capsys, compared):
+    error = error_of(capsys, "compare", *COMPARE, "--lr", "0.5", "--out", str(compared[0]))
+    assert "holds another experiment: there training.lr is 0.006, not 0.5" in error
 
 
-def test_info():
+def test_train_saves_checkpoint_and_settings_and_report_writes_the_page_again(tmp_path):
+    folder = tmp_path / "run"
+    options = [
+        "--activation",
+        "silu",
+        "--seed",
+        "3",
+        "--augment",
+        "crop,flip",
+        "--test-size",
+        "100",
+    ]
+    assert run("train", *SMALL, *options, "--out", str(folder)).exit_code == 0
+    assert (folder / "checkpoints" / "silu-seed3" / "last.ckpt").exists()
+    settings = json.loads((folder / "config.json").read_text())
+    assert settings["training"]["augment"] == ["crop", "flip"] and settings["test_size"] == 100
+    (folder / "report.html").unlink()
+    assert run("report", str(folder)).exit_code == 0
+    assert (folder / "report.html").exists()
+
+
+def test_info_prints_the_environment_as_text_or_json():
     facts = json.loads(run("info", "--json").stdout)
     assert facts["kernel"] == kernels.describe_kernel()
     assert "torch" in run("info").stdout
 
 
-def test_help_explains_every_command():
+def test_help_lists_every_command():
     text = run("--help").output
     for command in ("compare", "train", "report", "convert-check", "info"):
         assert command in text
@@ -72,7 +94,7 @@ def test_help_explains_every_command():
         (["convert-check", "resnet18"], "name a file and its function, as in my.py:make_net"),
     ],
 )
-def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):
+def test_an_error_is_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     error = error_of(capsys, *arguments)
     assert error.startswith("hinged: ") and message in error
@@ -80,7 +102,7 @@ def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, mes
     assert list(tmp_path.iterdir()) == []
 
 
-def test_own_data_and_own_network(tmp_path, monkeypatch):
+def test_data_and_network_of_a_users_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.py").write_text(
         "import torch\n"
@@ -102,22 +124,7 @@ def test_own_data_and_own_network(tmp_path, monkeypatch):
     assert "20 to train on and 10 to test on" in result["data_about"]
 
 
-def test_augmentation_and_subset_are_part_of_the_experiment(tmp_path):
-    out = tmp_path / "run"
-    options = ["--augment", "crop,flip", "--test-size", "100", "--activation", "relu"]
-    assert run("train", *SMALL[:-2], *options, "--out", str(out), "--json").exit_code == 0
-    settings = json.loads((out / "config.json").read_text())
-    assert settings["training"]["augment"] == ["crop", "flip"] and settings["test_size"] == 100
-
-
-def test_a_run_folder_with_another_experiment_is_refused(capsys, tmp_path):
-    out = str(tmp_path / "run")
-    run("compare", *FEW, "--out", out, "--json")
-    error = error_of(capsys, "compare", *SMALL, "--lr", "0.5", "--out", out)
-    assert "holds another experiment: there training.lr is 0.006, not 0.5" in error
-
-
-def test_an_unknown_logger(tmp_path, capsys):
+def test_an_unknown_logger_is_one_sentence(tmp_path, capsys):
     out = ("--epochs", "1", "--out", str(tmp_path / "run"))
     message = error_of(capsys, "train", "--logger", "tensorbord", *out)
     assert "tensorboard" in message and message.count("\n") == 1

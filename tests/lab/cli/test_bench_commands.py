@@ -10,21 +10,23 @@ QUICK = ("--quick", "--rounds", "2", "--threads", "1")
 
 def test_kernels_prints_a_table_and_writes_the_record(tmp_path):
     out = tmp_path / "record.json"
-    done = run("bench", "kernels", *QUICK, "--case", "small features", "--out", str(out))
-    assert done.exit_code == 0
-    assert "small features: (2, 64) float32" in done.stdout and "hinged K=9" in done.stdout
-    assert "Kernel: " in done.stdout
+    result = run("bench", "kernels", *QUICK, "--case", "small features", "--out", str(out))
+    assert result.exit_code == 0
+    assert "small features: (2, 64) float32" in result.stdout and "hinged K=9" in result.stdout
+    assert "Kernel: " in result.stdout
     assert read_benchmark_record(out).settings["cases"] == ["small features"]
 
 
-def test_the_record_alone_as_json():
-    done = run("bench", "models", *QUICK, "--model", "mlp", "--activations", "relu,silu", "--json")
-    plain = json.loads(done.stdout)
+def test_models_prints_the_record_as_json():
+    result = run(
+        "bench", "models", *QUICK, "--model", "mlp", "--activations", "relu,silu", "--json"
+    )
+    plain = json.loads(result.stdout)
     assert plain["kind"] == "models" and plain["settings"]["threads"] == 1
     assert [row["name"] for row in plain["cases"][0]["rows"]] == ["relu", "silu"]
 
 
-def test_growth_and_compiled_are_commands():
+def test_help_lists_every_benchmark():
     text = run("bench", "--help").output
     for command in ("kernels", "models", "compiled", "growth"):
         assert command in text
@@ -41,6 +43,6 @@ def test_growth_and_compiled_are_commands():
         (["models", "--activations", ","], "expected one or more names"),
     ],
 )
-def test_bad_use_gets_one_sentence(capsys, arguments, message):
+def test_an_error_is_one_sentence(capsys, arguments, message):
     error = error_of(capsys, "bench", *arguments)
     assert error.startswith("hinged: ") and message in error and error.count("\n") == 1

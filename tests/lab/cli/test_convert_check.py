@@ -2,11 +2,10 @@ import json
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from hinged import errors
-from hinged.lab.cli.app import app
 from hinged.lab.cli.convert_check import check_conversion
+from tests.lab.cli.run_command import run
 
 SOURCE = """
 import torch
@@ -47,7 +46,7 @@ def mine(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "shape"), [("make", "3, 8, 8"), ("make_both", None)])
-def test_what_would_be_converted_and_what_not_and_why(mine, name, shape):
+def test_every_site_is_listed_with_the_reason_if_it_is_skipped(mine, name, shape):
     found = check_conversion(f"{mine}:{name}", shape)
     was = [(site.activation, site.channels, site.axis, site.skipped) for site in found.sites]
     gate = "a gate: a factor of a product (gates=True converts it)"
@@ -63,11 +62,11 @@ def test_what_would_be_converted_and_what_not_and_why(mine, name, shape):
     assert "Network: 2 of 3 sites would be converted, to 10 curves with 90 values" in table
 
 
-def test_a_network_without_activations_is_said_to_have_none(mine):
+def test_a_network_without_activations(mine):
     assert str(check_conversion(f"{mine}:linear", "3")) == "Linear applies no activation."
 
 
-def test_the_random_state_stays(mine):
+def test_the_random_state_does_not_change(mine):
     before = torch.get_rng_state()
     check_conversion(f"{mine}:make_both")
     assert torch.equal(torch.get_rng_state(), before)
@@ -78,7 +77,7 @@ def test_the_random_state_stays(mine):
     [
         (":make", None, "got neither data nor a shape; give one of them: return (model, batch)"),
         (":make_both", "3,8,8", "got data from the function and a shape; give one of them"),
-        (":make", "3,x", "`--input-shape`: got '3,x'; expected the sizes of one sample"),
+        (":make", "3,x", "`--input-shape`: got '3,x'; expected the shape of one sample"),
         (":make", "3,0,8", "`--input-shape`: got '3,0,8'; expected"),
         (":make", "", "`--input-shape`: got ''; expected"),
         (":make", "4,8,8", "got a Network that does not run: RuntimeError: Given groups=1"),
@@ -88,26 +87,22 @@ def test_the_random_state_stays(mine):
         ("", "3,8,8", "name a function of it"),
     ],
 )
-def test_bad_input_gets_one_sentence(mine, function, shape, message):
+def test_an_error_is_one_sentence(mine, function, shape, message):
     with pytest.raises(errors.ArgumentError) as refused:
         check_conversion(f"{mine}{function}", shape)
     assert message in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_what_is_no_file_at_all():
+def test_a_text_without_a_file_is_rejected():
     with pytest.raises(errors.ArgumentError, match=r"got resnet18; name a file and its function"):
         check_conversion("resnet18", "3,8,8")
 
 
 def test_the_command_prints_a_table_or_json(mine):
-    def run(*more):
-        command = ["convert-check", f"{mine}:make", "--input-shape", "3,8,8", *more]
-        done = CliRunner().invoke(app, command, catch_exceptions=False)
-        assert done.exit_code == 0
-        return done.stdout
-
-    assert "2 of 3 sites would be converted" in run()
-    figures = json.loads(run("--json"))
+    command = ["convert-check", f"{mine}:make", "--input-shape", "3,8,8"]
+    printed = run(*command)
+    assert printed.exit_code == 0 and "2 of 3 sites would be converted" in printed.stdout
+    figures = json.loads(run(*command, "--json").stdout)
     assert (figures["converted"], figures["skipped"], figures["curves"]) == (2, 1, 10)
     names = [site["name"] for site in figures["sites"]]
     assert names == ["act", "gate", "hinged.relu_1"]

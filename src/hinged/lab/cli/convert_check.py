@@ -1,4 +1,4 @@
-"""What `hinged.convert` would do to a network of the user's: the work of `convert-check`."""
+"""Checks which activations of a user's network `hinged.convert` would replace."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SAMPLES = 8
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """What converting a network would do.
+class ConversionCheck:
+    """The effect that `hinged.convert` would have on a network.
 
     Attributes:
-        network: the name of its class.
-        parameters: how many it has now.
-        sites: where it applies activations, and what would become of each.
+        network: the name of the network's class.
+        parameters: the number of parameters before conversion.
+        sites: the places where the network applies activations, and what would happen to each.
     """
 
     network: str
@@ -33,16 +33,16 @@ class Conversion:
 
     @property
     def curves(self) -> int:
-        """How many curves it would have."""
+        """The number of curves after conversion."""
         return sum(site.channels for site in self.sites.converted)
 
     @property
     def values(self) -> int:
-        """How many parameters its curves would have."""
+        """The number of trained values of these curves."""
         return sum(site.channels * site.hinges for site in self.sites.converted)
 
     def as_json(self) -> dict[str, Any]:
-        """Return all figures, for `--json`."""
+        """Return everything as plain data, for `--json`."""
         return {
             "network": self.network,
             "parameters": self.parameters,
@@ -57,56 +57,60 @@ class Conversion:
     def __str__(self) -> str:
         if not len(self.sites):
             return "\n".join([f"{self.network} applies no activation.", *self.sites.notes])
-        done, left = len(self.sites.converted), len(self.sites.skipped)
+        converted, skipped = len(self.sites.converted), len(self.sites.skipped)
         verdict = (
-            f"{self.network}: {done} of {done + left} sites would be converted, to {self.curves:,} "
-            f"curves with {self.values:,} values, beside {self.parameters:,} parameters now."
+            f"{self.network}: {converted} of {converted + skipped} sites would be converted, to "
+            f"{self.curves:,} curves with {self.values:,} values. The network has "
+            f"{self.parameters:,} parameters now."
         )
         return f"{self.sites}\n{verdict}"
 
 
-def check_conversion(text: str, shape: str | None = None) -> Conversion:
-    """Return what converting the network of a function would do; nothing is kept of it.
+def check_conversion(function: str, input_shape: str | None = None) -> ConversionCheck:
+    """Return what `hinged.convert` would do to the network that a function returns.
 
     Args:
-        text: `file.py:function`. The function takes no arguments and returns the network, or a pair
-            of it and of data as `hinged.convert` takes them.
-        shape: of one sample, as in `"3,32,32"`, where the function returns no data: the network is
-            then run on 8 random samples.
+        function: `file.py:function`. The function takes no arguments and returns the network, or
+            `(network, data)` with data as `hinged.convert` takes them.
+        input_shape: the shape of one sample, as in `"3,32,32"`, if the function returns no data.
+            The network then runs on 8 random samples.
 
     Raises:
-        ArgumentError: there is no such function, it returns something else, data or shape are
-            missing, or the network cannot take them.
+        ArgumentError: the function does not exist or returns something else, data or shape are
+            missing, or the network cannot process them.
     """
-    if not user_code.names_function(text):
+    if not user_code.names_function(function):
         hint = "name a file and its function, as in my.py:make_net"
-        raise errors.ArgumentError(errors.message(CALL, text, hint))
+        raise errors.ArgumentError(errors.message(CALL, function, hint))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model, data = _made(text, shape)
+        model, data = _make_network_and_data(function, input_shape)
         try:
             found = sites(model, data)
         except errors.HingedError:
             raise
         except Exception as error:  # The user's network may raise anything.
-            said = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
-            got = f"a {type(model).__name__} that does not run: {type(error).__name__}: {said}"
-            hint = "give data or a shape that it takes" if shape is None else "check the shape"
-            call = text if shape is None else f"{text} {SHAPE} {shape}"
+            reason = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
+            got = f"a {type(model).__name__} that does not run: {type(error).__name__}: {reason}"
+            hint = "check the data"
+            call = function
+            if input_shape is not None:
+                hint, call = "check the shape", f"{function} {SHAPE} {input_shape}"
             raise errors.ArgumentError(errors.message(f"{CALL} {call}", got, hint)) from error
     count = sum(parameter.numel() for parameter in model.parameters())
-    return Conversion(type(model).__name__, count, found)
+    return ConversionCheck(type(model).__name__, count, found)
 
 
-def _made(text: str, shape: str | None) -> tuple[nn.Module, Any]:
-    """Return the network and the data that it is run on."""
-    call = f"{CALL} {text}"
-    size = None if shape is None else _size(shape)
-    make = user_code.load_function(CALL, text)
+def _make_network_and_data(function: str, input_shape: str | None) -> tuple[nn.Module, Any]:
+    """Call the user's function; return the network and the data to run it on."""
+    call = f"{CALL} {function}"
+    shape = None if input_shape is None else _parse_shape(input_shape)
+    make = user_code.load_function(CALL, function)
     try:
         inspect.signature(make).bind()
     except TypeError:
-        got, hint = "a function that needs arguments", "it is called without any: give defaults"
+        got = "a function that needs arguments"
+        hint = "it is called without any, so give them defaults"
         raise errors.ArgumentError(errors.message(call, got, hint)) from None
     made = make()
     pair = isinstance(made, tuple) and len(made) == 2
@@ -115,16 +119,16 @@ def _made(text: str, shape: str | None) -> tuple[nn.Module, Any]:
         hint = "the function must return an nn.Module, or (an nn.Module, a batch)"
         got = f"an object of class {type(made).__name__}"
         raise errors.ArgumentError(errors.message(call, got, hint))
-    if pair == (size is not None):
+    if pair == (shape is not None):
         got = "data from the function and a shape" if pair else "neither data nor a shape"
         hint = f"give one of them: return (model, batch), or {SHAPE} 3,32,32 for one sample"
         raise errors.ArgumentError(errors.message(call, got, hint))
-    return model, made[1] if size is None else torch.randn(_SAMPLES, *size)
+    return model, made[1] if shape is None else torch.randn(_SAMPLES, *shape)
 
 
-def _size(shape: str) -> tuple[int, ...]:
-    parts = shape.split(",")
+def _parse_shape(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
     if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        hint = "expected the sizes of one sample, without the batch, as in 3,32,32"
-        raise errors.ArgumentError(errors.message(SHAPE, repr(shape), hint))
+        hint = "expected the shape of one sample without the batch axis, as in 3,32,32"
+        raise errors.ArgumentError(errors.message(SHAPE, repr(text), hint))
     return tuple(int(part) for part in parts)

@@ -10,17 +10,16 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from hinged import errors
 from hinged.lab._files import write_file
+from hinged.lab.cli.console import show_progress, wide_console
+from hinged.lab.cli.options import AsJson, DataDir, Jobs, Ray, Threads
 from hinged.lab.data.readers.data_files import find_data_folder
 from hinged.lab.experiment.environment import PRECISIONS
 from hinged.lab.reporting.plots import to_svg
-from hinged.lab.reporting.terminal import TerminalProgress
-from hinged.lab.runs.compare import ProgressListener
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.study import page
 from hinged.lab.study.answer import answer_sentence, remaining_doubts
@@ -31,7 +30,7 @@ from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 
 app = typer.Typer(
-    help="Studies: a question, a grid of comparisons, and the record of the answer.",
+    help="Studies: a question, a grid of comparisons that answers it, and a record of the results.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,11 +40,10 @@ RECORDS = Path("studies") / "records"
 
 _Name = Annotated[str, typer.Argument(help="A name that `list` shows, or a file.toml.")]
 _Records = Annotated[Path, typer.Option(help="Folder of the records.")]
-_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
 
 
 @app.command(name="list")
-def list_(as_json: _AsJson = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """List the studies that come with hinged, with the number of trainings at each scale."""
     rows = [_describe(name, read_study(find_study(name))) for name in shipped_studies()]
     if as_json:
@@ -57,19 +55,19 @@ def list_(as_json: _AsJson = False) -> None:
     for row in rows:
         sizes = [f"{row['scales'][scale]['trainings']:,}" for scale in SCALES]
         table.add_row(row["name"], escape(row["question"]), *sizes)
-    console = _console()
+    console = wide_console()
     console.print(table)
     console.print("Numbers are trainings. `hinged study show NAME` lists them.")
 
 
 @app.command()
-def show(name: _Name, as_json: _AsJson = False) -> None:
+def show(name: _Name, as_json: AsJson = False) -> None:
     """Show the question of a study, and its experiments at every scale."""
     study = read_study(find_study(name))
     if as_json:
         print(json.dumps({**_describe(name, study), "study": study.model_dump()}, indent=2))
         return
-    console = _console()
+    console = wide_console()
     console.print(f"[bold]{escape(study.question)}[/]\n{escape(study.unsure)}", highlight=False)
     for scale in SCALES:
         console.print(f"\n[bold]{scale}[/]: {study.scale(scale).seeds} seeds")
@@ -89,27 +87,19 @@ def run(
         int | None,
         typer.Option(min=2, help="Number of seeds; default: that of the scale. More extend a run."),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Trainings at once; default: one for each core.")
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each training.")] = 1,
+    jobs: Jobs = None,
+    threads: Threads = 1,
     precision: Annotated[
         str | None,
         typer.Option(help="float32 or bf16, if the study says auto; default: the faster one here."),
     ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Train on a Ray cluster: its address, or local to start one here.",
-        ),
-    ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of data sets; default: $HINGED_DATA.")
-    ] = None,
-    take: Annotated[bool, typer.Option("--record", help="Write the record as well.")] = False,
+    ray: Ray = None,
+    data_dir: DataDir = None,
+    write_record: Annotated[
+        bool, typer.Option("--record", help="Also write the record into --records.")
+    ] = False,
     records: _Records = RECORDS,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run every training of a study that its folder does not hold yet.
 
@@ -129,18 +119,19 @@ def run(
     if fallback and not as_json:
         print(f"No folder of data sets: {study.scale(scale).fallback} instead.", file=sys.stderr)
     options = execution_options(ray, 1 if study.alone else jobs, threads)
-    _train(folder, seeds, as_json, **options, data_dir=data_dir)
-    _write_and_show(folder, records if take else None, as_json)
+    with show_progress(as_json) as listener:
+        folder.train(listener, seeds, **options, data_dir=data_dir)
+    _write_and_print(folder, records if write_record else None, as_json)
 
 
 @app.command()
 def record(
     folder: Annotated[Path, typer.Argument(help="Folder of a study.")],
     records: _Records = RECORDS,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the record of a study's folder; `docs/studies.py` writes its page from it."""
-    _write_and_show(StudyFolder(folder), records, as_json)
+    _write_and_print(StudyFolder(folder), records, as_json)
 
 
 @app.command()
@@ -169,19 +160,7 @@ def _describe(name: str, study: Study) -> dict[str, Any]:
     }
 
 
-def _train(folder: StudyFolder, seeds: int | None, as_json: bool, **options: Any) -> None:
-    try:
-        if as_json:
-            folder.train(ProgressListener(), seeds, **options)
-        else:
-            with TerminalProgress(Console()) as listener:
-                folder.train(listener, seeds, **options)
-    except (KeyboardInterrupt, SystemExit):  # Lightning makes the latter of SIGINT and SIGTERM.
-        print("hinged: stopped; the same command continues.", file=sys.stderr)
-        raise typer.Exit(130) from None
-
-
-def _write_and_show(folder: StudyFolder, records: Path | None, as_json: bool) -> None:
+def _write_and_print(folder: StudyFolder, records: Path | None, as_json: bool) -> None:
     """Write record and pictures into the folder, and the record into `records` too; print them."""
     record = build_record(folder)
     text = record.model_dump_json(indent=1) + "\n"
@@ -193,7 +172,7 @@ def _write_and_show(folder: StudyFolder, records: Path | None, as_json: bool) ->
     if as_json:
         print(text, end="")
         return
-    console = _console()
+    console = wide_console()
     console.print(_record_table(record))
     console.print(answer_sentence(record), highlight=False)
     console.print(f"What remains unsure: {remaining_doubts(record)}", highlight=False)
@@ -207,8 +186,3 @@ def _record_table(record: StudyRecord) -> Table:
     for row in record.rows:
         table.add_row(*(escape(text) for text in page.row_texts(record, row)))
     return table
-
-
-def _console() -> Console:
-    """Return a console that is wide enough for tables if the output is not a terminal."""
-    return Console(width=None if sys.stdout.isatty() else 160)
