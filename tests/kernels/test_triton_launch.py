@@ -1,5 +1,6 @@
 """The Triton kernels against NumPy in float64 and the reference, and their machine code."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -8,6 +9,7 @@ import sys
 
 import pytest
 import torch
+from triton.runtime import interpreter
 
 from hinged.curve import TAILS, evaluate, uniform_grid
 from hinged.kernels import triton_launch
@@ -29,6 +31,15 @@ COUNTS = (2, 3, 5, 9, 17, 33)
 
 # The interpreter computes in NumPy, which warns of NaN and infinity; a GPU does not.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+@pytest.fixture(autouse=True)
+def without_ignored_checks(monkeypatch):
+    """Skip the interpreter's overflow checks, which it computes and, unless debugging, ignores."""
+    if DEVICE == "cpu":
+        builder = interpreter.interpreter_builder
+        options = dataclasses.replace(builder.options, sanitize_overflow=builder.options.debug)
+        monkeypatch.setattr(builder, "options", options)
 
 
 @pytest.fixture(autouse=True)

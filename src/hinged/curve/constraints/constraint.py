@@ -139,28 +139,29 @@ def evaluation_dtype(curve: Curve) -> torch.dtype:
     return torch.promote_types(curve.values.dtype, torch.float32)
 
 
-def check_possible(constraint: Constraint, curve: Curve) -> None:
+def check_possible(constraint: Constraint, curve: Curve, call: str = CALL) -> None:
     """Raise `ArgumentError` if only flat curves with these hinges and tails satisfy a constraint.
 
     Args:
         constraint: the constraint.
         curve: the hinges and tails; its values do not matter.
+        call: the name of the user's call, for error messages.
     """
     count = curve.hinges.shape[-1]
     if constraint.odd and not (curve.hinges == -curve.hinges.flip(-1)).all():
         hint = "an odd curve needs hinges that lie symmetrically about 0"
-        raise _contradiction("odd=True with hinges that are not symmetric", hint)
+        raise _contradiction("odd=True with hinges that are not symmetric", hint, call)
     if constraint.convex is not None and curve.tails == "constant":
         hint = f'with constant tails only a flat curve is {constraint.convex}: use tails="linear"'
-        raise _contradiction(f"convex={constraint.convex!r} with tails='constant'", hint)
+        raise _contradiction(f"convex={constraint.convex!r} with tails='constant'", hint, call)
     flat = sum(ends == (0.0, 0.0) for ends in constraint.end_slopes)
     if curve.tails == "linear" and flat and count < 2 + flat:
         hint = f"only a flat curve is possible: give {2 + flat} hinges or more, or constant tails"
-        raise _contradiction(f"{count} hinges whose linear tails must be flat", hint)
+        raise _contradiction(f"{count} hinges whose linear tails must be flat", hint, call)
     inside = torch.tensor([constraint.low, constraint.high], dtype=torch.float64)
     if (inside.diff() >= 0).all() and not _representable(constraint, curve.values.dtype):
         hint = "no number of that dtype lies between them"
-        raise _contradiction(f"bounds={constraint.bounds} in {curve.values.dtype}", hint)
+        raise _contradiction(f"bounds={constraint.bounds} in {curve.values.dtype}", hint, call)
 
 
 def _representable(constraint: Constraint, dtype: torch.dtype) -> bool:
@@ -232,5 +233,5 @@ def _check_contradictions(constraint: Constraint) -> None:
         raise _contradiction(f"convex={constraint.convex!r} with bounds={constraint.bounds}", hint)
 
 
-def _contradiction(got: str, hint: str) -> errors.ArgumentError:
-    return errors.ArgumentError(errors.message(f"{CALL}(...)", got, hint))
+def _contradiction(got: str, hint: str, call: str = CALL) -> errors.ArgumentError:
+    return errors.ArgumentError(errors.message(f"{call}(...)", got, hint))

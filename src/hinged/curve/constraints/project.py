@@ -23,6 +23,8 @@ from hinged.curve.constraints.quadratic_programs import (
 )
 from hinged.curve.curve import Curve
 
+CALL = "hinged.curve.project"
+
 
 def project(curve: Curve, constraint: Constraint) -> Curve:
     """Return the closest curve on the same hinges that satisfies a constraint exactly.
@@ -40,7 +42,7 @@ def project(curve: Curve, constraint: Constraint) -> Curve:
     >>> project(wavy, Constraint(monotone="increasing")).values
     tensor([[1.5000, 1.5000, 3.0000]])
     """
-    check_possible(constraint, curve)
+    check_possible(constraint, curve, CALL)
     with torch.no_grad():
         wrong = ~satisfies(curve, constraint) & curve.values.isfinite().all(dim=-1)
         if curve.tail_slopes is not None:

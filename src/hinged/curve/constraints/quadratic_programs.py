@@ -95,10 +95,8 @@ def closest_with_inequalities(start: Tensor, basis: Tensor, rows: Tensor, bounds
         )
         aim = moves[1] * moves[2] - gap * (left / gap) ** 3
         moves = newton.step(slack, multiplier, slack * multiplier + aim)
-        reach = (
-            torch.minimum(_longest_step(slack, moves[1]), _longest_step(multiplier, moves[2]))
-            * _STEP_SHARE
-        )
+        reach = torch.minimum(_longest_step(slack, moves[1]), _longest_step(multiplier, moves[2]))
+        reach = reach * _STEP_SHARE
         # A converged row would divide by 0, so it does not change any more.
         active = (gap > _CONVERGED_GAP) & moves[0].isfinite().all(dim=1, keepdim=True)
         if not active.any():

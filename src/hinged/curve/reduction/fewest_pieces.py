@@ -102,10 +102,8 @@ def _band(hinges: Tensor, low: Tensor, high: Tensor) -> _Band:
     it starts at most as high; if `d` is nearer, at least as high.
     """
     count = hinges.shape[1]
-    lowest_start, highest_start = (
-        low[..., None].repeat(1, 1, count),
-        high[..., None].repeat(1, 1, count),
-    )
+    lowest_start = low[..., None].repeat(1, 1, count)
+    highest_start = high[..., None].repeat(1, 1, count)
     for a in range(count - 1):
         distance = hinges[:, a + 1 :] - hinges[:, a, None]
         near, far = distance[:, :, None], distance[:, None, :]
