@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 
 import torch
 
@@ -56,3 +57,10 @@ def _command(log, arguments, limit):
     sys.argv = ["hinged", *map(str, arguments)]
     with open(log, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         main()
+
+
+def wait_until(condition, process, log):
+    """Wait until a condition holds while a process runs; fail if the process ends before."""
+    while not condition():
+        assert process.is_alive() or condition(), log.read_text()
+        time.sleep(0.005)

@@ -14,6 +14,13 @@ SMALL = {
 }
 """Settings of a comparison of 9 short trainings."""
 
+COMPARE_SMALL = (
+    *("compare", "--json"),
+    *("--width", "2", "--depth", "1", "--epochs", "2", "--batch-size", "128", "--lr", "0.02"),
+    *("--activations", "relu,prelu,hinged", "--seeds", "3"),
+)
+"""The command for the same comparison."""
+
 
 class RecordingListener(ProgressListener):
     """Records what a comparison reports.

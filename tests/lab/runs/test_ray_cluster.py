@@ -10,7 +10,7 @@ from hinged import errors
 from hinged.lab.runs.compare import ProgressListener, compare
 from hinged.lab.runs.ray_cluster import RayCluster
 from hinged.lab.runs.run_folder import RunFolder
-from tests.lab.runs.test_compare import COMMAND, Counting, assert_nothing_is_half_written
+from tests.lab.helpers import COMPARE_SMALL, RecordingListener, assert_no_broken_file
 
 ray = pytest.importorskip("ray", reason="needs the extra `ray`")
 
@@ -48,7 +48,7 @@ def at_work():
     ]
 
 
-class Killing(Counting):
+class Killing(RecordingListener):
     """Kills a worker in the middle of its trial."""
 
     killed = 0
@@ -67,12 +67,12 @@ def test_a_killed_worker_loses_no_trial(two, small, finished, tmp_path):
     folder, listener = RunFolder(tmp_path / "run"), Killing()
     compare(small, folder, listener, cluster=two)
     assert listener.killed, "the kill must hit"
-    assert sorted(listener.done) == sorted((t.activation, t.seed) for t in small.trials)
-    assert_nothing_is_half_written(folder.path)
+    assert sorted(listener.trials) == sorted((t.activation, t.seed) for t in small.trials)
+    assert_no_broken_file(folder.path)
     assert records(folder) == records(finished)
 
 
-class Stopping(Counting):
+class Stopping(RecordingListener):
     """Presses the interrupt key after so many trials."""
 
     def __init__(self, after):
@@ -81,7 +81,7 @@ class Stopping(Counting):
 
     def on_result(self, task, result):
         super().on_result(task, result)
-        if len(self.done) == self.after:
+        if len(self.trials) == self.after:
             raise KeyboardInterrupt
 
 
@@ -89,18 +89,18 @@ class Stopping(Counting):
 def test_the_interrupt_key_leaves_a_clean_folder_and_the_rest_is_done_later(
     two, small, finished, tmp_path
 ):
-    folder, later = RunFolder(tmp_path / "run"), Counting()
+    folder, later = RunFolder(tmp_path / "run"), RecordingListener()
     with pytest.raises(KeyboardInterrupt):
         compare(small, folder, Stopping(2), cluster=two)
-    assert_nothing_is_half_written(folder.path)
+    assert_no_broken_file(folder.path)
     assert len(folder.results()) == 2 and not list(folder.path.rglob("*.partial"))
     compare(small, folder, later, cluster=two)
-    assert len(later.done) == 7 and records(folder) == records(finished)
+    assert len(later.trials) == 7 and records(folder) == records(finished)
 
 
 @pytest.mark.slow
 def test_what_another_process_has_claimed_is_left_to_it(two, small, tmp_path):
-    folder, listener = RunFolder(tmp_path / "run"), Counting()
+    folder, listener = RunFolder(tmp_path / "run"), RecordingListener()
     few = small.model_copy(update={"activations": ("relu", "hinged"), "seeds": (0, 1)})
     folder.open(few)
     other = few.trials[1]
@@ -108,15 +108,15 @@ def test_what_another_process_has_claimed_is_left_to_it(two, small, tmp_path):
         first = Stopping(3)
         with pytest.raises(KeyboardInterrupt):  # It would wait for the fourth.
             compare(few, folder, first, cluster=two)
-    assert (other.activation, other.seed) not in first.done and not folder.is_finished(other)
+    assert (other.activation, other.seed) not in first.trials and not folder.is_finished(other)
     compare(few, folder, listener, cluster=two)
-    assert listener.done == [(other.activation, other.seed)]
+    assert listener.trials == [(other.activation, other.seed)]
 
 
 @pytest.mark.slow
 def test_the_command_starts_a_cluster_and_ends_it(finished, tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "hinged", *COMMAND, "--seeds", "2"]
+    command = [sys.executable, "-m", "hinged", *COMPARE_SMALL, "--seeds", "2"]
     command += ["--ray", "local", "--jobs", "1", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

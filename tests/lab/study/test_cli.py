@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 
@@ -10,7 +9,8 @@ from hinged.lab.study.definition import shipped_studies
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.study_folder import StudyFolder
 from tests.lab.cli.run_command import error_of, run
-from tests.processes import start_command
+from tests.lab.study.helpers import scores_of_study
+from tests.processes import start_command, wait_until
 
 
 def test_list_names_every_study_with_its_question():
@@ -50,7 +50,9 @@ def test_run_prints_table_and_answer_and_writes_the_record(tiny, tmp_path):
     assert taken.exit_code == 0 and (tmp_path / "r" / "tiny-smoke.json").exists()
 
 
-def test_fallback_data_are_used_where_there_is_no_folder_and_error_of(tiny, tmp_path, monkeypatch):
+def test_fallback_data_are_used_where_there_is_no_folder_and_it_is_printed(
+    tiny, tmp_path, monkeypatch
+):
     monkeypatch.delenv("HINGED_DATA", raising=False)
     text = tiny.read_text().replace('data = "digits"', 'data = "mnist"')
     tiny.write_text(text.replace("seeds = 3", 'seeds = 2\nfallback = "digits"'))
@@ -95,9 +97,7 @@ def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
     out, log = tmp_path / "run", tmp_path / "log"
     command = ("study", "run", tiny, "--scale", "smoke", "--out", out, "--jobs", jobs)
     process = start_command(log, *command)
-    while not list(out.glob("cells/*/trials/*.json")):
-        time.sleep(0.01)
-        assert process.exitcode is None, log.read_text()
+    wait_until(lambda: list(out.glob("cells/*/trials/*.json")), process, log)
     os.kill(process.pid, signal.SIGINT)
     process.join()
     printed = log.read_text()
@@ -109,12 +109,4 @@ def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
     again = start_command(log, *command)
     again.join()
     assert again.exitcode == 0, log.read_text()
-    assert scores(StudyFolder(out)) == scores(finished)
-
-
-def scores(folder):
-    return {
-        (task.label, r.activation, r.seed): (r.test_score, r.loss)
-        for task in folder.cell_runs()
-        for r in task.folder.results()
-    }
+    assert scores_of_study(StudyFolder(out)) == scores_of_study(finished)

@@ -1,8 +1,6 @@
 """A study is safe against being killed at any moment and a full disk; processes share it."""
 
-import random
 import re
-import time
 
 import pytest
 import safetensors.torch
@@ -11,8 +9,8 @@ from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.study_folder import StudyFolder
-from tests.lab.study.conftest import TINY
-from tests.processes import start_command
+from tests.lab.study.helpers import TINY
+from tests.processes import start_command, wait_until
 
 TIMES = {"step_ms", "seconds", "finished", "step_ratio", "made"}
 KILLS = 10
@@ -33,13 +31,12 @@ def start(study, out, log, limit=None):
 
 @pytest.fixture(scope="module")
 def alone(study, tmp_path_factory):
-    """The folder of a run that is left alone, and how long it took."""
+    """The folder of a run that is left alone."""
     base = tmp_path_factory.mktemp("alone")
-    begun = time.perf_counter()
     process = start(study, base / "run", base / "log")
     process.join()
     assert process.exitcode == 0, (base / "log").read_text()
-    return base / "run", time.perf_counter() - begun
+    return base / "run"
 
 
 def records(out):
@@ -65,25 +62,26 @@ def trials(out):
 
 
 @pytest.mark.slow
-def test_killed_at_ten_moments_it_ends_with_the_records_of_one_left_alone(study, alone, tmp_path):
-    undisturbed, seconds = alone
-    out, moments, kept = tmp_path / "run", random.Random(0), {}
-    for kill in range(KILLS):
-        process = start(study, out, tmp_path / "log")
-        # Ten of these are half the time it takes: they hit before the work is done.
-        process.join(moments.uniform(0.0, seconds / KILLS))
-        assert process.exitcode is None or kill > KILLS // 2, (tmp_path / "log").read_text()
+def test_killed_after_ten_events_it_ends_with_the_records_of_one_left_alone(study, alone, tmp_path):
+    out, log, kept = tmp_path / "run", tmp_path / "log", {}
+    # The plan, then in turn: a trial begins (its lock is made), a trial is finished.
+    events = ["study.json", *(["cells/*/.locks/*-seed*", "cells/*/trials/*.json"] * 5)][:KILLS]
+    for event in events:
+        before = set() if event == "study.json" else set(out.glob(event))
+        process = start(study, out, log)
+        wait_until(lambda e=event, b=before: set(out.glob(e)) - b, process, log)
         process.kill()
         process.join()
         present = trials(out)
-        assert kept.items() <= present.items(), "a finished trial was lost or done again"
+        assert kept.items() <= present.items(), "a finished trial was lost or trained again"
         kept = present
-    last = start(study, out, tmp_path / "log")
+    assert len(kept) < 9, "it was killed before its end"
+    last = start(study, out, log)
     last.join()
-    assert last.exitcode == 0, (tmp_path / "log").read_text()
+    assert last.exitcode == 0, log.read_text()
     assert kept.items() <= trials(out).items()
     assert not list(out.rglob("*.partial"))
-    assert records(out) == records(undisturbed)
+    assert records(out) == records(alone)
 
 
 def said_done(log):
@@ -101,20 +99,18 @@ def test_two_processes_share_a_study(study, alone, tmp_path):
     first, second = map(said_done, logs)
     assert first and second, "both did some"
     assert len(first + second) == len(set(first + second)) == 9, "each trial was done once"
-    assert records(out) == records(alone[0])
+    assert records(out) == records(alone)
 
 
 @pytest.mark.slow
 def test_a_process_takes_over_what_another_was_killed_at(study, alone, tmp_path):
     out = tmp_path / "run"
     first, second = (start(study, out, tmp_path / name) for name in ("first", "second"))
-    while not trials(out):
-        time.sleep(0.01)
-        assert first.exitcode is None
+    wait_until(lambda: list(out.rglob("trials/*.json")), first, tmp_path / "first")
     first.kill()
     second.join()
     assert second.exitcode == 0, (tmp_path / "second").read_text()
-    assert records(out) == records(alone[0])
+    assert records(out) == records(alone)
 
 
 @pytest.mark.slow
@@ -124,7 +120,7 @@ def test_a_full_disk_stops_it_with_a_sentence_and_it_goes_on_when_there_is_room(
 ):
     out, log = tmp_path / "run", tmp_path / "log"
     # Less than any of these needs; in every run they are as large to some digits of times.
-    limit = min(path.stat().st_size for path in alone[0].rglob(file)) - 100
+    limit = min(path.stat().st_size for path in alone.rglob(file)) - 100
     process = start(study, out, log, limit)
     process.join()
     assert process.exitcode == 2, log.read_text()
@@ -141,4 +137,4 @@ def test_a_full_disk_stops_it_with_a_sentence_and_it_goes_on_when_there_is_room(
     again = start(study, out, log)
     again.join()
     assert again.exitcode == 0, log.read_text()
-    assert kept.items() <= trials(out).items() and records(out) == records(alone[0])
+    assert kept.items() <= trials(out).items() and records(out) == records(alone)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hinged.curve import Curve, distance, lipschitz, distances_to_native
+from hinged.curve import Curve, distance, distances_to_native, lipschitz
 from hinged.model.observation.dormant_units import DORMANT_THRESHOLD, dormant_units
 from hinged.model.observation.layer_statistics import LayerStatistics
 
