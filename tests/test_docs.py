@@ -66,7 +66,7 @@ def test_code_of_the_page_on_whole_models_runs(tmp_path, monkeypatch):
 
 def test_code_of_the_page_on_second_order_training_runs(tmp_path):
     (through,) = blocks_of("reference/optim.md", tmp_path)
-    assert min(through["found"].validation_error) < 0.1
+    assert min(through["result"].validation_error) < 0.1
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
