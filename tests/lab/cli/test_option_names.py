@@ -1,5 +1,6 @@
 import pytest
-import typer
+import typer.core
+import typer.main
 
 from hinged.lab.cli.app import app
 from hinged.lab.cli.option_names import OPTIONS, name_options
@@ -17,12 +18,11 @@ def test_settings_in_backticks_become_options(message, translated):
     assert name_options(message) == translated
 
 
+def all_options(command):
+    if isinstance(command, typer.core.TyperGroup):
+        return set().union(*map(all_options, command.commands.values()))
+    return {option for parameter in command.params for option in parameter.opts}
+
+
 def test_every_option_exists():
-    commands = typer.main.get_command(app).commands
-    commands = [commands[name] for name in ("compare", "train")] + [
-        commands["bench"].commands[name] for name in ("kernels", "models")
-    ]
-    options = {
-        option for each in commands for parameter in each.params for option in parameter.opts
-    }
-    assert set(OPTIONS.values()) <= options
+    assert set(OPTIONS.values()) <= all_options(typer.main.get_command(app))

@@ -48,7 +48,7 @@ def _measure_hinges(options: BenchmarkOptions) -> Case:
     own `K`."""
     counts = HINGES[:3] if options.quick else HINGES
     activations = [torch_activations()[0], *(hinged_activation(count) for count in counts)]
-    return measure_workload(_large_maps("hinges"), activations, options)
+    return measure_workload(_feature_maps("hinges", options), activations, options)
 
 
 def _measure_channels(options: BenchmarkOptions) -> Iterator[Case]:
@@ -72,7 +72,7 @@ def _measure_threads(options: BenchmarkOptions) -> Iterator[Case]:
     counts = thread_counts(os.cpu_count() or 1)
     for threads in counts:
         with limit_threads(threads):
-            workload = _large_maps(f"threads {threads}")
+            workload = _feature_maps(f"threads {threads}", options)
             yield _measure_point(workload, options, counts, threads=threads)
 
 
@@ -86,8 +86,9 @@ def thread_counts(cores: int) -> list[int]:
     return powers if cores in powers else [*powers, cores]
 
 
-def _large_maps(name: str) -> Workload:
-    return Workload(name, (_ELEMENTS // 2**16, 64, 32, 32))
+def _feature_maps(name: str, options: BenchmarkOptions) -> Workload:
+    side = 8 if options.quick else 32
+    return Workload(name, (_ELEMENTS // 2**16, 64, side, side))
 
 
 def _measure_point(
