@@ -185,7 +185,7 @@ def test_code_of_the_page_on_the_laboratory_runs(tmp_path, monkeypatch):
     (study,) = [block for block in blocks if "study" in block]
     names = {}
     exec(study, names)
-    assert names["found"].scale == "smoke"
+    assert names["record"].scale == "smoke"
     (pretrained,) = [block for block in blocks if "timm:" in block]
     exec(pretrained, names)
     trained = {n for n, p in names["model"].named_parameters() if p.requires_grad}
