@@ -1,13 +1,13 @@
 """Adapts a pretrained network to another task by 3 % of its parameters.
 
-A ResNet20 pretrained on CIFAR-10 learns Fashion-MNIST from 2,000 images: its curves, normalisation
-and head are trained, every other weight stays. Beside it the same without curves. What was trained
-is saved as a file and loaded into the pretrained network anew.
+A ResNet20 that was pretrained on CIFAR-10 learns Fashion-MNIST from 2,000 images. Only its curves,
+normalisation and head are trained. For comparison, the same network is trained without curves. The
+trained parts are saved to a file and loaded into the pretrained network again.
 
     HINGED_DATA=<folder> python examples/transfer_resnet20.py
 
-The folder holds `weights/resnet20-12fca82f.th` (github.com/akamaster/pytorch_resnet_cifar10) and
-`images/fashion-mnist/*.gz` (github.com/zalandoresearch/fashion-mnist).
+The folder must contain `weights/resnet20-12fca82f.th` (github.com/akamaster/pytorch_resnet_cifar10)
+and `images/fashion-mnist/*.gz` (github.com/zalandoresearch/fashion-mnist).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def fashion(folder: Path, split: str, count: int) -> tuple[Tensor, Tensor]:
 
 
 def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None:
-    """Train what requires gradients by AdamW with a rate that falls to 0."""
+    """Train the parameters that require gradients by AdamW under a one-cycle schedule."""
     optimiser = torch.optim.AdamW(hinged.param_groups(model, lr=0.01, weight_decay=1e-4))
     steps = epochs * (len(images) // 50)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.01, total_steps=steps)
@@ -78,7 +78,8 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Result:
-    """Outcome of one fine-tuning: what was trained, accuracy, size of the file, file is exact."""
+    """Result of one fine-tuning: trained parameters, accuracy, size of the file, and whether the
+    restored network gives the same outputs."""
 
     trained: hinged.model.TrainableParameters
     accuracy: float
@@ -86,20 +87,22 @@ class Result:
     restored: bool
 
 
-def transfer(folder: Path, curves: bool, images: int = 2000, epochs: int = 4) -> Result:
-    """Fine-tune with or without curves, save what was trained, and restore it from the file."""
+def transfer(
+    folder: Path, curves: bool, images: int = 2000, epochs: int = 4, test_images: int = 1000
+) -> Result:
+    """Fine-tune with or without curves, save the trained parts, and restore them from the file."""
     train_images, train_labels = fashion(folder, "train", images)
     model, fresh = pretrained(folder), pretrained(folder)
     if curves:
         model, fresh = (hinged.convert(each, train_images[:250]) for each in (model, fresh))
     trained = hinged.train_only(model, curves=curves, head=HEAD)
     train(model, train_images, train_labels, epochs)
-    test_images, test_labels = fashion(folder, "t10k", 1000)
+    test_images, test_labels = fashion(folder, "t10k", test_images)
     logits = predict(model, test_images)
     kilobytes, restored = 0.0, True
     if curves:
-        with tempfile.TemporaryDirectory() as place:
-            path = Path(place) / "fashion.safetensors"
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / "fashion.safetensors"
             hinged.save_curves(model, path, also=HEAD)
             hinged.load_curves(fresh, path)
             kilobytes = path.stat().st_size / 1000
@@ -109,7 +112,7 @@ def transfer(folder: Path, curves: bool, images: int = 2000, epochs: int = 4) ->
 
 
 def main() -> None:
-    """Fine-tune with and without curves and print what came of it."""
+    """Fine-tune with and without curves and print the results."""
     folder = Path(os.environ["HINGED_DATA"])
     for curves in (False, True):
         result = transfer(folder, curves)

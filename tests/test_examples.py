@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 def test_a_resnet20_is_adapted_by_its_curves_norm_and_head():
     example = runpy.run_path(str(EXAMPLES / "transfer_resnet20.py"))
     folder = Path(os.environ["HINGED_DATA"])
-    result = example["transfer"](folder, curves=True, images=1000, epochs=3)
+    result = example["transfer"](folder, curves=True, images=600, epochs=3, test_images=400)
     assert result.trained.by_kind == {"curves": 688 * 9, "norm": 2 * 688, "head": 650}
     assert result.trained.trained < 0.03 * result.trained.total
     assert result.accuracy > 0.6  # Chance is 0.1.

@@ -1,4 +1,8 @@
-"""Boxes `(left, top, right, bottom)`: areas, intersection over union, non-maximum suppression."""
+"""Boxes `(left, top, right, bottom)`: areas, intersection over union, non-maximum suppression.
+
+`torchvision.ops` has similar functions. They are not used here: torchvision is an optional package,
+its `box_iou` gives NaN for two boxes without an area, and its `nms` handles one image per call.
+"""
 
 from __future__ import annotations
 
