@@ -64,7 +64,7 @@ def test_unusual_calls_are_converted_and_reverted(make, x, names):
         (unusual.FunctionInMap, "would not be reached"),
         (unusual.PlainList, "would not be reached"),
         (unusual.InPlaceOnView, "read again"),
-        (unusual.CheckpointedLambda, "a nested function whose calls"),
+        (unusual.CheckpointedLambda, "a nested function, and its calls"),
         (unusual.AttributeNamedHinged, "an attribute 'hinged'"),
         (unusual.ComplexInput, "its input is of torch.complex64"),
         (unusual.OutArgument, "out=..."),
@@ -106,8 +106,7 @@ def test_one_module_in_many_slots_gets_a_curve_per_use():
     model = unusual.ModuleInManySlots()
     before = outputs(model, ROWS)
     hinged.convert(model, ROWS)
-    found = [(site.name, site.channels) for site in hinged.sites(model).converted]
-    assert [channels for _, channels in found] == [4, 6, 5, 7, 7, 7]
+    assert [site.channels for site in hinged.sites(model).converted] == [4, 6, 5, 7, 7, 7]
     assert torch.allclose(outputs(model, ROWS), before, atol=1e-6)
     assert model.body.act is not model.head[1] and model.head[1] is not model.head[3]
     assert torch.equal(outputs(hinged.revert(model), ROWS), before)
@@ -120,18 +119,18 @@ def test_gradients_are_the_same_with_and_without_checkpointing():
     randomise_curves(model)
     model(ROWS).sum().backward()
     (layer,) = layers(model)
-    found, layer.values.grad = layer.values.grad, None
+    with_checkpoint, layer.values.grad = layer.values.grad, None
     x = ROWS
     for line in model.layers:
         x = model.step(line, x)
     x.sum().backward()
-    assert torch.allclose(found, layer.values.grad)
+    assert torch.allclose(with_checkpoint, layer.values.grad)
 
 
 def test_outputs_in_a_dataclass_are_recognised_as_outputs():
     model = hinged.convert(unusual.DataclassOutput(), ROWS)
-    found, output = hinged.sites(model)
-    assert not found.skipped and output.skipped.startswith("the model's output")
+    hidden, output = hinged.sites(model)
+    assert not hidden.skipped and output.skipped.startswith("the model's output")
 
 
 def test_a_failure_while_installing_changes_nothing():
@@ -209,13 +208,13 @@ def test_a_model_on_the_meta_device_is_rejected():
 
 
 def test_no_tensor_of_the_trace_stays_alive():
-    seen = []
+    references = []
     model = unusual.KeywordInput()
-    handle = model.first.register_forward_hook(lambda m, args, y: seen.append(weakref.ref(y)))
+    handle = model.first.register_forward_hook(lambda m, args, y: references.append(weakref.ref(y)))
     x = ROWS.clone()
-    seen.append(weakref.ref(x))
+    references.append(weakref.ref(x))
     hinged.convert(model, x)
     handle.remove()
     del x
     gc.collect()
-    assert len(seen) > 2 and all(each() is None for each in seen)
+    assert len(references) > 2 and all(each() is None for each in references)

@@ -79,7 +79,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def is_activation(function: Callable[..., Any]) -> bool:
-    """Return whether a torch function is an activation; functions that work in place count."""
+    """Return whether a torch function is an activation, in place or not."""
     return _without_underscore(name_of(function)) in _FUNCTIONS
 
 

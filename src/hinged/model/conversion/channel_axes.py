@@ -28,7 +28,7 @@ _FEATURES_LAST = {
     "scaled_dot_product_attention",
     "multi_head_attention_forward",
 }
-_PRODUCTS = {"matmul", "__matmul__", "scaled_dot_product_attention"}
+_MATRIX_PRODUCTS = {"matmul", "__matmul__", "scaled_dot_product_attention"}
 _CHANNELS_SECOND = {"batch_norm", "instance_norm", "group_norm"}
 _NORMS_OF_LAST_AXES = {"layer_norm", "rms_norm"}
 REARRANGING = {
@@ -124,7 +124,7 @@ class ChannelAxes:
             self._stack(result, *args, **kwargs)
             return
         inputs = tensors_in((args, kwargs))
-        if name in _PRODUCTS and all(x.dim() == 4 for x in inputs):
+        if name in _MATRIX_PRODUCTS and all(x.dim() == 4 for x in inputs):
             self._set_heads(result)
             return
         for out in tensors_in(result):

@@ -132,14 +132,11 @@ def _originals_of(module: nn.Module) -> Originals:
     The fast path of a transformer layer computes the activation that a number selects, whatever the
     module contains. The number 0 selects none of them and so turns the fast path off.
     """
-    if ORIGINALS not in vars(module):
-        vars(module)[ORIGINALS] = Originals()
-        if isinstance(module, nn.TransformerEncoderLayer):
-            originals: Originals = vars(module)[ORIGINALS]
-            originals.attributes["activation_relu_or_gelu"] = module.activation_relu_or_gelu
-            module.activation_relu_or_gelu = 0
-    found: Originals = vars(module)[ORIGINALS]
-    return found
+    originals: Originals = vars(module).setdefault(ORIGINALS, Originals())
+    if isinstance(module, nn.TransformerEncoderLayer) and not originals.attributes:
+        originals.attributes["activation_relu_or_gelu"] = module.activation_relu_or_gelu
+        module.activation_relu_or_gelu = 0
+    return originals
 
 
 def uninstall(module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Finds in-place activations whose input is read again after it was overwritten."""
+"""Finds in-place activations with an input that is read again after it was overwritten."""
 
 from __future__ import annotations
 

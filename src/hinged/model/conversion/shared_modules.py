@@ -1,4 +1,4 @@
-"""Tells the uses of a shared activation module apart, such as one `nn.ReLU` in several slots."""
+"""Distinguishes the uses of a shared activation module, such as one `nn.ReLU` in several slots."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hinged.model.tree import all_parents
 def separate_copies(
     model: nn.Module, activations: tuple[type[nn.Module], ...]
 ) -> Iterator[dict[int, nn.Module]]:
-    """Replace shared activation modules by copies, so that every slot has its own object.
+    """Replace shared activation modules by copies, so that every slot has a different object.
 
     A slot is a name in a parent module. The first slot keeps the original module. The copies share
     the parameters of the original. All originals are put back afterwards.

@@ -102,7 +102,7 @@ def _targets_at_location(
     syntax = call_syntax(owner_type, location.method, location.span, function_names)
     is_counted = len(calls) > 1 or syntax.in_loop or not _is_certain(call, owner, syntax)
     if syntax.in_nested_function and is_counted:  # Checkpointing and threads change the count.
-        why = "is a nested function whose calls cannot be told apart"
+        why = "is a nested function, and its calls cannot be distinguished"
         raise CannotRewriteError(f"{location.description} {why}")
     replacement = CallReplacement(
         location.span,

@@ -29,7 +29,7 @@ from hinged.model.observation.moments import Moments
 from hinged.model.observation.run_model import ModelInputs
 from hinged.model.observation.subsample import subsample
 
-_PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
+_ELEMENTWISE_PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
 # These read the shape or the type of a tensor, but not its numbers.
 _METADATA = {
     "size",
@@ -160,7 +160,11 @@ class _ActivationTracer(TorchFunctionMode):
         read = [] if name in _METADATA else tensors_in((args, given))
         for tensor in read:
             self._overwritten.note_read(tensor)
-        if name in _PRODUCTS and len(read) == 2 and all(tensor.numel() > 1 for tensor in read):
+        if (
+            name in _ELEMENTWISE_PRODUCTS
+            and len(read) == 2
+            and all(tensor.numel() > 1 for tensor in read)
+        ):
             for tensor in read:
                 if tensor in self._made_by:
                     self._made_by[tensor].is_gate = True
