@@ -123,8 +123,8 @@ def test_a_logger_records_each_epoch_and_does_not_change_the_training(tmp_path, 
 
 @pytest.mark.slow
 def test_a_compiled_training_learns_the_same(tmp_path):
-    # 16 full batches: a smaller last batch would be compiled again.
-    digits = data.load_data_set("digits", train_size=1024)
+    # 13 full batches: a smaller last batch would be compiled again.
+    digits = data.load_data_set("digits", train_size=832)
     settings = SETTINGS.model_copy(update={"epochs": 2})
     plain = fit.train_network(network(), digits, settings, 0)
     settings = settings.model_copy(update={"compile": True})
