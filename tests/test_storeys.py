@@ -29,14 +29,14 @@ STOREYS = {
 # The rooms of a package, from the lowest level up. A room imports only from levels below its own.
 ROOMS = {
     "hinged.model": [
-        ["tree"],
+        ["module_tree"],
         ["adaptation"],
         ["observation"],
         ["display"],
-        ["conversion", "hinges", "compression"],
+        ["conversion", "calibration", "compression"],
     ],
     "hinged.lab": [
-        ["_files", "_torchvision_operators"],
+        ["_write_file", "_torchvision_operators"],
         ["experiment", "problems"],
         ["data"],
         ["networks"],
@@ -130,9 +130,9 @@ def test_every_file_of_a_package_with_rooms_is_in_a_room():
             "hinged.lab.runs",
         ),
         ("hinged.lab.study.cells", "import hinged.lab.bench.plots", "hinged.lab.bench.plots"),
-        ("hinged.model.tree", "from hinged.model import convert", "hinged.model"),
+        ("hinged.model.module_tree", "from hinged.model import convert", "hinged.model"),
         (
-            "hinged.model.hinges.calibrate",
+            "hinged.model.calibration.calibrate",
             "import hinged.model.conversion.x",
             "hinged.model.conversion.x",
         ),

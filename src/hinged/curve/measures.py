@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.curve.curve import Curve
-from hinged.curve.forms import to_lines
+from hinged.curve.equivalent_forms import to_lines
 
 NORMS = ("max", "l2")
 # Rounding errors to expect in a curve's values, in units of the last place of the largest value.

@@ -4,6 +4,11 @@ from hinged.model.adaptation.curve_files import load_curves as load_curves
 from hinged.model.adaptation.curve_files import save_curves as save_curves
 from hinged.model.adaptation.train_only import TrainableParameters as TrainableParameters
 from hinged.model.adaptation.train_only import train_only as train_only
+from hinged.model.calibration.calibrate import Calibration as Calibration
+from hinged.model.calibration.calibrate import calibrate as calibrate
+from hinged.model.calibration.calibrate_after import DelayedCalibration as DelayedCalibration
+from hinged.model.calibration.calibrate_after import calibrate_after as calibrate_after
+from hinged.model.calibration.calibrate_layer import LayerCalibration as LayerCalibration
 from hinged.model.compression.share import LayerSharingResult as LayerSharingResult
 from hinged.model.compression.share import SharingResult as SharingResult
 from hinged.model.compression.share import share as share
@@ -19,11 +24,8 @@ from hinged.model.conversion.sites import Sites as Sites
 from hinged.model.conversion.sites import sites as sites
 from hinged.model.display.animate import animate as animate
 from hinged.model.display.plot import plot as plot
-from hinged.model.hinges.calibrate import Calibration as Calibration
-from hinged.model.hinges.calibrate import calibrate as calibrate
-from hinged.model.hinges.calibrate_after import DelayedCalibration as DelayedCalibration
-from hinged.model.hinges.calibrate_after import calibrate_after as calibrate_after
-from hinged.model.hinges.calibrate_layer import LayerCalibration as LayerCalibration
+from hinged.model.module_tree import parents_of as parents_of
+from hinged.model.module_tree import replace_module as replace_module
 from hinged.model.observation.diagnose import Diagnosis as Diagnosis
 from hinged.model.observation.diagnose import copy_curves as copy_curves
 from hinged.model.observation.diagnose import diagnose as diagnose
@@ -38,6 +40,4 @@ from hinged.model.observation.mergeable import merge_across_processes as merge_a
 from hinged.model.observation.moments import Moments as Moments
 from hinged.model.observation.monitor_range import RangeMonitor as RangeMonitor
 from hinged.model.observation.monitor_range import monitor_range as monitor_range
-from hinged.model.tree import parents_of as parents_of
-from hinged.model.tree import replace_module as replace_module
 from hinged.nn import Site as Site

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hinged import errors
-from hinged.lab._files import write_file
+from hinged.lab._write_file import write_file
 from hinged.lab.experiment.schema import Trial
 from hinged.lab.runs import run_folder
 from hinged.lab.runs.build_experiment import build_experiment

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.curve.curve import Curve
-from hinged.curve.forms import to_lines
+from hinged.curve.equivalent_forms import to_lines
 
 Monotone = Literal["increasing", "decreasing"]
 Bend = Literal["convex", "concave"]

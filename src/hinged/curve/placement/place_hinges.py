@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from hinged import errors
-from hinged.curve.curve import TAILS, Curve
-from hinged.curve.placement.refit import Refit, channels_of, input_distribution, refit
-from hinged.curve.placement.uniform_grid import check_range, uniform_grid
-from hinged.curve.reduction.search import (
+from hinged.curve.compression.search import (
     PieceLosses,
     best_subset,
     exclude_pieces,
     piece_losses,
     search_subsets,
 )
+from hinged.curve.curve import TAILS, Curve
+from hinged.curve.placement.refit import Refit, channels_of, input_distribution, refit
+from hinged.curve.placement.uniform_grid import check_range, uniform_grid
 from hinged.curve.start_functions import Start, StartFunction, resolve_start, sample
 
 # There is a loss for every pair of candidates: 50 MB for 256 channels with 160 candidates.

@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 
 from hinged import errors
-from hinged.lab._files import write_file
+from hinged.lab._write_file import write_file
 from hinged.lab.bench.machine_load import load_average
 from hinged.lab.bench.timing import Quartiles, quartiles, ratio_quartiles
 from hinged.lab.experiment import environment

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hinged import errors
-from hinged.lab._files import write_file
+from hinged.lab._write_file import write_file
 from hinged.lab.cli.console import show_progress, wide_console
 from hinged.lab.cli.options import AsJson, DataDir, Jobs, Ray, Threads
 from hinged.lab.data.readers.data_files import find_data_folder

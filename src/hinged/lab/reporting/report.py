@@ -5,7 +5,7 @@ from __future__ import annotations
 import jinja2
 
 from hinged import errors
-from hinged.lab._files import write_file
+from hinged.lab._write_file import write_file
 from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.reporting import interactive_plots, plots, terminal
 from hinged.lab.reporting.comparison_table import (

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.atomic_files import PARTIAL, remove_partials
-from hinged.lab._files import explain_write_errors, write_file
+from hinged.lab._write_file import explain_write_errors, write_file
 from hinged.lab.experiment.schema import Experiment, Trial, read_experiment
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 

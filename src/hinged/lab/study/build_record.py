@@ -19,7 +19,7 @@ from hinged.lab.reporting.statistical_power import pairs_needed
 from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.study.cells import Cell, relevant_settings, setting_affects
 from hinged.lab.study.definition import find_study, parse_study, shipped_studies
-from hinged.lab.study.measures import MEASURES, Measure
+from hinged.lab.study.outcome_measures import MEASURES, Measure
 from hinged.lab.study.record import (
     VISIBLE,
     Comparison,

@@ -12,7 +12,7 @@ import pydantic
 from hinged import errors
 from hinged.lab.experiment.environment import Precision
 from hinged.lab.experiment.settings import Settings
-from hinged.lab.study.measures import MEASURES
+from hinged.lab.study.outcome_measures import MEASURES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -67,7 +67,7 @@ class Study(Settings):
         variants: named settings; each is combined with each point of the grid.
         pretrain: settings of a training, laid over those of the study. It produces the weights of
             every network with `pretrained = "study"`, once for each network, before all else.
-        measure: the number to compare, a name in `hinged.lab.study.measures.MEASURES`.
+        measure: the number to compare, a name in `hinged.lab.study.outcome_measures.MEASURES`.
         against: `same` compares each activation with the baseline under the same settings; `first`
             compares it with the baseline of the first cell with the same data.
         alone: one training at a time, because trainings are timed.

@@ -7,7 +7,7 @@ from hinged.lab.reporting.markdown import markdown_table
 from hinged.lab.study.answer import answer_sentence, format_value, remaining_doubts
 from hinged.lab.study.cells import study_cells
 from hinged.lab.study.definition import SCALES, Study
-from hinged.lab.study.measures import MEASURES
+from hinged.lab.study.outcome_measures import MEASURES
 from hinged.lab.study.record import RecordRow, StudyRecord
 from hinged.lab.study.record_plots import Picture, pictures_of
 from hinged.lab.study.width_saving import width_saving_sentence

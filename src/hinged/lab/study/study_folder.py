@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from hinged import errors
 from hinged.atomic_files import PARTIAL
-from hinged.lab._files import write_file
+from hinged.lab._write_file import write_file
 from hinged.lab.experiment.environment import Precision, fast_precision
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import Settings

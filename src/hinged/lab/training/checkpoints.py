@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from hinged.lab._files import write_file
+from hinged.lab._write_file import write_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -20,9 +20,9 @@ from hinged.model.compression.common import (
     reason_to_skip,
     reason_without_inputs,
 )
+from hinged.model.module_tree import replace_module
 from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.text_tables import format_table
-from hinged.model.tree import replace_module
 from hinged.nn import Abs, Copy, PiecewiseLinear, Zero, curve_layers
 
 CALL = "hinged.to_native"

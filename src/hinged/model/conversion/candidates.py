@@ -19,8 +19,8 @@ from hinged.model.conversion.targets import (
     module_slot_targets,
 )
 from hinged.model.conversion.trace_activations import trace_activations
+from hinged.model.module_tree import all_parents
 from hinged.model.observation.run_model import ModelInputs, model_inputs, state_restored
-from hinged.model.tree import all_parents
 
 Calls = dict[Any, ActivationCall]
 """Calls by location and occurrence, in the order of their first execution."""

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from hinged.model.conversion.candidates import Candidate
 from hinged.model.conversion.rewrite_method import CURVES_CHILD, MethodCurves, RewrittenMethod
 from hinged.model.conversion.targets import CallInMethod, ModuleSlot
-from hinged.model.tree import share_hooks
+from hinged.model.module_tree import share_hooks
 from hinged.nn import PiecewiseLinear
 from hinged.nn.parameter_groups import add_curves, replace_parameters
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from hinged.model.tree import all_parents
+from hinged.model.module_tree import all_parents
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from hinged.model.conversion.rewrite_method import (
     call_syntax,
     rewrite_method,
 )
-from hinged.model.tree import Parents
+from hinged.model.module_tree import Parents
 
 
 @dataclass(eq=False)

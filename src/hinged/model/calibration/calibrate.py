@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from hinged.model.hinges.calibrate_layer import (
+from hinged.model.calibration.calibrate_layer import (
     CalibrationSettings,
     LayerCalibration,
     calibrate_layer,

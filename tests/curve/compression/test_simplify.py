@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hinged import Curve, errors
 from hinged.curve import distance, fit, uniform_grid
-from hinged.curve.reduction.simplify import simplify
+from hinged.curve.compression.simplify import simplify
 from tests import oracles
 from tests.fewest_hinges import fewest_hinges
 

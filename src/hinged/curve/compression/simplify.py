@@ -9,16 +9,16 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.curve.add_hinges import add_hinges
-from hinged.curve.curve import Curve
-from hinged.curve.measures import distance, with_rounding
-from hinged.curve.placement.refit import check_both_or_neither, input_distribution
-from hinged.curve.reduction.fewest_pieces import fewest_pieces
-from hinged.curve.reduction.search import (
+from hinged.curve.compression.fewest_pieces import fewest_pieces
+from hinged.curve.compression.search import (
     PieceLosses,
     best_subset,
     piece_losses,
     search_subsets,
 )
+from hinged.curve.curve import Curve
+from hinged.curve.measures import distance, with_rounding
+from hinged.curve.placement.refit import check_both_or_neither, input_distribution
 
 CALL = "hinged.curve.simplify"
 

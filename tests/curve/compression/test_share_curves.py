@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hinged import Curve, errors
 from hinged.curve import distance, uniform_grid
-from hinged.curve.reduction.share_curves import share_curves
+from hinged.curve.compression.share_curves import share_curves
 
 HINGES = uniform_grid(3, dtype=torch.float64)
 rows = st.lists(st.integers(-3, 3), min_size=3, max_size=3)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from hinged.lab.study.measures import MEASURES, log_error
+from hinged.lab.study.outcome_measures import MEASURES, log_error
 from tests.lab.helpers import make_result
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hinged.curve.reduction.search import (
+from hinged.curve.compression.search import (
     best_subset,
     exclude_pieces,
     piece_losses,

@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from hinged import errors
-from hinged.model.hinges.calibrate import Calibration, Optimizers, calibrate_layers
-from hinged.model.hinges.calibrate_layer import CalibrationSettings
+from hinged.model.calibration.calibrate import Calibration, Optimizers, calibrate_layers
+from hinged.model.calibration.calibrate_layer import CalibrationSettings
 from hinged.model.observation.layer_statistics import (
     InputStatistics,
     StatisticsCollector,

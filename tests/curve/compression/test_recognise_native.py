@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from hinged import Curve, errors
 from hinged.curve import fit, uniform_grid
-from hinged.curve.reduction.recognise_native import distances_to_native, recognise_native
+from hinged.curve.compression.recognise_native import distances_to_native, recognise_native
 
 KINKS = {
     "relu": [0.0],
