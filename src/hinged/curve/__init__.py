@@ -1,4 +1,7 @@
-"""Piecewise-linear curves as functions on tensors: evaluate, fit, constrain, measure, simplify."""
+"""Functions on piecewise-linear curves: evaluate, fit, constrain, measure and simplify a `Curve`.
+
+The functions work on tensors and do not need a model.
+"""
 
 from hinged.curve.add_hinges import add_hinges as add_hinges
 from hinged.curve.add_hinges import kinks as kinks

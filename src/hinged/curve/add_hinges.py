@@ -1,4 +1,4 @@
-"""Adds hinges to a curve without changing the function, and finds the hinges where it bends."""
+"""Functions that add hinges to a curve without changing its outputs, and that find its bends."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from hinged.curve.equivalent_forms import to_lines
 
 
 def add_hinges(curve: Curve, positions: Tensor) -> Curve:
-    """Return the same function with additional hinges, which have no bend until they are trained.
+    """Return a curve with additional hinges that computes the same function.
 
-    The new values are computed in float64 and rounded once. The function therefore changes by
-    rounding only, and ReLU, identity and |x| do not change at all.
+    The slope does not change at an additional hinge until its value is trained. The values at the
+    additional hinges are computed in float64 and rounded once to the dtype of the curve. The
+    outputs therefore change only by rounding. The outputs of ReLU, identity and |x| do not change
+    at all.
 
     Args:
-        curve: the curve; it is not changed.
-        positions: where to add hinges, inside the range or on a tail, shape `(M,)` or `(C, M)`.
+        curve: the curve of `C` channels with `K` hinges; `add_hinges` does not change it.
+        positions: input positions of the `M` additional hinges, shape `(M,)` for all channels or
+            `(C, M)` for one row per channel. A position may lie between two hinges or on a tail.
 
     Returns:
-        A curve of `K + M` hinges. They have shape `(K + M,)` if neither the hinges nor the
-        positions differ between channels.
+        A new `Curve` with `K + M` hinges. Its hinges have shape `(K + M,)` if neither the hinges of
+        `curve` nor `positions` differ between channels, and shape `(C, K + M)` otherwise.
 
     Raises:
-        ArgumentError: a position that is already a hinge, or is not a finite number.
+        ArgumentError: if a position is already a hinge, occurs twice, or is not a finite number, or
+            if the shape of `positions` is neither `(M,)` nor `(C, M)`.
 
     >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
     >>> add_hinges(relu, torch.tensor([0.5, 3.0])).values
@@ -35,7 +39,8 @@ def add_hinges(curve: Curve, positions: Tensor) -> Curve:
     if positions.dim() not in (1, 2) or (
         positions.dim() == 2 and positions.shape[0] not in (1, curve.channels)
     ):
-        got, hint = f"shape {tuple(positions.shape)}", f"expected (M,) or ({curve.channels}, M)"
+        got = f"shape {tuple(positions.shape)}"
+        hint = f"expected (M,) or ({curve.channels}, M), for M additional hinges"
         raise errors.ArgumentError(errors.message(call, got, hint))
     with torch.no_grad():
         new = positions.to(curve.hinges)
@@ -54,16 +59,21 @@ def add_hinges(curve: Curve, positions: Tensor) -> Curve:
 
 
 def split_pieces(curve: Curve, into: int = 2) -> Curve:
-    """Return the same function with every piece split into equal parts.
+    """Return a curve that computes the same function with every piece split into equal parts.
 
-    Evenly spaced hinges stay evenly spaced if the dtype can represent the new positions.
+    A piece is the straight line between two neighbouring hinges. Evenly spaced hinges stay evenly
+    spaced if the dtype of the curve can represent the new positions exactly.
 
     Args:
-        curve: the curve; it is not changed.
-        into: number of parts of each piece, at least 1.
+        curve: the curve with `K` hinges; `split_pieces` does not change it.
+        into: number of parts per piece, at least 1. The new curve has `into * (K - 1) + 1` hinges.
+
+    Returns:
+        A new `Curve` with the same tails.
 
     Raises:
-        ArgumentError: fewer than one part, or parts too narrow for the dtype.
+        ArgumentError: if `into` is less than 1, or if two new hinges are the same number in the
+            dtype of the curve.
 
     >>> curve = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
     >>> split_pieces(curve).values
@@ -71,7 +81,8 @@ def split_pieces(curve: Curve, into: int = 2) -> Curve:
     """
     if into < 1:
         call = "hinged.curve.split_pieces(into=...)"
-        raise errors.ArgumentError(errors.message(call, repr(into), "expected 1 or more"))
+        hint = "expected 1 or more parts per piece"
+        raise errors.ArgumentError(errors.message(call, repr(into), hint))
     hinges = curve.hinges.detach().double()
     parts = torch.arange(1, into, dtype=torch.float64, device=hinges.device) / into
     between = hinges[..., :-1, None] + hinges.diff(dim=-1)[..., None] * parts
@@ -79,9 +90,19 @@ def split_pieces(curve: Curve, into: int = 2) -> Curve:
 
 
 def kinks(curve: Curve, tolerance: float = 1e-4) -> Tensor:
-    """Return the hinges where some channel bends, ascending, shape `(M,)`.
+    """Return the positions of all hinges at which at least one channel changes its slope.
 
-    A channel bends where its slope changes by more than `tolerance` times its largest slope.
+    A channel changes its slope at a hinge if the slopes left and right of the hinge differ by more
+    than `tolerance` times the largest absolute slope of the channel.
+
+    Args:
+        curve: the curve of one or more channels.
+        tolerance: smallest change of slope that counts, as a fraction of the largest absolute
+            slope.
+
+    Returns:
+        A tensor of `M` ascending positions, shape `(M,)`. A position that several channels have in
+        common occurs once.
 
     >>> kinks(Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]])))
     tensor([0.])
@@ -93,9 +114,11 @@ def kinks(curve: Curve, tolerance: float = 1e-4) -> Tensor:
 
 
 def _check_distinct(hinges: Tensor, call: str) -> None:
+    """Raise `ArgumentError` if two neighbouring entries of the sorted `hinges` are equal."""
     distinct = hinges.diff(dim=-1) > 0
     if distinct.all():
         return
     position = hinges[..., 1:][~distinct][0].item()
-    got, hint = f"{position:g}, which is already a hinge or is given twice", "leave it out"
+    got = f"{position:g}, which is already a hinge or is given twice"
+    hint = "give only new positions, each of them once"
     raise errors.ArgumentError(errors.message(call, got, hint))

@@ -1,4 +1,4 @@
-"""`Curve`: the hinges, values and tails of one or more channels."""
+"""The class `Curve`, which holds the hinges, values and tails of piecewise-linear functions."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ TAILS = ("linear", "constant", "free")
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The piecewise-linear functions of `C` channels, each with `K` hinges.
+    """A piecewise-linear function for each of `C` channels, defined by its values at `K` hinges.
 
-    Between two hinges, with `t = (x - h[k]) / (h[k+1] - h[k])`, the curve is
-    `(1 - t) v[k] + t v[k+1]`. Outside the range it follows its tails.
+    Hinges are the input positions `h[0] < ... < h[K-1]`. The output at hinge `h[k]` is the value
+    `v[k]`. Between `h[k]` and `h[k+1]` the output is `(1 - t) v[k] + t v[k+1]`, where
+    `t = (x - h[k]) / (h[k+1] - h[k])`. This straight line is called a piece. The interval from the
+    first to the last hinge is called the range. Outside the range, the output follows two straight
+    lines, which are called tails.
 
     Args:
-        hinges: positions on the input axis, ascending, shape `(K,)` or `(C, K)`, in units of `x`.
+        hinges: ascending input positions, shape `(K,)` for all channels or `(C, K)` for one row per
+            channel.
         values: outputs at the hinges, shape `(C, K)`.
-        tails: `"linear"` (the end pieces continue), `"constant"` (the end values continue) or
-            `"free"` (the slopes in `tail_slopes`).
-        tail_slopes: slopes left of the first and right of the last hinge, shape `(C, 2)`; required
-            for free tails, None for the others.
+        tails: `"linear"` (the first and the last piece continue), `"constant"` (the first and the
+            last value continue) or `"free"` (the tails have the slopes in `tail_slopes`).
+        tail_slopes: slopes of the left and the right tail, shape `(C, 2)`. Free tails require this
+            argument; for other tails it must be None.
 
     Raises:
-        ArgumentError: fewer than two hinges, hinges that do not ascend, or shapes that do not
-            match.
+        ArgumentError: if there are fewer than two hinges, if the hinges do not ascend, or if the
+            shapes of the arguments do not match.
+        DtypeError: if the values or the hinges are not floating point.
 
     >>> import torch
     >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
@@ -49,16 +54,22 @@ class Curve:
 
     @property
     def channels(self) -> int:
-        """`C`, the number of channels."""
+        """The number of channels, `C`."""
         return self.values.shape[0]
 
     @property
     def range(self) -> tuple[Tensor, Tensor]:
-        """First and last hinge, each of shape `()` or `(C,)`."""
+        """The first and the last hinge, each of shape `()` or, with one row per channel, `(C,)`."""
         return self.hinges[..., 0], self.hinges[..., -1]
 
     def snapshot(self, dtype: torch.dtype | None = None) -> Curve:
-        """Return a copy on the CPU without gradients, which later training does not change."""
+        """Return a copy of the curve on the CPU, without gradients.
+
+        Later training does not change the copy.
+
+        Args:
+            dtype: dtype of the copied tensors; None keeps the dtype of each tensor.
+        """
 
         def copy(tensor: Tensor) -> Tensor:
             return tensor.detach().to("cpu", dtype, copy=True)
@@ -67,7 +78,13 @@ class Curve:
         return Curve(copy(self.hinges), copy(self.values), self.tails, slopes)
 
     def __call__(self, x: Tensor, dim: int = 1) -> Tensor:
-        """Return the curve at `x`. Axis `dim` of `x` has `C` entries, or any size if `C` is 1."""
+        """Return the outputs of the curve for the inputs `x`, with the shape and dtype of `x`.
+
+        Args:
+            x: inputs. Axis `dim` has `C` entries, one per channel. If `C` is 1, `x` may have any
+                shape, and all inputs use the same function.
+            dim: channel axis of `x`.
+        """
         return evaluate(
             x,
             self.values,
@@ -80,23 +97,34 @@ class Curve:
 
 
 def check_hinges(hinges: Tensor, call: str) -> None:
-    """Raise `ArgumentError` unless `hinges` are at least two ascending finite positions."""
+    """Raise `ArgumentError` unless `hinges` holds at least two finite, ascending positions.
+
+    Args:
+        hinges: positions, shape `(K,)` or `(C, K)`.
+        call: name of the function and argument that the user passed, for the error message.
+    """
     if hinges.dim() not in (1, 2):
         got = f"positions of shape {tuple(hinges.shape)}"
-        raise errors.ArgumentError(errors.message(call, got, "give them as (K,) or (C, K)"))
+        hint = "give them as (K,) or (C, K), for K hinges and C channels"
+        raise errors.ArgumentError(errors.message(call, got, hint))
     if hinges.shape[-1] < 2:
         got = f"{hinges.shape[-1]} hinge{'s' * (hinges.shape[-1] != 1)}"
-        raise errors.ArgumentError(errors.message(call, got, "a curve needs at least 2"))
+        raise errors.ArgumentError(errors.message(call, got, "a curve needs at least 2 hinges"))
     if not hinges.isfinite().all():
-        hint = "every position must be a finite number"
+        hint = "every position of a hinge must be a finite number"
         raise errors.ArgumentError(errors.message(call, "positions with NaN or infinity", hint))
     if not (hinges.diff(dim=-1) > 0).all():
         raise errors.ArgumentError(
-            errors.message(call, _not_ascending(hinges), "positions must ascend: sort them")
+            errors.message(
+                call,
+                _not_ascending(hinges),
+                "positions must ascend: sort them and remove repetitions",
+            )
         )
 
 
 def _not_ascending(hinges: Tensor) -> str:
+    """Describe the first two neighbouring hinges that do not ascend, for an error message."""
     rows = hinges.detach().reshape(-1, hinges.shape[-1])
     row, k = (rows.diff(dim=-1) <= 0).nonzero()[0].tolist()
     left, right = rows[row, k].item(), rows[row, k + 1].item()
@@ -107,16 +135,27 @@ def _not_ascending(hinges: Tensor) -> str:
 def check_shapes(
     call: str, values: Tensor, hinges: Tensor, tails: str, tail_slopes: Tensor | None
 ) -> None:
-    """Raise `ArgumentError` unless the shapes of a curve's tensors match.
+    """Raise `ArgumentError` unless the shapes of the tensors of a curve match.
 
-    The numbers are not read, so the check costs nothing on a GPU and works under a compiler.
+    Only shapes and dtypes are read. The check therefore does not wait for a GPU, and it works under
+    `torch.compile`.
+
+    Args:
+        call: name of the function that the user called, for the error message.
+        values: outputs at the hinges; the expected shape is `(C, K)`.
+        hinges: positions; the expected shape is `(K,)` or `(C, K)`.
+        tails: name of the kind of tails; the known names are those in `TAILS`.
+        tail_slopes: slopes of free tails; the expected shape is `(C, 2)`. Other tails require None.
     """
     if tails not in TAILS:
         raise errors.unknown_name(f"{call}(tails=...)", tails, TAILS)
     _check_values(call, values, hinges)
     if (tails == "free") != (tail_slopes is not None):
         got = f"tails={tails!r} {'without' if tail_slopes is None else 'with'} tail_slopes"
-        hint = "free tails take tail_slopes of shape (C, 2), other tails take none"
+        hint = (
+            "free tails take tail_slopes of shape (C, 2) for C channels, "
+            "and other tails take no tail_slopes"
+        )
         raise errors.ArgumentError(errors.message(f"{call}(tail_slopes=...)", got, hint))
     if tail_slopes is not None and tail_slopes.shape != (values.shape[0], 2):
         hint = f"expected ({values.shape[0]}, 2), the left and right slope of each channel"
@@ -125,15 +164,16 @@ def check_shapes(
 
 
 def _check_values(call: str, values: Tensor, hinges: Tensor) -> None:
+    """Raise an error unless values and hinges are floating point and have matching shapes."""
     if not (values.is_floating_point() and hinges.is_floating_point()):
         got = f"values of {values.dtype} and hinges of {hinges.dtype}"
         hint = "both must be floating point: convert them with .float()"
         raise errors.DtypeError(errors.message(f"{call}(...)", got, hint))
     if hinges.shape[-1:] == (1,):
-        hint = "a curve needs at least 2"
+        hint = "a curve needs at least 2 hinges"
         raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", "1 hinge", hint))
     matches = values.dim() == 2 and values.shape[-1] == hinges.shape[-1]
     if not matches or (hinges.dim() == 2 and hinges.shape[0] not in (1, values.shape[0])):
         got = f"values of shape {tuple(values.shape)} with hinges of {tuple(hinges.shape)}"
-        hint = "expected values (C, K) with hinges (K,) or (C, K)"
+        hint = "expected values (C, K) with hinges (K,) or (C, K), for C channels and K hinges"
         raise errors.ArgumentError(errors.message(f"{call}(values=...)", got, hint))

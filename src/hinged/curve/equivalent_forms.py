@@ -1,4 +1,4 @@
-"""Other representations of a curve: slopes and intercepts, and sums of ReLUs."""
+"""Two other forms of a curve: the slope and intercept of each line, and a sum of ReLUs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from hinged.curve.evaluate import slopes_and_intercepts
 
 
 class Lines(NamedTuple):
-    """A curve as `y = s[j] x + b[j]` on line `j`: left tail, pieces, right tail.
+    """A piecewise-linear function given by the slope and the intercept of each of its lines.
+
+    A function with `K` hinges has `K + 1` lines. Line 0 is the left tail, lines 1 to `K - 1`
+    connect neighbouring hinges, and line `K` is the right tail. On line `j` the output is
+    `y = s[j] x + b[j]`.
 
     Attributes:
-        hinges: positions where neighbouring lines meet, shape `(K,)` or `(C, K)`.
-        slopes: `s`, shape `(C, K + 1)`.
-        intercepts: `b`, shape `(C, K + 1)`.
+        hinges: input positions where two neighbouring lines meet, shape `(K,)` or `(C, K)`.
+        slopes: slope `s` of each line, shape `(C, K + 1)`.
+        intercepts: intercept `b` of each line, shape `(C, K + 1)`.
     """
 
     hinges: Tensor
@@ -27,12 +31,15 @@ class Lines(NamedTuple):
 
 
 class ReluSum(NamedTuple):
-    """A curve as `y = offset + slope x + sum_k weights[k] relu(x - hinges[k])`.
+    """A piecewise-linear function given as the sum of a straight line and `K` weighted ReLUs.
+
+    The output is `y = offset + slope x + sum_k weights[k] relu(x - hinges[k])`.
 
     Attributes:
-        hinges: positions of the ReLUs, shape `(K,)` or `(C, K)`.
-        offset: shape `(C, 1)`.
-        slope: slope left of all hinges, shape `(C, 1)`.
+        hinges: input positions where the ReLUs start to rise, shape `(K,)` or `(C, K)`.
+        offset: output of the straight line at `x = 0`, shape `(C, 1)`.
+        slope: slope of the straight line, shape `(C, 1)`. Left of all hinges, the function has this
+            slope.
         weights: change of slope at each hinge, shape `(C, K)`.
     """
 
@@ -42,13 +49,22 @@ class ReluSum(NamedTuple):
     weights: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Evaluate at `x` of shape `(N, C)`; the result has the same shape."""
+        """Return the outputs for inputs `x` of shape `(N, C)`, in the same shape."""
         ramps = (x.unsqueeze(-1) - self.hinges).relu()
         return self.offset.T + self.slope.T * x + (self.weights * ramps).sum(dim=-1)
 
 
 def to_lines(curve: Curve) -> Lines:
-    """Return slope and intercept of the tails and of every piece.
+    """Return the slope and the intercept of both tails and of every piece of a curve.
+
+    A piece is the straight line between two neighbouring hinges.
+
+    Args:
+        curve: the curve of `C` channels with `K` hinges.
+
+    Returns:
+        A `Lines` object with slopes and intercepts of shape `(C, K + 1)`, ordered from left to
+        right.
 
     >>> to_lines(Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[1.0, 0.0, 1.0]]))).slopes
     tensor([[-1., -1.,  1.,  1.]])
@@ -60,10 +76,16 @@ def to_lines(curve: Curve) -> Lines:
 
 
 def from_lines(form: Lines) -> Curve:
-    """Return the curve with free tails that has these lines; the inverse of `to_lines`.
+    """Return the curve that consists of the given lines. It is the inverse of `to_lines`.
+
+    Args:
+        form: the hinges and the slope and intercept of each line, as a `Lines` object.
+
+    Returns:
+        A `Curve` with free tails, whatever tails the original curve had.
 
     Raises:
-        ArgumentError: neighbouring lines do not meet at their hinge.
+        ArgumentError: if two neighbouring lines have different outputs at the hinge between them.
     """
     hinges, slopes, intercepts = form
     left = slopes[:, :-1] * hinges + intercepts[:, :-1]
@@ -72,16 +94,22 @@ def from_lines(form: Lines) -> Curve:
     gap = (left - right).abs() / size
     if (gap > 64 * torch.finfo(slopes.dtype).eps).any():
         got = f"lines {(left - right).abs().max():g} apart at a hinge"
-        hint = "a curve is continuous: neighbouring lines must meet"
+        hint = "a curve is continuous: neighbouring lines must have equal outputs at their hinge"
         raise errors.ArgumentError(errors.message("hinged.curve.from_lines", got, hint))
     return Curve(hinges, right, "free", slopes[:, [0, -1]])
 
 
 def to_relus(curve: Curve) -> ReluSum:
-    """Return the curve as a straight line plus one ReLU per hinge.
+    """Return the curve as the sum of a straight line and one weighted ReLU per hinge.
 
-    This form is ill-conditioned for many hinges, because every ReLU continues to the right end. Use
-    it to export or to compare curves, and train the values.
+    This form is for export and for comparison. It is badly conditioned for training, because each
+    ReLU changes all outputs to its right. For training, use the values of the curve.
+
+    Args:
+        curve: the curve of `C` channels with `K` hinges.
+
+    Returns:
+        A `ReluSum` object with weights of shape `(C, K)`.
 
     >>> to_relus(Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[1.0, 0.0, 1.0]]))).weights
     tensor([[0., 2., 0.]])
@@ -91,7 +119,14 @@ def to_relus(curve: Curve) -> ReluSum:
 
 
 def from_relus(form: ReluSum) -> Curve:
-    """Return the curve with free tails that equals the sum; the inverse of `to_relus`."""
+    """Return the curve that equals a sum of ReLUs. It is the inverse of `to_relus`.
+
+    Args:
+        form: the straight line and the weighted ReLUs, as a `ReluSum` object.
+
+    Returns:
+        A `Curve` with free tails, whatever tails the original curve had.
+    """
     hinges = form.hinges.expand(form.weights.shape)
     ramps = (hinges.unsqueeze(-1) - hinges.unsqueeze(-2)).relu()
     values = form.offset + form.slope * hinges + (form.weights.unsqueeze(-2) * ramps).sum(dim=-1)

@@ -1,9 +1,10 @@
-"""Evaluates curves in plain torch. This is the reference: every faster kernel must agree with it.
+"""The reference evaluation of curves in plain PyTorch, with which every faster kernel must agree.
 
-A curve with `K` hinges has `K + 1` lines `y = s x + b`: line 0 is the left tail, lines 1 to K - 1
-are the pieces, line K is the right tail. Evaluation finds the line of each input and applies it. A
-curve started as ReLU, identity or |x| equals that function bit for bit, except for the sign of a
-zero: its slopes are exactly 0 or +-1, and its intercepts are exactly 0.
+A curve with `K` hinges has `K + 1` lines `y = s x + b`. Line 0 is the left tail, lines 1 to `K - 1`
+are the pieces between hinges, and line `K` is the right tail. Evaluation finds the line of each
+input and then computes `s x + b`. A curve that starts as ReLU, identity or |x| equals that function
+bit for bit, except for the sign of a zero. The reason is that its slopes are exactly 0, 1 or -1 and
+its intercepts are exactly 0.
 """
 
 from __future__ import annotations
@@ -27,28 +28,37 @@ def evaluate(
     uniform: bool = False,
     call: str = CALL,
 ) -> Tensor:
-    """Return `y[..., c, ...] = s[c, j] x + b[c, j]`, where `j` is the line of `x`.
+    """Return the outputs of piecewise-linear curves for the inputs `x`.
 
-    The result can be differentiated twice in `x`, `values` and `tail_slopes`. The computation is
-    in float32, or in float64 if `x` is float64.
+    A curve with `K` hinges has `K + 1` lines: the left tail, the pieces between hinges, and the
+    right tail. The output for an input `x` in channel `c` is `s[c, j] x + b[c, j]`. Here `j` is the
+    line on which `x` lies, `s` are the slopes and `b` the intercepts.
+
+    The result can be differentiated twice with respect to `x`, `values` and `tail_slopes`. The
+    computation uses float32, or float64 if `x` is float64.
 
     Args:
-        x: inputs; axis `dim` has `C` entries, or any size if `C` is 1.
+        x: inputs of floating-point dtype. Axis `dim` has `C` entries, one per channel. If `C` is 1,
+            `x` may have any shape.
         values: outputs at the hinges, shape `(C, K)`.
-        hinges: ascending positions, shape `(K,)` or `(C, K)`.
-        dim: the channel axis of `x`.
-        tails: `"linear"`, `"constant"` or `"free"`, as in `Curve`.
-        tail_slopes: end slopes for free tails, shape `(C, 2)`.
-        uniform: whether the hinges are equally spaced to the last bit (see `is_uniform`). The line
-            is then found by arithmetic and not by comparisons.
-        call: the name of the user's call, for error messages.
+        hinges: ascending input positions, shape `(K,)` or `(C, K)`.
+        dim: channel axis of `x`.
+        tails: outputs outside the range: `"linear"` (the first and last piece continue),
+            `"constant"` (the first and last value continue) or `"free"` (slopes from
+            `tail_slopes`).
+        tail_slopes: slopes of the left and the right tail, shape `(C, 2)`, for free tails; None for
+            other tails.
+        uniform: whether the hinges of each row are equally spaced without any rounding error (see
+            `is_uniform`). True computes the line of an input from the spacing. False compares the
+            input with every hinge.
+        call: name of the function that the user called, for error messages.
 
     Returns:
-        A tensor of the shape, dtype and memory format of `x`.
+        A tensor with the shape, dtype and memory format of `x`.
 
     Raises:
-        DtypeError: `x` is not floating point.
-        ArgumentError: axis `dim` of `x` does not have `C` entries.
+        DtypeError: if `x` is not floating point.
+        ArgumentError: if axis `dim` of `x` does not have `C` entries.
     """
     check_input(x, values.shape[0], dim, call)
     dtype = torch.promote_types(x.dtype, torch.float32)
@@ -66,15 +76,24 @@ def evaluate(
 def slopes_and_intercepts(
     hinges: Tensor, values: Tensor, tails: str, tail_slopes: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the slopes and the intercepts of all lines, each `(C, K + 1)`.
+    """Return the slopes and the intercepts of all lines of a curve, shape `(C, K + 1)` each.
 
-    A piece has `s[k] = (v[k+1] - v[k]) / (h[k+1] - h[k])` and `b[k] = v[k] - s[k] h[k]`. The tails
-    come before and after the pieces.
+    Piece `k` has the slope `s[k] = (v[k+1] - v[k]) / (h[k+1] - h[k])` and the intercept
+    `b[k] = v[k] - s[k] h[k]`, where `h` are the hinges and `v` the values. The left tail comes
+    before the pieces and the right tail after them.
+
+    Args:
+        hinges: ascending positions, shape `(K,)` or `(C, K)`.
+        values: outputs at the hinges, shape `(C, K)`.
+        tails: `"linear"`, `"constant"` or `"free"`.
+        tail_slopes: slopes of free tails, shape `(C, 2)`; None for other tails.
     """
-    rise = values[..., 1:] - values[..., :-1]  # The older ONNX exporter does not support `diff`.
+    rise = (
+        values[..., 1:] - values[..., :-1]
+    )  # The TorchScript-based ONNX exporter does not support `diff`.
     inner = rise / (hinges[..., 1:] - hinges[..., :-1])
-    # Of the two hinges of a piece, the one nearer to 0 gives the intercept with the least rounding
-    # error. If that hinge is 0 there is no error.
+    # The intercept is computed from that hinge of the piece which is nearer to 0, because its
+    # rounding error is smaller. The error is 0 if the hinge is 0.
     right_is_nearer = hinges[..., 1:].abs() < hinges[..., :-1].abs()
     height = torch.where(right_is_nearer, values[..., 1:], values[..., :-1])
     inner_at_0 = height - inner * torch.where(right_is_nearer, hinges[..., 1:], hinges[..., :-1])
@@ -87,7 +106,11 @@ def slopes_and_intercepts(
 
 
 def is_uniform(hinges: Tensor) -> bool:
-    """Whether the hinges `(..., K)` in each row are equally spaced to the last bit.
+    """Return whether the hinges of every row are equally spaced, compared in float64 without
+    tolerance.
+
+    Args:
+        hinges: positions, shape `(..., K)`.
 
     >>> is_uniform(torch.tensor([-1.0, 0.0, 1.0])), is_uniform(torch.tensor([-1.0, 0.0, 2.0]))
     (True, False)
@@ -97,8 +120,14 @@ def is_uniform(hinges: Tensor) -> bool:
 
 
 def check_input(x: Tensor, channels: int, dim: int, call: str) -> None:
-    """Raise an error that names `call` unless `x` is floating point and its axis `dim` has
-    `channels` entries (any size if `channels` is 1)."""
+    """Raise an error unless `x` is floating point and has the expected number of channels.
+
+    Args:
+        x: inputs that the user passed.
+        channels: expected number of entries of axis `dim`; 1 allows any number.
+        dim: channel axis of `x`.
+        call: name of the function that the user called, for the error message.
+    """
     if not x.is_floating_point():
         hint = "expected floating point: convert it with x.float()"
         raise errors.DtypeError(errors.message(f"{call}(x)", f"a tensor of {x.dtype}", hint))
@@ -106,13 +135,22 @@ def check_input(x: Tensor, channels: int, dim: int, call: str) -> None:
         return
     if not -x.dim() <= dim < x.dim() or x.shape[dim] != channels:
         got = f"{tuple(x.shape)} with dim={dim}"
-        hint = f"expected {channels} channels on that axis: set channels= or dim= to fit"
+        hint = f"expected {channels} channels on that axis: change channels= or dim= to match x"
         raise errors.ArgumentError(errors.message(f"{call}(x)", got, hint))
 
 
 def per_channel(rows: Tensor, rank: int, dim: int) -> Tensor:
-    """Return rows `(K,)` or `(C, K)` as `(1, ..., C, ..., 1, K)`, which broadcasts with
-    `x[..., None]`."""
+    """Return one row per channel in a shape that broadcasts with `x[..., None]`.
+
+    Args:
+        rows: shape `(K,)` or `(C, K)`.
+        rank: number of axes of `x`.
+        dim: channel axis of `x`.
+
+    Returns:
+        A tensor of shape `(K,)` if all channels have the same row. Otherwise its shape is
+        `(1, ..., C, ..., 1, K)`, where `C` is at axis `dim`.
+    """
     if rows.dim() == 1 or rows.shape[0] == 1:
         return rows.reshape(-1)
     shape = [1] * rank
@@ -121,28 +159,35 @@ def per_channel(rows: Tensor, rank: int, dim: int) -> Tensor:
 
 
 def _with_ends(inner: Tensor, ends: Tensor) -> Tensor:
-    """Return `inner` with the first entry of `ends` before it and the last one after it."""
+    """Return `inner` with the first entry of `ends` before it and the last entry of `ends` after
+    it."""
     return torch.cat((ends[..., :1], inner, ends[..., -1:]), dim=-1)
 
 
 def _look_up(table: Tensor, indices: Tensor) -> Tensor:
     """Return the entries of the flattened table at `indices`, in the shape of `indices`.
 
-    `take` has no batching rule for vmap, and the backward of indexing sorts. `index_select` has
-    neither problem.
+    The function uses `index_select`, because `take` does not support `vmap`, and the backward pass
+    of ordinary indexing sorts the indices.
     """
     return table.flatten().index_select(0, indices.flatten()).view(indices.shape)
 
 
 def _row_starts(table: Tensor, rank: int, dim: int) -> Tensor:
-    """Return the start of each channel's row in the flattened table; it broadcasts with `x`."""
+    """Return the index in the flattened table at which the row of each channel starts.
+
+    The result broadcasts with an input `x` of `rank` axes and channel axis `dim`.
+    """
     size = table.shape[1]
     starts = torch.arange(0, table.numel(), size, dtype=torch.int32, device=table.device)
     return per_channel(starts.unsqueeze(-1), rank, dim).squeeze(-1)
 
 
 def _with_finite_flat_tails(x: Tensor, slopes: Tensor, dim: int) -> Tensor:
-    """Return `x` with infinities on flat tails made finite, because `0 * inf` is NaN and not 0."""
+    """Return `x` with an infinite input replaced by the largest finite number on a tail of slope 0.
+
+    Without the replacement, the output there would be NaN, because `0 * inf` is NaN.
+    """
     ends = slopes.detach()[:, :: slopes.shape[1] - 1]
     infinite = torch.full_like(ends, torch.inf)
     reach = per_channel(infinite.masked_fill(ends == 0, torch.finfo(x.dtype).max), x.dim(), dim)
@@ -150,11 +195,13 @@ def _with_finite_flat_tails(x: Tensor, slopes: Tensor, dim: int) -> Tensor:
 
 
 def _line_by_arithmetic(x: Tensor, hinges: Tensor) -> Tensor:
-    """Return line 0 to K of each input, by counting steps from the hinge nearest to 0.
+    """Return the line of each input, 0 to `K`, computed from the spacing of uniform hinges.
 
-    If 0 is a hinge, `x - anchor` is exact and keeps its sign. A small negative input then stays
-    left of the kink; `floor((x - h[0]) / step)` could put it on the right. Floor division keeps the
-    sign of a very small input, while the floor of a quotient that underflows to 0 does not.
+    The function counts the steps from the hinge nearest to 0, called the anchor, to the input. If
+    the anchor is 0, `x - anchor` is exact and keeps its sign. A small negative input is then always
+    left of the kink at 0. The usual formula `floor((x - h[0]) / step)` rounds, so it can find the
+    line right of the kink. Floor division is used, because a quotient of two numbers can underflow
+    to 0 and lose its sign.
     """
     nearest = hinges.detach().abs().argmin(dim=-1, keepdim=True)
     anchor = hinges.gather(hinges.dim() - 1, nearest).squeeze(-1)
@@ -163,12 +210,13 @@ def _line_by_arithmetic(x: Tensor, hinges: Tensor) -> Tensor:
     steps = torch.div((x - anchor).clamp(-largest, largest), step, rounding_mode="floor")
     line = steps + (nearest.squeeze(-1) + 1)
     last = hinges.shape[-1]
-    # The integer value of NaN is undefined. The second clamp keeps it inside the table.
+    # NaN has no defined integer value. The second clamp keeps the index inside the table.
     return line.clamp(0, last).int().clamp(0, last)
 
 
 def _line_by_comparing(x: Tensor, hinges: Tensor) -> Tensor:
-    """Return line 0 to K of each input, by counting the hinges at or left of `x` (0 for NaN)."""
+    """Return the line of each input, 0 to `K`: the number of hinges that are at most `x` (0 for
+    NaN)."""
     count = torch.zeros_like(x, dtype=torch.int32)
     for k in range(hinges.shape[-1]):
         count = count + (x >= hinges[..., k])

@@ -1,4 +1,8 @@
-"""Fits a curve to a function: exactly if the hinges allow it, otherwise by least squares."""
+"""The function `fit`, which finds the curve closest to a given function.
+
+The curve equals the function if the function is piecewise linear and all its kinks are hinges.
+Otherwise the values are a least-squares fit.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from hinged.curve.start_functions import Start, StartFunction, resolve_start, sa
 
 CALL = "hinged.curve.fit"
 _SAMPLES_PER_PIECE = 64
-# A difference this small, relative to the values, is float64 rounding.
+# Differences up to this fraction of the values count as rounding errors of float64.
 _ROUNDING = 1e-11
 
 
@@ -22,10 +26,11 @@ class Fit(NamedTuple):
     """A fitted curve and its difference from the function.
 
     Attributes:
-        curve: the curve, values of shape `(C, K)` in the dtype of the hinges.
-        error: the largest absolute difference from the function over the range, shape `(C,)`.
-        exact: whether the curve is the function, tails included: the function is piecewise linear
-            and its kinks are hinges.
+        curve: the fitted `Curve`, with values of shape `(C, K)` in the dtype of the hinges.
+        error: largest absolute difference between curve and function in the range (from the first
+            to the last hinge), shape `(C,)`.
+        exact: True if the curve equals the function except for rounding, including the tails. The
+            function must then be piecewise linear, and all its kinks must be hinges.
     """
 
     curve: Curve
@@ -33,7 +38,7 @@ class Fit(NamedTuple):
     exact: bool
 
     def repeat(self, channels: int) -> Fit:
-        """Return the fit of one channel, repeated for `channels` equal channels."""
+        """Return the fit of a single channel, repeated for `channels` equal channels."""
         curve = self.curve
         values = curve.values.repeat(channels, 1)
         slopes = None if curve.tail_slopes is None else curve.tail_slopes.repeat(channels, 1)
@@ -49,24 +54,29 @@ def fit(
     tails: str = "linear",
     call: str = CALL,
 ) -> Fit:
-    """Return the curve on `hinges` that is closest to `function`.
+    """Find the curve on the given hinges that is closest to a function.
 
-    If the interpolant at the hinges is the function itself, it is the result. Otherwise the values
-    minimise the squared difference over evenly spaced points of every piece.
+    First, `fit` takes the function's outputs at the hinges as values. If the resulting curve equals
+    the function except for rounding, these values are the result. Otherwise the values minimise the
+    squared difference from the function at evenly spaced points of every piece (the interval
+    between two neighbouring hinges).
 
     Args:
-        function: a name, a callable on a tensor `(M, C)`, an `nn.Module` or a `Curve`.
-        hinges: ascending positions, shape `(K,)` or `(C, K)`.
+        function: name of a start function such as `"relu"`, a callable that maps a tensor `(M, C)`
+            to a tensor of the same shape, an `nn.Module`, or a `Curve`.
+        hinges: ascending input positions, shape `(K,)` or `(C, K)`.
         channels: number of channels `C`.
-        tails: as in `Curve`; free tails get the slopes of the function just outside the range.
-        call: the name of the user's call, for error messages.
+        tails: outputs outside the range: `"linear"` (the first and last piece continue),
+            `"constant"` (the first and last value continue) or `"free"`. Free tails get the slopes
+            that the function has just outside the range.
+        call: name of the function that the user called, for error messages.
 
     Returns:
-        The curve, its largest error per channel, and whether it is exact.
+        A `Fit` object: the curve, its largest error per channel, and whether the curve is exact.
 
     Raises:
-        ArgumentError: the hinges do not ascend or do not match `channels`, or the function does not
-            map a tensor to finite values of the same shape.
+        ArgumentError: if the hinges do not ascend or do not match `channels`, or if the function
+            does not map a tensor to finite values of the same shape.
 
     >>> result = fit("relu", torch.tensor([-1.0, 0.0, 1.0]))
     >>> result.exact, result.curve.values
@@ -91,16 +101,16 @@ def fit(
 
 
 def _hinges_by_channel(hinges: Tensor, channels: int, call: str) -> Tensor:
-    """Return the hinges as `(C, K)`."""
+    """Return the hinges with one row per channel, shape `(C, K)`."""
     if hinges.dim() == 2 and hinges.shape[0] not in (1, channels):
         got = f"positions for {hinges.shape[0]} channels"
-        hint = f"expected (K,) or ({channels}, K), as channels={channels}"
+        hint = f"expected (K,) or ({channels}, K), as channels={channels}, for K hinges per channel"
         raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", got, hint))
     return hinges.expand(channels, hinges.shape[-1])
 
 
 def _values_on_same_hinges(curve: Curve | None, hinges: Tensor, channels: int) -> Tensor | None:
-    """Return the values of a given curve, if it has these hinges already."""
+    """Return the values of `curve`, or None if its hinges differ from `hinges`."""
     if curve is None or curve.channels not in (1, channels):
         return None
     if hinges.shape[-1] != curve.hinges.shape[-1]:
@@ -111,21 +121,31 @@ def _values_on_same_hinges(curve: Curve | None, hinges: Tensor, channels: int) -
 
 
 def _interpolated(function: StartFunction, rows: Tensor) -> Tensor:
-    """Return the function at the hinges, computed in float32 or wider and rounded once."""
+    """Return the outputs of the function at the hinges, shape `(C, K)`.
+
+    The outputs are computed in float32 or wider and rounded once to the dtype of the hinges.
+    """
     wide = torch.promote_types(rows.dtype, torch.float32)
     return sample(function, rows.to(wide).T).T.to(rows.dtype).contiguous()
 
 
 def _points_inside(rows: Tensor) -> Tensor:
-    """Return `(C, M)` points: every piece of `rows` `(C, K)` divided evenly, its ends included."""
+    """Return evenly spaced points of every piece, including both ends, shape `(C, M)`.
+
+    Args:
+        rows: hinges of each channel, shape `(C, K)`.
+    """
     t = torch.linspace(0, 1, _SAMPLES_PER_PIECE + 1, dtype=rows.dtype)
     left, width = rows[:, :-1, None], rows.diff(dim=-1)[..., None]
     return torch.minimum(left + t * width, rows[:, 1:, None]).flatten(1)
 
 
 def _is_exact(function: StartFunction, rows: Tensor, tails: str) -> bool:
-    """Whether the interpolant on `rows` is the function: inside the range and, unless the tails are
-    constant, up to ten ranges outside."""
+    """Return whether the curve through the function's outputs at the hinges equals the function.
+
+    The curve and the function are compared inside the range. Unless the tails are constant, they
+    are also compared outside, up to a distance of ten times the width of the range.
+    """
     points = _points_inside(rows)
     if tails != "constant":
         width = rows[:, -1:] - rows[:, :1]
@@ -145,8 +165,8 @@ def _is_exact(function: StartFunction, rows: Tensor, tails: str) -> bool:
 def _least_squares(function: StartFunction, rows: Tensor) -> Tensor:
     """Return the values `(C, K)` that minimise the squared error over all sample points.
 
-    The points lie at the same relative positions in every piece, so one matrix of hat functions
-    serves all channels.
+    The sample points have the same relative positions in every piece. One matrix of hat functions
+    therefore serves all channels.
     """
     hats = _hat_functions(rows.shape[-1]).to(rows.dtype)
     targets = sample(function, _points_inside(rows).T)
@@ -155,7 +175,10 @@ def _least_squares(function: StartFunction, rows: Tensor) -> Tensor:
 
 
 def _hat_functions(count: int) -> Tensor:
-    """Return the weight of each of `count` values at each point of `_points_inside`, `(M, K)`."""
+    """Return the weight of each of `count` values at each sample point, shape `(M, K)`.
+
+    The `M` sample points are those of `_points_inside`, and `K` equals `count`.
+    """
     t = torch.linspace(0, 1, _SAMPLES_PER_PIECE + 1, dtype=torch.float64)
     hats = torch.zeros(count - 1, t.numel(), count, dtype=torch.float64)
     piece = torch.arange(count - 1)
@@ -165,7 +188,10 @@ def _hat_functions(count: int) -> Tensor:
 
 
 def _slopes_outside(function: StartFunction, rows: Tensor) -> Tensor:
-    """Return the slopes `(C, 2)` of the secants outside, each as wide as its end piece."""
+    """Return the slopes `(C, 2)` of the function just outside the range.
+
+    Each slope is that of a secant whose width equals the width of the first or last piece.
+    """
     left, right = rows[:, 1:2] - rows[:, :1], rows[:, -1:] - rows[:, -2:-1]
     ends = torch.cat((rows[:, :1] - left, rows[:, :1], rows[:, -1:], rows[:, -1:] + right), dim=1)
     outputs = sample(function, ends.T).T
@@ -173,6 +199,7 @@ def _slopes_outside(function: StartFunction, rows: Tensor) -> Tensor:
 
 
 def _largest_error(function: StartFunction, curve: Curve, rows: Tensor) -> Tensor:
+    """Return the largest difference between curve and function in the range, shape `(C,)`."""
     wide = torch.promote_types(rows.dtype, torch.float32)
     points = _points_inside(rows.to(wide)).T
     return (curve(points).double() - sample(function, points).double()).abs().amax(dim=0)

@@ -1,4 +1,8 @@
-"""Measures of curves. All are differentiable in the values, so they can serve as penalties."""
+"""Measures of curves, such as slopes and distances.
+
+All public measures can be differentiated with respect to the values of the curves, so they can be
+used as penalties.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,15 @@ from hinged.curve.curve import Curve
 from hinged.curve.equivalent_forms import to_lines
 
 NORMS = ("max", "l2")
-# Rounding errors to expect in a curve's values, in units of the last place of the largest value.
+# Expected rounding error of the values of a curve, in units in the last place of the largest value.
 _ROUNDINGS = 8
 
 
 def lipschitz(curve: Curve) -> Tensor:
-    """Return the largest absolute slope of each channel, tails included, shape `(C,)`.
+    """Return the Lipschitz constant of each channel, shape `(C,)`.
+
+    The Lipschitz constant of a piecewise-linear function is the largest absolute slope of its
+    pieces and tails.
 
     >>> lipschitz(Curve(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([[0.0, -3.0, 1.0]])))
     tensor([4.])
@@ -24,15 +31,22 @@ def lipschitz(curve: Curve) -> Tensor:
 
 
 def total_variation(curve: Curve, order: int = 2) -> Tensor:
-    """Return the total variation of the curve or of its slope for each channel, shape `(C,)`.
+    """Return the total variation of each channel, or the total variation of its slope.
 
-    Order 2 is the sum of the absolute changes of slope at the hinges, tails included: 0 for a
-    straight line, 1 for a ReLU. Source: Unser, "A representer theorem for deep neural networks"
-    (JMLR 2019). Order 1 is the sum of the absolute changes of value from the first to the last
-    hinge.
+    The source of the second measure is Unser, "A representer theorem for deep neural networks"
+    (JMLR 2019).
+
+    Args:
+        curve: the curve of `C` channels.
+        order: 2 (default) sums the absolute changes of slope at all hinges, tails included. The sum
+            is 0 for a straight line and 1 for a ReLU. 1 sums the absolute changes of value from the
+            first to the last hinge.
+
+    Returns:
+        A tensor of shape `(C,)`.
 
     Raises:
-        ArgumentError: the order is neither 1 nor 2.
+        ArgumentError: if `order` is neither 1 nor 2.
 
     >>> total_variation(Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]])))
     tensor([1.])
@@ -48,14 +62,22 @@ def total_variation(curve: Curve, order: int = 2) -> Tensor:
 
 
 def distance(first: Curve, second: Curve, norm: str = "max") -> Tensor:
-    """Return the distance of two curves for each channel, shape `(C,)`.
+    """Return the distance between two curves for each channel, shape `(C,)`.
 
-    The interval is from the leftmost to the rightmost hinge of both curves. Between neighbouring
-    hinges of either curve both are straight, so the results are exact. `"max"` is the largest
-    absolute difference, `"l2"` the root of the integral of the squared difference.
+    The curves are compared on the interval from the leftmost to the rightmost hinge of both curves.
+    The result is exact except for rounding, because the difference of two curves is a straight line
+    between neighbouring hinges.
+
+    Args:
+        first: one curve.
+        second: the other curve. Both curves have the same number of channels, or one of them has a
+            single channel.
+        norm: `"max"` for the largest absolute difference, or `"l2"` for the square root of the
+            integral of the squared difference.
 
     Raises:
-        ArgumentError: an unknown norm, or channel counts that do not match.
+        UnknownNameError: if the norm is unknown.
+        ArgumentError: if the numbers of channels do not match.
     """
     call = "hinged.curve.distance"
     if norm not in NORMS:
@@ -70,16 +92,17 @@ def squared_distance(
 ) -> Tensor:
     """Return the integral of the squared difference of two curves for each channel, shape `(C,)`.
 
-    The interval is from the leftmost to the rightmost hinge of both curves. The gradient is 0, not
-    NaN, where the curves are equal.
+    The integral runs from the leftmost to the rightmost hinge of both curves. Where the curves are
+    equal, the gradient is 0 and not NaN.
 
     Args:
         first: one curve.
-        second: the other; its channel count is the same, or one of the two is 1.
-        call: the name of the user's call, for error messages.
+        second: the other curve. Both curves have the same number of channels, or one of them has a
+            single channel.
+        call: name of the function that the user called, for error messages.
 
     Raises:
-        ArgumentError: channel counts that do not match.
+        ArgumentError: if the numbers of channels do not match.
 
     >>> flat = Curve(torch.tensor([0.0, 3.0]), torch.tensor([[0.0, 0.0]]))
     >>> squared_distance(flat, Curve(torch.tensor([0.0, 3.0]), torch.tensor([[0.0, 1.0]])))
@@ -92,9 +115,17 @@ def squared_distance(
 
 
 def with_rounding(curve: Curve, tolerance: float | Tensor) -> Tensor:
-    """Return a tolerance plus a few units in the last place of each channel's largest value.
+    """Return the tolerance of each channel, increased by the rounding error of the curve.
 
-    With it, a tolerance of 0 still allows for rounding. The result is float64, shape `(C,)`.
+    The increase is 8 units in the last place of the largest absolute value of the channel. A
+    tolerance of 0 therefore still allows differences by rounding.
+
+    Args:
+        curve: the curve of `C` channels.
+        tolerance: one number for all channels, or a tensor `(C,)`, in the unit of the values.
+
+    Returns:
+        A float64 tensor of shape `(C,)`.
 
     >>> curve = Curve(torch.tensor([0.0, 1.0]), torch.tensor([[0.0, 2.0]]))
     >>> bool(0.5 < with_rounding(curve, 0.5) < 0.50001)
@@ -106,11 +137,14 @@ def with_rounding(curve: Curve, tolerance: float | Tensor) -> Tensor:
 
 
 def _differences_at_hinges(first: Curve, second: Curve, call: str) -> tuple[Tensor, Tensor]:
-    """Return the differences of two curves at the hinges of both, and these hinges, `(C, K)`."""
+    """Return the differences of two curves at the hinges of both, and these positions.
+
+    Both tensors have shape `(C, K)`, where `K` is the sum of the two numbers of hinges.
+    """
     channels = max(first.channels, second.channels)
     if {first.channels, second.channels} - {1, channels}:
         got = f"curves of {first.channels} and {second.channels} channels"
-        hint = "expected equal counts, or one curve for all"
+        hint = "expected equal numbers of channels, or a curve with 1 channel"
         raise errors.ArgumentError(errors.message(call, got, hint))
     rows = [curve.hinges.expand(channels, curve.hinges.shape[-1]) for curve in (first, second)]
     positions = torch.cat(rows, dim=-1).sort(dim=-1).values

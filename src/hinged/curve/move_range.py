@@ -1,4 +1,7 @@
-"""Moves a curve to other hinges: another range, other positions, or another number of hinges."""
+"""The functions `move_range` and `move_ranges`, which give a curve new hinges.
+
+The new hinges may cover another range, and their number may differ.
+"""
 
 from __future__ import annotations
 
@@ -27,32 +30,41 @@ def move_range(
     method: str = "uniform",
     call: str = CALL,
 ) -> Refit:
-    """Return the curve on other hinges in another range, which are the same for all channels.
+    """Fit the curve on new hinges in another range, with the same hinges for all channels.
 
-    A curve with one or two kinks, such as ReLU, |x|, a hard tanh or ReLU6, is moved exactly: its
-    kinks stay hinges. For that the range is widened as needed, and the spacing is uneven if no even
-    grid has hinges at both. For a curve with more kinks, a kink at 0 stays a hinge if that gives a
-    smaller loss. With more hinges than before, every bend stays a hinge and the function does not
-    change. The values are the least-squares fit for the distribution of the inputs.
+    The range is the interval from the first to the last hinge. The new values are the least-squares
+    fit for the distribution of the inputs. Some hinges stay at kinks (the positions where the slope
+    changes):
+
+    * A curve with one or two kinks, such as ReLU, |x|, hard tanh or ReLU6, does not change. Its
+      kinks stay hinges. This needs at least two hinges more than there are kinks. The range may
+      become wider. The spacing is uneven if no even spacing has a hinge at both kinks.
+    * If a curve with more kinks has a kink at 0, a fit with a hinge at 0 and a fit without that
+      condition are compared. The fit with the smaller loss is the result.
+    * If the new number of hinges exceeds the old number, all kinks stay hinges and the function
+      does not change.
 
     Args:
-        curve: the curve; it is not changed.
-        range: the interval that the new hinges cover; it is widened as in `uniform_grid`.
-        positions: where inputs lie, shape `(P,)` or `(C, P)`.
-        shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`.
-        hinges: number of hinges of the moved curve; by default as many as before.
-        method: how to place the other hinges: `"uniform"`, `"quantile"` or `"search"`, as in
+        curve: the curve of `C` channels with `K` hinges; `move_range` does not change it.
+        range: the interval that the new hinges must cover, in units of the input. It may become
+            wider, as described in `uniform_grid`.
+        positions: input values of the distribution, shape `(P,)` or `(C, P)`.
+        shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
+            inputs. Only ratios matter.
+        hinges: number of new hinges; None keeps the number `K`.
+        method: how the hinges that are not kinks are placed: `"uniform"` (evenly), `"quantile"`
+            (with equal shares of the inputs between them) or `"search"` (with the least loss). See
             `place_hinges`.
-        call: the name of the user's call, for error messages.
+        call: name of the function that the user called, for error messages.
 
     Returns:
-        The moved curve with its expected squared error and its largest error. It is computed in
-        float64, on hinges `(K,)` that are exact in the curve's dtype.
+        A `Refit` object: the new curve, its expected squared error and its largest error. Its
+        tensors are float64. The new hinges have shape `(K,)` and are exact in the dtype of `curve`.
 
     Raises:
-        ArgumentError: a range without width, fewer than two hinges, or a distribution that does not
-            match the curve.
-        UnknownNameError: an unknown method.
+        ArgumentError: if the range has no width, if there are fewer than two hinges, or if the
+            distribution does not match the curve.
+        UnknownNameError: if the method is unknown.
 
     >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
     >>> x = torch.linspace(-4, 8, 100)
@@ -89,18 +101,29 @@ def move_ranges(
     hinges: int | None = None,
     method: str = "uniform",
 ) -> Refit:
-    """Return the curve with different hinges for each channel, `(C, K)`, placed by `move_range`.
+    """Fit the curve on new hinges in another range, with different hinges for each channel.
+
+    `move_range` fits each channel separately.
 
     Args:
-        curve: the curve of `C` channels; it is not changed.
-        ranges: the interval that the hinges of each channel cover.
-        positions: where inputs lie, shape `(P,)` or `(C, P)`.
-        shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`.
-        hinges: number of hinges of each channel; by default as many as before.
-        method: as in `move_range`.
+        curve: the curve of `C` channels; `move_ranges` does not change it.
+        ranges: the interval `(low, high)` that the new hinges of each channel must cover, a list of
+            `C` pairs.
+        positions: input values of the distribution, shape `(P,)` or `(C, P)`.
+        shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
+            inputs. Only ratios matter.
+        hinges: number of new hinges per channel; None keeps the number of hinges.
+        method: how the hinges are placed: `"uniform"`, `"quantile"` or `"search"`, as in
+            `move_range`.
+
+    Returns:
+        A `Refit` object: the new curve with hinges `(C, K)`, and its expected squared error and
+        largest error, `(C,)` each.
 
     Raises:
-        ArgumentError: as in `move_range`, or a wrong number of ranges.
+        ArgumentError: if the number of ranges is not `C`, a range has no width, there are fewer
+            than two hinges, or the distribution does not match the curve.
+        UnknownNameError: if the method is unknown.
 
     >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]] * 2))
     >>> x = torch.linspace(-4, 8, 100)
@@ -109,7 +132,8 @@ def move_ranges(
             [-2.,  0.,  2.]], dtype=torch.float64)
     """
     if len(ranges) != curve.channels:
-        got, hint = f"{len(ranges)} ranges", f"expected one for each of {curve.channels} channels"
+        got = f"{len(ranges)} ranges"
+        hint = f"expected one for each of {curve.channels} channels of the curve"
         raise errors.ArgumentError(errors.message(f"{CALL_BY_CHANNEL}(ranges=...)", got, hint))
     points, weights = input_distribution(CALL_BY_CHANNEL, positions, shares, curve.channels)
     points, weights = (each.expand(curve.channels, -1) for each in (points, weights))
@@ -137,15 +161,20 @@ def move_ranges(
 
 
 def _kink_sets(curve: Curve, count: int, method: str) -> list[list[float]]:
-    """Return the sets of kinks for which `move_range` tries a fit, the larger sets first."""
+    """Return the sets of positions that must be hinges, one set for each fit that `move_range`
+    tries.
+
+    The larger sets come first, and the last set is empty.
+    """
     found = kinks(curve).tolist()
     few = [found] if 1 <= len(found) <= 2 and len(found) + 2 <= count else []
-    # The candidates of a search always include 0.
+    # No extra fit is needed for a search, because its candidate positions include 0.
     zero = [[0.0]] if 0.0 in found and count >= 3 and method != "search" else []
     return [*few, *zero, []]
 
 
 def _channel(curve: Curve, c: int) -> Curve:
+    """Return channel `c` of the curve as a curve with a single channel."""
     hinges = (
         curve.hinges if curve.hinges.dim() == 1 else curve.hinges[min(c, len(curve.hinges) - 1)]
     )

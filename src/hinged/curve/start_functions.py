@@ -1,4 +1,4 @@
-"""The functions that a curve can start as: their names and the positions of their kinks."""
+"""The functions that a curve can start as, with the positions of their kinks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ Start = str | nn.Module | Curve | Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class StartFunction:
-    """An elementwise function and the positions where its slope jumps.
+    """An elementwise function and the positions of its kinks, where its slope jumps.
 
     Args:
-        name: its name in messages.
-        call: maps a tensor `(M, C)` to a tensor of the same shape.
-        kinks: positions of its kinks, in units of the input.
-        same_for_all_channels: whether it is known to be the same for all channels.
-        source: the user's call and argument that gave the function, for error messages.
+        name: name of the function in messages.
+        call: the function itself; it maps a tensor `(M, C)` to a tensor of the same shape.
+        kinks: positions of the kinks, in units of the input.
+        same_for_all_channels: True if the function is known to be the same for all channels. False
+            means that it may differ between channels.
+        source: name of the public function and argument that the user passed, for error messages.
     """
 
     name: str
@@ -36,7 +37,7 @@ class StartFunction:
 
     @property
     def curve(self) -> Curve | None:
-        """The curve, if the function is a `Curve`."""
+        """The `Curve` if the function is a `Curve`, otherwise None."""
         return self.call if isinstance(self.call, Curve) else None
 
 
@@ -71,7 +72,7 @@ START_FUNCTIONS: dict[str, StartFunction] = {
     )
 }
 
-# The same functions as other callables of torch.
+# Functions of torch that equal a named start function.
 _TORCH_CALLABLES: list[tuple[Callable[[Tensor], Tensor], StartFunction]] = [
     (function.call, function) for function in START_FUNCTIONS.values()
 ] + [
@@ -97,15 +98,18 @@ _MODULE_KINKS: dict[type[nn.Module], Callable[[nn.Module], tuple[float, ...]]] =
 def resolve_start(
     start: Start | StartFunction, source: str = "hinged.curve.resolve_start(start)"
 ) -> StartFunction:
-    """Return the function that a name, a callable, a module or a curve stands for.
+    """Return the `StartFunction` for a name, a callable, a module or a curve.
 
     Args:
-        start: one of these; a `StartFunction` is returned unchanged.
-        source: the user's call and argument, for error messages.
+        start: name of a start function such as `"relu"`, a callable that maps a tensor `(M, C)` to
+            a tensor of the same shape, an `nn.Module`, or a `Curve`. A `StartFunction` is returned
+            unchanged.
+        source: name of the public function and argument that the user passed, for error messages.
 
     Raises:
-        UnknownNameError: the name is not in `START_FUNCTIONS`; the message lists the nearest names.
-        ArgumentError: `start` is none of the four.
+        UnknownNameError: if the name is not in `START_FUNCTIONS`. The message lists the most
+            similar names.
+        ArgumentError: if `start` has another type.
 
     >>> resolve_start("relu6").kinks
     (0.0, 6.0)
@@ -131,6 +135,7 @@ def resolve_start(
 
 
 def _from_module(module: nn.Module, source: str) -> StartFunction:
+    """Return the `StartFunction` that calls a copy of the module in evaluation mode on the CPU."""
     name = type(module).__name__
     copied = copy.deepcopy(module).cpu().eval()
 
@@ -139,35 +144,44 @@ def _from_module(module: nn.Module, source: str) -> StartFunction:
 
     kinks_of = _MODULE_KINKS.get(type(module))
     kinks = kinks_of(module) if kinks_of else _kink_at_zero(call, name)
-    # Activations of torch differ between channels only through parameters, like those of PReLU.
+    # An activation of torch differs between channels only if it has parameters, as PReLU has.
     from_torch = type(module).__module__ == nn.ReLU.__module__
     same = from_torch and next(module.parameters(), None) is None
     return StartFunction(name, call, kinks, same, source)
 
 
 def _kink_at_zero(call: Callable[[Tensor], Tensor], name: str) -> tuple[float, ...]:
-    """Return `(0.0,)` if the one-sided slopes at 0 differ.
+    """Return `(0.0,)` if the slopes left and right of 0 differ, otherwise an empty tuple.
 
-    Most functions of users that have a kink have it there. Elsewhere the least-squares fit
-    approximates the kink.
+    Most user functions with a kink have the kink at 0. A kink elsewhere is not found, so the
+    least-squares fit approximates it.
     """
     near = torch.tensor([[-1e-6], [0.0], [1e-6]], dtype=torch.float64)
     try:
         left, right = sample(StartFunction(name, call), near).diff(dim=0).squeeze(-1) / 1e-6
-    except errors.ArgumentError:  # It may need C channels. If it is wrong, the fit says why.
+    except errors.ArgumentError:  # It may need C channels. The fit reports other errors.
         return ()
     return (0.0,) if (left - right).abs() > 1e-4 * (1 + left.abs() + right.abs()) else ()
 
 
 def sample(function: StartFunction, positions: Tensor) -> Tensor:
-    """Return the function at `positions` `(M, C)`, after checking its result.
+    """Return the outputs of the function at `positions`, after a check of the outputs.
+
+    Args:
+        function: the function.
+        positions: inputs, shape `(M, C)`.
+
+    Returns:
+        A tensor of the shape and dtype of `positions`.
 
     Raises:
-        ArgumentError: the function fails, or returns anything but finite values of that shape.
+        ArgumentError: if the function fails, or if its outputs are not finite or have another
+            shape.
     """
     channels = positions.shape[1]
     if function.curve is not None and function.curve.channels not in (1, channels):
-        got, hint = f"a curve of {function.curve.channels} channels", f"expected 1 or {channels}"
+        got = f"a curve of {function.curve.channels} channels"
+        hint = f"expected 1 or {channels} channels"
         raise errors.ArgumentError(errors.message(function.source, got, hint))
     with torch.no_grad():
         try:
@@ -176,7 +190,7 @@ def sample(function: StartFunction, positions: Tensor) -> Tensor:
             if isinstance(error, errors.HingedError):
                 raise
             got = f"{function.name}, which raises {type(error).__name__}: {error}"
-            hint = "it must map a tensor (M, C) to one of the same shape"
+            hint = "it must map a tensor (M, C) to a tensor of the same shape, for C channels"
             raise errors.ArgumentError(errors.message(function.source, got, hint)) from error
     if not isinstance(outputs, Tensor) or outputs.shape != positions.shape:
         returned = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
@@ -185,6 +199,6 @@ def sample(function: StartFunction, positions: Tensor) -> Tensor:
         raise errors.ArgumentError(errors.message(function.source, got, hint))
     if not outputs.isfinite().all():
         got = f"{function.name}, which returns NaN or infinite values"
-        hint = "it must be finite over the range: choose another range"
+        hint = "it must be finite over the range (first to last hinge): choose another range"
         raise errors.ArgumentError(errors.message(function.source, got, hint))
     return outputs.to(positions.dtype)
