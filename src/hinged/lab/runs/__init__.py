@@ -1,1 +1,1 @@
-"""Trains the trials of experiments, in processes or on a cluster, and saves their results."""
+"""Training the networks of experiments, in local processes or on a cluster, and saving results."""

@@ -1,4 +1,7 @@
-"""Building experiments, with every name in them checked before anything runs."""
+"""Building experiments from settings, and checking their names before any training.
+
+An experiment is one network that is trained with several activations from several seeds.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,18 @@ from hinged.lab.networks.catalogue import check_network_kind
 
 
 def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Experiment:
-    """Return an experiment.
+    """Return an experiment with these settings, after checking all of them.
 
     Args:
-        assignments: override `values`, each `SECTION.NAME=VALUE` (`apply_assignments`).
-        **values: nested settings of `Experiment`.
+        assignments: texts `SECTION.NAME=VALUE`, for example `training.epochs=2`. They override
+            `values`.
+        **values: settings of `Experiment`; the settings of a section are a dict. A setting that is
+            not given has its default.
 
     Raises:
-        UnknownNameError: an unknown setting, data set, network, activation, start function or tail.
-        ArgumentError: a value that its setting does not allow; the message names all of them.
+        UnknownNameError: if no setting, data set, network, activation, start function or tail has
+            a name that was given.
+        ArgumentError: if a setting does not allow its value. The message lists all wrong settings.
     """
     values = apply_assignments(values, assignments)
     try:
@@ -41,12 +47,13 @@ def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Exper
 
 
 def check_experiment(experiment: Experiment) -> Experiment:
-    """Return the experiment, or raise if a name in it is unknown.
+    """Return the experiment unchanged, or raise if its settings contradict each other.
 
     Raises:
-        UnknownNameError: an unknown data set, network, activation, start function or tail.
-        ArgumentError: an activation given twice, a baseline that is not among the activations, or
-            more seeds than folds.
+        UnknownNameError: if no data set, network, activation, start function, tail, optimizer or
+            augmentation has a name that the experiment uses.
+        ArgumentError: if an activation is listed twice, if the baseline is not among the
+            activations, or if there are more seeds than folds.
     """
     names: list[tuple[str, str, Iterable[str]]] = [
         *(("training.augment", name, AUGMENTATIONS) for name in experiment.training.augment),
@@ -63,14 +70,14 @@ def check_experiment(experiment: Experiment) -> Experiment:
         check_activation_name("activations", activation)
     if experiment.folds is not None and len(experiment.seeds) > experiment.folds:
         got = f"{len(experiment.seeds)} seeds for {experiment.folds} folds"
-        hint = "each seed tests on one fold, and no fold counts twice: use fewer seeds"
+        hint = "each seed tests on a different fold, so use fewer seeds or more folds"
         raise errors.ArgumentError(errors.message("seeds", got, hint))
     if experiment.baseline not in experiment.activations:
         got = f"{experiment.baseline!r}, which is not among {', '.join(experiment.activations)}"
-        hint = "the baseline must be one of the activations"
+        hint = "add it to the setting `activations`, or choose a baseline from them"
         raise errors.ArgumentError(errors.message("baseline", got, hint))
     if len(set(experiment.activations)) < len(experiment.activations):
-        hint = "name each activation once"
+        hint = "list each activation only once"
         got = ", ".join(experiment.activations)
         raise errors.ArgumentError(errors.message("activations", got, hint))
     return experiment

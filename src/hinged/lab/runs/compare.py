@@ -1,6 +1,7 @@
-"""Trains the same network with different activations from the same seeds.
+"""Training the same network with different activations from the same seeds.
 
-This is the main entry point: `compare` for one experiment, `compare_all` for several.
+`compare` runs one experiment, and `compare_all` runs several. A trial is one training: one
+activation from one seed. A run folder holds the results of one experiment.
 """
 
 from __future__ import annotations
@@ -39,28 +40,39 @@ _RESULT_ONLY = SaveOptions()
 
 
 class ProgressListener:
-    """Receives the progress of a comparison. The methods of this base class do nothing."""
+    """Base class of objects that follow the progress of a comparison.
+
+    `compare_all` calls the methods below. In this class they do nothing; a subclass overrides the
+    methods that it needs.
+    """
 
     def on_start(self, trials: int, finished: int, epochs: int) -> None:
-        """Called before the first training.
+        """React to the start of a comparison, before its first training.
 
         Args:
             trials: number of all trials.
-            finished: how many of them an earlier run has finished.
-            epochs: epochs of the other trials together.
+            finished: number of trials that an earlier run has already finished.
+            epochs: number of epochs to train, summed over all unfinished trials.
         """
 
     def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
-        """Called when a trial starts in this process."""
+        """React to the start of a trial in this process.
+
+        It is not called for trials that other processes or a cluster train.
+        """
 
     def on_epoch(self, number: int) -> None:
-        """Called when the trial in this process has finished `number` epochs."""
+        """React to the end of an epoch of a trial in this process.
+
+        Args:
+            number: number of epochs that this trial has finished.
+        """
 
     def on_result(self, run: ExperimentRun, result: TrialResult) -> None:
-        """Called when the result of a trial is saved."""
+        """React to a finished trial, after its result is saved."""
 
     def on_failure(self, run: ExperimentRun, failure: TrialFailure) -> None:
-        """Called when a trial has raised an error and the error is saved."""
+        """React to a trial that raised an error, after the error is saved."""
 
 
 def compare(
@@ -74,9 +86,21 @@ def compare(
     save: SaveOptions = _RESULT_ONLY,
     data_dir: Path | None = None,
 ) -> list[TrialResult]:
-    """Train every trial that the folder does not hold yet, and return all results.
+    """Train all unfinished trials of an experiment, and return the results of all its trials.
 
-    The arguments are those of `compare_all`.
+    Args:
+        experiment: the experiment.
+        folder: its run folder, new or from an earlier run of the same experiment.
+        listener: the object that follows the progress.
+        jobs: number of trials that run at the same time; see `compare_all`.
+        threads: number of torch threads for each trial.
+        cluster: the Ray cluster that trains; None to train on this machine.
+        save: what is saved besides the results.
+        data_dir: the folder of data sets; None for the folder that the environment variable
+            `HINGED_DATA` names.
+
+    Raises:
+        RunFolderError, DataError, ArgumentError: under the conditions that `compare_all` lists.
     """
     compare_all(
         [ExperimentRun(experiment, folder)],
@@ -101,33 +125,34 @@ def compare_all(
     data_dir: Path | None = None,
     continue_on_error: bool = False,
 ) -> None:
-    """Train every trial that the folders do not hold yet.
+    """Train all unfinished trials of several experiments, and save their results.
 
-    Several processes can do this with the same folders at once. A trial that another process
-    trains is left to that process. At the end this process trains the trials that the other
-    process did not finish.
+    Several processes may run this function on the same folders at the same time. Each trial is
+    trained by one process only. If a process is killed, another process trains its trial.
 
     Args:
-        runs: the experiments and their folders. All are checked before the first training.
-        listener: receives the progress.
-        jobs: number of trials at once, each in its own process; with 1 all trials run in this
-            process.
+        runs: the experiments and their run folders. All experiments are checked before the first
+            training.
+        listener: the object that follows the progress.
+        jobs: number of trials that run at the same time, each in a separate process. With 1, all
+            trials run in this process, one after the other.
         threads: number of torch threads for each trial. It can change the last bits of a result.
-        cluster: train on this cluster instead, without checkpoints and loggers. Data are sent to
-            the cluster and results come back; all files are read and written here.
+        cluster: the Ray cluster that trains, without checkpoints and loggers; None to train on
+            this machine. With a cluster, this machine still reads and writes all files.
         save: what is saved besides the results.
-        data_dir: the folder of data sets, by default that of `HINGED_DATA`.
-        continue_on_error: write the error of a trial into its folder and continue with the next
-            trial, instead of raising it.
+        data_dir: the folder of data sets; None for the folder that the environment variable
+            `HINGED_DATA` names.
+        continue_on_error: whether to save the error of a trial in its run folder and continue with
+            the next trial. If False, the error is raised.
 
     Raises:
-        RunFolderError: a folder holds another experiment, or results from other data or other
-            pretrained weights, or cannot be written; or several processes share one training
-            (`torchrun`), but more than one trial is unfinished.
-        DataError: the data are missing or damaged.
-        ArgumentError: a network cannot take its data.
+        RunFolderError: if a run folder cannot be written, or holds another experiment, or holds
+            results from other data or other pretrained weights. Also if `torchrun` started this
+            process and more than one trial is unfinished.
+        DataError: if data are missing or damaged.
+        ArgumentError: if a network cannot be trained on its data.
     """
-    # Check all of them first: an error after an hour of training would be worse.
+    # Check all experiments before the first training: a late error would waste hours.
     sources = [_check_experiment(run, data_dir) for run in runs]
     runs = [_open_folder(run, *source) for run, source in zip(runs, sources, strict=True)]
     trials = [
@@ -135,8 +160,8 @@ def compare_all(
         for run in runs
         for trial in run.experiment.trials
     ]
-    # In the order of seeds: a stopped comparison can be evaluated for the seeds it finished, and
-    # slow phases of the machine affect all activations.
+    # All activations of one seed run before the next seed. So a stopped comparison can be evaluated
+    # for its finished seeds, and slow phases of the machine affect all activations.
     trials.sort(key=lambda each: each.trial.seed)
     pending = [each for each in trials if not each.is_finished]
     _check_single_training(pending)
@@ -166,10 +191,18 @@ def join_training(
     save: SaveOptions = _RESULT_ONLY,
     data_dir: Path | None = None,
 ) -> None:
-    """Take part in a training that several processes share (`hinged.lab.experiment.torchrun`).
+    """Train one network together with other processes that `torchrun` started.
 
-    The first process calls `compare` with the same arguments and saves the result; all others call
-    this function. The experiment must have a single trial.
+    The process with rank 0 calls `compare` and saves the result. All other processes call this
+    function with the same arguments; they save no result.
+
+    Args:
+        experiment: the experiment; it must have exactly one activation and one seed.
+        folder: its run folder.
+        threads: number of torch threads of this process.
+        save: what is saved besides the result.
+        data_dir: the folder of data sets; None for the folder that the environment variable
+            `HINGED_DATA` names.
     """
     (trial,) = experiment.trials
     run = ExperimentRun(experiment, folder)
@@ -182,7 +215,7 @@ _TrialEnds = Generator[TrialEnd, None, None]
 
 
 def _notify(listener: ProgressListener, ends: _TrialEnds) -> set[tuple[Path, str]]:
-    """Tell the listener about the end of each trial; return the keys of the failed trials."""
+    """Report the end of each trial to the listener, and return the keys of the failed trials."""
     failed = set()
     with closing(ends):  # On an error, first stop the other trainings and release their locks.
         for pending, record in ends:
@@ -201,7 +234,7 @@ def _train_all(
     threads: int,
     cluster: RayCluster | None,
 ) -> _TrialEnds:
-    """Train the trials and yield the end of each."""
+    """Yield each trial with its saved result or error, after training it."""
     if cluster is not None:
         return _train_on_cluster(pending, cluster)
     if jobs > 1:
@@ -223,7 +256,10 @@ def _train_here(
 
 
 def _train_on_cluster(pending: list[PendingTrial], cluster: RayCluster) -> _TrialEnds:
-    """Claim trials here, train them on the cluster, and save their results here."""
+    """Yield each trial with its saved result or error, after training it on the cluster.
+
+    This process locks the trials and saves their results.
+    """
     claims: dict[tuple[Path, str], ExitStack] = {}
     uploads: dict[Any, Any] = {}
 
@@ -248,20 +284,25 @@ def _train_on_cluster(pending: list[PendingTrial], cluster: RayCluster) -> _Tria
 
 
 def _data_source(run: ExperimentRun) -> Hashable:
-    """Return a key that is equal for runs with the same data and weights."""
+    """Return a key that is equal for two runs with the same data and pretrained weights."""
     experiment = run.experiment
     sizes = experiment.train_size, experiment.test_size
     return experiment.data, sizes, experiment.network, run.study_weights
 
 
 def _loader(run: ExperimentRun, data_dir: Path | None) -> Loader:
-    """Return a call that loads data and weights, in this process or another."""
+    """Return a function that loads the data and pretrained weights of a run, in any process."""
     return functools.partial(load_data_and_weights, run.experiment, data_dir, run.study_weights)
 
 
 def _check_experiment(run: ExperimentRun, data_dir: Path | None) -> tuple[str, str]:
-    """Return the hash of the data and the name of the pretrained weights; raise if a trial cannot
-    be trained."""
+    """Return the hash of a run's data and the name of its pretrained weights.
+
+    The name is empty if there are no pretrained weights.
+
+    Raises:
+        ArgumentError: if a network of the run cannot be trained on its data.
+    """
     experiment = run.experiment
     loaded = _loader(run, data_dir)()
     augment.check_augmentations(
@@ -273,20 +314,25 @@ def _check_experiment(run: ExperimentRun, data_dir: Path | None) -> tuple[str, s
 
 
 def _check_single_training(pending: Sequence[PendingTrial]) -> None:
-    """Raise if several processes share the training and more than one trial is unfinished: all but
-    the first process know only one trial."""
+    """Raise an error if `torchrun` started this process and more than one trial is unfinished.
+
+    Processes with a rank above 0 know only one trial, so they could not join the other trials.
+    """
     if torchrun_process().world_size > 1 and len(pending) > 1:
         got = f"{pending[0].run.folder.path}, where {len(pending)} trainings are unfinished"
-        hint = "finish the others without torchrun, or choose another folder"
+        hint = (
+            "torchrun can run only one training: run the same command without torchrun to finish "
+            "the folder, or choose another folder"
+        )
         raise errors.RunFolderError(errors.message("hinged train", got, hint))
 
 
 def _open_folder(run: ExperimentRun, data_digest: str, weights: str) -> ExperimentRun:
-    """Open the folder and return the run with all trials of the folder.
+    """Open the run folder, and return the run with all trials that the folder plans.
 
     Raises:
-        RunFolderError: the folder's results are from other data or weights of the same name, which
-            must not be compared with new results.
+        RunFolderError: if the folder holds results from other data or other pretrained weights of
+            the same name. Such results must not be compared with new results.
     """
     folder = run.folder
     folder.open(run.experiment)
@@ -296,7 +342,8 @@ def _open_folder(run: ExperimentRun, data_digest: str, weights: str) -> Experime
             if result.data_digest == data_digest:
                 kind, name = "weights", str(run.experiment.network.pretrained)
             raise errors.RunFolderError(
-                f"{folder.path} holds results on other {kind} of the same name, {name}; "
-                "choose another folder."
+                f"{folder.path} holds results on other {kind} of the same name, {name}: the files "
+                "have changed since. New results cannot be compared with them. Choose another "
+                "folder."
             )
     return run._replace(experiment=folder.experiment)

@@ -1,4 +1,7 @@
-"""A trial still to train: another process can receive it, train it and save its result."""
+"""A trial that is still to train, in a form that can be sent to another process.
+
+A trial is one training: one activation from one seed.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,11 @@ class ExperimentRun(NamedTuple):
     """An experiment and the folder of its results.
 
     Attributes:
-        experiment: the experiment; if the folder holds part of it, only the rest is trained.
-        folder: the folder of its results.
-        label: the name of the experiment among several.
-        study_weights: the file that `hinged.lab.networks.pretrained.FROM_STUDY` stands for.
+        experiment: the experiment. Its trials with a result in the folder are not trained again.
+        folder: the run folder of the experiment.
+        label: a name that distinguishes the experiment from others in the progress output.
+        study_weights: the file of pretrained weights that the setting `pretrained = "study"` means;
+            None outside of studies.
     """
 
     experiment: Experiment
@@ -40,10 +44,12 @@ class SaveOptions(NamedTuple):
     """What is saved of a trial besides its result and its curves.
 
     Attributes:
-        checkpoints: a checkpoint each epoch; an unfinished trial continues from the last one.
-        weights: the trained network (`RunFolder.weights_path`), which
-            `NetworkSettings.pretrained` can name.
-        logger: the name of a logger (`hinged.lab.training.loggers`) that records every epoch.
+        checkpoints: whether a checkpoint is saved after each epoch. An interrupted trial continues
+            from its last checkpoint.
+        weights: whether the trained network is saved, in the file `RunFolder.weights_path`. The
+            setting `network.pretrained` can name this file.
+        logger: name of a logger in `hinged.lab.training.loggers` that records every epoch; empty
+            for no logger.
     """
 
     checkpoints: bool = False
@@ -56,12 +62,13 @@ class PendingTrial:
     """A trial that was not finished when the comparison started.
 
     Attributes:
-        run: the experiment and its folder.
-        trial: the trial.
-        load: returns the data and weights.
+        run: the experiment and its run folder.
+        trial: the activation and the seed.
+        load: a function that returns the data and the pretrained weights.
         save: what is saved besides the result.
-        continue_on_error: save an error of the training instead of raising it.
-        wait: wait while another process holds the trial, instead of leaving it out.
+        continue_on_error: whether an error of the training is saved instead of raised.
+        wait: whether to wait while another process trains this trial. If False, the trial is
+            skipped.
     """
 
     run: ExperimentRun
@@ -73,23 +80,35 @@ class PendingTrial:
 
     @property
     def key(self) -> tuple[Path, str]:
-        """Return a key that no other trial has."""
+        """Return the run folder and the name of the trial, which together identify the trial."""
         return self.run.folder.path, self.trial.key
 
     @property
     def is_finished(self) -> bool:
-        """Whether the result is saved by now."""
+        """Whether the result is saved, by this or any other process."""
         return self.run.folder.is_finished(self.trial)
 
 
 TrialEnd = tuple[PendingTrial, TrialResult | TrialFailure | None]
-"""A trial and its saved record; None if another process has finished or claimed the trial."""
+"""A trial and its saved result or error; None if another process finished or trains the trial."""
 
 
 def claim_and_train(
     pending: PendingTrial, on_epoch: Callable[[int], None] | None = None
 ) -> TrialEnd:
-    """Train a trial in this process and save its record, unless another process has it."""
+    """Train a trial in this process and save its result or error.
+
+    The trial is skipped if it is finished, or if another process trains it and `pending.wait` is
+    False.
+
+    Args:
+        pending: the trial.
+        on_epoch: called after each epoch with the number of finished epochs.
+
+    Returns:
+        A pair: the trial, and its saved result or error. The second item is None if the trial was
+        skipped.
+    """
     with pending.run.folder.claim(pending.trial, wait=pending.wait) as claimed:
         if not claimed:
             return pending, None
@@ -97,7 +116,12 @@ def claim_and_train(
 
 
 def train(pending: PendingTrial, on_epoch: Callable[[int], None] | None = None) -> FinishedTrial:
-    """Train a trial in this process."""
+    """Train a trial in this process, and return the finished trial without saving its result.
+
+    Args:
+        pending: the trial.
+        on_epoch: called after each epoch with the number of finished epochs.
+    """
     folder, key, save = pending.run.folder.path, pending.trial.key, pending.save
     checkpoints = folder / "checkpoints" / key if save.checkpoints else None
     logger = loggers.make_logger(save.logger, folder / "logs" / key) if save.logger else None
@@ -106,11 +130,18 @@ def train(pending: PendingTrial, on_epoch: Callable[[int], None] | None = None) 
 
 
 def save_record(pending: PendingTrial, get_finished: Callable[[], FinishedTrial]) -> TrialEnd:
-    """Save the result of a claimed trial, or its error if `continue_on_error` is set.
+    """Save the result of a trial, or its error if `pending.continue_on_error` is True.
 
     Args:
-        pending: the trial.
-        get_finished: returns the finished trial, or raises the error of its training.
+        pending: the trial; this process must hold its lock.
+        get_finished: a function that returns the finished trial, or raises the error of its
+            training.
+
+    Returns:
+        A pair: the trial, and its saved result or error.
+
+    Raises:
+        RunFolderError: if a file cannot be written, for example because the disk is full.
     """
     folder = pending.run.folder
     try:

@@ -1,6 +1,6 @@
-"""Calls functions on the machines of a Ray cluster.
+"""Calling functions on the machines of a Ray cluster.
 
-Needs the extra: `pip install 'hinged[ray]'`.
+This needs Ray: `pip install 'hinged[ray]'`.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ _RETRIES = 3
 
 
 class RayCluster:
-    """A Ray cluster, connected while a `with` block runs.
+    """A Ray cluster, to which this process is connected while a `with` block runs.
 
-    The workers need this library and the package versions of this machine. Arguments are sent to
-    the workers and results come back, so no folder is shared.
+    The machines of the cluster need this library, with the same package versions as this machine.
+    Arguments and results are sent over the network, so no shared folder is needed. If this process
+    is already connected to a cluster, that connection is used and stays open after the block.
 
     Args:
-        address: `HOST:PORT` or `ray://HOST:PORT` of a cluster, `auto` for the cluster of this
-            machine, or `local` to start a cluster here that ends with the block. If this process
-            is already connected to a cluster, that connection is used and stays open.
-        jobs: calls at once; by default one for each `threads` CPUs, and at most one for each GPU
-            if there are any.
-        threads: number of CPUs and of torch threads for each call. On a cluster with GPUs, each
-            call has one GPU for itself.
+        address: one of four: `HOST:PORT` or `ray://HOST:PORT` of a running cluster; `auto` for the
+            cluster that runs on this machine; `local` to start a cluster on this machine, which
+            ends with the block.
+        jobs: largest number of calls that run at the same time. None allows one call per `threads`
+            CPUs, and on a cluster with GPUs at most one call per GPU.
+        threads: number of CPUs, and of torch threads, for each call. On a cluster with GPUs, each
+            call also has one GPU.
     """
 
     def __init__(self, address: str, jobs: int | None = None, threads: int = 1) -> None:
@@ -47,11 +48,11 @@ class RayCluster:
         self._disconnect_at_exit = False
 
     def __enter__(self) -> RayCluster:
-        """Connect.
+        """Connect this process to the cluster, and return this object.
 
         Raises:
-            MissingExtraError: Ray is not installed.
-            ArgumentError: there is no cluster at the address.
+            MissingExtraError: if Ray is not installed.
+            ArgumentError: if no cluster runs at the address.
         """
         errors.require_extra("ray", ["ray"])
         import ray
@@ -62,7 +63,10 @@ class RayCluster:
             try:
                 ray.init(self.address, log_to_driver=False, logging_level=logging.ERROR, **options)
             except (ConnectionError, RuntimeError, ValueError) as error:
-                hint = f"give the address of a cluster that runs, or {LOCAL!r} to start one here"
+                hint = (
+                    f"give the address of a running cluster, or {LOCAL!r} to start a cluster on "
+                    "this machine"
+                )
                 got = f"{self.address}, where Ray says: {str(error).splitlines()[0].rstrip('.')}"
                 call = "RayCluster(address=...)"
                 raise errors.ArgumentError(errors.message(call, got, hint)) from error
@@ -74,15 +78,18 @@ class RayCluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Disconnect. Calls that still run are stopped."""
+        """Disconnect this process from the cluster, and stop the calls that still run."""
         import ray
 
         if self._disconnect_at_exit:
             ray.shutdown()
 
     def put(self, value: Any) -> Any:
-        """Return a reference that can replace a value among arguments; Ray then sends the value
-        only once to each machine."""
+        """Return a Ray reference to a value, for use as an argument of a call in `map`.
+
+        Several calls can use the same reference. Ray then sends the value only once to each
+        machine.
+        """
         import ray
 
         return ray.put(value)
@@ -90,18 +97,18 @@ class RayCluster:
     def map(
         self, call: Callable[..., T], items: Iterable[tuple[K, tuple[Any, ...]]]
     ) -> Generator[tuple[K, Callable[[], T]], None, None]:
-        """Call `call(*arguments)` for every `(key, arguments)`.
+        """Run `call(*arguments)` on the cluster for every item `(key, arguments)`.
 
-        A call is repeated up to 3 times if its worker or machine dies. Closing the generator stops
+        A call is repeated up to 3 times if its process or machine dies. Closing the generator stops
         the calls that still run.
 
         Args:
-            call: a function at module level that the workers can import.
-            items: the next item is taken only when a worker is free.
+            call: a function at module level that the machines of the cluster can import.
+            items: the items. The next item is read only when the cluster can start another call.
 
         Yields:
-            The key, and a function that returns the result or raises the error of the call, in the
-            order in which the calls finish.
+            The key and a function for each call, in the order in which the calls finish. The
+            function returns the result of the call, or raises its error.
         """
         import ray
 
@@ -122,9 +129,9 @@ class RayCluster:
                 ray.cancel(reference, force=True)
 
     def _local_options(self) -> dict[str, Any]:
-        """Return the options of a cluster that is started here."""
+        """Return the options of `ray.init` for a cluster that is started on this machine."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send usage statistics.
-        # Otherwise workers get almost no CPU time when other programs run.
+        # By default Ray gives its workers a low priority, so other programs would slow them down.
         os.environ.setdefault("RAY_worker_niceness", "0")
         cpus = None if self.jobs is None else self.jobs * self.threads
         return {"include_dashboard": False, "num_cpus": cpus}
@@ -136,7 +143,10 @@ class RayCluster:
         return 1 if ray.cluster_resources().get("GPU") else 0
 
     def _slots(self) -> int:
-        """Return how many calls can run at once; at least 1, since clusters grow on demand."""
+        """Return the number of calls that can run at the same time.
+
+        It is at least 1, because some clusters add machines only when a call is waiting.
+        """
         import ray
 
         resources = ray.cluster_resources()
@@ -147,22 +157,24 @@ class RayCluster:
 
 
 def execution_options(address: str | None, jobs: int | None, threads: int) -> dict[str, Any]:
-    """Return options of `hinged.lab.runs.compare.compare` that say where trials are trained.
+    """Return the arguments `jobs`, `threads` and `cluster` of `hinged.lab.runs.compare.compare`.
 
     Args:
-        address: address of a Ray cluster; None for processes on this machine.
-        jobs: trials at once; by default one for each core.
-        threads: torch threads for each trial.
+        address: address of a Ray cluster; None to train on this machine.
+        jobs: number of trials that run at the same time; None for the number of CPU cores divided
+            by `threads`.
+        threads: number of torch threads for each trial.
 
     Raises:
-        ArgumentError: `torchrun` started this process: it is for a single training.
+        ArgumentError: if `torchrun` started this process. It can run only a single training.
 
     >>> execution_options(None, 2, 1)
     {'jobs': 2, 'threads': 1, 'cluster': None}
     """
     if torchrun_process().world_size > 1:
-        hint = "use torchrun with `hinged train`, for a single training"
-        raise errors.ArgumentError(errors.message("hinged", "several trainings by torchrun", hint))
+        got = "a command with several trainings, started by torchrun"
+        hint = "use torchrun only with `hinged train`, for a single training"
+        raise errors.ArgumentError(errors.message("torchrun", got, hint))
     cluster = None if address is None else RayCluster(address, jobs, threads)
     jobs = jobs or max(1, joblib.cpu_count() // threads)
     return {"jobs": jobs, "threads": threads, "cluster": cluster}

@@ -1,16 +1,17 @@
-"""The folder of one comparison. It survives a kill at any moment, and processes can share it.
+"""The run folder: the files of one experiment.
 
-    config.json             the experiment
-    trials/KEY.json         the result of one finished trial
-    failed/KEY.json         the error of a trial that raised one
-    curves/KEY.safetensors  learned curves and histograms of their inputs
-    weights/KEY.safetensors trained networks, if they are saved
-    results.jsonl           all results, one line each
-    report.html, plots/     written by `hinged.lab.reporting.report`
+    config.json             the settings of the experiment
+    trials/KEY.json         the result of one finished trial (one activation from one seed)
+    failed/KEY.json         the error that ended a trial
+    curves/KEY.safetensors  the learned curves of a trial and the histograms of their inputs
+    weights/KEY.safetensors the trained network of a trial, if it is saved
+    results.jsonl           the results of all finished trials, one line for each trial
+    report.html, plots/     the page and pictures of `hinged.lab.reporting.report`
 
-Each file is written under a temporary name and then renamed, so it is never incomplete. A process
-that trains a trial holds a lock on it. The operating system releases the lock when the process
-ends, even by a kill.
+Several processes may use one run folder at the same time, and each may be killed at any moment.
+Each file is written under a temporary name and then renamed, so no file is ever incomplete. A
+process that trains a trial holds a lock on the trial. The operating system releases the lock when
+the process ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 
 class RunFolder:
-    """The files of one experiment.
+    """The run folder of one experiment.
 
     Args:
-        path: the folder; `open` creates it.
+        path: path of the folder. It need not exist; the method `open` creates it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,31 +46,39 @@ class RunFolder:
 
     @property
     def experiment(self) -> Experiment:
-        """Return the experiment of this folder.
+        """Return the experiment that the file `config.json` describes.
 
         Raises:
-            RunFolderError: the folder holds no experiment.
+            RunFolderError: if the folder holds no experiment.
         """
         if not self._config.exists():
             raise errors.RunFolderError(
-                f"{self.path} holds no experiment: there is no {self._config.name}; "
-                "give a folder that `hinged compare` wrote."
+                f"{self.path} holds no experiment: the file {self._config.name} is missing in it. "
+                "Give a folder that `hinged compare` or `hinged train` has written."
             )
         return read_experiment(self._config)
 
     def open(self, experiment: Experiment) -> None:
-        """Create the folder for this experiment, or add its trials to the experiment it holds.
+        """Create the folder for an experiment, or add activations and seeds to the folder.
+
+        Args:
+            experiment: the experiment. If the folder holds an experiment already, only activations,
+                seeds and baseline may differ from it.
 
         Raises:
-            RunFolderError: the folder holds another experiment or other files, or cannot be
+            RunFolderError: if the folder holds another experiment or other files, or cannot be
                 written.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise errors.RunFolderError(f"{self.path} is a file; choose a folder.")
-        # In this order: another process may write the experiment between the two checks.
+            raise errors.RunFolderError(
+                f"{self.path} is a file, but results need a folder. Choose a folder."
+            )
+        # The order matters: another process may write the experiment between the two checks.
         if self._holds_other_files() and not self._config.exists():
             raise errors.RunFolderError(
-                f"{self.path} holds files but no experiment; choose an empty folder."
+                f"{self.path} holds files but no experiment: the file {self._config.name} is "
+                "missing in it. Choose an empty folder, so that other files are not mixed with "
+                "results."
             )
         with explain_write_errors(self.path):
             for name in ("trials", "curves", "plots", ".locks"):
@@ -82,14 +91,20 @@ class RunFolder:
             write_file(self._config, experiment.model_dump_json(indent=2) + "\n")
 
     def is_finished(self, trial: Trial) -> bool:
-        """Whether the result of the trial is saved."""
+        """Whether the result of a trial is saved in this folder."""
         return self._result_path(trial).exists()
 
     @contextmanager
     def claim(self, trial: Trial, *, wait: bool) -> Iterator[bool]:
-        """Lock the trial. Yields whether the caller must train it.
+        """Hold the lock of a trial while a `with` block runs.
 
-        Yields False if the trial is finished, or if another process holds it and `wait` is False.
+        Args:
+            trial: the trial.
+            wait: whether to wait while another process holds the lock.
+
+        Yields:
+            True if the caller must train the trial. False if the trial is finished, or if another
+            process holds the lock and `wait` is False.
         """
         with ExitStack() as stack:
             try:
@@ -100,8 +115,14 @@ class RunFolder:
                 yield not self.is_finished(trial)
 
     def save_result(self, trial: Trial, result: TrialResult, curves: dict[str, Tensor]) -> None:
-        """Write a finished trial and update `results.jsonl`. The result is written last, so that
-        the trial is finished only when its curves are saved."""
+        """Save the result and the curves of a finished trial, and update `results.jsonl`.
+
+        Args:
+            trial: the trial.
+            result: its result.
+            curves: the tensors of its learned curves by name; empty if the network has no curves.
+        """
+        # The result is written after the curves: it marks the trial as finished.
         if curves:
             write_file(self._curves_path(trial), safetensors.torch.save(curves))
         write_file(self._result_path(trial), result.model_dump_json(indent=2) + "\n")
@@ -109,35 +130,45 @@ class RunFolder:
         self.write_results_file()
 
     def save_weights(self, trial: Trial, weights: bytes) -> None:
-        """Write a trained network. Call it before `save_result`, which finishes the trial."""
+        """Save the weights of a trained network, in the format of safetensors.
+
+        Call this before `save_result`, because a trial with a saved result is not trained again.
+        """
         write_file(self.weights_path(trial), weights)
 
     def save_failure(self, trial: Trial, failure: TrialFailure) -> None:
-        """Write the error of a trial. The trial stays unfinished and is tried again later."""
+        """Save the error of a trial. The next run on this folder trains the trial again."""
         write_file(self._failure_path(trial), failure.model_dump_json(indent=2) + "\n")
 
     def weights_path(self, trial: Trial) -> Path:
-        """Return the path of the trained network."""
+        """Return the path of the file with a trial's trained network. It may not exist."""
         return self.path / "weights" / f"{trial.key}.safetensors"
 
     def write_results_file(self) -> None:
-        """Write `results.jsonl` from the finished trials."""
+        """Write the results of all finished trials into the file `results.jsonl`."""
         with self._lock("results"):
             lines = [result.model_dump_json() + "\n" for result in self.results()]
             write_file(self.path / "results.jsonl", "".join(lines))
 
     def results(self) -> list[TrialResult]:
-        """Return the results of the finished trials, in the order of the experiment."""
+        """Return the results of the finished trials, in the order of `Experiment.trials`.
+
+        Raises:
+            RunFolderError: if the file of a result is damaged.
+        """
         paths = [self._result_path(trial) for trial in self.experiment.trials]
         return [_read_result(path) for path in paths if path.exists()]
 
     def read_results_file(self) -> list[TrialResult]:
-        """Return the results of `results.jsonl`, the only results in a committed record."""
+        """Return the results in the file `results.jsonl`.
+
+        This also works in a repository that contains only this file of a run folder.
+        """
         lines = (self.path / "results.jsonl").read_text(encoding="utf-8").splitlines()
         return [TrialResult.model_validate_json(line) for line in lines]
 
     def failures(self) -> list[TrialFailure]:
-        """Return the errors of trials that are still unfinished."""
+        """Return the saved errors of all trials without a result."""
         paths = [self._failure_path(trial) for trial in self.experiment.trials]
         return [
             TrialFailure.model_validate_json(path.read_text(encoding="utf-8"))
@@ -146,14 +177,20 @@ class RunFolder:
         ]
 
     def load_curves(self, trial: Trial) -> dict[str, Tensor]:
-        """Return the curves given to `save_result`; empty if there are none."""
+        """Return the learned curves that were saved for a trial, as tensors by name.
+
+        The dict is empty if no curves were saved.
+        """
         path = self._curves_path(trial)
         return safetensors.torch.load_file(path) if path.exists() else {}
 
     @contextmanager
     def _lock(self, name: str, *, wait: bool = True) -> Iterator[None]:
-        """Hold one of the folder's locks. Raises `Timeout` if another process holds it and `wait`
-        is False."""
+        """Hold a lock of the folder while a `with` block runs.
+
+        Raises:
+            Timeout: if another process holds the lock and `wait` is False.
+        """
         lock = FileLock(self.path / ".locks" / name)
         with explain_write_errors(Path(lock.lock_file)):
             lock.acquire(blocking=wait)
@@ -179,13 +216,15 @@ class RunFolder:
         differences = self.experiment.differing_settings(experiment)
         if differences:
             raise errors.RunFolderError(
-                f"{self.path} holds another experiment: there {'; '.join(differences)}; "
-                "choose another folder, or use the same settings to continue."
+                f"{self.path} holds another experiment: there {'; '.join(differences)}. "
+                "Give the same settings to continue this experiment, or choose another folder."
             )
 
     def _holds_other_files(self) -> bool:
-        """Whether the folder holds files besides locks and partial files, which a process that was
-        killed early leaves."""
+        """Whether the folder holds files other than locks and partial files.
+
+        A process that was killed early may leave locks and partial files.
+        """
         return any(
             path.is_file() and path.parent.name != ".locks" and not PARTIAL.fullmatch(path.name)
             for path in self.path.rglob("*")
@@ -193,7 +232,7 @@ class RunFolder:
 
 
 def as_file_name(text: str) -> str:
-    """Return a text with all characters replaced that a file name should not have.
+    """Return a text as a file name, with `-` in place of spaces and special characters.
 
     >>> as_file_name("timm:resnet18, pretrained")
     'timm-resnet18-pretrained'
@@ -206,6 +245,6 @@ def _read_result(path: Path) -> TrialResult:
         return TrialResult.model_validate_json(path.read_text(encoding="utf-8"))
     except (pydantic.ValidationError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise errors.RunFolderError(
-            f"{path} is not the record of a trial ({type(error).__name__}); "
-            "delete it to train that trial again."
+            f"{path} is not the record of a trial: reading it raises {type(error).__name__}. "
+            "Delete this file, and run the same command again to train the trial again."
         ) from None

@@ -1,4 +1,7 @@
-"""Builds, trains and scores the network of one trial."""
+"""Building, training and scoring the network of one trial.
+
+A trial is one training: one activation from one seed.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +29,31 @@ from hinged.model import diagnose
 from hinged.nn import PiecewiseLinear
 
 _EXAMPLES = 1000
-"""Number of samples for advice and for the histograms of the curves' inputs."""
+"""Number of samples from which advice and the histograms of the curves' inputs are computed."""
 _DIAGNOSE_BATCH = 100
-"""Batch size of `diagnose`: for a layer of VGG11 it needs many times the memory of its input."""
+"""Batch size of `hinged.diagnose`, which needs many times the memory of a layer's input."""
 
 
 class DataAndWeights(NamedTuple):
-    """The data of an experiment, prepared for its network, and its pretrained weights, if any."""
+    """The data and the pretrained weights of an experiment.
+
+    Attributes:
+        data: the data set, with images resized and normalised for the network.
+        weights: the pretrained weights; None if all weights are new.
+    """
 
     data: DataSet
     weights: PretrainedWeights | None
 
 
 class FinishedTrial(NamedTuple):
-    """The result of a trial, its learned curves, if any, and its trained network."""
+    """A trial that was trained.
+
+    Attributes:
+        result: its scores, costs and settings.
+        curves: tensors of the learned curves by name; empty if the network has no curves.
+        model: the trained network.
+    """
 
     result: TrialResult
     curves: dict[str, Tensor]
@@ -53,8 +67,13 @@ def load_data_and_weights(
 
     Args:
         experiment: the experiment.
-        data_dir: the folder of data sets, by default that of `HINGED_DATA`.
-        study_weights: as in `hinged.lab.runs.pending_trial.ExperimentRun`.
+        data_dir: the folder of data sets; None for the folder that the environment variable
+            `HINGED_DATA` names.
+        study_weights: the file of pretrained weights that the setting `pretrained = "study"` means;
+            None outside of studies.
+
+    Raises:
+        DataError: if data are missing or damaged.
     """
     sizes = {"train_size": experiment.train_size, "test_size": experiment.test_size}
     data = load_data_set(experiment.data, data_dir, **sizes)
@@ -70,11 +89,21 @@ def run_trial(
     checkpoints: Path | None = None,
     logger: Logger | None = None,
 ) -> FinishedTrial:
-    """Train one network.
+    """Train the network of one trial, and score it.
 
-    The last three arguments are as in `hinged.lab.training.fit.train_network`.
+    Args:
+        experiment: the settings.
+        trial: the activation and the seed.
+        loaded: the data and pretrained weights, from `load_data_and_weights`.
+        on_epoch: called after each epoch with the number of finished epochs.
+        checkpoints: the folder for a checkpoint after each epoch; None for no checkpoints.
+            Training continues from the last checkpoint in this folder.
+        logger: a Lightning logger that records every epoch; None for no logger.
+
+    Returns:
+        The trained network with its result and its learned curves.
     """
-    digest = loaded.data.digest  # Of the whole data set, not of one fold.
+    digest = loaded.data.digest  # The hash of the whole data set, also if folds are used.
     loaded = _select_fold(experiment, trial, loaded)
     data, weights = loaded
     model = build_network(experiment, trial, loaded)
@@ -119,18 +148,21 @@ def run_trial(
 
 
 def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> None:
-    """Raise if a trial cannot be trained.
+    """Raise an error if a trial cannot be trained.
 
     Raises:
-        ArgumentError: the network cannot take the data, or cannot be trained with these settings;
-            there are too many folds.
+        ArgumentError: if the network cannot take the data, if the network cannot be trained with
+            these settings, or if there are more folds than the data allow.
     """
     loaded = _select_fold(experiment, trial, loaded)
     fit.check_training(build_network(experiment, trial, loaded), loaded.data, experiment.training)
 
 
 def build_network(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> nn.Module:
-    """Return the network of a trial before training, frozen as the experiment says."""
+    """Return the untrained network of a trial.
+
+    Parameters that the setting `training.trains` excludes do not require gradients.
+    """
     settings = experiment.network
     activation = activation_factory(trial.activation, experiment.curves)
     model = catalogue.build_network(settings, loaded.data, activation, trial.seed, loaded.weights)
@@ -139,7 +171,10 @@ def build_network(experiment: Experiment, trial: Trial, loaded: DataAndWeights) 
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of all parameters except those of activations, in order."""
+    """Return the SHA-256 of all parameters of a network except those of activations.
+
+    Networks that differ only in their activations have the same hash if their weights are equal.
+    """
     activations = {id(parameter) for parameter in activation_parameters(model)}
     state = hashlib.sha256()
     for parameter in model.parameters():
@@ -149,12 +184,15 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def utc_now() -> str:
-    """Return the time, UTC, ISO 8601."""
+    """Return the current time in UTC as an ISO 8601 text, with a precision of seconds."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def _select_fold(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> DataAndWeights:
-    """Return the data of the fold that the trial tests on, or all data without folds."""
+    """Return the data split for the fold that the trial tests on.
+
+    Without cross-validation, the data are returned unchanged.
+    """
     number = experiment.fold_of(trial)
     if number is None or experiment.folds is None:
         return loaded
@@ -163,8 +201,7 @@ def _select_fold(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -
 
 
 def _bytes_for_backward(model: nn.Module, data: DataSet, experiment: Experiment) -> int:
-    """Return the bytes that one batch keeps for the backward pass, in the precision and memory
-    layout of the training."""
+    """Return the number of bytes that one training batch keeps in memory for the backward pass."""
     settings = experiment.training
     batch = data.to_inputs(data.x_train[: settings.batch_size])
     batch = training_module.in_memory_format(batch, settings)
@@ -173,7 +210,12 @@ def _bytes_for_backward(model: nn.Module, data: DataSet, experiment: Experiment)
 
 
 def _advice_by_sign(model: nn.Module, data: DataSet) -> dict[str, list[str]]:
-    """Return the advice of `hinged.diagnose` by sign; empty for a network without curves."""
+    """Return the advice of `hinged.diagnose` about a network.
+
+    Returns:
+        Lists of sentences. The keys are signs: short names of what is wrong, for example
+        `inputs outside`. The dict is empty for a network without curves.
+    """
     by_sign: dict[str, list[str]] = {}
     if any(isinstance(layer, PiecewiseLinear) for layer in model.modules()):
         batches = list(data.to_inputs(data.x_train[:_EXAMPLES]).split(_DIAGNOSE_BATCH))

@@ -1,4 +1,7 @@
-"""The record of one trial: its result, or the error that ended it."""
+"""The record of one trial: its result, or the error that ended it.
+
+A trial is one training: one activation from one seed.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +12,41 @@ import pydantic
 
 
 class TrialResult(pydantic.BaseModel):
-    """The result of one trained network, and everything needed to train it again.
+    """The result of one trained network, and all settings that are needed to train it again.
+
+    A diverged training (its loss or score became infinite or NaN) has a result too. It is not
+    trained again. Means and paired differences leave out a score that is not finite.
 
     Attributes:
-        activation, seed: the trial.
-        metric: the name of the scores; a larger score is better.
-        test_score, train_score: scores of the trained network.
-        loss, test_scores: mean training loss and test score of each epoch.
-        parameters, activation_parameters: number of trained parameters, of the whole network and
-            of its activations.
+        activation: name of the activation.
+        seed: seed of the initial weights and of the order of the data.
+        metric: name of the scores, for example `accuracy`. A larger score is better.
+        test_score: score of the trained network on the test split. NaN if its outputs are not
+            finite.
+        train_score: score of the trained network on the training split.
+        loss: mean training loss of each epoch.
+        test_scores: test score after each epoch.
+        parameters: number of trained parameters of the whole network.
+        activation_parameters: number of trained parameters of its activations.
         step_ms: median time of a training step, in milliseconds.
-        seconds: wall time of the training.
-        dead, dormant: shares of idle units after each epoch (`hinged.lab.training.dead_units`).
-        advice: sentences of `hinged.diagnose` about the trained curves, by sign.
+        seconds: wall time of the training, in seconds.
+        dead: share of dead units (the output is the same for all samples) after each epoch, from 0
+            to 1.
+        dormant: share of dormant units (the mean absolute output is small compared with the layer)
+            after each epoch, from 0 to 1.
+        advice: sentences of `hinged.diagnose` about the trained curves. The keys are signs: short
+            names of what is wrong, for example `inputs outside`.
         kept_bytes: bytes that the forward pass of one batch keeps for the backward pass.
         initial_weights: SHA-256 of the weights before training, without those of activations.
-        pretrained: the weights that training started from, with the first digits of their
-            SHA-256; empty for new weights.
+        pretrained: name of the pretrained weights, with the first digits of their SHA-256; empty
+            if all weights were new.
         data_digest: SHA-256 of the data.
         data_about: a sentence that describes the data.
-        fold: the fold that was tested on; None without folds.
-        experiment: all settings.
-        environment: versions, commit and machine.
-        finished: time of the end, UTC, ISO 8601.
-
-    A diverged training has a result too. Its score is NaN if the outputs of the network are not
-    finite. It is not trained again, and means and paired differences leave it out.
+        fold: number of the cross-validation fold that was the test split, from 0; None without
+            cross-validation.
+        experiment: all settings of the experiment.
+        environment: versions of the packages, git commit, and a description of the machine.
+        finished: time at which the training ended, in UTC, as an ISO 8601 text.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, ser_json_inf_nan="strings")
@@ -65,7 +77,7 @@ class TrialResult(pydantic.BaseModel):
 
     @property
     def diverged(self) -> bool:
-        """Whether a loss or the test score is infinite or NaN."""
+        """Whether the loss of any epoch or the test score is infinite or NaN."""
         return not all(map(math.isfinite, (*self.loss, self.test_score)))
 
 
@@ -73,10 +85,11 @@ class TrialFailure(pydantic.BaseModel):
     """The error that ended a trial.
 
     Attributes:
-        activation, seed: the trial.
-        traceback: the error, as Python prints it.
-        environment: versions, commit and machine.
-        finished: time of the error, UTC, ISO 8601.
+        activation: name of the activation.
+        seed: seed of the initial weights and of the order of the data.
+        traceback: the text that Python prints for the error.
+        environment: versions of the packages, git commit, and a description of the machine.
+        finished: time of the error, in UTC, as an ISO 8601 text.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)
@@ -89,5 +102,5 @@ class TrialFailure(pydantic.BaseModel):
 
     @property
     def last_line(self) -> str:
-        """Return the line of the traceback that names the error."""
+        """Return the last line of the traceback, with the type and the message of the error."""
         return self.traceback.strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Calls a function in several processes at once."""
+"""Calling a function in several processes in parallel."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ T = TypeVar("T")
 def call_in_processes(
     call: Callable[..., T], arguments: Sequence[tuple[Any, ...]], jobs: int, threads: int
 ) -> Generator[T, None, None]:
-    """Yield `call(*arguments[i])` for every `i`, in the order in which the calls finish.
+    """Run `call(*arguments[i])` for every `i`, in several processes in parallel.
+
+    If a call raises an error, all other processes are stopped and the error is raised here.
 
     Args:
         call: a function at module level, so that another process can import it.
-        arguments: the arguments of each call; they must be picklable.
-        jobs: number of processes.
+        arguments: a tuple of arguments for each call; all must be picklable.
+        jobs: largest number of processes.
         threads: number of torch threads in each process.
+
+    Yields:
+        The result of each call, in the order in which the calls finish.
     """
     if not arguments:
         return
@@ -42,10 +47,11 @@ def call_in_processes(
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    """Return a way to start processes that share no state with this one.
+    """Return the `multiprocessing` context that starts the worker processes.
 
-    A fork server imports Lightning once (4 seconds) for all workers. With a GPU each worker starts
-    from nothing, because CUDA cannot be used in a process forked from one that has asked for it.
+    Without a GPU this is a fork server, which imports Lightning only once (4 seconds) for all
+    workers. With a GPU each worker is a new Python process, because CUDA does not work in a forked
+    process.
     """
     if torch.cuda.is_available() or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -55,8 +61,10 @@ def _context() -> multiprocessing.context.BaseContext:
 
 
 def _start_worker(threads: int) -> None:
-    """Prepare a worker. It leaves the interrupt key to its parent, and ends when the parent is
-    killed."""
+    """Prepare a worker process, before its first call.
+
+    The worker ignores Ctrl+C, which its parent process handles. It ends when the parent is killed.
+    """
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
