@@ -111,7 +111,7 @@ def check_hinges(hinges: Tensor, call: str) -> None:
         got = f"{hinges.shape[-1]} hinge{'s' * (hinges.shape[-1] != 1)}"
         raise errors.ArgumentError(errors.message(call, got, "a curve needs at least 2 hinges"))
     if not hinges.isfinite().all():
-        hint = "every position of a hinge must be a finite number"
+        hint = "every position must be a finite number"
         raise errors.ArgumentError(errors.message(call, "positions with NaN or infinity", hint))
     if not (hinges.diff(dim=-1) > 0).all():
         raise errors.ArgumentError(
