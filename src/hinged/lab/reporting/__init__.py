@@ -1,1 +1,1 @@
-"""Turns the results of trials into statistics, tables, pictures and pages."""
+"""Statistics, tables, pictures and pages from the results of trainings."""

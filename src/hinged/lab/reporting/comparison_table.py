@@ -1,4 +1,7 @@
-"""The table of a comparison, which the terminal, the page and the JSON output show."""
+"""The table of a comparison, which the terminal, the page and the JSON output show.
+
+A comparison trains one network with several activations from the same seeds.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,23 @@ from hinged.lab.runs.trial_result import TrialResult
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One activation.
+    """The results of one activation, in one row of the table.
 
     Attributes:
-        activation: its name.
-        seeds: number of finished seeds.
-        diverged: seeds with a diverged training.
+        activation: name of the activation.
+        seeds: number of seeds whose training is finished.
         score: mean test score with its 95 % interval, over seeds with a finite score.
-        versus: paired test against the baseline, over seeds that both finished; None for the
-            baseline itself, and for fewer than two pairs.
-        p_corrected: p-value after Holm's correction for the number of rows.
-        parameters, activation_parameters: number of trained parameters, of the whole network and
-            of its activations.
-        step_ratio: time of a training step divided by that of the baseline, median over seeds.
-        step_ms: milliseconds of a training step, median over seeds.
-        kept_mib: MiB that one batch keeps for the backward pass.
+        versus: paired test against the baseline, over seeds at which both have a finite score. None
+            for the baseline itself, and for fewer than two such seeds.
+        p_corrected: p-value of `versus` after Holm's correction for all tests in the table; NaN
+            without a test.
+        parameters: number of trained parameters of the whole network.
+        activation_parameters: number of trained parameters of its activations.
+        step_ratio: time of a training step divided by the time of the baseline, the median over
+            seeds. NaN if no seed is finished with both.
+        step_ms: time of a training step in milliseconds, the median over seeds.
+        kept_mib: memory in MiB that one batch keeps for the backward pass.
+        diverged: the seeds at which the loss or the score became infinite or NaN.
     """
 
     activation: str
@@ -56,10 +61,11 @@ class ComparisonTable:
     """The results of a comparison.
 
     Attributes:
-        metric: the name of the scores; a larger score is better.
-        baseline: the activation that the others are compared with.
-        rows: one for each activation with a finished trial.
-        finished, planned: number of trials.
+        metric: name of the scores, for example `accuracy`. A larger score is better.
+        baseline: name of the activation that the others are compared with.
+        rows: one row for each activation with a finished training.
+        finished: number of finished trainings.
+        planned: number of all trainings of the experiment.
     """
 
     metric: str
@@ -69,7 +75,7 @@ class ComparisonTable:
     planned: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the table as plain dicts and lists, with None for NaN."""
+        """Return the table as dicts and lists that JSON can hold, with None in place of NaN."""
         plain: dict[str, Any] = _replace_nan(asdict(self))
         for row, source in zip(plain["rows"], self.rows, strict=True):
             row["score"] = _replace_nan(source.score._asdict())
@@ -80,7 +86,12 @@ class ComparisonTable:
 
 
 def build_comparison_table(experiment: Experiment, results: list[TrialResult]) -> ComparisonTable:
-    """Return the table of the finished trials."""
+    """Return the table of an experiment.
+
+    Args:
+        experiment: the experiment, with its activations and its baseline.
+        results: the results of its finished trainings.
+    """
     by_activation: dict[str, dict[int, TrialResult]] = {}
     for result in results:
         by_activation.setdefault(result.activation, {})[result.seed] = result
@@ -98,7 +109,10 @@ def build_comparison_table(experiment: Experiment, results: list[TrialResult]) -
 
 
 def verdict(table: ComparisonTable, activation: str = "hinged") -> str:
-    """Return a sentence that compares an activation with the baseline."""
+    """Return a sentence that compares the scores of an activation with those of the baseline.
+
+    The sentence contains the mean difference, its 95 % interval and its p-value.
+    """
     rows = {row.activation: row for row in table.rows}
     row = rows.get(activation)
     if row is None or row.versus is None:
@@ -121,7 +135,10 @@ def verdict(table: ComparisonTable, activation: str = "hinged") -> str:
 
 
 def diverged_sentence(table: ComparisonTable) -> str:
-    """Return a sentence that names the diverged trainings; empty if there are none."""
+    """Return a sentence that lists the diverged trainings, or an empty text if there are none.
+
+    A training has diverged if its loss or score became infinite or NaN.
+    """
     named = [
         f"{row.activation} ({', '.join(f'seed {seed}' for seed in row.diverged)})"
         for row in table.rows

@@ -1,4 +1,4 @@
-"""Draws the pictures of a comparison with plotly, for the page."""
+"""The pictures of a comparison as interactive plotly figures, for its HTML page."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ _LAYOUT: dict[str, Any] = {
     "legend": {"orientation": "h", "y": 1.12},
 }
 _CHANNELS = 24
-"""Number of channels drawn for each layer; the mean is over all channels."""
+"""Largest number of channels drawn for a layer. The drawn mean is over all channels."""
 
 
 def to_html(figures: list[tuple[str, go.Figure]]) -> list[tuple[str, str]]:
-    """Return title and HTML of each figure; the first one contains the plotly library."""
+    """Return pairs of title and HTML text, one for each pair of title and figure.
+
+    The first HTML text contains the plotly library, which all figures of the page use.
+    """
     return [
         (
             title,
@@ -45,7 +48,7 @@ def to_html(figures: list[tuple[str, go.Figure]]) -> list[tuple[str, str]]:
 
 
 def draw_scores(table: ComparisonTable, activations: list[ActivationResults]) -> go.Figure:
-    """Return a figure of the test scores, with a point for each seed."""
+    """Return a figure of the test scores, with a line for each activation and a point per seed."""
     figure = go.Figure()
     for each in activations:
         figure.add_scatter(
@@ -64,7 +67,10 @@ def draw_scores(table: ComparisonTable, activations: list[ActivationResults]) ->
 
 
 def draw_differences(table: ComparisonTable, activations: list[ActivationResults]) -> go.Figure:
-    """Return a figure of the paired differences to the baseline, with their 95 % intervals."""
+    """Return a figure of the mean score differences to the baseline, with their 95 % intervals.
+
+    The differences are taken between trainings from the same seed.
+    """
     figure = go.Figure()
     for each in activations:
         if each.difference is None:
@@ -92,7 +98,7 @@ def draw_differences(table: ComparisonTable, activations: list[ActivationResults
 
 
 def draw_histories(table: ComparisonTable, activations: list[ActivationResults]) -> go.Figure:
-    """Return a figure of the test score of every epoch, with a line for each trial."""
+    """Return a figure of the test score after every epoch, with a line for each training."""
     figure = go.Figure()
     for each in activations:
         for trial, history in zip(each.trials, each.histories, strict=True):
@@ -113,7 +119,7 @@ def draw_histories(table: ComparisonTable, activations: list[ActivationResults])
 
 
 def draw_curves(panels: list[CurvePanel]) -> go.Figure:
-    """Return a figure of the learned curves of one layer, with a menu of all layers."""
+    """Return a figure of the learned curves of one layer, with a menu to choose the layer."""
     figure = go.Figure()
     layer_of_trace: list[int] = []
     for layer, panel in enumerate(panels):

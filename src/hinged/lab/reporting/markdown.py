@@ -1,4 +1,4 @@
-"""Writes tables in Markdown, and replaces the generated part of a page."""
+"""Tables in Markdown, and the replacement of the generated part of a page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Iterable, Sequence
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table. The first column is aligned left, the others right.
+    """Return a Markdown table. Its first column is aligned left, all other columns right.
+
+    Args:
+        headings: the heading of each column.
+        rows: the texts of each row, one text per column.
 
     >>> print(markdown_table(("name", "time"), [("relu", "1 ms")]))
     | name | time |
@@ -22,7 +26,13 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
 
 
 def replace_between(text: str, begin: str, end: str, content: str) -> str:
-    """Return `text` with `content` between two marks.
+    """Return `text` with everything between two marks replaced by `content`.
+
+    Args:
+        text: a text that contains each mark exactly once.
+        begin: the first mark. It stays in the text.
+        end: the second mark. It stays in the text.
+        content: the new text between the marks.
 
     >>> replace_between("a <b> old <e> z", "<b>", "<e>", "new").split()
     ['a', '<b>', 'new', '<e>', 'z']

@@ -1,4 +1,4 @@
-"""Corrects p-values for the number of tests."""
+"""The correction of p-values for the number of tests."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 
 def holm_correction(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's corrected p-values, in the order given.
+    """Return p-values corrected by Holm's method, in the order of `p_values`.
 
-    If every corrected p-value below 0.05 is called a difference, the probability of any false call
-    is at most 5 %. NaN stays NaN and does not count as a test.
+    Suppose that each test with a corrected p-value below 0.05 is reported as a difference. Then the
+    probability of one or more false reports is at most 5 %.
+
+    Args:
+        p_values: the p-value of each test, or NaN. NaN stays NaN and does not count as a test.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure" (1979).
 

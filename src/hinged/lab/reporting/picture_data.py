@@ -1,7 +1,7 @@
-"""What the pictures of a comparison show: numbers, labels and colours.
+"""The numbers, labels and colours in the pictures of a comparison.
 
-`hinged.lab.reporting.plots` draws them by matplotlib for PNG files, and
-`hinged.lab.reporting.interactive_plots` draws them by plotly for the page.
+Two modules draw these pictures: `hinged.lab.reporting.plots` with matplotlib, for PNG files, and
+`hinged.lab.reporting.interactive_plots` with plotly, for the HTML page.
 """
 
 from __future__ import annotations
@@ -27,21 +27,24 @@ HISTOGRAM_COLOUR = "#cbd5e1"
 
 
 def colour_of(activation: str) -> str:
-    """Return the colour of an activation, the same in all pictures."""
+    """Return the colour of an activation in all pictures, as a hexadecimal text."""
     return COLOURS.get(activation, _OTHER_COLOUR)
 
 
 class ActivationResults(NamedTuple):
-    """The results of one activation, in the units of the axes.
+    """The results of one activation, in the units of the axes: percent for an accuracy.
 
     Attributes:
-        activation, colour: its name and colour.
-        mean: mean test score with its interval.
-        difference: difference to the baseline with its interval; None for the baseline.
-        trials: its results, one for each seed.
+        activation: name of the activation.
+        colour: its colour, a hexadecimal text.
+        mean: mean test score with its 95 % interval.
+        difference: mean difference to the baseline with its 95 % interval; None for the baseline,
+            and for fewer than two pairs.
+        trials: the unscaled results, one for each seed.
         scores: test scores, one for each seed.
         histories: test scores after each epoch, one list for each seed.
-        mean_history, mean_loss: test score and training loss of each epoch, mean over seeds.
+        mean_history: test score after each epoch, the mean over seeds.
+        mean_loss: training loss of each epoch, the mean over seeds.
     """
 
     activation: str
@@ -56,17 +59,19 @@ class ActivationResults(NamedTuple):
 
 
 class CurvePanel(NamedTuple):
-    """The learned curves of one layer.
+    """The learned curves of one layer and the histogram of its inputs.
+
+    The layer has C curves, and the histogram has B bins.
 
     Attributes:
         layer: name of the layer in the network.
-        x: inputs, the edges of the histogram's bins, shape `(B + 1,)`.
-        channels: outputs of each curve at `x`, shape `(C, B + 1)`.
-        mean: mean output over channels, shape `(B + 1,)`.
-        relu: ReLU at `x`, shape `(B + 1,)`.
+        x: edges of the bins, shape `(B + 1,)`. The curves are drawn at these inputs.
+        channels: output of each curve at `x`, shape `(C, B + 1)`.
+        mean: mean output over the curves, shape `(B + 1,)`.
+        relu: output of ReLU at `x`, shape `(B + 1,)`.
         hinges: positions of the hinges of the first curve.
         counts: number of inputs in each bin, shape `(B,)`.
-        outside: share of inputs outside the hinges.
+        outside: fraction of the inputs below the first or above the last hinge, from 0 to 1.
     """
 
     layer: str
@@ -82,7 +87,12 @@ class CurvePanel(NamedTuple):
 def results_by_activation(
     table: ComparisonTable, results: list[TrialResult]
 ) -> list[ActivationResults]:
-    """Return the results of each activation, in the order of the table."""
+    """Return the results of each activation, in the order of the rows of the table.
+
+    Args:
+        table: the table of the comparison.
+        results: the results of its finished trainings.
+    """
     return [
         _scaled_results(
             [result for result in results if result.activation == row.activation],
@@ -96,18 +106,18 @@ def results_by_activation(
 
 
 def score_label(table: ComparisonTable) -> str:
-    """Return the label of an axis of test scores."""
+    """Return the label of an axis that shows test scores."""
     return f"test {table.metric}{', %' if table.metric == 'accuracy' else ''}"
 
 
 def difference_label(table: ComparisonTable) -> str:
-    """Return the label of an axis of differences to the baseline."""
+    """Return the label of an axis that shows score differences to the baseline."""
     unit = ", points" if table.metric == "accuracy" else ""
     return f"difference in test {table.metric} to {table.baseline}{unit}"
 
 
 def curve_panel(snapshot: CurveSnapshot) -> CurvePanel:
-    """Return what to draw of one layer's curves."""
+    """Return the numbers from which the curves of one layer are drawn."""
     x, curve = snapshot.edges, snapshot.curve
     channels = curve(x.unsqueeze(1).expand(-1, curve.channels)).T
     hinges = curve.hinges.reshape(-1, curve.hinges.shape[-1])[0].tolist()

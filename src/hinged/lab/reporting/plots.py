@@ -1,4 +1,4 @@
-"""Draws the pictures of a comparison with matplotlib."""
+"""The pictures of a comparison as matplotlib figures, for PNG and SVG files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hinged.lab.reporting.picture_data import (
 )
 from hinged.lab.reporting.significance import Interval
 
-# The same file for the same figure: fixed ids, text as text, no date.
+# With these options the same figure always has the same SVG text: ids are not random.
 _SVG_OPTIONS: dict[Any, Any] = {
     "svg.hashsalt": "hinged",
     "svg.fonttype": "none",
@@ -32,8 +32,10 @@ _SVG_OPTIONS: dict[Any, Any] = {
 
 
 def draw_scores(table: ComparisonTable, activations: list[ActivationResults]) -> Figure:
-    """Return a figure of the test scores: a point for each seed, and the mean with its 95 %
-    interval."""
+    """Return a figure of the test scores, with one line for each activation.
+
+    A line shows a point for each seed, and the mean with its 95 % interval.
+    """
     figure, axes = _axes_with_a_line_each([each.activation for each in activations])
     for line, each in enumerate(activations):
         axes.plot(each.scores, [line] * len(each.scores), "o", color=each.colour, alpha=0.35, ms=5)
@@ -43,7 +45,10 @@ def draw_scores(table: ComparisonTable, activations: list[ActivationResults]) ->
 
 
 def draw_differences(table: ComparisonTable, activations: list[ActivationResults]) -> Figure:
-    """Return a figure of the paired differences to the baseline, with their 95 % intervals."""
+    """Return a figure of the mean score differences to the baseline, with their 95 % intervals.
+
+    The differences are taken between trainings from the same seed.
+    """
     compared = [each for each in activations if each.difference is not None]
     figure, axes = _axes_with_a_line_each([each.activation for each in compared])
     axes.axvline(0, color=colour_of(table.baseline), linewidth=1)
@@ -55,7 +60,10 @@ def draw_differences(table: ComparisonTable, activations: list[ActivationResults
 
 
 def draw_histories(table: ComparisonTable, activations: list[ActivationResults]) -> Figure:
-    """Return a figure of the mean training loss and the mean test score of every epoch."""
+    """Return a figure of the training loss and the test score after every epoch.
+
+    Both are means over the seeds.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for each in activations:
         epochs = range(1, len(each.mean_loss) + 1)
@@ -68,10 +76,14 @@ def draw_histories(table: ComparisonTable, activations: list[ActivationResults])
 
 
 def draw_curves(panels: list[CurvePanel], columns: int = 4) -> Figure:
-    """Return a figure of the learned curves, one panel for each layer.
+    """Return a figure of the learned curves, with one panel for each layer.
 
-    Thin lines are channels, the thick line is their mean, and the grey area is the histogram of the
-    inputs.
+    In each panel, thin lines are the curves of single channels and the thick line is their mean.
+    The dashed line is ReLU, and the grey area is the histogram of the layer's inputs.
+
+    Args:
+        panels: the curves of each layer.
+        columns: largest number of panels next to each other.
     """
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -86,14 +98,14 @@ def draw_curves(panels: list[CurvePanel], columns: int = 4) -> Figure:
 
 
 def hide_top_and_right(figure: Figure) -> Figure:
-    """Return the figure without the top and right sides of its frames."""
+    """Hide the top and the right side of the frame of every axes, and return the figure."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
 def to_png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file, and close it."""
+    """Return the bytes of a figure's PNG file, and close the figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     plt.close(figure)
@@ -101,7 +113,10 @@ def to_png(figure: Figure) -> bytes:
 
 
 def to_svg(figure: Figure) -> str:
-    """Return a figure as SVG, and close it. The same figure gives the same text."""
+    """Return the text of a figure's SVG file, and close the figure.
+
+    The same figure always has the same text.
+    """
     buffer = io.StringIO()
     with mpl.rc_context(_SVG_OPTIONS):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -110,7 +125,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def _axes_with_a_line_each(names: list[str]) -> tuple[Figure, Axes]:
-    """Return a figure with one horizontal line for each name, the first on top."""
+    """Return an empty figure whose vertical axis lists the names, the first name on top."""
     figure, axes = plt.subplots(figsize=(7, 0.6 * len(names) + 1.4), layout="constrained")
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()

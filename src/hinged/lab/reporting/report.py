@@ -1,4 +1,4 @@
-"""Writes the page of a comparison: answer, table, pictures, settings and machine."""
+"""The page of a comparison, with its answer, table, pictures, settings and machine."""
 
 from __future__ import annotations
 
@@ -26,15 +26,20 @@ from hinged.lab.training.snapshots import read_snapshots
 
 
 def write_report(folder: RunFolder) -> ComparisonTable:
-    """Write `report.html` and `plots/` into a run folder, and return the table.
+    """Write the page `report.html` and the pictures `plots/*.png` into a run folder.
+
+    Returns:
+        The table of the comparison, which the page also shows.
 
     Raises:
-        RunFolderError: the folder holds no experiment, or no finished trial.
+        RunFolderError: if the folder holds no experiment or no finished trial, or if a file cannot
+            be written.
     """
     experiment, results = folder.experiment, folder.results()
     if not results:
         raise errors.RunFolderError(
-            f"{folder.path} holds no finished trial yet; run the comparison first."
+            f"{folder.path} holds no finished trial yet, so there are no results to report. "
+            "Run `hinged compare` with this folder first."
         )
     table = build_comparison_table(experiment, results)
     activations = results_by_activation(table, results)
@@ -46,7 +51,10 @@ def write_report(folder: RunFolder) -> ComparisonTable:
 
 
 def _curve_panels(folder: RunFolder, experiment: Experiment) -> list[CurvePanel]:
-    """Return the learned curves of the first seed that has any."""
+    """Return the learned curves of every layer, from the first seed with saved curves.
+
+    The list is empty if no seed has saved curves.
+    """
     for seed in experiment.seeds:
         saved = folder.load_curves(Trial(activation="hinged", seed=seed))
         if panels := [curve_panel(snapshot) for snapshot in read_snapshots(saved)]:

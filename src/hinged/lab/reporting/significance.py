@@ -1,8 +1,7 @@
 """Confidence intervals and tests for the difference between two activations, computed by SciPy.
 
-Scores are paired: two activations trained from the same seed have the same initial weights and the
-same order of the data. Corrections for several tests are in
-`hinged.lab.reporting.multiple_testing`.
+Scores are paired by seed. Two trainings from the same seed have the same initial weights and the
+same order of the data. `hinged.lab.reporting.multiple_testing` corrects p-values for several tests.
 """
 
 from __future__ import annotations
@@ -20,7 +19,13 @@ _RESAMPLES = 10_000
 
 
 class Interval(NamedTuple):
-    """A mean with its confidence interval."""
+    """A mean with its confidence interval.
+
+    Attributes:
+        mean: the mean.
+        low: lower bound of the interval; NaN if there is no interval.
+        high: upper bound of the interval; NaN if there is no interval.
+    """
 
     mean: float
     low: float
@@ -28,11 +33,11 @@ class Interval(NamedTuple):
 
 
 class PairedTest(NamedTuple):
-    """The paired t-test of two lists of scores.
+    """The result of a paired t-test of two lists of scores.
 
     Attributes:
-        difference: mean difference with its confidence interval.
-        p: two-sided p-value.
+        difference: mean of the paired differences with its 95 % interval.
+        p: two-sided p-value; NaN if all differences are equal but not 0.
         pairs: number of pairs.
     """
 
@@ -44,10 +49,14 @@ class PairedTest(NamedTuple):
 def finite_pairs(
     scores: Mapping[int, float | None], baseline: Mapping[int, float | None]
 ) -> tuple[list[float], list[float]]:
-    """Return both scores of each seed for which both are finite.
+    """Return the scores of all seeds at which an activation and the baseline have finite scores.
 
     Args:
-        scores, baseline: scores by seed; None for a diverged training.
+        scores: score of the activation by seed; None for a diverged training.
+        baseline: score of the baseline by seed; None for a diverged training.
+
+    Returns:
+        The scores of the activation and the scores of the baseline, in the same order of seeds.
 
     >>> finite_pairs({0: 1.0, 1: 2.0, 2: None}, {1: 3.0, 2: 4.0})
     ([2.0], [3.0])
@@ -59,9 +68,15 @@ def finite_pairs(
 
 
 def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return the mean and its Student t interval.
+    """Return the mean of scores and its Student t interval.
 
-    The interval is NaN for a single score. The mean is NaN too if there are no scores.
+    Args:
+        scores: the scores.
+        confidence: probability that the interval contains the true mean, from 0 to 1.
+
+    Returns:
+        The mean and the bounds of the interval. The bounds are NaN for a single score. All three
+        are NaN if there are no scores.
     """
     values = np.asarray(scores, dtype=float)
     mean = float(values.mean()) if len(values) else math.nan
@@ -74,10 +89,14 @@ def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval
 
 
 def paired_t_test(scores: Sequence[float], baseline: Sequence[float]) -> PairedTest:
-    """Compare scores with the baseline's scores from the same seeds.
+    """Return the paired t-test of scores against the baseline's scores from the same seeds.
 
-    The test needs differences that vary. If all are equal, p is 1 for differences of 0 and NaN for
-    others.
+    The test needs differences that vary. If all differences are equal, p is 1 for a difference of 0
+    and NaN for any other difference.
+
+    Args:
+        scores: scores of an activation, one for each seed.
+        baseline: scores of the baseline, in the same order of seeds.
 
     Source: Student, "The probable error of a mean" (Biometrika 1908).
     """
@@ -92,9 +111,13 @@ def paired_t_test(scores: Sequence[float], baseline: Sequence[float]) -> PairedT
 def sign_flip_p_value(differences: Sequence[float]) -> float:
     """Return the two-sided p-value of the permutation test of paired differences.
 
-    If the activations are equally good, each difference may have either sign. So p is the share of
-    all `2^n` choices of signs that give a mean at least as far from 0. For more than 16
-    differences, 100,000 random choices with a fixed seed stand for all of them.
+    If two activations are equally good, both signs of each difference are equally likely. So all
+    `2^n` choices of signs of the `n` differences are tried. The p-value is the fraction of choices
+    whose mean is at least as far from 0 as the observed mean. For more than 16 differences, only
+    100,000 random choices with a fixed seed are tried.
+
+    Args:
+        differences: differences between the scores of two activations, one for each seed.
 
     Source: Fisher, "The design of experiments" (1935), section 21.
 
@@ -115,11 +138,18 @@ def sign_flip_p_value(differences: Sequence[float]) -> float:
 def bootstrap_interval(
     scores: Sequence[float], confidence: float = 0.95, resamples: int = _RESAMPLES
 ) -> Interval:
-    """Return the mean and its bootstrap interval (bias-corrected and accelerated), with a fixed
-    seed; the interval is NaN for a single score.
+    """Return the mean of scores and its bias-corrected and accelerated bootstrap interval.
 
-    It assumes no normal distribution, but it is too narrow for few scores: with 5 scores it
-    contains the true mean about 84 times in 100.
+    The interval does not assume a normal distribution, but it is too narrow for few scores. With 5
+    scores, a 95 % interval contains the true mean in only about 84 % of experiments.
+
+    Args:
+        scores: the scores, at least one.
+        confidence: probability that the interval should contain the true mean, from 0 to 1.
+        resamples: number of bootstrap samples. They are drawn with a fixed random seed.
+
+    Returns:
+        The mean and the bounds of the interval. The bounds are NaN for a single score.
 
     Source: Efron, "Better bootstrap confidence intervals" (JASA 1987).
     """
@@ -142,6 +172,8 @@ def bootstrap_interval(
 
 
 def _are_equal(values: NDArray[np.float64]) -> bool:
-    """Whether all values are equal, up to rounding: 41/45 - 40/45 and 44/45 - 43/45 differ in the
-    last bits."""
+    """Whether all values are equal up to rounding errors.
+
+    For example, 41/45 - 40/45 and 44/45 - 43/45 differ only in the last bits.
+    """
     return bool(np.ptp(values) <= 1e-12 * (1 + np.abs(values).max()))

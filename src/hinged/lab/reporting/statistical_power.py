@@ -1,4 +1,4 @@
-"""How many seeds the paired t-test needs to find a difference."""
+"""The number of seeds that the paired t-test needs to find a difference."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import scipy.stats
 
 
 def power(difference: float, spread: float, pairs: int, level: float = 0.05) -> float:
-    """Return the probability that the paired t-test finds a difference.
+    """Return the power of the paired t-test: the probability that it finds a true difference.
 
     Args:
-        difference: the true mean difference.
-        spread: standard deviation of the differences, above 0.
+        difference: the true mean of the paired differences.
+        spread: standard deviation of the paired differences, above 0.
         pairs: number of pairs, at least 2.
-        level: significance level of the two-sided test.
+        level: significance level of the two-sided test, from 0 to 1.
 
     >>> round(power(0.5, 1.0, 34), 3)
     0.808
@@ -32,9 +32,11 @@ def pairs_needed(
     """Return the smallest number of pairs for which the paired t-test has the wanted power.
 
     Args:
-        difference, spread, level: as in `power`.
-        wanted: the power.
-        most: the largest number tried; it is returned if more pairs are needed.
+        difference: the true mean of the paired differences.
+        spread: standard deviation of the paired differences. If it is 0, the result is 2.
+        wanted: the wanted power, from 0 to 1: the probability that the test finds the difference.
+        level: significance level of the two-sided test, from 0 to 1.
+        most: the largest possible result. It is returned if more pairs would be needed.
 
     >>> pairs_needed(0.002, spread=0.004)  # 0.2 points of accuracy
     34

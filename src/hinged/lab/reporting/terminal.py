@@ -1,4 +1,7 @@
-"""Shows the progress of trainings and the table of a comparison in the terminal."""
+"""The progress of trainings and the table of a comparison, as text in the terminal.
+
+A trial is one training: one activation from one seed.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,13 @@ from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 
 class TerminalProgress(ProgressListener):
-    """Shows a progress bar over all epochs of all trials, and a line for each finished trial.
+    """A progress bar over all epochs of all trials, and a printed line for each finished trial.
+
+    The bar is visible while a `with` block of this object runs.
 
     Args:
-        console: the bar needs a terminal; the lines are printed to any console.
+        console: the `rich` console to print to. If it is not a terminal, it shows the lines
+            without the bar.
     """
 
     def __init__(self, console: Console) -> None:
@@ -61,19 +67,19 @@ class TerminalProgress(ProgressListener):
         self._bar.stop()
 
     def on_start(self, trials: int, finished: int, epochs: int) -> None:
-        """Set the length of the bar."""
+        """Set the length of the bar to the number of epochs to train."""
         self._trials, self._finished, self._epochs = trials, finished, 0
         if finished:
             self._console.print(f"{finished} of {trials} trials were finished before.")
         self._bar.reset(self._task, total=epochs, description="training")
 
     def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
-        """Show the name of the trial."""
+        """Show the name of the trial next to the bar."""
         words = [run.label, trial.activation, f"seed {trial.seed}"]
         self._bar.update(self._task, description=escape(", ".join(filter(None, words))))
 
     def on_epoch(self, number: int) -> None:
-        """Advance the bar within a trial."""
+        """Advance the bar after an epoch of the current trial."""
         self._bar.update(self._task, completed=self._epochs + number)
 
     def on_result(self, run: ExperimentRun, result: TrialResult) -> None:
@@ -115,13 +121,13 @@ HEADINGS = (
 
 
 def headings(table: ComparisonTable) -> tuple[str, ...]:
-    """Return the headings of the table."""
+    """Return the headings of the columns, with the metric and the baseline of a comparison."""
     metric = "accuracy, %" if table.metric == "accuracy" else table.metric
     return tuple(heading.format(metric=metric, baseline=table.baseline) for heading in HEADINGS)
 
 
 def row_texts(row: ComparisonRow, metric: str) -> tuple[str, ...]:
-    """Return the texts of one row, in the order of `HEADINGS`."""
+    """Return the texts of the cells of one row, in the order of `HEADINGS`."""
     difference = p = ""
     if row.versus is not None:
         difference = _format_interval(row.versus.difference, metric, "+")
@@ -139,7 +145,7 @@ def row_texts(row: ComparisonRow, metric: str) -> tuple[str, ...]:
 
 
 def terminal_table(table: ComparisonTable) -> Table:
-    """Return the table for a rich console."""
+    """Return the table of a comparison as a `rich` table, which a `rich` console can print."""
     drawn = Table(
         title=f"{table.finished} of {table.planned} trials; ± is half the 95 % interval",
         title_justify="left",
@@ -156,14 +162,24 @@ def terminal_table(table: ComparisonTable) -> Table:
 
 
 def format_score(value: float, metric: str, sign: str = "") -> str:
-    """Return a score as text: an accuracy in percent, another metric with 4 decimals."""
+    """Return a score as text.
+
+    Args:
+        value: the score or a difference of scores.
+        metric: name of the metric. An `accuracy` is shown in percent with 2 decimals, and any
+            other metric with 4 decimals.
+        sign: `+` to show the sign of positive values too.
+
+    Returns:
+        The text; a dash if the value is NaN.
+    """
     if math.isnan(value):
         return "-"
     return f"{100 * value:{sign}.2f}" if metric == "accuracy" else f"{value:{sign}.4f}"
 
 
 def format_p_value(p: float | None) -> str:
-    """Return a p-value as text; a dash for None or NaN.
+    """Return a p-value as text with 3 decimals, or a dash for None and NaN.
 
     >>> format_p_value(0.0312), format_p_value(0.0002), format_p_value(None)
     ('0.031', '< 0.001', '-')
@@ -174,7 +190,7 @@ def format_p_value(p: float | None) -> str:
 
 
 def _format_interval(interval: Interval, metric: str, sign: str = "") -> str:
-    """Return the mean and half of its interval, which must be symmetric."""
+    """Return the mean and half the width of its symmetric interval, as `mean ± half`."""
     mean = format_score(interval.mean, metric, sign)
     half = interval.high - interval.mean
     return mean if math.isnan(half) else f"{mean} ± {format_score(half, metric)}"
