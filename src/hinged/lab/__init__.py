@@ -1,6 +1,6 @@
-"""The laboratory: experiments that compare trainable activations with fixed ones.
+"""The laboratory: experiments that compare trainable activations with fixed activations.
 
-It needs the extra packages of `pip install 'hinged[lab]'`.
+The laboratory needs additional packages: `pip install 'hinged[lab]'`.
 """
 
 from hinged import errors

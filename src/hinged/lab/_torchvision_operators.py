@@ -1,9 +1,10 @@
-"""Makes `import torchvision` work if its compiled operators do not fit the installed torch.
+"""Makes `import torchvision` succeed if the compiled operators of torchvision cannot be loaded.
 
-torchvision's wheel for CUDA cannot load its compiled library next to a torch for the CPU. Its
-import then fails with "operator torchvision::nms does not exist", and so do the imports of
-torchmetrics, lightning and timm. Models, data sets and transforms need none of these operators.
-Once their schemas are declared, the import succeeds and only a call of an operator fails.
+The CUDA wheel of torchvision cannot load its compiled operators together with a CPU build of torch.
+`import torchvision` then fails with "operator torchvision::nms does not exist". torchmetrics,
+lightning and timm import torchvision, so importing them fails too. The models, data sets and
+transforms of torchvision do not use the compiled operators. This module declares the schemas of the
+missing operators. The import then succeeds, and only a call of such an operator fails.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ _libraries: list[torch.library.Library] = []
 
 
 def declare_missing() -> bool:
-    """Import torchvision if it is installed, and declare its operators if they are missing.
+    """Import torchvision, and declare the compiled operators of torchvision if they are missing.
+
+    The function does nothing if torchvision is not installed.
 
     Returns:
-        Whether the operators were declared here.
+        True if this call declared the operators, otherwise False.
     """
     if importlib.util.find_spec("torchvision") is None:
         return False
@@ -36,7 +39,7 @@ def declare_missing() -> bool:
         library = torch.library.Library("torchvision", "FRAGMENT")
         for schema in _SCHEMAS:
             library.define(schema)
-        _libraries.append(library)  # Garbage collection of a library removes its operators.
+        _libraries.append(library)  # Deleting the object removes the operators.
         importlib.import_module("torchvision")
         return True
     return False

@@ -1,4 +1,4 @@
-"""Writing files of the laboratory: complete or not at all, with a clear error if the disk fails."""
+"""Functions that write files atomically and explain write errors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from hinged import errors
 from hinged.atomic_files import atomic_write
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Error codes for a full disk, a used-up quota and a file that has reached its largest size."""
+"""Error codes of a full disk, an exhausted quota and a file that is too large."""
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file atomically, and create its folder if necessary.
+    """Write a file atomically, and create missing parent folders.
+
+    Args:
+        path: path of the file.
+        content: new content of the file; a text is encoded as UTF-8.
 
     Raises:
-        RunFolderError: the file cannot be written; an older file of this name is unchanged.
+        RunFolderError: if the file cannot be written. An existing file stays unchanged.
     """
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,14 +33,21 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def explain_write_errors(path: Path) -> Iterator[None]:
-    """Turn an `OSError` of the block into a `RunFolderError` that says what to do."""
+    """Convert an `OSError` in the `with` block into a `RunFolderError` with instructions.
+
+    Args:
+        path: file or folder that the block writes. The error message names this path.
+
+    Raises:
+        RunFolderError: if the block raises an `OSError` other than the timeout of a file lock.
+    """
     try:
         yield
-    except Timeout:  # Raised by a lock: an OSError, but the disk works.
+    except Timeout:  # An OSError of a file lock, not of the disk.
         raise
     except OSError as error:
-        hint = "Make room there" if error.errno in _FULL else "Correct this"
+        hint = "Free some disk space" if error.errno in _FULL else "Correct the cause"
         raise errors.RunFolderError(
             f"{path} cannot be written: {error.strerror or error}. "
-            f"{hint} and give the same command again: it continues with what is missing."
+            f"{hint} and run the same command again. The command skips finished work."
         ) from error

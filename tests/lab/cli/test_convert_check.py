@@ -83,8 +83,8 @@ def test_the_random_state_does_not_change(mine):
         (":make", "4,8,8", "got a Network that does not run: RuntimeError: Given groups=1"),
         (":needs", "3,8,8", "got a function that needs arguments; it is called without any"),
         (":nothing", "3,8,8", "got an object of class NoneType; the function must return"),
-        (":mkae", "3,8,8", "without 'mkae'; it has Network, make, make_both"),
-        ("", "3,8,8", "name a function of it"),
+        (":mkae", "3,8,8", "does not define; this file defines Network, make, make_both"),
+        ("", "3,8,8", "add the name of a function in this file"),
     ],
 )
 def test_an_error_is_one_sentence(mine, function, shape, message):

@@ -38,10 +38,10 @@ def test_the_file_runs_again_at_each_call(mine):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "name a function of it, as in {}:make."),
-        ("{}x.py:make", "which is no file; give the path of an existing"),
-        ("{}:mkae", "without 'mkae'; it has Point, make."),
-        ("{}:NOT_CALLABLE", "without 'NOT_CALLABLE'; it has Point, make."),
+        ("{}", "add the name of a function in this file, for example {}:make."),
+        ("{}x.py:make", "which is not an existing file; give the path of an existing"),
+        ("{}:mkae", "which {} does not define; this file defines Point, make."),
+        ("{}:NOT_CALLABLE", "the function 'NOT_CALLABLE', which"),
     ],
 )
 def test_errors_of_loading_are_one_sentence(mine, text, message):

@@ -177,10 +177,10 @@ def test_functions_that_cannot_be_loaded_are_errors(own, tmp_path):
     with pytest.raises(errors.ArgumentError, match="returns an object of class builtin_function"):
         own("nothing")(3)
     for name, message in [
-        (f"{tmp_path / 'own.py'}:Scald", "without 'Scald'"),
+        (f"{tmp_path / 'own.py'}:Scald", "the function 'Scald', which"),
         ("torch.nn:Tanhh", "did you mean 'Tanh'"),
-        ("nowhere.at.all:Tanh", "nowhere.at.all, which is no module"),
-        ("torch.nowhere:Tanh", "torch.nowhere, which is no module"),
+        ("nowhere.at.all:Tanh", "nowhere.at.all, which is not an installed module"),
+        ("torch.nowhere:Tanh", "torch.nowhere, which is not an installed module"),
     ]:
         with pytest.raises(errors.ArgumentError, match=message):
             activation_factory(name, CurveSettings())

@@ -97,7 +97,9 @@ def test_unreadable_files_are_named(folder, content):
     with pytest.raises(errors.RunFolderError, match=r"relu-seed0\.json is not the record"):
         folder.results()
     (folder.path / "config.json").write_text(content or "{")
-    with pytest.raises(errors.RunFolderError, match=r"config\.json is not the configuration"):
+    with pytest.raises(
+        errors.RunFolderError, match=r"config\.json does not contain the valid settings"
+    ):
         folder.open(folder.experiment)
 
 
@@ -166,7 +168,7 @@ def test_a_file_is_no_run_folder(tmp_path, small):
 
 
 @pytest.mark.parametrize(
-    ("number", "hint"), [(errno.ENOSPC, "Make room there"), (errno.EIO, "Correct this")]
+    ("number", "hint"), [(errno.ENOSPC, "Free some disk space"), (errno.EIO, "Correct the cause")]
 )
 def test_a_disk_that_takes_nothing_is_one_sentence_and_keeps_what_was_there(
     folder, monkeypatch, number, hint

@@ -129,7 +129,7 @@ def test_a_full_disk_stops_it_with_a_sentence_and_it_goes_on_when_there_is_room(
         said.startswith(f"hinged: {out / 'cells'}") and "cannot be written: File too large" in said
     )
     assert said.endswith(
-        "Make room there and give the same command again: it goes on with what is missing."
+        "Free some disk space and run the same command again. The command skips finished work."
     )
     assert "Traceback" not in log.read_text()
     assert not list(out.rglob("*.partial")) and not list(out.rglob("failed/*"))

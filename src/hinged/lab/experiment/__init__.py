@@ -1,1 +1,1 @@
-"""The definition of an experiment: its settings, the user's own code and the environment."""
+"""The definition of experiments: settings, functions from the user's files, and environment."""

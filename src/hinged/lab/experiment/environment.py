@@ -1,4 +1,4 @@
-"""The environment of a result: versions, commit, machine and kernel."""
+"""The environment of a result: package versions, git commit, machine and compiled kernel."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ _PACKAGES = ("lightning", "numpy", "scikit-learn", "scipy")
 
 
 def describe_environment() -> dict[str, str]:
-    """Return versions, commit and machine as short texts, and the number of processes if several
-    share the training."""
+    """Return a description of the installed packages, the source code and the machine.
+
+    Returns:
+        Short texts by name, for example `"torch"`, `"commit"` or `"processor"`. The entry
+        `"processes"` exists only if several processes train one network together.
+    """
     processes = torchrun_process().world_size
     return {
         "hinged": hinged.__version__,
@@ -44,11 +48,14 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def fast_precision() -> Precision:
-    """Return the precision in which this machine trains faster: bf16 on a GPU and on a processor
-    with AVX-512, otherwise float32.
+    """Return the precision that is expected to be faster for training on this machine.
 
-    Without AVX-512, torch's convolutions in bfloat16 take about ten times as long as in float32.
-    A GPU's own capability is not queried, because the query takes memory on the GPU.
+    Without AVX-512, torch's bfloat16 convolutions on the CPU take about ten times as long as
+    float32 convolutions. The capability of a GPU is not queried, because the query allocates GPU
+    memory.
+
+    Returns:
+        `"bf16"` if a GPU is available or the processor has AVX-512, otherwise `"float32"`.
     """
     fast = torch.cuda.is_available() or torch.backends.cpu.get_cpu_capability() == "AVX512"
     return "bf16" if fast else "float32"
@@ -56,8 +63,12 @@ def fast_precision() -> Precision:
 
 @functools.cache
 def source_commit() -> str:
-    """Return the commit of the source tree, followed by "+changes" if files were changed, or
-    "unknown" if the library runs from an installed copy."""
+    """Return the git commit of the source code of `hinged`.
+
+    Returns:
+        The first 12 digits of the commit. `"+changes"` is appended if the source files differ from
+        the commit. The result is `"unknown"` if the source code is not in a git repository.
+    """
     source = Path(hinged.__file__).parent
     try:
         head = _git(source, "rev-parse", "--short=12", "HEAD")

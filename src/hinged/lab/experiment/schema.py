@@ -1,4 +1,4 @@
-"""An experiment: its definition, its trials, and assignments to its settings."""
+"""The definition of an experiment, its trials, and assignments such as `training.lr=0.1`."""
 
 from __future__ import annotations
 
@@ -23,64 +23,77 @@ from hinged.lab.experiment.settings import (
 
 
 class Trial(Settings):
-    """One network to train: an activation and a seed."""
+    """One training of a network, defined by an activation and a seed."""
 
     activation: str
     seed: int
 
     @property
     def key(self) -> str:
-        """Return the name of the trial's files.
+        """Return the name of the files of this trial, without the suffix.
+
+        Characters that are invalid in file names are replaced. A hash of the activation is then
+        added, so that different activations have different files.
 
         >>> Trial(activation="relu", seed=1).key, Trial(activation="nn/my.py:make", seed=1).key
         ('relu-seed1', 'nn-my.py-make-2f9124-seed1')
         """
         name = re.sub(r"[^\w.-]+", "-", self.activation)
-        if name != self.activation:  # Other activations may give the same name: add a hash.
+        if name != self.activation:  # Another activation may have the same name: add a hash.
             name += f"-{hashlib.sha256(self.activation.encode()).hexdigest()[:6]}"
         return f"{name}-seed{self.seed}"
 
 
 class Experiment(Settings):
-    """The same network, trained with several activations from several seeds."""
+    """Settings of an experiment: one network is trained with each activation and each seed."""
 
     data: str = "digits"
-    """Data set: a name in `hinged.lab.data.DATA_SETS`, a folder of images, `table.csv:column`, or
-    `my.py:make_loaders`."""
+    """Data set: a name in `hinged.lab.data.DATA_SETS`, a folder of images, a table and its target
+    column (`table.csv:column`), or a Python file and its function (`my.py:make_loaders`)."""
     train_size: int | None = pydantic.Field(default=None, ge=1)
-    """Number of training samples to use, the same ones for every seed; by default all."""
+    """Number of training samples to use. Every seed uses the same samples. By default, all training
+    samples are used."""
     test_size: int | None = pydantic.Field(default=None, ge=1)
-    """Number of test samples to use; by default all."""
+    """Number of test samples to use. By default, all test samples are used."""
     folds: int | None = pydantic.Field(default=None, ge=2)
-    """Number of folds of a cross-validation over all samples: seed `s` tests on fold
-    `s % folds`. By default the data set's own test split is used."""
+    """Number of folds of a cross-validation over all samples. Seed `s` tests on fold `s % folds`.
+    By default, there is no cross-validation: the test split of the data set is used."""
     network: NetworkSettings = NetworkSettings()
-    """The network."""
+    """Settings of the network."""
     curves: CurveSettings = CurveSettings()
-    """The curves of the activation `hinged`."""
+    """Settings of the curves of the activation `hinged`."""
     training: TrainingSettings = TrainingSettings()
-    """The training of each network."""
+    """Settings of the training of each network."""
     activations: tuple[str, ...] = ("relu", "leaky_relu", "prelu", "silu", "hinged")
-    """Activations to compare: names that `hinged.lab.networks.activations` describes."""
+    """Names of the activations to compare. `hinged.lab.networks.activations` lists valid names."""
     seeds: tuple[int, ...] = tuple(range(10))
-    """Seeds. Each one gives the initial weights and the order of the data, the same for every
-    activation."""
+    """Random seeds. Each activation is trained once with each seed. A seed determines the initial
+    weights and the order of the data, which are the same for every activation."""
     baseline: str = "relu"
-    """Activation that the others are compared with."""
+    """Name of the activation that all other activations are compared with."""
 
     @property
     def trials(self) -> list[Trial]:
-        """Return every activation with every seed. Activations alternate, so that slow phases of
-        the machine affect all of them."""
+        """Return one trial for each pair of a seed and an activation.
+
+        The list contains all activations of one seed before the next seed. If the machine is slow
+        for some time, the slow time therefore affects all activations.
+        """
         return [Trial(activation=a, seed=s) for s in self.seeds for a in self.activations]
 
     def fold_of(self, trial: Trial) -> int | None:
-        """Return the fold that a trial tests on, None without folds."""
+        """Return the index of the fold that a trial tests on, or None if `folds` is None."""
         return None if self.folds is None else trial.seed % self.folds
 
     def differing_settings(self, other: Experiment) -> list[str]:
-        """Return a phrase for each setting that differs in the other experiment. Activations, seeds
-        and baseline do not count: one run folder may take more of them later."""
+        """Return one phrase for each setting that differs, for example `"folds is 3, not 4"`.
+
+        The settings `activations`, `seeds` and `baseline` are ignored, because a run folder accepts
+        additional activations and seeds.
+
+        Args:
+            other: the experiment that is compared with this experiment.
+        """
         mine, theirs = _flatten(self.model_dump()), _flatten(other.model_dump())
         may_grow = {"activations", "seeds", "baseline"}
         return [
@@ -90,22 +103,29 @@ class Experiment(Settings):
         ]
 
     def with_trials_of(self, other: Experiment) -> Experiment:
-        """Return this experiment with the activations and seeds of both, those of `other` first."""
+        """Return this experiment with the activations and seeds of both experiments.
+
+        Activations of `other` come first. Seeds are in ascending order.
+        """
         activations = tuple(dict.fromkeys((*other.activations, *self.activations)))
         seeds = tuple(sorted({*other.seeds, *self.seeds}))
         return self.model_copy(update={"activations": activations, "seeds": seeds})
 
 
 def apply_assignments(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """Return nested settings, overridden by assignments.
+    """Return settings in which assignments such as `training.lr=0.1` replace values.
 
     Args:
-        settings: nested settings of an `Experiment`.
-        assignments: each `SECTION.NAME=VALUE`. The value is JSON; what is not JSON is text.
+        settings: nested settings of an `Experiment`, for example `{"training": {"lr": 0.1}}`.
+        assignments: texts of the form `SECTION.NAME=VALUE`. `VALUE` is parsed as JSON. If `VALUE`
+            is not valid JSON, it is used as a text.
+
+    Returns:
+        New nested settings. The argument `settings` is not changed.
 
     Raises:
-        UnknownNameError: there is no such setting.
-        ArgumentError: a text without `=`.
+        UnknownNameError: if an assignment names a setting that does not exist.
+        ArgumentError: if an assignment does not contain `=`.
 
     >>> apply_assignments({"training": {"lr": 0.1}}, ["training.epochs=2", "curves.init=gelu"])
     {'training': {'lr': 0.1, 'epochs': 2}, 'curves': {'init': 'gelu'}}
@@ -115,7 +135,7 @@ def apply_assignments(settings: Mapping[str, Any], assignments: Iterable[str]) -
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
-            hint = "expected NAME=VALUE, as in training.calibrate_after=0.1"
+            hint = "expected SECTION.NAME=VALUE, for example training.calibrate_after=0.1"
             raise errors.ArgumentError(errors.message("assignments", assignment, hint))
         if name not in known:
             raise errors.unknown_name("assignments", name, known)
@@ -131,17 +151,18 @@ def _parse_value(text: str) -> Any:
 
 
 def read_experiment(path: Path) -> Experiment:
-    """Return the experiment in a `config.json`.
+    """Read the experiment from the file `config.json` of a run folder.
 
     Raises:
-        RunFolderError: the file holds something else.
+        RunFolderError: if the file does not contain the settings of an experiment.
     """
     try:
         return Experiment.model_validate_json(path.read_text(encoding="utf-8"))
     except pydantic.ValidationError as invalid:
         raise errors.RunFolderError(
-            f"{path} is not the configuration of an experiment: {invalid.error_count()} faults, "
-            f"first {invalid.errors()[0]['msg']!r}. Choose another folder."
+            f"{path} does not contain the valid settings of an experiment. It has "
+            f"{invalid.error_count()} errors; the first is {invalid.errors()[0]['msg']!r}. "
+            "Choose another run folder."
         ) from None
 
 

@@ -1,7 +1,7 @@
-"""The settings of networks, curves and training: plain data with defaults.
+"""Settings of networks, curves and trainings: immutable data with default values.
 
-The text below each setting is its description everywhere: in the reference, and in the help of the
-command line, which reads it from `model_fields[name].description`.
+The text below each setting is the description in the reference and in the help of the command
+line. The command line reads the text from `model_fields[name].description`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from hinged.nn.parameter_groups import CURVE_LR_FACTOR
 from hinged.optim import METHODS
 
 OPTIMIZERS = ("adamw", "sgd", *METHODS)
-"""Names of the optimizers that can train a network."""
+"""Valid values of the setting `training.optimizer`."""
 
 
 class Settings(pydantic.BaseModel):
-    """Immutable settings that reject unknown names."""
+    """Base class of immutable settings. Unknown names of settings are rejected."""
 
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
@@ -28,49 +28,55 @@ class Settings(pydantic.BaseModel):
 
 
 class NetworkSettings(Settings):
-    """The network. Only `cnn` and `mlp` use `width`, `depth` and `batch_norm`."""
+    """Settings of the network.
+
+    Only the networks `cnn` and `mlp` use `width`, `depth` and `batch_norm`.
+    """
 
     kind: str = "cnn"
-    """Network: a built-in one, `timm:NAME`, or a function of your own file, `my.py:make_net`."""
+    """Network: the name of a built-in network, `timm:NAME` for a network of timm, or a Python file
+    and its function (`my.py:make_net`)."""
     width: int = pydantic.Field(default=8, ge=1)
-    """Filters of the first block of a CNN, or hidden units of each layer of an MLP."""
+    """Number of filters in the first block of a CNN, or of units in each hidden layer of an MLP."""
     depth: int = pydantic.Field(default=2, ge=1)
-    """VGG blocks of a CNN, or hidden layers of an MLP."""
+    """Number of VGG blocks of a CNN, or of hidden layers of an MLP."""
     batch_norm: bool = False
-    """Whether to normalise before every activation."""
+    """Whether to insert a batch normalisation before every activation."""
     pretrained: str | None = None
-    """Weights to start from: `imagenet` (published by torchvision or timm), a file, or a run
-    folder. The head is new if the number of classes differs. By default all weights are new."""
+    """Initial weights: `imagenet` (weights that torchvision or timm publishes), a file of weights,
+    or a run folder. If the number of classes differs, the head (the output layers) starts with
+    random weights. By default, all layers start with random weights."""
     image_size: int | None = pydantic.Field(default=None, ge=1)
-    """Side in pixels of the square that images are resized to. By default the size that the
-    pretrained weights were trained on; without such weights, images keep their size."""
+    """Height and width, in pixels, to which images are resized. By default, images get the size
+    with which the pretrained weights were trained. Without pretrained weights, images keep their
+    size."""
 
 
 class CurveSettings(Settings):
-    """The trained curves of the activation `hinged`; the other activations ignore them."""
+    """Settings of the curves of the activation `hinged`. Other activations do not use them."""
 
     hinges: int = pydantic.Field(default=9, ge=2)
     """Number of hinges of each curve."""
     low: float = -3.0
-    """Position of the first hinge, in units of the activation's input."""
+    """Position of the first hinge: an input value of the activation."""
     high: float = 3.0
-    """Position of the last hinge, in units of the activation's input."""
+    """Position of the last hinge: an input value of the activation."""
     init: str = "relu"
-    """Function that the curves start as. `same` starts each curve as the activation that it
-    replaces, over the range that `hinged.convert` finds, or as ReLU if the network leaves its
-    activation open."""
+    """Function that the curves represent before training, for example `relu`. With `same`, each
+    curve starts as the activation that the curve replaces. `hinged.convert` then sets the first and
+    last hinge. If the network has no fixed activation to replace, `same` means `relu`."""
     tails: str = "linear"
-    """Continuation of the curves outside the first and last hinge: `linear`, `constant` or
-    `free`."""
+    """Form of the curves below the first and above the last hinge. `linear` continues the outermost
+    pieces, `constant` has slope 0, and `free` has slopes that are trained."""
     sharing: Literal["channel", "layer"] = "channel"
-    """`channel` for one curve per channel, `layer` for one curve per layer."""
+    """`channel`: each channel has its curve. `layer`: all channels of a layer share one curve."""
     trained: bool = True
-    """Whether the curves are trained; if not, they stay the function `init`."""
+    """Whether the curves are trained. Otherwise, the curves stay equal to the function `init`."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
     def _read_old_record(cls, values: Any) -> Any:
-        """Accept records from the time when `sharing` was the flag `shared`."""
+        """Replace the flag `shared` of old records by the setting `sharing`."""
         if not (isinstance(values, Mapping) and "shared" in values):
             return values
         rest = {name: value for name, value in values.items() if name != "shared"}
@@ -78,53 +84,57 @@ class CurveSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """The training, which is the same for every activation of an experiment."""
+    """Settings of the training. They are the same for every activation of an experiment."""
 
     trains: Literal["everything", "head", "head+norm", "head+curves", "head+curves+norm"] = (
         "everything"
     )
-    """Parts of the network to train: `everything`, or `head`, optionally with the trained
-    activations (`+curves`) and the normalisation (`+norm`)."""
+    """Parts of the network to train: `everything`, or only `head` (the output layers).
+    `head+curves` also trains the trainable activations, `head+norm` the normalisation layers, and
+    `head+curves+norm` both."""
     optimizer: str = "adamw"
-    """`adamw`, `sgd` (with Nesterov momentum 0.9), or a second-order method of
-    `hinged.optim.METHODS`. These methods need a regression and the network `bypass-mlp`, and use
-    only `epochs` of the training settings."""
+    """Optimizer: `adamw`, `sgd` (with Nesterov momentum 0.9), or a second-order method in
+    `hinged.optim.METHODS`. Second-order methods require a regression data set and the network
+    `bypass-mlp`. Of the training settings, second-order methods use only `epochs`."""
     epochs: int = pydantic.Field(default=20, ge=1)
-    """Passes over the training data."""
+    """Number of passes over the training samples."""
     batch_size: int = pydantic.Field(default=32, ge=2)
-    """Samples per step."""
+    """Number of samples per training step."""
     lr: float = pydantic.Field(default=0.006, gt=0)
     """Largest learning rate of the one-cycle schedule."""
     curve_lr_factor: float = pydantic.Field(default=CURVE_LR_FACTOR, gt=0)
-    """Learning rate of trained activations (curves and the slopes of PReLU) divided by that of
-    the weights."""
+    """Learning rate of the trainable activations divided by the learning rate of the weights.
+    Trainable activations are curves and the slopes of PReLU."""
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
-    """Weight decay of the weights; trained activations are never decayed."""
+    """Weight decay of the weights. The parameters of activations have no weight decay."""
     curve_penalty: float = pydantic.Field(default=0.0, ge=0)
-    """Weight of the curves' curvature (`hinged.penalty`) in the loss."""
+    """Factor of the curvature of the curves (`hinged.penalty`), which is added to the loss."""
     calibrate_after: float = pydantic.Field(default=0.0, ge=0, lt=1)
-    """Share of the training during which the curves are frozen. They are calibrated when it ends
-    (`hinged.calibrate_after`). 0 trains them from the start without calibration."""
+    """Fraction of the training during which the curves are frozen. After this fraction,
+    `hinged.calibrate_after` moves the hinges to the range of the observed inputs, and the curves
+    are trained. With 0, the curves are trained from the first step, without calibration."""
     augment: tuple[str, ...] = ()
-    """Random changes of the training images, in this order: names in
+    """Random augmentations of the training images, applied in this order: names in
     `hinged.lab.data.AUGMENTATIONS`."""
     gradient_clip: float = pydantic.Field(default=1.0, ge=0)
-    """Largest norm of all gradients together; larger ones are scaled down to it. 0 never
-    scales."""
+    """Largest norm of the gradient over all parameters. A larger gradient is scaled down to this
+    norm. 0 turns gradient clipping off."""
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
-    """Share of each target that is spread over all classes. Only classifications use it."""
+    """Fraction of the probability of each target that is spread over all classes. Only
+    classification uses this setting."""
     precision: Precision = "float32"
-    """`float32`, or `bf16` for convolutions and matrix products in bfloat16 (autocast) with
-    weights, curves and gradients in float32. `auto` takes the faster one on this machine."""
+    """Precision of the training: `float32` or `bf16`. `bf16` computes convolutions and matrix
+    products in bfloat16 (autocast); weights, curves and gradients stay in float32. `auto` selects
+    the precision that is faster on this machine."""
     channels_last: bool = False
-    """Whether images are stored with their channels as the innermost axis."""
+    """Whether image tensors use the memory format `torch.channels_last`."""
     compile: bool = False
-    """Whether to use `torch.compile`, which takes about half a minute at the start."""
+    """Whether to use `torch.compile`. Compiling takes about half a minute before the first step."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
     def _read_old_record(cls, values: Any) -> Any:
-        """Accept records from the time when `calibrate_after` was called `warm_up`."""
+        """Replace the name `warm_up` in old records by `calibrate_after`."""
         if not (isinstance(values, Mapping) and "warm_up" in values):
             return values
         rest = {name: value for name, value in values.items() if name != "warm_up"}
@@ -133,12 +143,14 @@ class TrainingSettings(Settings):
     @pydantic.field_validator("precision", mode="before")
     @classmethod
     def _replace_auto(cls, value: Any) -> Any:
-        """Resolve `auto` at once, so that settings and records name the precision in use."""
+        """Replace `auto` by a precision, so that records contain the precision in use."""
         return fast_precision() if value == "auto" else value
 
 
 def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested settings; later ones override earlier ones.
+    """Merge nested settings into one dictionary.
+
+    If several arguments contain a setting, the value of the last argument is used.
 
     >>> merge_settings({"training": {"lr": 0.1, "epochs": 2}}, {"training": {"epochs": 3}})
     {'training': {'lr': 0.1, 'epochs': 3}}
@@ -153,7 +165,11 @@ def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def nest_setting(dotted_name: str, value: Any) -> dict[str, Any]:
-    """Return one setting as nested settings.
+    """Return nested settings that contain one setting.
+
+    Args:
+        dotted_name: name of the setting after the names of its sections, separated by dots.
+        value: value of the setting.
 
     >>> nest_setting("training.lr", 0.1)
     {'training': {'lr': 0.1}}

@@ -1,6 +1,6 @@
-"""The processes that `torchrun` started for one training, on one machine or several.
+"""Rank and number of the processes that `torchrun` starts for one training.
 
-They share one run folder, which every machine must be able to read and write.
+All processes use the same run folder. Every machine must be able to read and write this folder.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from typing import NamedTuple
 import torch
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
-"""Environment variables that torchrun sets, in the order of the fields of `TorchrunProcess`."""
+"""Environment variables of torchrun, in the order of the fields of `TorchrunProcess`."""
 
 
 class TorchrunProcess(NamedTuple):
-    """This process among those of the training; by default it is the only one.
+    """The rank of this process, and the number of processes that train one network together.
+
+    The default values describe a training in a single process.
 
     Attributes:
-        rank: number of this process, from 0. Process 0 writes files and prints.
-        world_size: number of processes on all machines.
+        rank: index of this process, starting at 0. Only the process of rank 0 writes files and
+            prints.
+        world_size: number of processes on all machines together.
         local_world_size: number of processes on each machine.
     """
 
@@ -37,7 +40,10 @@ SINGLE_PROCESS = TorchrunProcess()
 
 
 def torchrun_process() -> TorchrunProcess:
-    """Return the rank and number of processes that torchrun gave, or `SINGLE_PROCESS`.
+    """Return the rank and the number of processes from the environment variables of torchrun.
+
+    Returns:
+        The values of torchrun, or `SINGLE_PROCESS` if torchrun did not start this process.
 
     >>> torchrun_process()
     TorchrunProcess(rank=0, world_size=1, local_world_size=1)

@@ -1,4 +1,4 @@
-"""The user's own code: functions named `file.py:function` or `package.module:function`."""
+"""Functions from the user's files: `file.py:function` or `package.module:function`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hinged import errors
 
 
 def names_function(text: str) -> bool:
-    """Return whether the text names a function in a file.
+    """Return whether a text has the form `file.py:function` or `file.py`.
 
     >>> names_function("nets.py:make_net"), names_function("cnn")
     (True, False)
@@ -23,29 +23,31 @@ def names_function(text: str) -> bool:
 
 
 def load_function(call: str, text: str) -> Callable[..., Any]:
-    """Return the function that the text names.
+    """Import a function from a Python file or a module, and return the function.
 
-    An exception that the user's file raises while it runs is passed on unchanged.
+    Exceptions that the file raises when it runs are passed on unchanged.
 
     Args:
-        call: the setting or command that an error message names.
-        text: `file.py:function`, where the file may import its neighbours, or
-            `package.module:function`.
+        call: name of the setting or command that contains `text`. Error messages start with it.
+        text: `file.py:function` or `package.module:function`. The file can import modules from
+            its folder.
 
     Raises:
-        ArgumentError: the text names no function, or the file, the module or the function in it
-            does not exist.
+        ArgumentError: if `text` contains no function name, or if the file, the module or the
+            function does not exist.
     """
     file, _, name = text.rpartition(":")
     if file and not file.endswith(".py"):
         return _import_function(call, file, name)
     if not file:
-        hint = f"name a function of it, as in {text}:make"
+        hint = f"add the name of a function in this file, for example {text}:make"
         raise errors.ArgumentError(errors.message(call, text, hint))
     path = Path(file).resolve()
     if not path.is_file():
-        hint = "give the path of an existing file, from the current folder"
-        raise errors.ArgumentError(errors.message(call, f"{file}, which is no file", hint))
+        hint = "give the path of an existing Python file, relative to the current folder"
+        raise errors.ArgumentError(
+            errors.message(call, f"{file}, which is not an existing file", hint)
+        )
     functions = _callables(run_file(path))
     if name not in functions:
         defined = [
@@ -53,18 +55,22 @@ def load_function(call: str, text: str) -> Callable[..., Any]:
             for key, each in functions.items()
             if getattr(each, "__module__", "") == _module_name(path)
         ]
-        hint = f"it has {', '.join(defined) or 'no function at all'}"
-        raise errors.ArgumentError(errors.message(call, f"{file} without {name!r}", hint))
+        hint = f"this file defines {', '.join(defined) or 'no functions'}"
+        raise errors.ArgumentError(
+            errors.message(call, f"the function {name!r}, which {file} does not define", hint)
+        )
     return functions[name]
 
 
 def run_file(path: Path) -> dict[str, Any]:
-    """Run a Python file and return its global names. It runs again at each call, because it may
-    have changed."""
+    """Run a Python file and return its global variables by name.
+
+    Every call runs the file again, because the user may have changed the file.
+    """
     spec = importlib.util.spec_from_file_location(_module_name(path), path)
     assert spec is not None and spec.loader is not None  # Callers pass names that end in ".py".
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # Dataclasses and pickles look their module up.
+    sys.modules[module.__name__] = module  # Dataclasses and pickle look up the module.
     before = list(sys.path)
     sys.path.insert(0, str(path.parent))  # As Python does for a script.
     try:
@@ -75,15 +81,15 @@ def run_file(path: Path) -> dict[str, Any]:
 
 
 def _import_function(call: str, module: str, name: str) -> Callable[..., Any]:
-    """Return a function or class of an installed module."""
+    """Return a function or class of a module that Python can import."""
     try:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):
-            raise  # The module exists, but something that it imports does not.
-        hint = "give a file.py, or a module that this Python can import"
+            raise  # The module exists, but it imports a module that does not exist.
+        hint = "name a Python file (file.py:function) or an installed module (module:function)"
         raise errors.ArgumentError(
-            errors.message(call, f"{module}, which is no module", hint)
+            errors.message(call, f"{module}, which is not an installed module", hint)
         ) from None
     functions = _callables(vars(imported))
     if name not in functions:
