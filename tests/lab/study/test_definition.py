@@ -30,7 +30,7 @@ def test_every_fault_of_every_experiment_is_named_at_once(tiny):
     assert "network.depht: Extra inputs are not permitted" in said
     assert "[smoke] `build_experiment`: got network.depht" in said
     assert "[full]" in said and "curves.hinges: Input should be greater" in said
-    assert "[small] grid: network.width is no axis of the study" in said
+    assert "[small] grid: the [grid] table of the study has no axis network.width" in said
 
 
 def test_unknown_names_are_faults_too(tiny):

@@ -51,10 +51,10 @@ def test_another_study_or_scale_is_refused(tiny, tmp_path):
     folder.open(plan(tiny))
     folder.open(plan(tiny))
     before = (folder.path / "study.json").read_bytes()
-    with pytest.raises(errors.RunFolderError, match="holds tiny at scale smoke"):
+    with pytest.raises(errors.RunFolderError, match="holds the study tiny at scale smoke"):
         folder.open(plan(tiny, "small"))
     tiny.write_text(tiny.read_text().replace("epochs = 1", "epochs = 2"))
-    with pytest.raises(errors.RunFolderError, match="or an earlier form of it"):
+    with pytest.raises(errors.RunFolderError, match="settings or precision differ"):
         folder.open(plan(tiny))
     assert (folder.path / "study.json").read_bytes() == before
 
@@ -68,7 +68,7 @@ def test_a_folder_keeps_the_precision_of_the_machine_that_began_it(tiny, tmp_pat
     folder.open(plan(tiny))
     assert {task.experiment.training.precision for task in folder.cell_runs()} == {there}
     assert folder.plan.study == plan(tiny).study != folder.plan.study_with_precision
-    with pytest.raises(errors.RunFolderError, match="holds tiny at scale smoke"):
+    with pytest.raises(errors.RunFolderError, match="holds the study tiny at scale smoke"):
         folder.open(plan(tiny).model_copy(update={"precision": here}))
     other = StudyFolder(tmp_path / "other")
     other.open(plan(tiny))
@@ -98,14 +98,14 @@ def test_a_study_may_get_other_words_more_seeds_and_more_places(tiny, tmp_path):
     compare_all(folder.cell_runs(seeds=2), listener)
     assert listener.done == [("hinges-17", "hinged", seed) for seed in (0, 1)]
     tiny.write_text(text)
-    with pytest.raises(errors.RunFolderError, match="or an earlier form of it"):
+    with pytest.raises(errors.RunFolderError, match="settings or precision differ"):
         folder.open(plan(tiny))
 
 
 def test_foreign_and_damaged_folders_are_refused(tiny, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
-    with pytest.raises(errors.RunFolderError, match="not the folder of a study"):
+    with pytest.raises(errors.RunFolderError, match="files that do not belong to a study"):
         StudyFolder(tmp_path / "mine").open(plan(tiny))
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     with pytest.raises(errors.RunFolderError, match="holds no study"):

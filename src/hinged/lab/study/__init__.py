@@ -1,1 +1,1 @@
-"""Studies: a question, the experiments that answer it, and a committed record of the answer."""
+"""Studies: a question, experiments that answer the question, and a record of their results."""

@@ -1,7 +1,8 @@
-"""Compares trained curves with each activation in the settings of several studies.
+"""The comparison of trained curves with other activations, over several studies.
 
-A setting is a data set and a network. The paired differences are computed from the values in the
-records, so nothing is trained again.
+A setting here is a data set together with a network. The gain is the difference in score between
+curves and another activation in one setting. Gains are computed from the records of the studies, so
+no network is trained again.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ _OTHERS = ("prelu", "silu", "gelu")
 
 
 class Gain(Settings):
-    """The difference between trained curves and another activation in one setting.
+    """The score of trained curves minus the score of another activation, in one setting.
 
     Attributes:
-        activation: the other activation.
-        pairs: number of seeds that both finished.
-        mean: mean of the paired differences in the score.
-        p: p-value of the paired t-test, not corrected; None without spread.
+        activation: name of the other activation.
+        pairs: number of seeds at which both have a finite score.
+        mean: mean of the differences, positive if curves are better.
+        p: p-value of the paired t-test, not corrected for several tests. None if all differences
+            are equal but not 0.
     """
 
     activation: str
@@ -40,17 +42,19 @@ class Gain(Settings):
 
     @property
     def is_significant(self) -> bool:
-        """Whether curves are better at the 5 % level."""
+        """Whether curves are better and the uncorrected p-value is below 5 %."""
         return self.mean > 0 and self.p is not None and self.p < LEVEL
 
 
 class GainsInSetting(Settings):
-    """The gains of trained curves in one setting.
+    """The gains of trained curves over all other activations, in one setting.
+
+    A setting is a data set together with a network.
 
     Attributes:
-        name: study and point in its grid.
+        name: name of the study, followed by the values that distinguish the setting in it.
         score: mean score of the trained curves.
-        gains: gain over each activation that was trained in this setting.
+        gains: the gain over each other activation that was trained in this setting, by its name.
     """
 
     name: str
@@ -59,13 +63,16 @@ class GainsInSetting(Settings):
 
     @property
     def over_best_other(self) -> Gain | None:
-        """Return the gain over the best of PReLU, SiLU and GELU by mean score."""
+        """Return the gain over the one of PReLU, SiLU and GELU with the best mean score.
+
+        None is returned if none of the three was trained in this setting.
+        """
         others = [self.gains[name] for name in _OTHERS if name in self.gains]
         return min(others, key=lambda gain: gain.mean, default=None)
 
 
 def collect_gains(records: Iterable[StudyRecord]) -> list[GainsInSetting]:
-    """Return the gains in each setting in which curves and ReLU were trained on the same seeds."""
+    """Return the gains in each setting in which curves and ReLU have at least two common seeds."""
     settings = []
     for record in records:
         for row in record.rows:
@@ -80,7 +87,10 @@ def collect_gains(records: Iterable[StudyRecord]) -> list[GainsInSetting]:
 
 
 def gains_table(settings: Sequence[GainsInSetting]) -> str:
-    """Return a table of the settings; differences are in points (of R2 too)."""
+    """Return a Markdown table with one row for each setting.
+
+    Scores are in percent and gains in percentage points, for accuracy and for R2.
+    """
     headings = ("setting", "n", "curves, %", *(f"over {name}" for name in _RELUS))
     rows = [
         (
@@ -96,8 +106,11 @@ def gains_table(settings: Sequence[GainsInSetting]) -> str:
 
 
 def gains_sentence(settings: Sequence[GainsInSetting]) -> str:
-    """Return in how many settings curves are better, and in how many of them significantly: by each
-    test alone, and after Holm's correction for all tests of the table."""
+    """Return a sentence about the number of settings in which trained curves are better.
+
+    The sentence also says in how many settings the gain is significant: by each test alone, and
+    after Holm's correction for all tests of the table.
+    """
     columns = {name: [s.gains.get(name) for s in settings] for name in _RELUS}
     columns["the best of PReLU, SiLU and GELU"] = [s.over_best_other for s in settings]
     gains = [gain for column in columns.values() for gain in column if gain is not None]
@@ -112,7 +125,7 @@ def gains_sentence(settings: Sequence[GainsInSetting]) -> str:
 
 
 def describe_trainings(records: Iterable[StudyRecord]) -> str:
-    """Return epochs, number of training samples and data sets of several records, in words."""
+    """Return the epochs, the training samples and the data sets of several records, in words."""
     cells = [cell for record in records for cell in record.cells.values()]
     epochs = sorted({cell["training"]["epochs"] for cell in cells})
     sizes = sorted({cell["train_size"] for cell in cells if cell["train_size"] is not None})
@@ -131,7 +144,7 @@ def _count_gains(name: str, gains: Sequence[Gain | None], significant: set[int])
 
 
 def _rows_in_same_setting(record: StudyRecord, row: RecordRow) -> list[RecordRow]:
-    """Return the rows of other activations with the same settings."""
+    """Return the rows of all other activations that were trained with the settings of a row."""
 
     def settings_of(cell: str, activation: str) -> Experiment:
         return relevant_settings(Experiment.model_validate(record.cells[cell]), activation)

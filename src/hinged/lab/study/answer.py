@@ -1,4 +1,7 @@
-"""Sentences about a record: its answer, and what remains unsure."""
+"""Sentences about the record of a study: the answer to its question, and what remains unsure.
+
+A row of a record is one activation in one cell. A cell is one combination of the study's settings.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,17 @@ from collections.abc import Sequence
 from hinged.lab.study.record import VISIBLE, RecordRow, StudyRecord
 
 LEVEL = 0.05
+"""Significance level of all tests."""
 _MOST_NAMED = 4
-"""Rows are named if they are not more than this."""
+"""Largest number of rows that a sentence lists by name."""
 
 
 def answer_sentence(record: StudyRecord) -> str:
-    """Return how many rows in question are better or worse at the 5 % level, after Holm's
-    correction for all comparisons of the study."""
+    """Return a sentence that answers the question of a study.
+
+    The sentence says how many activations are better, worse, or not different at the 5 % level.
+    P-values have Holm's correction for all comparisons of the study.
+    """
     rows = rows_in_question(record)
     if not rows:
         return "Nothing has been compared yet."
@@ -36,8 +43,11 @@ def answer_sentence(record: StudyRecord) -> str:
 
 
 def remaining_doubts(record: StudyRecord) -> str:
-    """Return what remains unsure: the number of seeds needed, trainings that failed or diverged,
-    and what the study cannot show."""
+    """Return sentences about what a study leaves unsure.
+
+    They are about the number of seeds that would be needed, missing trainings, trainings that
+    failed or diverged, and about what the study cannot show.
+    """
     parts = []
     rows = rows_in_question(record)
     if rows and record.measure.startswith("test"):
@@ -67,7 +77,10 @@ def remaining_doubts(record: StudyRecord) -> str:
 
 
 def rows_in_question(record: StudyRecord) -> list[RecordRow]:
-    """Return the compared rows of `hinged`, or all compared rows if `hinged` is the baseline."""
+    """Return the rows that answer the question: the rows of `hinged` that have a comparison.
+
+    If `hinged` is the baseline, all rows with a comparison are returned.
+    """
     return [
         row
         for row in record.rows
@@ -76,7 +89,13 @@ def rows_in_question(record: StudyRecord) -> list[RecordRow]:
 
 
 def format_value(record: StudyRecord, value: float | None, sign: str = "") -> str:
-    """Return a compared value as text, shares in percent; a dash for None.
+    """Return a value of the study's measure as text.
+
+    Args:
+        record: the record. Its `in_percent` says whether the value is shown in percent, with 2
+            decimals. Other values have 4 decimals.
+        value: the value or a difference of values; a dash is returned for None.
+        sign: `+` to show the sign of positive values too.
 
     >>> record = StudyRecord.model_construct(in_percent=True)
     >>> format_value(record, 0.5), format_value(record, 0.001, "+"), format_value(record, None)

@@ -1,4 +1,7 @@
-"""Computes the record of a study from the results in its folder."""
+"""The computation of a study's record from the results in the folder of the study.
+
+A record has a row for each activation in each cell (one combination of the study's settings).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,14 @@ from hinged.lab.study.study_folder import StudyFolder
 
 
 class _ActivationInCell:
-    """The finished trainings of one activation in one cell; they become one row."""
+    """The finished trainings of one activation in one cell: the source of one row of the record.
+
+    Args:
+        cell: the cell.
+        experiment: the experiment in the run folder of the cell.
+        activation: name of the activation.
+        results: results of the cell, of this and other activations.
+    """
 
     def __init__(
         self, cell: Cell, experiment: Experiment, activation: str, results: list[TrialResult]
@@ -43,16 +53,19 @@ class _ActivationInCell:
 
 
 def build_record(folder: StudyFolder) -> StudyRecord:
-    """Return the record of the finished trainings in a folder.
+    """Return the record of a study, computed from its finished trainings.
 
     Raises:
-        RunFolderError: the folder holds no study, or no finished training.
+        RunFolderError: if the folder holds no study, or no finished training.
     """
     plan = folder.plan
     study, groups = plan.study, _group_results(folder)
     results = [result for group in groups for result in group.results.values()]
     if not results:
-        raise errors.RunFolderError(f"{folder.path} holds no finished training; run it first.")
+        raise errors.RunFolderError(
+            f"{folder.path} holds no finished training, so there are no results to record. "
+            "Run the study in this folder first, with `hinged study run`."
+        )
     measure = MEASURES[study.measure]
     metric = " or ".join(dict.fromkeys(result.metric for result in results))
     rows = [
@@ -103,8 +116,10 @@ def _group_results(folder: StudyFolder) -> list[_ActivationInCell]:
 
 
 def _count_missing(folder: StudyFolder, groups: list[_ActivationInCell]) -> int:
-    """Return the number of trainings that are neither finished nor failed, if every cell has as
-    many seeds as the cell with most seeds."""
+    """Return the number of planned trainings that are neither finished nor failed.
+
+    The largest number of seeds in any cell is assumed to be planned for every cell.
+    """
     seeds = max(len(group.experiment.seeds) for group in groups)
     planned = sum(len(cell.experiment.activations) for cell in folder.plan.cells()) * seeds
     failed = sum(len(folder.run_folder(cell).failures()) for cell in _begun_cells(folder))
@@ -114,7 +129,18 @@ def _count_missing(folder: StudyFolder, groups: list[_ActivationInCell]) -> int:
 def _find_reference(
     group: _ActivationInCell, groups: list[_ActivationInCell], against: str
 ) -> _ActivationInCell | None:
-    """Return the group that a group is compared with; None for itself, or if it is missing."""
+    """Return the reference of a group: the group that it is compared with.
+
+    Args:
+        group: trainings of one activation in one cell.
+        groups: all groups of the study.
+        against: `same` for the baseline with the same settings, `first` for the first baseline with
+            the same data.
+
+    Returns:
+        The reference. None if the group is the reference itself, or if no training of the reference
+        is finished.
+    """
     baseline, data = group.experiment.baseline, group.experiment.data
     candidates = [g for g in groups if g.activation == baseline and g.experiment.data == data]
     if against == "same":
@@ -181,7 +207,7 @@ def _compare(
 
 
 def _with_holm_correction(rows: list[RecordRow]) -> list[RecordRow]:
-    """Return the rows with p-values corrected for all comparisons of the study."""
+    """Return the rows with `p_holm` set: p-values corrected for all comparisons of the study."""
     compared = [row.versus for row in rows if row.versus is not None]
     corrected = iter(holm_correction([math.nan if v.p is None else v.p for v in compared]))
     return [

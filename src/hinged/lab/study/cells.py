@@ -1,7 +1,10 @@
-"""The experiments of a study: one cell for each combination of its grid and its variants.
+"""The cells of a study: one experiment for each combination of its grid and its variants.
 
-Each network is trained only once, even if it belongs to several cells. For example, settings of
-curves do not affect ReLU, so a study of hinges trains ReLU only in its first cell.
+The grid has axes: each axis is the name of a setting with a list of values. A point of the grid is
+one value from each axis. Variants are named settings.
+
+Each network is trained only once, even if it belongs to several cells. For example, ReLU does not
+depend on the number of hinges. So a study of hinges trains ReLU only in its first cell.
 """
 
 from __future__ import annotations
@@ -26,21 +29,21 @@ from hinged.lab.runs.run_folder import as_file_name
 from hinged.lab.study.definition import SCALES, Study, Variant, parse_study
 
 _CURVE_TRAINING = ("curve_lr_factor", "curve_penalty", "calibrate_after")
-"""Settings of the training that affect only trained activations."""
+"""Settings of the training that affect only activations with trained parameters."""
 
 GridPoint = tuple[tuple[str, Any], ...]
-"""Each axis of the grid with one of its values."""
+"""One value from each axis of the grid, as pairs of axis and value."""
 
 
 class Cell(NamedTuple):
     """One experiment of a study.
 
     Attributes:
-        name: the name of its folder.
-        point: its point in the grid, without axes that have a single value. The value of an axis of
-            tables is a text.
-        experiment: the experiment, with only those activations that no earlier cell trains.
-        variant: the variant of the study.
+        name: name of the cell's run folder.
+        point: the cell's value on each axis of the grid that has at least two values. A value that
+            is a table of settings is replaced by a text.
+        experiment: the experiment, without activations whose networks an earlier cell trains.
+        variant: the named settings of the cell.
     """
 
     name: str
@@ -49,8 +52,12 @@ class Cell(NamedTuple):
     variant: Variant
 
     def label(self, activation: str) -> str:
-        """Return the point in the grid and the variant in words, without settings that do not
-        affect the activation."""
+        """Return the settings that distinguish this cell from others, in words.
+
+        Args:
+            activation: an activation of the cell. Settings that do not affect this activation are
+                left out.
+        """
         parts = [
             f"{_axis_name(axis)} {_as_text(value)}" if axis != "data" else _as_text(value)
             for axis, value in self.point
@@ -63,10 +70,12 @@ class Cell(NamedTuple):
 
 
 def read_study(path: Path) -> Study:
-    """Return the study of a file, with all its experiments checked at all scales.
+    """Return the study that a TOML file describes, after checking all its experiments.
+
+    All scales are checked, with their usual data and with their fallback data.
 
     Raises:
-        ArgumentError: something is wrong; the message names all faults.
+        ArgumentError: if the file or a setting is wrong. The message lists all faults.
     """
     study = parse_study(path)
     faults = dict.fromkeys(
@@ -76,23 +85,24 @@ def read_study(path: Path) -> Study:
     )
     if faults:
         call = f"hinged study {path.name}"
-        raise errors.ArgumentError(errors.message(call, " | ".join(faults), "correct the file"))
+        hint = f"correct these settings in the file {path}"
+        raise errors.ArgumentError(errors.message(call, " | ".join(faults), hint))
     return study
 
 
 def study_cells(
     study: Study, scale: str, fallback: bool = False, seeds: int | None = None
 ) -> list[Cell]:
-    """Return the cells of a study, in order.
+    """Return the cells of a study at one scale, variant by variant.
 
     Args:
         study: the study.
-        scale: the name of a scale.
-        fallback: use the fallback data of the scale.
-        seeds: number of seeds; by default that of the scale.
+        scale: name of the scale: `smoke`, `small` or `full`.
+        fallback: whether to use the fallback data set of the scale.
+        seeds: number of seeds of each cell; None for the number that the scale sets.
 
     Raises:
-        ArgumentError, UnknownNameError: an experiment has a wrong setting.
+        ArgumentError, UnknownNameError: if an experiment has a wrong setting.
     """
     cells: list[Cell] = []
     trained: set[Experiment] = set()
@@ -109,19 +119,20 @@ def study_cells(
 def pretraining_experiments(
     study: Study, scale: str, fallback: bool = False
 ) -> dict[str, Experiment]:
-    """Return the trainings that produce the weights of networks with `pretrained = "study"`.
+    """Return the experiments that pretrain the networks with `pretrained = "study"`.
 
     Args:
         study: the study.
-        scale: the name of a scale.
-        fallback: use the fallback data of the scale.
+        scale: name of the scale: `smoke`, `small` or `full`.
+        fallback: whether to use the fallback data set of the scale.
 
     Returns:
-        One experiment for each kind of network, with a single network and a single seed.
+        One experiment for each kind of network. It trains one network from one seed. The keys are
+        the kinds, for example `cnn`.
 
     Raises:
-        ArgumentError, UnknownNameError: a training has a wrong setting, or two networks of one kind
-            have different sizes.
+        ArgumentError, UnknownNameError: if an experiment has a wrong setting, or if two networks of
+            the same kind have different widths, depths or settings of `batch_norm`.
     """
     size = study.scale(scale)
     fallback_data = {"data": size.fallback} if fallback and size.fallback is not None else {}
@@ -138,14 +149,19 @@ def pretraining_experiments(
         experiment = build_experiment(**settings)
         if experiments.setdefault(network.kind, experiment) != experiment:
             got = f"networks of kind {network.kind} that are pretrained differently"
-            raise errors.ArgumentError(errors.message("[pretrain]", got, "give them one size"))
+            hint = (
+                "a study pretrains each kind of network only once, so give all networks of this "
+                "kind the same width, depth and batch_norm"
+            )
+            raise errors.ArgumentError(errors.message("[pretrain]", got, hint))
     return experiments
 
 
 def relevant_settings(experiment: Experiment, activation: str) -> Experiment:
-    """Return the experiment with defaults for all settings that do not affect an activation.
+    """Return an experiment with default values for all settings that do not affect an activation.
 
-    Two cells train the same networks with this activation if the returned experiments are equal.
+    If the returned experiments of two cells are equal, both cells train the same networks with this
+    activation.
     """
     update: dict[str, Any] = {"activations": (activation,), "baseline": activation, "seeds": ()}
     if not setting_affects("curves", activation):
@@ -162,7 +178,11 @@ def relevant_settings(experiment: Experiment, activation: str) -> Experiment:
 
 
 def setting_affects(setting: str, activation: str) -> bool:
-    """Whether a setting changes networks with this activation.
+    """Whether a setting can change the training of a network with this activation.
+
+    Args:
+        setting: name of the setting, for example `curves.hinges`, or of a section.
+        activation: name of the activation.
 
     >>> setting_affects("curves.hinges", "relu"), setting_affects("curves.hinges", "hinged")
     (False, True)
@@ -182,7 +202,11 @@ def setting_affects(setting: str, activation: str) -> bool:
 
 
 def dotted_names(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of nested settings.
+    """Yield the full name of each setting in nested settings, for example `network.depth`.
+
+    Args:
+        settings: the settings; a section is a nested dict.
+        prefix: text in front of each name.
 
     >>> list(dotted_names({"data": "digits", "network": {"depth": 2}}))
     ['data', 'network.depth']
@@ -198,7 +222,8 @@ def _find_faults(study: Study, scale: str, fallback: bool) -> list[str]:
     faults: dict[str, None] = {}
     unknown = study.scale(scale).grid.keys() - study.grid.keys()
     if unknown:
-        faults[f"grid: {', '.join(sorted(unknown))} is no axis of the study"] = None
+        names = ", ".join(sorted(unknown))
+        faults[f"grid: the [grid] table of the study has no axis {names}"] = None
     for _, _, _, settings in _combinations(study, scale, fallback, None):
         try:
             build_experiment(**settings)
@@ -215,7 +240,7 @@ def _find_faults(study: Study, scale: str, fallback: bool) -> list[str]:
 def _combinations(
     study: Study, scale: str, fallback: bool, seeds: int | None
 ) -> Iterator[tuple[str, GridPoint, Variant, dict[str, Any]]]:
-    """Yield name, point, variant and settings of every cell."""
+    """Yield the name, the point of the grid, the variant and the settings of every cell."""
     size = study.scale(scale)
     grid = {axis: size.grid.get(axis, values) for axis, values in study.grid.items()}
     fallback_data: dict[str, Any] = {}
@@ -249,7 +274,7 @@ def _axis_name(axis: str) -> str:
 
 
 def _join_values(value: Any) -> Any:
-    """Return the values of a table as one text, and any other value unchanged."""
+    """Return the values of a dict as one text, and any other value unchanged."""
     return " ".join(map(_as_text, value.values())) if isinstance(value, Mapping) else value
 
 

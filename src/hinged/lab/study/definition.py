@@ -1,4 +1,4 @@
-"""The TOML file of a study: a question, and the settings that differ from the defaults."""
+"""The TOML file of a study: its question, and the settings of its experiments."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ else:
 
 SCALES = ("smoke", "small", "full")
 SHIPPED = Path(__file__).parent / "shipped"
-"""The folder of the studies that come with the library, one TOML file each."""
+"""The folder of the studies that are part of the library, with one TOML file for each study."""
 
 
 class Variant(Settings):
-    """Settings with a name, for what an axis of values cannot express.
+    """Several settings that change together, with a name.
 
     Attributes:
-        name: the name in tables.
-        settings: override those of the study.
+        name: the name of the variant in tables.
+        settings: nested settings of an experiment. They override the settings of the study.
     """
 
     name: str
@@ -37,14 +37,15 @@ class Variant(Settings):
 
 
 class Scale(Settings):
-    """The size of a study.
+    """A size at which a study can run, for example a short run on less data.
 
     Attributes:
-        settings: override those of the study.
-        grid: other values for axes of the study.
-        pretrain: overrides that of the study.
-        seeds: number of seeds for each network.
-        fallback: the data set to use if there is no folder of data sets.
+        settings: nested settings of an experiment. They override the settings of the study.
+        grid: values for axes in the grid of the study. They replace the values of the study.
+        pretrain: nested settings of an experiment. They override `Study.pretrain`.
+        seeds: number of seeds for each network and activation.
+        fallback: name of the data set that is used if there is no folder of data sets; None if the
+            study needs the folder.
     """
 
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
@@ -59,19 +60,24 @@ class Study(Settings):
 
     Attributes:
         question: the question, in one sentence.
-        unsure: what the study cannot show, whatever the number of seeds.
+        unsure: a sentence about what the study cannot show, even with many seeds.
         settings: nested settings of `hinged.lab.experiment.schema.Experiment` that differ from the
             defaults.
-        grid: values for settings, named as in `network.depth`; each combination is one cell. A
-            value may be a table of settings that belong together.
-        variants: named settings; each is combined with each point of the grid.
-        pretrain: settings of a training, laid over those of the study. It produces the weights of
-            every network with `pretrained = "study"`, once for each network, before all else.
-        measure: the number to compare, a name in `hinged.lab.study.outcome_measures.MEASURES`.
-        against: `same` compares each activation with the baseline under the same settings; `first`
-            compares it with the baseline of the first cell with the same data.
-        alone: one training at a time, because trainings are timed.
-        smoke, small, full: the scales: seconds; under an hour on a CPU; a GPU.
+        grid: an axis is the name of a setting, for example `network.depth`, with a list of values.
+            A value may also be a table of several settings. Each combination of values, one from
+            each axis, is a point of the grid.
+        variants: named settings. Each variant with each point of the grid is a cell of the study:
+            one experiment.
+        pretrain: nested settings of a training that runs before all cells. It produces the weights
+            of networks with `pretrained = "study"`, once for each kind of network. These settings
+            override the settings of the study.
+        measure: a name in `hinged.lab.study.outcome_measures.MEASURES`: the number to compare.
+        against: `same` compares each activation with the baseline under the same settings. `first`
+            compares it with the baseline in the first cell with the same data.
+        alone: whether only one training may run at a time, because the study measures times.
+        smoke: the scale that only checks that the study runs, in seconds.
+        small: the scale that takes less than an hour on a CPU.
+        full: the scale for a GPU.
     """
 
     question: str
@@ -88,10 +94,10 @@ class Study(Settings):
     full: Scale
 
     def scale(self, name: str) -> Scale:
-        """Return the scale with a name.
+        """Return the scale with a name: `smoke`, `small` or `full`.
 
         Raises:
-            UnknownNameError: no scale has this name.
+            UnknownNameError: if no scale has this name.
         """
         if name not in SCALES:
             raise errors.unknown_name("scale", name, SCALES)
@@ -99,7 +105,7 @@ class Study(Settings):
         return scales[name]
 
     def with_precision(self, precision: Precision) -> Study:
-        """Return the study with this precision in place of every `auto`."""
+        """Return the study with a precision in place of every setting `precision = "auto"`."""
         return Study.model_validate(_replace_auto(self.model_dump(), precision))
 
 
@@ -112,21 +118,28 @@ def _replace_auto(value: Any, precision: Precision, name: str = "") -> Any:
 
 
 def shipped_studies() -> list[str]:
-    """Return the names of the studies that come with the library."""
+    """Return the sorted names of the studies that are part of the library."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
 def find_study(name: str) -> Path:
-    """Return the file of a study: a shipped study by its name, or your own by its path.
+    """Return the path of a study's TOML file.
+
+    Args:
+        name: the name of a study of the library, or the path of another TOML file. A path must end
+            with `.toml`.
 
     Raises:
-        UnknownNameError: no shipped study has this name.
-        ArgumentError: the path is not a file.
+        UnknownNameError: if no study of the library has this name.
+        ArgumentError: if there is no file at the path.
     """
     if name.endswith(".toml"):
         if not Path(name).is_file():
-            hint = "give a file that exists, or a name that `hinged study list` shows"
-            raise errors.ArgumentError(errors.message("hinged study", f"{name}, no file", hint))
+            got = f"{name}, but there is no file of this name"
+            hint = (
+                "give the path of an existing TOML file, or a name that `hinged study list` shows"
+            )
+            raise errors.ArgumentError(errors.message("hinged study", got, hint))
         return Path(name)
     if name not in shipped_studies():
         raise errors.unknown_name("hinged study", name, shipped_studies())
@@ -134,23 +147,25 @@ def find_study(name: str) -> Path:
 
 
 def parse_study(path: Path) -> Study:
-    """Return the study of a file, with its fields checked.
+    """Return the study that a TOML file describes.
 
-    `hinged.lab.study.cells.read_study` also checks the experiments.
+    This checks the fields of the study, but not the settings of its experiments.
+    `hinged.lab.study.cells.read_study` checks both.
 
     Raises:
-        ArgumentError: the file is not TOML, or fields are wrong; the message names all of them.
+        ArgumentError: if the file is not valid TOML, or if fields are missing, unknown or wrong.
+            The message lists all wrong fields.
     """
     call = f"hinged study {path.name}"
     try:
         return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
-        raise errors.ArgumentError(errors.message(call, f"{error}", "correct the file")) from None
+        hint = f"this is not valid TOML: correct the file {path}"
+        raise errors.ArgumentError(errors.message(call, f"{error}", hint)) from None
     except pydantic.ValidationError as invalid:
         faults = [
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
             for fault in invalid.errors()
         ]
-        raise errors.ArgumentError(
-            errors.message(call, "; ".join(faults), "correct the file")
-        ) from None
+        hint = f"correct these fields in the file {path}"
+        raise errors.ArgumentError(errors.message(call, "; ".join(faults), hint)) from None

@@ -1,4 +1,4 @@
-"""The numbers that studies can compare; each is computed from the result of one training."""
+"""The measures that studies can compare, each a number computed from one training's result."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from hinged.lab.runs.trial_result import TrialResult
 
 
 class Measure(NamedTuple):
-    """A number to compare.
+    """A measure: a number that a study compares between activations.
 
     Attributes:
-        about: its description; `{metric}` stands for the metric of the data set.
-        compute: returns the number for a result.
+        about: description of the measure. `{metric}` in this text is replaced by the metric of the
+            data set.
+        compute: a function that returns the number for the result of a training.
         larger_is_better: whether a larger number is better.
-        share: whether it is a share, shown in percent; None if that depends on the metric.
+        share: whether the number is a fraction that is shown in percent. None shows it in percent
+            only if the metric is an accuracy.
     """
 
     about: str
@@ -25,13 +27,15 @@ class Measure(NamedTuple):
     share: bool | None = None
 
     def in_percent(self, metric: str) -> bool:
-        """Whether it is shown in percent."""
+        """Whether the measure is shown in percent for data with this metric."""
         return "accuracy" in metric if self.share is None else self.share
 
 
 def log_error(result: TrialResult) -> float:
-    """Return log10 of the root mean square error on the test split, in units of the targets'
-    standard deviation. It still shows differences where R2 is almost 1. NaN for other metrics.
+    """Return log10 of the root mean square error on the test split.
+
+    The error is in units of the targets' standard deviation. The logarithm shows differences
+    between networks even if all R2 scores are almost 1. NaN is returned for other metrics than R2.
 
     >>> round(log_error(TrialResult.model_construct(metric="R2", test_score=0.9999)), 6)
     -2.0
@@ -42,8 +46,11 @@ def log_error(result: TrialResult) -> float:
 
 
 def dead_share(result: TrialResult) -> float:
-    """Return the share of dead units after the last epoch. NaN if none were counted, or if the
-    training diverged, because NaN outputs hide dead units."""
+    """Return the fraction of dead units after the last epoch, from 0 to 1.
+
+    A unit is dead if its output is the same for all samples. NaN is returned if dead units were not
+    counted, or if the training diverged, because dead units cannot be seen in NaN outputs.
+    """
     return result.dead[-1] if result.dead and not result.diverged else math.nan
 
 

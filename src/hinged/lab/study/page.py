@@ -1,4 +1,8 @@
-"""Writes the page of a study in Markdown."""
+"""The page of a study, as Markdown text.
+
+A record holds the results of a study at one scale: `smoke`, `small` or `full`. A row of a record is
+one activation in one cell (one combination of the study's settings).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,13 @@ WRITTEN = "<!-- Written by docs/studies.py from studies/records; change those, n
 
 
 def study_page(name: str, study: Study, records: list[StudyRecord]) -> str:
-    """Return the page of a study: question, results of each record, and size at each scale."""
+    """Return the page of a study, with its question, its results and its sizes.
+
+    Args:
+        name: name of the study.
+        study: the study.
+        records: records of the study, one for each scale that was run.
+    """
     parts = [f"# {name}", WRITTEN, f"**{study.question}**"]
     for record in records:
         parts += [f"## At scale {record.scale}", *record_section(record)]
@@ -34,7 +44,10 @@ def study_page(name: str, study: Study, records: list[StudyRecord]) -> str:
 
 
 def record_section(record: StudyRecord) -> list[str]:
-    """Return the paragraphs about a record: answer, tables, pictures, doubts and origin."""
+    """Return the paragraphs about a record, in the order of the page.
+
+    They are the answer, the tables, the pictures, what remains unsure, and how it was measured.
+    """
     saving = width_saving_sentence(record)
     return [
         answer_sentence(record),
@@ -48,13 +61,13 @@ def record_section(record: StudyRecord) -> list[str]:
 
 
 def picture_files(record: StudyRecord) -> dict[str, Picture]:
-    """Return the pictures of a record by their file names."""
+    """Return the pictures of a record; the keys are their file names."""
     stem = f"{record.name}-{record.scale}"
     return {f"{stem}{picture.suffix}.svg": picture for picture in pictures_of(record)}
 
 
 def headings(record: StudyRecord) -> tuple[str, ...]:
-    """Return the headings of the table."""
+    """Return the headings of the columns in the table of a record."""
     unit = ", %" if record.in_percent else ""
     return (
         "activation",
@@ -72,7 +85,7 @@ def headings(record: StudyRecord) -> tuple[str, ...]:
 
 
 def row_texts(record: StudyRecord, row: RecordRow) -> tuple[str, ...]:
-    """Return the texts of one row, in the order of `headings`."""
+    """Return the texts of one row of the table, in the order of `headings`."""
     versus = row.versus
     compared = ("", "", "", "")
     if versus is not None:
@@ -97,13 +110,16 @@ def row_texts(record: StudyRecord, row: RecordRow) -> tuple[str, ...]:
 
 
 def record_table(record: StudyRecord) -> str:
-    """Return the rows of a record as a table."""
+    """Return the Markdown table with all rows of a record."""
     return markdown_table(headings(record), (row_texts(record, row) for row in record.rows))
 
 
 def advice_table(record: StudyRecord) -> list[str]:
-    """Return a paragraph and a table of the share of trainings after which `hinged.diagnose` gave
-    advice; empty if there was none."""
+    """Return a paragraph and a table about the advice of `hinged.diagnose` on the trained curves.
+
+    The table shows the percentage of trainings with each kind of advice. The list is empty if there
+    was no advice.
+    """
     signs = list(dict.fromkeys(sign for row in record.rows for sign in row.advice))
     rows = [
         (row.title, *(f"{100 * row.advice.get(sign, 0):.0f} %" for sign in signs))
@@ -115,7 +131,7 @@ def advice_table(record: StudyRecord) -> list[str]:
 
 
 def origin(record: StudyRecord) -> str:
-    """Return how the figures were measured, and the command to measure them again."""
+    """Return sentences about how a record was measured, with the command to repeat the study."""
     labels = list(dict.fromkeys(r.versus.label for r in record.rows if r.versus is not None))
     against = labels[0] if len(labels) == 1 else f"{record.baseline} under the same settings"
     about = record.environments[0]
@@ -139,8 +155,10 @@ def _precisions(record: StudyRecord) -> str:
 
 
 def _pretrainings(record: StudyRecord) -> str:
-    """Return a sentence about the study's own pretrainings, after a space; empty if there are
-    none."""
+    """Return a sentence about the pretrainings of a study, with a space before it.
+
+    The text is empty if the study has no pretrainings.
+    """
     phrases = []
     for kind, result in record.pretrainings.items():
         score = terminal.format_score(result.test_score, result.metric) + " %" * record.in_percent
@@ -163,7 +181,7 @@ def _scale_size(study: Study, scale: str) -> tuple[str, ...]:
 
 
 def _format_count(row: RecordRow) -> str:
-    """Return the number of trainings, and how many of them have a finite value."""
+    """Return the number of trainings as text; `4 of 5` if only 4 of 5 have a finite value."""
     finite = sum(value is not None for value in row.values.values())
     return str(row.n) if finite == row.n else f"{finite} of {row.n}"
 

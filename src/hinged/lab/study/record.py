@@ -1,6 +1,7 @@
-"""The record of a study: its figures, and everything needed to produce them again.
+"""The record of a study: its results, and all settings that are needed to repeat the study.
 
-`hinged.lab.study.build_record` computes it from a study's folder.
+`hinged.lab.study.build_record` computes the record from the folder of a study. A cell of a study is
+one combination of its settings.
 """
 
 from __future__ import annotations
@@ -13,11 +14,17 @@ from hinged.lab.experiment.settings import Settings
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 VISIBLE = 0.002
-"""Every record says how many seeds a difference of this size needs: 0.2 points."""
+"""Size of a score difference: 0.2 points. Records say how many seeds are needed to find it."""
 
 
 class ConfidenceInterval(Settings):
-    """A mean with a 95 % interval."""
+    """A mean with its 95 % interval.
+
+    Attributes:
+        mean: the mean.
+        low: lower bound of the interval.
+        high: upper bound of the interval.
+    """
 
     mean: float
     low: float
@@ -25,19 +32,21 @@ class ConfidenceInterval(Settings):
 
 
 class Comparison(Settings):
-    """Paired differences between a row and the row it is compared with.
+    """The paired differences between a row and its reference, another row of the record.
+
+    A difference is the value of the row minus the value of the reference at the same seed.
 
     Attributes:
-        label: title of the other row.
-        pairs: number of seeds that both finished.
-        t: mean difference with Student's interval.
-        bootstrap: mean difference with the bootstrap interval.
+        label: title of the reference.
+        pairs: number of seeds at which both rows have a finite value.
+        t: mean difference with its Student t interval.
+        bootstrap: mean difference with its bootstrap interval.
         std: standard deviation of the differences.
-        p: p-value of the paired t-test; None if the differences have no spread.
-        p_holm: p-value after Holm's correction for all comparisons of the study.
+        p: p-value of the paired t-test; None if all differences are equal but not 0.
+        p_holm: `p` after Holm's correction for all comparisons of the study; None if `p` is None.
         p_sign_flip: p-value of the permutation test.
-        seeds_needed: number of seeds that show a difference of 0.002 at the 5 % level with a power
-            of 0.8, for this standard deviation.
+        seeds_needed: number of seeds at which the t-test would find a true difference of 0.002 at
+            the 5 % level with a power of 0.8, assuming the standard deviation `std`.
     """
 
     label: str
@@ -52,27 +61,37 @@ class Comparison(Settings):
 
 
 class RecordRow(Settings):
-    """One activation in one cell. Its value is the number that the study compares.
+    """The results of one activation in one cell.
+
+    Each training has a value: the number that the study compares, for example its test score. The
+    row is compared with another row, its reference.
 
     Attributes:
         cell: name of the cell.
-        label: point in the grid and variant, in words.
-        point: point in the grid, with the axes that affect the activation.
-        activation: its name.
-        n, mean, std: number of seeds, mean and standard deviation of the values. Mean and standard
-            deviation leave out diverged trainings.
-        values: value of each seed; None for a diverged training.
-        diverged: seeds with an infinite or NaN loss or score.
-        versus: comparison with another row; None for the row that others are compared with, and
-            for fewer than two pairs.
-        test_score, train_score: mean scores.
-        dead, dormant: mean shares of idle units after each epoch.
-        advice: share of the trainings after which `hinged.diagnose` gave advice, by sign.
-        parameters, activation_parameters: number of trained parameters.
-        step_ms: median milliseconds of a training step.
-        step_ratio: time of a step divided by that of the row it is compared with.
+        label: the settings that distinguish the cell from others, in words.
+        point: value of the cell on each axis of the study's grid that affects the activation.
+        activation: name of the activation.
+        n: number of finished trainings, one for each seed.
+        mean: mean of the finite values; None if there are none.
+        std: standard deviation of the finite values; None for fewer than two.
+        values: value of each training by its seed; None if the value is infinite or NaN.
+        diverged: seeds at which the loss or the score became infinite or NaN.
+        versus: comparison with the reference. None if the row has no reference, or if fewer than
+            two seeds have finite values in both rows.
+        test_score: mean of the finite test scores; None if there are none.
+        train_score: mean of the finite training scores; None if there are none.
+        dead: fraction of dead units after each epoch, the mean over seeds.
+        dormant: fraction of dormant units after each epoch, the mean over seeds.
+        advice: fraction of the trainings with advice of `hinged.diagnose`. The keys are signs:
+            short names of what is wrong, for example `inputs outside`.
+        parameters: number of trained parameters of the whole network.
+        activation_parameters: number of trained parameters of its activations.
+        step_ms: time of a training step in milliseconds, the median over seeds.
+        step_ratio: time of a training step divided by the time of the reference, the median over
+            seeds; None without a reference.
         kept_bytes: bytes that one batch keeps for the backward pass.
-        data, data_digest: the data set and its hash.
+        data: name of the data set.
+        data_digest: SHA-256 of the data.
     """
 
     cell: str
@@ -100,25 +119,33 @@ class RecordRow(Settings):
 
     @property
     def title(self) -> str:
-        """Return the activation, and the label in parentheses."""
+        """Return the title of the row: its activation, and its label in parentheses."""
         return row_title(self.activation, self.label)
 
 
 class StudyRecord(pydantic.BaseModel):
-    """The results of a study.
+    """The results of a study at one scale.
 
     Attributes:
-        name, scale, question, unsure, baseline: from the study.
-        command: the command that produces it again.
-        measure, metric, in_percent, larger_is_better: describe the value that is compared.
-        rows: one for each activation in each cell.
-        missing: number of planned trainings that are not finished.
-        failures: trainings that raised an error.
-        cells: all settings of every cell.
-        pretrainings: results of the pretrainings, by kind of network.
-        environments: versions, commit and machine; several if the study was continued elsewhere.
-        seconds: time of all trainings together, without pretrainings.
-        made: date of the last training, UTC.
+        name: name of the study.
+        scale: name of the scale: `smoke`, `small` or `full`.
+        question: the question of the study.
+        unsure: a sentence about what the study cannot show.
+        baseline: name of the activation that the others are compared with.
+        command: the command that runs the study again.
+        measure: description of the number that is compared, for example `test accuracy`.
+        metric: name of the scores of the data set, for example `accuracy`.
+        in_percent: whether pages show the compared numbers in percent.
+        larger_is_better: whether a larger compared number is better.
+        rows: one row for each activation in each cell.
+        missing: number of planned trainings that are neither finished nor failed.
+        failures: the errors of trainings that raised one.
+        cells: all settings of each cell; the keys are the names of the cells.
+        pretrainings: result of the pretraining of each kind of network.
+        environments: versions of the packages, git commit and machine. The list has several items
+            if trainings ran in different environments.
+        seconds: time of all trainings together, in seconds, without pretrainings.
+        made: date on which the last training ended, in UTC.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)
@@ -144,5 +171,5 @@ class StudyRecord(pydantic.BaseModel):
 
 
 def row_title(activation: str, label: str) -> str:
-    """Return the activation, and the label in parentheses if there is one."""
+    """Return the name of an activation, followed by a label in parentheses if it is not empty."""
     return f"{activation} ({label})" if label else activation

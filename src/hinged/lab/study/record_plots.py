@@ -1,4 +1,7 @@
-"""Draws the pictures of a study's record with matplotlib."""
+"""The pictures of a study's record, as matplotlib figures.
+
+A row of a record is one activation in one cell (one combination of the study's settings).
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,17 @@ from hinged.lab.reporting.significance import mean_interval
 from hinged.lab.study.record import RecordRow, StudyRecord
 
 _MIN_VALUES = 3
-"""Smallest number of values to draw a line along an axis."""
+"""An axis of the grid is drawn if it has at least this number of values."""
 _STYLES = ("-", "--", ":", "-.")
 
 
 class Picture(NamedTuple):
-    """A picture of a record.
+    """A kind of picture that can be drawn of a record.
 
     Attributes:
-        suffix: the end of its file name.
-        description: its alternative text.
-        draw: returns the figure of a record.
+        suffix: end of the picture's file name, without `.svg`.
+        description: alternative text of the picture.
+        draw: a function that takes the record and returns the figure.
     """
 
     suffix: str
@@ -35,7 +38,7 @@ class Picture(NamedTuple):
 
 
 def pictures_of(record: StudyRecord) -> list[Picture]:
-    """Return the pictures that suit a record."""
+    """Return the kinds of pictures that can be drawn of a record."""
     pictures = [
         Picture("", "the differences with their 95 % intervals, a line a row", draw_differences)
     ]
@@ -49,8 +52,10 @@ def pictures_of(record: StudyRecord) -> list[Picture]:
 
 
 def draw_differences(record: StudyRecord) -> Figure:
-    """Return a figure of the differences with their 95 % intervals, or of the means if no rows were
-    compared."""
+    """Return a figure of the mean differences with their 95 % intervals, with a line for each row.
+
+    If no row has a comparison, the figure shows the means of the rows instead.
+    """
     compared = [row for row in record.rows if row.versus is not None]
     rows = compared or record.rows
     figure, axes = plt.subplots(figsize=(8, 0.3 * len(rows) + 1.2), layout="constrained")
@@ -71,7 +76,10 @@ def draw_differences(record: StudyRecord) -> Figure:
 
 
 def line_axis(record: StudyRecord) -> str | None:
-    """Return the axis of the grid with most numbers, if there are at least three; else None."""
+    """Return the name of the grid's axis with most different numbers.
+
+    None is returned if no axis has at least three numbers.
+    """
     values: dict[str, set[float]] = {}
     for row in record.rows:
         for name, value in row.point.items():
@@ -82,15 +90,19 @@ def line_axis(record: StudyRecord) -> str | None:
 
 
 def draw_along_axis(record: StudyRecord) -> Figure:
-    """Return a figure of the means with their 95 % intervals along `line_axis`. An activation that
-    the axis does not affect is a horizontal line.
+    """Return a figure of the means with their 95 % intervals, over the values of `line_axis`.
+
+    An activation that does not depend on the axis is drawn as a horizontal line.
 
     Raises:
-        ValueError: the record has no such axis.
+        ValueError: if no axis of the record has at least three numbers.
     """
     name = line_axis(record)
     if name is None:
-        raise ValueError(f"{record.name} has no axis of numbers")
+        raise ValueError(
+            f"The record of {record.name} has no axis with at least {_MIN_VALUES} numbers. "
+            "Call draw_along_axis only if line_axis returns a name."
+        )
     figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
     xs = sorted({row.point[name] for row in record.rows if name in row.point})
     for style, (title, rows) in _with_styles(_lines_along(record, name)):
@@ -108,7 +120,10 @@ def draw_along_axis(record: StudyRecord) -> Figure:
 
 
 def draw_idle_units(record: StudyRecord) -> Figure:
-    """Return a figure of the mean shares of dead and of dormant units after each epoch."""
+    """Return a figure of the percentages of dead and of dormant units after each epoch.
+
+    Both are means over the seeds.
+    """
     figure, panels = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
     for axes, kind in zip(panels, ("dead", "dormant"), strict=True):
         for style, (title, rows) in _with_styles({row.title: [row] for row in record.rows}):
@@ -121,7 +136,10 @@ def draw_idle_units(record: StudyRecord) -> Figure:
 
 
 def _lines_along(record: StudyRecord, name: str) -> dict[str, list[RecordRow]]:
-    """Return the rows of each line along an axis, sorted by the axis, by the line's title."""
+    """Return the rows of each drawn line, sorted by their value on an axis.
+
+    The keys are the titles of the lines: the activation and its settings on other axes.
+    """
     lines: dict[str, list[RecordRow]] = {}
     for row in record.rows:
         on_axis = f"{name.rpartition('.')[2].replace('_', '-')} "
@@ -133,7 +151,7 @@ def _lines_along(record: StudyRecord, name: str) -> dict[str, list[RecordRow]]:
 def _with_styles(
     lines: dict[str, list[RecordRow]],
 ) -> Iterator[tuple[str, tuple[str, list[RecordRow]]]]:
-    """Yield each line with a style; lines of one activation have different styles."""
+    """Yield each line with a line style, which differs between lines of the same activation."""
     count: dict[str, int] = {}
     for title, rows in lines.items():
         number = count.setdefault(rows[0].activation, 0)

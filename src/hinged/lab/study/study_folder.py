@@ -1,11 +1,11 @@
-"""The folder of one study at one scale, with a run folder for each cell.
+"""The folder of one study at one scale: `smoke`, `small` or `full`.
 
     study.json         the study, its scale, and whether the fallback data are used
-    cells/NAME/        the run folder of a cell (`hinged.lab.runs.run_folder`)
-    pretrain/KIND/     the run folder of a network's pretraining, with its weights
+    cells/NAME/        the run folder of a cell (one combination of the study's settings)
+    pretrain/KIND/     the run folder of a network's pretraining, with the trained weights
 
-Like run folders, it survives a kill at any moment. The same command then trains only what is
-missing, and several processes can share the work.
+Several processes may work in one folder at the same time, and each may be killed at any moment. The
+same command continues the study, and trains only networks without a result.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ class StudyPlan(Settings):
     """A study at one scale.
 
     Attributes:
-        name: the name of the study.
-        scale: the name of a scale.
-        fallback: whether the fallback data of the scale are used.
-        precision: replaces `auto` in the study. None in a new plan: then the machine that creates
-            the folder chooses its fast precision for all machines.
+        name: name of the study.
+        scale: name of the scale: `smoke`, `small` or `full`.
+        fallback: whether the fallback data set of the scale is used.
+        precision: the precision in place of `auto` in the study, `float32` or `bf16`. None in a new
+            plan; then the machine that creates the folder chooses its faster precision, and other
+            machines use the same one.
         study: the study.
     """
 
@@ -49,35 +50,42 @@ class StudyPlan(Settings):
 
     @property
     def study_with_precision(self) -> Study:
-        """Return the study with its precision in place of `auto`."""
+        """Return the study with the plan's precision in place of `auto`.
+
+        If the plan has no precision, the faster precision of this machine is used.
+        """
         return self.study.with_precision(self.precision or fast_precision())
 
     def cells(self, seeds: int | None = None) -> list[Cell]:
-        """Return the cells, with this number of seeds or that of the scale."""
+        """Return the cells of the study at this scale.
+
+        Args:
+            seeds: number of seeds of each cell; None for the number that the scale sets.
+        """
         return study_cells(self.study_with_precision, self.scale, self.fallback, seeds)
 
     def pretrainings(self) -> dict[str, Experiment]:
-        """Return the pretraining of each kind of network."""
+        """Return the experiment that pretrains each kind of network; the keys are the kinds."""
         return pretraining_experiments(self.study_with_precision, self.scale, self.fallback)
 
     def extends(self, other: StudyPlan) -> bool:
-        """Whether this plan contains all trainings of the other plan, whatever their seeds."""
+        """Whether this plan contains all trainings of the other plan. Seeds are not compared."""
         about = {"name", "scale", "fallback"}
         same = self.model_dump(include=about) == other.model_dump(include=about)
         return same and other._experiments().items() <= self._experiments().items()
 
     def _experiments(self) -> dict[str, Experiment]:
-        """Return all experiments by the names of their folders, without seeds."""
+        """Return all experiments without their seeds; the keys are the names of their folders."""
         experiments = {cell.name: cell.experiment for cell in self.cells()}
         experiments |= {f"pretrain {kind}": each for kind, each in self.pretrainings().items()}
         return {name: each.model_copy(update={"seeds": ()}) for name, each in experiments.items()}
 
 
 class StudyFolder:
-    """The files of one study at one scale.
+    """The folder of one study at one scale.
 
     Args:
-        path: the folder; `open` creates it.
+        path: path of the folder. It need not exist; the method `open` creates it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,37 +93,42 @@ class StudyFolder:
 
     @property
     def plan(self) -> StudyPlan:
-        """Return the plan of this folder.
+        """Return the plan in the file `study.json` of this folder.
 
         Raises:
-            RunFolderError: the folder holds no study.
+            RunFolderError: if the folder holds no study, or if the file is damaged.
         """
         file = self.path / "study.json"
         if not file.exists():
             raise errors.RunFolderError(
-                f"{self.path} holds no study: there is no {file.name}; "
-                "give a folder that `hinged study run` wrote."
+                f"{self.path} holds no study: the file {file.name} is missing in it. "
+                "Give a folder that `hinged study run` has written."
             )
         try:
             return StudyPlan.model_validate_json(file.read_text(encoding="utf-8"))
         except pydantic.ValidationError as invalid:
             raise errors.RunFolderError(
-                f"{file} is not the plan of a study: {invalid.error_count()} faults, first "
-                f"{invalid.errors()[0]['msg']!r}; choose another folder."
+                f"{file} is not the plan of a study. It has {invalid.error_count()} faults, the "
+                f"first is {invalid.errors()[0]['msg']!r}. Choose another folder."
             ) from None
 
     def open(self, plan: StudyPlan) -> None:
-        """Create the folder for a plan, or continue with it.
+        """Create the folder for a plan, or write a larger plan into it.
+
+        Args:
+            plan: the plan. If the folder holds a plan already, this plan must contain all its
+                trainings.
 
         Raises:
-            RunFolderError: the folder holds another study or scale, other files, or trainings that
-                a changed study no longer contains.
+            RunFolderError: if the folder holds other files, another study, another scale, or
+                trainings that the plan does not contain.
         """
         file = self.path / "study.json"
-        # In this order: another process may write the plan between the two checks.
+        # The order matters: another process may write the plan between the two checks.
         if self.path.is_file() or (self._holds_other_files() and not file.exists()):
             raise errors.RunFolderError(
-                f"{self.path} is not the folder of a study; choose an empty folder."
+                f"{self.path} is a file, or holds files that do not belong to a study. "
+                "Choose an empty folder or the folder of this study."
             )
         (self.path / "cells").mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / "cells" / ".lock"):
@@ -125,8 +138,9 @@ class StudyFolder:
                 plan = plan.model_copy(update={"precision": precision})
             if held is not None and not plan.extends(held):
                 raise errors.RunFolderError(
-                    f"{self.path} holds {held.name} at scale {held.scale}, or an earlier form of "
-                    "it; choose another folder."
+                    f"{self.path} holds the study {held.name} at scale {held.scale}, with "
+                    f"trainings that the study {plan.name} at scale {plan.scale} does not contain: "
+                    "settings or precision differ. Choose another folder."
                 )
             write_file(file, plan.model_dump_json(indent=2) + "\n")
 
@@ -135,7 +149,13 @@ class StudyFolder:
         return RunFolder(self.path / "cells" / cell.name)
 
     def cell_runs(self, seeds: int | None = None) -> list[ExperimentRun]:
-        """Return the experiments of all cells; they need the weights of the pretrainings."""
+        """Return the experiment and the run folder of each cell.
+
+        If the study has pretrainings, train `pretraining_runs` first: the cells need their weights.
+
+        Args:
+            seeds: number of seeds of each cell; None for the number that the scale sets.
+        """
         weights = {}
         for run in self.pretraining_runs():
             (trial,) = run.experiment.trials
@@ -151,7 +171,10 @@ class StudyFolder:
         ]
 
     def pretraining_runs(self) -> list[ExperimentRun]:
-        """Return the pretrainings; train them with `SaveOptions(weights=True)`."""
+        """Return the experiment and the run folder of each pretraining.
+
+        Train them with `SaveOptions(weights=True)`, so that their weights are saved for the cells.
+        """
         return [
             ExperimentRun(
                 experiment,
@@ -162,13 +185,15 @@ class StudyFolder:
         ]
 
     def train(self, listener: ProgressListener, seeds: int | None = None, **options: Any) -> None:
-        """Train everything that the folder does not hold yet, pretrainings first.
+        """Train all networks of the study that have no result yet, pretrainings first.
+
+        An error in a training of a cell is saved in the run folder, and the next training starts.
+        An error in a pretraining is raised.
 
         Args:
-            listener: receives the progress.
-            seeds: number of seeds; by default that of the scale.
-            options: of `hinged.lab.runs.compare.compare_all`. The error of a training is written
-                into its folder and the others continue; that of a pretraining is raised.
+            listener: the object that follows the progress.
+            seeds: number of seeds of each cell; None for the number that the scale sets.
+            **options: arguments of `hinged.lab.runs.compare.compare_all`, for example `jobs`.
         """
         pretrainings = [
             run
@@ -181,7 +206,9 @@ class StudyFolder:
         compare_all(self.cell_runs(seeds), listener, continue_on_error=True, **options)
 
     def _holds_other_files(self) -> bool:
-        """Whether the folder holds files besides `cells` and a partial `study.json`, which a
-        process that was killed early leaves."""
+        """Whether the folder holds files other than `cells` and partial files.
+
+        A process that was killed early may leave only these.
+        """
         names = [each.name for each in self.path.iterdir()] if self.path.exists() else []
         return any(name != "cells" and not PARTIAL.fullmatch(name) for name in names)

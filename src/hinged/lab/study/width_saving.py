@@ -1,4 +1,7 @@
-"""How much narrower a network can be with trained curves, at the same score."""
+"""The width that trained curves save: how much narrower a network can be at the same score.
+
+The width is the number of filters in the first block, or of hidden units in each layer.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,19 @@ from hinged.lab.study.record import ConfidenceInterval, RecordRow, StudyRecord
 AXIS = "network.width"
 _RESAMPLES = 2000
 _MIN_WIDTHS = 3
-"""Smallest number of widths to interpolate between."""
+"""Smallest number of trained widths from which the saved width is interpolated."""
 
 _Floats = NDArray[np.float64]
 
 
 class WidthSaving(Settings):
-    """Filters or hidden units that trained curves save.
+    """The part of a network's width that trained curves save at the same score as the baseline.
 
     Attributes:
-        widths: widths whose score lies between the smallest and the largest of the baseline.
-        share: share of the width that is saved at equal score, the mean over `widths`, below 1;
-            negative if the baseline needs fewer.
+        widths: the widths at which the mean score of curves lies between the smallest and the
+            largest mean score of the baseline.
+        share: fraction of the width that is saved, the mean over `widths`, with its 95 % interval.
+            It is below 1, and negative if the baseline can be narrower than curves.
     """
 
     widths: tuple[int, ...]
@@ -34,16 +38,19 @@ class WidthSaving(Settings):
 
 
 def width_saving(record: StudyRecord) -> WidthSaving | None:
-    """Return how much width trained curves save.
+    """Return the fraction of the width that trained curves save at the same score as the baseline.
 
-    The mean scores of the baseline are made increasing in the width (isotonic regression) and
-    interpolated linearly over its logarithm. That gives the width at which the baseline has the
-    score of trained curves. The interval is a percentile bootstrap with 2,000 samples of seeds, the
-    same seeds for both. It covers the chance of seeds, but not errors of the interpolation.
+    First, isotonic regression makes the mean scores of the baseline increase with the width. They
+    are then interpolated linearly over the logarithm of the width. At each width of the curves,
+    this determines the width that the baseline needs for the same score.
+
+    The interval is a percentile bootstrap with 2,000 samples of the seeds, the same seeds for
+    curves and baseline. It covers the randomness of seeds, but not errors of the interpolation.
 
     Returns:
-        None if the record does not vary the width alone, has fewer than three widths, or has no
-        width at which the scores overlap.
+        The saved width. None if the cells of the record differ in more than the width, if there are
+        fewer than three widths or two common seeds, if a score is not finite, or if the scores of
+        curves and baseline do not overlap.
 
     Source: Efron, "Bootstrap methods: another look at the jackknife" (Annals of Statistics 1979).
     """
@@ -85,7 +92,7 @@ def width_saving(record: StudyRecord) -> WidthSaving | None:
 
 
 def width_saving_sentence(record: StudyRecord) -> str | None:
-    """Return the saving in words, or None if there is none."""
+    """Return a sentence about the width that curves save; None if `width_saving` returns None."""
     saving = width_saving(record)
     if saving is None:
         return None
@@ -102,7 +109,7 @@ def width_saving_sentence(record: StudyRecord) -> str | None:
 
 
 def _varies_width_alone(record: StudyRecord) -> bool:
-    """Whether the rows differ only in activation and width."""
+    """Whether the rows of a record differ only in the activation and in the width."""
     points = [(row.activation, *row.point.values()) for row in record.rows]
     return (
         record.baseline != "hinged"
@@ -118,14 +125,21 @@ def _rows_by_width(record: StudyRecord, activation: str) -> dict[int, RecordRow]
 
 
 def _score_matrix(rows: dict[int, RecordRow], seeds: list[int]) -> _Floats:
-    """Return the scores, shape `(seeds, widths)`; NaN for diverged trainings."""
+    """Return the scores in an array of shape `(seeds, widths)`, with NaN in place of None."""
     values = [[row.values[seed] for row in rows.values()] for seed in seeds]
     return np.array([[math.nan if v is None else v for v in line] for line in values])
 
 
 def _width_for_score(scores: _Floats, widths: _Floats, scores_at_widths: _Floats) -> _Floats:
-    """Return the interpolated width for each score; the smallest or largest width for scores
-    outside `scores_at_widths`."""
+    """Return the width that a network needs for each score, by interpolation.
+
+    A score below or above all `scores_at_widths` needs the smallest or the largest width.
+
+    Args:
+        scores: the scores to reach.
+        widths: the trained widths, increasing.
+        scores_at_widths: mean score at each trained width.
+    """
     logs = np.log(widths)
     rising = scipy.optimize.isotonic_regression(scores_at_widths).x
     # If two widths have equal scores, the narrower one is enough.
