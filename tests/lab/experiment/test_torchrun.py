@@ -126,7 +126,10 @@ def test_processes_share_one_training_and_not_several(small, tmp_path):
 @pytest.mark.usefixtures("second_of_two")
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"optimizer": "lm"}, "start without torchrun"), ({"batch_size": 3}, "2 samples to each")],
+    [
+        ({"optimizer": "lm"}, "start without torchrun"),
+        ({"batch_size": 3}, "2 samples: the batch size must be at least 4"),
+    ],
 )
 def test_what_processes_cannot_share(settings, message):
     small = data.load_data_set("diabetes")

@@ -91,10 +91,12 @@ def test_prelu_has_one_slope_per_channel_on_any_axis():
 
 
 def test_a_model_without_activations_is_an_error():
-    with pytest.raises(errors.ArgumentError, match="a Linear without activations to replace; it"):
+    with pytest.raises(errors.ArgumentError, match="a Linear without activations to replace; the"):
         replace_activations(nn.Linear(3, 2), torch.randn(4, 3), factory("silu"))
     gated = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
-    with pytest.raises(errors.ArgumentError, match=r"\(1 is skipped: the model's output, bounded"):
+    with pytest.raises(
+        errors.ArgumentError, match=r"\(activation 1 is skipped: the model's output, bounded"
+    ):
         replace_activations(gated, torch.randn(4, 3), factory("silu"))
 
 

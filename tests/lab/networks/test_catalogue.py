@@ -151,8 +151,11 @@ def test_every_activation_of_a_users_network_is_replaced(own, activation):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("has_none", "got a Sequential without activations to replace; it must apply"),
-        ("too_few", "got outputs of shape (2, 9); digits needs (2, 10)."),
+        ("has_none", "got a Sequential without activations to replace; the network must apply"),
+        (
+            "too_few",
+            "shape (2, 9) for 2 samples; the data set digits needs outputs of shape (2, 10).",
+        ),
         ("nothing", "got an object of class NoneType; the function must return an nn.Module."),
     ],
 )

@@ -58,10 +58,13 @@ def test_an_untrained_detector_predicts_a_class_in_about_one_cell_of_100():
 
 
 def test_networks_that_do_not_fit_the_data_are_errors():
-    with pytest.raises(errors.ArgumentError, match=r"`network.kind cnn`: got shapes, whose metric"):
+    with pytest.raises(
+        errors.ArgumentError, match=r"`network.kind cnn`: got the data set shapes, which"
+    ):
         build("cnn")
     with pytest.raises(
-        errors.ArgumentError, match=r"`network.kind detector`: got digits, .*cnn, mlp, .*vgg11"
+        errors.ArgumentError,
+        match=r"`network.kind detector`: got the data set digits, .*cnn, mlp, .*vgg11",
     ):
         build(name="digits")
     with pytest.raises(

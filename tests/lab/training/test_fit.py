@@ -136,7 +136,7 @@ def test_a_compiled_training_learns_the_same(tmp_path):
 
 def test_the_inputs_of_a_compiled_network_cannot_be_observed():
     settings = SETTINGS.model_copy(update={"compile": True, "calibrate_after": 0.1})
-    with pytest.raises(errors.ArgumentError, match="take one of them"):
+    with pytest.raises(errors.ArgumentError, match="leave one of the two out"):
         fit.check_training(network(), data.load_data_set("digits"), settings)
 
 

@@ -8,7 +8,9 @@ from hinged.lab.training import loggers
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(errors.MissingExtraError, match="`pip install wandb`, or use csv"):
+    with pytest.raises(
+        errors.MissingExtraError, match="run `pip install wandb`, or use the logger csv"
+    ):
         loggers.make_logger("wandb", tmp_path)
 
 

@@ -1,22 +1,23 @@
 """The activations that experiments compare, by name.
 
-A name is one of:
+An activation has one of these names:
 
-* a key of `ACTIVATIONS`;
+* a key of `ACTIVATIONS`, for example `relu` or `hinged`;
 * `frozen:FUNCTION`, for example `frozen:silu`: curves that start as this function and are not
   trained;
-* a user's own activation, `file.py:make` or `package.module:Class`.
+* `file.py:make` or `package.module:Class`: a user's function or class.
 
-A user's function or class must return an `nn.Module` whose output has the shape of its input. It is
-called with those of these arguments that its parameters name:
+A user's function or class must return an `nn.Module` whose outputs have the shape of its inputs.
+It may have these parameters:
 
-* `channels`: the number of channels `C`. A first parameter with another name and no default gets it
-  too;
-* `dim`: the channel axis. Without this parameter, the channels are moved to axis 1;
-* `curve`: the `C` curves that `hinged` would start from, a `hinged.curve.Curve`.
+* `channels`: the number of channels `C`. If the first parameter has another name and no default, it
+  receives `C` instead;
+* `dim`: the channel axis of the inputs. Without this parameter, the channels of all inputs are
+  moved to axis 1;
+* `curve`: a `hinged.curve.Curve` with the `C` curves that the activation `hinged` would start from.
 
-Its parameters are trained like those of any activation: with `curve_lr_factor` times the learning
-rate and without weight decay.
+The parameters of the returned module are trained like the curves of `hinged`. Their learning rate
+is `curve_lr_factor` times the learning rate of the weights. They have no weight decay.
 """
 
 from __future__ import annotations
@@ -43,22 +44,31 @@ from hinged.nn import PiecewiseLinear
 from hinged.nn.parameter_groups import parameters_of
 
 TRAINABLE_ACTIVATIONS = (PiecewiseLinear, nn.PReLU, WrappedActivation)
-"""The classes of activations that may have trained parameters."""
+"""The module classes of activations that may have trained parameters."""
 
 INIT_SAME = "same"
-"""The `init` of curves that start as the activation that they replace."""
+"""The value of `CurveSettings.init` for curves that start as the activations they replace."""
 
 
 class ActivationFactory(Protocol):
-    """Makes the activation of a layer that has `channels` channels on axis `dim`."""
+    """A function that makes the activation of one layer of a network."""
 
     def __call__(self, channels: int, dim: int = 1) -> nn.Module:
-        """Return the activation."""
+        """Return the activation of one layer.
+
+        Args:
+            channels: number of channels of the layer.
+            dim: the channel axis of the layer's outputs.
+        """
         ...
 
 
 class ChannelPReLU(nn.PReLU):
-    """`nn.PReLU` with the channels on any axis.
+    """`nn.PReLU` for inputs with the channels on any axis.
+
+    Args:
+        channels: number of channels `C`. Each channel has one trained slope.
+        dim: the channel axis of the inputs.
 
     >>> import torch
     >>> ChannelPReLU(3, dim=-1)(torch.ones(2, 5, 3)).shape
@@ -70,7 +80,7 @@ class ChannelPReLU(nn.PReLU):
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the activation of `x` `(..., C, ...)`."""
+        """Return the outputs for inputs `x`, both `(..., C, ...)` with `C` on axis `dim`."""
         return call_with_channels_on_axis_1(super().forward, x, self.dim)
 
 
@@ -94,21 +104,34 @@ def _curve_factory(curves: CurveSettings) -> ActivationFactory:
 
 @dataclass(frozen=True)
 class ConvertingFactory:
-    """Makes the curves of `init="same"`.
+    """A factory for curves that start as the activations they replace.
 
-    In a whole network, `hinged.convert` replaces the activations: each curve starts as the
-    activation that it replaces, with the range of its inputs. A single layer gets curves that start
-    as ReLU.
+    The method `convert` replaces the activations of a whole network by `hinged.convert`. The hinges
+    of each curve cover the range of the inputs of the replaced activation.
+
+    A call of the factory makes the curves of one layer. There is no activation to replace, so these
+    curves start as ReLU.
+
+    Attributes:
+        curves: the settings of the curves, with `init="same"`.
     """
 
     curves: CurveSettings
 
     def __call__(self, channels: int, dim: int = 1) -> nn.Module:
-        """Return the activation of one layer."""
+        """Return curves for one layer. They start as ReLU."""
         return _curve_factory(self.curves.model_copy(update={"init": "relu"}))(channels, dim)
 
     def convert(self, model: nn.Module, batch: Any) -> nn.Module:
-        """Replace all activations of a model by curves, in place, and return the model."""
+        """Replace all activations of a model by curves.
+
+        Args:
+            model: any network. It is changed in place.
+            batch: one batch of inputs, in a form that `hinged.convert` accepts.
+
+        Returns:
+            The model.
+        """
         curves = self.curves
         model = convert(model, batch, curves.hinges, sharing=curves.sharing, tails=curves.tails)
         for parameter in parameters_of(model, (PiecewiseLinear,)):
@@ -121,9 +144,10 @@ def _fixed(module: type[nn.Module]) -> Callable[[CurveSettings], ActivationFacto
 
 
 def _apl_factory(curves: CurveSettings) -> ActivationFactory:
-    """Return a factory of APL units that have one ReLU fewer than the curves have hinges.
+    """Return a factory of APL units (`AdaptivePiecewiseLinearUnit`).
 
-    The kinks start evenly spaced over the range of the curves.
+    The sum in a unit has `K - 1` terms, where `K` is the number of hinges of the curves. The
+    initial positions of these terms are evenly spaced from the first to the last hinge.
     """
 
     def make(channels: int, dim: int = 1) -> nn.Module:
@@ -158,7 +182,8 @@ _WITHOUT_PARAMETERS: dict[str, type[nn.Module]] = {
 
 
 KEEP_ORIGINAL = _fixed(nn.ReLU)(CurveSettings())
-"""Makes a ReLU. For `replace_activations`, this factory means "change nothing"."""
+"""The factory of the activation `original`. With it, `replace_activations` changes nothing.
+A network that is built with this factory gets ReLUs."""
 
 ACTIVATIONS: dict[str, Callable[[CurveSettings], ActivationFactory]] = {
     **{name: _fixed(module) for name, module in _WITHOUT_PARAMETERS.items()},
@@ -171,16 +196,21 @@ ACTIVATIONS: dict[str, Callable[[CurveSettings], ActivationFactory]] = {
 _FROZEN_PREFIX = "frozen:"
 
 ACTIVATION_MODULES = (*_WITHOUT_PARAMETERS.values(), *TRAINABLE_ACTIVATIONS)
-"""The classes of all modules that are activations."""
+"""The module classes of all activations that experiments compare."""
 
 
 def check_activation_name(setting: str, name: str) -> None:
-    """Raise an error if a name cannot be that of an activation.
+    """Raise an error if no activation has this name.
 
-    This does not load a user's own activations.
+    The names of users' activations are not checked, since this function loads no files.
+
+    Args:
+        setting: the setting that error messages name.
+        name: the name of an activation.
 
     Raises:
-        UnknownNameError: there is no activation or function of this name.
+        UnknownNameError: if the name is not a key of `ACTIVATIONS`, or if the function in
+            `frozen:FUNCTION` is unknown.
     """
     if name.startswith(_FROZEN_PREFIX):
         function = name.removeprefix(_FROZEN_PREFIX)
@@ -191,7 +221,9 @@ def check_activation_name(setting: str, name: str) -> None:
 
 
 def is_user_activation(name: str) -> bool:
-    """Return whether a name refers to a user's own activation.
+    """Return whether a name refers to a user's function or class.
+
+    Such a name has the form `file.py:make` or `package.module:Class`.
 
     >>> names = ("my.py:make", "torch.nn:Tanh", "relu", "frozen:relu")
     >>> [is_user_activation(name) for name in names]
@@ -201,7 +233,9 @@ def is_user_activation(name: str) -> bool:
 
 
 def depends_on_curve_settings(name: str) -> bool:
-    """Return whether the curve settings can affect an activation.
+    """Return whether the activation of this name depends on `CurveSettings`.
+
+    The result is true for every activation of a user, which may depend on these settings.
 
     >>> names = ("hinged", "frozen:silu", "apl", "my.py:make", "relu")
     >>> [depends_on_curve_settings(name) for name in names]
@@ -211,7 +245,7 @@ def depends_on_curve_settings(name: str) -> bool:
 
 
 def may_have_trained_parameters(name: str) -> bool:
-    """Return whether an activation may have trained parameters.
+    """Return whether the activation of this name may have trained parameters.
 
     >>> names = ("hinged", "prelu", "my.py:make", "frozen:silu", "relu")
     >>> [may_have_trained_parameters(name) for name in names]
@@ -221,15 +255,18 @@ def may_have_trained_parameters(name: str) -> bool:
 
 
 def activation_factory(name: str, curves: CurveSettings) -> ActivationFactory:
-    """Return the factory for a named activation.
+    """Return the factory of a named activation.
 
     Args:
-        name: as the module docstring describes.
-        curves: the settings of the curves.
+        name: a key of `ACTIVATIONS`, `frozen:FUNCTION`, or the name of a user's function or class.
+        curves: the settings of the curves. Activations such as ReLU and PReLU ignore them.
+
+    Returns:
+        A function that makes the activation of one layer.
 
     Raises:
-        ArgumentError: a user's activation cannot be loaded. The factory raises it if the user's
-            function does not return an `nn.Module`.
+        ArgumentError: if a user's activation cannot be loaded. The returned factory raises this
+            error if the user's function returns no `nn.Module`.
 
     >>> activation_factory("frozen:silu", CurveSettings())(4).values.requires_grad
     False
@@ -252,7 +289,7 @@ def _user_activation_factory(name: str, curves: CurveSettings) -> ActivationFact
         inner = function(**arguments)
         if not isinstance(inner, nn.Module):
             got = f"{name}, which returns an object of class {type(inner).__name__}"
-            hint = "it must return an nn.Module"
+            hint = "this function or class must make an nn.Module"
             raise errors.ArgumentError(errors.message("activations", got, hint))
         return WrappedActivation(inner, 1 if "dim" in arguments else dim)
 
@@ -262,7 +299,12 @@ def _user_activation_factory(name: str, curves: CurveSettings) -> ActivationFact
 def _requested_arguments(
     function: Callable[..., Any], channels: int, dim: int, curves: CurveSettings
 ) -> dict[str, Any]:
-    """Return the arguments that the parameters of a user's function ask for."""
+    """Return the keyword arguments for a call of a user's function.
+
+    The possible arguments are `channels`, `dim` and `curve`. The function receives each argument
+    that it has a parameter for. If its first parameter has another name and no default, that
+    parameter receives the number of channels.
+    """
     available: dict[str, Callable[[], Any]] = {
         "channels": lambda: channels,
         "dim": lambda: dim,
@@ -293,20 +335,20 @@ def replace_activations(
 ) -> nn.Module:
     """Replace every activation that `hinged.convert` would replace.
 
-    The activation `original` leaves the model unchanged. Curves with `init="same"` are those of
-    `hinged.convert`.
+    With the activation `original`, the model stays unchanged. With curves of `init="same"`,
+    `hinged.convert` itself replaces the activations.
 
     Args:
         model: any network. It is changed in place.
-        batch: as for `hinged.convert`.
-        activation: makes the activation for a number of channels and a channel axis.
-        call: the name of the caller in error messages.
+        batch: one batch of inputs, in a form that `hinged.convert` accepts.
+        activation: makes the new activation from the number of channels and the channel axis.
+        call: the setting or function that error messages name.
 
     Returns:
         The model.
 
     Raises:
-        ArgumentError: the model has no activation to replace.
+        ArgumentError: if the model has no activation to replace.
 
     >>> import torch
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
@@ -315,9 +357,12 @@ def replace_activations(
     """
     found = sites(model, batch)
     if not found.converted:
-        skipped = "".join(f" ({site.name} is skipped: {site.skipped})" for site in found.skipped)
+        skipped = "".join(
+            f" (activation {site.name} is skipped: {site.skipped})" for site in found.skipped
+        )
         got = f"a {type(model).__name__} without activations to replace{skipped}"
-        hint = "it must apply some, or come from a function that takes the activation factory"
+        hint = "the network must apply an activation such as nn.ReLU, or come from a function "
+        hint += "whose one parameter receives a factory of activations"
         raise errors.ArgumentError(errors.message(call, got, hint))
     if activation is KEEP_ORIGINAL:
         return model
@@ -331,5 +376,5 @@ def replace_activations(
 
 
 def activation_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters of a network that belong to its activations."""
+    """Return the parameters of all activations of a network."""
     return parameters_of(model, TRAINABLE_ACTIVATIONS)

@@ -1,4 +1,4 @@
-"""The networks of the experiments. The activation is an argument."""
+"""Functions that build the networks of the experiments with a given activation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hinged.lab.networks.detector import DETECTORS
 from hinged.lab.networks.pretrained import PretrainedWeights
 
 _CALIBRATION_SAMPLES = 32
-"""Training samples for which `hinged.convert` runs a network, and from which it takes ranges."""
+"""Number of training samples that `hinged.convert` gets, to find activations and input ranges."""
 
 
 def build_network(
@@ -30,27 +30,35 @@ def build_network(
     seed: int,
     weights: PretrainedWeights | None = None,
 ) -> nn.Module:
-    """Return a network. Its weights depend on the seed and not on the activation.
+    """Build a network with a given activation.
 
-    The networks of this file and the detectors are built with the activation. The networks of
-    `hinged.lab.networks.vision` are built with their own activations, which `replace_activations`
-    then replaces.
+    The initial weights depend on the seed and not on the activation. How the network gets the
+    activation depends on its kind:
 
-    A user's function (`file.py:function`) takes one argument or none. Its argument is the
-    activation factory: it makes the activation for a number of channels, and for `dim`, the channel
-    axis, if that is not 1. If the function takes no argument, `replace_activations` replaces the
-    activations of the network that it returns.
+    * `cnn`, `mlp`, `bypass-mlp` and the detectors are built with the factory `activation`.
+    * The networks of `hinged.lab.networks.vision` are built with their published activations.
+      `replace_activations` then replaces these.
+    * A user's function (`file.py:function`) with one parameter receives the factory. It calls
+      `activation(channels)`, or `activation(channels, dim=-1)` if the channels are on the last
+      axis.
+    * A user's function without parameters returns a network. `replace_activations` then replaces
+      the activations of this network.
 
     Args:
         network: kind and size of the network.
-        data: the data to train on.
-        activation: makes the activation for a number of channels and a channel axis.
-        seed: decides the weights. With `weights`, it decides those of a new head only.
-        weights: initial weights. A head for another number of classes gets new weights.
+        data: the data set to train on. It determines the shapes of the inputs and outputs.
+        activation: makes an activation from the number of channels and the channel axis.
+        seed: decides the random initial weights.
+        weights: pretrained weights, or None for random weights. With pretrained weights, only a
+            head for another number of classes gets random weights. The head consists of the modules
+            that compute the outputs.
+
+    Returns:
+        The network.
 
     Raises:
-        ArgumentError: the network does not fit the data, a user's function does not return a
-            network for these data, or the weights belong to another network.
+        ArgumentError: if the network does not fit the data, if a user's function does not return a
+            network for these data, or if `weights` belong to another network.
     """
     _check_data_fit(network, data)
     with torch.random.fork_rng(devices=[]):
@@ -68,10 +76,18 @@ def build_network(
 
 
 def head_names(kind: str, model: nn.Module) -> tuple[str, ...]:
-    """Return the names of the modules that compute a network's outputs.
+    """Return the names of the modules in a network's head, which computes the outputs.
 
-    These are the heads that `hinged.lab.networks.vision` lists, the two linear maps to the outputs
-    of a `bypass-mlp`, the last convolution of a detector, and the last `nn.Linear` of all others.
+    The head depends on the kind of the network:
+
+    * networks of `hinged.lab.networks.vision`: the modules that `VisionNetwork.head` lists;
+    * `bypass-mlp`: the linear layers `output` and `bypass`;
+    * detectors: the last convolution;
+    * all other networks: the last `nn.Linear`.
+
+    Args:
+        kind: the kind of the network (`NetworkSettings.kind`).
+        model: the network.
 
     >>> head_names("mlp", nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
     ('2',)
@@ -85,11 +101,17 @@ def head_names(kind: str, model: nn.Module) -> tuple[str, ...]:
 
 
 def check_network_kind(kind: str) -> None:
-    """Raise an error if there is no such kind of network.
+    """Raise an error if there is no network of this kind.
+
+    The form `file.py:function` is accepted without loading the file.
+
+    Args:
+        kind: the kind of a network (`NetworkSettings.kind`).
 
     Raises:
-        UnknownNameError: the kind is not in `NETWORK_KINDS`, not `timm:NAME` and not
-            `file.py:function`.
+        UnknownNameError: if the kind is not in `NETWORK_KINDS`, not a network `timm:NAME` of timm,
+            and not of the form `file.py:function`.
+        MissingExtraError: if the kind is `timm:NAME` and timm is not installed.
     """
     if vision.is_vision_network(kind):
         vision.find_vision_network(kind)
@@ -98,31 +120,34 @@ def check_network_kind(kind: str) -> None:
 
 
 def _check_data_fit(network: NetworkSettings, data: DataSet) -> None:
-    """Raise an error if a network cannot take the samples, or cannot answer as the data require."""
+    """Raise an error if a network cannot be trained on a data set.
+
+    The network must accept the samples, and its outputs must have the form of the targets.
+    """
     kind, call = network.kind, f"network.kind {network.kind}"
     if names_function(kind):
         return
     if (kind in DETECTORS) != data.problem.predicts_per_cell:
         suitable = [n for n in NETWORK_KINDS if (n in DETECTORS) == data.problem.predicts_per_cell]
-        got = f"{data.name}, whose metric is {data.metric}"
-        hint = f"give other data, or one of: {', '.join(suitable)}"
+        unit = "cell of a grid" if data.problem.predicts_per_cell else "sample"
+        got = f"the data set {data.name}, which needs one prediction for each {unit}"
+        hint = f"choose another data set, or one of these networks: {', '.join(suitable)}"
         raise errors.ArgumentError(errors.message(call, got, hint))
     shape = data.sample_shape
     if kind not in ("mlp", "bypass-mlp") and len(shape) != 3:
         hint = f"a {kind} needs images: use `network.kind mlp`"
-        got = f"{data.name} with samples of shape {shape}"
+        got = f"the data set {data.name}, whose samples have the shape {shape}"
         raise errors.ArgumentError(errors.message(call, got, hint))
     if (kind == "cnn" or kind in DETECTORS) and min(shape[1:]) < 2**network.depth:
-        hint = "every block halves the image: use fewer blocks"
+        hint = "every block halves height and width: use fewer blocks"
         got = f"{network.depth} blocks on images of {shape[1]} x {shape[2]} pixels"
         raise errors.ArgumentError(errors.message("network.depth", got, hint))
 
 
 def _with_own_random_state(activation: ActivationFactory) -> ActivationFactory:
-    """Return a factory that does not advance torch's random state.
+    """Return a factory of the same activations that leaves torch's random state unchanged.
 
-    An activation that draws its initial values would otherwise change the weights of the layers
-    after it.
+    Otherwise, an activation with random initial values would change the weights of later layers.
     """
 
     def make(channels: int, dim: int = 1) -> nn.Module:
@@ -141,7 +166,7 @@ def _initialized(
 
 
 def _mlp(network: NetworkSettings, data: DataSet, activation: ActivationFactory) -> nn.Module:
-    """Return an MLP with `depth` hidden layers of `width` units."""
+    """Return an MLP with `depth` hidden layers of `width` units each."""
     layers: list[nn.Module] = [nn.Flatten()]
     size = math.prod(data.sample_shape)
     for _ in range(network.depth):
@@ -156,14 +181,16 @@ def _mlp(network: NetworkSettings, data: DataSet, activation: ActivationFactory)
 def _bypass_mlp(
     network: NetworkSettings, data: DataSet, activation: ActivationFactory
 ) -> nn.Module:
-    """Return an MLP with one hidden layer of `width` units and a linear bypass.
+    """Return an MLP with `width` hidden units and a linear path from the inputs to the outputs.
 
-    Its hidden weights are scaled to the range of the curves (`hinged.optim.net_control`).
+    `hinged.optim.net_control` scales the hidden weights so that the input of each activation has
+    mean 0.5 and standard deviation 1 on the training split.
     """
     if data.x_train.dim() != 2 or network.depth != 1 or network.batch_norm:
-        got = f"{data.name} with {network.depth} layers, batch_norm={network.batch_norm}"
-        hint = "it takes a table and has one hidden layer without normalisation: "
-        hint += "use `network.kind mlp`"
+        got = f"the data set {data.name}, network.depth={network.depth}"
+        got += f" and network.batch_norm={network.batch_norm}"
+        hint = "this network needs a table and one hidden layer without batch normalisation: "
+        hint += "otherwise use `network.kind mlp`"
         raise errors.ArgumentError(errors.message("network.kind bypass-mlp", got, hint))
     inputs = data.x_train.shape[1]
     model = optim.MLP(
@@ -176,10 +203,11 @@ def _bypass_mlp(
 def _shallow_cnn(
     network: NetworkSettings, data: DataSet, activation: ActivationFactory
 ) -> nn.Module:
-    """Return `depth` VGG blocks and a linear head.
+    """Return a CNN of `depth` VGG blocks and a linear head.
 
-    A block is: convolution, activation, convolution, activation, max-pooling. Each block has twice
-    the filters of the previous one.
+    A block consists of convolution, activation, convolution, activation and max-pooling. The first
+    block has `width` filters in each convolution. Each later block has twice the filters of the
+    previous block.
 
     Source of the block: Simonyan and Zisserman, "Very deep convolutional networks for large-scale
     image recognition" (ICLR 2015).
@@ -202,10 +230,10 @@ def _shallow_cnn(
 def _network_function(
     network: NetworkSettings, data: DataSet, weights: PretrainedWeights | None
 ) -> tuple[Callable[..., nn.Module], bool]:
-    """Return the function that makes a network, and whether it takes the activation.
+    """Return the function that makes a network, and whether it needs the activation.
 
-    A network of `hinged.lab.networks.vision` has the form for the size of the images that its
-    weights were trained on.
+    A network of `hinged.lab.networks.vision` depends on the size of its images. This is the size of
+    the images that the weights were trained on, or else that of the images of `data`.
     """
     if names_function(network.kind):
         make = user_code.load_function("network.kind", network.kind)
@@ -216,7 +244,7 @@ def _network_function(
 
 
 def _checked_outputs(kind: str, model: nn.Module, data: DataSet) -> nn.Module:
-    """Return the network, or raise an error if its outputs do not have the shape the data need."""
+    """Return the network, or raise an error if its outputs have the wrong shape for the data."""
     call, sample = f"network.kind {kind}", data.to_inputs(data.x_train[:2])
     if not isinstance(model, nn.Module):
         hint = "the function must return an nn.Module"
@@ -226,8 +254,9 @@ def _checked_outputs(kind: str, model: nn.Module, data: DataSet) -> nn.Module:
     axes = 4 if data.problem.predicts_per_cell else 2
     if outputs.shape[:2] != (2, data.outputs) or outputs.dim() != axes:
         expected = ", ".join(("2", str(data.outputs), "rows", "columns")[:axes])
-        got = f"outputs of shape {tuple(outputs.shape)}"
-        raise errors.ArgumentError(errors.message(call, got, f"{data.name} needs ({expected})"))
+        got = f"outputs of shape {tuple(outputs.shape)} for 2 samples"
+        hint = f"the data set {data.name} needs outputs of shape ({expected})"
+        raise errors.ArgumentError(errors.message(call, got, hint))
     return model.train()
 
 
@@ -239,7 +268,8 @@ def _outputs(kind: str, model: nn.Module, sample: Tensor) -> Tensor:
         if names_function(kind):
             raise  # The error comes from the user's code.
         shape = " x ".join(map(str, sample.shape[1:]))
-        got = f"inputs of {shape}, which it cannot take ({str(error).splitlines()[0]})"
+        reason = str(error).splitlines()[0]
+        got = f"images of shape {shape}, which this network cannot process ({reason})"
         hint = "give larger images, or resize them with `network.image_size`"
         raise errors.ArgumentError(errors.message(f"network.kind {kind}", got, hint)) from None
 
@@ -250,7 +280,7 @@ _BUILDERS: dict[str, Callable[[NetworkSettings, DataSet, ActivationFactory], nn.
     "mlp": _mlp,
     **DETECTORS,
 }
-"""The networks that are built with the activation."""
+"""The functions that build a network with a given activation, by the kind of the network."""
 
 NETWORK_KINDS = (*_BUILDERS, *vision.NETWORKS)
-"""The kinds of networks. `timm:NAME` and `file.py:function` are further kinds."""
+"""The built-in kinds of networks. Other kinds are `timm:NAME` and `file.py:function`."""

@@ -1,4 +1,4 @@
-"""Detectors: convolutions that reduce an image to a grid, with one prediction per grid cell."""
+"""Detectors: convolutional networks that make one prediction for each cell of a grid."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from hinged.lab.problems.detection import RARE_CLASS_BIAS
 
 
 class DetectorBlock(nn.Module):
-    """Two 3 x 3 convolutions, each followed by an activation. The first has stride 2.
+    """A block of two 3 x 3 convolutions, each followed by an activation.
 
-    Without a shortcut this is the block of Simonyan and Zisserman (ICLR 2015), with one a block of
-    He et al. (CVPR 2016). A stride replaces the pooling.
+    The first convolution has stride 2, so the block needs no pooling. Apart from this stride, a
+    block without a shortcut is that of Simonyan and Zisserman (ICLR 2015), and a block with a
+    shortcut is that of He et al. (CVPR 2016).
 
     Args:
-        inputs: input channels.
-        filters: output channels.
-        activation: makes an activation for a number of channels.
-        batch_norm: add batch normalisation after every convolution.
-        residual: add a shortcut before the second activation: 2 x 2 average pooling and a 1 x 1
-            convolution.
+        inputs: number of input channels.
+        filters: number of output channels.
+        activation: makes an activation from a number of channels.
+        batch_norm: whether batch normalisation follows every convolution.
+        residual: whether the block has a shortcut. The shortcut consists of 2 x 2 average pooling
+            and a 1 x 1 convolution. Its outputs are added to the inputs of the second activation.
     """
 
     def __init__(
@@ -44,7 +45,10 @@ class DetectorBlock(nn.Module):
         self.second_activation = activation(filters)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `(N, filters, H / 2, W / 2)` for `x` `(N, inputs, H, W)`; odd sizes round up."""
+        """Return outputs `(N, filters, H / 2, W / 2)` for inputs `x` `(N, inputs, H, W)`.
+
+        `H / 2` and `W / 2` are rounded up.
+        """
         y = self.second(self.first_activation(self.first(x)))
         if self.shortcut is not None:
             y = y + self.shortcut(x)
@@ -54,10 +58,19 @@ class DetectorBlock(nn.Module):
 def vgg_detector(
     network: NetworkSettings, data: DataSet, activation: ActivationFactory
 ) -> nn.Module:
-    """Return a detector with `depth` VGG blocks.
+    """Return a detector with `depth` blocks without shortcuts, as in VGG.
 
-    Each block has twice the filters of the previous one and halves height and width. The head makes
-    one prediction for each remaining cell.
+    The first block has `width` filters in each convolution. Each later block has twice the filters
+    of the previous block. Each block halves height and width. A 1 x 1 convolution then makes one
+    prediction for each remaining pixel, which is one cell of the grid.
+
+    Args:
+        network: the settings `depth`, `width` and `batch_norm`.
+        data: the data set, which determines the number of input and output channels.
+        activation: makes an activation from a number of channels.
+
+    Returns:
+        A network with outputs `(N, data.outputs, rows, columns)` for images `(N, C, H, W)`.
     """
     return _detector(network, data, activation, residual=False)
 
@@ -65,7 +78,10 @@ def vgg_detector(
 def residual_detector(
     network: NetworkSettings, data: DataSet, activation: ActivationFactory
 ) -> nn.Module:
-    """Return the same detector with a shortcut around every block, as in a ResNet."""
+    """Return a detector with `depth` blocks with shortcuts, as in a ResNet.
+
+    The rest of the network and all arguments are those of `vgg_detector`.
+    """
     return _detector(network, data, activation, residual=True)
 
 
@@ -87,14 +103,14 @@ def _detector(
 
 
 def _shortcut(inputs: int, filters: int, batch_norm: bool) -> nn.Module:
-    """Return the layers that bring a block's inputs to the shape of its outputs.
+    """Return the layers of a block's shortcut, whose outputs have the shape of the block's outputs.
 
     Source: He et al., "Bag of tricks for image classification with convolutional neural networks"
     (CVPR 2019).
 
-    A single 1 x 1 convolution of stride 2 would use only a quarter of the inputs. On a CPU with
-    torch 2.13.0, its backward pass also wrote past its memory for channels-last inputs of shape
-    (8, 3, 120, 160): `nn.Conv2d(3, 16, 1, 2)` alone crashed the process.
+    A 1 x 1 convolution of stride 2 would use only a quarter of the inputs. On a CPU with torch
+    2.13.0, its backward pass also wrote outside its memory for channels-last inputs of shape (8, 3,
+    120, 160). A single `nn.Conv2d(3, 16, 1, 2)` crashed the process.
     """
     pooling = nn.AvgPool2d(2, ceil_mode=True)
     return nn.Sequential(pooling, _convolution(inputs, filters, 1, 1, batch_norm))

@@ -1,13 +1,17 @@
-"""Initial weights for networks, and the form of the images that they were trained on.
+"""Pretrained weights, and the size and normalisation of the images that they expect.
 
-The weights come from torchvision or timm (`imagenet`) or from a file. A file is a state dict
-written by `torch.save` or safetensors, or the `weights` of a run folder. The state dict may be
-nested under `state_dict` or `model`, and its names may start with `module.` or `model.`.
+The setting `NetworkSettings.pretrained` names the weights: `imagenet` for the weights that
+torchvision or timm publish, the path of a file, or the path of a run folder. A file has one of
+these formats:
 
-The images of a new task are brought to the form that the weights expect: the same size (unless
-`NetworkSettings.image_size` gives another) and the same normalisation. Files that this module wrote
-contain both. For any other file, ImageNet's mean and standard deviation are assumed, and images
-keep their size.
+* safetensors, for example a file in `weights/` of a run folder;
+* `torch.save`, with a state dict or a dictionary that contains a state dict as `state_dict` or
+  `model`. The names in the state dict may start with `module.` or `model.`.
+
+Images of a new data set are resized and normalised like the images that the weights were trained
+on. The setting `NetworkSettings.image_size` replaces the size. Files of a run folder contain size
+and normalisation. With any other file, images keep their size and are normalised with ImageNet's
+mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -33,9 +37,9 @@ from hinged.lab.networks import vision
 from hinged.lab.networks.activations import TRAINABLE_ACTIVATIONS
 
 IMAGENET = "imagenet"
-"""As `pretrained`: the weights that torchvision or timm publish."""
+"""The value of `pretrained` for the weights that torchvision or timm publish."""
 FROM_STUDY = "study"
-"""As `pretrained`: the weights that the `[pretrain]` table of a study produces."""
+"""The value of `pretrained` for the weights from the pretraining (`[pretrain]`) of a study."""
 
 _SETTING = "network.pretrained"
 _PIXEL = 255.0
@@ -43,20 +47,23 @@ _IMAGENET_MEAN = _PIXEL * torch.tensor([0.485, 0.456, 0.406])
 _IMAGENET_STD = _PIXEL * torch.tensor([0.229, 0.224, 0.225])
 _DEEP_COMPRESSED = "squeezenet1_0_deepcompressed_torchvision_names.pth"
 _ALTERNATIVE_FILES = {"squeezenet1_0": _DEEP_COMPRESSED}
-"""Files that replace torchvision's when the folder of data sets contains only these."""
+"""For each kind of network, the file that is used if the file of torchvision is missing in the
+folder of data sets."""
 _READ_ERRORS = (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True, eq=False)
 class PretrainedWeights:
-    """The weights of a network.
+    """The weights of a network, with the normalisation and size of its images.
 
     Attributes:
-        name: the source of the weights and the first digits of their SHA-256.
+        name: the source of the weights and the first 12 digits of their SHA-256, for messages and
+            records.
         state: parameters and buffers by their names in the network.
-        mean, std: normalisation of each input channel, `(C,)`, for pixels from 0 to 255. None if
-            the inputs are not pixels.
-        side: side of the images that they were trained on, in pixels. None if unknown.
+        mean, std: mean and standard deviation of each input channel, `(C,)`, for pixels from 0 to
+            255. None if the inputs are not pixels.
+        side: height and width of the images that the weights were trained on, in pixels. None if
+            unknown.
     """
 
     name: str
@@ -69,18 +76,25 @@ class PretrainedWeights:
 def find_weights(
     network: NetworkSettings, folder: Path | None = None, study_file: Path | None = None
 ) -> PretrainedWeights | None:
-    """Return the weights that `network.pretrained` names, or None if it is None.
+    """Return the weights that the setting `network.pretrained` names.
 
     Args:
-        network: the settings. A relative path is looked up in the current folder and then in the
+        network: the settings. A relative path is searched in the current folder and then in the
             folder of data sets.
-        folder: the folder of data sets, by default that of `HINGED_DATA`. torchvision's files are
-            looked up in its subfolder `weights` before they are downloaded.
-        study_file: the weights that `network.pretrained="study"` stands for.
+        folder: the folder of data sets. None stands for the folder in the environment variable
+            `HINGED_DATA`. Files of torchvision are used from its subfolder `weights`, and
+            downloaded if they are missing there.
+        study_file: the file of weights for `network.pretrained="study"`. None outside a study.
+
+    Returns:
+        The weights, or None if `network.pretrained` is None.
 
     Raises:
-        ArgumentError: there is no such file, or nobody publishes weights for this network.
-        DataError: a file is damaged or contains no weights, or the download failed.
+        ArgumentError: if the file does not exist, if a run folder does not contain exactly one file
+            of weights, or if nobody publishes weights for this network.
+        DataError: if the file is damaged or contains no weights, or if the download failed.
+        MissingExtraError: if `imagenet` needs torchvision or timm, and this package is not
+            installed.
     """
     if network.pretrained is None:
         return None
@@ -95,9 +109,15 @@ def find_weights(
 def prepare_images(
     data: DataSet, network: NetworkSettings, weights: PretrainedWeights | None
 ) -> DataSet:
-    """Return the data set with images of the size, normalisation and channels the network needs.
+    """Return the data set with the size, normalisation and channels that a network needs.
 
-    Grey images are repeated to three channels if the network takes only colour images.
+    Grey images are repeated to three channels if the network only accepts colour images.
+
+    Args:
+        data: the data set.
+        network: the network. Its `image_size` is the new size, if given.
+        weights: pretrained weights, which determine the normalisation, and the size unless
+            `image_size` is given. None keeps size and normalisation of the data set.
     """
     side = network.image_size or (weights.side if weights else None)
     channels = 3 if vision.is_vision_network(network.kind) else None
@@ -107,18 +127,21 @@ def prepare_images(
 
 
 def load_weights(model: nn.Module, weights: PretrainedWeights, head: tuple[str, ...]) -> None:
-    """Load weights into a network.
+    """Load pretrained weights into a network.
 
-    The parameters of trained activations keep their values. So does the head if its shapes differ
-    from those of the file, or if the file does not contain it.
+    These parts of the network keep their values:
+
+    * parameters of the activations in `TRAINABLE_ACTIVATIONS`;
+    * the head, if its parameters have other shapes in `weights` or are missing there.
 
     Args:
         model: the network. It is changed in place.
-        weights: weights of the same network.
-        head: names of the modules of the head.
+        weights: weights of a network with the same structure.
+        head: names of the modules in the head, which computes the outputs.
 
     Raises:
-        ArgumentError: other names or shapes differ. The model is then unchanged.
+        ArgumentError: if any other name or shape differs between the network and `weights`. The
+            network is then unchanged.
     """
     activations = tuple(
         f"{name}."
@@ -135,17 +158,25 @@ def load_weights(model: nn.Module, weights: PretrainedWeights, head: tuple[str, 
     if mismatches:
         more = f" and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
         got = f"{weights.name}, in which {'; '.join(mismatches[:3])}{more}"
-        hint = f"give weights of this {type(model).__name__}"
+        hint = f"give weights that were saved from the same {type(model).__name__}"
         raise errors.ArgumentError(errors.message(_SETTING, got, hint))
     loaded = {name: tensor for name, tensor in weights.state.items() if name not in in_head}
     model.load_state_dict(loaded, strict=False)
 
 
 def read_weights_file(path: Path) -> PretrainedWeights:
-    """Return the weights of a file.
+    """Read pretrained weights from a file.
+
+    Args:
+        path: a file in the format safetensors if its name ends in `.safetensors`, and in the format
+            of `torch.save` otherwise.
+
+    Returns:
+        The weights. Without size and normalisation in the file, the size is unknown and the
+        normalisation is that of ImageNet.
 
     Raises:
-        DataError: the file is damaged or contains no weights.
+        DataError: if the file is damaged or contains no weights.
     """
     try:
         if path.suffix == ".safetensors":
@@ -155,8 +186,9 @@ def read_weights_file(path: Path) -> PretrainedWeights:
     except (*_READ_ERRORS, safetensors.SafetensorError) as error:
         raise damaged_file_error(path, error) from None
     if not state:
-        got = f"{path}, which holds no tensors by name"
-        raise errors.DataError(errors.message(_SETTING, got, "give a file of a state dict"))
+        got = f"{path}, which contains no state dict"
+        hint = "give a file that `torch.save(model.state_dict(), path)` has written"
+        raise errors.DataError(errors.message(_SETTING, got, hint))
     if path.name == _DEEP_COMPRESSED:
         state = convert_bgr_weights(state, "features.0")
     name = _name_with_hash(path.name, state)
@@ -172,7 +204,14 @@ def read_weights_file(path: Path) -> PretrainedWeights:
 def serialize_weights(model: nn.Module, data: DataSet) -> bytes:
     """Return the content of a weights file for a trained network, in the format safetensors.
 
-    It includes the size and normalisation of the images of `data`.
+    The file also contains the size and normalisation of the images.
+
+    Args:
+        model: the network.
+        data: the data set that the network was trained on.
+
+    Returns:
+        The bytes of the file.
     """
     entries = model.state_dict().items()
     state = {name: t.contiguous().clone() for name, t in entries if isinstance(t, Tensor)}
@@ -186,16 +225,23 @@ def serialize_weights(model: nn.Module, data: DataSet) -> bytes:
 
 
 def convert_bgr_weights(state: Mapping[str, Tensor], first: str) -> dict[str, Tensor]:
-    """Convert weights for Caffe's images to weights for torchvision's.
+    """Convert weights for Caffe's images to weights for torchvision's images.
 
-    Caffe's images are BGR, 0 to 255 minus (104, 117, 123). torchvision's are RGB and normalised.
-    With `p = std x + mean` for the pixels `p` of normalised inputs `x`, `W (p - m) + b` is
-    `(W std) x + (W (mean - m) + b)`, so only the first convolution changes. This is exact if it has
-    no padding, as in SqueezeNet.
+    Caffe's images are `p - m`: pixels `p` from 0 to 255 minus the mean `m = (104, 117, 123)`, with
+    the channels in the order blue, green, red. torchvision's images are `x = (p - mean) / std`,
+    with the channels in the order red, green, blue.
+
+    Let `W` and `b` be the weight and bias of the first convolution, after its input channels were
+    reversed. Since `p = std x + mean`, `W (p - m) + b` equals `(W std) x + (W (mean - m) + b)`.
+    Only the weight and bias of this convolution therefore change. The conversion is exact if this
+    convolution has no padding. That is true for SqueezeNet.
 
     Args:
-        state: the weights for Caffe's images.
-        first: name of the first convolution.
+        state: the state dict for Caffe's images.
+        first: name of the first convolution, which must have a bias.
+
+    Returns:
+        The state dict for torchvision's images.
     """
     weight = state[f"{first}.weight"].flip(1)
     shift = (_IMAGENET_MEAN - torch.tensor([123.0, 117.0, 104.0])).view(1, 3, 1, 1)
@@ -207,13 +253,16 @@ def convert_bgr_weights(state: Mapping[str, Tensor], first: str) -> dict[str, Te
 
 
 def _published_weights(kind: str, folder: Path | None) -> PretrainedWeights:
-    """Return the first version of the ImageNet weights that torchvision or timm publish."""
+    """Return the ImageNet weights that torchvision or timm publish for a network.
+
+    If torchvision publishes several versions, these are the weights of the first version.
+    """
     if kind.startswith(vision.TIMM_PREFIX):
         return _timm_weights(kind)
     published = vision.imagenet_weights(kind)
     if published is None:
-        got = f"{IMAGENET} for {kind}, for which nobody publishes such weights"
-        hint = "give a file, or a network of torchvision or timm"
+        got = f"{IMAGENET} for {kind}, for which torchvision publishes no weights"
+        hint = "give a file of weights, or choose a network of torchvision or `timm:NAME`"
         raise errors.ArgumentError(errors.message(_SETTING, got, hint))
     side = published.transforms().crop_size[0]
     file = published.url.rpartition("/")[2]
@@ -238,28 +287,36 @@ def _timm_weights(kind: str) -> PretrainedWeights:
 
 
 def _download(kind: str, fetch: Callable[[], Any]) -> Any:
-    """Return what `fetch` returns, or raise a `DataError` if it fails."""
+    """Call `fetch` and return its result. If the call fails, raise a `DataError`."""
     try:
         return fetch()
     except (OSError, RuntimeError) as error:
-        got = f"no download for {kind} ({' '.join(str(error).split())})"
-        hint = "without a network connection, put the file into weights/ in the folder of data sets"
+        got = f"a failed download of the weights of {kind} ({' '.join(str(error).split())})"
+        hint = "check the network connection. A file of torchvision can also be copied into the "
+        hint += "subfolder weights of the folder of data sets"
         raise errors.DataError(errors.message(_SETTING, got, hint)) from None
 
 
 def _weights_path(given: str, folder: Path | None) -> Path:
-    """Return the path of a weights file. For a run folder it is the only file in `weights`."""
+    """Return the path of the weights file that the setting names.
+
+    Args:
+        given: the path of a file, or of a run folder with exactly one file in `weights`.
+        folder: the folder of data sets. A path that the current folder does not contain is searched
+            there. None stands for no such folder.
+    """
     candidates = [Path(given), *([] if folder is None else [folder / given])]
     path = next((candidate for candidate in candidates if candidate.exists()), None)
     if path is None:
-        hint = f"give {IMAGENET}, a file of weights, or a run folder that holds some"
+        hint = f"give {IMAGENET}, a file of weights, or a run folder that contains weights"
         raise errors.ArgumentError(errors.message(_SETTING, f"{given}, which does not exist", hint))
     if path.is_file():
         return path
     files = sorted((path / "weights").glob("*.safetensors"))
     if len(files) != 1:
         got = f"{given}, a folder with {len(files)} files in weights/"
-        raise errors.ArgumentError(errors.message(_SETTING, got, "name the one to start from"))
+        hint = "give the path of one file of weights"
+        raise errors.ArgumentError(errors.message(_SETTING, got, hint))
     return files[0]
 
 
@@ -293,10 +350,15 @@ def _name_with_hash(name: str, state: Mapping[str, Tensor]) -> str:
 def _mismatches(
     target: Mapping[str, Tensor], given: Mapping[str, Tensor], in_head: set[str]
 ) -> list[str]:
-    """Return a description of each name or shape that differs.
+    """Return one description for each name or shape that differs between two state dicts.
 
-    `num_batches_tracked` may be missing. Old files do not contain it, and it has no effect on batch
-    normalisation with a fixed momentum.
+    The buffer `num_batches_tracked` may be missing in `given`. Old files do not contain it. It has
+    no effect on batch normalisation with a fixed momentum.
+
+    Args:
+        target: the state dict of the network.
+        given: the state dict of the file.
+        in_head: names in the head. They are not compared.
     """
     differing = []
     for name in target.keys() - in_head:
@@ -304,9 +366,9 @@ def _mismatches(
             differing.append(f"{name} is missing")
         elif name in given and given[name].shape != target[name].shape:
             shapes = tuple(given[name].shape), tuple(target[name].shape)
-            differing.append(f"{name} is of shape {shapes[0]} instead of {shapes[1]}")
+            differing.append(f"{name} has shape {shapes[0]} instead of {shapes[1]}")
     unknown = sorted(given.keys() - target.keys())
-    return sorted(differing) + [f"{name} is unknown" for name in unknown]
+    return sorted(differing) + [f"{name} is not in the network" for name in unknown]
 
 
 def _same_shape(name: str, target: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> bool:

@@ -1,4 +1,4 @@
-"""Activations from the literature, and the wrapper for activations that users define."""
+"""Activations from the literature, and a wrapper for users' activations."""
 
 from __future__ import annotations
 
@@ -11,20 +11,33 @@ from torch import Tensor, nn
 def call_with_channels_on_axis_1(
     function: Callable[[Tensor], Tensor], x: Tensor, dim: int
 ) -> Tensor:
-    """Move axis `dim` to axis 1, call `function`, and move the axis back."""
+    """Call a function that needs the channels on axis 1, for inputs with another channel axis.
+
+    Axis `dim` of the inputs is moved to axis 1 for the call. Axis 1 of the outputs is then moved
+    back.
+
+    Args:
+        function: maps a tensor to a tensor of the same shape.
+        x: the inputs.
+        dim: the channel axis of the inputs.
+
+    Returns:
+        The outputs, in the shape of the inputs.
+    """
     if dim % x.dim() == 1:
         return function(x)
     return function(x.movedim(dim, 1)).movedim(1, dim)
 
 
 class WrappedActivation(nn.Module):
-    """Wrap a module and mark its parameters as those of an activation.
+    """A module that marks the parameters of another module as those of an activation.
 
-    Such parameters have their own learning rate and no weight decay.
+    In a training, these parameters have `curve_lr_factor` times the learning rate of the weights,
+    and no weight decay.
 
     Args:
-        inner: the activation. It expects the channels on axis 1.
-        dim: the channel axis of the inputs.
+        inner: the activation. It receives inputs with the channels on axis 1.
+        dim: the channel axis of the inputs of this module.
 
     >>> WrappedActivation(nn.PReLU(3), dim=-1)(torch.ones(2, 5, 3)).shape
     torch.Size([2, 5, 3])
@@ -35,21 +48,22 @@ class WrappedActivation(nn.Module):
         self.inner, self.dim = inner, dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the activation of `x` `(..., C, ...)`."""
+        """Return the outputs for inputs `x`, both `(..., C, ...)` with `C` on axis `dim`."""
         return call_with_channels_on_axis_1(self.inner, x, self.dim)
 
 
 class AdaptivePiecewiseLinearUnit(nn.Module):
     """The APL unit, a sum of ReLUs per channel: `y = max(0, x) + sum_s a_s max(0, b_s - x)`.
 
-    It starts as ReLU.
+    The slopes `a_s` and positions `b_s` are trained. Each channel has `S` of both. The slopes start
+    at 0, so the unit starts as ReLU.
 
     Source: Agostinelli, Hoffman, Sadowski and Baldi, "Learning activation functions to improve deep
     neural networks" (ICLR 2015 workshop).
 
     Args:
         channels: number of channels `C`.
-        positions: initial values of `b`, `(S,)`. The initial values of `a` are 0.
+        positions: the initial positions `b_1, ..., b_S` of every channel, `(S,)`.
 
     >>> unit = AdaptivePiecewiseLinearUnit(2, torch.tensor([-1.0, 1.0]))
     >>> unit(torch.tensor([[-2.0, 3.0]]))
@@ -62,7 +76,7 @@ class AdaptivePiecewiseLinearUnit(nn.Module):
         self.positions = nn.Parameter(positions.repeat(channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the activation of `x` `(N, C, ...)`."""
+        """Return the outputs for inputs `x`, both `(N, C, ...)`."""
         shape = (-1, *[1] * (x.dim() - 2))
         y = x.relu()
         for slope, position in zip(self.slopes.unbind(1), self.positions.unbind(1), strict=True):

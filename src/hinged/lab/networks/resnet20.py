@@ -9,9 +9,15 @@ _WIDTHS = (16, 32, 64)
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions and a shortcut without parameters.
+    """A block of two 3 x 3 convolutions and a shortcut without parameters.
 
-    The shortcut takes every `stride`-th pixel. It pads missing channels with zeros.
+    The shortcut keeps every `stride`-th pixel of each row and column. It fills missing channels
+    with zeros.
+
+    Args:
+        inputs: number of input channels.
+        outputs: number of output channels.
+        stride: stride of the first convolution and of the shortcut.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -32,7 +38,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet20(nn.Module):
-    """The small ResNet for CIFAR-10 with shortcuts of type A.
+    """The ResNet with 20 layers for CIFAR-10, with shortcuts without parameters (type A).
 
     The module names match the public weights of github.com/akamaster/pytorch_resnet_cifar10.
 

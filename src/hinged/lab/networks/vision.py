@@ -1,6 +1,6 @@
-"""Published image networks: those of torchvision and timm, and a small ResNet.
+"""Published image networks: those of torchvision and timm, and the ResNet with 20 layers.
 
-torchvision and timm come with the extra `vision`.
+torchvision and timm are optional packages. `pip install 'hinged[vision]'` installs both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hinged import errors
 from hinged.lab.networks.resnet20 import ResNet20
 
 TIMM_PREFIX = "timm:"
-"""A network kind with this prefix is a network of timm: `timm:NAME`."""
+"""The kind of a network of timm starts with this prefix: `timm:NAME`."""
 
 _SMALL_STEM_BELOW = 48
 _SMALL_CLASSIFIER_BELOW = 128
@@ -26,12 +26,13 @@ _SMALL_CLASSIFIER_BELOW = 128
 
 @dataclass(frozen=True)
 class VisionNetwork:
-    """A network definition that only needs the number of classes and the image size.
+    """The definition of a network: how it is built, and which modules are its head.
 
     Attributes:
-        make: takes the number of classes and the side of the images in pixels, and returns the
-            network.
-        head: names of the modules that get new weights for another number of classes.
+        make: a function of the number of classes and the height of the square images in pixels. It
+            returns the network.
+        head: names of the modules that compute the outputs. They get new weights if pretrained
+            weights have another number of classes.
     """
 
     make: Callable[[int, int], nn.Module]
@@ -39,10 +40,14 @@ class VisionNetwork:
 
 
 def resnet18(classes: int, side: int) -> nn.Module:
-    """Return torchvision's ResNet18.
+    """Return torchvision's ResNet18, with smaller first layers for small images.
 
-    Below 48 pixels it has the usual stem for small images: a 3 x 3 convolution with stride 1 and no
-    max-pooling, instead of 7 x 7 with stride 2 and max-pooling.
+    The first layers of torchvision are a 7 x 7 convolution with stride 2 and max-pooling. For
+    images below 48 x 48 pixels, a 3 x 3 convolution with stride 1 replaces both.
+
+    Args:
+        classes: number of classes.
+        side: height and width of the images in pixels.
     """
     model = _torchvision_network("resnet18", classes)
     if side < _SMALL_STEM_BELOW:
@@ -52,17 +57,23 @@ def resnet18(classes: int, side: int) -> nn.Module:
 
 
 def vgg11(classes: int, side: int, name: str = "vgg11") -> nn.Module:
-    """Return torchvision's VGG11, with or without batch normalisation.
+    """Return torchvision's VGG11, with a smaller classifier for small images.
 
-    Below 128 pixels the features are averaged to one pixel, and the two hidden layers of the
-    classifier have 512 inputs and 512 units instead of 25,088 and 4,096.
+    The first linear layer of torchvision has 25,088 inputs, and the two hidden layers have 4,096
+    units each. For images below 128 x 128 pixels, the features are averaged over all pixels. The
+    first linear layer then has 512 inputs, and the two hidden layers have 512 units each.
+
+    Args:
+        classes: number of classes.
+        side: height and width of the images in pixels.
+        name: `vgg11`, or `vgg11_bn` for a network with batch normalisation.
     """
     if side >= _SMALL_CLASSIFIER_BELOW:
         return _torchvision_network(name, classes)
     vgg = _torchvision_models().vgg
     features = vgg.make_layers(vgg.cfgs["A"], batch_norm=name.endswith("_bn"))
     for layer in features:
-        if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # As torchvision does it.
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # As in torchvision.
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     classifier = nn.Sequential(
@@ -91,11 +102,11 @@ NETWORKS = {
     "vgg11": VisionNetwork(vgg11, ("classifier.6",)),
     "vgg11_bn": VisionNetwork(partial(vgg11, name="vgg11_bn"), ("classifier.6",)),
 }
-"""The networks by kind. `find_vision_network` also finds those of timm."""
+"""The definitions of the networks, by kind. `find_vision_network` also finds networks of timm."""
 
 
 def is_vision_network(kind: str) -> bool:
-    """Return whether a network kind belongs to this file.
+    """Return whether a kind of network is a key of `NETWORKS` or has the form `timm:NAME`.
 
     >>> [is_vision_network(kind) for kind in ("resnet18", "timm:resnet18", "cnn")]
     [True, True, False]
@@ -104,11 +115,14 @@ def is_vision_network(kind: str) -> bool:
 
 
 def find_vision_network(kind: str) -> VisionNetwork:
-    """Return the definition of a network for which `is_vision_network` holds.
+    """Return the definition of a published network.
+
+    Args:
+        kind: a key of `NETWORKS`, or `timm:NAME`.
 
     Raises:
-        UnknownNameError: timm has no network of this name.
-        MissingExtraError: timm is not installed.
+        UnknownNameError: if timm has no network of this name.
+        MissingExtraError: if the kind is `timm:NAME` and timm is not installed.
     """
     if kind in NETWORKS:
         return NETWORKS[kind]
@@ -117,7 +131,7 @@ def find_vision_network(kind: str) -> VisionNetwork:
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        hint = f"{hint}timm.list_models() lists all"
+        hint = f"{hint}timm.list_models() returns all names"
         raise errors.UnknownNameError(errors.message("network.kind", repr(kind), hint))
     head = timm.get_pretrained_cfg(name).classifier
     heads = (head,) if isinstance(head, str) else tuple(head)
@@ -125,7 +139,17 @@ def find_vision_network(kind: str) -> VisionNetwork:
 
 
 def imagenet_weights(kind: str) -> Any:
-    """Return torchvision's first ImageNet weights for a network, or None if it has none."""
+    """Return the first version of torchvision's ImageNet weights for a network.
+
+    Args:
+        kind: a key of `NETWORKS`.
+
+    Returns:
+        The entry of torchvision for these weights. None if torchvision has no network of this name.
+
+    Raises:
+        MissingExtraError: if torchvision is not installed.
+    """
     models = _torchvision_models()
     if kind not in models.list_models():
         return None
@@ -133,10 +157,10 @@ def imagenet_weights(kind: str) -> Any:
 
 
 def import_timm() -> Any:
-    """Return the module timm.
+    """Import and return the package timm.
 
     Raises:
-        MissingExtraError: timm is not installed.
+        MissingExtraError: if timm is not installed.
     """
     errors.require_extra("vision", ("timm",))
     import timm
@@ -151,10 +175,10 @@ def _torchvision_network(name: str, classes: int) -> nn.Module:
 
 
 def _torchvision_models() -> Any:
-    """Return the module `torchvision.models`.
+    """Import and return the module `torchvision.models`.
 
     Raises:
-        MissingExtraError: torchvision is not installed.
+        MissingExtraError: if torchvision is not installed.
     """
     errors.require_extra("vision", ("torchvision",))
     from torchvision import models

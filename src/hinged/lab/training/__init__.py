@@ -1,1 +1,1 @@
-"""Trains one network and measures its scores, costs and dead units."""
+"""The training of one network, with its scores, costs and dead units."""

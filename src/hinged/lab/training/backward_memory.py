@@ -1,4 +1,4 @@
-"""Measures the memory that a network keeps for the backward pass."""
+"""The memory that a network keeps for the backward pass."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from hinged.lab.training.freezing import set_training_mode
 
 
 def memory_for_backward(model: nn.Module, x: Tensor) -> int:
-    """Return the bytes that one forward pass on `x` keeps for the backward pass.
+    """Return the number of bytes that a forward pass in training mode keeps for the backward pass.
 
-    The weights themselves do not count.
+    Parameters and buffers of the network are not counted.
+
+    Args:
+        model: the network. It is in training mode afterwards, and its buffers are unchanged.
+        x: a batch of inputs.
     """
     weights = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
     saved: dict[int, int] = {}
@@ -24,7 +28,7 @@ def memory_for_backward(model: nn.Module, x: Tensor) -> int:
 
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
-        # Without this reference, a storage could be freed and its address counted for another one.
+        # `output` keeps every storage alive, so that no two storages have the same address.
         output = set_training_mode(model)(x)
     model.load_state_dict(buffers, strict=False)
     del output

@@ -13,19 +13,28 @@ from hinged.lab._write_file import write_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint to a file in the same folder and then renames it.
+    """A plugin for Lightning that writes each checkpoint completely or not at all.
 
-    Lightning writes to the folder of temporary files and moves the file. To another disk, that is a
-    copy, and a killed process would leave an incomplete checkpoint.
+    The plugin writes a temporary file in the folder of the checkpoint and then renames this file.
+    Lightning writes to the folder of temporary files and then moves the file. Moving a file to
+    another disk copies it. A process that is killed while it copies would leave an incomplete
+    checkpoint.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """Write the checkpoint.
+        """Write a checkpoint to a file.
+
+        Args:
+            checkpoint: the content of the checkpoint.
+            path: the path of the file.
+            storage_options: options for Lightning, which then writes the file itself. None by
+                default.
 
         Raises:
-            RunFolderError: the disk is full or not writable. The previous checkpoint remains.
+            RunFolderError: if the disk is full or the folder is not writable. The previous
+                checkpoint then remains.
         """
         if storage_options is not None:
             super().save_checkpoint(checkpoint, path, storage_options)

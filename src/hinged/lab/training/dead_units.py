@@ -1,4 +1,4 @@
-"""Shares of dead and dormant units, for any activation."""
+"""The shares of dead and dormant units in a network, for any activation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ _ENOUGH_SAMPLES = 1000
 
 
 class DeadUnitShares(NamedTuple):
-    """Shares of all units of a network, from 0 to 1.
+    """The shares of dead and dormant units among all units of a network, from 0 to 1.
+
+    A unit is one channel of an activation's outputs.
 
     Attributes:
-        dead: share of units (channels) whose output is the same for all samples and pixels.
-        dormant: share of units with a small mean absolute output compared with their layer, by the
-            rule of `hinged.model.observation.dormant_units`, as in `hinged.diagnose`.
+        dead: share of units whose output is the same for all samples and pixels.
+        dormant: share of units whose mean absolute output is at most 0.025 times the mean over all
+            units of the layer. `hinged.diagnose` uses the same rule.
     """
 
     dead: float
@@ -31,14 +33,15 @@ class DeadUnitShares(NamedTuple):
 
 
 class DeadUnitCounter:
-    """Observes the outputs of a network's activations inside a `with` block.
+    """A context manager that observes the outputs of a network's activations.
 
-    It stops after 1,000 samples, at the end of a batch: observing outputs costs about as much as
-    computing them.
+    Call the network in the `with` block. Only the first batches are observed, up to the batch that
+    contains sample 1,000. Observing outputs takes about as long as computing them.
+
+    A layer whose number of channels changes between batches is left out.
 
     Args:
-        model: the network. It must be in evaluation mode when it is called. A layer whose number of
-            channels changes between batches is left out.
+        model: the network. It must be in evaluation mode in the `with` block.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -58,11 +61,11 @@ class DeadUnitCounter:
             hook.remove()
 
     def shares(self) -> DeadUnitShares | None:
-        """Return the shares of dead and dormant units.
+        """Return the shares of dead and dormant units, over all observed outputs.
 
         Returns:
-            None if the network has none of the modules in
-            `hinged.lab.networks.activations.ACTIVATION_MODULES`, or was not called.
+            The shares. None if the network was not called in the `with` block, or if it has no
+            module of a class in `hinged.lab.networks.activations.ACTIVATION_MODULES`.
         """
         layers = [
             functools.reduce(_OutputStatistics.merge, batches)
@@ -88,7 +91,7 @@ class DeadUnitCounter:
 
 
 def _activations(model: nn.Module) -> list[nn.Module]:
-    """Return the activations of a model, without those inside a user's activation."""
+    """Return the activations of a model, without modules inside a `WrappedActivation`."""
     wrapped = [module for module in model.modules() if isinstance(module, WrappedActivation)]
     inside = {id(part) for module in wrapped for part in module.inner.modules()}
     return [m for m in model.modules() if isinstance(m, ACTIVATION_MODULES) and id(m) not in inside]
@@ -96,7 +99,13 @@ def _activations(model: nn.Module) -> list[nn.Module]:
 
 @dataclass(frozen=True, eq=False)
 class _OutputStatistics:
-    """Minimum, maximum and sum of magnitudes of each unit's outputs, `(C,)`, and their number."""
+    """Statistics of the outputs of each unit in a layer with `C` units.
+
+    Attributes:
+        low, high: the smallest and largest output of each unit, `(C,)`.
+        magnitudes: the sum of the absolute outputs of each unit, `(C,)`.
+        count: the number of outputs of each unit.
+    """
 
     low: Tensor
     high: Tensor
@@ -105,14 +114,14 @@ class _OutputStatistics:
 
     @classmethod
     def of(cls, outputs: Tensor) -> _OutputStatistics:
-        """Return the statistics of outputs `(N, C, ...)`."""
+        """Return the statistics of a layer's outputs `(N, C, ...)`."""
         outputs = outputs.detach().float()
         axes = [axis for axis in range(outputs.dim()) if axis != 1]
         count = outputs.numel() // outputs.shape[1]
         return cls(outputs.amin(axes), outputs.amax(axes), outputs.abs().sum(axes), count)
 
     def merge(self, other: _OutputStatistics) -> _OutputStatistics:
-        """Return the statistics of both together."""
+        """Return the statistics of the outputs in `self` and `other` together."""
         low, high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
         magnitudes = self.magnitudes + other.magnitudes
         return _OutputStatistics(low, high, magnitudes, self.count + other.count)

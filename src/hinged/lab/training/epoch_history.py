@@ -1,4 +1,4 @@
-"""Collects losses, scores, dead units and durations, epoch by epoch."""
+"""A Lightning callback that collects losses, scores, dead units and durations."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from hinged.lab.training.training_result import OnEpoch
 
 @dataclass
 class EpochHistory(Callback):
-    """A callback that collects and logs the results of each epoch.
+    """A Lightning callback that collects and logs the results of each epoch.
 
-    It trains a `hinged.lab.training.training_module.TrainingModule`.
+    The trained module must be a `hinged.lab.training.training_module.TrainingModule`.
 
     Attributes:
         data: the data set.
-        on_epoch: called with the number of finished epochs.
-        loss: mean loss of each epoch, over all processes.
-        test_scores: the metric on the test split after each epoch.
+        on_epoch: called after each epoch with the number of finished epochs, or None.
+        loss: mean training loss of each epoch, over the batches of all processes.
+        test_scores: score on the test split after each epoch, in the metric of the data set.
         dead_units: shares of dead and dormant units after each epoch, on samples of the test split.
-        step_seconds: duration of each training step.
-        earlier_seconds: wall time before a resumed checkpoint.
+        step_seconds: duration of each training step in seconds.
+        earlier_seconds: wall time in seconds of a resumed training before its checkpoint. 0 for a
+            new training.
     """
 
     data: DataSet
@@ -47,7 +48,7 @@ class EpochHistory(Callback):
 
     @property
     def state_key(self) -> str:
-        """Name of this callback in checkpoints. It stays the same if the class is renamed."""
+        """The name of this callback in checkpoints. It stays the same if the class is renamed."""
         return "Progress"
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
@@ -55,22 +56,22 @@ class EpochHistory(Callback):
         epoch = torch.tensor(float(trainer.current_epoch), device=module.device)
         if trainer.strategy.reduce(epoch, reduce_op="mean").item() != trainer.current_epoch:
             raise errors.RunFolderError(
-                "The processes of this training do not see the same checkpoint. Give them all one "
-                "folder, on a disk that they share."
+                "The processes of this training start at different epochs, because they read "
+                "different checkpoints. Give all processes the same run folder, on a shared disk."
             )
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Start the stopwatch."""
+        """Start the stopwatch for a training step."""
         self._stopwatch.start()
 
     def on_train_batch_end(self, *arguments: Any) -> None:
-        """Stop the stopwatch and keep the loss."""
+        """Stop the stopwatch and store the loss of the batch."""
         outputs = arguments[2]
-        self._losses.append(outputs["loss"].detach())  # Reading it here would make a GPU wait.
+        self._losses.append(outputs["loss"].detach())  # `.item()` would wait for a GPU.
         self._stopwatch.stop()
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        """Score the network and log the results."""
+        """Score the network on the test split, and log the results of the epoch."""
         mean = statistics.fmean(torch.stack(self._losses).tolist())
         self._losses.clear()
         loss = torch.tensor(mean, dtype=torch.float64, device=module.device)
@@ -87,7 +88,7 @@ class EpochHistory(Callback):
             self.on_epoch(trainer.current_epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the results so far, for a checkpoint."""
+        """Return the results of all finished epochs, for a checkpoint."""
         names = ("loss", "test_scores", "step_seconds")
         return {
             "seconds": self.earlier_seconds + time.perf_counter() - self._started,
@@ -97,7 +98,11 @@ class EpochHistory(Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from the results in a checkpoint."""
+        """Set the results to those of a checkpoint.
+
+        Args:
+            state: the dictionary that `state_dict` returned.
+        """
         self.loss, self.test_scores = state["loss"], state["test_scores"]
         self.dead_units = [DeadUnitShares(*shares) for shares in state["idle"]]
         self.step_seconds = state["step_seconds"]

@@ -1,4 +1,4 @@
-"""Trains one network with Lightning and measures its costs."""
+"""The training of one network by Lightning, with its costs."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from hinged.optim import METHODS
 _LAST_CHECKPOINT = Path("last.ckpt")
 _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
 _RANK_SEED_STEP = 0x9E3779B1
-"""Distance between the seeds of two processes. The CPU's generator takes 32 bits, so it is below
-2^32."""
+"""Difference between the seeds of two successive processes. It is below 2^32, because the random
+number generator of the CPU uses 32 bits of a seed."""
 _MONITORED_SAMPLES = 100
-"""Training samples on which a logger's figures about the curves are computed."""
+"""Number of training samples from which `CurveMonitor` computes the figures for a logger."""
 
 
 def train_network(
@@ -45,22 +45,25 @@ def train_network(
     checkpoints: Path | None = None,
     logger: Logger | None = None,
 ) -> TrainingResult:
-    """Train a network on the training split and score it on both splits.
+    """Train a network on the training split, and score it on the training and test split.
 
-    If `torchrun` started several processes, each must call this with the same arguments. Each
-    trains on its share of every batch. The result is that of the first process; the statistics of
-    normalisation differ between processes.
+    If `torchrun` started several processes, each process must call this function with the same
+    arguments. Each process trains on its share of every batch. Running statistics of batch
+    normalisation then differ between the processes. The results are those of the first process.
 
     Args:
-        model: maps a batch of inputs to `(N, data.outputs)`, or `(N, data.outputs, rows, columns)`.
+        model: the network. It is trained in place. It maps a batch of inputs to outputs `(N,
+            data.outputs)`, or `(N, data.outputs, rows, columns)` for object detection.
         data: the data set.
-        settings: optimizer and schedule.
+        settings: optimizer, learning rate, epochs and all other settings of the training.
         seed: decides the order of the samples and the random numbers of layers such as dropout.
-        on_epoch: called with the number of finished epochs.
-        checkpoints: a folder for one checkpoint per epoch. Training resumes from the last one in
-            it. The methods of `hinged.optim` write none, since they take seconds.
-        logger: gets loss, score, learning rates and figures about the curves after each epoch. The
-            methods of `hinged.optim` log nothing.
+        on_epoch: called after each epoch with the number of finished epochs, or None.
+        checkpoints: the folder for checkpoints, which are written after each epoch. Training
+            resumes from the last checkpoint in the folder. None writes no checkpoints. The
+            second-order methods of `hinged.optim` never write any, since they train for seconds
+            only.
+        logger: records loss, score, learning rates and figures of the curves after each epoch. None
+            records nothing. The second-order methods of `hinged.optim` log nothing.
 
     Returns:
         The trained network with its scores and costs.
@@ -105,43 +108,54 @@ def train_network(
 def check_training(model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
     """Raise an error if a network cannot be trained with these settings.
 
+    Args:
+        model: the network.
+        data: the data set.
+        settings: the settings of the training.
+
     Raises:
-        ArgumentError: fewer than two samples of a batch for each process, `calibrate_after` with
-            `compile`, `compile` or several processes with a method of `hinged.optim`, or an error
-            of `hinged.lab.training.second_order.check_second_order`.
+        ArgumentError: if a process would get fewer than two samples of a batch, if both
+            `calibrate_after` and `compile` are set, or if the optimizer is a method of
+            `hinged.optim` and this method cannot train the network. Such a method allows neither
+            `compile` nor several processes. `hinged.lab.training.second_order.check_second_order`
+            lists its other conditions.
     """
     processes = torchrun_process().world_size
     if settings.batch_size // processes < 2:
-        got = f"{settings.batch_size} in {processes} processes"
-        hint = "give 2 samples to each"
+        got = f"{settings.batch_size} samples for {processes} processes"
+        hint = f"each process needs 2 samples: the batch size must be at least {2 * processes}"
         raise errors.ArgumentError(errors.message("training.batch_size", got, hint))
     if settings.compile and settings.calibrate_after:
         got = f"training.compile with training.calibrate_after={settings.calibrate_after:g}"
-        hint = "take one of them: the inputs of curves cannot be observed in compiled code"
+        hint = "leave one of the two out: inputs of curves cannot be observed in compiled code"
         raise errors.ArgumentError(errors.message("training", got, hint))
     if settings.optimizer in METHODS:
         call = f"training.optimizer={settings.optimizer}"
         if settings.compile:
-            hint = "leave training.compile out: it has no effect on this method"
-            raise errors.ArgumentError(errors.message(call, "training.compile", hint))
+            hint = "this optimizer cannot use compiled code: leave training.compile out"
+            raise errors.ArgumentError(errors.message(call, "training.compile=true", hint))
         if processes > 1:
-            hint = "it trains in one: start without torchrun"
+            hint = "this optimizer trains in one process: start without torchrun"
             raise errors.ArgumentError(errors.message(call, f"{processes} processes", hint))
         check_second_order(model, data, settings)
 
 
 class SeedEpochs(Callback):
-    """Seeds torch's random numbers at the start of each epoch, for layers such as dropout.
+    """A callback that seeds torch's random numbers at the start of each epoch.
 
-    Trainings with the same seed then draw the same numbers, also after they were resumed. The
-    processes of one training draw different numbers.
+    Layers such as dropout then draw the same numbers in all trainings with the same seed, even if a
+    training is resumed. The processes of one training draw different numbers.
+
+    Args:
+        seed: the seed of the training.
+        rank: the number of this process, from 0.
     """
 
     def __init__(self, seed: int, rank: int) -> None:
         self.seed, self.rank = seed, rank
 
     def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
-        """Seed torch's random numbers."""
+        """Seed torch's random numbers for the epoch that starts."""
         torch.manual_seed(
             1_000_003 * self.seed + trainer.current_epoch + _RANK_SEED_STEP * self.rank
         )
@@ -176,7 +190,7 @@ def _trainer(
 def _optional_callbacks(
     module: TrainingModule, checkpoints: Path | None, logger: Logger | None
 ) -> list[Callback]:
-    """Return the callbacks for calibration, checkpoints and logging."""
+    """Return the callbacks for calibration, checkpoints and logging, if they are needed."""
     callbacks: list[Callback] = []
     data, settings = module.data, module.settings
     if settings.calibrate_after and module.has_curves:

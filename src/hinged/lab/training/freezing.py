@@ -1,4 +1,4 @@
-"""Trains only some parts of a network, and sets the mode of the frozen ones."""
+"""Freezing of parts of a network, and the evaluation mode of frozen layers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ EVERYTHING = "everything"
 
 
 def freeze(model: nn.Module, trains: str, head: Sequence[str]) -> nn.Module:
-    """Freeze all parts of a network except the named ones, and return the network.
+    """Freeze all parts of a network except the given parts.
 
     Args:
-        model: the network. This sets `requires_grad` of its parameters.
-        trains: `everything`, or some of `head`, `norm` (weights and biases of the normalisation)
-            and `curves` (parameters of the activations, if they are trained at all), joined by `+`.
-        head: names of the modules of the head.
+        model: the network. `requires_grad` of its parameters is set.
+        trains: the parts to train. `everything` leaves the network unchanged. Otherwise `head`,
+            optionally with `norm` and `curves`, joined by `+`. `norm` stands for weights and biases
+            of normalisation layers. `curves` stands for parameters of activations that are not
+            frozen already.
+        head: names of the modules in the head, which computes the outputs.
+
+    Returns:
+        The network.
 
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.PReLU(), nn.Linear(3, 1))
     >>> [p.requires_grad for p in freeze(model, "head+curves", ["2"]).parameters()]
@@ -37,9 +42,14 @@ def freeze(model: nn.Module, trains: str, head: Sequence[str]) -> nn.Module:
 
 
 def set_training_mode(model: nn.Module, training: bool = True) -> nn.Module:
-    """Set the mode of a network and return it. Frozen normalisation stays in evaluation mode.
+    """Set the training or evaluation mode of a network, and return the network.
 
-    It keeps its statistics unchanged. Dropout follows `training`.
+    Normalisation layers with only frozen parameters are always set to evaluation mode. Their
+    running statistics then stay unchanged. All other layers follow `training`.
+
+    Args:
+        model: the network. Its mode is changed in place.
+        training: True for training mode, False for evaluation mode.
 
     >>> norm = nn.BatchNorm1d(2).requires_grad_(False)
     >>> set_training_mode(nn.Sequential(nn.Linear(2, 2), norm))[1].training

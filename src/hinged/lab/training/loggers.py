@@ -1,4 +1,4 @@
-"""Lightning's loggers by name. They write into a run folder."""
+"""The loggers of Lightning that a training can use, by name."""
 
 from __future__ import annotations
 
@@ -16,37 +16,43 @@ LOGGERS: dict[str, Callable[[Path], Logger]] = {
     "tensorboard": lambda folder: loggers.TensorBoardLogger(folder, name=""),
     "wandb": lambda folder: loggers.WandbLogger(save_dir=folder, project="hinged"),
 }
-"""The loggers by name. Each entry takes the folder to write to."""
+"""The functions that make a logger for a folder, by name."""
 
 
 def check_logger(name: str, optimizer: str) -> None:
     """Raise an error if a training cannot be logged.
 
+    Args:
+        name: the name of the logger.
+        optimizer: the optimizer of the training (`TrainingSettings.optimizer`).
+
     Raises:
-        UnknownNameError: there is no logger of this name.
-        ArgumentError: the optimizer is a method of `hinged.optim`, which logs nothing.
+        UnknownNameError: if `LOGGERS` has no logger of this name.
+        ArgumentError: if the optimizer is a method of `hinged.optim`. These methods log nothing.
     """
     if name not in LOGGERS:
         raise errors.unknown_name("logger", name, LOGGERS)
     if optimizer in METHODS:
-        hint = f"leave it out: training by {optimizer} logs nothing"
+        hint = f"leave the logger out: training by {optimizer} logs nothing"
         raise errors.ArgumentError(errors.message("logger", name, hint))
 
 
 def make_logger(name: str, folder: Path) -> Logger:
     """Return a logger that writes into a folder.
 
+    A resumed training starts a new log in this folder.
+
     Args:
         name: a key of `LOGGERS`.
-        folder: the folder to write to. It is created if missing. A resumed training starts a new
-            log there.
+        folder: the folder to write into. If it does not exist, it is created.
 
     Raises:
-        MissingExtraError: the logger's package is not installed.
+        MissingExtraError: if the package of the logger is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         return LOGGERS[name](folder)
     except ModuleNotFoundError as missing:
-        got, hint = f"{name}, without its package", f"`pip install {name}`, or use csv"
+        got = f"{name}, whose package is not installed"
+        hint = f"run `pip install {name}`, or use the logger csv"
         raise errors.MissingExtraError(errors.message("logger", got, hint)) from missing

@@ -1,4 +1,4 @@
-"""Training by the second-order methods of `hinged.optim`."""
+"""The training of a network by the second-order methods of `hinged.optim`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ from hinged.lab.training.dead_units import DeadUnitCounter, DeadUnitShares
 from hinged.lab.training.training_result import OnEpoch, TrainingResult
 
 VALIDATION_SHARE = 1 / 9
-"""Share of the training split used for validation. With ten folds, 8 are for training, 1 for
-validation and 1 for testing."""
+"""Share of the training split that is used for validation. In a cross-validation with ten folds, 8
+folds are then used for training, 1 for validation and 1 for testing."""
 
 
 def check_second_order(model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
-    """Raise an error if a second-order method cannot train this network.
+    """Raise an error if a second-order method cannot train a network.
+
+    Args:
+        model: the network.
+        data: the data set.
+        settings: the settings of the training. `optimizer` is the name of the method.
 
     Raises:
-        ArgumentError: the data have classes, the network is not a `bypass-mlp`, an activation has
-            parameters that are not curves, or a setting has no meaning for these methods.
+        ArgumentError: if the data set is not for regression, if the network is not a `bypass-mlp`,
+            if an activation has parameters other than the values of curves, or if a setting is
+            given that these methods do not use.
     """
     call = f"training.optimizer={settings.optimizer}"
     if data.classes is not None or not isinstance(model, optim.MLP):
-        got = f"a {type(model).__name__} on {data.name}"
-        hint = "it trains the network bypass-mlp on regressions"
+        got = f"a network of class {type(model).__name__} on the data set {data.name}"
+        hint = "this optimizer trains only the network bypass-mlp, and only on regressions"
         raise errors.ArgumentError(errors.message(call, got, hint))
     optim.check_activation(call, model)
     unsupported = [
@@ -39,7 +45,10 @@ def check_second_order(model: nn.Module, data: DataSet, settings: TrainingSettin
         if getattr(settings, name) != TrainingSettings.model_fields[name].default
     ]
     if unsupported:
-        got, hint = f"training.{unsupported[0]}", "it supports no such setting: leave it out"
+        got, hint = (
+            f"training.{unsupported[0]}",
+            "this optimizer does not use the setting: leave it out",
+        )
         raise errors.ArgumentError(errors.message(call, got, hint))
 
 
@@ -53,18 +62,22 @@ def train_second_order(
 ) -> TrainingResult:
     """Train a network in float64 on eight ninths of the training split, and score it in float32.
 
-    The result is the network with the smallest error on the other ninth. There are no checkpoints,
-    since a training takes seconds.
+    The last ninth of the training split is used for validation. Of all epochs, the network with the
+    smallest validation error is the result. No checkpoints are written, since a training takes only
+    seconds.
 
     Args:
         model: an `optim.MLP`. It is trained in place.
-        data: a regression.
-        settings: the method and the number of epochs. An epoch is one iteration.
-        seed: selects the validation samples.
-        on_epoch: called with the number of finished epochs.
+        data: a data set for regression.
+        settings: `optimizer` is the name of the method, and `epochs` is its number of iterations.
+        seed: decides which samples are used for validation.
+        on_epoch: called after each epoch with the number of finished epochs, or None.
+
+    Returns:
+        The trained network with its scores and costs.
 
     Raises:
-        ArgumentError: as for `check_second_order`.
+        ArgumentError: if `check_second_order` raises this error.
     """
     check_second_order(model, data, settings)
     assert isinstance(model, optim.MLP)
@@ -107,7 +120,7 @@ def train_second_order(
 
 
 def _split_rows(data: DataSet, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the row numbers of the training split to train on and to validate on."""
+    """Return the row numbers of the training samples and of the validation samples."""
     count = len(data.x_train)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     held_out = max(1, round(VALIDATION_SHARE * count))

@@ -1,4 +1,4 @@
-"""The learned curves of a network and the histograms of their inputs."""
+"""Snapshots of the learned curves of a network, with histograms of their inputs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _BATCH_SIZE = 100
 
 
 class CurveSnapshot(NamedTuple):
-    """One trained activation.
+    """The learned curves of one layer, with a histogram of the layer's inputs.
 
     Attributes:
         name: the name of the layer in the network.
-        curve: the learned curves.
-        edges: bin edges of the histogram of the inputs, `(B + 1,)`.
+        curve: the learned curves, one for each channel or one for all channels.
+        edges: edges of the `B` bins of the histogram, `(B + 1,)`.
         counts: number of inputs in each bin, over all channels, `(B,)`.
-        outside: share of the inputs below the first or above the last hinge.
+        outside: share of the inputs below the first or above the last hinge, from 0 to 1.
     """
 
     name: str
@@ -38,11 +38,17 @@ class CurveSnapshot(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _InputHistogram(Mergeable):
-    """Histogram of a layer's inputs, the number outside the range, and the total number.
+    """The histogram of a layer's inputs, over all channels.
 
-    Run folders and pages have 80 bins that cover the range of the hinges and a quarter of it on
-    both sides. `hinged.model.Histogram` has bins whose width is a power of two and that cover all
-    inputs, so it cannot give these counts.
+    The 80 bins cover the range from the first to the last hinge, and a quarter of its width on each
+    side. Pages and run folders show these bins. `hinged.model.Histogram` has other bins: their
+    width is a power of two, and they cover all inputs.
+
+    Attributes:
+        edges: edges of the bins, `(81,)`.
+        counts: number of inputs in each bin, `(80,)`.
+        outside: number of inputs below the first or above the last hinge.
+        total: number of all inputs.
     """
 
     edges: Tensor
@@ -52,7 +58,7 @@ class _InputHistogram(Mergeable):
 
     @classmethod
     def of(cls, layer: PiecewiseLinear, inputs: Tensor, _outputs: Tensor) -> _InputHistogram:
-        """Return the histogram of one call."""
+        """Return the histogram of a layer's inputs in one forward pass."""
         low, high = layer.hinges.min(), layer.hinges.max()
         margin = (high - low) / 4
         ends = float(low - margin), float(high + margin)
@@ -61,7 +67,7 @@ class _InputHistogram(Mergeable):
         return cls(edges, counts, outside, torch.tensor(inputs.numel()))
 
     def merge(self, other: _InputHistogram) -> _InputHistogram:
-        """Return the histogram of both together."""
+        """Return the histogram of the inputs in `self` and `other` together."""
         return _InputHistogram(
             self.edges,
             self.counts + other.counts,
@@ -71,10 +77,17 @@ class _InputHistogram(Mergeable):
 
 
 def snapshot_tensors(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Return the curves of a trained network and the histograms of their inputs for samples `x`.
+    """Return the curves of a network and the histograms of their inputs, as named tensors.
 
-    The tensors of each `PiecewiseLinear` are named `LAYER.hinges`, `LAYER.values` and so on.
-    `read_snapshots` reads them. The result is empty for a network without curves.
+    `read_snapshots` makes snapshots from these tensors.
+
+    Args:
+        model: the trained network.
+        x: inputs of the network for `N` samples, `(N, ...)`.
+
+    Returns:
+        The tensors `NAME.hinges`, `NAME.values` and so on for each `PiecewiseLinear` called `NAME`
+        in the network. Empty if the network has no curves.
     """
     layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
     if not layers:
@@ -100,7 +113,14 @@ def snapshot_tensors(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 
 def read_snapshots(tensors: dict[str, Tensor]) -> Iterator[CurveSnapshot]:
-    """Yield the layers in the tensors of `snapshot_tensors`, in the order of their names."""
+    """Yield one snapshot for each layer of curves.
+
+    Args:
+        tensors: the tensors that `snapshot_tensors` returned.
+
+    Yields:
+        The snapshots, sorted by the names of the layers. Layer `2` is before layer `10`.
+    """
     names = [name.removesuffix(".hinges") for name in tensors if name.endswith(".hinges")]
     for name in sorted(names, key=_numeric_order):
         curve = Curve(
@@ -116,5 +136,5 @@ def read_snapshots(tensors: dict[str, Tensor]) -> Iterator[CurveSnapshot]:
 
 
 def _numeric_order(name: str) -> list[tuple[int, str]]:
-    """Return a sort key that orders the numbers in a name by value: `2` before `10`."""
+    """Return a sort key that compares numbers in names by value: `2` is before `10`."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]

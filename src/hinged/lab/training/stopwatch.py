@@ -1,4 +1,4 @@
-"""A stopwatch for CPUs and CUDA GPUs."""
+"""A stopwatch for work on a CPU or a CUDA GPU."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 
 
 class Stopwatch:
-    """Times intervals.
+    """A stopwatch that measures the durations of several intervals.
 
-    On a GPU it records CUDA events on the current stream and reads them only in `seconds()`, so
-    that no step waits for the GPU.
+    On a GPU, `start` and `stop` record CUDA events on the current stream. The events are read only
+    in `seconds()`. The measured steps therefore never wait for the GPU.
 
     Args:
-        gpu: use CUDA events; by default, if this machine has a GPU.
-        clock: returns nanoseconds; the clock used without a GPU.
+        gpu: whether to use CUDA events. None uses them if this machine has a GPU.
+        clock: a function that returns a time in nanoseconds. It is used if `gpu` is false.
     """
 
     def __init__(
@@ -29,15 +29,18 @@ class Stopwatch:
         self._stops: list[Any] = []
 
     def start(self) -> None:
-        """Begin an interval."""
+        """Start an interval."""
         self._starts.append(self._now())
 
     def stop(self) -> None:
-        """End the interval."""
+        """Stop the interval."""
         self._stops.append(self._now())
 
     def seconds(self) -> list[float]:
-        """Return the durations of all intervals since the last call."""
+        """Return the duration in seconds of each interval since the previous call of `seconds`.
+
+        With CUDA events, this waits until the GPU is idle.
+        """
         if self.gpu:
             torch.cuda.synchronize()
         pairs = list(zip(self._starts, self._stops, strict=True))

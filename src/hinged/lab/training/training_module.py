@@ -1,4 +1,4 @@
-"""The part of a training that Lightning calls: loss, optimizer, schedule, precision and scores."""
+"""The Lightning module of a training: loss, optimizer, schedule, precision and scores."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from hinged.nn import PiecewiseLinear, param_groups, penalty
 _MOMENTUM = 0.9
 _SCORING_BATCH = 1000
 _SCORING_BATCH_CPU = 125
-"""On a CPU, scoring images in batches of 1,000 took twice as long."""
+"""The batch size for scoring on a CPU. With batches of 1,000 images, scoring took twice as long."""
 
 
 class TrainingModule(lightning.LightningModule):
-    """Wraps a network for Lightning.
+    """A Lightning module that trains one network on one data set.
 
     Args:
         model: the network.
-        data: the data set, which defines loss and metric.
+        data: the data set, which defines the loss and the metric.
         settings: optimizer, schedule, precision and memory format.
     """
 
@@ -40,8 +40,8 @@ class TrainingModule(lightning.LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of the network for a batch of inputs."""
-        # In evaluation mode the network is not compiled: observers add hooks to it, and these would
-        # be compiled too.
+        # In evaluation mode, the compiled network is not used: observers add hooks to the network,
+        # and torch would compile these hooks too.
         outputs = self._outputs if self.training else self._call_model
         return outputs(in_memory_format(x, self.settings))
 
@@ -50,13 +50,16 @@ class TrainingModule(lightning.LightningModule):
         return outputs
 
     def train(self, mode: bool = True) -> TrainingModule:
-        """Set the mode. Frozen normalisation stays in evaluation mode."""
+        """Set the training or evaluation mode of the network, and return this module.
+
+        Normalisation layers with only frozen parameters stay in evaluation mode.
+        """
         super().train(mode)
         set_training_mode(self.model, mode)
         return self
 
     def training_step(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch, including the penalty on the curves."""
+        """Return the loss of a batch, including the penalty on the curvature of the curves."""
         x, y = batch
         smoothing = self.settings.label_smoothing
         loss: Tensor = self.data.problem.loss(self(x), y, smoothing)
@@ -64,9 +67,13 @@ class TrainingModule(lightning.LightningModule):
         return loss + weight * penalty(self.model) if weight and self.has_curves else loss
 
     def score(self, x: Tensor, y: Tensor) -> float:
-        """Return the metric of the network on rows of a split.
+        """Return the score of the network on samples of a split, in the metric of the data set.
 
         The network runs in evaluation mode and in the precision of the training.
+
+        Args:
+            x: rows of `data.x_train` or `data.x_test`.
+            y: the targets of the same rows.
         """
         was_training = self.model.training
         device = next(self.model.parameters()).device
@@ -81,7 +88,7 @@ class TrainingModule(lightning.LightningModule):
         return self.data.score(outputs, y)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return the optimizer and its one-cycle schedule."""
+        """Return the optimizer and its one-cycle schedule of the learning rate."""
         settings = self.settings
         groups = param_groups(
             self.model,
@@ -108,13 +115,17 @@ class TrainingModule(lightning.LightningModule):
 
 
 def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast:
-    """Return a context with the precision of a training."""
+    """Return the autocast context for the precision of a training."""
     enabled = settings.precision == "bf16"
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def in_memory_format(x: Tensor, settings: TrainingSettings) -> Tensor:
-    """Return a batch in the memory format of a training."""
+    """Return a batch in the memory format of a training.
+
+    If `settings.channels_last` is true, images `(N, C, H, W)` are converted to channels-last. All
+    other batches are returned unchanged.
+    """
     if settings.channels_last and x.dim() == 4:
         return x.contiguous(memory_format=torch.channels_last)
     return x

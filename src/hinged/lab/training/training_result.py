@@ -1,4 +1,4 @@
-"""The result of one training, for every training method."""
+"""The result of one training, for all training methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from hinged.lab.training.dead_units import DeadUnitShares
 
 OnEpoch = Callable[[int], None]
-"""A callback that gets the number of finished epochs."""
+"""A function that is called after each epoch with the number of finished epochs."""
 
 
 @dataclass
@@ -19,14 +19,17 @@ class TrainingResult:
 
     Attributes:
         model: the trained network, in evaluation mode.
-        train_score, test_score: the metric of the trained network on both splits.
+        train_score, test_score: score of the trained network on the training and test split, in the
+            metric of the data set.
         loss: mean training loss of each epoch.
-        test_scores: the metric on the test split after each epoch. They are for display only and
+        test_scores: score on the test split after each epoch. These scores are only for display and
             never select a model.
-        dead_units: shares of dead and dormant units after each epoch. Empty if the network has none
-            of the activations that `hinged.lab.training.dead_units` observes.
-        step_ms: median duration of a training step (forward, backward, optimiser) in milliseconds.
-        seconds: wall time of the training, including the time before a resumed checkpoint.
+        dead_units: shares of dead and dormant units after each epoch. Empty if the network has no
+            activation that `hinged.lab.training.dead_units` observes.
+        step_ms: median duration in milliseconds of a training step (forward, backward and
+            optimizer).
+        seconds: wall time of the training in seconds. For a resumed training, this includes the
+            time before the checkpoint.
     """
 
     model: nn.Module
