@@ -1,1 +1,1 @@
-"""Simpler curves: fewer hinges, fewer different curves, and native activations of torch."""
+"""Simpler curves: fewer hinges, fewer different curves, and native activations of PyTorch."""

@@ -1,18 +1,21 @@
-"""`fewest_pieces`: the fewest straight pieces that stay within a band around a curve.
+"""The function `fewest_pieces`, which approximates curves with the fewest straight pieces.
 
-The *reachable heights* at a hinge, for a number of pieces, are the heights at which a curve of that
-many pieces can end there without leaving the band. They form a union of intervals. One more piece
-leads from the heights at each hinge to heights at all later hinges. The lines that stay in the band
-between two hinges are a convex set, so an interval at one hinge leads to one interval at the other.
-No reachable height is lost, unlike in a greedy search. The first number of pieces with a reachable
-height at the last hinge is therefore the least possible number.
+The approximation must stay in a band: the outputs that differ from the curve by at most a given
+amount. The ends of pieces are chosen from the hinges of the curve.
 
-5,000 random curves of 17 hinges take 2 to 5 s on one core; it is slower if fewer hinges can be
-dropped.
+A height is *reachable* at a hinge with `n` pieces if a curve of `n` pieces inside the band can end
+there. Reachable heights form a union of intervals. To add a piece, the algorithm goes from every
+hinge to all later hinges. The lines inside the band between two hinges form a convex set, so an
+interval of heights at one hinge leads to an interval at the other. No reachable height is lost. A
+greedy search, in contrast, keeps a single interval and can miss the best curve. The first `n` with
+a reachable height at the last hinge is therefore the least possible number of pieces.
+
+5,000 random curves of 17 hinges take 2 to 5 s on one core. The time is longer if fewer hinges can
+be removed.
 
 The idea comes from Suri, "A linear time algorithm for minimum link paths inside a simple polygon"
-(1986), and Imai and Iri, "Polygonal approximations of a curve" (1988). There pieces may end
-anywhere; here they end at given positions.
+(1986), and Imai and Iri, "Polygonal approximations of a curve" (1988). In these papers the pieces
+may end anywhere. Here the pieces end at given positions.
 """
 
 from __future__ import annotations
@@ -24,25 +27,34 @@ from torch import Tensor
 
 
 class _Heights(NamedTuple):
-    """Intervals of reachable heights at each hinge, `(C, K, W)`; empty ones are (inf, -inf)."""
+    """The reachable heights at each hinge, as `W` intervals, shape `(C, K, W)`.
+
+    An interval without heights is (inf, -inf).
+
+    Attributes:
+        low: lower ends of the intervals.
+        high: upper ends of the intervals.
+    """
 
     low: Tensor
     high: Tensor
 
     def rows(self, rows: Tensor) -> _Heights:
+        """Return the heights of the channels `rows`."""
         return _Heights(*(tensor[rows] for tensor in self))
 
 
 class _Band(NamedTuple):
-    """The band, and the heights where lines inside it can start.
+    """The band around each curve, and the heights at which a line inside the band can start.
 
     Attributes:
         hinges: positions, shape `(C, K)`.
-        low: lower end of the band at each hinge, shape `(C, K)`.
-        high: upper end of the band at each hinge, shape `(C, K)`.
-        lowest_start: lowest height at hinge `a` of a line that is in the band from `a` to `b`,
-            shape `(C, K, K)`. It is above `highest_start` if there is no such line.
-        highest_start: the highest such height, shape `(C, K, K)`.
+        low: lower limit of the band at each hinge, shape `(C, K)`.
+        high: upper limit of the band at each hinge, shape `(C, K)`.
+        lowest_start: lowest height at hinge `a` of a line inside the band from hinge `a` to hinge
+            `b`, shape `(C, K, K)` with axes channel, `a`, `b`. It exceeds `highest_start` if there
+            is no such line.
+        highest_start: highest height at hinge `a` of such a line, shape `(C, K, K)`.
     """
 
     hinges: Tensor
@@ -52,23 +64,25 @@ class _Band(NamedTuple):
     highest_start: Tensor
 
     def rows(self, rows: Tensor) -> _Band:
+        """Return the band of the channels `rows`."""
         return _Band(*(tensor[rows] for tensor in self))
 
 
 def fewest_pieces(hinges: Tensor, values: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """Return curves with the fewest pieces that stay within `allowed` of the given curves.
+    """Return, for each channel, a curve with the fewest pieces that stays near the given curve.
 
-    The difference is limited from the first to the last hinge.
+    A piece is the straight line between two neighbouring hinges that are kept. The difference
+    between the curves is limited from the first to the last hinge.
 
     Args:
-        hinges: ascending positions, from which the ends of pieces are chosen, shape `(C, K)`,
-            float64.
-        values: the heights there, shape `(C, K)`.
-        allowed: largest difference, shape `(C,)`.
+        hinges: ascending positions, shape `(C, K)`, float64. The ends of pieces are chosen from
+            them.
+        values: outputs of the given curves at the hinges, shape `(C, K)`.
+        allowed: largest absolute difference for each channel, shape `(C,)`.
 
     Returns:
-        Whether each hinge is the end of a piece `(C, K)`, and the new heights at all hinges
-        `(C, K)`.
+        Two tensors of shape `(C, K)`: whether each hinge is kept as the end of a piece (boolean),
+        and the outputs of the new curves at all hinges.
     """
     kept, heights = torch.zeros_like(hinges, dtype=torch.bool), values.clone()
     band = _band(hinges, values - allowed[:, None], values + allowed[:, None])
@@ -87,7 +101,7 @@ def fewest_pieces(hinges: Tensor, values: Tensor, allowed: Tensor) -> tuple[Tens
 
 
 def _reachable_without_pieces(band: _Band) -> _Heights:
-    """Return the reachable heights without pieces: the band at the first hinge."""
+    """Return the heights that are reachable without a piece: the band at the first hinge."""
     nowhere = torch.full_like(band.low, torch.inf)
     low, high = nowhere.clone(), -nowhere
     low[:, 0], high[:, 0] = band.low[:, 0], band.high[:, 0]
@@ -95,11 +109,12 @@ def _reachable_without_pieces(band: _Band) -> _Heights:
 
 
 def _band(hinges: Tensor, low: Tensor, high: Tensor) -> _Band:
-    """Return the band, with the heights where lines can start for all pairs of hinges.
+    """Return the band and, for every pair of hinges, the heights at which a line can start.
 
-    A line from hinge `a` passes below the upper end of the band at a hinge `c` and above its lower
-    end at a hinge `d`. Compare it with the line through these two points: if `c` is nearer to `a`,
-    it starts at most as high; if `d` is nearer, at least as high.
+    A line from hinge `a` passes below the upper limit of the band at a hinge `c` and above the
+    lower limit at a hinge `d`. It is compared with the line through these two limits. If `c` is
+    nearer to `a`, the height at `a` is at most that of the line. If `d` is nearer, the height at
+    `a` is at least that of the line.
     """
     count = hinges.shape[1]
     lowest_start = low[..., None].repeat(1, 1, count)
@@ -121,7 +136,7 @@ def _band(hinges: Tensor, low: Tensor, high: Tensor) -> _Band:
 
 
 def _one_more_piece(band: _Band, reachable: _Heights) -> _Heights:
-    """Return the heights that are reachable with one more piece."""
+    """Return the heights that are reachable at each hinge with one more piece."""
     count = band.hinges.shape[1]
     reached = [_no_heights(reachable)]
     reached += [_union(*_reach_with_one_piece(band, reachable, b)) for b in range(1, count)]
@@ -133,19 +148,29 @@ def _one_more_piece(band: _Band, reachable: _Heights) -> _Heights:
 
 
 def _pad_columns(tensor: Tensor, width: int, value: float) -> Tensor:
+    """Return the tensor with columns of the given value added up to the given width."""
     return torch.nn.functional.pad(tensor, (0, width - tensor.shape[1]), value=value)
 
 
 def _no_heights(reachable: _Heights) -> _Heights:
+    """Return the heights of a hinge that no piece reaches."""
     empty = torch.full_like(reachable.low[:, 0, :1], torch.inf)
     return _Heights(empty, -empty)
 
 
 def _reach_with_one_piece(band: _Band, reachable: _Heights, b: int) -> tuple[Tensor, Tensor]:
-    """Return the intervals at hinge `b` that one piece reaches from all hinges before it.
+    """Return the intervals of heights at hinge `b` that one piece reaches from all earlier hinges.
 
-    Each has shape `(C, b W)`. The lower a line inside the band starts, the higher it can end: it
-    rises at most until it touches the upper end of the band.
+    The lower a line inside the band starts, the higher it can end. Its slope is limited by the
+    first touch of the upper limit of the band.
+
+    Args:
+        band: the band.
+        reachable: heights that are reachable at each earlier hinge.
+        b: index of the hinge at which the piece ends.
+
+    Returns:
+        Two tensors of shape `(C, b W)`: the lower and the upper ends of the intervals.
     """
     start = torch.maximum(reachable.low[:, :b], band.lowest_start[:, :b, b, None])
     stop = torch.minimum(reachable.high[:, :b], band.highest_start[:, :b, b, None])
@@ -160,7 +185,7 @@ def _reach_with_one_piece(band: _Band, reachable: _Heights, b: int) -> tuple[Ten
     width = (band.hinges[:, b, None] - band.hinges[:, :b])[..., None]
     low = (stop + width * fall).masked_fill(~possible, torch.inf)
     high = (start + width * rise).masked_fill(~possible, -torch.inf)
-    # Rounding can turn an interval of one height upside down. It must not be lost.
+    # Rounding can exchange the two ends of a very short interval. The interval must not be lost.
     middle = (low + high) / 2
     crossed = possible & (low > high)
     low, high = torch.where(crossed, middle, low), torch.where(crossed, middle, high)
@@ -183,10 +208,14 @@ def _union(low: Tensor, high: Tensor) -> _Heights:
 
 
 def _trace_back(band: _Band, values: Tensor, history: list[_Heights]) -> tuple[Tensor, Tensor]:
-    """Return a curve through the reachable heights: the hinges it keeps, and its heights, `(C, K)`.
+    """Return a curve through the reachable heights, with the fewest pieces.
 
-    It is built from the last hinge backwards. Each piece begins at the hinge with the widest
-    possible interval, as near to the original height as possible.
+    The curve is built from the last hinge backwards. Each piece begins at the hinge with the widest
+    possible interval of heights. Its height there is as close as possible to the original output.
+
+    Returns:
+        Two tensors of shape `(C, K)`: whether each hinge is kept (boolean), and the outputs at all
+        hinges.
     """
     end_hinge = torch.full_like(values[:, :1], values.shape[1] - 1, dtype=torch.long)
     height = _nearest(history[-1].low[:, -1], history[-1].high[:, -1], values[:, -1:])
@@ -201,7 +230,7 @@ def _trace_back(band: _Band, values: Tensor, history: list[_Heights]) -> tuple[T
 
 
 def _nearest(low: Tensor, high: Tensor, wanted: Tensor) -> Tensor:
-    """Return the height in the intervals `(C, W)` that is nearest to `wanted` `(C, 1)`."""
+    """Return the height inside the intervals `(C, W)` that is nearest to `wanted` `(C, 1)`."""
     inside = torch.minimum(torch.maximum(wanted, low), high)
     miss = (inside - wanted).abs().masked_fill(low > high, torch.inf)
     return inside.gather(1, miss.argmin(dim=1, keepdim=True))
@@ -210,7 +239,15 @@ def _nearest(low: Tensor, high: Tensor, wanted: Tensor) -> Tensor:
 def _piece_before(
     band: _Band, values: Tensor, reachable: _Heights, end_hinge: Tensor, height: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return hinge and height `(C, 1)` where the piece that ends at a given point begins."""
+    """Return the hinge and the height, each `(C, 1)`, at which the last piece begins.
+
+    Args:
+        band: the band.
+        values: outputs of the original curve, shape `(C, K)`.
+        reachable: heights that are reachable at each hinge with one piece less.
+        end_hinge: index of the hinge at which the piece ends, shape `(C, 1)`.
+        height: height at which the piece ends, shape `(C, 1)`.
+    """
     start, end = band.hinges[:, :, None], band.hinges.gather(1, end_hinge)[..., None]
     at = band.hinges[:, None, :]
     inside = (at > start) & (at < end)
@@ -227,7 +264,7 @@ def _piece_before(
     low, high = low.flatten(1).gather(1, best), high.flatten(1).gather(1, best)
     begin = best // reachable.low.shape[2]
     wanted = values.gather(1, begin)
-    # Rounding may make the interval slightly negative.
+    # Rounding can make the lower end slightly larger than the upper end.
     return begin, torch.where(
         low <= high, torch.minimum(torch.maximum(wanted, low), high), (low + high) / 2
     )
@@ -236,7 +273,14 @@ def _piece_before(
 def _draw_line(
     hinges: Tensor, heights: Tensor, start: tuple[Tensor, Tensor], end: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """Return the heights, replaced between two points by the straight line through them."""
+    """Return the heights with the part between two points replaced by a straight line.
+
+    Args:
+        hinges: positions, shape `(C, K)`.
+        heights: outputs at the hinges, shape `(C, K)`.
+        start: hinge and height of the first point, each of shape `(C, 1)`.
+        end: hinge and height of the second point, each of shape `(C, 1)`.
+    """
     left, right = hinges.gather(1, start[0]), hinges.gather(1, end[0])
     t = (hinges - left) / (right - left)
     line = torch.lerp(start[1].expand_as(t), end[1].expand_as(t), t)

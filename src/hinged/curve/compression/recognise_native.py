@@ -1,4 +1,4 @@
-"""Recognises curves that are, exactly or nearly, a native activation of torch."""
+"""Functions that find curves which equal a native activation of PyTorch exactly or nearly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hinged.curve.measures import with_rounding
 from hinged.curve.placement.refit import check_both_or_neither, input_distribution
 from hinged.curve.start_functions import START_FUNCTIONS, sample
 
-# Simplest first: if several are within the tolerance, the first one is the result.
+# Ordered from simple to complex. If several are within the tolerance, the first is the result.
 _WITHOUT_PARAMETERS = ("zero", "identity", "relu", "relu6", "hardtanh", "abs")
 RECOGNISE_CALL = "hinged.curve.recognise_native"
 DISTANCES_CALL = "hinged.curve.distances_to_native"
@@ -23,12 +23,13 @@ class NativeActivation(NamedTuple):
     """A native activation that can replace every channel of a curve.
 
     Attributes:
-        name: `"zero"`, `"identity"`, `"relu"`, `"relu6"`, `"hardtanh"`, `"abs"`, `"leaky_relu"` or,
-            with different slopes for the channels, `"prelu"`.
-        slopes: slope left of 0 of the functions that are `x` right of 0, shape `(C,)`; NaN for the
-            others. All slopes are equal, except for `"prelu"`.
-        error: largest absolute difference over the range or, if inputs were given, the root of the
-            expected squared difference, shape `(C,)`, float64.
+        name: `"zero"`, `"identity"`, `"relu"`, `"relu6"`, `"hardtanh"`, `"abs"`, `"leaky_relu"`, or
+            `"prelu"` if the channels have different slopes left of 0.
+        slopes: slope left of 0, shape `(C,)`, for activations that equal `x` right of 0. For the
+            other activations it is NaN. All slopes are equal, unless the name is `"prelu"`.
+        error: difference between curve and activation for each channel, shape `(C,)`, float64. It
+            is the largest absolute difference or, if a distribution of inputs was given, the root
+            of the expected squared difference.
     """
 
     name: str
@@ -40,10 +41,11 @@ class _ComparisonPoints(NamedTuple):
     """The points where a curve is compared with native activations.
 
     Attributes:
-        x: positions, shape `(C, P)`, float64.
-        y: the curve there, shape `(C, P)`.
-        weights: shares of the inputs there, shape `(C, P)`. None if the largest difference counts;
-            then curve and native activations are straight between neighbouring points.
+        x: input positions, shape `(C, P)`, float64.
+        y: outputs of the curve at `x`, shape `(C, P)`.
+        weights: share of the inputs at each point, shape `(C, P)`, for an expected squared
+            difference. None for a largest difference. The curve and the native activations are then
+            straight between neighbouring points.
     """
 
     x: Tensor
@@ -51,23 +53,27 @@ class _ComparisonPoints(NamedTuple):
     weights: Tensor | None
 
     def norm(self, difference: Tensor) -> Tensor:
-        """Return the largest absolute number of each row, or the root of the mean square."""
+        """Return the size of each row of differences, shape `(C,)`.
+
+        The size is the largest absolute number or, with weights, the root of the weighted mean
+        square.
+        """
         if self.weights is None:
             return difference.abs().amax(dim=1)
         return (self.weights * difference.square()).sum(dim=1).sqrt()
 
     def distance_to(self, name: str) -> Tensor:
-        """Return the distance of the curve from the native activation of that name, `(C,)`."""
+        """Return the distance of the curve from the native activation `name`, shape `(C,)`."""
         if name == "zero":
             return self.norm(self.y - torch.zeros_like(self.x))
         return self.norm(self.y - sample(START_FUNCTIONS[name], self.x))
 
     def distance_to_identity_right_of_zero(self) -> Tensor:
-        """Return the distance of the curve from `x` over positive inputs, `(C,)`."""
+        """Return the distance of the curve from `x` over inputs of at least 0, shape `(C,)`."""
         return self.norm((self.y - self.x).masked_fill(self.x < 0, 0.0))
 
     def distance_to_leaky_relu(self, slopes: Tensor) -> Tensor:
-        """Return the distance of the curve from leaky ReLUs with these slopes, `(C,)`."""
+        """Return the distance of the curve from leaky ReLUs with the given slopes, shape `(C,)`."""
         return self.norm(self.y - torch.where(self.x < 0, slopes[:, None] * self.x, self.x))
 
 
@@ -79,23 +85,34 @@ def recognise_native(
     positions: Tensor | None = None,
     shares: Tensor | None = None,
 ) -> NativeActivation | None:
-    """Return the native activation that is within `tolerance` of all channels, or None.
+    """Return the native activation that differs from all channels by at most a tolerance.
 
-    The slope of a leaky ReLU is the middle of all slopes within the tolerance, for all channels
-    together or, if there is none, for each channel. A few units in the last place of the largest
-    value are added to the tolerance, so 0 still allows for rounding.
+    If no activation does, the result is None. If several do, the simplest of them is returned. The
+    slope of a leaky ReLU is the middle of all slopes within the tolerance. If no single slope suits
+    all channels, the result is a PReLU with one slope per channel.
+
+    Rounding is allowed for: 8 units in the last place of the largest value of each channel are
+    added to the tolerance.
 
     Args:
-        curve: the curve.
-        tolerance: largest absolute difference over the range, in units of the values; with a
-            distribution of inputs, the root of the expected squared difference.
-        reach: how far beyond the range the largest difference counts too, in widths of the range.
-        positions: where inputs lie, shape `(P,)` or `(C, P)`.
-        shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`.
+        curve: the curve of `C` channels.
+        tolerance: largest allowed difference, in units of the values. Without a distribution of
+            inputs, this limits the largest absolute difference over the range (from the first to
+            the last hinge). With a distribution, it limits the root of the expected squared
+            difference.
+        reach: how far the comparison continues outside the range on each side, as a multiple of the
+            width of the range. It has no effect with a distribution.
+        positions: input values of the distribution, shape `(P,)` or `(C, P)`; None for no
+            distribution.
+        shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
+            inputs.
+
+    Returns:
+        A `NativeActivation` or None.
 
     Raises:
-        ArgumentError: a negative tolerance or reach, or a distribution that is incomplete or does
-            not match the curve.
+        ArgumentError: if the tolerance or `reach` is negative, if only one of `positions` and
+            `shares` is given, or if their shapes do not match the curve.
 
     >>> x = torch.tensor([-2.0, -1.0, 0.0, 1.0])
     >>> native = recognise_native(Curve(x, torch.tensor([[-0.5, -0.25, 0.0, 1.0]])), 1e-6)
@@ -123,11 +140,28 @@ def distances_to_native(
     positions: Tensor | None = None,
     shares: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Return the distance of each channel from each native activation, `(C,)` each, float64.
+    """Return the distance of each channel from each native activation.
 
-    The distance is the largest absolute difference over the range, or the root of the expected
-    squared difference, as in `recognise_native`. `"leaky_relu"` has the slope with the least
-    distance. `torch.stack(list(...)).amin(0)` is the distance from the nearest native activation.
+    Without a distribution of inputs, the distance is the largest absolute difference over the range
+    (from the first to the last hinge). With a distribution, it is the root of the expected squared
+    difference. The distance from `"leaky_relu"` is that of the leaky ReLU with the best slope.
+
+    Args:
+        curve: the curve of `C` channels.
+        reach: how far the comparison continues outside the range on each side, as a multiple of the
+            width of the range. It has no effect with a distribution.
+        positions: input values of the distribution, shape `(P,)` or `(C, P)`; None for no
+            distribution.
+        shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
+            inputs.
+
+    Returns:
+        A dict from the name of each activation to its distances, float64 tensors of shape `(C,)`.
+        The distance from the nearest activation is `torch.stack(list(result.values())).amin(0)`.
+
+    Raises:
+        ArgumentError: if `reach` is negative, if only one of `positions` and `shares` is given, or
+            if their shapes do not match the curve.
 
     >>> abs_curve = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[1.0, 0.0, 1.0]]))
     >>> {name: error.item() for name, error in distances_to_native(abs_curve).items() if error < 1}
@@ -147,6 +181,7 @@ def distances_to_native(
 def _comparison_points(
     call: str, curve: Curve, reach: float, positions: Tensor | None, shares: Tensor | None
 ) -> _ComparisonPoints:
+    """Return the points where the curve is compared with native activations."""
     check_both_or_neither(call, positions, shares)
     if positions is None or shares is None:
         return _ComparisonPoints(*_where_slopes_change(call, curve, reach), None)
@@ -155,10 +190,14 @@ def _comparison_points(
 
 
 def _where_slopes_change(call: str, curve: Curve, reach: float) -> tuple[Tensor, Tensor]:
-    """Return positions `(C, P)` where the curve or a native activation may bend, and the heights.
+    """Return the points where the curve or a native activation may change its slope.
 
-    Between them both are straight, so the largest difference is at one of them. Kinks of native
-    activations outside the range are moved to its ends.
+    Between neighbouring points, the curve and the native activations are straight. The largest
+    difference therefore lies at one of the points. A kink of a native activation outside the
+    compared interval is moved to the end of that interval.
+
+    Returns:
+        Two tensors of shape `(C, P)`: the positions, and the outputs of the curve there.
     """
     if not reach >= 0:
         got, hint = repr(reach), "expected 0 or more"
@@ -173,7 +212,7 @@ def _where_slopes_change(call: str, curve: Curve, reach: float) -> tuple[Tensor,
 
 
 def _recognise_leaky_relu(points: _ComparisonPoints, allowed: Tensor) -> NativeActivation | None:
-    """Return the leaky ReLU, or the PReLU, within the tolerance."""
+    """Return the leaky ReLU or the PReLU within the tolerance, or None."""
     bounds = _slopes_within_maximum if points.weights is None else _slopes_within_mean
     least, most = bounds(points, allowed)
     right_side = points.distance_to_identity_right_of_zero()
@@ -182,14 +221,15 @@ def _recognise_leaky_relu(points: _ComparisonPoints, allowed: Tensor) -> NativeA
     same_slope = bool(least.max() <= most.min())
     if same_slope:
         slopes = ((least.max() + most.min()) / 2).expand_as(least).clone()
-    else:  # A channel without points left of 0 may have any slope.
+    else:  # A channel without points left of 0 may have any slope, so it gets 0.
         slopes = ((least + most) / 2).nan_to_num(nan=0.0)
     name = "leaky_relu" if same_slope else "prelu"
     return NativeActivation(name, slopes, points.distance_to_leaky_relu(slopes))
 
 
 def _slopes_within_maximum(points: _ComparisonPoints, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least and the greatest slope whose largest difference left of 0 is allowed."""
+    """Return the lowest and the highest slope left of 0 with an allowed largest difference, `(C,)`
+    each."""
     positive = points.x >= 0
     x = torch.where(positive, -1.0, points.x)
     least = ((points.y + allowed[:, None]) / x).masked_fill(positive, -torch.inf)
@@ -198,9 +238,10 @@ def _slopes_within_maximum(points: _ComparisonPoints, allowed: Tensor) -> tuple[
 
 
 def _slopes_within_mean(points: _ComparisonPoints, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least and the greatest slope whose mean square is allowed; NaN if there is none.
+    """Return the lowest and the highest slope left of 0 with an allowed mean squared difference.
 
-    The mean square grows with the square of the distance from the best slope.
+    Both tensors have shape `(C,)`. They contain NaN if no slope is allowed. The mean squared
+    difference grows with the square of the distance from the best slope.
     """
     best, squares = _least_squares_slopes(points)
     room = allowed.square() - points.distance_to_leaky_relu(best).square()
@@ -209,7 +250,8 @@ def _slopes_within_mean(points: _ComparisonPoints, allowed: Tensor) -> tuple[Ten
 
 
 def _least_squares_slopes(points: _ComparisonPoints) -> tuple[Tensor, Tensor]:
-    """Return the least-squares slope left of 0 and the mean square of `x` there, `(C,)` each."""
+    """Return the least-squares slope left of 0 and the mean of the squared inputs there, `(C,)`
+    each."""
     assert points.weights is not None
     left = points.x.clamp(max=0)
     squares = (points.weights * left.square()).sum(dim=1)
@@ -218,10 +260,15 @@ def _least_squares_slopes(points: _ComparisonPoints) -> tuple[Tensor, Tensor]:
 
 
 def _least_leaky_relu_error(points: Tensor, heights: Tensor) -> Tensor:
-    """Return the largest error of the leaky ReLU with the best slope.
+    """Return the largest error of the leaky ReLU with the best slope, shape `(C,)`.
 
-    With the best slope, two points have the same error with opposite signs (a point paired with
-    itself has none). So the slopes of all pairs of points are tried.
+    For the best slope, either two points have the same error with opposite signs, or one point has
+    no error. The function therefore tries the slopes of all pairs of points. A point paired with
+    itself gives the slope without an error at this point.
+
+    Args:
+        points: input positions, shape `(C, P)`.
+        heights: outputs of the curve at `points`, shape `(C, P)`.
     """
     positive = points >= 0
     right = (heights - points).masked_fill(~positive, 0.0).abs().amax(dim=1)

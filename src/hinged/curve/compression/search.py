@@ -1,5 +1,8 @@
-"""Finds the interpolant with the fewest hinges or the least error, by dynamic programming over
-candidate positions."""
+"""A search for the interpolant with the fewest hinges or the least loss.
+
+The interpolant is the curve that equals a function at its hinges. The search chooses the hinges
+from candidate positions by dynamic programming.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,13 @@ from torch import Tensor
 class PieceLosses(NamedTuple):
     """The loss of every possible piece of an interpolant: its part of the expected squared error.
 
-    A piece goes from candidate `a` to candidate `b`. The loss of an excluded piece is infinite.
+    A piece goes from candidate position `a` to candidate position `b`. There are `M` candidates. An
+    excluded piece has an infinite loss. The axes of each tensor are channel, `a` and `b`.
 
     Attributes:
         piece: loss between `a` and `b`, shape `(C, M, M)`.
-        left: loss left of `a` if the piece is the first, shape `(C, M, M)`.
-        right: loss right of `b` if the piece is the last, shape `(C, M, M)`.
+        left: loss left of `a` if the piece is the first piece, shape `(C, M, M)`.
+        right: loss right of `b` if the piece is the last piece, shape `(C, M, M)`.
     """
 
     piece: Tensor
@@ -25,21 +29,23 @@ class PieceLosses(NamedTuple):
     right: Tensor
 
     def sum_over_channels(self) -> PieceLosses:
-        """Return the sums of the losses of all channels, shape `(1, M, M)` each."""
+        """Return the losses summed over all channels, shape `(1, M, M)` each."""
         return PieceLosses(*(each.sum(dim=0, keepdim=True) for each in self))
 
     def plus(self, other: PieceLosses) -> PieceLosses:
-        """Return the sums of two sets of losses."""
+        """Return the sum of these losses and other losses of the same shape."""
         return PieceLosses(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class SubsetSearch(NamedTuple):
-    """The best subsets of 2 to `most` candidates.
+    """The best subsets of 2, 3, ..., `most` candidate positions.
 
     Attributes:
-        loss: least loss for each count, shape `(C, most - 1)`, infinite if no subset is possible.
-        last_two: the last two candidates for each count, shape `(C, most - 1, 2)`.
-        previous: for each count but the last, the best candidate before each one, `(C, M)` each.
+        loss: least loss for each size of the subset, shape `(C, most - 1)`. It is infinite if no
+            subset is possible.
+        last_two: indices of the last two candidates of the best subset, shape `(C, most - 1, 2)`.
+        previous: a tensor of shape `(C, M)` for each size. It holds, for each candidate as the last
+            one, the index of the best candidate before it.
     """
 
     loss: Tensor
@@ -55,19 +61,19 @@ def piece_losses(
     heights: Tensor,
     tails: str,
 ) -> PieceLosses:
-    """Return the loss of each piece between two candidates.
+    """Return the loss of each possible piece between two candidate positions.
 
-    Sums use coordinates that begin at the left end of the piece. The rounding error of a large loss
-    then does not hide the loss of another piece that is 0. All pieces with the same left end share
-    one cumulative sum.
+    The sums use coordinates that start at the left end of the piece. Therefore the rounding error
+    of a large loss cannot hide a loss of 0. All pieces with the same left end share one cumulative
+    sum.
 
     Args:
-        points: where inputs lie, ascending, shape `(C, P)`.
-        weights: shares of the inputs there, shape `(C, P)`.
-        targets: the function there, shape `(C, P)`.
-        candidates: ascending positions, repetitions allowed, shape `(C, M)`.
-        heights: the function there, shape `(C, M)`.
-        tails: as in `Curve`.
+        points: input values, ascending, shape `(C, P)`.
+        weights: share of the inputs at each input value, shape `(C, P)`.
+        targets: outputs of the function at `points`, shape `(C, P)`.
+        candidates: ascending candidate positions, shape `(C, M)`. Repetitions are allowed.
+        heights: outputs of the function at `candidates`, shape `(C, M)`.
+        tails: kind of tails: `"linear"`, `"constant"` or `"free"`.
     """
     ends = torch.searchsorted(points.contiguous(), candidates.contiguous())
     widths = candidates[:, None, :] - candidates[:, :, None]
@@ -88,13 +94,18 @@ def piece_losses(
 
 
 def _loss(sums: Tensor, slope: Tensor) -> Tensor:
-    """Return the sum of `(y - slope x) ** 2` from the sums of `x x`, `x y` and `y y`."""
+    """Return the sum of `(y - slope x) ** 2`, computed from the sums of `x x`, `x y` and `y y`."""
     xx, xy, yy = sums
     loss: Tensor = yy - 2 * slope * xy + slope * slope * xx
     return loss.clamp(min=0)
 
 
 def _tail_loss(sums: Tensor, slope: Tensor, tails: str) -> Tensor:
+    """Return the loss of a tail, whose slope depends on the kind of tails.
+
+    A linear tail has the slope of the piece, a constant tail the slope 0, and a free tail the slope
+    with the least loss.
+    """
     if tails == "linear":
         return _loss(sums, slope)
     if tails == "constant":
@@ -111,11 +122,23 @@ def exclude_pieces(
     *,
     fixed_ends: bool = False,
 ) -> PieceLosses:
-    """Return the losses with infinity for excluded pieces.
+    """Return the losses with an infinite loss for each piece that is not allowed.
 
-    Excluded are pieces with a kink inside, pieces without width and, with `fixed_ends`, tails that
-    do not begin at the first or last candidate. A piece has no width if it is narrower than a
-    millionth of the size of the candidates: its two hinges could be one number in float32.
+    These pieces are not allowed:
+
+    * pieces with a kink inside,
+    * pieces without width, or narrower than a millionth of the largest candidate: both hinges could
+      be the same number in float32,
+    * first and last pieces whose tail would contain a kink,
+    * with `fixed_ends`, first pieces that do not begin at the first candidate, and last pieces that
+      do not end at the last candidate.
+
+    Args:
+        losses: the losses of all pieces.
+        candidates: ascending candidate positions, shape `(C, M)`.
+        kinks: positions where the function changes its slope.
+        tails: kind of tails: `"linear"`, `"constant"` or `"free"`.
+        fixed_ends: whether the first and the last candidate must be hinges.
     """
     widths = candidates[:, None, :] - candidates[:, :, None]
     largest = candidates.abs().amax(dim=1) + (candidates[:, -1] - candidates[:, 0])
@@ -125,7 +148,7 @@ def exclude_pieces(
     right = ((b < b[..., -1:]) & fixed_ends).expand_as(piece)
     for kink in kinks:
         piece = piece | ((a < kink) & (kink < b))
-        # A linear tail continues the end piece, so the function must not bend at its hinge.
+        # A linear tail continues the first or last piece. There must be no kink between the two.
         left = left | ((kink <= a) if tails == "linear" else (kink < a))
         right = right | ((kink >= b) if tails == "linear" else (kink > b))
     excluded = zip(losses, (piece, left, right), strict=True)
@@ -133,7 +156,10 @@ def exclude_pieces(
 
 
 def search_subsets(losses: PieceLosses, most: int) -> SubsetSearch:
-    """Return the best subsets of 2 to `most` candidates: `O(most M ** 2)` for each channel."""
+    """Return the best subsets of 2, 3, ..., `most` candidate positions.
+
+    For `M` candidates, the time per channel is proportional to `most * M ** 2`.
+    """
     count = losses.piece.shape[-1]
     last_piece = losses.piece + losses.right
     least, last_two, previous = [], [], []

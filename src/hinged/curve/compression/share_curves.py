@@ -1,4 +1,4 @@
-"""`share_curves`: one curve for several channels with similar curves."""
+"""The function `share_curves`, which replaces similar curves of several channels by one curve."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ CALL = "hinged.curve.share_curves"
 
 
 class SharedCurves(NamedTuple):
-    """Fewer curves for the same channels.
+    """The result of `share_curves`: one curve for each of `G` groups of channels.
 
     Attributes:
-        curve: one curve for each group, values `(G, K)`.
-        group: the group of each channel, shape `(C,)`, int64. Group 0 is the largest.
-        error: largest absolute difference of each channel from its group's curve over the range,
-            shape `(C,)`.
+        curve: a `Curve` with `G` channels, one per group, and values of shape `(G, K)`.
+        group: index of the group of each original channel, shape `(C,)`, int64. Group 0 is the
+            largest group.
+        error: largest absolute difference between each original channel and the curve of its group,
+            from the first to the last hinge, shape `(C,)`.
     """
 
     curve: Curve
@@ -28,28 +29,36 @@ class SharedCurves(NamedTuple):
     error: Tensor
 
     def expand(self) -> Curve:
-        """Return a curve of `C` channels, each with the values of its group."""
+        """Return a curve of `C` channels in which each channel has the values of its group."""
         slopes = None if self.curve.tail_slopes is None else self.curve.tail_slopes[self.group]
         return Curve(self.curve.hinges, self.curve.values[self.group], self.curve.tails, slopes)
 
 
 def share_curves(curve: Curve, tolerance: float) -> SharedCurves:
-    """Return one curve for each group of channels, within `tolerance` of every channel in it.
+    """Divide the channels of a curve into groups, and return one curve for each group.
 
-    Finding the fewest groups is as hard as finding a smallest set cover. This is the greedy cover:
-    the channel with the most others within the tolerance forms a group with them, and so on. It
-    needs at most `1 + log(C)` times as many groups as the best choice of such channels. If one
-    group is enough, one is found. Source: Chvatal, "A greedy heuristic for the set-covering
-    problem" (1979). The values of a group are the middle between its largest and its smallest
-    values, which minimises the largest difference.
+    The curve of a group differs from every channel of the group by at most `tolerance`. Its values
+    are midway between the largest and the smallest values of the group, because the largest
+    difference is then least.
+
+    The groups are formed by a greedy cover. The channel with the most other channels within the
+    tolerance forms a group with them. This is repeated for the remaining channels. If one group is
+    enough, one group is found. Otherwise the number of groups is at most `1 + log(C)` times the
+    least number possible with groups of this kind. To find the least number is a set-cover problem,
+    which is too slow to solve exactly. Source: Chvatal, "A greedy heuristic for the set-covering
+    problem" (1979).
 
     Args:
-        curve: `C` channels on the same hinges `(K,)`.
-        tolerance: largest absolute difference over the range, in units of the values. The same
-            number limits the differences of free tails' slopes.
+        curve: a curve of `C` channels that have the same hinges, shape `(K,)`.
+        tolerance: largest allowed absolute difference from the first to the last hinge, in units of
+            the values. For free tails, it also limits the difference of the tail slopes.
+
+    Returns:
+        A `SharedCurves` object: the curve with one channel per group, the group of each channel,
+        and the errors.
 
     Raises:
-        ArgumentError: a negative tolerance, or hinges that differ between channels.
+        ArgumentError: if the tolerance is negative, or if the hinges differ between channels.
 
     >>> values = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.1, 1.0], [5.0, 0.0, 5.0]])
     >>> share_curves(Curve(torch.tensor([-1.0, 0.0, 1.0]), values), 0.1).group
@@ -60,7 +69,10 @@ def share_curves(curve: Curve, tolerance: float) -> SharedCurves:
         raise errors.ArgumentError(errors.message(f"{CALL}(tolerance=...)", repr(tolerance), hint))
     if curve.hinges.dim() == 2 and curve.hinges.shape[0] != 1:
         got = f"hinges of shape {tuple(curve.hinges.shape)}"
-        hint = "channels can share a curve if they share their hinges: expected (K,)"
+        hint = (
+            "channels can share a curve only if they share their hinges: expected (K,), "
+            "one row of K hinges for all channels"
+        )
         raise errors.ArgumentError(errors.message(f"{CALL}(curve)", got, hint))
     with torch.no_grad():
         rows = curve.values
@@ -76,7 +88,7 @@ def share_curves(curve: Curve, tolerance: float) -> SharedCurves:
 
 
 def _greedy_cover(rows: Tensor, tolerance: float) -> Tensor:
-    """Return the group of each row `(C,)`."""
+    """Return the index of the group of each row, shape `(C,)`."""
     middle = _middle_of_groups(rows, torch.zeros(len(rows), dtype=torch.long, device=rows.device))
     centres = torch.cat((middle, rows))
     near = torch.stack([((rows - row).abs() <= tolerance).all(dim=1) for row in centres])
@@ -92,7 +104,7 @@ def _greedy_cover(rows: Tensor, tolerance: float) -> Tensor:
 
 
 def _middle_of_groups(rows: Tensor, group: Tensor) -> Tensor:
-    """Return the middle between the smallest and the largest values of each group, `(G, K)`."""
+    """Return the mean of the smallest and the largest value of each group, shape `(G, K)`."""
     shape = (int(group.max()) + 1, rows.shape[1])
     index = group[:, None].expand_as(rows)
     low = rows.new_empty(shape).scatter_reduce(0, index, rows, "amin", include_self=False)

@@ -1,4 +1,4 @@
-"""`simplify`: a curve with as few hinges as an error bound allows."""
+"""The function `simplify`, which removes as many hinges from a curve as an error limit allows."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ CALL = "hinged.curve.simplify"
 
 
 class SimplifiedCurve(NamedTuple):
-    """A curve with fewer hinges.
+    """The result of `simplify`: a curve with fewer hinges.
 
     Attributes:
-        curve: `C` channels with hinges `(C, K')`, where `K'` is the largest count that a channel
-            needs. A channel that needs fewer has additional hinges without a bend, preferably those
-            that most channels keep.
-        needed: how many hinges each channel needs, shape `(C,)`, int64.
-        error: the largest absolute difference over the curve's range and its `reach`, `(C,)`.
+        curve: a `Curve` of `C` channels with hinges `(C, K')`. `K'` is the largest number of hinges
+            that a channel needs. A channel that needs fewer has additional hinges, at which its
+            slope does not change. If possible, they are hinges that many other channels keep.
+        needed: number of hinges that each channel needs, shape `(C,)`, int64.
+        error: largest absolute difference from the original curve, shape `(C,)`. It covers the
+            range (from the first to the last hinge) and the part outside it that `reach` adds.
     """
 
     curve: Curve
@@ -39,7 +40,10 @@ class SimplifiedCurve(NamedTuple):
     error: Tensor
 
     def with_common_hinges(self) -> Curve:
-        """Return the curve with hinges `(K',)` if all channels have the same, else unchanged."""
+        """Return the curve with hinges of shape `(K',)` if all channels have the same hinges.
+
+        Otherwise the result is the curve with hinges `(C, K')`.
+        """
         curve = self.curve
         if not (curve.hinges == curve.hinges[:1]).all():
             return curve
@@ -54,32 +58,42 @@ def simplify(
     positions: Tensor | None = None,
     shares: Tensor | None = None,
 ) -> SimplifiedCurve:
-    """Return the curve with the fewest hinges within `tolerance` of `curve`, channel by channel.
+    """Return, for each channel, the curve with the fewest hinges within a tolerance of the
+    original.
 
-    Without a distribution of inputs, the tolerance limits the *largest* absolute difference over
-    the curve's range and `reach` widths on either side of it (everywhere, unless the tails are
-    linear). The hinges are chosen from those of the curve and the ends of that interval, and the
-    values are free. No choice of hinges and values with fewer hinges is within the tolerance. A
-    first or last hinge beyond the curve's range is moved along its line to the end of the range.
+    Without a distribution of inputs, the tolerance limits the *largest absolute* difference over
+    the range (from the first to the last hinge). With linear tails, `reach` extends this interval.
+    With constant or free tails, the limit holds for all inputs. The hinges are chosen from the
+    hinges of the curve and the ends of the compared interval. The values are free. A first or last
+    hinge outside the original range is moved along its line to the end of the range.
 
-    With a distribution, the tolerance limits the *root of the expected squared* difference. The
-    hinges are chosen from those of the curve and keep their values. No choice with fewer hinges is
-    within the tolerance.
+    With a distribution of inputs, the tolerance limits the *root of the expected squared*
+    difference. The hinges are chosen from the hinges of the curve and keep their values.
 
-    A few units in the last place of the largest value are added to the tolerance. With 0, the
-    result therefore drops the hinges that have no bend except for rounding.
+    In both cases, no other choice with fewer hinges is within the tolerance.
+
+    Rounding is allowed for: 8 units in the last place of the largest value of each channel are
+    added to the tolerance. With a tolerance of 0, `simplify` therefore removes the hinges where the
+    slope changes only by rounding.
 
     Args:
-        curve: the curve; it is not changed.
-        tolerance: in units of the values, a number or one for each channel `(C,)`.
-        reach: how far beyond the range the tolerance applies to linear tails, in widths of the
-            range.
-        positions: where inputs lie, shape `(P,)` or `(C, P)`.
-        shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`.
+        curve: the curve of `C` channels; `simplify` does not change it.
+        tolerance: largest allowed difference, in units of the values: one number for all channels,
+            or a tensor `(C,)`.
+        reach: how far outside the range the limit holds for linear tails, as a multiple of the
+            width of the range, on each side.
+        positions: input values of the distribution, shape `(P,)` or `(C, P)`; None for no
+            distribution.
+        shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
+            inputs.
+
+    Returns:
+        A `SimplifiedCurve` object: the curve, the number of hinges that each channel needs, and the
+        errors.
 
     Raises:
-        ArgumentError: a negative tolerance or reach, or a distribution that is incomplete or does
-            not match the curve.
+        ArgumentError: if the tolerance or `reach` is negative, if only one of `positions` and
+            `shares` is given, or if their shapes do not match the curve.
 
     >>> x = torch.tensor([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0])
     >>> simple = simplify(Curve(x, torch.tensor([[0.0, 0.0, 0.0, 0.01, 1.0, 2.0]])), 0.02)
@@ -106,9 +120,10 @@ def simplify(
 
 
 def _allowed(curve: Curve, tolerance: float | Tensor, reach: float) -> Tensor:
+    """Return the tolerance of each channel including rounding, shape `(C,)`, or raise an error."""
     given = torch.as_tensor(tolerance, dtype=torch.float64, device=curve.values.device)
     if given.shape not in ((), (curve.channels,)) or not (given >= 0).all():
-        hint = f"expected 0 or more, one number or {curve.channels}"
+        hint = f"expected 0 or more, as one number or as {curve.channels} numbers (one per channel)"
         raise errors.ArgumentError(errors.message(f"{CALL}(tolerance=...)", repr(tolerance), hint))
     if not reach >= 0:
         raise errors.ArgumentError(
@@ -118,12 +133,16 @@ def _allowed(curve: Curve, tolerance: float | Tensor, reach: float) -> Tensor:
 
 
 def _double(curve: Curve) -> tuple[Tensor, Tensor]:
+    """Return the hinges and the values of a curve as float64, `(C, K)` each."""
     hinges = curve.hinges.detach().double().expand(curve.channels, -1)
     return hinges.contiguous(), curve.values.detach().double()
 
 
 def _with_hinges_at_reach(curve: Curve, reach: float) -> Curve:
-    """Return the curve with one more hinge on each linear tail, `reach` ranges away."""
+    """Return the same function with one more hinge on each linear tail, at the distance `reach`.
+
+    `reach` is a multiple of the width of the range.
+    """
     if not reach or curve.tails != "linear":
         return curve
     low, high = (end[..., None] for end in curve.range)
@@ -134,7 +153,18 @@ def _with_hinges_at_reach(curve: Curve, reach: float) -> Curve:
 def _fewest_hinges_in_mean(
     curve: Curve, points: Tensor, weights: Tensor, allowed: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return which hinges to keep and the simpler curve's values at all hinges, each `(C, K)`."""
+    """Return the fewest hinges for which the root of the expected squared difference is allowed.
+
+    Args:
+        curve: the curve of `C` channels with `K` hinges.
+        points: input values, shape `(C, P)`.
+        weights: share of each input value, shape `(C, P)`.
+        allowed: largest allowed root of the expected squared difference, shape `(C,)`.
+
+    Returns:
+        Two tensors of shape `(C, K)`: whether each hinge is kept (boolean), and the outputs of the
+        simplified curve at all hinges.
+    """
     points, order = points.sort(dim=1)
     weights = weights.gather(1, order)
     hinges, values = _double(curve)
@@ -156,9 +186,9 @@ def _fewest_hinges_in_mean(
 
 
 def _possible_pieces(losses: PieceLosses, tails: str) -> PieceLosses:
-    """Return the losses with infinity for pieces that run backwards.
+    """Return the losses with an infinite loss for pieces that end before they begin.
 
-    Free tails do not change, so with them every choice without the first or the last hinge has an
+    Free tails keep their slopes. Therefore a choice without the first or the last hinge has an
     infinite loss too.
     """
     count = losses.piece.shape[-1]
@@ -174,7 +204,14 @@ def _possible_pieces(losses: PieceLosses, tails: str) -> PieceLosses:
 def _with_tails_of(
     curve: Curve, hinges: Tensor, values: Tensor, rows: Tensor | None = None
 ) -> Curve:
-    """Return a curve with the tails of `curve` (of its `rows`), in the dtype of `values`."""
+    """Return a curve with the tails of `curve`, in the dtype of `values`.
+
+    Args:
+        curve: the curve that provides the tails.
+        hinges: positions, shape `(C, K)`.
+        values: outputs at the hinges, shape `(C, K)`.
+        rows: channels of `curve` that provide the tails; None for all channels.
+    """
     slopes = None if curve.tail_slopes is None else curve.tail_slopes.detach().to(values.dtype)
     if slopes is not None and rows is not None:
         slopes = slopes[rows]
@@ -182,10 +219,15 @@ def _with_tails_of(
 
 
 def _select_hinges(curve: Curve, kept: Tensor, heights: Tensor) -> Curve:
-    """Return the curve through `heights` at the hinges `kept`, with equal counts, in float64.
+    """Return the curve with the hinges that are kept, with the same number per channel, in float64.
 
-    A channel that keeps too few also gets the hinges that most other channels keep. Often all
-    channels then have the same hinges.
+    A channel that keeps fewer hinges than others also gets the hinges that most other channels
+    keep. All channels then often have the same hinges.
+
+    Args:
+        curve: the original curve of `C` channels.
+        kept: whether each hinge is kept, shape `(C, K)`.
+        heights: outputs of the simplified curve at all hinges, shape `(C, K)`.
     """
     count = int(kept.sum(dim=1).max())
     priority = kept * (len(kept) + 1) + kept.sum(dim=0)
@@ -194,8 +236,10 @@ def _select_hinges(curve: Curve, kept: Tensor, heights: Tensor) -> Curve:
 
 
 def _with_ends_moved(curve: Curve, ends: tuple[Tensor, Tensor]) -> Curve:
-    """Return the same curve with its first and last hinge moved along their lines to `ends`, unless
-    another hinge lies between."""
+    """Return the same function with its first and last hinge moved along their lines to `ends`.
+
+    A hinge is not moved past another hinge.
+    """
     hinges, (low, high) = curve.hinges.clone(), (end.double() for end in ends)
     if hinges.shape[1] == 2:
         hinges[:, 0], hinges[:, 1] = low, high

@@ -1,1 +1,1 @@
-"""Constraints on curves, and the closest curve that satisfies them."""
+"""Constraints on curves, and the projection of a curve onto a constraint."""

@@ -1,4 +1,4 @@
-"""`project`: the closest curve that satisfies a constraint."""
+"""The function `project`, which returns the closest curve that satisfies a constraint."""
 
 from __future__ import annotations
 
@@ -27,16 +27,28 @@ CALL = "hinged.curve.project"
 
 
 def project(curve: Curve, constraint: Constraint) -> Curve:
-    """Return the closest curve on the same hinges that satisfies a constraint exactly.
+    """Return the closest curve with the same hinges that satisfies a constraint.
 
-    It minimises the sum of squared differences of the values at the hinges, in float64. For convex
-    and concave curves the sum includes the slopes of free tails, multiplied by the mean width of
-    the pieces. The result is rounded so that `satisfies` is true without a tolerance, which changes
-    it by a few units in the last place of the largest value. Channels that satisfy the constraint
-    already do not change at all, and neither do channels with NaN or infinity.
+    The closest curve has the least sum of squared differences of the values at the hinges. If the
+    curve must be convex or concave and has free tails, the sum also includes the squared
+    differences of the tail slopes, multiplied by the mean distance of the hinges. The solution is
+    computed in float64.
+
+    The result is rounded so that `satisfies` returns True without a tolerance. Rounding changes a
+    value by a few units in the last place of the largest value. A channel stays unchanged if it
+    satisfies the constraint already, or if it contains NaN or infinity.
+
+    Args:
+        curve: the curve of `C` channels; `project` does not change it.
+        constraint: the limits that the result satisfies.
+
+    Returns:
+        A `Curve` with the hinges, the kind of tails and the dtype of `curve`. If every channel
+        stays unchanged, it is `curve` itself.
 
     Raises:
-        ArgumentError: only flat curves on these hinges and tails satisfy the constraint.
+        ArgumentError: if only constant curves with these hinges and tails satisfy the constraint,
+            or none.
 
     >>> wavy = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[2.0, 1.0, 3.0]]))
     >>> project(wavy, Constraint(monotone="increasing")).values
@@ -63,16 +75,17 @@ def project(curve: Curve, constraint: Constraint) -> Curve:
 
 
 class _Channels(NamedTuple):
-    """Some channels of a curve in float64.
+    """The channels of a curve that must be projected, in float64.
 
     Attributes:
-        steps: distances of the hinges as evaluation computes them, shape `(1, K - 1)` or
-            `(C, K - 1)`.
-        values: shape `(C, K)`.
-        ends: slopes of free tails `(C, 2)`, or `(C, 0)`.
-        tails: as in `Curve`.
-        dtype: the dtype of the curve's values.
-        wide: the dtype in which evaluation computes slopes.
+        steps: distances between neighbouring hinges in the dtype of evaluation, shape `(1, K - 1)`
+            or `(C, K - 1)`.
+        values: outputs at the hinges, shape `(C, K)`.
+        ends: slopes of the left and the right tail, shape `(C, 2)` for free tails; `(C, 0)`
+            otherwise.
+        tails: kind of tails: `"linear"`, `"constant"` or `"free"`.
+        dtype: dtype of the values of the curve before the conversion to float64.
+        wide: dtype in which the evaluation of the curve computes slopes.
     """
 
     steps: Tensor
@@ -84,18 +97,24 @@ class _Channels(NamedTuple):
 
     @property
     def eps(self) -> float:
-        """The distance from 1 to the next number of the curve's dtype."""
+        """The difference between 1 and the next larger number in the dtype of the curve."""
         return torch.finfo(self.dtype).eps
 
 
 class _Projection(NamedTuple):
-    """Projected values `(C, K)` and slopes of free tails `(C, 2)`."""
+    """The result of a projection in float64.
+
+    Attributes:
+        values: projected values, shape `(C, K)`.
+        ends: projected slopes of free tails, shape `(C, 2)`; `(C, 0)` for other tails.
+    """
 
     values: Tensor
     ends: Tensor
 
 
 def _select_channels(curve: Curve, rows: Tensor) -> _Channels:
+    """Return the channels with the indices `rows`, in float64."""
     wide = evaluation_dtype(curve)
     steps = curve.hinges.to(wide).diff(dim=-1).double()
     ends = curve.values.new_zeros(len(rows), 0)
@@ -112,16 +131,18 @@ def _select_channels(curve: Curve, rows: Tensor) -> _Channels:
 
 
 def _project_slopes_and_values(curve: _Channels, constraint: Constraint) -> _Projection:
-    """Return the closest rows with limited slopes and values: a chain of limited differences.
+    """Return the closest channels that satisfy limits on slopes and values, without convexity.
 
-    For an odd constraint the closest odd curve comes first. The limits are symmetric then, so the
-    second projection keeps the curve odd.
+    The limits bound the difference between neighbouring values. For an odd constraint, the values
+    are first replaced by the closest odd values. The limits are then symmetric, so the second
+    projection keeps the values odd.
     """
     values, ends = curve.values, curve.ends
     if constraint.odd:
         values, ends = _make_odd(values), ends.mean(dim=1, keepdim=True).expand_as(ends)
     low, high = _rounded_bounds(constraint, curve.dtype)
-    # Rounding moves a value by half an eps of its size; the other half is for the quotient.
+    # Rounding changes a value by at most half an eps of its size. The other half allows for the
+    # rounding of the slope.
     margin = curve.eps * values.clamp(low, high).abs().amax(dim=1, keepdim=True)
     least, most = constraint.slopes
     fall = (-least * curve.steps * (1 - 4 * curve.eps) - margin).clamp(min=0)
@@ -138,15 +159,17 @@ def _project_slopes_and_values(curve: _Channels, constraint: Constraint) -> _Pro
 
 
 def _make_odd(values: Tensor) -> Tensor:
+    """Return the closest values with `v[k] = -v[K - 1 - k]`, for `K` hinges."""
     return (values - values.flip(-1)) / 2
 
 
 def _rounded_bounds(constraint: Constraint, dtype: torch.dtype) -> tuple[float, float]:
+    """Return the bounds on the outputs, rounded inwards to numbers of the dtype."""
     return rounded_up(constraint.low, dtype), -rounded_up(-constraint.high, dtype)
 
 
 def _clamp_tail_slopes(ends: Tensor, constraint: Constraint, dtype: torch.dtype) -> Tensor:
-    """Return slopes of free tails clamped to their limits, which are rounded to the dtype."""
+    """Return the slopes of free tails, clamped to the limits rounded inwards to the dtype."""
     if ends.shape[1] == 0:
         return ends
     least, most = (
@@ -156,7 +179,7 @@ def _clamp_tail_slopes(ends: Tensor, constraint: Constraint, dtype: torch.dtype)
 
 
 def _project_convex(curve: _Channels, constraint: Constraint) -> _Projection:
-    """Return the closest rows that are convex or concave and satisfy the other limits."""
+    """Return the closest channels that are convex or concave and satisfy the other limits."""
     if constraint.convex == "concave":
         below = curve._replace(values=-curve.values, ends=-curve.ends)
         found = _project_convex(below, _mirrored(constraint))
@@ -168,7 +191,7 @@ def _project_convex(curve: _Channels, constraint: Constraint) -> _Projection:
     low, _ = _rounded_bounds(constraint, curve.dtype)
     values, ends = _closest_convex(curve, limits, low, size)
     values, slopes = _round_to_convex(values, curve, limits, unit)
-    # With values this large, 0 is the only allowed slope that the dtype can represent.
+    # For values this large, the dtype can represent no allowed slope except 0.
     steep = (slopes.abs() > max(constraint.slopes[1], -constraint.slopes[0])).any(
         dim=1, keepdim=True
     )
@@ -188,6 +211,7 @@ def _project_convex(curve: _Channels, constraint: Constraint) -> _Projection:
 
 
 def _mirrored(constraint: Constraint) -> Constraint:
+    """Return the constraint that `-f` satisfies if `f` satisfies the given concave constraint."""
     low, high = constraint.slopes
     monotone: Monotone | None = None
     if low == 0:
@@ -199,7 +223,14 @@ def _mirrored(constraint: Constraint) -> Constraint:
 
 
 class _Limits(NamedTuple):
-    """Least and greatest slope of the first and the last line of convex curves, `(C, 1)` each."""
+    """The lowest and highest slope of the first and the last line of convex channels.
+
+    Attributes:
+        first_least: lowest slope of the first line, shape `(C, 1)`.
+        first_most: highest slope of the first line, shape `(C, 1)`.
+        last_least: lowest slope of the last line, shape `(C, 1)`.
+        last_most: highest slope of the last line, shape `(C, 1)`.
+    """
 
     first_least: Tensor
     first_most: Tensor
@@ -208,7 +239,15 @@ class _Limits(NamedTuple):
 
 
 def _limits(curve: _Channels, constraint: Constraint, unit: Tensor) -> _Limits:
-    """Return the limits. The greatest slope leaves room for what `_round_to_convex` may add."""
+    """Return the limits on the slopes of the first and the last line.
+
+    The highest slope is reduced, because `_round_to_convex` may increase slopes.
+
+    Args:
+        curve: the channels.
+        constraint: the limits that the user gave.
+        unit: distance of the numbers to which the values are rounded, shape `(C, 1)`.
+    """
     (first_least, first_most), (last_least, last_most) = constraint.end_slopes
     added = curve.values.shape[1] * unit / curve.steps.amin(dim=1, keepdim=True)
     steepest = last_most * (1 - 4 * curve.eps) - added if last_most > 0 else 0 * added
@@ -223,8 +262,17 @@ def _limits(curve: _Channels, constraint: Constraint, unit: Tensor) -> _Limits:
 def _closest_convex(
     curve: _Channels, limits: _Limits, low: float, size: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the closest values and end slopes. The units of the quadratic program are `size` and
-    the mean width of a piece."""
+    """Return the closest convex values `(C, K)` and tail slopes before rounding.
+
+    The quadratic program works with values divided by `size` and with positions divided by the mean
+    distance of the hinges.
+
+    Args:
+        curve: the channels.
+        limits: limits on the slopes of the first and the last line.
+        low: lowest output allowed.
+        size: largest absolute value of each channel, shape `(C, 1)`.
+    """
     free = curve.ends.shape[1] > 0
     step = curve.steps.mean(dim=1, keepdim=True)
     scale = step / size
@@ -254,10 +302,10 @@ def _closest_convex(
 
 
 def _slope_matrix(steps: Tensor, free: bool) -> Tensor:
-    """Return the matrix from values to slopes, `(1, K - 1, K)` or `(C, K - 1, K)`.
+    """Return the matrix that maps values to slopes, shape `(1, K - 1, K)` or `(C, K - 1, K)`.
 
-    With free tails its columns are left slope, values and right slope, and its rows include the
-    tails.
+    For free tails, the matrix has two more columns and two more rows, for the slopes of the left
+    and the right tail.
     """
     pieces = torch.eye(steps.shape[1] + 1).to(steps).diff(dim=0) / steps.unsqueeze(-1)
     if not free:
@@ -268,8 +316,19 @@ def _slope_matrix(steps: Tensor, free: bool) -> Tensor:
 
 
 def _free_directions(start: Tensor, flat: list[bool], free: bool) -> Tensor:
-    """Return the directions that keep flat ends flat: the slope of a free tail stays 0, and both
-    hinges of an end piece keep equal values."""
+    """Return a basis of the changes that keep a flat first or last line flat.
+
+    If a free tail must be flat, its slope stays 0. If the first or last piece must be flat, the
+    values at its two hinges stay equal.
+
+    Args:
+        start: values, and slopes of free tails, shape `(C, n)`.
+        flat: whether the first line and whether the last line must be flat.
+        free: whether the tails are free.
+
+    Returns:
+        A matrix with one column per direction, shape `(n, m)`.
+    """
     basis = torch.eye(start.shape[1]).to(start)
     if not free:
         basis[0, 1], basis[-1, -2] = float(flat[0]), float(flat[1])
@@ -281,9 +340,9 @@ def _round_to_convex(
 ) -> tuple[Tensor, Tensor]:
     """Return values that are multiples of `unit`, and their slopes, which never fall.
 
-    The slopes are those that evaluation computes. Differences of multiples of `unit` are exact. On
-    even hinges the rounded differences ascend without further change. On others a difference may
-    have to be one unit larger, so that the slope does not fall.
+    The slopes are computed as in the evaluation of the curve. Differences of multiples of `unit`
+    are exact. On evenly spaced hinges, the rounded differences ascend. On unevenly spaced hinges, a
+    difference is increased if the slope would fall otherwise.
     """
     slopes = (values.diff(dim=1) / curve.steps).clamp(limits.first_least, limits.last_most)
     if curve.tails == "linear":
@@ -307,5 +366,5 @@ def _round_to_convex(
 
 
 def _evaluation_slope(difference: Tensor, step: Tensor, wide: torch.dtype) -> Tensor:
-    """Return slopes, computed as evaluation does, as float64."""
+    """Return the slopes of pieces as the evaluation of the curve computes them, as float64."""
     return (difference.to(wide) / step.to(wide)).double()

@@ -1,4 +1,4 @@
-"""Two quadratic programs, solved in float64 for all rows of a tensor at once."""
+"""Two solvers of quadratic programs, which solve one program per row of a tensor in float64."""
 
 from __future__ import annotations
 
@@ -9,30 +9,34 @@ from torch import Tensor
 
 _MOST_STEPS = 40
 _CONVERGED_GAP = 1e-15
-# The share of the longest possible step that is taken, so that slacks stay above 0.
+# Fraction of the longest possible step that is taken, so that the slacks stay above 0.
 _STEP_SHARE = 0.995
 
 
 def closest_with_limited_differences(
     targets: Tensor, least: Tensor, most: Tensor, low: float, high: float
 ) -> Tensor:
-    """Return the closest row `v` with `least[k] <= v[k+1] - v[k] <= most[k]`, `low <= v <= high`.
+    """Return the closest rows whose entries and differences lie within limits.
 
-    It minimises `sum_k (v[k] - targets[k])^2 / 2` exactly, by dynamic programming from left to
-    right. Let `f_k(v)` be the least cost of the first `k` entries if the last of them is `v`. Its
-    derivative is ascending and piecewise linear, so its corners describe it. The next entry may
-    differ by `least` to `most`: the corners left of the root of `f_k'` move by `least`, those right
-    of it by `most`. With `least` 0 and no `most` this is isotonic regression.
+    For each row of targets `t`, the result is the row `v` with the least
+    `sum_k (v[k] - t[k])^2 / 2`. It satisfies `least[k] <= v[k+1] - v[k] <= most[k]` and
+    `low <= v[k] <= high`. If `least` is 0 and `most` is infinite, this is isotonic regression.
+
+    The solution is exact except for rounding. It uses dynamic programming from left to right. Let
+    `f_k(v)` be the least cost of the first `k` entries if entry `k` equals `v`. The derivative of
+    `f_k` is ascending and piecewise linear, so its corners describe it. The next entry may differ
+    by `least[k]` to `most[k]`. Corners left of the root of the derivative therefore move by
+    `least[k]`, and corners right of the root move by `most[k]`.
 
     Args:
-        targets: shape `(C, K)`.
-        least: smallest differences, at most 0, broadcastable with `(C, K - 1)`.
-        most: largest differences, at least 0, broadcastable with `(C, K - 1)`.
-        low: lowest entry.
-        high: highest entry.
+        targets: the rows to approximate, shape `(C, K)`.
+        least: lowest differences, at most 0, broadcastable with `(C, K - 1)`.
+        most: highest differences, at least 0, broadcastable with `(C, K - 1)`.
+        low: lowest value of an entry.
+        high: highest value of an entry.
 
     Returns:
-        Rows of shape `(C, K)`.
+        A tensor of shape `(C, K)`.
 
     >>> wavy = torch.tensor([[3.0, 1.0, 2.0, 5.0]], dtype=torch.float64)
     >>> limits = torch.zeros(3), torch.full((3,), torch.inf), -torch.inf, torch.inf
@@ -41,7 +45,7 @@ def closest_with_limited_differences(
     """
     least, most = (_finite_limits(bound, targets, low, high) for bound in (least, most))
     # Positions and heights of the corners of the derivative, without the term of the next entry.
-    # Both ascend, so sorting each of them keeps the pairs together.
+    # Positions and heights both ascend, so sorting them separately keeps the pairs together.
     corners, heights = targets[:, :1], torch.zeros_like(targets[:, :1])
     roots = [targets[:, :1].clamp(low, high)]
     for k in range(1, targets.shape[1]):
@@ -64,21 +68,21 @@ def closest_with_limited_differences(
 
 
 def closest_with_inequalities(start: Tensor, basis: Tensor, rows: Tensor, bounds: Tensor) -> Tensor:
-    """Return the `z = basis w` closest to `start` with `rows z >= bounds`.
+    """Return the closest vectors to `start` that satisfy linear inequalities.
 
-    This is a primal-dual interior-point method with Mehrotra's corrector. Each step solves one
-    Newton system of the size of `w`. Source: Nocedal and Wright, "Numerical Optimization" (2006),
-    section 16.6.
+    The vectors have the form `z = basis w`, and they satisfy `rows z >= bounds`. The solver is a
+    primal-dual interior-point method with Mehrotra's corrector. Each step solves one Newton system
+    with the size of `w`. Source: Nocedal and Wright, "Numerical Optimization" (2006), section 16.6.
 
     Args:
-        start: shape `(C, n)`, of the order of 1.
-        basis: the directions in which `z` may vary, shape `(n, m)`.
-        rows: the inequalities, shape `(1, r, n)` or `(C, r, n)`; some `z` must satisfy all of them
-            strictly.
-        bounds: shape `(C, r)`.
+        start: vectors to approximate, shape `(C, n)`. Their entries should have a size of about 1.
+        basis: matrix whose columns are the directions in which `z` may vary, shape `(n, m)`.
+        rows: coefficients of the `r` inequalities, shape `(1, r, n)` or `(C, r, n)`. Some vector
+            must satisfy all inequalities strictly.
+        bounds: lower bounds of the inequalities, shape `(C, r)`.
 
     Returns:
-        Rows of shape `(C, n)`, with an error of about 1e-10.
+        A tensor of shape `(C, n)`, with an error of about 1e-10.
     """
     rows = rows @ basis
     square, pull = basis.T @ basis, start @ basis
@@ -97,7 +101,7 @@ def closest_with_inequalities(start: Tensor, basis: Tensor, rows: Tensor, bounds
         moves = newton.step(slack, multiplier, slack * multiplier + aim)
         reach = torch.minimum(_longest_step(slack, moves[1]), _longest_step(multiplier, moves[2]))
         reach = reach * _STEP_SHARE
-        # A converged row would divide by 0, so it does not change any more.
+        # A row that has converged is not changed any more, because its step would divide by 0.
         active = (gap > _CONVERGED_GAP) & moves[0].isfinite().all(dim=1, keepdim=True)
         if not active.any():
             break
@@ -110,13 +114,13 @@ def closest_with_inequalities(start: Tensor, basis: Tensor, rows: Tensor, bounds
 
 
 class _Newton(NamedTuple):
-    """The linear equations of one interior-point step, factored.
+    """The factored linear equations of one step of the interior-point method.
 
     Attributes:
-        rows: the inequalities, shape `(1, r, m)` or `(C, r, m)`.
+        rows: coefficients of the `r` inequalities, shape `(1, r, m)` or `(C, r, m)`.
         factor: Cholesky factor of the reduced system, shape `(C, m, m)`.
-        dual_residual: the gradient of the Lagrangian, shape `(C, m)`.
-        primal_residual: the slacks of the point minus the current slacks, shape `(C, r)`.
+        dual_residual: gradient of the Lagrangian, shape `(C, m)`.
+        primal_residual: slacks computed from the point minus the current slacks, shape `(C, r)`.
     """
 
     rows: Tensor
@@ -135,7 +139,7 @@ class _Newton(NamedTuple):
         rows: Tensor,
         bounds: Tensor,
     ) -> _Newton:
-        """Return the equations at a point `(C, m)` with its slacks and multipliers `(C, r)`."""
+        """Return the equations at a point `(C, m)` with slacks and multipliers `(C, r)`."""
         system = square + rows.mT @ ((multiplier / slack).unsqueeze(-1) * rows)
         dual_residual = point @ square - pull - _multiply(rows.mT, multiplier)
         primal_residual = _multiply(rows, point) - slack - bounds
@@ -144,7 +148,14 @@ class _Newton(NamedTuple):
     def step(
         self, slack: Tensor, multiplier: Tensor, excess: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the steps of point, slacks and multipliers that remove the products' `excess`."""
+        """Return the changes of the point, the slacks and the multipliers in one Newton step.
+
+        Args:
+            slack: slacks of the inequalities, shape `(C, r)`.
+            multiplier: multipliers of the inequalities, shape `(C, r)`.
+            excess: amount that the step removes from the products of slacks and multipliers, shape
+                `(C, r)`.
+        """
         weight = (multiplier * self.primal_residual + excess) / slack
         right = -self.dual_residual - _multiply(self.rows.mT, weight)
         move = torch.cholesky_solve(right.unsqueeze(-1), self.factor).squeeze(-1)
@@ -153,25 +164,32 @@ class _Newton(NamedTuple):
 
 
 def _longest_step(positive: Tensor, move: Tensor) -> Tensor:
-    """Return the longest step up to 1, shape `(C, 1)`, that keeps every entry at 0 or more."""
+    """Return the longest step size up to 1 that keeps all entries nonnegative, shape `(C, 1)`."""
     limit = torch.where(move < 0, -positive / move, torch.inf)
     return limit.amin(dim=1, keepdim=True).clamp(max=1.0)
 
 
 def _multiply(matrix: Tensor, rows: Tensor) -> Tensor:
+    """Return the product of a matrix and each row vector."""
     return (matrix @ rows.unsqueeze(-1)).squeeze(-1)
 
 
 def _finite_limits(bound: Tensor, targets: Tensor, low: float, high: float) -> Tensor:
-    """Return limits of differences with infinities replaced by limits that no solution exceeds."""
+    """Return the limits with each infinity replaced by a finite limit that no solution exceeds."""
     inside = targets.clamp(low, high)
     span = inside.amax(dim=1, keepdim=True) - inside.amin(dim=1, keepdim=True) + 1.0
     return torch.minimum(torch.maximum(bound.to(targets), -span), span)
 
 
 def _interpolate(x: Tensor, corners: Tensor, heights: Tensor, slope: float) -> Tensor:
-    """Return at `x` `(C, 1)` the ascending function with these corners `(C, n)`, which continues
-    with `slope` at both ends."""
+    """Return the outputs at `x` of an ascending piecewise-linear function.
+
+    Args:
+        x: one input per row, shape `(C, 1)`.
+        corners: ascending input positions of the corners, shape `(C, n)`.
+        heights: outputs at the corners, shape `(C, n)`.
+        slope: slope left of the first and right of the last corner.
+    """
     count = (corners <= x).sum(dim=1, keepdim=True)
     left, right = (count - 1).clamp(min=0), count.clamp(max=corners.shape[1] - 1)
     x0, x1 = corners.gather(1, left), corners.gather(1, right)
@@ -181,4 +199,5 @@ def _interpolate(x: Tensor, corners: Tensor, heights: Tensor, slope: float) -> T
 
 
 def _root(corners: Tensor, heights: Tensor, slope: float) -> Tensor:
+    """Return the root of an ascending piecewise-linear function, shape `(C, 1)`."""
     return _interpolate(torch.zeros_like(corners[:, :1]), heights, corners, 1 / slope)

@@ -1,1 +1,2 @@
-"""Where to put hinges: uniform grids, quantiles, and positions with the least loss."""
+"""Placement of hinges: uniform grids, quantiles of the inputs, and the positions with the least
+loss."""

@@ -1,4 +1,4 @@
-"""`place_hinges`: hinges for a known distribution of inputs: even, by quantiles, or least loss."""
+"""The function `place_hinges`, which places hinges for a known distribution of inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hinged.curve.placement.refit import Refit, channels_of, input_distribution,
 from hinged.curve.placement.uniform_grid import check_range, uniform_grid
 from hinged.curve.start_functions import Start, StartFunction, resolve_start, sample
 
-# There is a loss for every pair of candidates: 50 MB for 256 channels with 160 candidates.
+# The losses of all pairs of candidates need 50 MB for 256 channels with 160 candidates.
 _CHANNELS_AT_ONCE = 256
 METHODS = ("uniform", "quantile", "search")
 CALL = "hinged.curve.place_hinges"
@@ -42,43 +42,56 @@ def place_hinges(
     common: bool = False,
     call: str = CALL,
 ) -> Refit:
-    """Return the curve with this number of hinges for inputs at `positions` with these `shares`.
+    """Return a curve with a given number of hinges that approximates a function.
 
-    There are three methods:
+    The distribution of inputs is given by `positions` and `shares`. The loss is the expected
+    squared error for this distribution. Three methods place the hinges:
 
     * `"uniform"` spaces the hinges evenly.
-    * `"quantile"` puts equal shares of the inputs between neighbouring hinges.
-    * `"search"` finds the positions with the least loss. Its candidates are evenly spaced
-      positions, quantiles, the hinges of the other two methods, and the kinks. Dynamic programming
-      finds the choice of candidates with the least expected squared error of the *interpolant*,
-      tails included; this is exact. Source: Bellman and Roth, "Curve fitting by segmented straight
-      lines" (1969).
+    * `"quantile"` places the hinges so that equal shares of the inputs lie between neighbours.
+    * `"search"` chooses the hinges from a list of candidate positions, and compares the result with
+      the two other methods.
 
-    In each method the values are then the least-squares fit on the chosen hinges. `"search"` does
-    not search for the best fit; it returns the one of the three fits with the least loss. So it
-    never loses more than the others, and if nothing can be gained, as with a ReLU, it returns the
-    even hinges. Every kink of the function is a hinge. For a `Curve`, the hinges are numbers of its
-    dtype.
+    The candidates of the search are evenly spaced positions, quantiles, the hinges of the two other
+    methods, and the kinks. Dynamic programming finds the choice whose interpolant has the least
+    loss, tails included. The interpolant is the curve that equals the function at its hinges.
+    Source: Bellman and Roth, "Curve fitting by segmented straight lines" (1969).
+
+    Each method then fits the values by least squares. `"search"` returns the fit with the least
+    loss of the three methods. If several fits have the same loss, as for a ReLU, it returns the
+    uniform hinges.
+
+    Every kink of the function is a hinge. If the function is a `Curve`, the hinges are exact in the
+    dtype of that curve.
 
     Args:
-        function: a name, a callable on a tensor `(M, C)`, an `nn.Module` or a `Curve`.
-        positions: where inputs lie, shape `(P,)` or `(C, P)`.
-        shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`. For a channel
-            without inputs, they count as evenly distributed over the positions.
+        function: name of a start function such as `"relu"`, a callable that maps a tensor `(M, C)`
+            to a tensor of the same shape, an `nn.Module`, or a `Curve`.
+        positions: input values of the distribution, shape `(P,)` or `(C, P)`.
+        shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
+            inputs. Only ratios matter. If all weights of a channel are 0, its input values get
+            equal weights.
         hinges: number of hinges `K`.
-        method: one of `METHODS`.
-        tails: as in `Curve`.
-        candidates: approximate number of candidates of the search. Its time and its memory grow
-            with the square.
-        range: first and last hinge, widened as the kinks need. By default the search may choose any
-            positions between the least and the greatest input, and the other methods use these two.
-        kinks: positions that must be hinges; by default the known kinks of the function.
-        common: whether all channels, with equal weights, share one row of hinges `(K,)`.
-        call: the name of the user's call, for error messages.
+        method: `"uniform"`, `"quantile"` or `"search"`.
+        tails: outputs outside the range: `"linear"` (the first and last piece continue),
+            `"constant"` (the first and last value continue) or `"free"` (slopes that are fitted
+            too).
+        candidates: approximate number of candidates of the search. Time and memory grow with its
+            square.
+        range: first and last hinge. Kinks may make this interval wider. If None, `"search"` may
+            choose any positions from the lowest to the highest input, and the other methods use
+            these two inputs as first and last hinge.
+        kinks: positions that must be hinges; None uses the known kinks of the function.
+        common: whether all channels have the same hinges, of shape `(K,)`. The search then
+            minimises the sum of the losses of all channels.
+        call: name of the function that the user called, for error messages.
+
+    Returns:
+        A `Refit` object: the curve in float64, its expected squared error and its largest error.
 
     Raises:
-        ArgumentError: fewer hinges than the kinks need, or shapes that do not match.
-        UnknownNameError: an unknown function, method or kind of tails.
+        ArgumentError: if there are fewer hinges than the kinks need, or if shapes do not match.
+        UnknownNameError: if the function, the method or the kind of tails is unknown.
 
     >>> x = torch.linspace(-3, 3, 301)
     >>> even = place_hinges("gelu", x, torch.ones(1, 301), 5, method="uniform")
@@ -110,7 +123,18 @@ def place_hinges(
 
 @dataclass(frozen=True)
 class _Placement:
-    """The arguments of one `place_hinges` call; points and weights are `(C, P)`, points ascend."""
+    """The arguments of one call of `place_hinges`.
+
+    Attributes:
+        function: the function to approximate.
+        points: input values of the distribution, ascending, shape `(C, P)`.
+        weights: share of each input value, shape `(C, P)`; each row sums to 1.
+        count: number of hinges `K`.
+        tails: kind of tails: `"linear"`, `"constant"` or `"free"`.
+        kinks: positions that must be hinges.
+        range: first and last hinge, or None for the range of the inputs.
+        call: name of the function that the user called, for error messages.
+    """
 
     function: StartFunction
     points: Tensor
@@ -123,24 +147,29 @@ class _Placement:
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype in which the hinges must be exact."""
         curve = self.function.curve
         return torch.float64 if curve is None else curve.hinges.dtype
 
     def pool_channels(self) -> _Placement:
-        """Return the placement for one channel that gets the inputs of all channels."""
+        """Return the placement for a single channel that has the inputs of all channels."""
         points, order = self.points.reshape(1, -1).sort(dim=1)
         weights = self.weights.reshape(1, -1).gather(1, order) / len(self.weights)
         return replace(self, points=points, weights=weights)
 
     def fit(self, hinges: Tensor) -> Refit:
+        """Return the least-squares fit with the given hinges."""
         exact = hinges.to(self.dtype).double()
         return refit(
             self.function, exact, self.points, self.weights, tails=self.tails, call=self.call
         )
 
     def ends(self) -> Tensor:
-        """Return the given range, or that of the inputs, `(C, 2)`. If all inputs of a channel are
-        equal, its range is widened."""
+        """Return the interval that the hinges cover, shape `(C, 2)`.
+
+        This is the given range or, without a range, the interval from the lowest to the highest
+        input. If all inputs of a channel are almost equal, its interval is widened.
+        """
         if self.range is not None:
             return self.points.new_tensor(self.range).expand(len(self.points), -1)
         has_inputs = self.weights > 0
@@ -151,12 +180,15 @@ class _Placement:
         return torch.stack((low - margin, high + margin), dim=1)
 
     def rounding_loss(self) -> Tensor:
-        """Return the loss `(C,)` of an error of a trillionth of the values, which is rounding."""
+        """Return the loss that rounding can cause, shape `(C,)`.
+
+        The loss corresponds to a relative error of 1e-12 of the outputs.
+        """
         targets = sample(self.function, self.points.T).T
         return 1e-24 * (self.weights * targets.square()).sum(dim=1)
 
     def uniform(self) -> Tensor:
-        """Return evenly spaced hinges `(C, K)` over the range, with a hinge at every kink."""
+        """Return evenly spaced hinges, with a hinge at every kink, shape `(C, K)`."""
         grids = [
             uniform_grid(
                 self.count,
@@ -171,10 +203,11 @@ class _Placement:
         return torch.stack(grids).to(self.points)
 
     def quantile(self) -> Tensor:
-        """Return hinges `(C, K)`: the ends, the kinks, and quantiles between them.
+        """Return hinges at the ends, the kinks, and quantiles of the inputs, shape `(C, K)`.
 
-        Each further hinge goes to the interval with the most inputs for each of its pieces. The
-        hinges of an interval divide its inputs into equal shares.
+        The ends and kinks divide the inputs into intervals. Each further hinge goes to the interval
+        with the most inputs per piece. The hinges inside an interval divide its inputs into equal
+        shares.
         """
         fixed = self.required()
         distribution = _Distribution(self.points, self.weights, fixed[:, [0, -1]])
@@ -186,14 +219,18 @@ class _Placement:
         step = torch.arange(1, self.count + 1).to(levels) / (counts[..., None] + 1)
         level = torch.lerp(levels[:, :-1, None], levels[:, 1:, None], step)
         even = torch.lerp(fixed[:, :-1, None], fixed[:, 1:, None], step)
-        # Many equal inputs have many equal quantiles. A thousandth of the even step separates them.
+        # Equal inputs have equal quantiles. A small part of an even spacing keeps the hinges apart.
         between = torch.lerp(distribution.quantiles(level.flatten(1)), even.flatten(1), 1e-3)
         between = between.masked_fill((step >= 1).flatten(1), torch.inf)
         return torch.cat((fixed, between), dim=1).sort(dim=1).values[:, : self.count]
 
     def required(self) -> Tensor:
-        """Return the required hinges `(C, F)`: the kinks and, on each side where a hinge must lie
-        beyond them, the end of the range or, if a kink lies beyond that, one step more."""
+        """Return the positions that must be hinges, shape `(C, F)`.
+
+        All kinks are among them. With linear tails, or if the range continues beyond the kinks, one
+        more position follows on that side: the end of the range. If the end of the range does not
+        lie beyond the kinks, this position is one step beyond the outermost kink.
+        """
         low, high = self.ends().unbind(dim=1)
         kinks = [torch.full_like(low, kink) for kink in sorted(self.kinks)]
         if not kinks:
@@ -204,13 +241,18 @@ class _Placement:
         if self.tails == "linear" or (high > kinks[-1]).any():
             kinks.append(torch.where(high > kinks[-1], high, kinks[-1] + gap))
         if len(kinks) > self.count:
-            hint = f"the kinks of the function and the ends of the range need {len(kinks)}"
+            hint = f"the kinks of the function and the ends of the range need {len(kinks)} hinges"
             got = f"{self.count} hinge{'s' * (self.count != 1)}"
             raise errors.ArgumentError(errors.message(f"{self.call}(hinges=...)", got, hint))
         return torch.stack(kinks, dim=1)
 
     def candidates(self, count: int) -> Tensor:
-        """Return `(C, M)` ascending: about `count` positions, and the hinges of other methods."""
+        """Return the candidate positions of the search, ascending, shape `(C, M)`.
+
+        About `count` of them are evenly spaced positions and quantiles. The others are the hinges
+        of the methods `"uniform"` and `"quantile"`, the kinks, and the hinges of the function if it
+        is a `Curve`.
+        """
         ends = self.ends()
         steps = torch.linspace(0, 1, count // 2 + 1, dtype=torch.float64, device=ends.device)
         distribution = _Distribution(self.points, self.weights, ends)
@@ -218,21 +260,22 @@ class _Placement:
         even = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * steps
         parts = [self.required(), self.uniform(), self.quantile(), even, quantiles]
         given = None if self.function.curve is None else self.function.curve.hinges
-        # For a common row, the different hinges of many channels would be too many candidates.
+        # Different hinges of many channels would be too many candidates for a common row.
         if given is not None and given.shape[:-1] in ((), (len(ends),)):
             parts.append(given.double().expand(len(ends), -1))
         positions = torch.cat(parts, dim=1).sort(dim=1).values
         if self.range is None:
             return positions
-        # The first and the last hinge are fixed, so they become the outermost candidates.
+        # The first and the last hinge are fixed, so no candidate may lie outside them.
         low, high = (self.required()[:, [end]] for end in (0, -1))
         return torch.minimum(torch.maximum(positions, low), high)
 
     def search(self, candidates: Tensor) -> Tensor:
-        """Return the hinges among the candidates `(C, M)` whose interpolant loses least, `(C, K)`.
+        """Return the candidates whose interpolant has the least loss, shape `(C, K)`.
 
-        For candidates `(1, M)` the result is `(1, K)` and has the least sum of losses of all
-        channels.
+        Args:
+            candidates: ascending positions, shape `(C, M)`. If the shape is `(1, M)`, the result
+                has shape `(1, K)` and minimises the sum of the losses of all channels.
         """
         rows = candidates.expand(len(self.points), -1)
         targets, heights = (sample(self.function, x.T).T for x in (self.points, rows))
@@ -246,6 +289,7 @@ class _Placement:
         return torch.cat([self._best(*pair) for pair in each])
 
     def _best(self, losses: PieceLosses, candidates: Tensor) -> Tensor:
+        """Return the best choice of `K` candidates, shape `(C, K)`."""
         losses = exclude_pieces(
             losses, candidates, self.kinks, self.tails, fixed_ends=self.range is not None
         )
@@ -253,7 +297,11 @@ class _Placement:
 
 
 def _sorted_inputs(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ascending points and their weights, without points that have no weight anywhere."""
+    """Return the points in ascending order and their weights, both of shape `(C, P)`.
+
+    Points without weight are dropped. `P` is the number of points with weight in the channel that
+    has most of them.
+    """
     most = int((weights > 0).sum(dim=1).max())
     counting = (weights > 0).sort(dim=1, descending=True, stable=True).indices[:, :most]
     points, weights = points.gather(1, counting), weights.gather(1, counting)
@@ -262,10 +310,16 @@ def _sorted_inputs(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Distribution:
-    """The cumulative distribution of the inputs as a piecewise-linear function, and its inverse.
+    """The cumulative distribution of the inputs and its inverse, as piecewise-linear functions.
 
-    Straight lines connect the steps at the points. A thousandth of the inputs is distributed
-    evenly, so the function ascends strictly and its inverse is unique.
+    Straight lines replace the jumps of the cumulative distribution at the input values. One
+    thousandth of the weight is spread evenly over the range. The function therefore ascends
+    strictly and has a unique inverse.
+
+    Args:
+        points: input values, ascending, shape `(C, P)`.
+        weights: share of each input value, shape `(C, P)`.
+        ends: first and last position of the distribution, shape `(C, 2)`.
     """
 
     def __init__(self, points: Tensor, weights: Tensor, ends: Tensor) -> None:
@@ -278,16 +332,22 @@ class _Distribution:
         self.shares = 0.999 * below + 0.001 * (self.positions - low) / (high - low)
 
     def share_below(self, positions: Tensor) -> Tensor:
-        """Return the share of inputs below each position, `(C, M)`."""
+        """Return the fraction of inputs below each position, shape `(C, M)`."""
         return _interpolate(positions, self.positions, self.shares)
 
     def quantiles(self, shares: Tensor) -> Tensor:
-        """Return the position below which each share of the inputs lies, `(C, M)`."""
+        """Return the positions below which the given fractions of the inputs lie, `(C, M)`."""
         return _interpolate(shares, self.shares, self.positions)
 
 
 def _interpolate(x: Tensor, knots: Tensor, heights: Tensor) -> Tensor:
-    """Return the line through `knots` and `heights`, each `(C, P)`, at `x` `(C, M)`."""
+    """Return the outputs at `x` of the piecewise-linear function through the given points.
+
+    Args:
+        x: inputs, shape `(C, M)`.
+        knots: ascending input positions of the points, shape `(C, P)`.
+        heights: outputs at the points, shape `(C, P)`.
+    """
     right = torch.searchsorted(knots.contiguous(), x.contiguous()).clamp(1, knots.shape[1] - 1)
     low, high = knots.gather(1, right - 1), knots.gather(1, right)
     t = ((x - low) / torch.where(high > low, high - low, 1.0)).clamp(0, 1)
@@ -295,12 +355,15 @@ def _interpolate(x: Tensor, knots: Tensor, heights: Tensor) -> Tensor:
 
 
 def _best_for_all_channels(fits: list[Refit], rounding: Tensor) -> Refit:
-    """Return the first of the fits with the least sum of losses."""
+    """Return the fit with the least sum of the losses of all channels; the first fit if equal."""
     return min(fits, key=lambda fit: max(fit.loss.sum().item(), rounding.sum().item()))
 
 
 def _best_by_channel(fits: list[Refit], rounding: Tensor) -> Refit:
-    """Return, for each channel, the first of the fits with the least loss."""
+    """Return a fit that consists, for each channel, of the fit with the least loss.
+
+    If losses are equal except for rounding, the first fit is taken.
+    """
     best = torch.stack([fit.loss for fit in fits]).clamp(min=rounding).argmin(dim=0)
     channel = torch.arange(len(best), device=best.device)
 

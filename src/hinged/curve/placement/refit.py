@@ -1,4 +1,4 @@
-"""The least-squares curve on given hinges, for a known distribution of inputs."""
+"""The function `refit`, which fits the values of a curve for a known distribution of inputs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from hinged.curve.curve import Curve, check_hinges
 from hinged.curve.start_functions import Start, StartFunction, resolve_start, sample
 
 CALL = "hinged.curve.refit"
-# Keeps the values of the function where no input lies: there the least-squares fit is undetermined.
+# The ridge keeps the values of the function where no input lies, because the least-squares fit does
+# not determine these values.
 _RIDGE = 1e-9
-# An error of the interpolant this small, relative to the largest value, is float64 rounding.
+# Errors of the interpolant up to this fraction of the largest value count as rounding of float64.
 _ROUNDING = 1e-14
 
 
 class Refit(NamedTuple):
-    """A curve on given hinges and its difference from the function.
+    """A fitted curve and its difference from the function that it approximates.
 
     Attributes:
-        curve: the curve, values of shape `(C, K)`, float64.
-        loss: expected squared difference from the function, shape `(C,)`, float64.
-        error: largest absolute difference at the inputs, shape `(C,)`, float64.
+        curve: the fitted `Curve`, with values of shape `(C, K)`, float64.
+        loss: expected squared difference between curve and function, shape `(C,)`, float64.
+        error: largest absolute difference at the input values, shape `(C,)`, float64.
     """
 
     curve: Curve
@@ -41,24 +42,33 @@ def refit(
     tails: str = "linear",
     call: str = CALL,
 ) -> Refit:
-    """Return the curve on `hinges` with the least expected squared difference from `function`.
+    """Fit the values of a curve on given hinges so that the expected squared error is least.
 
-    The values, and the slopes of free tails, solve the normal equations of the hat functions. The
-    unknown is the correction to the interpolant, with a ridge of 1e-9 of the largest weight. If the
-    interpolant is the function, it therefore stays equal bit for bit. Where no inputs lie, the
-    values stay those of the interpolant.
+    The error is the difference from `function`, and the distribution of inputs is given by
+    `positions` and `shares`. The fit is a linear least-squares problem with hat functions. It
+    starts from the interpolant, which is the curve that equals the function at the hinges, and
+    computes a correction. If the interpolant equals the function, the correction is exactly 0. A
+    small ridge (1e-9 of the largest weight) keeps the values of the interpolant where no inputs
+    lie.
 
     Args:
-        function: a name, a callable on a tensor `(M, C)`, an `nn.Module` or a `Curve`.
-        hinges: ascending positions, shape `(K,)` or `(C, K)`.
-        positions: where inputs lie, shape `(P,)` or `(C, P)`.
-        shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`. A channel without
-            inputs is fitted as if they were evenly distributed.
-        tails: as in `Curve`.
-        call: the name of the user's call, for error messages.
+        function: name of a start function such as `"relu"`, a callable that maps a tensor `(M, C)`
+            to a tensor of the same shape, an `nn.Module`, or a `Curve`.
+        hinges: ascending input positions, shape `(K,)` or `(C, K)`.
+        positions: input values of the distribution, shape `(P,)` or `(C, P)`.
+        shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
+            inputs. Only ratios matter. If all weights of a channel are 0, its input values get
+            equal weights.
+        tails: outputs outside the range: `"linear"` (the first and last piece continue),
+            `"constant"` (the first and last value continue) or `"free"` (slopes that are fitted
+            too).
+        call: name of the function that the user called, for error messages.
+
+    Returns:
+        A `Refit` object: the fitted curve, its expected squared error and its largest error.
 
     Raises:
-        ArgumentError: hinges that do not ascend, or shapes that do not match.
+        ArgumentError: if the hinges do not ascend, or if shapes do not match.
 
     >>> x = torch.linspace(-1, 1, 101)
     >>> refit("abs", torch.tensor([-1.0, 0.0, 1.0]), x, torch.ones(101)).error
@@ -70,9 +80,8 @@ def refit(
     points, weights = input_distribution(call, positions, shares, rows)
     if hinges.dim() == 2 and hinges.shape[0] not in (1, points.shape[0]):
         got = f"positions for {points.shape[0]} channels with hinges {tuple(hinges.shape)}"
-        raise errors.ArgumentError(
-            errors.message(f"{call}(hinges=...)", got, "expected as many channels")
-        )
+        hint = f"expected hinges (K,) or ({points.shape[0]}, K), for K hinges per channel"
+        raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", got, hint))
     wide = hinges.detach().double().expand(points.shape[0], -1)
     with torch.no_grad():
         start = _interpolant(function, wide, tails)
@@ -89,46 +98,55 @@ def refit(
 
 
 def channels_of(function: StartFunction) -> int:
-    """Return the number of channels of a curve; 1 for functions that work for any number."""
+    """Return the number of channels of the function; 1 if it works for any number of channels."""
     return 1 if function.curve is None else function.curve.channels
 
 
 def check_both_or_neither(call: str, positions: Tensor | None, shares: Tensor | None) -> None:
-    """Raise `ArgumentError` unless a distribution has both positions and shares, or neither."""
+    """Raise `ArgumentError` if only one of `positions` and `shares` is None.
+
+    Args:
+        call: name of the function that the user called, for the error message.
+        positions: input values of a distribution, or None.
+        shares: weight of each input value, or None.
+    """
     if (positions is None) != (shares is None):
         got = "positions without shares" if shares is None else "shares without positions"
-        hint = "a distribution is both, or give neither"
+        hint = "give both (the distribution of the inputs) or neither"
         raise errors.ArgumentError(errors.message(f"{call}(positions=...)", got, hint))
 
 
 def input_distribution(
     call: str, positions: Tensor, shares: Tensor, channels: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Return points and weights of a distribution of inputs, `(C, P)` each, float64.
-
-    The weights of a channel sum to 1. A channel without inputs gets equal weights.
+    """Return the input values and the weights of a distribution of inputs, as float64.
 
     Args:
-        call: the name of the user's call, for error messages.
-        positions: where inputs lie, shape `(P,)` or `(C, P)`.
-        shares: how many inputs lie there, in any unit, shape `(P,)` or `(C, P)`.
-        channels: `C`; 1 accepts any number.
+        call: name of the function that the user called, for error messages.
+        positions: input values, shape `(P,)` or `(C, P)`.
+        shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
+            inputs.
+        channels: expected number of channels `C`; 1 accepts any number.
+
+    Returns:
+        Two tensors of shape `(C, P)`: the input values, and weights that sum to 1 for each channel.
+        If all weights of a channel are 0, its input values get equal weights.
 
     Raises:
-        ArgumentError: shapes that do not match each other or `channels`, negative or infinite
-            shares, or positions that are not finite.
+        ArgumentError: if the shapes do not match each other or `channels`, if a weight is negative
+            or infinite, or if an input value is not finite.
     """
     points, weights = (torch.atleast_2d(t.detach()).double() for t in (positions, shares))
     counts = {points.shape[0], weights.shape[0], channels} - {1}
     if points.shape[1] != weights.shape[1] or len(counts) > 1 or points.shape[1] == 0:
         got = f"positions {tuple(positions.shape)} with shares {tuple(shares.shape)}"
         expected = "(C, P)" if channels == 1 else f"({channels}, P)"
-        hint = f"expected (P,) or {expected} for both"
+        hint = f"expected (P,) or {expected} for both, for P input values and C channels"
         raise errors.ArgumentError(errors.message(f"{call}(shares=...)", got, hint))
     if not (points.isfinite().all() and weights.isfinite().all() and (weights >= 0).all()):
         hint = "expected finite positions and shares of 0 or more"
         raise errors.ArgumentError(
-            errors.message(f"{call}(shares=...)", "negative or infinite numbers", hint)
+            errors.message(f"{call}(shares=...)", "negative shares, infinite numbers or NaN", hint)
         )
     count = max(counts, default=1)
     weights = torch.where(weights.sum(dim=1, keepdim=True) > 0, weights, torch.ones_like(weights))
@@ -137,8 +155,12 @@ def input_distribution(
 
 
 def _interpolant(function: StartFunction, hinges: Tensor, tails: str) -> Tensor:
-    """Return the function at the hinges, `(C, K)`; for free tails also the slopes of the secants
-    outside, each as wide as its end piece, `(C, K + 2)`."""
+    """Return the outputs of the function at the hinges, shape `(C, K)`.
+
+    For free tails, the slopes of the function just outside the range follow in two more columns, so
+    the shape is `(C, K + 2)`. Each slope is that of a secant with the width of the first or last
+    piece.
+    """
     values = sample(function, hinges.T).T
     if tails != "free":
         return values
@@ -149,7 +171,11 @@ def _interpolant(function: StartFunction, hinges: Tensor, tails: str) -> Tensor:
 
 
 def _design_matrix(points: Tensor, hinges: Tensor, tails: str) -> Tensor:
-    """Return the weight of each value, and of each slope of free tails, at each point."""
+    """Return the weight of each value at each point, shape `(C, P, K)`.
+
+    For free tails, two more columns hold the weights of the two tail slopes, so the shape is
+    `(C, P, K + 2)`.
+    """
     right = torch.searchsorted(hinges.contiguous(), points.contiguous(), right=True)
     right = right.clamp(1, hinges.shape[1] - 1)
     low, high = hinges.gather(1, right - 1), hinges.gather(1, right)
@@ -166,6 +192,7 @@ def _design_matrix(points: Tensor, hinges: Tensor, tails: str) -> Tensor:
 
 
 def _least_squares(columns: Tensor, weights: Tensor, target: Tensor) -> Tensor:
+    """Return the coefficients of the weighted least-squares fit with a small ridge."""
     weighted = columns * weights[..., None]
     normal = weighted.mT @ columns
     ridge = _RIDGE * normal.diagonal(dim1=1, dim2=2).amax(dim=1)
@@ -175,6 +202,7 @@ def _least_squares(columns: Tensor, weights: Tensor, target: Tensor) -> Tensor:
 
 
 def _as_curve(hinges: Tensor, unknowns: Tensor, tails: str) -> Curve:
+    """Return the curve with the fitted values and, for free tails, the fitted slopes."""
     if tails != "free":
         return Curve(hinges, unknowns, tails)
     return Curve(hinges, unknowns[:, :-2], tails, unknowns[:, -2:])

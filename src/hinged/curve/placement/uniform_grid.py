@@ -1,4 +1,4 @@
-"""`uniform_grid`: equally spaced hinges, with a hinge at every kink of a function."""
+"""The function `uniform_grid`, which returns evenly spaced hinges with a hinge at every kink."""
 
 from __future__ import annotations
 
@@ -26,27 +26,32 @@ def uniform_grid(
     dtype: torch.dtype = torch.float32,
     call: str = CALL,
 ) -> Tensor:
-    """Return equally spaced hinges that cover `range`, with a hinge at every kink.
+    """Return evenly spaced hinges that cover a range, with a hinge at every kink of a function.
 
-    The range is widened as little as possible, for three reasons: a hinge must lie at each kink;
-    with linear tails, which continue the end piece, one more hinge must lie beyond the outermost
-    kinks; and the spacing must be exact in `dtype`, which takes a few units in the last place. If
-    no uniform grid of this many hinges has a hinge at every kink, the spacing is not uniform.
+    The hinges may cover more than `range`, but as little more as possible. There are three reasons:
+
+    * A hinge must lie at each kink.
+    * With linear tails, the first and the last piece continue outside the range. One more hinge
+      must therefore lie beyond the outermost kink on each side.
+    * The spacing must be exact in `dtype`. For this purpose it grows by a few units in the last
+      place.
+
+    The spacing is uneven if no uniform grid with this number of hinges has a hinge at every kink.
 
     Args:
         hinges: number of hinges `K`, at least 2.
-        range: the interval to cover, in units of the input.
-        kinks: positions where the function changes slope, in units of the input.
-        tails: the tails that the curve will have, as in `Curve`.
-        dtype: the dtype of the hinges.
-        call: the name of the user's call, for error messages.
+        range: the interval to cover, `(low, high)`, in units of the input.
+        kinks: positions where the function changes its slope, in units of the input.
+        tails: the tails of the later curve: `"linear"`, `"constant"` or `"free"`.
+        dtype: dtype of the hinges.
+        call: name of the function that the user called, for error messages.
 
     Returns:
         Ascending hinges of shape `(K,)` in `dtype`.
 
     Raises:
-        ArgumentError: fewer hinges than the kinks need, a range without width, or hinges so
-            close together that `dtype` cannot tell them apart.
+        ArgumentError: if `hinges` is not an integer or is less than the kinks need, if `range` has
+            no width, or if two hinges are the same number in `dtype`.
 
     >>> uniform_grid(5, (-1.0, 2.0), kinks=[0.0])
     tensor([-1.,  0.,  1.,  2.,  3.])
@@ -66,7 +71,13 @@ def uniform_grid(
 
 
 def check_range(range: Sequence[float], call: str) -> tuple[float, float]:
-    """Return `(low, high)` as floats, or raise `ArgumentError` if they have no width."""
+    """Return `(low, high)` as floats, or raise `ArgumentError` unless `low < high` and both are
+    finite.
+
+    Args:
+        range: the two numbers that the user passed.
+        call: name of the function that the user called, for the error message.
+    """
     call = f"{call}(range=...)"
     try:
         low, high = (float(end) for end in range)
@@ -81,10 +92,16 @@ def check_range(range: Sequence[float], call: str) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Grid:
-    """A uniform grid: hinge `index` lies at `origin`, and neighbours lie `step` apart.
+    """A uniform grid in exact fractions.
 
-    The numbers are fractions, because a float64 step has an error of a few units in the last place,
-    and that is as much as the step may be rounded up.
+    Fractions are needed, because a float64 step has a rounding error of a few units in the last
+    place. Rounding up may change the step by no more than that.
+
+    Attributes:
+        origin: position of the hinge with the number `index`.
+        step: distance between neighbouring hinges.
+        index: number of the hinge at `origin`, counted from 0.
+        asymmetry: difference between the widening on the left and on the right side of the range.
     """
 
     origin: Fraction
@@ -93,32 +110,37 @@ class _Grid:
     asymmetry: Fraction = Fraction(0)
 
     def positions(self, count: int) -> list[Fraction]:
+        """Return the positions of the first `count` hinges."""
         return [self.origin + (k - self.index) * self.step for k in range(count)]
 
 
 def _hinges_outside_kinks(
     low: Fraction, high: Fraction, kinks: Sequence[Fraction], margin: int
 ) -> int:
-    """Return how many hinges must lie outside the kinks, for linear tails or to cover the range."""
+    """Return the number of hinges that must lie left and right of all kinks: 0, 1 or 2.
+
+    Such hinges are needed for linear tails and to cover the range.
+    """
     if not kinks:
         return 0
     return int(margin or low < kinks[0]) + int(margin or high > kinks[-1])
 
 
 def _check_count(count: int, kinks: Sequence[Fraction], outside: int, call: str) -> None:
+    """Raise `ArgumentError` unless the number of hinges is an integer and large enough."""
     call = f"{call}(hinges=...)"
     if isinstance(count, bool) or not isinstance(count, Integral):
         hint = "expected a whole number of hinges, or the positions as a tensor"
         raise errors.ArgumentError(errors.message(call, repr(count), hint))
     got = f"{count} hinge{'' if count == 1 else 's'}"
     if count < 2:
-        raise errors.ArgumentError(errors.message(call, got, "a curve needs at least 2"))
+        raise errors.ArgumentError(errors.message(call, got, "a curve needs at least 2 hinges"))
     needed = len(kinks) + outside
     if count < needed:
         where = ", ".join(f"{float(kink):g}" for kink in kinks)
         hint = (
-            f"a function with a kink at {where} needs at least {needed}: "
-            "one at each kink and one beyond, on each side where the range or a linear tail goes on"
+            f"a function with a kink at {where} needs at least {needed}: one at each kink, and one "
+            "more on each side where the range or a linear tail continues beyond the kinks"
         )
         raise errors.ArgumentError(errors.message(call, got, hint))
 
@@ -126,6 +148,7 @@ def _check_count(count: int, kinks: Sequence[Fraction], outside: int, call: str)
 def _positions_without_kinks(
     low: Fraction, high: Fraction, count: int, dtype: torch.dtype
 ) -> list[Fraction]:
+    """Return evenly spaced positions that cover the range and are exact in the dtype."""
     for unit in _spacings(max(abs(low), abs(high)), dtype):
         origin = math.floor(low / unit) * unit
         step = _round_up((high - origin) / (count - 1), unit)
@@ -138,7 +161,15 @@ def _positions_without_kinks(
 def _grids_with_kinks(
     count: int, low: Fraction, high: Fraction, kinks: Sequence[Fraction], margin: int
 ) -> Iterator[_Grid]:
-    """Yield the uniform grids that cover the range and have a hinge at every kink."""
+    """Yield the uniform grids that cover the range and have a hinge at every kink.
+
+    Args:
+        count: number of hinges.
+        low: lower end of the range.
+        high: upper end of the range.
+        kinks: ascending positions that must be hinges.
+        margin: least number of hinges beyond the outermost kinks on each side.
+    """
     first, last = kinks[0], kinks[-1]
     left, right = max(first - low, Fraction(0)), max(high - last, Fraction(0))
     for between in range(1, count) if last > first else (0,):
@@ -156,19 +187,22 @@ def _grids_with_kinks(
 
 
 def _is_step_between(kinks: Sequence[Fraction], step: Fraction) -> bool:
-    """Whether all kinks lie whole steps apart, and the step is exact in bfloat16.
+    """Return whether all kinks lie a whole number of steps apart, and the step is exact in
+    bfloat16.
 
-    With a longer number the hinges could differ from the kinks in the last place.
+    A step with more digits is excluded, because its multiples could differ from the kinks in the
+    last place.
     """
     short = Fraction(torch.tensor(float(step), dtype=torch.bfloat16).item()) == step
     return short and all(((kink - kinks[0]) / step).denominator == 1 for kink in kinks)
 
 
 def _exact_positions(grid: _Grid, count: int, dtype: torch.dtype) -> list[Fraction]:
-    """Return the grid with its step rounded up, so that every hinge is a number of `dtype`.
+    """Return the positions of a grid with its step rounded up, so that each position is exact in
+    `dtype`.
 
-    The step becomes a multiple of the spacing of `dtype` at the far end of the range. The grid is
-    then uniform to the last bit in `dtype` and in every wider dtype.
+    The step becomes a multiple of the spacing of the numbers of `dtype` at the position farthest
+    from 0. The grid is then exactly uniform in `dtype` and in every wider dtype.
     """
     positions = grid.positions(count)
     for unit in _spacings(max(abs(positions[0]), abs(positions[-1])), dtype):
@@ -179,18 +213,24 @@ def _exact_positions(grid: _Grid, count: int, dtype: torch.dtype) -> list[Fracti
 
 
 def _spacings(largest: Fraction, dtype: torch.dtype) -> Iterator[Fraction]:
-    """Yield the distance of neighbouring numbers of `dtype` at `largest`, then twice and four times
-    that: rounding up may move the last hinge into the next binades, where the distance doubles."""
+    """Yield the spacing of the numbers of `dtype` at `largest`, then twice and four times this
+    spacing.
+
+    The larger spacings are needed if rounding up moves the last hinge past a power of two, because
+    the spacing doubles there.
+    """
     exponent = math.frexp(float(largest))[1]
     unit = Fraction(torch.finfo(dtype).eps * 2.0 ** (exponent - 1))
     yield from (unit, 2 * unit, 4 * unit)
 
 
 def _round_up(step: Fraction, unit: Fraction) -> Fraction:
+    """Return the smallest multiple of `unit` that is at least `step`."""
     return math.ceil(step / unit) * unit
 
 
 def _representable(positions: Sequence[Fraction], dtype: torch.dtype) -> bool:
+    """Return whether every position is exact in the dtype."""
     rounded = torch.tensor([float(p) for p in positions], dtype=torch.float64).to(dtype).tolist()
     return all(Fraction(r) == p for r, p in zip(rounded, positions, strict=True))
 
@@ -198,7 +238,10 @@ def _representable(positions: Sequence[Fraction], dtype: torch.dtype) -> bool:
 def _uneven_positions(
     count: int, low: Fraction, high: Fraction, kinks: Sequence[Fraction], margin: int
 ) -> list[Fraction]:
-    """Return the kinks and the ends, and halve the widest gap until there are `count` positions."""
+    """Return unevenly spaced positions that include the kinks and the ends of the range.
+
+    The widest gap is halved until there are `count` positions.
+    """
     gap = (high - low) / (count - 1)
     positions = list(kinks)
     if margin or low < kinks[0]:
@@ -213,11 +256,13 @@ def _uneven_positions(
 
 
 def _as_tensor(positions: list[Fraction], dtype: torch.dtype, call: str) -> Tensor:
+    """Return the positions as a tensor, or raise `ArgumentError` if the dtype cannot represent
+    them."""
     floats = [float(position) for position in positions]
     hinges = torch.tensor(floats, dtype=torch.float64).to(dtype)
     if not hinges.isfinite().all():
         got = f"a range from {floats[0]:g} to {floats[-1]:g} in {dtype}"
-        hint = "that dtype cannot reach so far: use a narrower range or float32"
+        hint = "that dtype has no numbers this large: use a narrower range or float32"
         raise errors.ArgumentError(errors.message(f"{call}(range=...)", got, hint))
     if not (hinges.diff() > 0).all():
         got = f"{len(floats)} hinges from {floats[0]:g} to {floats[-1]:g} in {dtype}"
