@@ -81,7 +81,7 @@ def find_weights(
     Args:
         network: the settings. A relative path is searched in the current folder and then in the
             folder of data sets.
-        folder: the folder of data sets. None stands for the folder in the environment variable
+        folder: the folder of data sets. None means the folder in the environment variable
             `HINGED_DATA`. Files of torchvision are used from its subfolder `weights`, and
             downloaded if they are missing there.
         study_file: the file of weights for `network.pretrained="study"`. None outside a study.
@@ -303,7 +303,7 @@ def _weights_path(given: str, folder: Path | None) -> Path:
     Args:
         given: the path of a file, or of a run folder with exactly one file in `weights`.
         folder: the folder of data sets. A path that the current folder does not contain is searched
-            there. None stands for no such folder.
+            there. None means that there is no such folder.
     """
     candidates = [Path(given), *([] if folder is None else [folder / given])]
     path = next((candidate for candidate in candidates if candidate.exists()), None)

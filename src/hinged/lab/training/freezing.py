@@ -19,8 +19,8 @@ def freeze(model: nn.Module, trains: str, head: Sequence[str]) -> nn.Module:
     Args:
         model: the network. `requires_grad` of its parameters is set.
         trains: the parts to train. `everything` leaves the network unchanged. Otherwise `head`,
-            optionally with `norm` and `curves`, joined by `+`. `norm` stands for weights and biases
-            of normalisation layers. `curves` stands for parameters of activations that are not
+            optionally with `norm` and `curves`, joined by `+`. `norm` means weights and biases of
+            normalisation layers. `curves` means parameters of activations that are not
             frozen already.
         head: names of the modules in the head, which computes the outputs.
 
