@@ -76,13 +76,16 @@ def to_lines(curve: Curve) -> Lines:
 
 
 def from_lines(form: Lines) -> Curve:
-    """Return the curve that consists of the given lines. It is the inverse of `to_lines`.
+    """Return the curve that consists of the given lines.
+
+    `from_lines` is the inverse of `to_lines`.
 
     Args:
         form: the hinges and the slope and intercept of each line, as a `Lines` object.
 
     Returns:
-        A `Curve` with free tails, whatever tails the original curve had.
+        A `Curve` with free tails. Its outputs equal those of the lines, also if the original curve
+        had linear or constant tails.
 
     Raises:
         ArgumentError: if two neighbouring lines have different outputs at the hinge between them.
@@ -119,13 +122,16 @@ def to_relus(curve: Curve) -> ReluSum:
 
 
 def from_relus(form: ReluSum) -> Curve:
-    """Return the curve that equals a sum of ReLUs. It is the inverse of `to_relus`.
+    """Return the curve that equals a sum of ReLUs.
+
+    `from_relus` is the inverse of `to_relus`.
 
     Args:
         form: the straight line and the weighted ReLUs, as a `ReluSum` object.
 
     Returns:
-        A `Curve` with free tails, whatever tails the original curve had.
+        A `Curve` with free tails. Its outputs equal the sum, also if the original curve had linear
+        or constant tails.
     """
     hinges = form.hinges.expand(form.weights.shape)
     ramps = (hinges.unsqueeze(-1) - hinges.unsqueeze(-2)).relu()

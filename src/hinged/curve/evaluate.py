@@ -88,9 +88,8 @@ def slopes_and_intercepts(
         tails: `"linear"`, `"constant"` or `"free"`.
         tail_slopes: slopes of free tails, shape `(C, 2)`; None for other tails.
     """
-    rise = (
-        values[..., 1:] - values[..., :-1]
-    )  # The TorchScript-based ONNX exporter does not support `diff`.
+    # The TorchScript-based ONNX exporter does not support `diff`.
+    rise = values[..., 1:] - values[..., :-1]
     inner = rise / (hinges[..., 1:] - hinges[..., :-1])
     # The intercept is computed from that hinge of the piece which is nearer to 0, because its
     # rounding error is smaller. The error is 0 if the hinge is 0.
@@ -159,8 +158,7 @@ def per_channel(rows: Tensor, rank: int, dim: int) -> Tensor:
 
 
 def _with_ends(inner: Tensor, ends: Tensor) -> Tensor:
-    """Return `inner` with the first entry of `ends` before it and the last entry of `ends` after
-    it."""
+    """Return `inner` between the first and the last entry of `ends`."""
     return torch.cat((ends[..., :1], inner, ends[..., -1:]), dim=-1)
 
 

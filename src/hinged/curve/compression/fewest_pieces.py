@@ -52,9 +52,10 @@ class _Band(NamedTuple):
         low: lower limit of the band at each hinge, shape `(C, K)`.
         high: upper limit of the band at each hinge, shape `(C, K)`.
         lowest_start: lowest height at hinge `a` of a line inside the band from hinge `a` to hinge
-            `b`, shape `(C, K, K)` with axes channel, `a`, `b`. It exceeds `highest_start` if there
-            is no such line.
-        highest_start: highest height at hinge `a` of such a line, shape `(C, K, K)`.
+            `b`, shape `(C, K, K)` with axes channel, `a`, `b`. The value exceeds `highest_start` if
+            no line stays inside the band.
+        highest_start: highest height at hinge `a` of a line inside the band from `a` to `b`, shape
+            `(C, K, K)`.
     """
 
     hinges: Tensor
@@ -112,9 +113,9 @@ def _band(hinges: Tensor, low: Tensor, high: Tensor) -> _Band:
     """Return the band and, for every pair of hinges, the heights at which a line can start.
 
     A line from hinge `a` passes below the upper limit of the band at a hinge `c` and above the
-    lower limit at a hinge `d`. It is compared with the line through these two limits. If `c` is
-    nearer to `a`, the height at `a` is at most that of the line. If `d` is nearer, the height at
-    `a` is at least that of the line.
+    lower limit at a hinge `d`. Let `h` be the height at `a` of the line through these two limits.
+    If `c` is nearer to `a` than `d`, the line starts at a height of at most `h`. If `d` is nearer,
+    the line starts at a height of at least `h`.
     """
     count = hinges.shape[1]
     lowest_start = low[..., None].repeat(1, 1, count)

@@ -26,7 +26,7 @@ class NativeActivation(NamedTuple):
         name: `"zero"`, `"identity"`, `"relu"`, `"relu6"`, `"hardtanh"`, `"abs"`, `"leaky_relu"`, or
             `"prelu"` if the channels have different slopes left of 0.
         slopes: slope left of 0, shape `(C,)`, for activations that equal `x` right of 0. For the
-            other activations it is NaN. All slopes are equal, unless the name is `"prelu"`.
+            other activations, the slope is NaN. All slopes are equal, unless the name is `"prelu"`.
         error: difference between curve and activation for each channel, shape `(C,)`, float64. It
             is the largest absolute difference or, if a distribution of inputs was given, the root
             of the expected squared difference.
@@ -98,10 +98,10 @@ def recognise_native(
         curve: the curve of `C` channels.
         tolerance: largest allowed difference, in units of the values. Without a distribution of
             inputs, this limits the largest absolute difference over the range (from the first to
-            the last hinge). With a distribution, it limits the root of the expected squared
-            difference.
+            the last hinge). With a distribution, the tolerance limits the root of the expected
+            squared difference.
         reach: how far the comparison continues outside the range on each side, as a multiple of the
-            width of the range. It has no effect with a distribution.
+            width of the range. `reach` has no effect with a distribution.
         positions: input values of the distribution, shape `(P,)` or `(C, P)`; None for no
             distribution.
         shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
@@ -143,13 +143,14 @@ def distances_to_native(
     """Return the distance of each channel from each native activation.
 
     Without a distribution of inputs, the distance is the largest absolute difference over the range
-    (from the first to the last hinge). With a distribution, it is the root of the expected squared
-    difference. The distance from `"leaky_relu"` is that of the leaky ReLU with the best slope.
+    (from the first to the last hinge). With a distribution, the distance is the root of the
+    expected squared difference. The distance from `"leaky_relu"` is that of the leaky ReLU with the
+    best slope.
 
     Args:
         curve: the curve of `C` channels.
         reach: how far the comparison continues outside the range on each side, as a multiple of the
-            width of the range. It has no effect with a distribution.
+            width of the range. `reach` has no effect with a distribution.
         positions: input values of the distribution, shape `(P,)` or `(C, P)`; None for no
             distribution.
         shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the

@@ -44,7 +44,7 @@ def project(curve: Curve, constraint: Constraint) -> Curve:
 
     Returns:
         A `Curve` with the hinges, the kind of tails and the dtype of `curve`. If every channel
-        stays unchanged, it is `curve` itself.
+        stays unchanged, the result is `curve` itself.
 
     Raises:
         ArgumentError: if only constant curves with these hinges and tails satisfy the constraint,

@@ -19,13 +19,13 @@ def closest_with_limited_differences(
     """Return the closest rows whose entries and differences lie within limits.
 
     For each row of targets `t`, the result is the row `v` with the least
-    `sum_k (v[k] - t[k])^2 / 2`. It satisfies `least[k] <= v[k+1] - v[k] <= most[k]` and
+    `sum_k (v[k] - t[k])^2 / 2`. The row satisfies `least[k] <= v[k+1] - v[k] <= most[k]` and
     `low <= v[k] <= high`. If `least` is 0 and `most` is infinite, this is isotonic regression.
 
-    The solution is exact except for rounding. It uses dynamic programming from left to right. Let
-    `f_k(v)` be the least cost of the first `k` entries if entry `k` equals `v`. The derivative of
-    `f_k` is ascending and piecewise linear, so its corners describe it. The next entry may differ
-    by `least[k]` to `most[k]`. Corners left of the root of the derivative therefore move by
+    The solution is exact except for rounding. The method is dynamic programming from left to right.
+    Let `f_k(v)` be the least cost of the first `k` entries if entry `k` equals `v`. The derivative
+    of `f_k` is ascending and piecewise linear, so its corners describe it. The next entry may
+    differ by `least[k]` to `most[k]`. Corners left of the root of the derivative therefore move by
     `least[k]`, and corners right of the root move by `most[k]`.
 
     Args:

@@ -58,8 +58,8 @@ def place_hinges(
     Source: Bellman and Roth, "Curve fitting by segmented straight lines" (1969).
 
     Each method then fits the values by least squares. `"search"` returns the fit with the least
-    loss of the three methods. If several fits have the same loss, as for a ReLU, it returns the
-    uniform hinges.
+    loss of the three methods. If several fits have the same loss, as for a ReLU, the uniform hinges
+    are the result.
 
     Every kink of the function is a hinge. If the function is a `Curve`, the hinges are exact in the
     dtype of that curve.
@@ -227,9 +227,10 @@ class _Placement:
     def required(self) -> Tensor:
         """Return the positions that must be hinges, shape `(C, F)`.
 
-        All kinks are among them. With linear tails, or if the range continues beyond the kinks, one
-        more position follows on that side: the end of the range. If the end of the range does not
-        lie beyond the kinks, this position is one step beyond the outermost kink.
+        Without kinks, these are the two ends of the range. With kinks, all kinks are among the
+        positions. With linear tails, or if the range continues beyond the kinks, one more position
+        follows on that side: the end of the range. If the end of the range does not lie beyond the
+        kinks, this position is one step beyond the outermost kink.
         """
         low, high = self.ends().unbind(dim=1)
         kinks = [torch.full_like(low, kink) for kink in sorted(self.kinks)]

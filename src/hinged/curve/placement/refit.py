@@ -45,11 +45,10 @@ def refit(
     """Fit the values of a curve on given hinges so that the expected squared error is least.
 
     The error is the difference from `function`, and the distribution of inputs is given by
-    `positions` and `shares`. The fit is a linear least-squares problem with hat functions. It
-    starts from the interpolant, which is the curve that equals the function at the hinges, and
-    computes a correction. If the interpolant equals the function, the correction is exactly 0. A
-    small ridge (1e-9 of the largest weight) keeps the values of the interpolant where no inputs
-    lie.
+    `positions` and `shares`. The fit is a linear least-squares problem with hat functions. Its
+    unknowns are corrections to the interpolant, which is the curve that equals the function at the
+    hinges. If the interpolant equals the function, the correction is exactly 0. A small ridge (1e-9
+    of the largest weight) keeps the values of the interpolant where no inputs lie.
 
     Args:
         function: name of a start function such as `"relu"`, a callable that maps a tensor `(M, C)`

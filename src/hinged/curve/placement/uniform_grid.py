@@ -33,8 +33,8 @@ def uniform_grid(
     * A hinge must lie at each kink.
     * With linear tails, the first and the last piece continue outside the range. One more hinge
       must therefore lie beyond the outermost kink on each side.
-    * The spacing must be exact in `dtype`. For this purpose it grows by a few units in the last
-      place.
+    * The spacing must be exact in `dtype`. For this purpose the spacing grows by a few units in the
+      last place.
 
     The spacing is uneven if no uniform grid with this number of hinges has a hinge at every kink.
 
@@ -119,7 +119,7 @@ def _hinges_outside_kinks(
 ) -> int:
     """Return the number of hinges that must lie left and right of all kinks: 0, 1 or 2.
 
-    Such hinges are needed for linear tails and to cover the range.
+    Hinges outside the kinks are needed for linear tails and to cover the range.
     """
     if not kinks:
         return 0
