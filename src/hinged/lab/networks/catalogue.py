@@ -183,8 +183,8 @@ def _bypass_mlp(
 ) -> nn.Module:
     """Return an MLP with `width` hidden units and a linear path from the inputs to the outputs.
 
-    `hinged.optim.net_control` scales the hidden weights so that the input of each activation has
-    mean 0.5 and standard deviation 1 on the training split.
+    `hinged.optim.net_control` scales the hidden weights. The input of each hidden unit's activation
+    then has mean 0.5 and standard deviation 1 on the training split.
     """
     if data.x_train.dim() != 2 or network.depth != 1 or network.batch_norm:
         got = f"the data set {data.name}, network.depth={network.depth}"

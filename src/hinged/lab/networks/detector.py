@@ -26,7 +26,8 @@ class DetectorBlock(nn.Module):
         activation: makes an activation from a number of channels.
         batch_norm: whether batch normalisation follows every convolution.
         residual: whether the block has a shortcut. The shortcut consists of 2 x 2 average pooling
-            and a 1 x 1 convolution. Its outputs are added to the inputs of the second activation.
+            and a 1 x 1 convolution. The outputs of the shortcut are added to the inputs of the
+            second activation.
     """
 
     def __init__(

@@ -82,8 +82,8 @@ def find_weights(
         network: the settings. A relative path is searched in the current folder and then in the
             folder of data sets.
         folder: the folder of data sets. None means the folder in the environment variable
-            `HINGED_DATA`. Files of torchvision are used from its subfolder `weights`, and
-            downloaded if they are missing there.
+            `HINGED_DATA`. Files of torchvision are read from the subfolder `weights` of this
+            folder. Missing files are downloaded.
         study_file: the file of weights for `network.pretrained="study"`. None outside a study.
 
     Returns:
@@ -115,9 +115,9 @@ def prepare_images(
 
     Args:
         data: the data set.
-        network: the network. Its `image_size` is the new size, if given.
-        weights: pretrained weights, which determine the normalisation, and the size unless
-            `image_size` is given. None keeps size and normalisation of the data set.
+        network: the settings of the network. `image_size` is the new height and width in pixels.
+        weights: pretrained weights. They determine the normalisation, and the size if `image_size`
+            is None. Without weights (None), the normalisation of the data set does not change.
     """
     side = network.image_size or (weights.side if weights else None)
     channels = 3 if vision.is_vision_network(network.kind) else None
@@ -232,7 +232,8 @@ def convert_bgr_weights(state: Mapping[str, Tensor], first: str) -> dict[str, Te
     with the channels in the order red, green, blue.
 
     Let `W` and `b` be the weight and bias of the first convolution, after its input channels were
-    reversed. Since `p = std x + mean`, `W (p - m) + b` equals `(W std) x + (W (mean - m) + b)`.
+    reversed. Its outputs are `W (p - m) + b = (W std) x + (W (mean - m) + b)`, with
+    `p = std x + mean`.
     Only the weight and bias of this convolution therefore change. The conversion is exact if this
     convolution has no padding. That is true for SqueezeNet.
 

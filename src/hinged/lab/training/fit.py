@@ -48,25 +48,31 @@ def train_network(
     """Train a network on the training split, and score it on the training and test split.
 
     If `torchrun` started several processes, each process must call this function with the same
-    arguments. Each process trains on its share of every batch. Running statistics of batch
-    normalisation then differ between the processes. The results are those of the first process.
+    arguments. Each process trains on its share of every batch. The running statistics of batch
+    normalisation then differ between the processes. The result of process 0 is the one to use.
 
     Args:
-        model: the network. It is trained in place. It maps a batch of inputs to outputs `(N,
+        model: the network. It is trained in place. For `N` samples, its outputs have the shape `(N,
             data.outputs)`, or `(N, data.outputs, rows, columns)` for object detection.
         data: the data set.
         settings: optimizer, learning rate, epochs and all other settings of the training.
         seed: decides the order of the samples and the random numbers of layers such as dropout.
-        on_epoch: called after each epoch with the number of finished epochs, or None.
-        checkpoints: the folder for checkpoints, which are written after each epoch. Training
-            resumes from the last checkpoint in the folder. None writes no checkpoints. The
-            second-order methods of `hinged.optim` never write any, since they train for seconds
-            only.
+        on_epoch: a function that is called after each epoch with the number of finished epochs.
+            None calls nothing.
+        checkpoints: the folder for checkpoints. One checkpoint is written after each epoch.
+            Training resumes from the last checkpoint in the folder. None writes no checkpoints. The
+            second-order methods of `hinged.optim` never write checkpoints, since they train only
+            for seconds.
         logger: records loss, score, learning rates and figures of the curves after each epoch. None
-            records nothing. The second-order methods of `hinged.optim` log nothing.
+            records nothing. The second-order methods of `hinged.optim` record nothing.
 
     Returns:
-        The trained network with its scores and costs.
+        A result that contains the trained network, its scores and its costs.
+
+    Raises:
+        ArgumentError: if a second-order method cannot train this network.
+        RunFolderError: if a checkpoint cannot be written, or if the processes read different
+            checkpoints.
     """
     if settings.optimizer in METHODS:
         return train_second_order(model, data, settings, seed, on_epoch=on_epoch)

@@ -18,10 +18,10 @@ def freeze(model: nn.Module, trains: str, head: Sequence[str]) -> nn.Module:
 
     Args:
         model: the network. `requires_grad` of its parameters is set.
-        trains: the parts to train. `everything` leaves the network unchanged. Otherwise `head`,
-            optionally with `norm` and `curves`, joined by `+`. `norm` means weights and biases of
-            normalisation layers. `curves` means parameters of activations that are not
-            frozen already.
+        trains: the parts to train. `everything` leaves the network unchanged. All other values are
+            names joined by `+`, for example `head+curves+norm`. `curves` means the parameters of
+            activations, except those that are frozen already. `norm` means weights and biases of
+            normalisation layers.
         head: names of the modules in the head, which computes the outputs.
 
     Returns:

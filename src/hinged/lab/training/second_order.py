@@ -62,19 +62,20 @@ def train_second_order(
 ) -> TrainingResult:
     """Train a network in float64 on eight ninths of the training split, and score it in float32.
 
-    The last ninth of the training split is used for validation. Of all epochs, the network with the
-    smallest validation error is the result. No checkpoints are written, since a training takes only
-    seconds.
+    The last ninth of the training split is used for validation. The result contains the network of
+    the epoch with the smallest validation error. No checkpoints are written, since a training takes
+    only seconds.
 
     Args:
         model: an `optim.MLP`. It is trained in place.
         data: a data set for regression.
         settings: `optimizer` is the name of the method, and `epochs` is its number of iterations.
         seed: decides which samples are used for validation.
-        on_epoch: called after each epoch with the number of finished epochs, or None.
+        on_epoch: a function that is called after each epoch with the number of finished epochs.
+            None calls nothing.
 
     Returns:
-        The trained network with its scores and costs.
+        A result that contains the trained network, its scores and its costs.
 
     Raises:
         ArgumentError: if `check_second_order` raises this error.
