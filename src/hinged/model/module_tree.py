@@ -1,4 +1,4 @@
-"""Finds and replaces modules in a model."""
+"""Finds and replaces modules inside a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hinged import errors
 
 Parents = list[tuple[nn.Module, str]]
 
-# Hooks of `state_dict` are not listed: they handle the state of their own module only.
+# Hooks of `state_dict` are not listed, because they depend on the state of the old module.
 _HOOKS = (
     "_forward_hooks",
     "_forward_hooks_always_called",
@@ -24,7 +24,10 @@ _HOOKS = (
 
 
 def all_parents(model: nn.Module) -> dict[int, Parents]:
-    """Return the parents of every module in a model, as `parents_of` does, by the module's `id`."""
+    """Return the parents of every module in a model, by the `id` of the module.
+
+    Each parent comes with the name that the module has in it, as in `parents_of`.
+    """
     parents: dict[int, Parents] = defaultdict(list)
     for parent in model.modules():
         for name, child in parent._modules.items():
@@ -34,10 +37,18 @@ def all_parents(model: nn.Module) -> dict[int, Parents]:
 
 
 def parents_of(model: nn.Module, module: nn.Module) -> Parents:
-    """Return every parent of a module, with the module's name in that parent.
+    """Return every parent of a module, with the name of the module in that parent.
 
-    A module can have several parents, or several names in one parent. `named_children` gives only
-    the first of these names.
+    A module can have several parents, and several names in one parent. All of them are returned.
+    (`named_children` would return only the first name.)
+
+    Args:
+        model: the model that is searched.
+        module: the module whose parents are returned.
+
+    Returns:
+        A list of pairs `(parent, name)`. It is empty if no module of the model has `module` as a
+        child.
 
     >>> relu = nn.ReLU()
     >>> model = nn.Sequential(relu, nn.Sequential(relu, nn.Linear(2, 2), relu))
@@ -48,22 +59,28 @@ def parents_of(model: nn.Module, module: nn.Module) -> Parents:
 
 
 def share_hooks(old: nn.Module, new: nn.Module) -> None:
-    """Give a module without hooks the forward and backward hooks of another.
+    """Give the new module the forward and backward hooks of the old module.
 
-    Both modules then hold the same hooks, so the handles of the old hooks remove them from both.
+    The new module must not have hooks yet. Both modules then hold the same hooks. The handles of
+    these hooks therefore remove them from both modules.
     """
     for name in _HOOKS:
         setattr(new, name, getattr(old, name))
 
 
 def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Replace a module by another, in every parent that has it.
+    """Replace a module of a model by another, in every parent that contains it.
 
-    The new module must have no hooks. It takes over the training flag and the forward and backward
-    hooks; existing handles still remove these hooks.
+    The new module must not have hooks. It receives the training flag and the forward and backward
+    hooks of the old module. The handles of these hooks remain valid.
+
+    Args:
+        model: the model. It is changed in place.
+        old: the module to replace.
+        new: the module that takes its place.
 
     Raises:
-        ArgumentError: the model does not contain the old module, or is that module itself.
+        ArgumentError: if the model does not contain `old`, or if `old` is the model itself.
 
     >>> model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     >>> replace_module(model, model[1], nn.GELU())
@@ -73,7 +90,7 @@ def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     parents = parents_of(model, old)
     if not parents:
         got = f"a {type(old).__name__} that the {type(model).__name__} does not contain"
-        hint = "a module can be replaced only inside a parent: wrap it in nn.Sequential"
+        hint = "pass a module that has a parent in the model"
         raise errors.ArgumentError(errors.message("hinged.model.replace_module(old)", got, hint))
     share_hooks(old, new)
     new.train(old.training)

@@ -49,7 +49,7 @@ def mine(tmp_path):
 def test_every_site_is_listed_with_the_reason_if_it_is_skipped(mine, name, shape):
     found = check_conversion(f"{mine}:{name}", shape)
     was = [(site.activation, site.channels, site.axis, site.skipped) for site in found.sites]
-    gate = "a gate: a factor of a product (gates=True converts it)"
+    gate = "a gate: its output is multiplied by another tensor (gates=True converts it)"
     assert was == [
         ("GELU(approximate='none')", 5, 1, ""),
         ("Sigmoid()", 5, 1, gate),
@@ -58,7 +58,7 @@ def test_every_site_is_listed_with_the_reason_if_it_is_skipped(mine, name, shape
     assert (found.curves, found.values) == (10, 90)
     assert found.parameters == (3 * 9 + 1) * 5 + (5 + 1) * 2
     table = str(found)
-    assert "left alone: a gate" in table
+    assert "not converted: a gate" in table
     assert "Network: 2 of 3 sites would be converted, to 10 curves with 90 values" in table
 
 

@@ -79,8 +79,8 @@ def test_a_parameter_of_two_modules_counts_once():
     "model, given, message",
     [
         (nn.Linear(2, 2), {}, "a Linear without curves"),
-        (PiecewiseLinear(2), {}, "without nn.Linear; name its head"),
-        (nn.ReLU(), {"curves": False, "head": False}, "expected something to train"),
+        (PiecewiseLinear(2), {}, "without nn.Linear; pass the name of its head"),
+        (nn.ReLU(), {"curves": False, "head": False}, "select parameters to train"),
         (network(), {"head": "fc"}, "got 'fc'"),
         (network(), {"head": ["6", "7"]}, "got '7'"),
     ],

@@ -80,9 +80,9 @@ def test_layers_that_are_left_alone_are_reported():
     model = nn.Sequential(PiecewiseLinear(2))
     nn.utils.parametrize.register_parametrization(model[0], "values", nn.Identity())
     done = hinged.calibrate(model, torch.randn(5, 2))
-    assert done.layers["0"].reason == "its values are parametrised"
+    assert done.layers["0"].reason == "its values have a parametrization of torch"
     done = hinged.calibrate(nn.Sequential(PiecewiseLinear(2)), torch.ones(5, 2))
-    assert done.layers["0"].reason == "its inputs are all the same"
+    assert done.layers["0"].reason == "all its inputs are equal"
     done = hinged.calibrate(Convolutional(), X)
     assert done.layers["spare"].reason == "no data reached it"
     lines = str(done).splitlines()
@@ -264,7 +264,7 @@ def test_optimisers_train_new_parameters_in_place_of_the_old():
     done = hinged.calibrate(model, x, hinges=9)
     assert done.stale == ("1",)
     assert str(done).splitlines()[1].endswith("-3 hinges")
-    assert str(done).splitlines()[-1].startswith("New parameters in 1: make new optimisers")
+    assert str(done).splitlines()[-1].startswith("The parameters of 1 are new: create new")
 
 
 def test_a_constraint_is_kept():
@@ -325,8 +325,8 @@ def test_two_processes_calibrate_as_one_would_over_all_data(tmp_path):
 @pytest.mark.parametrize(
     "how, said",
     [
-        ({"coverage": 0.0}, r"coverage=\.\.\.\)`: got 0.0; expected a share"),
-        ({"coverage": 1.5}, "expected a share"),
+        ({"coverage": 0.0}, r"coverage=\.\.\.\)`: got 0.0; expected a fraction"),
+        ({"coverage": 1.5}, "expected a fraction"),
         ({"hinges": 1}, r"hinges=\.\.\.\)`: got 1; expected a whole number of hinges"),
         ({"hinges": 2.5}, "expected a whole number of hinges"),
         ({"placement": "quantiles"}, "did you mean 'quantile'"),

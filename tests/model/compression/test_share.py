@@ -50,8 +50,8 @@ def test_unchanged_layers_have_a_reason():
     )
     done = hinged.share(model, 0.0)
     assert {name: layer.reason for name, layer in done.layers.items()} == {
-        "one": "it has one curve",
-        "different": "no two channels are within the tolerance",
+        "one": "it has only one curve",
+        "different": "no two channels can share a curve within the tolerance",
         "by_channel": "its channels have different hinges",
         "same": "",
     }

@@ -157,8 +157,8 @@ def test_unchanged_layers_have_a_reason():
     reasons = {name: layer.reason for name, layer in done.layers.items()}
     assert reasons == {
         "needed": "it needs all its hinges",
-        "held": "it is held to a constraint; hinged.constrain(model) lifts it",
-        "parametrised": "its values are parametrised",
+        "held": "it has a constraint; hinged.constrain(model) removes the constraint",
+        "parametrised": "its values have a parametrization of torch",
         "lost": "it holds NaN or infinity",
         "meta": "it is on the meta device",
     }

@@ -82,7 +82,7 @@ def test_a_prelu_is_not_used_where_the_channels_are_on_another_axis():
     model = nn.Sequential(sloped([0.1, 0.3, -1.0], dim=-1))
     done = hinged.to_native(model).layers["0"]
     assert isinstance(model[0], PiecewiseLinear) and not done.replaced
-    assert done.reason == "nn.PReLU has its channels on axis 1, this layer on axis -1"
+    assert done.reason == "nn.PReLU needs its channels on axis 1, but this layer has axis -1"
     assert (done.nearest, done.native) == ("prelu", 3)
     model = nn.Sequential(sloped([0.1, 0.1, 0.1], dim=-1))
     assert hinged.to_native(model).replaced == {"0": "leaky_relu"}
@@ -202,7 +202,7 @@ def test_a_constrained_layer_is_not_replaced():
     layer = PiecewiseLinear(2)
     hinged.constrain(layer, monotone=True)
     done = hinged.to_native(nn.Sequential(layer)).layers["0"]
-    assert done.reason == "it is held to a constraint; hinged.constrain(model) lifts it"
+    assert done.reason == "it has a constraint; hinged.constrain(model) removes the constraint"
 
 
 def test_a_layer_by_itself_is_refused():

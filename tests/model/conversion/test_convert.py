@@ -99,8 +99,8 @@ def test_the_reported_errors_of_smooth_activations_are_right(make, x):
     worst = max(site.error for site in sites)
     assert 0 < worst < 0.01
     assert close(before, outputs(model, x), 0.05)
-    (note,) = [note for note in sites.notes if "differ by" in note]
-    reported = float(note.split("differ by ")[1].split(" ")[0])
+    (note,) = [note for note in sites.notes if "have changed by" in note]
+    reported = float(note.split("at most ")[1].split(" ")[0])
     (a,), (b,) = before, outputs(model, x)
     assert reported == pytest.approx(((a - b).abs().max() / a.abs().max()).item(), rel=0.1)
 
@@ -181,7 +181,7 @@ def test_gates_and_bounded_outputs_are_converted_only_with_gates_true():
 @pytest.mark.parametrize(
     "make, x, reason",
     [
-        (OverwrittenInput, ROWS, "overwrites its input, which is read again"),
+        (OverwrittenInput, ROWS, "writes into its input, and the model reads the input again"),
         (FreeFunction, ROWS[:, :3], "called in free_function (example_networks.py:"),
         (Reparametrised, ROWS[:, :3], "does not depend on the data"),
         (lambda: nn.Sequential(nn.Linear(4, 4), nn.RReLU()), ROWS, "random in training"),
@@ -204,7 +204,9 @@ def test_activations_of_the_other_mode_are_found():
 def test_a_mode_in_which_the_model_fails_is_noted():
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU()).eval()
     hinged.convert(model, ROWS[:1])
-    assert "could not be examined in training mode: ValueError" in str(hinged.sites(model))
+    assert "could not be examined in training mode, because it raised ValueError" in str(
+        hinged.sites(model)
+    )
 
 
 def test_activations_of_several_operations_are_given_by_their_class():
@@ -267,7 +269,7 @@ def test_settings_reach_the_curves():
     )
     for layer in layers(model):
         assert layer.channels == 1 and layer.hinges.numel() == 17 and layer.tails == "constant"
-    assert "another function" in str(hinged.sites(model))
+    assert "a function chosen with init" in str(hinged.sites(model))
     assert hinged.sites(model)[0].outside > 0.1
 
 
@@ -323,8 +325,11 @@ def test_a_transformers_layer_loses_its_fast_path_and_gets_it_back():
         (lambda: hinged.convert(SharedModule(), []), "no batches"),
         (lambda: hinged.convert(torch.compile(SharedModule()), MAPS), "before it is compiled"),
         (lambda: hinged.convert(nn.DataParallel(SharedModule()), MAPS), "a model in DataParallel"),
-        (lambda: hinged.sites(SharedModule()), "give a batch: sites(model, data)"),
-        (lambda: hinged.revert(SharedModule()), "convert it first"),
+        (
+            lambda: hinged.sites(SharedModule()),
+            "pass a batch to run the model on: hinged.sites(model, data)",
+        ),
+        (lambda: hinged.revert(SharedModule()), "only a model that hinged.convert has changed"),
     ],
 )
 def test_errors_say_what_to_do(call, expected):
@@ -345,11 +350,11 @@ def test_a_failed_conversion_changes_nothing():
 
 
 def test_nothing_to_convert_warns():
-    with pytest.warns(errors.NoEffectWarning, match="with 0 activations, none to convert"):
+    with pytest.warns(errors.NoEffectWarning, match="with 0 activations, and none was converted"):
         hinged.convert(nn.Linear(4, 4), ROWS)
 
 
 def test_sites_print_as_a_table():
     table = str(hinged.sites(Gated(), MAPS))
     assert table.splitlines()[0].split()[:4] == ["site", "was", "channels", "axis"]
-    assert "left alone: a gate" in table
+    assert "not converted: a gate" in table

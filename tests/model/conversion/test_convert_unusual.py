@@ -60,13 +60,13 @@ def test_unusual_calls_are_converted_and_reverted(make, x, names):
 @pytest.mark.parametrize(
     "make, reason",
     [
-        (unusual.PartialFunction, "would not be reached"),
-        (unusual.FunctionInMap, "would not be reached"),
-        (unusual.PlainList, "would not be reached"),
-        (unusual.InPlaceOnView, "read again"),
+        (unusual.PartialFunction, "would not call a curve"),
+        (unusual.FunctionInMap, "would not call a curve"),
+        (unusual.PlainList, "would not call a curve"),
+        (unusual.InPlaceOnView, "reads the input again"),
         (unusual.CheckpointedLambda, "a nested function, and its calls"),
         (unusual.AttributeNamedHinged, "an attribute 'hinged'"),
-        (unusual.ComplexInput, "its input is of torch.complex64"),
+        (unusual.ComplexInput, "its input has dtype torch.complex64"),
         (unusual.OutArgument, "out=..."),
     ],
 )
@@ -79,7 +79,7 @@ def test_calls_that_cannot_be_replaced_stay_and_have_a_reason(make, reason):
     assert torch.equal(outputs(model, ROWS), before)
     sites = hinged.sites(model, ROWS)
     assert len(sites) > 0
-    if "reached" not in reason:  # Only `convert` runs the converted model and notices that.
+    if "would not call" not in reason:  # Only `convert` runs the converted model and notices that.
         assert all(reason in site.skipped for site in sites)
 
 
@@ -87,7 +87,7 @@ def test_an_unreached_curve_is_listed_and_the_others_are_converted():
     model = nn.Sequential(unusual.PlainList(), nn.ReLU())
     hinged.convert(model, ROWS)
     missed, converted = hinged.sites(model)
-    assert "would not be reached" in missed.skipped and missed.name == "0.act"
+    assert "would not call a curve" in missed.skipped and missed.name == "0.act"
     assert not converted.skipped and isinstance(model[0].act, nn.ReLU)
 
 

@@ -44,7 +44,7 @@ def test_two_calls_of_one_name_in_one_line_stay():
     model = SharedModule().eval()
     before = model(MAPS)
     skipped = hinged.sites(model, MAPS).skipped
-    assert len(skipped) == 2 and all("shows 2 calls" in site.skipped for site in skipped)
+    assert len(skipped) == 2 and all("contains 2 calls" in site.skipped for site in skipped)
     hinged.convert(model, MAPS)
     assert torch.equal(model(MAPS), before)
 
@@ -65,7 +65,7 @@ class Model(nn.Module):
     model = import_file(file, text).Model()
     file.write_text(text.replace("self.line(x)", "2 * self.line(x)"))
     (site,) = hinged.sites(model, torch.randn(4, 2))
-    assert site.skipped == "the source of Model.forward differs from the code that is running"
+    assert site.skipped == "the source code of Model.forward differs from the running code"
 
 
 def test_a_call_without_source_is_skipped():
@@ -80,7 +80,7 @@ def test_a_call_without_source_is_skipped():
         names,
     )
     (site,) = hinged.sites(names["Model"](), torch.randn(4, 2))
-    assert site.skipped == "the source of Model.forward is not available"
+    assert site.skipped == "the source code of Model.forward is not available"
 
 
 def test_tracebacks_show_the_lines_of_the_source():
@@ -97,5 +97,5 @@ def test_instances_of_one_class_share_their_code():
 
 
 def test_a_name_that_is_not_a_method_is_rejected():
-    with pytest.raises(CannotRewriteError, match="nothing is not a plain method"):
+    with pytest.raises(CannotRewriteError, match="nothing is not an ordinary method"):
         rewrite_method(SharedModule, "nothing", ())

@@ -99,7 +99,7 @@ def test_the_farthest_channel_is_among_the_examples():
 def test_refusals(monkeypatch):
     with pytest.raises(errors.ArgumentError, match="a Linear without curves"):
         plot(nn.Linear(2, 2))
-    with pytest.raises(errors.ArgumentError, match="got -1; expected how many"):
+    with pytest.raises(errors.ArgumentError, match="got -1; expected a whole number"):
         plot(network(), examples=-1)
     find = importlib.util.find_spec
     hide = lambda name, *rest: None if name == "matplotlib" else find(name, *rest)  # noqa: E731

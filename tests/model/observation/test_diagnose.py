@@ -75,7 +75,7 @@ def test_figures_are_json_and_the_table_has_a_line_for_each_layer():
     assert list(figures) == ["first", "second"]
     lines = str(found).splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["layer", "first", "second"]
-    assert lines[-1] == "No data reached: spare."
+    assert lines[-1] == "Not called on the data: spare."
     assert "relu +- 0" in lines[1]
 
 

@@ -109,9 +109,9 @@ def test_refusals():
     x = torch.randn(4, 3)
     with pytest.raises(errors.ArgumentError, match=r"bins=\.\.\.\)`: got 100; expected a power of"):
         Histogram.of(x, 3, bins=100)
-    with pytest.raises(errors.ArgumentError, match="expected shares from 0 to 1"):
+    with pytest.raises(errors.ArgumentError, match="expected fractions from 0 to 1"):
         Histogram.of(x, 3).quantiles([0.5, 1.5])
     with pytest.raises(
-        errors.ArgumentError, match=r"shapes \(3, 512\) and \(3, 64\); both must be"
+        errors.ArgumentError, match=r"shapes \(3, 512\) and \(3, 64\); expected statistics"
     ):
         Histogram.of(x, 3).merge(Histogram.of(x, 3, bins=64))

@@ -76,7 +76,7 @@ def test_refusals(tmp_path):
     with pytest.raises(errors.ArgumentError, match="got an empty history"):
         hinged.History().save(tmp_path / "h")
     history, _ = recorded()
-    with pytest.raises(errors.ArgumentError, match=r"got layers \['', '1', '3'\] in one"):
+    with pytest.raises(errors.ArgumentError, match=r"in the layers \['', '1', '3'\] from"):
         history.record(PiecewiseLinear(2))
     history.save(tmp_path / "whole")
     whole = (tmp_path / "whole").read_bytes()

@@ -94,7 +94,7 @@ def test_refusals():
         ([], "got no batches"),
         (iter(()), "got no batches"),
         (["x"], "got a batch that is a str"),
-        (X.split(3), "got a tuple of 4; expected a pair"),
+        (X.split(3), "got a tuple of length 4; expected one batch as a pair"),
         ([()], "got a batch that is a tuple"),
     ]:
         with pytest.raises(errors.ArgumentError, match=got):

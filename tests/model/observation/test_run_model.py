@@ -49,7 +49,7 @@ def test_models_with_one_input():
 @pytest.mark.parametrize(
     "data, said",
     [
-        ((X, Y, X), "a tuple of 3"),
+        ((X, Y, X), "a tuple of length 3"),
         (3, "a int"),
         ([], "no batches"),
         (["text"], "a batch that is a str"),

@@ -1,1 +1,1 @@
-"""Trains only the curves of a model, and saves only what was trained."""
+"""Freezes all of a model but its curves, and saves only the parameters that were trained."""

@@ -1,4 +1,4 @@
-"""`save_curves` and `load_curves`: curves in a small safetensors file."""
+"""`save_curves` and `load_curves`: write and read the curves of a model as a small file."""
 
 from __future__ import annotations
 
@@ -29,24 +29,27 @@ Tensors = dict[str, Tensor]
 def save_curves(
     model: nn.Module, path: str | os.PathLike[str], *, also: str | Sequence[str] = ()
 ) -> None:
-    """Write the curves of a model and its normalisation layers to a safetensors file.
+    """Write the curves and normalisation layers of a model to a small safetensors file.
 
-    The file has hinges, values and tails of every `PiecewiseLinear`. It also has running
-    statistics, weights and biases of every normalisation layer, because these adapt when curves are
-    trained. This is what `hinged.train_only` trains, without the head. The tensors are bitwise
-    those of `state_dict`. The metadata has a version, a checksum of the contents, and a fingerprint
-    of the other weights of the model, to which the curves belong.
+    The file contains the hinges, values and tails of every `PiecewiseLinear`, and the weights,
+    biases and running statistics of every normalisation layer. If you have trained a model after
+    `hinged.train_only`, this is all that has changed, except for the head. Use `also` to include
+    the head.
 
-    The file is written under another name and then renamed, so it is never incomplete.
+    The curves fit the other weights of this model. The file contains a hash of these weights, so
+    that `hinged.load_curves` can warn about a model with different weights. A checksum detects
+    later changes of the file. The file is written under a
+    temporary name and then renamed, so it is never incomplete.
 
     Args:
-        model: a model with curves.
-        path: where to write; an existing file is replaced.
-        also: names of modules to include, such as a trained head.
+        model: any module with `PiecewiseLinear` layers.
+        path: the file to write. An existing file is replaced.
+        also: the name of another module to include, or a list of names, as in `named_modules`. An
+            example is a trained head.
 
     Raises:
-        ArgumentError: a model without curves.
-        UnknownNameError: a module that the model does not have.
+        ArgumentError: if the model has no curves.
+        UnknownNameError: if the model has no module of a name in `also`.
 
     >>> import hinged, tempfile
     >>> def network():
@@ -67,7 +70,7 @@ def save_curves(
 def write_curve_file(
     model: nn.Module, path: str | os.PathLike[str], also: str | Sequence[str], call: str
 ) -> None:
-    """Do what `save_curves` does; error messages name `call`."""
+    """Write the file that `save_curves` describes; error messages name the function `call`."""
     curve_layers(model, f"{call}(model)")
     modules = _modules_to_save(model, also, f"{call}(also=...)")
     tensors = {
@@ -85,34 +88,36 @@ def write_curve_file(
 
 
 def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Load the curves of a file into a model that has the same layers of curves.
+    """Load curves and normalisation layers from a file into a model with the same layers.
 
-    Everything is checked before anything is copied. After an error the model is unchanged.
+    The whole file is checked before anything is copied. If an error is raised, the model is
+    unchanged.
 
     Args:
-        model: a new instance of the saved model, with the same names, shapes and dtypes.
-        path: a file from `hinged.save_curves`.
+        model: a model of the same architecture as the saved model. The names, shapes and dtypes of
+            its layers must be the same.
+        path: a file that `hinged.save_curves` has written.
 
     Raises:
-        CurveFileError: the file is truncated or changed, comes from another program or has a
-            version that this release cannot read, or its curves belong to a model with other names,
-            shapes or dtypes.
-        ArgumentError: a model without curves.
-        OSError: the file cannot be opened.
+        CurveFileError: if the file is truncated or was changed; if it was written by another
+            program or in a version that this release cannot read; or if names, shapes or dtypes in
+            the file differ from the model.
+        ArgumentError: if the model has no curves.
+        OSError: if the file cannot be opened.
 
     Warns:
-        OtherWeightsWarning: the curves fit, but the other weights of the model differ from those
-            the curves were saved with, so outputs will differ.
+        OtherWeightsWarning: if the curves fit, but the other weights of the model differ from those
+            of the saved model. The outputs will then differ from those of the saved model.
     """
     load_curve_file(model, path, LOAD)
 
 
 def load_curve_file(model: nn.Module, path: str | os.PathLike[str], call: str) -> None:
-    """Do what `load_curves` does; error messages name `call`."""
+    """Load a file as `load_curves` describes; error messages name the function `call`."""
     curve_layers(model, f"{call}(model)")
     metadata, tensors = _read_curve_file(path, f"{call}(path)")
     names = dict(model.named_modules(remove_duplicate=False))
-    # Modules that the model does not have appear as surplus tensors in `_check_fit`.
+    # If the model lacks a module, `_check_fit` reports the tensors that the file has for it.
     also = [name for name in json.loads(metadata["also"]) if name in names]
     modules = _modules_to_save(model, also, f"{call}(model)")
     _check_fit(modules, tensors, call)
@@ -129,7 +134,7 @@ def _modules_to_save(
 
 
 def _state(modules: Mapping[str, nn.Module]) -> Tensors:
-    """Return the state of these modules, with the names of the model's `state_dict`."""
+    """Return the tensors of these modules, with the names of the model's `state_dict`."""
     return {
         _prefix(name) + key: tensor
         for name, module in modules.items()
@@ -138,7 +143,7 @@ def _state(modules: Mapping[str, nn.Module]) -> Tensors:
 
 
 def _tensors_of(name: str, module: nn.Module, tensors: Tensors) -> Tensors:
-    """Return the tensors of one module, with the names of its own `state_dict`."""
+    """Return the tensors of one module, with the names of that module's `state_dict`."""
     return {key: tensors[_prefix(name) + key] for key in module.state_dict()}
 
 
@@ -147,16 +152,17 @@ def _prefix(name: str) -> str:
 
 
 def _read_curve_file(path: str | os.PathLike[str], call: str) -> tuple[dict[str, str], Tensors]:
-    """Return metadata and tensors of a complete file from `save_curves`."""
+    """Return the metadata and tensors of a file that `save_curves` has written."""
     metadata, tensors = read_safetensors(path, call)
     if metadata.get("format") != FORMAT:
-        hint = "expected a file from hinged.save_curves"
+        hint = "expected a file that hinged.save_curves has written"
         raise _error(call, f"{os.fspath(path)!r}, a file from another program", hint)
     if metadata.get("version") != VERSION:
-        hint = f"this release reads version {VERSION}: update hinged"
-        raise _error(call, f"a file of version {metadata.get('version')!r}", hint)
+        hint = f"this release of hinged reads only version {VERSION}: update hinged"
+        got = f"{os.fspath(path)!r}, a file of version {metadata.get('version')!r}"
+        raise _error(call, got, hint)
     if metadata.get("checksum") != _checksum(metadata, tensors):
-        hint = "it was changed after it was saved: save the curves again"
+        hint = "the file was changed or damaged after it was saved: save the curves again"
         raise _error(call, f"{os.fspath(path)!r} with contents that differ from its checksum", hint)
     return metadata, tensors
 
@@ -166,8 +172,14 @@ def _check_fit(modules: Mapping[str, nn.Module], tensors: Tensors, call: str) ->
     different = sorted(state.keys() ^ tensors.keys())
     if different:
         owner = "the model" if different[0] in state else "the file"
-        got = f"{len(different)} tensors in one and not in the other ({different[0]!r} in {owner})"
-        raise _error(f"{call}(path)", got, "the file belongs to a model with other layers")
+        got = (
+            f"a file whose tensors differ from the model's in {len(different)} names "
+            f"(for example, only {owner} has {different[0]!r})"
+        )
+        hint = (
+            "the file belongs to a model with other layers: load it into a model like the saved one"
+        )
+        raise _error(f"{call}(path)", got, hint)
     for name, module in modules.items():
         _check_module(name, module, _tensors_of(name, module, tensors), call)
 
@@ -182,11 +194,12 @@ def _check_module(name: str, module: nn.Module, tensors: Tensors, call: str) -> 
             raise errors.CurveFileError(mismatch)
     for key, present in module.state_dict().items():
         saved = tensors[key]
-        # The same layer can have one row of hinges for all channels, or one row for each.
+        # A layer can have hinges of shape (K,) or (C, K); loading changes the shape if needed.
         reshaped = isinstance(module, PiecewiseLinear) and key == "hinges"
         if saved.dtype != present.dtype or (saved.shape != present.shape and not reshaped):
-            got = f"{saved.dtype} of shape {tuple(saved.shape)} for {_prefix(name) + key!r}"
-            hint = f"the model has {present.dtype} of shape {tuple(present.shape)}"
+            tensor = f"{saved.dtype} of shape {tuple(saved.shape)}"
+            got = f"a file in which {_prefix(name) + key!r} is {tensor}"
+            hint = f"in the model it is {present.dtype} of shape {tuple(present.shape)}"
             raise _error(f"{call}(path)", got, hint)
 
 
@@ -194,17 +207,17 @@ def _warn_if_other_weights(
     model: nn.Module, modules: Mapping[str, nn.Module], weights: str, call: str
 ) -> None:
     if _fingerprint(model, modules) != weights:
-        got = "other weights than those the curves were saved with"
+        got = "a model whose other weights differ from those of the model that was saved"
         hint = (
-            "outputs will differ from the saved model: load its weights first, or save the other "
-            "trained modules too, with hinged.save_curves(also=...)"
+            "the outputs will differ too: load the weights of the saved model first, or save all "
+            "modules that were trained, with hinged.save_curves(model, path, also=...)"
         )
         message = errors.message(f"{call}(model)", got, hint)
         warnings.warn(message, errors.OtherWeightsWarning, stacklevel=4)
 
 
 def _fingerprint(model: nn.Module, modules: Mapping[str, nn.Module]) -> str:
-    """Return a hash of names, shapes, dtypes and values of all parameters outside `modules`."""
+    """Return a hash of the names, dtypes, shapes and values of all parameters outside `modules`."""
     saved = {id(parameter) for module in modules.values() for parameter in module.parameters()}
     rest = {name: p.detach() for name, p in model.named_parameters() if id(p) not in saved}
     return _hash(rest)
@@ -225,14 +238,23 @@ def _hash(tensors: Tensors, text: str = "") -> str:
 
 
 def read_safetensors(path: str | os.PathLike[str], call: str) -> tuple[dict[str, str], Tensors]:
-    """Return metadata and tensors of a safetensors file, or raise `CurveFileError`."""
+    """Return the metadata and tensors of a safetensors file.
+
+    Args:
+        path: the file to read.
+        call: the name of the public function for error messages.
+
+    Raises:
+        CurveFileError: if the file is truncated or is not a safetensors file.
+        OSError: if the file cannot be opened.
+    """
     try:
         with safe_open(os.fspath(path), framework="pt") as file:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         got = f"{os.fspath(path)!r} ({error})"
-        hint = "it is truncated, or not a safetensors file: save it again"
+        hint = "the file is truncated, or not a safetensors file: save it again"
         raise errors.CurveFileError(errors.message(call, got, hint)) from None
 
 

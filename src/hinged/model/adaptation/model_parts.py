@@ -1,4 +1,4 @@
-"""Finds the normalisation layers of a model, and modules by name."""
+"""Finds the normalisation layers of a model, and finds modules by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NORMS = (
 
 
 def norm_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the normalisation layers of a model by name, each layer once.
+    """Return the normalisation layers of a model by name. A shared layer appears once.
 
     >>> list(norm_layers(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))))
     ['1']
@@ -34,10 +34,15 @@ def norm_layers(model: nn.Module) -> dict[str, nn.Module]:
 def modules_by_name(
     model: nn.Module, names: str | Sequence[str], call: str
 ) -> dict[str, nn.Module]:
-    """Return the modules with the given names.
+    """Return the modules of a model that have the given names.
+
+    Args:
+        model: the model.
+        names: one name or several names, as in `named_modules`.
+        call: the name of the public function for error messages.
 
     Raises:
-        UnknownNameError: a name that the model does not have; the message names `call`.
+        UnknownNameError: if the model has no module of one of these names.
 
     >>> list(modules_by_name(nn.Sequential(nn.Linear(2, 3)), "0", "a call"))
     ['0']

@@ -1,4 +1,4 @@
-"""`train_only`: freezes all but a few parameters of a model."""
+"""`train_only`: freezes a model except for its curves, normalisation layers and head."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ CALL = "hinged.train_only"
 
 @dataclass(frozen=True)
 class TrainableParameters:
-    """How many parameters `train_only` left trainable; `str` gives a sentence.
+    """How many parameters `train_only` left trainable. `str` returns a sentence.
+
+    A parameter means a single number here, not a tensor.
 
     Attributes:
-        total: number of parameters of the model.
-        by_kind: number of trainable parameters in `"curves"`, `"norm"` and `"head"`.
-        head: names of the modules that are the head.
+        total: the number of parameters of the model.
+        by_kind: the number of trainable parameters of each kind: `"curves"`, `"norm"` and `"head"`.
+        head: names of the modules that form the head.
     """
 
     total: int
@@ -30,7 +32,7 @@ class TrainableParameters:
 
     @property
     def trained(self) -> int:
-        """The number of trainable parameters."""
+        """The number of trainable parameters of all kinds."""
         return sum(self.by_kind.values())
 
     def __str__(self) -> str:
@@ -47,25 +49,30 @@ def train_only(
     head: bool | str | Sequence[str] = True,
     norm: bool = True,
 ) -> TrainableParameters:
-    """Freeze a model except for its curves, its normalisation layers and its head.
+    """Freeze all parameters of a model except for its curves, normalisation layers and head.
 
-    Only `requires_grad` of the parameters is set. Dropout and BatchNorm's running statistics still
-    follow the training flag; `model.eval()` stops them. Call this before you make the optimiser.
-    `hinged.save_curves(model, path, also=head)` saves the trained parameters.
+    The function sets only `requires_grad` of the parameters. Dropout and the running statistics of
+    BatchNorm do not depend on it; `model.eval()` stops them. Call `train_only` before you create
+    the optimiser. `hinged.save_curves` writes the trained parameters to a small file; name the head
+    in its argument `also`.
 
     Args:
-        model: any module.
-        curves: train the values of `PiecewiseLinear` layers (and the slopes of free tails).
-        head: True for the last `nn.Linear` of the model, names of modules, or False for no head.
-        norm: train weights and biases of BatchNorm, LayerNorm, GroupNorm, InstanceNorm, RMSNorm.
+        model: any module. `requires_grad` of all its parameters is set.
+        curves: whether to train the values of `PiecewiseLinear` layers, and the slopes of their
+            tails if these are free.
+        head: the modules that form the head and are trained. True means the last `nn.Linear` of the
+            model. A name or a list of names selects these modules. False means no head.
+        norm: whether to train weights and biases of normalisation layers (BatchNorm, LayerNorm,
+            GroupNorm, InstanceNorm and RMSNorm).
 
     Returns:
-        The number of trainable parameters, in total and by kind. A shared parameter counts once.
+        A `TrainableParameters`: the number of trainable parameters of each kind. A parameter that
+        belongs to several modules counts once.
 
     Raises:
-        ArgumentError: `curves=True` for a model without curves, `head=True` for a model without
-            `nn.Linear`, or nothing left to train. Nothing has changed then.
-        UnknownNameError: a head that the model does not have.
+        ArgumentError: if `curves` is True and the model has no curves, `head` is True and the model
+            has no `nn.Linear`, or no parameters are selected. The model is then unchanged.
+        UnknownNameError: if the model has no module of a name in `head`.
 
     >>> import hinged
     >>> act = hinged.PiecewiseLinear(8)
@@ -83,8 +90,8 @@ def train_only(
     }
     chosen = _parameters_by_kind(modules)
     if not any(chosen.values()):
-        hint = "expected something to train: curves, head or norm"
-        got = f"curves={curves}, head={head!r}, norm={norm}, which select no parameters"
+        hint = "select parameters to train: set curves, head or norm"
+        got = f"curves={curves}, head={head!r} and norm={norm}, which select no parameters"
         raise errors.ArgumentError(errors.message(f"{CALL}(...)", got, hint))
     model.requires_grad_(False)
     for parameters in chosen.values():
@@ -97,7 +104,10 @@ def train_only(
 def _parameters_by_kind(
     modules: dict[str, Iterable[nn.Module]],
 ) -> dict[str, list[nn.Parameter]]:
-    """Return the parameters of each kind; one that belongs to several kinds goes to the first."""
+    """Return the parameters of each kind.
+
+    A parameter that belongs to modules of several kinds is returned for the first of them only.
+    """
     taken: set[int] = set()
     chosen: dict[str, list[nn.Parameter]] = {kind: [] for kind in modules}
     for kind, members in modules.items():
@@ -114,6 +124,6 @@ def _heads(model: nn.Module, head: bool | str | Sequence[str]) -> dict[str, nn.M
     linear = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
     if head and not linear:
         got = f"head=True for a {type(model).__name__} without nn.Linear"
-        hint = "name its head, as in head='classifier.1', or give head=False"
+        hint = "pass the name of its head, such as head='classifier.1', or head=False"
         raise errors.ArgumentError(errors.message(f"{CALL}(head=...)", got, hint))
     return dict(linear[-1:]) if head else {}

@@ -1,1 +1,1 @@
-"""Moves the hinges of a model to the range of their inputs."""
+"""Moves the hinges of curves to the range of the inputs that the curves receive."""

@@ -30,11 +30,12 @@ Optimizers = Optimizer | Iterable[Optimizer]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `calibrate` did to each layer; `str` gives a table.
+    """What `calibrate` did to each layer. `str` returns a table.
 
     Attributes:
-        layers: the result for each layer, by name.
-        stale: names of the layers that have new parameters which no given optimiser trains yet.
+        layers: the result for each curve layer, by the layer's name in the model.
+        stale: names of the layers whose parameters were replaced while `optimizers` was None. Your
+            optimisers still hold the old parameters of these layers.
     """
 
     layers: dict[str, LayerCalibration]
@@ -47,7 +48,10 @@ class Calibration:
         ]
         if self.stale:
             names = ", ".join(self.stale)
-            lines.append(f"New parameters in {names}: make new optimisers, or pass optimizers=.")
+            lines.append(
+                f"The parameters of {names} are new: create new optimisers, or pass the present "
+                "optimisers as optimizers=..."
+            )
         return "\n".join(lines)
 
 
@@ -62,44 +66,53 @@ def calibrate(
     sharing: str | None = None,
     optimizers: Optimizers | None = None,
 ) -> Calibration:
-    """Move the hinges of every curve to the range of its inputs, and keep its function.
+    """Move the hinges of every curve to the range of its inputs, and keep the curve's function.
 
-    The new range is the inputs' mean +- `spread` standard deviations, or the middle `coverage` of
-    the inputs. Where channels share one row of hinges, the inputs of all channels count together.
-    Kinks stay on hinges. The values are the least-squares fit to the old curve over the observed
-    inputs. A ReLU, and every other function that the new hinges can represent, stays the same; the
-    change of other curves is reported. The values are written into the existing parameters, so
-    optimisers continue to train them; if the number of hinges changes, curves get new parameters.
+    A curve is the piecewise-linear function of a `PiecewiseLinear` layer. Its range reaches from
+    the first to the last hinge. The model runs over `data` once, without gradients. The new range
+    is then the mean +- `spread` standard deviations of the inputs, or the interval that holds the
+    middle `coverage` of the inputs. If all channels of a layer share their hinges, the inputs of
+    all channels are pooled.
 
-    If `torch.distributed` is initialised, every process must call it, each with its own data. All
-    processes get the same hinges, computed from all data. After the number of hinges has changed,
-    create wrappers such as DistributedDataParallel again.
+    The new values are the least-squares fit to the old curve over the observed inputs. A ReLU is
+    kept exactly, because its kink becomes a hinge again. Every other function that the new hinges
+    can represent is kept exactly too. For other curves, the result reports the change.
+
+    The values are written into the existing parameters, so your optimisers continue to train them.
+    If the number of hinges changes, the layer gets new parameters.
+
+    If `torch.distributed` is initialised, every process must call `calibrate`, each with its part
+    of the data. All processes then get the same hinges. If the number of hinges has changed, create
+    wrappers such as DistributedDataParallel again.
 
     Args:
-        model: any module with `PiecewiseLinear` layers; it is changed in place.
-        data: a batch or an iterable of batches, as in `hinged.diagnose`; the model runs over it
-            once.
-        spread: half the new range, in standard deviations.
-        coverage: the share of the inputs inside the range, with equal shares outside on both
-            sides; use it instead of `spread` for inputs with long tails.
-        placement: `"uniform"` spaces the hinges evenly, which is fastest. `"quantile"` puts equal
-            shares of the inputs between them. `"search"` changes the curve least, and never more
-            than the other two (see `hinged.curve.place_hinges`): it prefers positions where a
-            trained curve already bends, between new end points. It takes about ten times as long.
-        hinges: number of hinges of each curve; unchanged by default. More hinges keep the function
-            the same; fewer change it by the reported error.
-        sharing: `"channel"` gives each channel its own row of hinges, `"layer"` gives all channels
-            of a layer one row; by default each layer stays as it is.
-        optimizers: one or several optimisers that should train the new parameters instead of the
-            old ones; the state of the old parameters is dropped.
+        model: any module with `PiecewiseLinear` layers. It is changed in place.
+        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
+            a dictionary of keyword arguments, or a pair `(inputs, targets)`.
+        spread: half the width of the new range, in standard deviations of the inputs.
+        coverage: the fraction of the inputs inside the new range, above 0 and up to 1. Equal
+            fractions lie outside on both sides. If it is given, `spread` is ignored. Use it for
+            inputs with long tails.
+        placement: `"uniform"` spaces the hinges evenly, and is fastest to evaluate. `"quantile"`
+            puts equal fractions of the inputs between neighbouring hinges. `"search"` changes the
+            curve least: it prefers positions where the curve already bends, and takes about ten
+            times as long. `hinged.curve.place_hinges` describes the three methods.
+        hinges: the new number of hinges of each curve. None keeps the number. With more hinges the
+            function stays the same. With fewer hinges it changes by the reported error.
+        sharing: `"channel"` for separate hinges in each channel, `"layer"` for the same hinges in
+            all channels of a layer. None keeps what each layer has.
+        optimizers: one or several optimisers in which new parameters replace the old ones. The
+            optimiser state of the replaced parameters is dropped. None leaves all optimisers as
+            they are.
 
     Returns:
-        What was done to each layer, and why some layers were left unchanged.
+        A `Calibration`, with the change of each layer, or the reason why a layer was left
+        unchanged.
 
     Raises:
-        ArgumentError: a spread that is not positive, a coverage not between 0 and 1, fewer than two
-            hinges, a model without curves, or no data.
-        UnknownNameError: an unknown placement or sharing.
+        ArgumentError: if `spread` is not positive, `coverage` is not above 0 and at most 1, or
+            `hinges` is below 2; if the model has no curves; or if `data` has no batches.
+        UnknownNameError: if `placement` or `sharing` is not one of the names above.
 
     >>> import torch
     >>> model = nn.Sequential(nn.Linear(2, 8), PiecewiseLinear(8), nn.Linear(8, 1))
@@ -126,7 +139,7 @@ def calibrate_layers(
     settings: CalibrationSettings,
     optimizers: Optimizers | None,
 ) -> Calibration:
-    """Calibrate layers from the statistics of their inputs, and update the optimisers."""
+    """Move the hinges of layers, given statistics of their inputs, and update the optimisers."""
     old = {name: list(layer.parameters()) for name, layer in layers.items()}
     results = {
         name: calibrate_layer(layer, statistics.get(name), settings)

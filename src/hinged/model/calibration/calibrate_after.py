@@ -38,39 +38,54 @@ def calibrate_after(
 ) -> DelayedCalibration:
     """Freeze the curves for the first steps of training, then calibrate them and let them train.
 
-    Inputs of curves change most while the weights are new, and values that no input reaches are not
-    trained. So the curves keep their start function for `steps` steps. During the last
-    `observed_steps` of these, their inputs are observed in the forward passes of the training. Then
-    the hinges move there, as in `hinged.calibrate`. Source: the statistics-based realignment of
-    Zhou, Zhu and Zhong, "Learning specialized activation functions with the piecewise linear unit"
-    (ICCV 2021); their running averages with a momentum of 0.9 remember about 20 steps.
+    At the start of training, the inputs of curves change strongly. A curve can only learn where
+    inputs reach it. The curves therefore keep their start function for `steps` steps. In the last
+    `observed_steps` of these steps, their inputs are observed in the forward passes of the
+    training. Then the hinges move to the observed inputs, as in `hinged.calibrate`, and training of
+    the curves begins.
 
-    Frozen means that the gradients of the curves are dropped before an optimiser sees them. The
-    parameters keep `requires_grad`, so parameter groups and DistributedDataParallel can be made
-    before or after this call. Do not step an optimiser that has only curves through a `GradScaler`
-    before `done`, because `GradScaler` expects gradients. Compile the model after the calibration,
-    because hooks do not run in compiled code. If `torch.distributed` is initialised, all processes
-    must take the same steps; the calibration uses the inputs of all.
+    Note:
+
+    - Frozen means that the gradients of the curves are dropped before an optimiser uses them. The
+      parameters keep `requires_grad=True`. You can create parameter groups and
+      DistributedDataParallel before or after this call.
+    - Compile the model after the calibration, because hooks do not run in compiled code.
+    - If an optimiser has only curves, do not step it through a `GradScaler` while they are frozen,
+      because `GradScaler` expects gradients.
+    - If `torch.distributed` is initialised, all processes must take the same steps. The calibration
+      uses the inputs of all processes.
+
+    Source: the statistics-based realignment of Zhou, Zhu and Zhong, "Learning specialized
+    activation functions with the piecewise linear unit" (ICCV 2021). They use running averages with
+    momentum 0.9, which remember about 20 steps.
 
     Args:
-        model: a model with curves.
-        steps: how many optimiser steps curves are frozen, or their share of `total`, above 0 and
-            below 1.
-        total: the number of steps of the whole training; needed if `steps` is a share.
-        observed_steps: during how many steps, the last of the frozen ones, inputs are observed.
-        spread, coverage, placement, hinges, sharing: as in `hinged.calibrate`.
-        optimizers: as in `hinged.calibrate`; needed only with `hinges=`.
+        model: any module with `PiecewiseLinear` layers.
+        steps: the number of optimiser steps for which the curves are frozen. A number between 0 and
+            1 is a fraction of `total`.
+        total: the number of steps of the whole training. Needed only if `steps` is a fraction.
+        observed_steps: the number of steps in which inputs are observed; these are the last of the
+            frozen steps.
+        spread: half the width of the new range, in standard deviations of the inputs.
+        coverage: the fraction of the inputs inside the new range; None to use `spread`.
+        placement: how hinges are placed: `"uniform"`, `"quantile"` or `"search"`, as in
+            `hinged.calibrate`.
+        hinges: the new number of hinges of each curve; None keeps the number.
+        sharing: `"channel"` for separate hinges in each channel, `"layer"` for the same hinges in
+            all channels of a layer; None keeps what each layer has.
+        optimizers: one or several optimisers in which new parameters replace the old ones. Needed
+            only if the number of hinges changes.
 
     Returns:
-        An object with a method `step()`; call it after every step of the optimiser. Keep the
-        object: the curves are frozen only as long as it exists.
+        A `DelayedCalibration`. Call its method `step()` after every step of the optimiser. Keep the
+        object: the curves are unfrozen when it is deleted.
 
     Warns:
-        NoInputsSeenWarning: at the last step, if no inputs were observed.
+        NoInputsSeenWarning: at the last frozen step, if no inputs were observed.
 
     Raises:
-        ArgumentError: `steps` or `observed_steps` below 1, a share without a total, a model without
-            curves, or settings that `hinged.calibrate` rejects.
+        ArgumentError: if `steps` or `observed_steps` is below 1, `steps` is a fraction and `total`
+            is None, the model has no curves, or a setting is one that `hinged.calibrate` rejects.
 
     >>> import torch, hinged
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
@@ -99,14 +114,15 @@ def calibrate_after(
 
 
 class DelayedCalibration:
-    """A calibration that takes place after some steps of training; made by `calibrate_after`.
+    """A calibration that takes place after some steps of training; `calibrate_after` returns it.
 
     Attributes:
-        steps: how many steps the curves are frozen.
-        observed_steps: during how many of these, the last ones, inputs are observed.
-        count: how many steps were taken.
-        result: what the calibration did; None before it, and in a training that was resumed after
-            it.
+        steps: the number of optimiser steps for which the curves are frozen.
+        observed_steps: the number of steps in which inputs are observed; these are the last of the
+            frozen steps.
+        count: the number of steps taken so far.
+        result: what the calibration did. None before the calibration, and also if training was
+            resumed from a checkpoint that was saved after the calibration.
     """
 
     def __init__(
@@ -131,11 +147,14 @@ class DelayedCalibration:
 
     @property
     def done(self) -> bool:
-        """Whether the curves are trained now."""
+        """Whether the curves are no longer frozen."""
         return self._removed or self.count >= self.steps
 
     def step(self) -> None:
-        """Count a step of the optimiser. The last frozen step calibrates; later ones do nothing."""
+        """Count one step of the optimiser; after the last frozen step, calibrate the curves.
+
+        Further calls have no effect.
+        """
         if self.done:
             return
         self.count += 1
@@ -145,16 +164,17 @@ class DelayedCalibration:
             self._observe_if_due()
 
     def drop_gradients(self) -> None:
-        """Drop the gradients of frozen curves.
+        """Set the gradients of frozen curves to None.
 
-        Needed only if the closure of an optimiser computes gradients under DistributedDataParallel,
-        which writes the summed gradients after all other hooks.
+        The handle normally does this itself. Call this method only if an optimiser computes
+        gradients in a closure under DistributedDataParallel, which writes gradients after all other
+        hooks.
         """
         if not self.done:
             self._freezer.drop_gradients()
 
     def remove(self) -> None:
-        """Unfreeze the curves at once, without calibration."""
+        """Unfreeze the curves immediately, without a calibration."""
         self._removed = True
         self._freezer.unfreeze()
         if self._collector is not None:
@@ -165,7 +185,10 @@ class DelayedCalibration:
         return {"count": self.count}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue after the saved number of steps; the model's state has hinges and values."""
+        """Continue from a saved number of steps.
+
+        The hinges and values are not part of this state. They are in the `state_dict` of the model.
+        """
         self.count = state["count"]
         if self.done:
             self.remove()
@@ -186,8 +209,8 @@ class DelayedCalibration:
         if not statistics:
             got = f"no inputs of curves in the {self.observed_steps} steps before step {self.steps}"
             hint = (
-                "hinges stay where they are. Hooks must run: call the model with gradients, and "
-                "compile it after the calibration"
+                "the hinges were not moved. Inputs are observed by forward hooks: call the model "
+                "with gradients enabled, and compile it only after the calibration"
             )
             message = errors.message(f"{CALL}(...).step", got, hint)
             warnings.warn(message, errors.NoInputsSeenWarning, stacklevel=3)
@@ -195,7 +218,7 @@ class DelayedCalibration:
 
 
 class ParameterFreezer:
-    """Keeps optimisers from changing parameters by dropping their gradients, until `unfreeze()`."""
+    """Keeps optimisers from changing parameters, by dropping the gradients until `unfreeze()`."""
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
@@ -206,18 +229,18 @@ class ParameterFreezer:
             if freezer is not None:
                 freezer.drop_gradients()
 
-        # The first hooks drop a gradient as soon as backward has computed it. The last one drops,
-        # before a step, gradients that were written in another way.
+        # The hooks of the parameters drop a gradient when backward has computed it. The hook of
+        # the optimisers drops gradients that were written in another way.
         self._handles: list[Any] = [
             parameter.register_post_accumulate_grad_hook(_drop_gradient)
             for parameter in self.parameters
         ]
         self._handles.append(register_optimizer_step_pre_hook(before_optimizer_step))
-        # Unfreeze automatically when this object is collected.
+        # Unfreezes the parameters when this object is deleted.
         self.unfreeze = weakref.finalize(self, _remove_hooks, self._handles)
 
     def drop_gradients(self) -> None:
-        """Drop the present gradients."""
+        """Set the gradients of the frozen parameters to None."""
         for parameter in self.parameters:
             _drop_gradient(parameter)
 
@@ -236,10 +259,10 @@ def _step_count(steps: int | float, total: int | float | None) -> int:
     if isinstance(steps, float) and 0 < steps < 1:
         if total is None or not 1 <= total < float("inf"):
             got = f"steps={steps} with total={total}"
-            hint = "a share of the training needs the total number of steps as total="
+            hint = "a fraction needs the number of steps of the whole training as total=..."
             raise errors.ArgumentError(errors.message(call, got, hint))
         return max(1, round(steps * total))
     if isinstance(steps, bool) or int(steps) != steps or steps < 1:
-        hint = "expected a number of steps, at least 1, or a share above 0 and below 1"
+        hint = "expected a number of steps, at least 1, or a fraction above 0 and below 1"
         raise errors.ArgumentError(errors.message(call, repr(steps), hint))
     return int(steps)

@@ -1,4 +1,4 @@
-"""Moves the hinges of one layer of curves."""
+"""Moves the hinges of one curve layer to the range of its inputs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ class LayerCalibration:
     """What `calibrate` did to one layer.
 
     Attributes:
-        before: first and last hinge before.
-        after: first and last hinge after; the same as before if the layer was left unchanged.
-        outside_before: share of the inputs outside the range before.
-        rms: root mean squared change of the output over the data.
-        error: largest change of the output over the data.
-        reason: why the layer was left unchanged, or empty.
-        added: change of the number of hinges per curve; if it is not 0, the layer has new
-            parameters.
+        before: the first and the last hinge before.
+        after: the first and the last hinge after. Equal to `before` if the layer was left
+            unchanged.
+        outside_before: the fraction of the inputs that lay outside the range `before`.
+        rms: the root mean squared change of the output over the data.
+        error: the largest absolute change of the output over the data.
+        reason: why the layer was left unchanged. Empty if it was changed.
+        added: how many hinges each curve has more than before (negative for fewer). If it is not 0,
+            the layer has new parameters.
     """
 
     before: Range
@@ -49,10 +50,10 @@ class LayerCalibration:
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """The arguments of `calibrate` that say where hinges go.
+    """The settings of `hinged.calibrate` that determine where hinges go. `calibrate` explains them.
 
     Attributes:
-        call: the public function that the user called, for error messages.
+        call: the name of the public function for error messages.
     """
 
     call: str
@@ -66,7 +67,7 @@ class CalibrationSettings:
         if not 0 < self.spread < float("inf"):
             raise self._error("spread", "expected a positive number of standard deviations")
         if self.coverage is not None and not 0 < self.coverage <= 1:
-            raise self._error("coverage", "expected a share of the inputs, above 0 and up to 1")
+            raise self._error("coverage", "expected a fraction of the inputs, above 0 and up to 1")
         if self.placement not in METHODS:
             raise errors.unknown_name(f"{self.call}(placement=...)", self.placement, METHODS)
         if self.sharing is not None and self.sharing not in SHARING:
@@ -81,7 +82,7 @@ class CalibrationSettings:
         return errors.ArgumentError(errors.message(f"{self.call}({name}=...)", got, hint))
 
     def ranges(self, moments: Moments, histogram: Histogram) -> Tensor:
-        """Return the first and last hinge for each channel of the statistics, `(C, 2)`."""
+        """Return the new first and last hinge of each channel, shape `(C, 2)`."""
         if self.coverage is None:
             half = self.spread * moments.std
             return torch.stack((moments.mean - half, moments.mean + half), dim=1).cpu()
@@ -92,7 +93,7 @@ class CalibrationSettings:
 def calibrate_layer(
     layer: PiecewiseLinear, statistics: InputStatistics | None, settings: CalibrationSettings
 ) -> LayerCalibration:
-    """Move the hinges of a layer to its observed inputs, and report the changes."""
+    """Move the hinges of a layer to its observed inputs, and return what has changed."""
     before = _range(layer)
     if statistics is None:
         return LayerCalibration(before, before, 0.0, reason="no data reached it")
@@ -115,11 +116,11 @@ def calibrate_layer(
 
 
 def _reason_to_skip(layer: PiecewiseLinear, statistics: InputStatistics) -> str:
-    """Return why a layer cannot be calibrated, or an empty string."""
+    """Return why the hinges of a layer cannot be moved, or an empty string."""
     if layer._parameters.get("values") is None:
-        return "its values are parametrised"
+        return "its values have a parametrization of torch"
     if not (statistics.inputs.high > statistics.inputs.low).any():
-        return "its inputs are all the same"
+        return "all its inputs are equal"
     return ""
 
 
@@ -132,14 +133,14 @@ def _move_hinges(curve: Curve, statistics: InputStatistics, settings: Calibratio
         ((low, high),) = settings.ranges(inputs.pooled(), histogram.pooled()).tolist()
         return move_range(curve, (low, high), positions, shares, **options)
     ranges = settings.ranges(inputs, histogram)
-    # A channel with a single input value keeps its range.
+    # A channel whose inputs are all equal keeps its range.
     old = torch.stack(curve.range, dim=-1).expand(curve.channels, 2).to(ranges)
     rows = torch.where(ranges[:, 1:] > ranges[:, :1], ranges, old).tolist()
     return move_ranges(curve, [(low, high) for low, high in rows], positions, shares, **options)
 
 
 def _output_change(before: Curve, after: Curve, histogram: Histogram) -> tuple[float, float]:
-    """Return the root mean squared and the largest output change over the observed inputs."""
+    """Return the root mean squared and the largest change of the output over the inputs."""
     points, shares = (each.cpu() for each in histogram.points())
     change = (after(points, dim=0) - before(points, dim=0)).abs()
     largest = change.masked_fill(shares == 0, 0.0).max().item()

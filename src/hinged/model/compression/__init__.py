@@ -1,1 +1,1 @@
-"""Makes trained models lighter: fewer hinges, shared curves, native activations."""
+"""Makes trained models lighter: fewer hinges, shared curves, and native activations of torch."""

@@ -1,4 +1,4 @@
-"""Gives channels of a layer the same curve where their curves hardly differ."""
+"""`share`: gives similar channels of a layer the same curve."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ class LayerSharingResult:
     """What `share` did to one layer.
 
     Attributes:
-        curves: how many different curves it had and has; one for each channel before.
-        parameters: how many numbers were and are trained; fewer where one curve serves all.
-        error: the largest change of a value; 0 for an unchanged layer.
-        reason: why the layer was not changed, or empty.
+        curves: the number of different curves, as a pair `(before, after)`. The number before is
+            the number of channels.
+        parameters: the number of trained numbers, as a pair `(before, after)`. It decreases only if
+            one curve serves all channels.
+        error: the largest absolute change of a value. It is 0 for an unchanged layer.
+        reason: why the layer was not changed. Empty if it was changed.
     """
 
     curves: tuple[int, int]
@@ -38,13 +40,17 @@ class LayerSharingResult:
 
 @dataclass(frozen=True)
 class SharingResult:
-    """What `share` did, by the name of the layer. `str` of it is a table."""
+    """What `share` did to each layer. `str` returns a table.
+
+    Attributes:
+        layers: the result for each curve layer, by the layer's name in the model.
+    """
 
     layers: dict[str, LayerSharingResult]
 
     @property
     def parameters(self) -> tuple[int, int]:
-        """How many numbers were and are trained in all layers."""
+        """The number of trained numbers in all layers, as a pair `(before, after)`."""
         return sum_counts(layer.parameters for layer in self.layers.values())
 
     def __str__(self) -> str:
@@ -62,23 +68,30 @@ class SharingResult:
 
 
 def share(model: nn.Module, tolerance: float) -> SharingResult:
-    """Give channels of a layer the same curve where theirs are within a tolerance of it.
+    """Give channels of a layer the same curve if their curves differ by little.
 
-    `hinged.curve.share_curves` finds the groups of channels, and all values of a group become
-    equal. If one group takes all channels, the layer becomes one with `channels=1`, with `C` times
-    fewer parameters. Otherwise it keeps one row of values for each channel, and further training
-    would make the rows different again. Channels can share a curve only if they share their hinges:
-    call `share` before `simplify`.
+    The channels of each layer are divided into groups. All channels of a group get one common
+    curve, which differs from each old curve by at most `tolerance`. `hinged.curve.share_curves`
+    describes the method. If one group contains all `C` channels, the layer becomes a layer with one
+    curve (`channels=1`) and has `C` times fewer parameters.
+
+    Otherwise, the layer keeps a row of values for each channel, and the rows of a group are equal.
+    Further training would make them different again.
+
+    Channels can share a curve only if they have the same hinges. If you also use `hinged.simplify`,
+    call `share` first.
 
     Args:
-        model: a model with curves, or one layer of them; changed in place.
-        tolerance: largest absolute change over the range, in units of the layers' outputs.
+        model: any module with `PiecewiseLinear` layers. It is changed in place.
+        tolerance: the largest absolute change of a curve over its range (first to last hinge), in
+            units of the outputs.
 
     Returns:
-        What was done to each layer, with the reason for unchanged ones.
+        A `SharingResult`, with the change of each layer, or the reason why a layer was not changed.
 
     Raises:
-        ArgumentError: a negative tolerance or a model without curves. Nothing has changed then.
+        ArgumentError: if `tolerance` is negative, or the model has no curves. The model is then
+            unchanged.
 
     >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
     >>> print(share(model, 0.01))
@@ -93,17 +106,17 @@ def share(model: nn.Module, tolerance: float) -> SharingResult:
 
 
 def _plan_layer(layer: PiecewiseLinear, tolerance: float) -> SharedCurves | str:
-    """Return the groups of channels, or the reason to leave the layer as it is."""
+    """Return the groups of channels, or the reason why the layer is not changed."""
     reason = reason_to_skip(layer)
     if reason:
         return reason
     if layer.channels == 1:
-        return "it has one curve"
+        return "it has only one curve"
     if layer.hinges.dim() == 2 and layer.hinges.shape[0] > 1:
         return "its channels have different hinges"
     shared = share_curves(layer.curve(), tolerance)
     if shared.curve.channels == layer.channels:
-        return "no two channels are within the tolerance"
+        return "no two channels can share a curve within the tolerance"
     return shared
 
 

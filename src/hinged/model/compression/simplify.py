@@ -1,4 +1,4 @@
-"""Reduces the number of hinges of a model's curves."""
+"""`simplify`: reduces the number of hinges of the curves of a model."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class LayerSimplification:
     """What `simplify` did to one layer.
 
     Attributes:
-        hinges: how many hinges it had and has.
-        parameters: how many numbers were and are trained.
-        error: the largest error over its channels; 0 for an unchanged layer.
-        reason: why the layer was not changed, or empty.
+        hinges: the number of hinges of each curve, as a pair `(before, after)`.
+        parameters: the number of trained numbers, as a pair `(before, after)`.
+        error: the largest error of any channel. It is 0 for an unchanged layer.
+        reason: why the layer was not changed. Empty if it was changed.
     """
 
     hinges: tuple[int, int]
@@ -46,11 +46,12 @@ class LayerSimplification:
 
 @dataclass(frozen=True)
 class Simplification:
-    """What `simplify` did, by the name of the layer. `str` of it is a table.
+    """What `simplify` did to each layer. `str` returns a table.
 
     Attributes:
-        layers: by the layer's name in the model.
-        measure: the kind of the errors: `"largest"`, or `"rms"` if data was given.
+        layers: the result for each curve layer, by the layer's name in the model.
+        measure: what the errors measure: `"largest"` for the largest absolute change of the output,
+            `"rms"` for its root mean square over the inputs (if data was given).
     """
 
     layers: dict[str, LayerSimplification]
@@ -58,7 +59,7 @@ class Simplification:
 
     @property
     def parameters(self) -> tuple[int, int]:
-        """How many numbers were and are trained in all layers."""
+        """The number of trained numbers in all layers, as a pair `(before, after)`."""
         return sum_counts(layer.parameters for layer in self.layers.values())
 
     def __str__(self) -> str:
@@ -71,31 +72,39 @@ class Simplification:
 
 
 def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplification:
-    """Give every layer of curves the fewest hinges that keep its output within a tolerance.
+    """Remove hinges from the curves of a model while their outputs stay within a tolerance.
 
-    Without data, the *largest* change of each channel's output is bounded. The bound holds over the
-    layer's range and one width of it on either side (everywhere, unless the tails are linear). With
-    data, the *root of the mean squared* change over the inputs of each channel is bounded. In both
-    cases the new hinges are some of the old ones, and no smaller selection stays within the bound
-    (`docs/design/algorithms.md` says what the search does not try). A layer gets as many hinges as
-    its most demanding channel needs. If all channels need the same hinges, they share one row.
+    The remaining hinges are a subset of the old hinges. No smaller subset stays within the
+    tolerance (`docs/design/algorithms.md` describes the search and its limits). All curves of a
+    layer keep the same number of hinges, which is the largest number that any channel needs.
 
-    Layers remain the same modules, with their hooks. Layers that lose hinges get new parameters
-    (frozen if the old ones were), so make a new optimiser before you train on. Layers with a
-    constraint are not changed, since simpler curves might violate it.
+    The error that must stay within the tolerance depends on `data`:
+
+    - Without data, it is the *largest absolute* change of each channel's output. It is bounded over
+      the range (first to last hinge) and over one width of the range on both sides. If the tails
+      are not linear, it is bounded everywhere.
+    - With data, it is the *root mean square* of the change over the inputs of each channel.
+
+    The layers remain the same modules, with their hooks. A layer that loses hinges gets new
+    parameters, with the `requires_grad` of the old ones. Create a new optimiser before you continue
+    the training. A layer with a constraint is not changed, because its simplified curves might
+    violate the constraint.
 
     Args:
-        model: a model with curves, or one layer of them; changed in place.
-        tolerance: in units of the layers' outputs. 0 drops only hinges without a bend, up to
-            rounding.
-        data: a batch or an iterable of batches, as in `hinged.diagnose`; run over once.
+        model: any module with `PiecewiseLinear` layers. It is changed in place.
+        tolerance: the largest error, in units of the outputs of the layers. 0 removes only hinges
+            at which a curve does not bend, up to rounding.
+        data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
+            once. A batch is an input tensor, a dictionary of keyword arguments, or a pair `(inputs,
+            targets)`. None selects the largest absolute change.
 
     Returns:
-        What was done to each layer, with the reason for unchanged ones.
+        A `Simplification`, with the change of each layer, or the reason why a layer was not
+        changed.
 
     Raises:
-        ArgumentError: a negative tolerance, a model without curves, or empty data. Nothing has
-            changed then.
+        ArgumentError: if `tolerance` is negative, the model has no curves, or `data` has no
+            batches. The model is then unchanged.
 
     >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
     >>> print(simplify(model, 1e-3))
@@ -113,7 +122,13 @@ def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplifica
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """The new curve of a layer and its error, or the reason to leave the layer as it is."""
+    """The planned change of one layer.
+
+    Attributes:
+        curve: the new curves, or None if the layer is not changed.
+        error: the largest error of any channel.
+        reason: why the layer is not changed, or an empty string.
+    """
 
     curve: Curve | None
     error: float = 0.0
@@ -138,7 +153,7 @@ def _plan_layer(
 
 
 def _rms_difference(before: Curve, after: Curve, positions: Tensor, shares: Tensor) -> Tensor:
-    """Return the root of the mean squared difference of each channel, `(C,)`."""
+    """Return the root mean square of the difference of two curves, for each channel, `(C,)`."""
     with torch.no_grad():
         difference = (before(positions.T) - after(positions.T)).T
         return (shares * difference.square()).sum(dim=1).sqrt()

@@ -1,4 +1,4 @@
-"""Replaces layers of curves by native activations where the curves equal one."""
+"""`to_native`: replaces curve layers by native activations of torch that compute the same."""
 
 from __future__ import annotations
 
@@ -41,13 +41,16 @@ _MODULES: dict[str, Callable[[], nn.Module]] = {
 class LayerReplacement:
     """What `to_native` did to one layer.
 
+    A channel is called native if its curve is within the tolerance of a native activation.
+
     Attributes:
-        channels: how many curves it has.
-        native: how many of them are within the tolerance of a native activation.
-        nearest: the native activation that replaced it, or the one that is nearest to all channels.
-        error: the largest error of `nearest` over the channels.
+        channels: the number of channels of the layer.
+        native: the number of native channels.
+        nearest: the name of the native activation that replaced the layer. If the layer was not
+            replaced, the activation that is closest to all channels.
+        error: the error of `nearest`, as a maximum over the channels. NaN if it was not computed.
         replaced: whether the layer was replaced.
-        reason: why it was not, or empty.
+        reason: why the layer was not replaced. Empty if it was replaced.
     """
 
     channels: int
@@ -60,11 +63,12 @@ class LayerReplacement:
 
 @dataclass(frozen=True)
 class NativeReplacements:
-    """What `to_native` did, by the name of the layer. `str` of it is a table.
+    """What `to_native` did to each layer. `str` returns a table.
 
     Attributes:
-        layers: by the layer's name in the model.
-        measure: the kind of the errors: `"largest"`, or `"rms"` if data was given.
+        layers: the result for each curve layer, by the layer's name in the model.
+        measure: what the errors measure: `"largest"` for the largest absolute difference, `"rms"`
+            for its root mean square over the inputs (if data was given).
     """
 
     layers: dict[str, LayerReplacement]
@@ -72,7 +76,7 @@ class NativeReplacements:
 
     @property
     def replaced(self) -> dict[str, str]:
-        """The native activation of each layer that was replaced, by the layer's name."""
+        """The name of the native activation of each replaced layer, by the layer's name."""
         return {name: layer.nearest for name, layer in self.layers.items() if layer.replaced}
 
     def __str__(self) -> str:
@@ -93,32 +97,38 @@ class NativeReplacements:
 
 
 def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> NativeReplacements:
-    """Replace every layer by torch's own activation where all its curves equal that activation.
+    """Replace curve layers by native activations of torch, where all curves of a layer equal one.
 
-    Without data, the *largest* difference between a channel and the native activation counts, over
-    the layer's range and one width of it on either side. With data, the *root of the mean squared*
-    difference over the inputs of each channel counts.
+    A layer is replaced if the error of every channel is at most `tolerance`. The error depends on
+    `data`:
+
+    - Without data, it is the *largest absolute* difference between the curve and the activation. It
+      is taken over the range (first to last hinge) and one width of the range on both sides.
+    - With data, it is the *root mean square* of the difference over the inputs of each channel.
 
     The native activations are `nn.ReLU`, `nn.ReLU6`, `nn.Hardtanh`, `nn.LeakyReLU`, `nn.PReLU`, and
-    three of `hinged.nn`: `Abs`, `Zero` and `Copy`. `nn.PReLU` has a slope for each channel and is
-    used only if the channels are on axis 1, since it supports no other. `Copy` is an identity that
-    returns a new tensor, as all activations do, so that the model may write into it. None of them
-    works in place. The new module takes over the training flag and the hooks, and replaces the
-    layer in all its parents. A layer is not replaced if only some of its channels are native, or if
-    it has a constraint.
+    three modules of `hinged.nn`: `Abs` (absolute value), `Zero` and `Copy` (the identity, returned
+    as a new tensor). `nn.PReLU` has a slope for each channel and requires the channels on axis 1.
+    No activation works in place.
+
+    The new module receives the training flag and the hooks of the layer, and replaces it in all its
+    parents. A layer is not replaced if it has a constraint.
 
     Args:
-        model: a model with curves; changed in place.
-        tolerance: in units of the layers' outputs; 0 means equal up to rounding.
-        data: a batch or an iterable of batches, as in `hinged.diagnose`; run over once.
+        model: any module that contains `PiecewiseLinear` layers. It is changed in place.
+        tolerance: the largest error, in units of the outputs of the layers. 0 means equal up to
+            rounding.
+        data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
+            once. A batch is an input tensor, a dictionary of keyword arguments, or a pair `(inputs,
+            targets)`. None selects the largest absolute difference.
 
     Returns:
-        What was done to each layer: the nearest native activation, its error, and the reason if the
-        layer was not replaced.
+        A `NativeReplacements`, with the closest activation of each layer, its error, and the reason
+        if the layer was not replaced.
 
     Raises:
-        ArgumentError: a negative tolerance, a model without curves, a model that is itself a
-            `PiecewiseLinear`, or empty data. Nothing has changed then.
+        ArgumentError: if `tolerance` is negative, the model has no curves or is itself a
+            `PiecewiseLinear`, or `data` has no batches. The model is then unchanged.
 
     >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
     >>> print(to_native(model))
@@ -133,7 +143,7 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
     if isinstance(model, PiecewiseLinear):
         got = "a PiecewiseLinear without a parent, which cannot be replaced in place"
         hint = (
-            "wrap it in nn.Sequential, or call "
+            "wrap it in nn.Sequential, or use the result of "
             "hinged.curve.recognise_native(layer.curve(), tolerance)"
         )
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
@@ -149,7 +159,10 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
 def _plan_layer(
     layer: PiecewiseLinear, tolerance: float, histograms: dict[str, Histogram] | None, name: str
 ) -> tuple[LayerReplacement, nn.Module | None]:
-    """Return what to report of a layer, and the module to replace it with, if any."""
+    """Return the result for a layer, and the native module that replaces it.
+
+    The module is None if the layer is not replaced.
+    """
     channels = layer.channels
     reason = reason_to_skip(layer) or reason_without_inputs(histograms, name)
     if reason:
@@ -167,7 +180,7 @@ def _plan_layer(
         return LayerReplacement(channels, native, nearest, errors_of[nearest], reason=reason), None
     error = found.error.max().item()
     if found.name == "prelu" and layer.dim != 1:
-        reason = f"nn.PReLU has its channels on axis 1, this layer on axis {layer.dim}"
+        reason = f"nn.PReLU needs its channels on axis 1, but this layer has axis {layer.dim}"
         return LayerReplacement(channels, native, "prelu", error, reason=reason), None
     result = LayerReplacement(channels, channels, found.name, error, replaced=True)
     return result, _native_module(found, layer)

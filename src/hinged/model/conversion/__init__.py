@@ -1,1 +1,1 @@
-"""Finds every activation of a model and replaces it by trainable curves."""
+"""Finds the activations of a model, and replaces them by curves."""

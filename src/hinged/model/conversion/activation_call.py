@@ -1,4 +1,4 @@
-"""One call of an activation in a model, and statistics of its inputs."""
+"""One call of an activation in a model, with statistics of its inputs."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from hinged.model.observation.moments import Moments
 
 @dataclass(eq=False)
 class ActivationCall:
-    """One call in the source of a model that applies an activation.
+    """One call in the source code of a model that applies an activation.
 
-    All executions of the call are merged into one object.
+    All executions of this call are merged into one object.
 
     Attributes:
-        location: where the call is in the source.
-        module: the module that is called; None for a function.
-        function: the function that is called; None for a module.
-        native: a module that computes the same and does not write into its input.
+        location: where the call is in the source code.
+        module: the module that is called; None if a function is called.
+        function: the function that is called; None if a module is called.
+        native: a module that computes the same as the call and does not write into its input.
         axis: the channel axis of the input; None if it is not known.
-        channels: size of the channel axis; 1 if it is not known.
-        dtype: of the input.
-        inputs: moments of the inputs, all channels together.
-        histogram: histogram of the inputs, all channels together.
+        channels: the size of the channel axis; 1 if the axis is not known.
+        dtype: the dtype of the input.
+        inputs: the moments of the inputs, over all channels together.
+        histogram: the histogram of the inputs, over all channels together.
         count: how often one forward pass executes the call.
-        is_gate: the output is multiplied by another tensor.
-        is_output: the model returns the output.
-        overwrites_used_input: it writes into its input, which the model reads again later.
-        depends_on_data: the input depends on the inputs of the model.
-        conflict: why one curve layer cannot serve all executions; empty if it can.
+        is_gate: whether the output is multiplied by another tensor.
+        is_output: whether the model returns the output.
+        overwrites_used_input: whether the call writes into its input, and the model reads this
+            input again later.
+        depends_on_data: whether the input depends on the inputs of the model.
+        conflict: why one curve layer cannot replace all executions; empty if it can.
     """
 
     location: SourceLocation
@@ -56,12 +57,17 @@ class ActivationCall:
     conflict: str = ""
 
     def merge(self, other: ActivationCall, *, statistics: bool) -> None:
-        """Add another execution of the same call, with or without the statistics of its inputs."""
+        """Add another execution of the same call.
+
+        Args:
+            other: the other execution.
+            statistics: whether to add the statistics of its inputs too.
+        """
         if not same_activation(self.native, other.native):
-            self.conflict = f"it computes both {self.native} and {other.native}"
+            self.conflict = f"this call computes both {self.native} and {other.native}"
         elif (self.axis, self.channels) != (other.axis, other.channels):
-            widths = f"{self.channels} and {other.channels} channels"
-            self.conflict = f"this one call has inputs with {widths}"
+            numbers = f"{self.channels} and {other.channels} channels"
+            self.conflict = f"this call has inputs with different channel axes ({numbers})"
         self.is_gate |= other.is_gate
         self.is_output |= other.is_output
         self.overwrites_used_input |= other.overwrites_used_input

@@ -1,4 +1,4 @@
-"""The torch functions that are activations, and the module that computes the same as each."""
+"""The activation functions of torch, and the module that computes the same as each function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Arguments = dict[str, Any]
 
 
 def _module(module: type[nn.Module], *names: str) -> Callable[[Arguments], nn.Module]:
-    """Return a function that builds the module from those arguments of a call that are named."""
+    """Return a function that builds a `module` from the arguments of a call.
+
+    Only the arguments with the given names are passed to the module.
+    """
     return lambda given: module(**{name: given[name] for name in names if name in given})
 
 
@@ -30,7 +33,7 @@ def _threshold(given: Arguments) -> nn.Module:
     return nn.Threshold(given["threshold"], given["value"])
 
 
-# Per function name: the names of the arguments after the input, and how to build the module.
+# For each function: the names of its arguments after the input, and how to build the module.
 _FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[[Arguments], nn.Module]]] = {
     "relu": (("inplace",), _module(nn.ReLU)),
     "relu6": (("inplace",), _module(nn.ReLU6)),
@@ -52,24 +55,24 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[[Arguments], nn.Module]]] 
     "logsigmoid": ((), _module(nn.LogSigmoid)),
     "tanh": ((), _module(nn.Tanh)),
     "sigmoid": ((), _module(nn.Sigmoid)),
-    # These are listed as sites, but never converted: see `UNSUITABLE`.
+    # The following functions are listed as sites, but never converted: see `UNSUITABLE`.
     "rrelu": (("lower", "upper", "training", "inplace"), _module(nn.RReLU, "lower", "upper")),
     "hardshrink": (("lambd",), _module(nn.Hardshrink, "lambd")),
     "threshold": (("threshold", "value", "inplace"), _threshold),
 }
 BOUNDED = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh)
-"""Activations that are used as gates or to turn outputs into probabilities."""
+"""Activations that often serve as gates, or turn the output of a model into probabilities."""
 UNSUITABLE = {
-    nn.RReLU: "it is random in training",
-    nn.Hardshrink: "it has a jump, but a curve is continuous",
-    nn.Threshold: "it has a jump, but a curve is continuous",
+    nn.RReLU: "it is random in training, and a curve is not",
+    nn.Hardshrink: "it has a jump, and a curve cannot jump",
+    nn.Threshold: "it has a jump, and a curve cannot jump",
 }
-"""Activations that a curve cannot reproduce, with the reason."""
+"""Module classes of activations that a curve cannot reproduce, with the reason."""
 
 
 @functools.cache
 def name_of(function: Callable[..., Any]) -> str:
-    """Return the name of a torch function or method without the names of its modules.
+    """Return the name of a torch function or method, without the names of its modules.
 
     >>> name_of(torch.relu), name_of(torch.Tensor.relu_), name_of(torch.Tensor.T.__get__)
     ('relu', 'relu_', 'T')
@@ -79,18 +82,29 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def is_activation(function: Callable[..., Any]) -> bool:
-    """Return whether a torch function is an activation, in place or not."""
+    """Return whether a torch function is an activation, including in-place functions."""
     return _without_underscore(name_of(function)) in _FUNCTIONS
 
 
 def writes_in_place(function: Callable[..., Any], args: tuple[Any, ...], given: Arguments) -> bool:
-    """Return whether a call of an activation function writes into its input."""
+    """Return whether a call of an activation function writes into its input.
+
+    Args:
+        function: the activation function.
+        args: the positional arguments of the call.
+        given: the keyword arguments of the call.
+    """
     name = name_of(function)
     return name not in _FUNCTIONS or bool(_arguments(name, args, given).get("inplace", False))
 
 
 def module_of(function: Callable[..., Any], args: tuple[Any, ...], given: Arguments) -> nn.Module:
-    """Return the module that computes the same as a call, without writing into its input.
+    """Return a module that computes the same as a call, but does not write into its input.
+
+    Args:
+        function: the activation function that is called.
+        args: the positional arguments of the call.
+        given: the keyword arguments of the call.
 
     >>> module_of(nn.functional.leaky_relu, (torch.zeros(3), 0.2), {"inplace": True})
     LeakyReLU(negative_slope=0.2)
@@ -101,7 +115,7 @@ def module_of(function: Callable[..., Any], args: tuple[Any, ...], given: Argume
 
 
 def same_activation(one: nn.Module, other: nn.Module) -> bool:
-    """Return whether two activations have the same type, settings and parameters."""
+    """Return whether two modules have the same type, the same settings and equal parameters."""
     return (
         type(one) is type(other)
         and _settings(one) == _settings(other)
@@ -118,7 +132,10 @@ def _settings(module: nn.Module) -> Arguments:
 
 
 def _without_underscore(name: str) -> str:
-    """Return `relu` for `relu_`, the function that writes in place; other names are unchanged."""
+    """Return the name of the function that does not write in place, such as `relu` for `relu_`.
+
+    Other names are returned unchanged.
+    """
     return name.removesuffix("_") if name.removesuffix("_") in _FUNCTIONS else name
 
 

@@ -23,19 +23,21 @@ from hinged.model.module_tree import all_parents
 from hinged.model.observation.run_model import ModelInputs, model_inputs, state_restored
 
 Calls = dict[Any, ActivationCall]
-"""Calls by location and occurrence, in the order of their first execution."""
+"""Calls by their location and occurrence, in the order of their first execution."""
 ActivationTypes = tuple[type[nn.Module], ...]
 
 
 @dataclass(eq=False)
 class Candidate:
-    """A call of an activation that could be replaced by curves.
+    """An activation of a model that could be replaced by curves.
 
     Attributes:
-        call: the call.
-        in_first_batch: the first batch reaches the call, in the current mode of the model.
-        target: where its curves go; None if it is skipped or if the model itself is the activation.
-        skipped: why it cannot be replaced; empty if it can.
+        call: the call that applies the activation.
+        in_first_batch: whether the model executes the call for the first batch, in its present mode
+            (training or evaluation).
+        target: the place in the model where the curves would be put. None if the activation cannot
+            be replaced, or if the model itself is the activation.
+        skipped: why the activation cannot be replaced; empty if it can.
     """
 
     call: ActivationCall
@@ -46,13 +48,13 @@ class Candidate:
 
 @dataclass(eq=False)
 class SearchResult:
-    """The result of `find_candidates`.
+    """All activations of a model; `find_candidates` returns it.
 
     Attributes:
-        candidates: every activation that the model applies to the data, in order.
+        candidates: every activation that the model applies to the data, in the order of execution.
         notes: sentences about what could not be examined.
-        inputs: positional and keyword arguments of the first batch.
-        output: output of the model for the first batch.
+        inputs: the positional and keyword arguments of the first batch.
+        output: the output of the model for the first batch.
     """
 
     candidates: list[Candidate]
@@ -69,14 +71,20 @@ def find_candidates(
     gates: bool = False,
     activations: Sequence[type[nn.Module]] = (),
 ) -> SearchResult:
-    """Return every activation that the model applies to the data, and where its curves could go.
+    """Run a model, and return every activation that it applies and where curves could be put.
 
-    The model runs over the data once in its current mode. It runs over the first batch again in
-    the other mode (training or evaluation), because some models apply other activations there.
+    The model runs over the data once, in its present mode (training or evaluation). It runs over
+    the first batch once more in the other mode, because some models apply other activations there.
 
     Args:
-        model, data, gates, activations: as in `hinged.convert`.
-        call: the public function that the user called, for messages.
+        model: the model.
+        data: one batch or an iterable of batches, in the forms that `model_inputs` describes.
+        call: the name of the public function for error messages.
+        gates: whether gates and bounded outputs can be replaced. `hinged.convert` explains both.
+        activations: additional module classes that compute an elementwise activation.
+
+    Raises:
+        ArgumentError: if `data` has no batches, or a batch has another form.
     """
     types = tuple(activations)
     with separate_copies(model, types) as originals:
@@ -99,8 +107,12 @@ def find_candidates(
 def _trace_batches(
     model: nn.Module, all_inputs: Iterator[ModelInputs], types: ActivationTypes
 ) -> tuple[Calls, set[ActivationCall], ModelInputs, Any]:
-    """Return the calls in all batches and those in the first batch, and the first batch with its
-    output."""
+    """Run the model over all batches, and record its calls of activations.
+
+    Returns:
+        The calls in all batches, the calls in the first batch, the inputs of the first batch, and
+        the output for the first batch.
+    """
     calls: Calls = {}
     with state_restored(model):
         first_inputs = next(all_inputs)
@@ -116,15 +128,21 @@ def _trace_batches(
 def _trace_other_mode(
     model: nn.Module, inputs: ModelInputs, types: ActivationTypes, calls: Calls
 ) -> list[str]:
-    """Add the calls of the other mode, without statistics; return a note if the model fails."""
+    """Add the calls that the model executes in its other mode (training or evaluation).
+
+    The statistics of their inputs are not added.
+
+    Returns:
+        Notes for the user: one if the model raises an error in this mode, otherwise none.
+    """
     with state_restored(model):
         model.train(not model.training)
         try:
             new_calls, _ = trace_activations(model, inputs, types)
-        except Exception as error:  # The other mode may need other inputs; any error is possible.
+        except Exception as error:  # The model may need other inputs in this mode.
             mode = "training" if model.training else "evaluation"
             got = f"{type(error).__name__}: {error}".splitlines()[0]
-            return [f"The model could not be examined in {mode} mode: {got}"]
+            return [f"The model could not be examined in {mode} mode, because it raised {got}"]
     _add_calls(calls, new_calls, statistics=False)
     return []
 
@@ -138,7 +156,12 @@ def _add_calls(calls: Calls, new: Calls, *, statistics: bool) -> None:
 
 
 def _merge_calls_in_copies(calls: Calls, originals: dict[int, nn.Module]) -> Calls:
-    """Return the calls with those in methods of a copied module merged into the original's."""
+    """Merge the calls in methods of copied modules into the calls in the original modules.
+
+    Args:
+        calls: all calls of the model.
+        originals: the original module of every copy, by the `id` of the copy.
+    """
     merged: Calls = {}
     for call in calls.values():
         location = call.location
@@ -150,27 +173,27 @@ def _merge_calls_in_copies(calls: Calls, originals: dict[int, nn.Module]) -> Cal
 
 
 def _reason_to_skip(call: ActivationCall, gates: bool) -> str:
-    """Return why a call cannot be replaced, wherever it is; an empty string if it can."""
+    """Return why a call cannot be replaced, whatever its target; empty if it can be replaced."""
     if call.conflict:
         return call.conflict
     if not call.dtype.is_floating_point:
-        return f"its input is of {call.dtype}"
+        return f"its input has dtype {call.dtype}, which is not a floating-point dtype"
     if type(call.native) in UNSUITABLE:
         return UNSUITABLE[type(call.native)]
     if not call.depends_on_data:
         return "its input does not depend on the data"
     if call.overwrites_used_input:
-        return "it overwrites its input, which is read again under its old name"
+        return "it writes into its input, and the model reads the input again later"
     if isinstance(call.native, BOUNDED) and not gates:
         if call.is_gate:
-            return "a gate: a factor of a product (gates=True converts it)"
+            return "a gate: its output is multiplied by another tensor (gates=True converts it)"
         if call.is_output:
             return "the model's output, bounded (gates=True converts it)"
     return ""
 
 
 def _set_method_targets(candidates: list[Candidate], model: nn.Module) -> None:
-    """Set the target, or the reason to skip, of the candidates that do not have either yet."""
+    """Set the target, or the reason to skip, of each candidate that has neither yet."""
     open_candidates = {
         each.call: each
         for each in candidates

@@ -1,4 +1,4 @@
-"""Finds the channel axis of a tensor by following the operations that produced it."""
+"""Finds the channel axis of a tensor, by following the operations that produced the tensor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from hinged.model.conversion.activation_functions import name_of
 
-# Number of axes after the channel axis in the output.
+# The number of axes after the channel axis in the output of each convolution.
 _CONVOLUTIONS = {f"conv{kind}{rank}d": rank for kind in ("", "_transpose") for rank in (1, 2, 3)}
 _FEATURES_LAST = {
     "linear",
@@ -69,18 +69,20 @@ REARRANGING = {
     "roll",
     "flip",
 }
-"""Names of functions that select or reorder numbers, but compute none."""
-# These may change the number of channels, but not the channel axis.
+"""Names of functions that only select or reorder numbers of a tensor."""
+# These functions may change the number of channels, but not the channel axis.
 _RESIZING = {"cat", "concat", "concatenate", "pixel_shuffle", "pixel_unshuffle", "pad"}
 
 
 class ChannelAxes:
     """Follows the channel axis of tensors through the operations of a model.
 
-    Every tensor with known channels has a tensor of channel indices of the same shape. It says for
-    each number which channel it belongs to. Where possible it is an expanded view that needs no
-    memory. An operation that only rearranges numbers is applied to the channel indices as well, so
-    the axis is right for all sizes. Other operations are recognised by name.
+    For every tensor with known channels, there is a second tensor of the same shape that contains
+    channel indices. It says for each number which channel the number belongs to. It is an expanded
+    view without its own memory where possible.
+
+    An operation that only rearranges numbers is applied to the channel indices as well. The channel
+    axis of the result is then known for all sizes. Other operations are recognised by name.
     """
 
     def __init__(self) -> None:
@@ -89,22 +91,23 @@ class ChannelAxes:
     def axis_of(self, x: Tensor) -> int | None:
         """Return the channel axis of a tensor.
 
-        The result is -1 for the last axis, and None if the axis is not known or if the channels
-        are spread over several axes.
+        Returns:
+            The axis, which is -1 for the last axis. None if the axis is not known, or if the
+            channels are spread over several axes.
         """
         channels = self._channels.get(x)
         if channels is None:
-            return -1 if x.dim() == 2 else None  # The second axis of a matrix holds features.
+            return -1 if x.dim() == 2 else None  # The last axis of a matrix has the features.
         axes = _axes_with_channels(channels)
         if len(axes) != 1:
             return None
         is_features = x.dim() == 2 and axes == [1]
         if not is_features and _has_repeats(channels.movedim(axes[0], 0)):
-            return None  # The axis holds samples or positions as well.
+            return None  # The axis has samples or positions too.
         return -1 if axes[0] == x.dim() - 1 else axes[0]
 
     def copy_axis(self, old: Tensor, new: Tensor) -> None:
-        """Give a tensor the channel axis of another tensor of the same shape."""
+        """Give the tensor `new` the channel axis of the tensor `old`, which has the same shape."""
         if old in self._channels:
             self._channels[new] = self._channels[old]
 
@@ -115,7 +118,14 @@ class ChannelAxes:
         kwargs: dict[str, Any],
         result: Any,
     ) -> None:
-        """Record the channel axes of the result of a function."""
+        """Record the channel axes of the result of a function.
+
+        Args:
+            function: the torch function that was called.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+            result: its result.
+        """
         name = name_of(function)
         if name in REARRANGING:
             self._rearrange(function, args, kwargs, result)
@@ -141,7 +151,7 @@ class ChannelAxes:
         self._channels[x] = indices.view(shape).expand(x.shape)
 
     def _set_heads(self, x: Tensor) -> None:
-        """Record the channels of a product of tensors `(N, heads, L, features)`.
+        """Record the channels of the result of an attention, shape `(N, heads, L, features)`.
 
         Every feature of every head is a channel.
         """
@@ -180,7 +190,7 @@ class ChannelAxes:
         try:
             rearranged = function(channels, *args[1:], **kwargs)
         except (RuntimeError, IndexError, TypeError):
-            # An expanded tensor does not have every view, and an index may be on another device.
+            # An expanded tensor cannot take every view. An index may be on another device.
             try:
                 rearranged = function(channels.contiguous(), *args[1:], **kwargs)
             except (RuntimeError, IndexError, TypeError):
@@ -192,7 +202,10 @@ class ChannelAxes:
 def _new_channel_axis(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
 ) -> int | None:
-    """Return the channel axis of the output of a function that determines it; None for others."""
+    """Return the channel axis of the output of a function that determines it, such as `conv2d`.
+
+    The result is None for other functions.
+    """
     if out.dim() == 0:
         return None
     if name in _CONVOLUTIONS:
@@ -217,13 +230,13 @@ def _axes_with_channels(channels: Tensor) -> list[int]:
 
 
 def _has_repeats(channels: Tensor) -> bool:
-    """Return whether a channel appears more than once along the first axis."""
+    """Return whether a channel index appears more than once along the first axis."""
     indices = channels.reshape(len(channels), -1)[:, 0]
     return len(indices.unique()) < len(indices)
 
 
 def tensors_in(value: Any) -> list[Tensor]:
-    """Return the tensors in nested lists, tuples, dictionaries and dataclasses."""
+    """Return all tensors in a nested structure of lists, tuples, dictionaries and dataclasses."""
     if isinstance(value, Tensor):
         return [value]
     if is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""Replaces the activations of a model by trainable curves, and puts them back."""
+"""Replaces the activations of a model by trainable curves, or restores the original ones."""
 
 from __future__ import annotations
 
@@ -45,50 +45,66 @@ def convert(
     activations: Sequence[type[nn.Module]] = (),
     optimizers: Optimizer | Sequence[Optimizer] = (),
 ) -> nn.Module:
-    """Replace every activation of a model by trainable curves that start as the same function.
+    """Replace every activation of a model by a `PiecewiseLinear` that starts as the same function.
 
-    The model runs over `data` once, without gradients, to find every call of an activation:
-    modules, modules that are used several times, functions and methods (`F.relu(x)`, `x.relu_()`),
-    also in loops. Each becomes a `PiecewiseLinear` with one curve per channel. Its hinges cover the
-    mean +- `spread` standard deviations of its inputs. The channel axis is found by following the
-    layers that produce the inputs.
+    A `PiecewiseLinear` applies a trainable piecewise-linear function, called a curve, to each
+    channel. A curve bends only at fixed positions, called hinges.
 
-    Parameters, buffers, other keys of `state_dict`, class, methods, hooks, training flags and
-    random state do not change. Activations that cannot be converted stay; `hinged.sites(model)`
-    lists all sites with the reasons.
+    `convert` runs the model over `data` without gradients, and finds every activation that the
+    model executes: modules, functions such as `F.relu(x)`, and methods such as `x.relu_()`, also in
+    loops. A module that the model calls in several places gets separate curves for each place. The
+    hinges cover the mean +- `spread` standard deviations of the activation's inputs. The channel
+    axis is found by following the operations that produce the input. If the axis cannot be found,
+    one curve serves all channels.
 
-    Piecewise-linear activations (ReLU, leaky ReLU, PReLU, ReLU6, hardtanh, hardsigmoid ...) are
-    reproduced exactly. For smooth ones (GELU, SiLU ...) the curve is the closest fit, and `sites`
-    lists its error. Gates (a sigmoid, hardsigmoid or tanh that multiplies another tensor) and
-    bounded outputs of the model are converted only if `gates` is true.
+    Piecewise-linear activations (ReLU, leaky ReLU, PReLU, ReLU6, hardtanh, hardsigmoid) are
+    reproduced exactly. Smooth activations (GELU, SiLU, softplus and others) are approximated by the
+    least-squares fit. An activation that cannot be converted stays in the model.
+    `print(hinged.sites(model))` shows every activation, the error of its fit, and why it was not
+    converted.
+
+    The rest of the model does not change: other parameters and buffers, the class, methods, hooks,
+    training flags and the random state.
 
     Args:
-        model: any module; it is changed in place.
-        data: one batch or an iterable of batches, such as a DataLoader. A batch is the input of the
-            model (a tensor), its keyword arguments (a dictionary), or a pair. The first part of a
-            pair is one of these or a tuple of positional arguments; the second part is the targets.
-        hinges: number of hinges `K` of each curve.
-        init: start of the curves: `"same"` for the function that they replace, or any `init` of
-            `PiecewiseLinear` for all sites.
-        spread: half the range, in standard deviations.
-        sharing: `"channel"` for one curve per channel, `"layer"` for one curve per site.
-        tails: as in `PiecewiseLinear`.
-        where: takes a `Site` and returns whether to convert it.
-        gates: convert gates and bounded outputs, too.
-        activations: your own module classes that are elementwise activations as a whole.
-        optimizers: one or several optimisers that train the model. The curves are added to the
-            first one, in a group with the settings of `hinged.param_groups`; parameters of the
-            replaced activations are removed. Make learning-rate schedulers afterwards.
+        model: any module. It is changed in place.
+        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
+            a dictionary of keyword arguments, or a pair `(inputs, targets)` whose targets are
+            ignored. The inputs of a pair are a tensor, a dictionary, or a tuple of positional
+            arguments.
+        hinges: the number of hinges `K` of each curve.
+        init: the function that the curves start as. `"same"` means the activation that is replaced.
+            Any other start function (a name, a callable, a module or a `Curve`, as in
+            `PiecewiseLinear`) is used for all activations.
+        spread: half the distance from the first to the last hinge, in standard deviations of the
+            inputs.
+        sharing: `"channel"` for one curve per channel, or `"layer"` for one curve for all channels
+            of an activation.
+        tails: how curves continue beyond the first and last hinge: `"linear"` (the outermost pieces
+            continue), `"constant"` (the outermost values continue) or `"free"` (trained slopes).
+        where: a function that takes a `Site` (the description of one activation) and returns
+            whether to convert this activation. None converts all.
+        gates: whether to convert gates and bounded outputs too. A gate is a sigmoid, hardsigmoid or
+            tanh whose output is multiplied by another tensor. A bounded output is one of these
+            activations applied to the output of the model.
+        activations: additional module classes that compute an elementwise activation, such as your
+            own. Each module of these classes is replaced as a whole.
+        optimizers: one or several optimisers that train the model. The parameters of the curves are
+            added to the first one, in a group with the settings of `hinged.param_groups`.
+            Parameters of the replaced activations are removed from all. Create learning-rate
+            schedulers after this call.
 
     Returns:
-        The model. If the model itself is an activation, the curves that replace it.
+        The model, which is the same object. If the model itself is an activation, the new
+        `PiecewiseLinear`.
 
     Raises:
-        ArgumentError: the model is wrapped, compiled or scripted, there are no data, or the
-            settings cannot work (such as too few hinges for a site). The model is then unchanged.
+        ArgumentError: if the model is on the meta device, wrapped (as in DistributedDataParallel),
+            compiled or scripted; if `data` has no batches; or if a setting cannot work, such as too
+            few hinges for an activation. The model is then unchanged.
 
     Warns:
-        NoEffectWarning: there was nothing to convert.
+        NoEffectWarning: if no activation was converted.
 
     >>> import hinged, torch
     >>> class Network(nn.Module):
@@ -115,8 +131,8 @@ def convert(
     converted, output = _install_reachable(model, decisions, search.inputs)
     replacements = _replacements(decisions)
     if not replacements:
-        got = f"a {type(model).__name__} with {len(decisions)} activations, none to convert"
-        hint = "hinged.sites(model, data) lists them and the reasons"
+        got = f"a {type(model).__name__} with {len(decisions)} activations, and none was converted"
+        hint = "print(hinged.sites(model, data)) shows each activation and the reason"
         message = errors.message(f"{CALL}(model)", got, hint)
         warnings.warn(message, errors.NoEffectWarning, stacklevel=2)
         return model
@@ -132,7 +148,7 @@ def _replacements(decisions: list[Decision]) -> Replacements:
 
 
 class _UnreachedError(Exception):
-    """The converted model does not call some of the curves."""
+    """The converted model does not call some of the curve layers that were put into it."""
 
 
 def _install_reachable(
@@ -140,12 +156,14 @@ def _install_reachable(
 ) -> tuple[nn.Module, Any]:
     """Install the curves, and verify on the first batch that the model calls them.
 
-    A model may call an activation through a reference that the search cannot see, such as a plain
-    list of modules. If it does not call some curves, the installation is undone, and repeated
-    without them.
+    A model can hold a second reference to an activation module, for example in a plain list. The
+    search for activations does not see this reference, so the model would call the old module
+    instead of the curves. In this case the installation is undone, and repeated without these
+    curves.
 
     Returns:
-        The converted model and its output for the first batch; None if no curves are left.
+        The converted model and its output for the first batch. The output is None if no curves are
+        left.
     """
     while replacements := _replacements(decisions):
         try:
@@ -164,26 +182,27 @@ def _install_reachable(
         except _UnreachedError:
             for each in unreached:
                 each.skip(
-                    "the model calls it through another reference, so a curve in its place would "
-                    "not be reached"
+                    "the model calls this activation by another reference, such as a plain list, "
+                    "and would not call a curve in its place"
                 )
     return model, None
 
 
 def revert(model: nn.Module) -> nn.Module:
-    """Put the original activations back that `convert` replaced, and drop the curves.
+    """Remove the curves that `convert` put into a model, and restore the original activations.
 
-    Outputs and `state_dict` are then bit for bit those of the model before the conversion, except
-    for what its other parameters have learned since.
+    The outputs and the `state_dict` are then bit for bit those before the conversion, provided that
+    the other parameters have not been trained since.
 
     Args:
-        model: a converted model, or a part of one; it is changed in place.
+        model: a converted model, or a submodule of one. It is changed in place.
 
     Returns:
-        The model.
+        The model, which is the same object. If the model is a `PiecewiseLinear` that replaced a
+        single activation module, the original module.
 
     Raises:
-        ArgumentError: nothing in the model was converted.
+        ArgumentError: if the model contains nothing that `convert` has replaced.
 
     >>> import torch
     >>> model = convert(nn.Sequential(nn.Linear(2, 3), nn.GELU()), torch.randn(8, 2))
@@ -195,7 +214,8 @@ def revert(model: nn.Module) -> nn.Module:
         return originals.modules[""].train(model.training)
     changed = [module for module in model.modules() if ORIGINALS in vars(module)]
     if not changed:
-        got, hint = f"a {type(model).__name__} without converted sites", "convert it first"
+        got = f"a {type(model).__name__} in which no activation was converted"
+        hint = "only a model that hinged.convert has changed can be reverted"
         raise errors.ArgumentError(errors.message("hinged.revert(model)", got, hint))
     for module in changed:
         uninstall(module)

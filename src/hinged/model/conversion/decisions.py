@@ -1,4 +1,4 @@
-"""Decides which candidates are replaced, and builds the curves for them."""
+"""Decides which activations are replaced, and builds the curves that replace them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Where = Callable[[Site], bool]
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the curves, as in `hinged.convert`."""
+    """Settings of the curves; the arguments of `hinged.convert` have the same names."""
 
     hinges: int = 9
     init: Start = "same"
@@ -31,7 +31,7 @@ class Settings:
     tails: str = "linear"
 
     def check(self, call: str) -> None:
-        """Raise `ArgumentError` for settings that cannot work for any site."""
+        """Raise `ArgumentError` if `sharing` or `spread` is invalid. The message names `call`."""
         if self.sharing not in SHARING:
             raise errors.unknown_name(f"{call}(sharing=...)", self.sharing, SHARING)
         if not 0 < self.spread < float("inf"):
@@ -41,12 +41,12 @@ class Settings:
 
 @dataclass(eq=False)
 class Decision:
-    """What happens to a candidate.
+    """The decision whether one activation is replaced.
 
     Attributes:
-        candidate: the candidate.
-        site: its description.
-        layer: the curves that replace it; None if it stays.
+        candidate: the activation that could be replaced.
+        site: the public description of this activation.
+        layer: the curve layer that replaces it, or None if it is not replaced.
     """
 
     candidate: Candidate
@@ -54,7 +54,7 @@ class Decision:
     layer: PiecewiseLinear | None
 
     def skip(self, reason: str) -> None:
-        """Let the activation stay."""
+        """Keep the activation, and record the reason."""
         self.site, self.layer = replace(self.site, skipped=reason), None
 
 
@@ -65,17 +65,22 @@ def decide(
     call: str,
     where: Where | None = None,
 ) -> list[Decision]:
-    """Decide about every candidate, and build the curves for those that are replaced.
+    """Decide for every candidate whether it is replaced, and build the curves for those that are.
 
     Args:
-        model: the model.
-        candidates: from `find_candidates`.
-        settings: of the curves.
-        call: the public function that the user called, for messages.
-        where: takes a site and returns whether to replace it.
+        model: the model that contains the candidates.
+        candidates: the activations that could be replaced, from `find_candidates`.
+        settings: the settings of the curves.
+        call: the name of the public function for error messages.
+        where: a function that takes a `Site` and returns whether to replace this activation. None
+            replaces all.
+
+    Returns:
+        One decision for each candidate, in the same order.
 
     Raises:
-        ArgumentError: the settings cannot work for a site.
+        ArgumentError: if the settings cannot work for an activation, such as too few hinges. The
+            message names the activation.
     """
     names = {id(module): name for name, module in model.named_modules()}
     dtypes = [parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()]
@@ -83,11 +88,11 @@ def decide(
     for candidate in candidates:
         observed = candidate.call
         if dtypes and observed.dtype not in dtypes:
-            observed.dtype = dtypes[0]  # Under autocast, inputs have fewer bits than parameters.
+            observed.dtype = dtypes[0]  # Autocast makes inputs narrower.
         name = site_name(observed, candidate.target, names)
         decision = _decide_one(candidate, name, settings, call)
         if decision.layer is not None and where is not None and not where(decision.site):
-            decision.skip("where=... says so")
+            decision.skip("the function given as where=... returned False")
         decisions.append(decision)
     return decisions
 
@@ -117,7 +122,7 @@ def _decide_one(candidate: Candidate, name: str, settings: Settings, call: str) 
         range=ends,
         outside=observed.histogram.share_outside(*ends).item(),
         error=layer.start_error,
-        note="one curve for all: the channel axis is not known" if observed.axis is None else "",
+        note="one curve for all channels: their axis is not known" if observed.axis is None else "",
     )
     return Decision(candidate, site, layer)
 

@@ -1,4 +1,4 @@
-"""Puts curves into a model, and takes them out again."""
+"""Puts curves into a model, and removes them again."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from hinged.nn import PiecewiseLinear
 from hinged.nn.parameter_groups import add_curves, replace_parameters
 
 ORIGINALS = "_hinged_originals"
-"""Name of the attribute that holds the `Originals` of a module."""
+"""Name of the attribute of a module that stores its `Originals`."""
 Replacements = list[tuple[Candidate, PiecewiseLinear]]
-"""Candidates with the curves that replace them."""
+"""Pairs of a candidate and the curve layer that replaces it."""
 
 
 @dataclass
 class Originals:
-    """What `install` replaced in a module. It is an attribute of the module, so copies have it too.
+    """The parts of a module that `install` has replaced.
+
+    They are stored as an attribute of the module, so that copies of the module have them too.
 
     Attributes:
-        modules: the activations that were children of the module, by name.
+        modules: the replaced child modules, by name.
         attributes: the old values of other attributes, by name.
-        methods: names of the methods that are rewritten.
+        methods: the names of the methods that were rewritten.
     """
 
     modules: dict[str, nn.Module] = field(default_factory=dict)
@@ -39,26 +41,29 @@ class Originals:
 
 
 class RepeatedCallCurves(nn.ModuleList):
-    """The curves of a call that one execution of a method reaches several times.
+    """The curves of a call that one execution of a method can reach several times, as in a loop.
 
     Args:
-        curves: one module per occurrence.
-        original: the module or function that was called.
+        curves: one module for each time that the call is reached.
+        original: the module or function that was called before the conversion.
     """
 
     def __init__(self, curves: Iterable[nn.Module], original: Any) -> None:
         super().__init__(curves)
-        self.original = (original,)  # The tuple prevents that a module becomes a child.
+        self.original = (original,)  # In a tuple, a module is not registered.
 
     def forward(self, counter: list[None], function: Any, *args: Any, **kwargs: Any) -> Any:
         """Apply the next curve.
 
-        If the call is about to call another function, or if no curves are left, call that function.
+        If the call is about to call a function other than the original, this function is called
+        instead. The same applies if no curves are left.
 
         Args:
-            counter: a list with one entry per execution of the call so far.
-            function: the module or function that the source calls; None for a tensor method.
-            args, kwargs: arguments of the call.
+            counter: a list with one entry for each previous execution of the call. An entry is
+                added.
+            function: the module or function that the source code calls; None for a tensor method.
+            args: the positional arguments of the call.
+            kwargs: the keyword arguments of the call.
         """
         original = self.original[0]
         function = original if function is None else function
@@ -70,10 +75,14 @@ class RepeatedCallCurves(nn.ModuleList):
 
 
 def install(model: nn.Module, replacements: Replacements) -> nn.Module:
-    """Put every layer of curves at its target.
+    """Put every curve layer at the target of its candidate.
+
+    Args:
+        model: the model. It is changed in place.
+        replacements: pairs of a candidate and the curve layer that replaces it.
 
     Returns:
-        The model, or the layer if the model itself is the activation.
+        The model. If the model itself is the activation, the curve layer.
     """
     calls_in_methods: dict[tuple[int, str], Replacements] = {}
     for candidate, layer in replacements:
@@ -116,7 +125,10 @@ def _replace_call_in_method(same_call: Replacements) -> None:
 
 
 def _by_occurrence(same_call: Replacements) -> list[nn.Module]:
-    """Return the curves by occurrence; the activation itself where it has no curves."""
+    """Return one module for each time that the call is reached.
+
+    It is the curve layer for this time, or the native activation if there is none.
+    """
     layers = {
         candidate.target.occurrence: layer
         for candidate, layer in same_call
@@ -127,10 +139,11 @@ def _by_occurrence(same_call: Replacements) -> list[nn.Module]:
 
 
 def _originals_of(module: nn.Module) -> Originals:
-    """Return the `Originals` of a module; create them if there are none.
+    """Return the `Originals` of a module, and create them if there are none.
 
-    The fast path of a transformer layer computes the activation that a number selects, whatever the
-    module contains. The number 0 selects none of them and so turns the fast path off.
+    A transformer layer has a fast path that does not call its activation module. The attribute
+    `activation_relu_or_gelu` selects the activation of the fast path. The value 0 turns the fast
+    path off.
     """
     originals: Originals = vars(module).setdefault(ORIGINALS, Originals())
     if isinstance(module, nn.TransformerEncoderLayer) and not originals.attributes:
@@ -140,7 +153,7 @@ def _originals_of(module: nn.Module) -> Originals:
 
 
 def uninstall(module: nn.Module) -> None:
-    """Take out of one module what `install` put into it."""
+    """Restore in one module everything that `install` has replaced."""
     originals: Originals = vars(module).pop(ORIGINALS)
     for name, original in originals.modules.items():
         layer = module.get_submodule(name)
@@ -158,7 +171,7 @@ def uninstall(module: nn.Module) -> None:
 
 @contextlib.contextmanager
 def undo_on_error(model: nn.Module) -> Iterator[None]:
-    """Restore the attributes and children of all modules if the block raises an error."""
+    """Restore the attributes and children of all modules if the `with` block raises an error."""
     before = [
         (module, vars(module) | _copy_of_originals(module), dict(module._modules))
         for module in model.modules()
@@ -185,13 +198,15 @@ def _copy_of_originals(module: nn.Module) -> dict[str, Originals]:
 def update_optimizers(
     optimizers: Optimizer | Sequence[Optimizer], replacements: Replacements, still_used: set[int]
 ) -> None:
-    """Add the parameters of the curves to the first optimiser, and remove those of the activations
-    that the curves replace from all optimisers.
+    """Update optimisers after activations were replaced by curves.
+
+    The parameters of the curves are added to the first optimiser. The parameters of the replaced
+    activations are removed from all optimisers.
 
     Args:
-        optimizers: one or several.
-        replacements: the calls and the curves that replace them.
-        still_used: ids of modules that are still used elsewhere.
+        optimizers: one or several optimisers.
+        replacements: pairs of a candidate and the curve layer that replaces it.
+        still_used: the `id`s of activation modules that the model still uses elsewhere.
     """
     given = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
     if not given:

@@ -1,4 +1,4 @@
-"""Runs a converted model and compares its output with the output before the conversion."""
+"""Runs a converted model, and compares its output with the output before the conversion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from hinged.nn import PiecewiseLinear
 def run_converted(
     model: nn.Module, layers: list[PiecewiseLinear], inputs: ModelInputs
 ) -> tuple[Any, set[nn.Module]]:
-    """Return the output of the model and those of the layers that it called."""
+    """Run the converted model on one batch.
+
+    Args:
+        model: the converted model.
+        layers: the curve layers that were put into it.
+        inputs: the positional and keyword arguments of the batch.
+
+    Returns:
+        The output of the model, and the set of those `layers` that the model called.
+    """
     called: set[nn.Module] = set()
     args, kwargs = clone_tensors(inputs)
     handles = [layer.register_forward_hook(lambda layer, *_: called.add(layer)) for layer in layers]
@@ -29,20 +38,26 @@ def run_converted(
 
 
 def describe_difference(before: Any, after: Any, *, same_function: bool) -> str:
-    """Return a sentence that says how much the outputs of the first batch have changed."""
-    start = "the same function" if same_function else "another function"
+    """Return a sentence that says how much the output of the first batch has changed.
+
+    Args:
+        before: the output before the conversion.
+        after: the output after the conversion.
+        same_function: whether the curves start as the activations that they replace.
+    """
+    start = "the same function" if same_function else "a function chosen with init=..."
     pairs = zip(tensors_in(before), tensors_in(after), strict=True)
     differences = [_relative_difference(*pair) for pair in pairs]
     if not differences:
-        return f"Started as {start}: the output contains no tensors to compare."
+        return f"Curves started as {start}: the output contains no tensors to compare."
     return (
-        f"Started as {start}: outputs of the first batch differ by {max(differences):.1e} of the "
-        "largest output."
+        f"Curves started as {start}: the outputs of the first batch have changed by at most "
+        f"{max(differences):.1e} of the largest output."
     )
 
 
 def _relative_difference(before: torch.Tensor, after: torch.Tensor) -> float:
-    """Return the largest difference, divided by the largest number of `before`."""
+    """Return the largest difference, divided by the largest absolute number in `before`."""
     if not before.is_floating_point() or not before.numel():
         return 0.0
     before, after = before.double(), after.double()

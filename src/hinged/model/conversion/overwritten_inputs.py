@@ -1,4 +1,4 @@
-"""Finds in-place activations with an input that is read again after it was overwritten."""
+"""Finds in-place activations whose input the model reads again after it was overwritten."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ class _Write:
     call: ActivationCall
     view: tuple[Any, ...]
     dtype: torch.dtype
-    memory: StorageWeakRef  # Keeps the address from being used for another tensor.
+    memory: StorageWeakRef  # Prevents that the address is reused.
 
 
 class OverwrittenInputs:
     """Records which memory in-place activations have overwritten.
 
-    The record is by memory and not by tensor, because views share memory.
+    Memory is recorded instead of tensors, because several tensors (views) can share memory.
     """
 
     def __init__(self) -> None:
         self._writes: dict[int, list[_Write]] = {}
 
     def note_write(self, x: Tensor, call: ActivationCall) -> None:
-        """Note that a call has overwritten a tensor."""
+        """Record that a call has written into the tensor `x`."""
         memory = x.untyped_storage()
         write = _Write(call, _view(x), x.dtype, StorageWeakRef(memory))
         self._writes.setdefault(memory._cdata, []).append(write)
 
     def note_read(self, x: Tensor) -> None:
-        """Note that the model reads a tensor; mark the calls that have overwritten part of it."""
+        """Record that the model reads the tensor `x`, and mark all calls that have changed it."""
         if not self._writes or x.layout is not torch.strided:
             return
         for write in self._writes.get(x.untyped_storage()._cdata, ()):
@@ -45,7 +45,7 @@ class OverwrittenInputs:
 
 
 def _overlap(write: _Write, x: Tensor) -> bool:
-    """Return whether a tensor contains any number that was overwritten."""
+    """Return whether a write has changed any number of the tensor `x`."""
     if write.view == _view(x) or write.dtype != x.dtype:
         return True
     size = x.untyped_storage().nbytes() // x.element_size()

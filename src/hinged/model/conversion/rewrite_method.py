@@ -1,7 +1,7 @@
 """Rewrites a method of one module so that calls such as `F.relu(x)` become calls of curves.
 
-The method is parsed from its source, the call expressions are replaced, and the result is compiled
-and stored in the attributes of the instance. The class is not changed.
+The source code of the method is parsed, and the call expressions are replaced. The result is
+compiled and stored as an attribute of the instance. The class is not changed.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from typing import Any
 from torch import nn
 
 CURVES_CHILD = "hinged"
-"""Name of the child module that holds the curves which rewritten methods of a module call."""
-_FUTURE_FLAGS = 0x1FF0000  # The flags of `from __future__ import ...` in a code object.
+"""Name of the child module that contains the curves for the rewritten methods of a module."""
+_FUTURE_FLAGS = 0x1FF0000  # Flags of `from __future__ import` in code objects.
 _LOOPS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 Span = tuple[int | None, ...]
-"""First line, last line, first column, last column of an expression, columns in bytes. Before
-Python 3.11, only the first line is known and the rest is None."""
+"""First line, last line, first column and last column of an expression. Columns count bytes.
+
+Before Python 3.11, only the first line is known. The other entries are then None.
+"""
 
 
 class MethodCurves(nn.ModuleDict):
-    """The curves which the rewritten methods of a module call, by name."""
+    """The curves that the rewritten methods of a module call, by name."""
 
 
 class CannotRewriteError(Exception):
-    """A method cannot be rewritten; the message gives the reason."""
+    """A method cannot be rewritten. The message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,13 @@ class CallReplacement:
     """One call in a method that becomes a call of a curve.
 
     Attributes:
-        span: where the call is in the source.
-        function_names: names that the called function may have in the source. They identify the
-            call if only its line is known.
-        curve: name of the curve in the child `CURVES_CHILD` of the module.
-        is_tensor_method: the call is a method of its input, `x.relu()`.
-        is_counted: one execution of the method may reach the call several times or with several
-            functions. The rewritten method then counts the executions to select the curve.
+        span: the lines and columns of the call in the source code.
+        function_names: names that the called function can have in the source code. They identify
+            the call if only its line is known.
+        curve: the name of the curve in the child module `CURVES_CHILD`.
+        is_tensor_method: whether the call is a method of its input, such as `x.relu()`.
+        is_counted: whether one execution of the method can reach the call several times, or with
+            several functions. The rewritten method then counts the executions to select the curve.
     """
 
     span: Span
@@ -57,10 +59,15 @@ class CallReplacement:
 
 
 class RewrittenMethod:
-    """A method of one module with some calls replaced, stored in the attributes of the module.
+    """A method of one module in which some calls are replaced; it is an attribute of the module.
 
-    Copying and unpickling rewrite the method of the class again for the new module. So the method
-    always belongs to the module that holds it.
+    When the module is copied or unpickled, the method is rewritten again for the new module. A
+    method therefore always belongs to the module that contains it.
+
+    Args:
+        owner: the module.
+        name: the name of the method.
+        replacements: the calls that are replaced.
     """
 
     def __init__(
@@ -81,7 +88,7 @@ class RewrittenMethod:
         return self.__func__.__code__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the method."""
+        """Call the rewritten method of the module."""
         return self.__func__(self.__self__, *args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -89,10 +96,10 @@ class RewrittenMethod:
 
 
 def method_name(owner: nn.Module, code: CodeType) -> str:
-    """Return the name of the method of a module that has this code.
+    """Return the name of the method of a module that has the given code object.
 
-    The name is empty if the module has no such method, for example because a subclass overrides
-    it, or if it has the same method under several names.
+    The name is empty if the module has no such method, for example because a subclass overrides the
+    method. It is also empty if the module has the same method under several names.
     """
     rewritten = {
         name: value for name, value in vars(owner).items() if isinstance(value, RewrittenMethod)
@@ -119,13 +126,18 @@ def _names_in_class(owner: Any, code: CodeType) -> tuple[str, ...]:
 def rewrite_method(
     owner: Any, name: str, replacements: tuple[CallReplacement, ...]
 ) -> FunctionType:
-    """Return a method of a class with some calls replaced by calls of curves.
+    """Return a copy of a method of a class, with some calls replaced by calls of curves.
 
-    Line numbers, names and closure are those of the original.
+    The line numbers, the names and the closure are those of the original method.
+
+    Args:
+        owner: the class.
+        name: the name of the method.
+        replacements: the calls that are replaced.
 
     Raises:
-        CannotRewriteError: the source is not available, has changed since it was imported, or does
-            not show exactly one call where a replacement needs it.
+        CannotRewriteError: if the source code is not available or differs from the running code, or
+            if a replacement does not match exactly one call.
     """
     base, function = _method_of_class(owner, name)
     code = function.__code__
@@ -148,45 +160,49 @@ def rewrite_method(
 
 
 def _method_of_class(owner: type, name: str) -> tuple[type, FunctionType]:
-    """Return the class that defines a method, and the function."""
+    """Return the class that defines a method, and the function object of the method."""
     base = next((base for base in owner.__mro__ if name in base.__dict__), owner)
     function = base.__dict__.get(name)
     if not inspect.isfunction(function):
-        raise CannotRewriteError(f"{owner.__name__}.{name} is not a plain method")
+        raise CannotRewriteError(f"{owner.__name__}.{name} is not an ordinary method")
     return base, function
 
 
 def _parse_verified(base: type, function: FunctionType) -> ast.Module:
-    """Return the syntax tree of a method, after a check that it gives the code that is running."""
+    """Return the syntax tree of a method, after a check that the tree describes the running code.
+
+    Raises:
+        CannotRewriteError: if the source code is not available or differs from the running code.
+    """
     tree = _parse_method(function, base)
     if _fingerprint(_compile_method(tree, function, base)) != _fingerprint(function.__code__):
         raise CannotRewriteError(
-            f"the source of {function.__qualname__} differs from the code that is running"
+            f"the source code of {function.__qualname__} differs from the running code"
         )
     return tree
 
 
 def _parse_method(function: FunctionType, base: type) -> ast.Module:
-    """Return the method inside a class inside a function.
+    """Return the syntax tree of a method, placed inside a class inside a function.
 
-    The arguments of that function are the variables which the method closes over. So all names
-    are looked up as in the original. Lines and columns are those of the file.
+    The arguments of the function are the variables in the closure of the method. All names are
+    therefore looked up as in the original. Lines and columns are those of the source file.
     """
     name = function.__qualname__
     try:
         lines, first_line = inspect.getsourcelines(function)
     except (OSError, TypeError):
-        raise CannotRewriteError(f"the source of {name} is not available") from None
+        raise CannotRewriteError(f"the source code of {name} is not available") from None
     source = "".join(lines)
     is_indented = source[:1].isspace()
     try:
         tree = ast.parse(f"class {base.__name__}:\n{source}" if is_indented else source)
     except SyntaxError:
-        raise CannotRewriteError(f"the source of {name} cannot be parsed by itself") from None
+        raise CannotRewriteError(f"the source code of {name} cannot be parsed separately") from None
     ast.increment_lineno(tree, first_line - (2 if is_indented else 1))
     method = tree.body[0].body[0] if isinstance(tree.body[0], ast.ClassDef) else tree.body[0]
     if not isinstance(method, ast.FunctionDef):
-        raise CannotRewriteError(f"{name} is not a plain function")
+        raise CannotRewriteError(f"{name} is not an ordinary function")
     method.decorator_list = []
     class_node = ast.ClassDef(base.__name__, [], [], [method], [])
     outer = [ast.arg(each) for each in function.__code__.co_freevars if each != "__class__"]
@@ -216,13 +232,13 @@ def _compile_method(tree: ast.Module, function: FunctionType, base: type) -> Cod
 
 
 def _fingerprint(code: CodeType) -> tuple[Any, ...]:
-    """Return the names, constants and lines of some code.
+    """Return the names, constants and line numbers of a code object, to compare it with another.
 
-    The instructions are not compared, because they may differ: a compiler that reads a whole file
-    knows which names in it are imported modules.
+    The instructions are left out, because they can differ for the same source code. When a compiler
+    reads a whole file, it knows which names are imported modules.
     """
     constants = [repr(each) for each in code.co_consts if not isinstance(each, CodeType)]
-    # Before Python 3.11, the full name of a nested function is a constant, too.
+    # Before Python 3.11, the full name of a nested function is also a constant.
     constants = [each for each in constants if "<locals>" not in each]
     lines = {line for _, _, line in code.co_lines()}
     return sorted(code.co_names), code.co_varnames, sorted(constants), lines
@@ -254,7 +270,9 @@ def _find_call(tree: ast.Module, span: Span, function_names: tuple[str, ...]) ->
         if isinstance(node, ast.Call) and _is_at(node, span, function_names)
     ]
     if len(calls) != 1:
-        raise CannotRewriteError(f"line {span[0]} shows {len(calls)} calls that it could be")
+        raise CannotRewriteError(
+            f"line {span[0]} contains {len(calls)} calls that match the activation, not exactly one"
+        )
     return calls[0]
 
 
@@ -266,15 +284,18 @@ def _is_at(call: ast.Call, span: Span, function_names: tuple[str, ...]) -> bool:
 
 
 def _last_name(called: ast.expr) -> str:
-    """Return `c` for both `a.b.c` and `c`; an empty string for other expressions."""
+    """Return the last name of a called expression: `c` for both `a.b.c` and `c`.
+
+    The result is an empty string for expressions of other kinds.
+    """
     if isinstance(called, ast.Attribute):
         return called.attr
     return called.id if isinstance(called, ast.Name) else ""
 
 
 def _input_of(call: ast.Call, replacement: CallReplacement) -> ast.expr:
-    # `F.tanh(x)` calls `x.tanh()` inside, so it counts as a tensor method, but its input is an
-    # argument. Among real tensor methods, only `x.prelu(weight)` has arguments.
+    # `F.tanh(x)` calls `x.tanh()`, so it is recorded as a tensor method. Its input is an argument
+    # nevertheless. Of the methods of tensors, only `x.prelu(weight)` has arguments.
     has_arguments = call.args or any(each.arg == "input" for each in call.keywords)
     input_is_object = not has_arguments or _last_name(call.func) == "prelu"
     if replacement.is_tensor_method and input_is_object and isinstance(call.func, ast.Attribute):
@@ -283,19 +304,21 @@ def _input_of(call: ast.Call, replacement: CallReplacement) -> ast.expr:
         return call.args[0]
     inputs = [each.value for each in call.keywords if each.arg in ("input", "x")]
     if len(inputs) != 1:
-        raise CannotRewriteError(f"line {replacement.span[0]} does not show the input of the call")
+        raise CannotRewriteError(
+            f"line {replacement.span[0]} does not show which argument is the input"
+        )
     return inputs[0]
 
 
 @dataclass(frozen=True)
 class CallSyntax:
-    """What the source shows about a call.
+    """What the source code shows about one call.
 
     Attributes:
-        name: last name of the called expression; empty if it has none.
-        is_attribute_of_self: the called expression is an attribute of the module.
-        in_loop: the call is inside a loop or a comprehension.
-        in_nested_function: the call is inside a function that the method defines.
+        name: the last name of the called expression; empty if it has none.
+        is_attribute_of_self: whether the called expression is an attribute of the module.
+        in_loop: whether the call is inside a loop or a comprehension.
+        in_nested_function: whether the call is inside a function that is defined in the method.
     """
 
     name: str
@@ -307,10 +330,16 @@ class CallSyntax:
 def call_syntax(
     owner: type, method: str, span: Span, function_names: tuple[str, ...]
 ) -> CallSyntax:
-    """Return what the source of a method shows about one of its calls.
+    """Return what the source code of a method shows about one of its calls.
+
+    Args:
+        owner: the class that has the method.
+        method: the name of the method.
+        span: the lines and columns of the call.
+        function_names: names that the called function can have in the source code.
 
     Raises:
-        CannotRewriteError: the source does not show the call.
+        CannotRewriteError: if the source code does not show the call.
     """
     base, function = _method_of_class(owner, method)
     tree = _parse_verified(base, function)

@@ -1,4 +1,4 @@
-"""Distinguishes the uses of a shared activation module, such as one `nn.ReLU` in several slots."""
+"""Distinguishes the uses of one activation module that a model contains several times."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from hinged.model.module_tree import all_parents
 def separate_copies(
     model: nn.Module, activations: tuple[type[nn.Module], ...]
 ) -> Iterator[dict[int, nn.Module]]:
-    """Replace shared activation modules by copies, so that every slot has a different object.
+    """Replace shared activation modules by copies during a `with` block.
 
-    A slot is a name in a parent module. The first slot keeps the original module. The copies share
-    the parameters of the original. All originals are put back afterwards.
+    A model can contain the same module, such as one `nn.ReLU`, under several names. During the
+    block, every name has a different object. The first name keeps the original module. The copies
+    share the parameters of the original. At the end of the block, the originals are restored.
 
     Args:
         model: the model.
-        activations: module classes that are activations as a whole.
+        activations: additional module classes that compute an elementwise activation.
 
     Yields:
         The original module of every copy, by the `id` of the copy.
@@ -51,7 +52,7 @@ def _may_be_activation(module: nn.Module, activations: tuple[type[nn.Module], ..
 
 
 def _copy_module(module: nn.Module) -> nn.Module:
-    """Return a copy with the same parameters, but with its own dictionaries of hooks."""
+    """Return a copy with the same parameters, but with separate dictionaries of hooks."""
     copied = copy.copy(module)
     vars(copied).update(
         {name: value.copy() for name, value in vars(copied).items() if isinstance(value, dict)}

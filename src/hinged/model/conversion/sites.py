@@ -1,4 +1,4 @@
-"""Lists the sites of a model: the places where it applies an activation."""
+"""Lists the sites of a model. A site is a place where the model applies an activation."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ _HEAD = ("site", "was", "channels", "axis", "hinges", "range", "outside", "error
 
 @dataclass(frozen=True)
 class Sites(Sequence[Site]):
-    """All sites of a model in the order of the forward pass; `str` gives a table.
+    """All sites of a model, as a sequence in the order of the forward pass. `print` shows a table.
+
+    A site is a place where the model applies an activation.
 
     Attributes:
-        all: the sites, including those without curves.
-        notes: sentences about the whole model: how exact the start is, what could not be examined.
+        all: every site, with or without curves.
+        notes: sentences about the whole model: how much its outputs changed in the conversion, and
+            what could not be examined.
     """
 
     all: tuple[Site, ...]
@@ -35,12 +38,12 @@ class Sites(Sequence[Site]):
 
     @property
     def converted(self) -> tuple[Site, ...]:
-        """The sites with curves."""
+        """The sites whose activation was replaced by curves."""
         return tuple(site for site in self.all if not site.skipped)
 
     @property
     def skipped(self) -> tuple[Site, ...]:
-        """The sites without curves; `site.skipped` gives the reason."""
+        """The sites that keep their activation. `site.skipped` says why."""
         return tuple(site for site in self.all if site.skipped)
 
     def __len__(self) -> int:
@@ -68,7 +71,7 @@ def _cells(site: Site) -> tuple[str, ...]:
         ends,
         "" if site.outside is None else f"{site.outside:.2%}",
         f"{site.error:.2g}" if site.hinges else "",
-        f"left alone: {site.skipped}" if site.skipped else site.note,
+        f"not converted: {site.skipped}" if site.skipped else site.note,
     )
 
 
@@ -79,22 +82,29 @@ def sites(
     gates: bool = False,
     activations: Sequence[type[nn.Module]] = (),
 ) -> Sites:
-    """Return the sites of a model: every place where it applies an activation.
+    """Return every place where a model applies an activation; such a place is called a site.
 
-    For a converted model, these are the sites that `convert` found, with their present hinges and
-    ranges. With `data`, the share of the inputs outside the range is measured again. For any other
-    model, they show what `convert` would do on `data`; the model is not changed.
+    For a model that `convert` has changed, these are the sites that `convert` found, with the
+    present number of hinges and the present range (first and last hinge). For any other model, the
+    result shows what `convert` would do with this `data`. The model is not changed.
 
     Args:
-        model: a model.
-        data: as in `convert`; optional if the model was converted.
-        gates, activations: as in `convert`.
+        model: any module.
+        data: one batch or an iterable of batches, in any form that `convert` takes. It can be None
+            for a converted model. If it is given for a converted model, the fraction of inputs
+            outside the range is measured again.
+        gates: whether `convert` would convert gates and bounded outputs, as its argument `gates`
+            explains. Ignored for a converted model.
+        activations: additional module classes that compute an elementwise activation. Ignored for a
+            converted model.
 
     Returns:
-        The sites in the order of the forward pass; `print` shows a table.
+        A `Sites` object: a sequence of `Site` in the order of the forward pass. `print` shows it as
+        a table.
 
     Raises:
-        ArgumentError: the model was not converted, and there are no data.
+        ArgumentError: if the model was not converted and `data` is None; or if the model is of a
+            kind that `convert` rejects, such as a compiled model.
 
     >>> import torch
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
@@ -106,8 +116,8 @@ def sites(
     if recorded is not None:
         return _update_sites(model, recorded, data)
     if data is None:
-        got = f"a {type(model).__name__} that was not converted, and no data"
-        hint = "give a batch: sites(model, data)"
+        got = f"a {type(model).__name__} that was not converted, and data=None"
+        hint = "pass a batch to run the model on: hinged.sites(model, data)"
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
     reject_unsupported(model, CALL)
     search = find_candidates(model, data, CALL, gates=gates, activations=activations)
@@ -116,33 +126,33 @@ def sites(
 
 
 def record_sites(model: nn.Module, new: Sequence[Site], notes: Sequence[str]) -> None:
-    """Store the sites of a conversion in the model, after those that are converted already."""
+    """Store the sites of a conversion in the model, after the sites of earlier conversions."""
     earlier = recorded_sites(model)
     converted = () if earlier is None else earlier.converted
     vars(model)[_SITES] = Sites((*converted, *new), tuple(notes))
 
 
 def forget_sites(model: nn.Module) -> None:
-    """Remove the sites that are stored in the model and in its parts."""
+    """Remove the stored sites from the model and from all its submodules."""
     for module in model.modules():
         vars(module).pop(_SITES, None)
 
 
 def recorded_sites(model: nn.Module) -> Sites | None:
-    """Return the sites that are stored in the model and in its parts; None if there are none."""
+    """Return the sites stored in the model and its submodules, or None if there are none."""
     records = {name: vars(m)[_SITES] for name, m in model.named_modules() if _SITES in vars(m)}
     if not records:
         return None
     merged: list[Site] = []
     for part, part_sites in records.items():
-        known = {site.name for site in merged}  # A part may have been converted before the whole.
+        known = {site.name for site in merged}  # A submodule may be converted first.
         named = [replace(site, name=f"{part}.{site.name}".strip(".")) for site in part_sites]
         merged += [site for site in named if site.name not in known]
     return Sites(tuple(merged), records[""].notes if "" in records else ())
 
 
 def _update_sites(model: nn.Module, recorded: Sites, data: Any) -> Sites:
-    """Return recorded sites with the present hinges of their layers."""
+    """Return recorded sites with the present hinges of their curve layers."""
     modules = dict(model.named_modules(remove_duplicate=False))
     has_curves = any(isinstance(module, PiecewiseLinear) for module in modules.values())
     statistics = collect_statistics(model, data, CALL) if data is not None and has_curves else {}

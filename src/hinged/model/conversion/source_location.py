@@ -1,4 +1,4 @@
-"""Where a call is in the source: which module, which method, which expression."""
+"""Finds where a call is in the source code: in which module, method and expression."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ _TORCH_FILES = {
 
 @dataclass(eq=False)
 class SourceLocation:
-    """A call expression in a method of a module.
+    """The place of a call in the source code of a model.
 
     Attributes:
-        owner: the module that the method belongs to; None if the call is not in a method that can
-            be rewritten.
-        method: name of the method, or of the function that contains the call.
-        code: code of the method or function.
-        span: lines and columns of the call.
-        description: function, file and line, for messages.
-        occurrence: 0 when an execution of the method reaches the call for the first time, 1 for
-            the second time, and so on.
+        owner: the module whose method contains the call. None if the call is not in a method of a
+            module.
+        method: the name of the method, or of the function that contains the call.
+        code: the code object of the method or function.
+        span: the lines and columns of the call.
+        description: the function, file and line, for messages.
+        occurrence: how many times the same execution of the method has reached the call before.
     """
 
     owner: nn.Module | None
@@ -47,12 +46,15 @@ class SourceLocation:
 
     @property
     def key(self) -> Any:
-        """A key that is different for every location and occurrence in one model."""
+        """A key that differs between all locations and occurrences in one model."""
         return id(self.owner), self.code, self.span, self.occurrence
 
 
 def calling_frames() -> list[FrameType]:
-    """Return the stack, innermost frame first, without the innermost frames of hinged and torch."""
+    """Return the Python stack, with the innermost frame first.
+
+    The innermost frames are left out as long as they belong to this library or to torch.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_internal(frame.f_code.co_filename):
         frame = frame.f_back
@@ -68,8 +70,14 @@ def _is_internal(file: str) -> bool:
 
 
 def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
-    """Return the location of the call that the innermost frame executes, and the frame of the
-    method that contains it."""
+    """Return the location of the call that the innermost frame executes.
+
+    Args:
+        frames: the Python stack, with the innermost frame first.
+
+    Returns:
+        The location, and the frame of the method that contains the call.
+    """
     inner = frames[0]
     file = os.path.basename(inner.f_code.co_filename)
     description = f"{inner.f_code.co_name} ({file}:{inner.f_lineno})"
@@ -82,15 +90,17 @@ def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
 
 
 def _method(frame: FrameType) -> tuple[nn.Module | None, str]:
-    """Return the module and the name of the method that a frame executes; None and an empty name
-    if it does not execute a method of a module."""
+    """Return the module and the name of the method that a frame executes.
+
+    They are None and an empty string if the frame does not execute a method of a module.
+    """
     code = frame.f_code
     owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
     return (owner, method_name(owner, code)) if isinstance(owner, nn.Module) else (None, "")
 
 
 def _contains(outer: CodeType, inner: CodeType) -> bool:
-    """Return whether `inner` is `outer` or a function defined inside it."""
+    """Return whether `inner` is the code `outer`, or the code of a function defined inside it."""
     return outer is inner or any(
         _contains(constant, inner) for constant in outer.co_consts if isinstance(constant, CodeType)
     )

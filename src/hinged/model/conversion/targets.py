@@ -1,4 +1,7 @@
-"""Decides where the curves of each call go: into a module slot or into a rewritten method."""
+"""Decides where the curves of each call are put.
+
+A module is replaced under its name in its parent. Any other call is replaced in a rewritten method.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,12 @@ from hinged.model.module_tree import Parents
 
 @dataclass(eq=False)
 class ModuleSlot:
-    """A name in a parent module; the curves replace the module of that name."""
+    """A child of a module. The curves replace this child.
+
+    Attributes:
+        parent: the parent module.
+        name: the name of the child in the parent.
+    """
 
     parent: nn.Module
     name: str
@@ -34,13 +42,13 @@ class ModuleSlot:
 
 @dataclass(eq=False)
 class CallInMethod:
-    """A call in a method of `owner`; the rewritten method calls the curves instead.
+    """A call in a method of a module. A rewritten method calls the curves instead.
 
     Attributes:
-        owner: the module that the method belongs to.
-        method: name of the method.
+        owner: the module that has the method.
+        method: the name of the method.
         replacement: how the call is replaced.
-        occurrence: index among the curves of the call, if it has several.
+        occurrence: the index among the curves of this call, if the call has several.
     """
 
     owner: nn.Module
@@ -52,11 +60,14 @@ class CallInMethod:
 def module_slot_targets(
     calls: Iterable[ActivationCall], parents: dict[int, Parents]
 ) -> dict[ActivationCall, ModuleSlot]:
-    """Return the slot of every module that has exactly one slot and exactly one call.
+    """Return the slot of every activation module that has exactly one parent and exactly one call.
 
     Args:
-        calls: all calls in the model.
-        parents: the parents of every module, by `id`.
+        calls: all calls of activations in the model.
+        parents: the parents of every module, by the `id` of the module.
+
+    Returns:
+        The slots by call. Calls without such a slot are left out.
     """
     by_module: dict[int, list[ActivationCall]] = defaultdict(list)
     for call in calls:
@@ -72,7 +83,10 @@ def module_slot_targets(
 def method_targets(
     calls: Iterable[ActivationCall],
 ) -> dict[ActivationCall, CallInMethod | CannotRewriteError]:
-    """Return the target of each call in its method, or the error that says why it has none."""
+    """Return the target of each call in the method that contains the call.
+
+    If a call has no target, an error with the reason is returned in its place.
+    """
     by_location: dict[Any, list[ActivationCall]] = defaultdict(list)
     for call in calls:
         location = call.location
@@ -90,7 +104,13 @@ def method_targets(
 def _targets_at_location(
     calls: list[ActivationCall], name_counts: Counter[tuple[int, str]]
 ) -> dict[ActivationCall, CallInMethod]:
-    """Return the targets of calls that have one location and differ in the occurrence."""
+    """Return the targets of calls at the same place in the source code.
+
+    The calls differ only in how often the method has reached the place before.
+
+    Raises:
+        CannotRewriteError: if the method cannot be rewritten.
+    """
     call = calls[0]
     location, owner = call.location, call.location.owner
     if owner is None:
@@ -102,7 +122,7 @@ def _targets_at_location(
     syntax = call_syntax(owner_type, location.method, location.span, function_names)
     is_counted = len(calls) > 1 or syntax.in_loop or not _is_certain(call, owner, syntax)
     if syntax.in_nested_function and is_counted:  # Checkpointing and threads change the count.
-        why = "is a nested function, and its calls cannot be distinguished"
+        why = "is a nested function, and its calls cannot be counted reliably"
         raise CannotRewriteError(f"{location.description} {why}")
     replacement = CallReplacement(
         location.span,
@@ -111,7 +131,7 @@ def _targets_at_location(
         _is_tensor_method(call.function),
         is_counted,
     )
-    rewrite_method(owner_type, location.method, (replacement,))  # Raises if this is impossible.
+    rewrite_method(owner_type, location.method, (replacement,))  # Raises if impossible.
     return {
         each: CallInMethod(owner, location.method, replacement, each.location.occurrence)
         for each in calls
@@ -119,7 +139,7 @@ def _targets_at_location(
 
 
 def _possible_names(call: ActivationCall, owner: nn.Module) -> tuple[str, ...]:
-    """Return the names that the called module or function may have in the source."""
+    """Return the names that the called module or function can have in the source code."""
     if call.module is not None:
         return tuple(name for name, child in owner._modules.items() if child is call.module)
     assert call.function is not None
@@ -128,7 +148,10 @@ def _possible_names(call: ActivationCall, owner: nn.Module) -> tuple[str, ...]:
 
 
 def _is_certain(call: ActivationCall, owner: nn.Module, syntax: CallSyntax) -> bool:
-    """Return whether the source alone shows that this activation is called, and nothing else."""
+    """Return whether the source code alone shows which activation is called.
+
+    This is not certain if, for example, a variable contains the function.
+    """
     if call.module is not None:
         return syntax.is_attribute_of_self and owner._modules.get(syntax.name) is call.module
     assert call.function is not None
@@ -147,12 +170,17 @@ def _activation_name(call: ActivationCall, syntax: CallSyntax) -> str:
 def _unused_curve_name(
     owner: nn.Module, activation: str, name_counts: Counter[tuple[int, str]]
 ) -> str:
-    """Return the activation's name with the first free number, such as `relu_1`."""
+    """Return an unused name for a curve: the activation's name and a number, such as `relu_1`.
+
+    Raises:
+        CannotRewriteError: if the module has an attribute with the name of the child for the
+            curves.
+    """
     curves = owner._modules.get(CURVES_CHILD)
     attributes = {*vars(owner), *dir(type(owner)), *owner._parameters, *owner._buffers}
     if CURVES_CHILD in attributes or not isinstance(curves, MethodCurves | None):
         raise CannotRewriteError(
-            f"its module has an attribute {CURVES_CHILD!r}, which is the name for the curves"
+            f"its module already has an attribute {CURVES_CHILD!r}, and the curves need this name"
         )
     while True:
         name_counts[id(owner), activation] += 1
@@ -168,12 +196,15 @@ def _is_tensor_method(function: Callable[..., Any] | None) -> bool:
 def site_name(
     call: ActivationCall, target: ModuleSlot | CallInMethod | None, names: dict[int, str]
 ) -> str:
-    """Return the name of the curves of a call in the model, or of the call if it has no target.
+    """Return the name of a site: the name of its curves in the model, once they are there.
+
+    If the call cannot be replaced, the result is the name of its module, or a name that is made of
+    the names of the enclosing module and the function.
 
     Args:
-        call: the call.
-        target: where its curves go.
-        names: the name of every module of the model, by `id`.
+        call: the call at this site.
+        target: where the curves are put. None if the call cannot be replaced.
+        names: the name of every module of the model, by the `id` of the module.
     """
     if isinstance(target, ModuleSlot):
         return _join(names[id(target.parent)], target.name)

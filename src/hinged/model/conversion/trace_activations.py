@@ -1,4 +1,4 @@
-"""Runs a model and records every activation it applies, where in the source, and its inputs."""
+"""Runs a model, and records every activation that it applies, with its place and its inputs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hinged.model.observation.run_model import ModelInputs
 from hinged.model.observation.subsample import subsample
 
 _ELEMENTWISE_PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
-# These read the shape or the type of a tensor, but not its numbers.
+# These functions read the shape or the type of a tensor, but not its numbers.
 _METADATA = {
     "size",
     "dim",
@@ -47,17 +47,18 @@ _METADATA = {
 def trace_activations(
     model: nn.Module, inputs: ModelInputs, activations: tuple[type[nn.Module], ...]
 ) -> tuple[dict[Any, ActivationCall], Any]:
-    """Run a model once and record every activation it applies.
+    """Run a model on one batch, and record every activation that it applies.
 
     Args:
         model: the model.
-        inputs: its positional and keyword arguments. The model gets copies of the tensors, because
-            it may write into them.
-        activations: module classes that are activations as a whole, whatever they call inside.
+        inputs: the positional and keyword arguments of the batch. The model receives copies of the
+            tensors, because it may write into them.
+        activations: module classes that compute an elementwise activation. What such a module calls
+            inside is not recorded.
 
     Returns:
-        The calls in the order of their first execution, by location and occurrence, and the output
-        of the model.
+        The calls by their location and occurrence, in the order of their first execution, and the
+        output of the model.
     """
     args, kwargs = clone_tensors(inputs)
     tracer = _ActivationTracer(activations)
@@ -78,7 +79,7 @@ def trace_activations(
 
 
 def clone_tensors(inputs: Any) -> Any:
-    """Return nested lists, tuples and dictionaries with copies of their tensors."""
+    """Return a nested structure of lists, tuples and dictionaries with copies of its tensors."""
     return tree_map_only(Tensor, Tensor.clone, inputs)
 
 
@@ -86,10 +87,10 @@ class _Execution(NamedTuple):
     """One execution of a call.
 
     Attributes:
-        key: key of its location and occurrence.
+        key: the key of the location and occurrence of the call.
         call: the call.
-        x: the input.
-        y: the output.
+        x: the input of this execution.
+        y: the output of this execution.
     """
 
     key: Any
@@ -99,26 +100,26 @@ class _Execution(NamedTuple):
 
 
 class _ActivationTracer(TorchFunctionMode):
-    """Intercepts every torch function, together with the Python frame that calls it."""
+    """Intercepts every torch function, together with the Python frame that calls the function."""
 
     def __init__(self, activations: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
         self._activations = activations
         self._calls: dict[Any, list[ActivationCall]] = {}
         self._axes = ChannelAxes()
-        self._running: list[list[_Execution]] = []  # Per running module, what it has applied.
+        self._running: list[list[_Execution]] = []  # For each running module.
         self._counts: dict[FrameType, Counter[Any]] = {}
         self._overwritten = OverwrittenInputs()
         self._made_by = WeakTensorKeyDictionary()
         self._independent = WeakTensorKeyDictionary()
 
     def mark_independent(self, tensors: Iterable[Tensor]) -> None:
-        """Record tensors that do not depend on the inputs of the model."""
+        """Record that these tensors do not depend on the inputs of the model."""
         for tensor in tensors:
             self._independent[tensor] = True
 
     def finish(self, output: Any) -> dict[Any, ActivationCall]:
-        """Return the calls of the forward pass, given the output of the model."""
+        """Return the recorded calls of the forward pass, given the output of the model."""
         self._counts.clear()
         for tensor in tensors_in(output):
             if tensor in self._made_by:
@@ -175,7 +176,7 @@ class _ActivationTracer(TorchFunctionMode):
         if not self._depends_on_data(tensors_in((args, given))):
             self.mark_independent(tensors_in(result))
             return
-        # A tensor that was filled with data depends on it from now on.
+        # A tensor into which data is written depends on the data from now on.
         written = args[:1] if name_of(func) == "__setitem__" else ()
         for tensor in tensors_in((result, written)):
             self._independent.pop(tensor, None)
@@ -191,10 +192,10 @@ class _ActivationTracer(TorchFunctionMode):
         call = self._new_call(location, func, module_of(func, args, given), x)
         y: Tensor = func(*args, **given)
         if "out" in given:
-            call.conflict = "it writes into the tensor that out=... gives"
+            call.conflict = "it writes into a tensor that is passed as out=..."
         if writes_in_place(func, args, given):
             self._overwritten.note_write(x, call)
-            y = y.clone()  # A new object, so that a later read of the old one is noticed.
+            y = y.clone()  # Later reads of the old tensor are thus noticed.
         self._axes.copy_axis(x, y)
         self._made_by[y] = call
         if not call.depends_on_data:
@@ -205,7 +206,7 @@ class _ActivationTracer(TorchFunctionMode):
     def _locate_call(self) -> SourceLocation:
         """Return the location of the call that is being executed.
 
-        The occurrence counts per frame, so that every execution of a method starts at 0.
+        Occurrences are counted for each frame, so every execution of a method starts at 0.
         """
         frames = calling_frames()
         self._counts = {frame: self._counts[frame] for frame in frames if frame in self._counts}
@@ -247,18 +248,18 @@ class _ActivationTracer(TorchFunctionMode):
             self._calls.setdefault(execution.key, []).append(execution.call)
 
     def enter_module(self, _module: nn.Module, _args: tuple[Any, ...]) -> None:
-        """Note that the execution of a module begins."""
+        """Record that the execution of a module begins."""
         self._running.append([])
 
     def leave_module(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
-        """Note that the execution of a module ends.
+        """Record that the execution of a module ends.
 
-        If the module did nothing but apply one activation, the module is the activation.
+        A module that has done nothing but apply one activation counts as this activation.
         """
         executions = self._running.pop()
-        has_one_input = len(args) == 1 and not kwargs  # A curve can be called in the same way.
+        has_one_input = len(args) == 1 and not kwargs  # As a curve needs.
         if output is None:  # The module raised an error.
             executions = []
         elif isinstance(module, self._activations) and has_one_input:

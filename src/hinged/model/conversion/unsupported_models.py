@@ -1,4 +1,4 @@
-"""Rejects models that cannot be converted."""
+"""Rejects models of kinds that cannot be converted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 from hinged import errors
 
-# Class names, because some of the classes are private and some are imported only if needed.
+# Names instead of classes: some classes are private, and some are imported only when needed.
 _WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel")
 _COMPILED = ("OptimizedModule", "ScriptModule", "RecursiveScriptModule", "TopLevelTracedModule")
 
@@ -16,17 +16,20 @@ def reject_unsupported(model: nn.Module, call: str) -> None:
 
     Args:
         model: the model.
-        call: the public function that the user called, for messages.
+        call: the name of the public function for error messages.
     """
     call = f"{call}(model)"
     if any(parameter.is_meta for parameter in model.parameters()):
         got = "a model on the meta device"
-        hint = "to run, it needs memory and weights: call model.to_empty(device='cpu') first"
+        hint = (
+            "the model must run, so give it memory with model.to_empty(device='cpu') and load or "
+            "initialise its weights first"
+        )
         raise errors.ArgumentError(errors.message(call, got, hint))
     classes = {base.__name__ for module in model.modules() for base in type(module).__mro__}
     for wrapper in classes.intersection(_WRAPPERS):
-        hint = "convert the model inside (its .module) and wrap it afterwards"
+        hint = "pass the model inside the wrapper (its .module), and create the wrapper afterwards"
         raise errors.ArgumentError(errors.message(call, f"a model in {wrapper}", hint))
     for compiled in classes.intersection(_COMPILED):
-        hint = "convert the model before it is compiled or scripted"
-        raise errors.ArgumentError(errors.message(call, f"a {compiled}", hint))
+        hint = "pass the model before it is compiled or scripted"
+        raise errors.ArgumentError(errors.message(call, f"a model with a {compiled}", hint))

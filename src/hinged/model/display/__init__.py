@@ -1,1 +1,1 @@
-"""Draws a model's curves as pictures and animations."""
+"""Draws the curves of a model as a picture or as an animation."""

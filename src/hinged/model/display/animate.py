@@ -1,4 +1,4 @@
-"""Animates a model's curves through training."""
+"""Animates the curves of a model through its training."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ CALL = "hinged.animate"
 
 
 def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> FuncAnimation:
-    """Animate recorded curves, with one panel for each layer as in `hinged.plot`.
+    """Animate the curves that were recorded during training, with one panel for each layer.
 
-    The axes have the same limits in all pictures.
+    Each panel is like that of `hinged.plot`, without the histogram. The axes have the same limits
+    in all frames.
 
     Args:
-        history: curves recorded during training.
-        examples: how many single channels to draw, 0 for none.
-        interval: milliseconds from one recorded step to the next.
+        history: the curves at several steps of the training.
+        examples: the number of single channels to draw in each panel, 0 or more.
+        interval: the time from one recorded step to the next, in milliseconds.
 
     Returns:
-        A `matplotlib.animation.FuncAnimation`. `save("curves.gif")` writes a film
-        (`"curves.mp4"` needs ffmpeg). `to_jshtml()` returns a page with a slider, which a notebook
-        shows with `IPython.display.HTML`.
+        A `matplotlib.animation.FuncAnimation`. Its method `save("curves.gif")` writes a file;
+        `"curves.mp4"` needs ffmpeg. Its method `to_jshtml()` returns a page with a slider, which a
+        notebook shows with `IPython.display.HTML`.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
-        ArgumentError: an empty history, or a number of examples below 0.
+        MissingExtraError: if matplotlib is not installed.
+        ArgumentError: if the history is empty, or `examples` is below 0.
 
     >>> import hinged
     >>> layer, history = hinged.PiecewiseLinear(8), History()
@@ -47,7 +48,7 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
     """
     check_example_count(CALL, examples)
     if not history.frames:
-        hint = "record curves during training first: history.record(model, step)"
+        hint = "call history.record(model, step) during the training to record curves"
         raise errors.ArgumentError(errors.message(f"{CALL}(history)", "an empty history", hint))
     figure, panels = make_panels(len(history.layers))
     from matplotlib.animation import FuncAnimation
@@ -72,7 +73,11 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
 
 
 def _limits(curves: list[Curve]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return limits of both axes that contain all curves between their hinges, with a margin."""
+    """Return limits of the two axes that contain all curves between their hinges, with a margin.
+
+    Returns:
+        The limits `(left, right)` of the input axis and `(bottom, top)` of the output axis.
+    """
     low = min(curve.hinges.min().item() for curve in curves)
     high = max(curve.hinges.max().item() for curve in curves)
     bottom = min(curve.values.min().item() for curve in curves)

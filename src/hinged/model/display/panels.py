@@ -1,4 +1,4 @@
-"""Draws the curves of a layer into one panel of a figure."""
+"""Draws the curves of one layer into one panel of a figure."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _BAND_QUANTILES = (0.05, 0.95)
 
 
 def check_example_count(call: str, examples: int) -> None:
-    """Raise `ArgumentError` unless `examples` is a number of channels."""
+    """Raise `ArgumentError` unless `examples` is a whole number of at least 0."""
     if isinstance(examples, bool) or not isinstance(examples, int) or examples < 0:
-        hint = "expected how many single channels to draw, 0 or more"
+        hint = "expected a whole number of single channels to draw, 0 or more"
         raise errors.ArgumentError(errors.message(f"{call}(examples=...)", repr(examples), hint))
 
 
 def make_panels(count: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `count` panels, in rows of four.
+    """Return a new figure and its `count` panels, four in each row.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
+        MissingExtraError: if matplotlib is not installed.
     """
     errors.require_extra("lab", ["matplotlib"])
     from matplotlib.figure import Figure
@@ -49,7 +49,14 @@ def make_panels(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def draw_panel(axes: Axes, curve: Curve, inputs: Histogram | None, examples: int) -> None:
-    """Draw the curves of a layer, in float64, over the histogram of its inputs."""
+    """Draw the curves of a layer, over a histogram of its inputs if there is one.
+
+    Args:
+        axes: the panel to draw into.
+        curve: the curves of the layer, in float64.
+        inputs: the histogram of the inputs, or None.
+        examples: the number of single channels to draw.
+    """
     low, high = curve.hinges.min().item(), curve.hinges.max().item()
     margin = 0.1 * (high - low)
     x = torch.linspace(low - margin, high + margin, _POINTS, dtype=torch.float64)
@@ -70,7 +77,7 @@ def draw_panel(axes: Axes, curve: Curve, inputs: Histogram | None, examples: int
 
 
 def _draw_channels(axes: Axes, x: Tensor, y: Tensor, examples: int) -> None:
-    """Draw a band that contains 90 % of the channels, and some channels as lines."""
+    """Draw a band that contains 90 % of the channels, and a line for each example channel."""
     band = torch.quantile(y, torch.tensor(_BAND_QUANTILES, dtype=y.dtype), dim=1).numpy()
     label = "90 % of the channels"
     axes.fill_between(x.numpy(), *band, color=CURVE_COLOR, alpha=0.2, linewidth=0, label=label)
@@ -84,7 +91,11 @@ def _median(y: Tensor) -> Tensor:
 
 
 def _example_channels(y: Tensor, count: int) -> list[int]:
-    """Return channels evenly spaced from the farthest from the median to the nearest to it."""
+    """Return the indices of `count` channels, ordered by descending distance from the median.
+
+    The first is the farthest channel and the last is the nearest. The others are evenly spaced in
+    this order.
+    """
     distances = (y - _median(y)[:, None]).abs().amax(dim=0)
     order = distances.argsort(stable=True)
     places = torch.linspace(len(order) - 1, 0, min(count, len(order))).round().long()
@@ -92,7 +103,10 @@ def _example_channels(y: Tensor, count: int) -> list[int]:
 
 
 def _draw_inputs(axes: Axes, histogram: Histogram, low: float, high: float) -> None:
-    """Draw a histogram of the inputs of all channels behind the curves, on a separate axis."""
+    """Draw a histogram of the inputs of all channels behind the curves.
+
+    It has a separate output axis without labels.
+    """
     middles, counts = histogram.points()[0].cpu(), histogram.counts.cpu().double()
     edges = torch.linspace(low, high, _BINS + 1, dtype=torch.float64)
     bins = torch.bucketize(middles, edges, right=True).flatten()
@@ -106,7 +120,7 @@ def _draw_inputs(axes: Axes, histogram: Histogram, low: float, high: float) -> N
 
 
 def add_legend(figure: Figure) -> None:
-    """Explain each kind of line of a figure once, below its panels."""
+    """Add a legend below the panels, with one entry for each kind of line."""
     lines = (line for axes in figure.axes for line in axes.get_legend_handles_labels()[0])
     handles = {line.get_label(): line for line in lines}
     figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=4, fontsize=8)

@@ -1,4 +1,4 @@
-"""Draws a model's curves as a picture."""
+"""Draws the curves of a model as a picture."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ CALL = "hinged.plot"
 
 
 def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
-    """Draw a model's curves over the histogram of their inputs, with one panel for each layer.
+    """Draw the curves of a model over the histogram of their inputs, with one panel for each layer.
 
-    A panel shows the median of the channels, a band that contains 90 % of the channels at each
-    input, some single channels (from the nearest to the median to the farthest from it), and the
-    hinges as ticks. It extends beyond the range by a tenth on both sides.
+    A panel shows the median over the channels, a band that contains 90 % of the channels, and some
+    single channels. Ticks mark the hinges. The panel extends beyond the range (first and last
+    hinge) by a tenth of its width on both sides.
 
     Args:
-        model: a model with curves, or one layer of them.
-        data: as in `hinged.diagnose`; the model runs over it once and does not change. Without data
-            there are no histograms.
-        examples: how many single channels to draw, 0 for none.
+        model: any module with `PiecewiseLinear` layers. It is not changed.
+        data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
+            once. A batch is an input tensor, a dictionary of keyword arguments, or a pair `(inputs,
+            targets)`. With None, no histograms are drawn.
+        examples: the number of single channels to draw in each panel, 0 or more. They are chosen
+            from the nearest to the median to the farthest from it.
 
     Returns:
-        A `matplotlib.figure.Figure`. `figure.savefig("curves.png")` writes it; a notebook shows it.
+        A `matplotlib.figure.Figure`. Its method `savefig("curves.png")` writes a file. A notebook
+        shows the figure.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
-        ArgumentError: a model without curves, or a number of examples below 0.
+        MissingExtraError: if matplotlib is not installed.
+        ArgumentError: if the model has no curves, `data` has no batches, or `examples` is below 0.
 
     >>> import hinged
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))

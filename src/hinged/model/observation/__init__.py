@@ -1,1 +1,1 @@
-"""Collects statistics from a running model, diagnoses its curves and records them in training."""
+"""Collects statistics of a running model, diagnoses its curves, and records them in training."""

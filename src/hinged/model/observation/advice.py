@@ -1,4 +1,4 @@
-"""Signs that a layer's curves work badly, each with a sentence on what to do."""
+"""Signs that the curves of a layer work badly, with a sentence for each on what to do."""
 
 from __future__ import annotations
 
@@ -9,30 +9,41 @@ from hinged.curve import lipschitz, total_variation
 from hinged.model.observation.layer_diagnosis import LayerDiagnosis
 
 MIN_DEAD_SHARE = 0.1
-"""Share of dead units from which on there is advice."""
+"""There is advice from this fraction of dead units on."""
 MIN_OUTSIDE_SHARE = 0.5
-"""Share of inputs outside the range. In deep networks a third is common and does no harm."""
-MIN_STEEP_SLOPE = 10.0
-"""Slope from which on there is advice. A ReLU has 1; trained curves seldom have more than 5."""
-MIN_SWEEPS = 2.2
-"""How many times curves sweep through all their values, on average over channels.
+"""There is advice from this fraction of inputs outside the range (first and last hinge) on.
 
-A ReLU does it once, |x| twice. In the study of failures, trained layers came to 1.2 to 1.3 at good
-learning rates and to 2.2 to 3.1 at rates ten times as high.
+In deep networks, a third of the inputs is often outside and does no harm.
+"""
+MIN_STEEP_SLOPE = 10.0
+"""There is advice from this slope on.
+
+A ReLU has the slope 1. Trained curves seldom have more than 5.
+"""
+MIN_SWEEPS = 2.2
+"""There is advice from this number of sweeps on.
+
+The number of sweeps of a curve is its total variation, divided by the difference between its
+largest and its smallest value. It is 1 for a ReLU and 2 for |x|. The number of a layer is the mean
+over its channels. In the study of failures, it was 1.2 to 1.3 at good learning rates, and 2.2 to
+3.1 at learning rates ten times as high.
 """
 MIN_UNUSED_SHARE = 0.5
-"""Share of lines without inputs."""
+"""There is advice from this fraction of lines (pieces and tails of curves) without inputs on."""
 MIN_HINGES = 4
-"""Fewer hinges leave little to learn; the study of hinges has the figures."""
+"""There is advice below this number of hinges.
+
+Curves with fewer hinges can learn little. The study of hinges has measured this.
+"""
 
 
 class Advice(NamedTuple):
-    """What to do about one sign in one layer.
+    """What to do about one problem in one layer.
 
     Attributes:
-        sign: the sign that was found, a key of `SIGNS`.
-        layer: the layer's name.
-        text: the sign and the remedy in a sentence.
+        sign: the name of the sign of the problem, a key of `SIGNS`.
+        layer: the layer's name in the model.
+        text: a sentence that describes the sign and the remedy.
     """
 
     sign: str
@@ -41,7 +52,7 @@ class Advice(NamedTuple):
 
 
 def advice(name: str, layer: LayerDiagnosis) -> Iterator[Advice]:
-    """Yield the advice for a layer; nothing if all is well."""
+    """Yield one `Advice` for each sign of a problem in a layer."""
     for sign, check in SIGNS.items():
         text = check(layer)
         if text is not None:
@@ -51,7 +62,9 @@ def advice(name: str, layer: LayerDiagnosis) -> Iterator[Advice]:
 def _not_finite(layer: LayerDiagnosis) -> str | None:
     if layer.curve.values.isfinite().all():
         return None
-    return "values are not finite: train again with a lower learning rate, or clip gradients"
+    return (
+        "values are NaN or infinite: train again with a lower learning rate, or clip the gradients"
+    )
 
 
 def _dead(layer: LayerDiagnosis) -> str | None:
@@ -59,8 +72,8 @@ def _dead(layer: LayerDiagnosis) -> str | None:
     if dead < MIN_DEAD_SHARE * channels or not dead:
         return None
     return (
-        f"{dead} of {channels} units are dead: lower the learning rate, normalise before the "
-        'curves, or start them with a slope on both sides (init="leaky_relu")'
+        f"{dead} of {channels} units are dead: lower the learning rate, put a normalisation layer "
+        'before the curves, or start the curves as a leaky ReLU (init="leaky_relu")'
     )
 
 
@@ -69,8 +82,8 @@ def _outside(layer: LayerDiagnosis) -> str | None:
     if share < MIN_OUTSIDE_SHARE:
         return None
     return (
-        f"{share:.0%} of the inputs lie outside the range, where curves are straight: "
-        "hinged.calibrate(model, data) moves the hinges to them"
+        f"{share:.0%} of the inputs lie outside the range of the hinges, where curves cannot bend: "
+        "call hinged.calibrate(model, data), which moves the hinges to the inputs"
     )
 
 
@@ -79,8 +92,8 @@ def _steep(layer: LayerDiagnosis) -> str | None:
     if not MIN_STEEP_SLOPE <= steepest < float("inf"):
         return None
     return (
-        f"slopes reach {steepest:.1f}: lower the curves' learning rate "
-        "(hinged.param_groups(curve_lr=...)), or hinged.constrain(model, lipschitz=...)"
+        f"slopes reach {steepest:.1f}: lower the learning rate of the curves "
+        "(hinged.param_groups(curve_lr=...)), or call hinged.constrain(model, lipschitz=...)"
     )
 
 
@@ -92,8 +105,8 @@ def _oscillating(layer: LayerDiagnosis) -> str | None:
     if not MIN_SWEEPS <= sweeps < float("inf"):
         return None
     return (
-        f"curves run up and down through their values {sweeps:.1f} times: lower the learning rate "
-        "of curves and weights, or add hinged.penalty(model) to the loss"
+        f"curves run up and down through their values {sweeps:.1f} times on average: lower the "
+        "learning rate of curves and weights, or add hinged.penalty(model) to the loss"
     )
 
 
@@ -102,8 +115,8 @@ def _unused(layer: LayerDiagnosis) -> str | None:
     if unused < MIN_UNUSED_SHARE:
         return None
     return (
-        f"no input hits {unused:.0%} of the lines: use fewer hinges, or move them to the inputs "
-        "with hinged.calibrate(model, data)"
+        f"{unused:.0%} of the lines (pieces and tails of curves) had no inputs: use fewer hinges, "
+        "or move the hinges to the inputs with hinged.calibrate(model, data)"
     )
 
 
@@ -111,7 +124,7 @@ def _few(layer: LayerDiagnosis) -> str | None:
     hinges = layer.curve.values.shape[1]
     if hinges >= MIN_HINGES:
         return None
-    return f"{hinges} hinges leave little to learn: try 5 to 17"
+    return f"curves with {hinges} hinges can learn little: try 5 to 17 hinges"
 
 
 SIGNS: dict[str, Callable[[LayerDiagnosis], str | None]] = {
@@ -123,4 +136,7 @@ SIGNS: dict[str, Callable[[LayerDiagnosis], str | None]] = {
     "unused lines": _unused,
     "few hinges": _few,
 }
-"""Checks by the name of the sign, in the order of the advice."""
+"""The check for each sign, by the name of the sign, in the order of the advice.
+
+A check returns a sentence if the layer shows the sign, and None otherwise.
+"""

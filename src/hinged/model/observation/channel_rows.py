@@ -1,4 +1,4 @@
-"""Batches as rows of numbers, one row for each channel."""
+"""Arranges a batch as one row of numbers for each channel."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from torch import Tensor
 from hinged import errors
 
 CACHED_NUMBERS = 2**18
-"""How many numbers are processed together on a CPU, so that intermediate results stay in cache."""
+"""How many numbers are processed together on a CPU. Their intermediate results fit in its cache."""
 
 
 def channel_rows(x: Tensor, channels: int, dim: int, call: str) -> Tensor:
-    """Return the numbers of a batch as `(C, M)`, a row for each channel of axis `dim`.
+    """Return a batch as a matrix with one row for each channel, shape `(C, M)`.
 
-    With `channels=1` all numbers are one row, and `x` may have any shape.
+    Args:
+        x: the batch. Axis `dim` has `channels` entries. With `channels=1`, any shape is allowed.
+        channels: the number of channels `C`. With 1, all numbers of the batch form one row.
+        dim: the channel axis of `x`.
+        call: the name of the public function for error messages.
 
     Raises:
-        ArgumentError: axis `dim` of `x` does not have `channels` entries; the message names `call`.
+        ArgumentError: if axis `dim` of `x` does not have `channels` entries.
 
     >>> channel_rows(torch.tensor([[1, 2], [3, 4], [5, 6]]), 2, 1, "call")
     tensor([[1, 3, 5],
@@ -26,34 +30,35 @@ def channel_rows(x: Tensor, channels: int, dim: int, call: str) -> Tensor:
     if channels == 1:
         return x.detach().reshape(1, -1)
     if not -x.dim() <= dim < x.dim() or x.shape[dim] != channels:
-        got = f"{tuple(x.shape)} with dim={dim}"
-        hint = f"expected {channels} channels on that axis"
+        got = f"a tensor of shape {tuple(x.shape)} with dim={dim}"
+        hint = f"expected {channels} channels on axis {dim}"
         raise errors.ArgumentError(errors.message(call, got, hint))
     return x.detach().movedim(dim, 0).reshape(channels, -1)
 
 
 def split_rows(rows: Tensor) -> list[Tensor]:
-    """Return the rows in parts of about `CACHED_NUMBERS` numbers, each of at least one row.
+    """Split a matrix into groups of rows that fit in the cache of a CPU.
 
-    Large inputs of many channels take half the time on a CPU. Elsewhere all rows are one part.
+    A group has about `CACHED_NUMBERS` numbers, and at least one row. This halves the time for large
+    inputs with many channels on a CPU. On other devices, all rows are one group.
     """
     together = CACHED_NUMBERS // max(1, rows.shape[1]) if rows.is_cpu else len(rows)
     return [part.contiguous() for part in rows.split(max(1, together))]
 
 
 def replace_unless(rows: Tensor, keep: Tensor, value: float) -> Tensor:
-    """Return the rows with `value` wherever `keep` is False.
+    """Return the rows with `value` in every place where `keep` is False.
 
-    On a CPU, rows that keep everything are returned without a copy: to check is faster than to
-    fill.
+    On a CPU, rows that keep all their numbers are returned without a copy, because a check is
+    faster than a copy.
     """
     return rows if rows.is_cpu and keep.all() else rows.masked_fill(~keep, value)
 
 
 def finite_extremes(rows: Tensor, finite: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the smallest and the largest finite number of each row, `(C,)`, float64.
+    """Return the smallest and the largest finite number of each row, two tensors `(C,)`, float64.
 
-    A row without finite numbers gives infinity and minus infinity.
+    For a row without finite numbers, they are infinity and minus infinity.
     """
     if rows.shape[1] == 0:
         nothing = torch.full(rows.shape[:1], torch.inf, dtype=torch.float64, device=rows.device)
@@ -67,4 +72,4 @@ def check_same_shape(call: str, first: Tensor, second: Tensor) -> None:
     """Raise `ArgumentError` unless two tensors of counts have the same shape."""
     if first.shape != second.shape:
         got = f"counts of shapes {tuple(first.shape)} and {tuple(second.shape)}"
-        raise errors.ArgumentError(errors.message(call, got, "both must be of one layer"))
+        raise errors.ArgumentError(errors.message(call, got, "expected statistics of one layer"))

@@ -1,4 +1,4 @@
-"""Diagnoses the curves of a model: dead units, hinges in use, inputs outside, slopes, drift."""
+"""Diagnoses the curves of a model: dead units, unused pieces, inputs outside the range, slopes."""
 
 from __future__ import annotations
 
@@ -32,48 +32,62 @@ _HEAD = (
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """The diagnosis of a model's curves. `str` of it is a table with advice below.
+    """The diagnosis of the curves of a model. `str` returns a table, with advice below it.
 
     Attributes:
-        layers: by the layer's name in the model.
-        unreached: names of the layers that no data reached.
+        layers: the diagnosis of each curve layer, by the layer's name in the model.
+        unreached: names of the curve layers that the model did not call on the data.
     """
 
     layers: dict[str, LayerDiagnosis]
     unreached: tuple[str, ...] = ()
 
     def figures(self) -> dict[str, dict[str, int | float | str | None]]:
-        """Return the figures of every layer, ready for a logger or for JSON."""
+        """Return the columns of the table for every layer, for a logger or for JSON.
+
+        Each layer has a dictionary of numbers and names, as `LayerDiagnosis.figures` describes.
+        """
         return {name: layer.figures() for name, layer in self.layers.items()}
 
     @property
     def advice(self) -> tuple[Advice, ...]:
-        """What to do about each sign of a problem; empty if all is well."""
+        """One entry for each sign of a problem in a layer, with a remedy.
+
+        It is empty if no layer shows a problem.
+        """
         return tuple(each for name, layer in self.layers.items() for each in advice(name, layer))
 
     def __str__(self) -> str:
         rows = [_HEAD, *(_cells(name, figures) for name, figures in self.figures().items())]
         lines = [format_table(rows), *(f"{each.text}." for each in self.advice)]
         if self.unreached:
-            lines.append(f"No data reached: {', '.join(self.unreached)}.")
+            lines.append(f"Not called on the data: {', '.join(self.unreached)}.")
         return "\n".join(lines)
 
 
 def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None = None) -> Diagnosis:
-    """Run a model over data and return a diagnosis of its curves, by layer and channel.
+    """Run a model over data, and return statistics and signs of problems for each layer of curves.
 
-    The model runs once, without gradients, in its current mode (training or evaluation).
-    Parameters, BatchNorm statistics, training flags and the random state stay as they were. Memory
-    does not grow with the data.
+    The statistics show, for each channel, whether the unit is dead, how many inputs lie outside the
+    range (first and last hinge), how steep the curve is, and how far it has moved from its start.
+
+    The model runs once over the data, without gradients, in its present mode (training or
+    evaluation). Parameters, BatchNorm statistics, training flags and the random state are the same
+    afterwards. The memory use does not grow with the data.
 
     Args:
         model: any module with `PiecewiseLinear` layers.
-        data: one batch (a tensor, a pair of inputs and targets, or a dictionary of keyword
-            arguments), or an iterable of such batches, such as a DataLoader.
-        start: the curves before training, from `hinged.copy_curves`, to compute the drift.
+        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
+            a dictionary of keyword arguments, or a pair `(inputs, targets)`.
+        start: the curves before training, as returned by `hinged.copy_curves`. They are needed to
+            compute how far each curve has moved. None leaves this out.
+
+    Returns:
+        A `Diagnosis`. `print` shows it as a table with advice.
 
     Raises:
-        ArgumentError: a model without curves, no data, or a `start` with other layers.
+        ArgumentError: if the model has no curves, `data` has no batches, or `start` has other
+            layers than the model.
 
     >>> import torch
     >>> _ = torch.manual_seed(0)
@@ -96,7 +110,7 @@ def diagnose_layers(
     statistics: Mapping[str, LayerStatistics],
     start: Mapping[str, Curve] | None,
 ) -> Diagnosis:
-    """Return a diagnosis of layers from statistics of their inputs and outputs."""
+    """Return the diagnosis of layers, given statistics of their inputs and outputs."""
     start = start or {}
     diagnosed = {
         name: LayerDiagnosis(layer.curve().snapshot(), statistics[name], start.get(name))
@@ -107,7 +121,16 @@ def diagnose_layers(
 
 
 def copy_curves(model: nn.Module) -> dict[str, Curve]:
-    """Return copies of a model's current curves, on the CPU, by the layer's name.
+    """Return copies of the present curves of a model. Later training does not change them.
+
+    Args:
+        model: any module with `PiecewiseLinear` layers.
+
+    Returns:
+        A `Curve` on the CPU for each layer, by the layer's name in the model.
+
+    Raises:
+        ArgumentError: if the model has no curves.
 
     >>> copy_curves(nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4)))["1"].values.shape
     torch.Size([4, 9])

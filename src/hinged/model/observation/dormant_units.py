@@ -1,25 +1,25 @@
-"""The rule that tells which units of a layer are dormant."""
+"""Decides which units of a layer are dormant, that is, have much smaller outputs than others."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 DORMANT_THRESHOLD = 0.025
-"""The threshold that the source of the rule uses."""
+"""The threshold in the paper that `dormant_units` names."""
 
 
 def dormant_units(mean_sizes: Tensor, threshold: float = DORMANT_THRESHOLD) -> Tensor:
-    """Return which units have a mean absolute output of at most `threshold` times the layer's mean.
+    """Return whether each unit of a layer is dormant, shape `(C,)`, bool.
+
+    A unit is dormant if its mean absolute output is at most `threshold` times the mean over all
+    units.
 
     Source: Sokar, Agarwal, Castro and Evci, "The dormant neuron phenomenon in deep reinforcement
     learning" (ICML 2023).
 
     Args:
         mean_sizes: the mean absolute output of each unit, shape `(C,)`.
-        threshold: share of the mean over all units of the layer.
-
-    Returns:
-        Shape `(C,)`, bool.
+        threshold: a fraction of the mean over all units.
 
     >>> import torch
     >>> dormant_units(torch.tensor([1.0, 0.01, 2.0]))

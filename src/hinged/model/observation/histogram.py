@@ -1,4 +1,4 @@
-"""Histograms of each channel with bins that do not depend on the order of the numbers."""
+"""Histograms of the numbers of each channel, independent of the order of the numbers."""
 
 from __future__ import annotations
 
@@ -20,27 +20,32 @@ from hinged.model.observation.mergeable import Mergeable, concatenate_channels
 
 CALL = "hinged.model.Histogram"
 _FINEST = -60
-"""Exponent of the smallest width of a bin. An activation has no use for narrower bins."""
+"""Bins are at least `2 ** _FINEST` wide. An activation has no use for narrower bins."""
 _INDEX_BITS = 40
-"""A bin's number stays below 2 ** 40, so that every type that holds it holds it exactly."""
+"""The index of a bin stays below `2 ** _INDEX_BITS`. Such integers are exact in float64."""
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram(Mergeable):
-    """Counts of the finite numbers of each channel in bins of equal width.
+    """Counts of the finite numbers of each channel, in `B` bins of equal width.
 
-    Bin `j` of a channel covers `[(start + j) w, (start + j + 1) w)` with `w = 2 ** level`. The
-    level is the lowest at which all numbers fit. When the range grows, pairs of neighbouring bins
-    become one bin; only resolution is lost. The result therefore depends on the numbers alone, not
-    on their order or on how they were split into batches: merging is exact. 0, the kink of a ReLU,
-    is always an edge.
+    The width of a channel's bins is a power of two, `w = 2 ** level`. Bin `j` covers the interval
+    from `(start + j) w` (included) to `(start + j + 1) w` (excluded). The level is the lowest at
+    which all numbers fit into the bins. When larger numbers arrive, neighbouring bins are joined in
+    pairs.
+
+    The result depends only on the numbers, not on their order or on their division into batches.
+    Merging two histograms is therefore exact. 0, where a ReLU has its kink, is always an edge.
 
     Attributes:
-        counts: shape `(C, B)`, int64; the numbers span at least half of the `B` bins.
-        level: exponent of the bins' width, shape `(C,)`, int64.
-        start: number of the first bin, shape `(C,)`, int64.
-        low: smallest number, infinity where there is none, shape `(C,)`, float64.
-        high: largest number, minus infinity where there is none, shape `(C,)`, float64.
+        counts: the number of entries in each bin, shape `(C, B)`, int64. The numbers normally
+            span at least half of the bins.
+        level: the exponent of the width of the bins, shape `(C,)`, int64.
+        start: the index of the first bin, counted in bins from 0, shape `(C,)`, int64.
+        low: the smallest number, shape `(C,)`, float64. It is infinity for a channel without
+            numbers.
+        high: the largest number, shape `(C,)`, float64. It is minus infinity for a channel without
+            numbers.
 
     >>> found = Histogram.of(torch.tensor([[-1.0], [0.5], [6.9]]), bins=8)
     >>> found.edges()[0].tolist()
@@ -57,14 +62,21 @@ class Histogram(Mergeable):
 
     @classmethod
     def of(cls, x: Tensor, channels: int = 1, dim: int = 1, *, bins: int = 512) -> Histogram:
-        """Return the histogram of a batch with `channels` entries on axis `dim`.
+        """Return the histogram of a batch.
+
+        Args:
+            x: the batch. Axis `dim` has `channels` entries. With `channels=1`, any shape is
+                allowed.
+            channels: the number of channels `C`. With 1, all numbers belong to one channel.
+            dim: the channel axis of `x`.
+            bins: the number of bins `B`, a power of two from 2 to 65536.
 
         Raises:
-            ArgumentError: `bins` is not a power of two from 2 to 65536, or the axis does not have
-                that many entries.
+            ArgumentError: if `bins` is not such a power of two, or axis `dim` does not have
+                `channels` entries.
         """
         if bins not in [2**power for power in range(1, 17)]:
-            hint = "expected a power of two, 2 to 65536"
+            hint = "expected a power of two from 2 to 65536"
             raise errors.ArgumentError(errors.message(f"{CALL}.of(bins=...)", repr(bins), hint))
         rows = channel_rows(x, channels, dim, f"{CALL}.of(x)")
         return concatenate_channels([cls._of_rows(part, bins) for part in split_rows(rows)])
@@ -80,16 +92,16 @@ class Histogram(Mergeable):
         scale = _power_of_two(-level).to(rows.dtype)
         numbers = (replace_unless(rows, finite, 0.0) * scale[:, None]).floor_().long()
         numbers = numbers.add_((first - start)[:, None])
-        # All numbers that are not finite share one more bin, which is dropped.
+        # Numbers that are not finite are counted in an additional bin, which is dropped.
         numbers = replace_unless(numbers, finite, channels * bins).flatten()
         counts = torch.bincount(numbers, minlength=channels * bins)[: channels * bins]
         return cls(counts.view(channels, bins), level, start, low, high)
 
     def merge(self, other: Histogram) -> Histogram:
-        """Return the histogram of the numbers of both, exactly.
+        """Return the exact histogram of the numbers of two histograms together.
 
         Raises:
-            ArgumentError: they have different numbers of channels or bins.
+            ArgumentError: if the histograms have different numbers of channels or bins.
         """
         check_same_shape(f"{CALL}.merge", self.counts, other.counts)
         low, high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
@@ -98,38 +110,39 @@ class Histogram(Mergeable):
         return Histogram(counts, level, start, low, high)
 
     def pooled(self) -> Histogram:
-        """Return the histogram of all channels together, as one channel, exactly."""
+        """Return the exact histogram of all channels together, as one channel."""
         low, high = self.low.amin(dim=0, keepdim=True), self.high.amax(dim=0, keepdim=True)
         level, start = _layout(low, high, self.counts.shape[1])
         counts = self._counts_at(level, start).sum(dim=0, keepdim=True)
         return Histogram(counts, level, start, low, high)
 
     def _counts_at(self, level: Tensor, start: Tensor) -> Tensor:
-        """Return the counts for the wider bins of another level and start."""
+        """Return the counts for bins of another width (`level`) and another first bin (`start`)."""
         bins = self.counts.shape[1]
         numbers = self.start[:, None] + torch.arange(bins, device=self.start.device)
-        # Shifts beyond 63 are undefined. A number of 40 bits is 0 or -1 after any shift above 40.
+        # Shifts of int64 by more than 63 bits are undefined, so the shift is limited. The result is
+        # right: an integer of 40 bits is 0 or -1 after every shift by more than 40 bits.
         shift = (level - self.level).clamp(max=62)[:, None]
         numbers = (numbers >> shift) - start[:, None]
-        # Only empty bins can fall outside.
+        # Only empty bins are outside the new bins, so clamping moves no counts.
         return torch.zeros_like(self.counts).scatter_add(1, numbers.clamp(0, bins - 1), self.counts)
 
     @property
     def width(self) -> Tensor:
-        """Width of the bins of each channel, shape `(C,)`, float64."""
+        """The width of the bins of each channel, shape `(C,)`, float64."""
         return _power_of_two(self.level)
 
     def edges(self) -> Tensor:
-        """Return the edges of the bins, shape `(C, B + 1)`, float64."""
+        """Return the edges of the bins of each channel, shape `(C, B + 1)`, float64."""
         steps = torch.arange(self.counts.shape[1] + 1, device=self.counts.device)
         return (self.start[:, None] + steps) * self.width[:, None]
 
     def points(self) -> tuple[Tensor, Tensor]:
-        """Return the middle of every bin and its share of the numbers, each `(C, B)`.
+        """Return the middle of every bin and its fraction of the numbers, two tensors `(C, B)`.
 
-        `hinged.curve.place_hinges` and `refit` take this as the distribution of the inputs. The
-        middles of the outermost bins are moved to between the extremes. Shares are 0 where a
-        channel has no numbers.
+        `hinged.curve.place_hinges` and `hinged.curve.refit` take these tensors as the distribution
+        of the inputs. Middles of bins with numbers are clamped to the interval from the smallest to
+        the largest number. The fractions are 0 for a channel without numbers.
         """
         edges = self.edges()
         middles = (edges[:, 1:] + edges[:, :-1]) / 2
@@ -140,25 +153,32 @@ class Histogram(Mergeable):
         return torch.where(occupied, inside, middles), self.counts / total
 
     def share_outside(self, low: float, high: float) -> Tensor:
-        """Return the share of each channel's numbers outside of `[low, high]`, shape `(C,)`.
+        """Return the fraction of each channel's numbers outside `[low, high]`, shape `(C,)`.
 
-        It is accurate to the width of a bin.
+        Numbers in a bin count as lying at its middle.
         """
         middles, shares = self.points()
         return (shares * ((middles < low) | (middles > high))).sum(dim=1)
 
     def quantiles(self, shares: Sequence[float] | Tensor) -> Tensor:
-        """Return the quantiles of each channel, shape `(C, Q)`, float64; NaN without numbers.
+        """Return the quantiles of each channel, shape `(C, Q)`, float64.
 
         A quantile is accurate to the width of a bin. Within a bin, numbers are assumed to be evenly
         spread.
 
+        Args:
+            shares: the `Q` levels of the quantiles, each from 0 to 1. For example, 0.5 is the
+                median.
+
+        Returns:
+            The quantiles. They are NaN for a channel without numbers.
+
         Raises:
-            ArgumentError: a share below 0 or above 1.
+            ArgumentError: if a level is below 0 or above 1.
         """
         wanted = torch.as_tensor(shares, dtype=torch.float64, device=self.counts.device)
         if not ((wanted >= 0) & (wanted <= 1)).all():
-            hint = "expected shares from 0 to 1"
+            hint = "expected fractions from 0 to 1"
             call = f"{CALL}.quantiles(shares=...)"
             raise errors.ArgumentError(errors.message(call, str(wanted.tolist()), hint))
         below = self.counts.cumsum(dim=1).double()
@@ -174,8 +194,9 @@ class Histogram(Mergeable):
 def _layout(low: Tensor, high: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     """Return the lowest level at which `[low, high]` fits into `bins` bins, and the first bin.
 
-    The width is within a factor of four of `(high - low) / bins`. Each end is divided by `bins`, a
-    power of two, before subtracting: this is exact and cannot overflow.
+    The search starts at a level near `log2((high - low) / bins)` and tries four levels. Both ends
+    are divided by `bins`, a power of two, before the subtraction. This is exact and cannot
+    overflow.
     """
     nonempty = low <= high
     low, high = low.masked_fill(~nonempty, 0.0), high.masked_fill(~nonempty, 0.0)
@@ -189,7 +210,7 @@ def _layout(low: Tensor, high: Tensor, bins: int) -> tuple[Tensor, Tensor]:
 
 
 def _exponent(x: Tensor) -> Tensor:
-    """Return the exponent of each number; near powers of two it may be wrong by one."""
+    """Return the binary exponent of each number. It can be wrong by one near powers of two."""
     return x.clamp(min=2.0 ** (_FINEST - 1)).log2().floor().long()
 
 
@@ -198,9 +219,9 @@ def _bin_number(x: Tensor, level: Tensor) -> Tensor:
 
 
 def _power_of_two(exponent: Tensor) -> Tensor:
-    """Return `2 ** exponent` in float64, exactly, for int64 exponents from -1022 to 1023.
+    """Return `2 ** exponent` exactly, as float64, for int64 exponents from -1022 to 1023.
 
-    The exponent is written into the number's bits, since `exp2` and `pow` are exact on some
-    machines only.
+    The exponent is written into the bits of the number, because `exp2` and `pow` are not exact on
+    every machine.
     """
     return ((exponent + 1023) << 52).view(torch.float64)

@@ -1,4 +1,4 @@
-"""Records a model's curves at several steps of its training."""
+"""Records the curves of a model at several steps of its training."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ _PARTS = ("hinges", "values", "tail_slopes")
 
 
 class History:
-    """The curves of a model at several steps of its training; `hinged.animate` shows them.
+    """The curves of a model at several steps of its training. `hinged.animate` shows them.
+
+    Call `record(model, step)` during the training.
 
     Args:
-        channels: how many channels of a layer to record, evenly spaced; all by default.
+        channels: how many channels of each layer to record. They are evenly spaced from the first
+            to the last channel. None records all channels.
 
     Attributes:
-        steps: the recorded steps, ascending.
-        frames: the curves at each step, by the layer's name.
+        steps: the recorded steps, in ascending order.
+        frames: for each recorded step, the `Curve` of each layer by the layer's name.
 
     Raises:
-        ArgumentError: fewer channels than 1.
+        ArgumentError: if `channels` is below 1.
 
     >>> import hinged, tempfile
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8))
@@ -63,25 +66,27 @@ class History:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers' names."""
+        """The names of the recorded layers."""
         return tuple(self.frames[0]) if self.frames else ()
 
     def record(self, model: nn.Module, step: int | None = None) -> None:
-        """Record copies of a model's curves.
+        """Record copies of the present curves of a model.
 
         Args:
-            model: the model, the same one each time.
-            step: the step of the training, by default one more than the last. Records of this step
-                and of later ones are dropped: training was resumed from an earlier step.
+            model: any module with `PiecewiseLinear` layers. Pass the same model each time.
+            step: the present step of the training. None means one more than the last recorded step.
+                Records of this step and of later steps are deleted, so that training can be resumed
+                from an earlier step.
 
         Raises:
-            ArgumentError: a model without curves, or with other layers than before.
+            ArgumentError: if the model has no curves, or has other layers than in earlier records.
         """
         curves = copy_curves(model)
         frame = {name: _select_channels(curve, self.channels) for name, curve in curves.items()}
         if self.frames and frame.keys() != self.frames[0].keys():
-            got = f"layers {sorted(frame.keys() ^ set(self.layers))} in one and not in the other"
-            hint = "record the same model each time"
+            different = sorted(frame.keys() ^ set(self.layers))
+            got = f"a model that differs in the layers {different} from the recorded model"
+            hint = "record the same model each time, or create a new History"
             raise errors.ArgumentError(errors.message(f"{CALL}.record(model)", got, hint))
         if step is None:
             step = self.steps[-1] + 1 if self.steps else 0
@@ -92,13 +97,18 @@ class History:
         self.frames.append(frame)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the history to a safetensors file, completely or not at all.
+        """Write the history to a safetensors file.
+
+        The file is written under a temporary name and then renamed, so it is never incomplete.
+
+        Args:
+            path: the file to write. An existing file is replaced.
 
         Raises:
-            ArgumentError: nothing was recorded.
+            ArgumentError: if nothing was recorded.
         """
         if not self.frames:
-            hint = "call record(model) first"
+            hint = "call history.record(model) before history.save(path)"
             raise errors.ArgumentError(errors.message(f"{CALL}.save", "an empty history", hint))
         tensors = {
             f"{number}/{name}/{part}": getattr(curve, part).contiguous()
@@ -114,12 +124,18 @@ class History:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
-        """Return the history from a file.
+        """Read a history from a file that `save` has written.
+
+        Args:
+            path: the file to read.
+
+        Returns:
+            The history.
 
         Raises:
-            CurveFileError: the file is truncated, is not a history, or has a version that this
-                release cannot read.
-            OSError: the file cannot be opened.
+            CurveFileError: if the file is truncated, does not contain a history, or has a version
+                that this release cannot read.
+            OSError: if the file cannot be opened.
         """
         contents, tensors = _read_history_file(path)
         history = cls(contents["channels"])
@@ -140,7 +156,7 @@ class History:
 
 
 def _select_channels(curve: Curve, count: int | None) -> Curve:
-    """Return `count` channels of a curve, evenly spaced from the first to the last."""
+    """Return `count` channels of a curve, evenly spaced from the first to the last channel."""
     if count is None or count >= curve.channels:
         return curve
     rows = torch.linspace(0, curve.channels - 1, count).round().long()
@@ -153,7 +169,8 @@ def _read_history_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], di
     call, name = f"{CALL}.load(path)", repr(os.fspath(path))
     metadata, tensors = read_safetensors(path, call)
     if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
-        got = f"{name}, {metadata.get('format')!r} of version {metadata.get('version')!r}"
-        hint = f"expected a file that {CALL}.save wrote, version {VERSION}"
+        kind, version = metadata.get("format"), metadata.get("version")
+        got = f"{name}, a file of format {kind!r} and version {version!r}"
+        hint = f"expected a file that {CALL}.save has written, format {FORMAT!r}, version {VERSION}"
         raise errors.CurveFileError(errors.message(call, got, hint))
     return json.loads(metadata["contents"]), tensors

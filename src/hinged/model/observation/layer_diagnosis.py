@@ -1,4 +1,4 @@
-"""The diagnosis of one layer: dead units, lines in use, slopes, drift."""
+"""The diagnosis of one layer of curves: dead units, pieces with inputs, slopes, change."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from hinged.model.observation.layer_statistics import LayerStatistics
 
 @dataclass(frozen=True, eq=False)
 class LayerDiagnosis:
-    """The diagnosis of one layer of curves, by channel.
+    """The diagnosis of one layer with `C` channels and `K` hinges per curve.
+
+    A line of a curve is a piece between two hinges, or one of the two tails outside the hinges.
 
     Attributes:
-        curve: the layer's curves at the time of the diagnosis.
-        statistics: statistics of its inputs and outputs.
-        start: its curves before training, or None.
+        curve: the curves of the layer at the time of the diagnosis.
+        statistics: statistics of the inputs and outputs of the layer.
+        start: the curves of the layer before training, or None if they were not given.
     """
 
     curve: Curve
@@ -27,48 +29,69 @@ class LayerDiagnosis:
 
     @property
     def dead(self) -> Tensor:
-        """Channels with the same output for all data, shape `(C,)`, bool.
+        """Whether a channel had the same output for all data, shape `(C,)`, bool.
 
-        For a ReLU these are the units that never fired.
+        For a ReLU, these are the units whose output was always 0.
         """
         outputs = self.statistics.outputs
         return (outputs.count > 0) & (outputs.low >= outputs.high)
 
     def dormant(self, threshold: float = DORMANT_THRESHOLD) -> Tensor:
-        """Return the channels with a mean absolute output of at most `threshold` times the layer's.
+        """Return whether the outputs of a channel are small compared with the other channels.
 
-        Shape `(C,)`, bool. `hinged.model.observation.dormant_units` has the source of this rule.
+        A channel is dormant if its mean absolute output is at most `threshold` times the mean over
+        all channels. `hinged.model.observation.dormant_units` names the source of this rule.
+
+        Args:
+            threshold: a fraction of the mean absolute output of the layer.
+
+        Returns:
+            A tensor of shape `(C,)`, bool.
         """
         return dormant_units(self.statistics.absolute_outputs.mean, threshold)
 
     @property
     def occupancy(self) -> Tensor:
-        """Share of the inputs on each line, left tail to right tail, shape `(C, K + 1)`."""
+        """Fraction of the inputs on each line, from left tail to right tail, shape `(C, K + 1)`."""
         return self.statistics.lines.shares
 
     @property
     def share_outside(self) -> Tensor:
-        """Share of the inputs on the tails, shape `(C,)`."""
+        """Fraction of the inputs outside the first and last hinge, shape `(C,)`."""
         return self.statistics.lines.share_outside
 
     @property
     def lipschitz(self) -> Tensor:
-        """Steepest slope, shape `(C,)`."""
+        """Largest absolute slope of each curve, shape `(C,)`."""
         return lipschitz(self.curve)
 
     @property
     def drift(self) -> Tensor | None:
-        """Largest absolute difference from the start over the ranges of both, shape `(C,)`."""
+        """Largest absolute difference between the curve and its start, shape `(C,)`.
+
+        It is taken from the leftmost to the rightmost hinge of both curves. It is None if `start`
+        is None.
+        """
         return None if self.start is None else distance(self.curve, self.start)
 
     @property
     def nearest_native(self) -> tuple[str, float]:
-        """The native activation that is nearest to all channels, and its largest error."""
+        """Name and error of the native activation that is closest to the curves.
+
+        The error of an activation is its largest absolute difference from any channel.
+        """
         worst = {name: each.max().item() for name, each in distances_to_native(self.curve).items()}
         return min(worst.items(), key=lambda item: item[1])
 
     def figures(self) -> dict[str, int | float | str | None]:
-        """Return one number or name for each column of the table."""
+        """Return one number or name for each column of the table.
+
+        Returns:
+            A dictionary. `channels`, `hinges` and `dead` are counts. `dormant`, `lines_hit` and
+            `outside` are means over the channels of fractions from 0 to 1. `lipschitz` and `drift`
+            are maxima over the channels; `drift` is None if the start is not known.
+            `nearest_native` is the name of an activation, and `native_error` its error.
+        """
         name, error = self.nearest_native
         return {
             "channels": self.curve.channels,

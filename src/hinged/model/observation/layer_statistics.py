@@ -1,4 +1,4 @@
-"""Statistics of the inputs and outputs of each layer of curves."""
+"""Statistics of the inputs and outputs of each curve layer."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from hinged.nn import PiecewiseLinear, curve_layers
 
 T = TypeVar("T", bound="InputStatistics")
 MakeStatistics = Callable[[PiecewiseLinear, Tensor, Tensor], S]
-"""Makes the statistics of one call of a layer from the layer, its input and its output."""
+"""A function that computes statistics of one call from the layer, its input and its output."""
 
 
 @dataclass(frozen=True, eq=False)
 class InputStatistics(Mergeable):
-    """Statistics of a layer's inputs by channel. `hinged.calibrate` needs them.
+    """Statistics of the inputs of a curve layer, for each channel. `hinged.calibrate` uses them.
 
     Attributes:
-        inputs: moments of the inputs.
-        histogram: histogram of the inputs.
-        lines: how many inputs fell on each line.
+        inputs: count, mean, spread and extremes of the inputs.
+        histogram: the histogram of the inputs.
+        lines: how many inputs fell on each line, that is, on each piece and tail of the curve.
     """
 
     inputs: Moments
@@ -38,22 +38,30 @@ class InputStatistics(Mergeable):
 
     @classmethod
     def of(cls, layer: PiecewiseLinear, x: Tensor, _y: Tensor) -> InputStatistics:
-        """Return the statistics of one call. One curve for all channels counts as one channel."""
+        """Return the statistics of one call of a layer.
+
+        A layer with one curve for all channels counts as one channel.
+
+        Args:
+            layer: the layer that was called.
+            x: the input of the call.
+            _y: the output of the call, which is not used.
+        """
         return InputStatistics(*_input_statistics(layer, x))
 
     def merge(self: T, other: T) -> T:
-        """Return the statistics of the calls of both."""
+        """Return the statistics of the calls of `self` and of `other` together."""
         parts = {name: part.merge(getattr(other, name)) for name, part in vars(self).items()}
         return type(self)(**parts)
 
 
 @dataclass(frozen=True, eq=False)
 class LayerStatistics(InputStatistics):
-    """Statistics of a layer's inputs and outputs by channel.
+    """Statistics of the inputs and outputs of a curve layer, for each channel.
 
     Attributes:
-        outputs: moments of the outputs.
-        absolute_outputs: moments of the absolute values of the outputs.
+        outputs: count, mean, spread and extremes of the outputs.
+        absolute_outputs: count, mean, spread and extremes of the absolute values of the outputs.
     """
 
     outputs: Moments
@@ -61,7 +69,15 @@ class LayerStatistics(InputStatistics):
 
     @classmethod
     def of(cls, layer: PiecewiseLinear, x: Tensor, y: Tensor) -> LayerStatistics:
-        """Return the statistics of one call. One curve for all channels counts as one channel."""
+        """Return the statistics of one call of a layer.
+
+        A layer with one curve for all channels counts as one channel.
+
+        Args:
+            layer: the layer that was called.
+            x: the input of the call.
+            y: the output of the call.
+        """
         axes = (layer.channels, layer.dim)
         outputs, absolute = Moments.of(y, *axes), Moments.of(y.abs(), *axes)
         return LayerStatistics(*_input_statistics(layer, x), outputs, absolute)
@@ -74,16 +90,19 @@ def _input_statistics(layer: PiecewiseLinear, x: Tensor) -> tuple[Moments, Histo
 
 
 class StatisticsCollector(Generic[S]):
-    """Collects statistics of layers from every forward pass, until `remove()` or the `with` ends.
+    """Collects statistics of layers in every forward pass, until `remove()` is called.
+
+    In a `with` statement, `remove()` is called at the end of the block.
 
     Args:
-        layers: the layers by name.
-        make: makes the statistics of one call.
-        training: ignore calls without gradients, which are not training steps, and use a part of
-            large batches.
+        layers: the layers to observe, by name.
+        make: a function that computes the statistics of one call from the layer, its input and its
+            output.
+        training: whether the forward passes are those of a training. Then calls without gradients
+            are ignored, and only a part of each large batch is used.
 
     Attributes:
-        statistics: what was collected so far, by the layer's name.
+        statistics: the statistics collected so far, by the layer's name.
     """
 
     def __init__(
@@ -102,7 +121,7 @@ class StatisticsCollector(Generic[S]):
         ]
 
     def remove(self) -> None:
-        """Stop collecting."""
+        """Stop collecting. The collected statistics are kept."""
         for handle in self._handles:
             handle.remove()
 
@@ -130,9 +149,20 @@ class StatisticsCollector(Generic[S]):
 def merge_layers_across_processes(
     layers: Mapping[str, PiecewiseLinear], statistics: Mapping[str, T], make: MakeStatistics[T]
 ) -> dict[str, T]:
-    """Return the statistics of layers over all processes, in the order of the layers.
+    """Return the statistics of each layer over all processes of `torch.distributed`.
 
-    Every process must call it. Layers without inputs in any process are left out.
+    Every process must call this function.
+
+    Args:
+        layers: the layers by name, the same in all processes.
+        statistics: the statistics of this process, by the layer's name. Layers without inputs can
+            be missing.
+        make: a function that computes the statistics of one call. It is used to create empty
+            statistics.
+
+    Returns:
+        The merged statistics by the layer's name, in the order of `layers`. Layers without inputs
+        in any process are left out.
     """
     merged: dict[str, T] = {}
     for name, layer in layers.items():
@@ -144,7 +174,7 @@ def merge_layers_across_processes(
 
 
 def _empty_batch(layer: PiecewiseLinear) -> tuple[Tensor, Tensor]:
-    """Return an input and an output of the layer without any entries."""
+    """Return an input and an output of the layer for a batch of size 0."""
     shape = [0] * (abs(layer.dim) + 2)
     shape[layer.dim] = layer.channels
     return (layer.values.detach().new_empty(shape),) * 2
@@ -153,9 +183,23 @@ def _empty_batch(layer: PiecewiseLinear) -> tuple[Tensor, Tensor]:
 def collect_statistics(
     model: nn.Module, data: Any, call: str = "hinged.model.collect_statistics"
 ) -> dict[str, LayerStatistics]:
-    """Return the statistics of each `PiecewiseLinear` of a model while it runs once over `data`.
+    """Run a model over data, and return statistics of the inputs and outputs of each curve layer.
 
-    `collect_custom_statistics` describes the arguments, the result and the errors.
+    `collect_custom_statistics` does the same for statistics of your choice.
+
+    Args:
+        model: any module with `PiecewiseLinear` layers. Its state is restored afterwards.
+        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
+            a dictionary of keyword arguments, or a pair `(inputs, targets)`.
+        call: the name of the public function for error messages.
+
+    Returns:
+        The statistics by the layer's name in the model. Layers that the model did not call are left
+        out.
+
+    Raises:
+        ArgumentError: if the model has no curves, or `data` has no batches or batches of another
+            form.
     """
     return collect_custom_statistics(model, data, LayerStatistics.of, call)
 
@@ -163,25 +207,28 @@ def collect_statistics(
 def collect_custom_statistics(
     model: nn.Module, data: Any, make: MakeStatistics[S], call: str
 ) -> dict[str, S]:
-    """Return statistics that `make` computes from each `PiecewiseLinear`, its inputs and outputs.
+    """Run a model over data, and return the statistics that `make` computes for each curve layer.
 
-    The model runs once over `data` without gradients, in its current mode (training or evaluation).
-    Buffers (such as the statistics of BatchNorm), training flags and the random state are restored
-    afterwards. Memory does not grow with the data. A layer that is used in several places has one
-    entry.
+    The model runs once, without gradients, in its present mode (training or evaluation). Buffers
+    (such as the running statistics of BatchNorm), training flags and the random state are restored
+    afterwards. The memory use does not grow with the data. A layer that is called several times has
+    one entry.
 
     Args:
         model: any module with `PiecewiseLinear` layers.
-        data: one batch (a tensor, a pair of inputs and targets, or a dictionary of keyword
-            arguments), or an iterable of such batches.
-        make: makes the statistics of one call from the layer, its input and its output.
-        call: the name of the caller in error messages.
+        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
+            a dictionary of keyword arguments, or a pair `(inputs, targets)`.
+        make: a function that computes the statistics of one call from the layer, its input and its
+            output.
+        call: the name of the public function for error messages.
 
     Returns:
-        Statistics by the layer's name in the model. Layers that no data reached are left out.
+        The statistics by the layer's name in the model. Layers that the model did not call are left
+        out.
 
     Raises:
-        ArgumentError: a model without such layers, no batches, or a batch of an unknown kind.
+        ArgumentError: if the model has no curves, or `data` has no batches or batches of another
+            form.
     """
     with StatisticsCollector(curve_layers(model, call), make) as collector:
         run_model(model, data, call)

@@ -16,22 +16,27 @@ S = TypeVar("S", bound="Mergeable")
 
 
 class Mergeable(ABC):
-    """Statistics of a stream of numbers, in a few tensors of a fixed size.
+    """Base class of statistics of numbers that can be merged, such as counts.
 
-    Subclasses are dataclasses of tensors with channels on their first axis, or of other
-    `Mergeable` objects.
+    Statistics have a fixed size, however many numbers they describe. Subclasses are dataclasses.
+    Their fields are tensors with channels on the first axis, or other `Mergeable` objects.
     """
 
     @abstractmethod
     def merge(self: S, other: S) -> S:
-        """Return the statistics of the numbers of both."""
+        """Return the statistics of the numbers of `self` and of `other` together."""
 
 
 def merge_across_processes(statistics: S, group: torch.distributed.ProcessGroup | None = None) -> S:
-    """Return the statistics of the numbers of all processes in a group, the same bits in each.
+    """Return the statistics of the numbers of all processes of `torch.distributed` together.
 
-    Every process must call it, with statistics of the same shapes. Without an initialised
-    `torch.distributed` it returns its argument.
+    Every process of the group must call this function, with statistics of the same shapes. The
+    result has the same bits in every process. If `torch.distributed` is not initialised, the
+    argument is returned.
+
+    Args:
+        statistics: the statistics of this process.
+        group: the processes whose statistics are merged; None for all processes.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return statistics
@@ -53,7 +58,7 @@ def _all_gathered(tensor: Tensor, group: torch.distributed.ProcessGroup | None) 
 
 
 def concatenate_channels(parts: Sequence[S]) -> S:
-    """Return the statistics of all channels, given those of consecutive groups of channels."""
+    """Join statistics of consecutive groups of channels into the statistics of all channels."""
     names = [field.name for field in fields(parts[0])]  # type: ignore[arg-type]
     kind = type(parts[0])
     return kind(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})

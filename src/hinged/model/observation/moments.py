@@ -1,4 +1,4 @@
-"""Mean, spread and extremes of each channel."""
+"""Count, mean, spread and extremes of the numbers of each channel."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ class Moments(Mergeable):
     """Count, mean, spread and extremes of the finite numbers of each channel.
 
     `merge` uses the pairwise update of Chan, Golub and LeVeque, "Updating formulae and a pairwise
-    algorithm for computing sample variances" (1979), in float64. It forms no large sums that could
-    cancel.
+    algorithm for computing sample variances" (1979), in float64. It avoids differences of large
+    sums, which would lose digits.
 
     Attributes:
-        count: how many finite numbers, shape `(C,)`, int64.
-        mean: their mean, 0 where there are none, shape `(C,)`, float64.
-        squares: the sum of their squared differences from the mean, shape `(C,)`, float64.
-        low: the smallest, infinity where there are none, shape `(C,)`, float64.
-        high: the largest, minus infinity where there are none, shape `(C,)`, float64.
-        nonfinite: how many numbers were NaN or infinite, shape `(C,)`, int64.
+        count: the number of finite numbers, shape `(C,)`, int64.
+        mean: the mean of the finite numbers, shape `(C,)`, float64. It is 0 if there are none.
+        squares: the sum of the squared differences from the mean, shape `(C,)`, float64.
+        low: the smallest finite number, shape `(C,)`, float64. It is infinity if there are none.
+        high: the largest finite number, shape `(C,)`, float64. It is minus infinity if there are
+            none.
+        nonfinite: the number of NaN and infinite numbers, shape `(C,)`, int64.
 
     >>> first, second = Moments.of(torch.tensor([[1.0], [3.0]])), Moments.of(torch.tensor([[8.0]]))
     >>> both = first.merge(second)
@@ -49,10 +50,16 @@ class Moments(Mergeable):
 
     @classmethod
     def of(cls, x: Tensor, channels: int = 1, dim: int = 1) -> Moments:
-        """Return the moments of a batch with `channels` entries on axis `dim`.
+        """Return the moments of a batch.
+
+        Args:
+            x: the batch. Axis `dim` has `channels` entries. With `channels=1`, any shape is
+                allowed.
+            channels: the number of channels `C`. With 1, all numbers belong to one channel.
+            dim: the channel axis of `x`.
 
         Raises:
-            ArgumentError: the axis does not have that many entries.
+            ArgumentError: if axis `dim` does not have `channels` entries.
         """
         rows = channel_rows(x, channels, dim, f"{CALL}.of(x)")
         return concatenate_channels([cls._of_rows(part) for part in split_rows(rows)])
@@ -68,7 +75,7 @@ class Moments(Mergeable):
         return cls(count, mean, squares, low, high, rows.shape[1] - count)
 
     def merge(self, other: Moments) -> Moments:
-        """Return the moments of the numbers of both, up to rounding."""
+        """Return the moments of the numbers of `self` and of `other` together, up to rounding."""
         count = self.count + other.count
         share = other.count / count.clamp(min=1).double()
         difference = other.mean - self.mean
@@ -93,5 +100,5 @@ class Moments(Mergeable):
 
     @property
     def std(self) -> Tensor:
-        """Standard deviation, computed by dividing by the count, shape `(C,)`."""
+        """Standard deviation with the count as the divisor, shape `(C,)`."""
         return (self.squares / self.count.clamp(min=1)).sqrt()

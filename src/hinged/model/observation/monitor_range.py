@@ -1,4 +1,4 @@
-"""Warns during training when many inputs of a layer lie outside its range."""
+"""Warns during training when many inputs of a curve layer lie outside its range."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ CALL = "hinged.monitor_range"
 
 
 def monitor_range(model: nn.Module, *, every: int = 100, max_outside: float = 0.05) -> RangeMonitor:
-    """Warn from now on when too large a share of a layer's inputs lies outside its range.
+    """Warn, from now on, when too many inputs of a curve layer lie outside its range.
 
-    Outside the first and last hinge a curve has no values to train. The inputs of every `every`-th
-    call of each layer are checked, beginning with its first call. The other calls only count. After
-    a warning, a layer warns again only after the share has been within `max_outside`. Compiled code
-    runs no hooks, so calls in it are not checked.
+    The range of a `PiecewiseLinear` layer reaches from the first to the last hinge. Outside it, a
+    curve has no values that training could adapt. The monitor checks the first call of each layer
+    and then every `every`-th call. After a warning about a layer, the next warning about this layer
+    requires that a check has found at most `max_outside` in between. Calls in compiled code are not
+    checked, because they run no hooks.
 
     Args:
         model: any module with `PiecewiseLinear` layers. Its outputs do not change.
-        every: number of calls of a layer from one check to the next.
-        max_outside: the largest share of the inputs that may lie outside without a warning.
+        every: the number of calls of a layer from one check to the next.
+        max_outside: the largest fraction of inputs that may lie outside the range without a
+            warning, from 0 to 1.
 
     Returns:
-        A handle. Monitoring ends with its `remove()` or at the end of its `with` block.
+        A `RangeMonitor`. Call its `remove()` to end the monitoring, or use it in a `with` block.
 
     Raises:
-        ArgumentError: a model without curves, a count below 1 or a share outside 0 to 1.
+        ArgumentError: if the model has no curves, `every` is below 1, or `max_outside` is not from
+            0 to 1.
 
     Warns:
-        OutsideRangeWarning: names the layer, the share and the range.
+        OutsideRangeWarning: if a check finds more than `max_outside`. The message names the layer,
+            the fraction of inputs outside, and the range.
 
     >>> import warnings
     >>> model = nn.Sequential(nn.Linear(2, 8), PiecewiseLinear(8))
@@ -50,18 +54,18 @@ def monitor_range(model: nn.Module, *, every: int = 100, max_outside: float = 0.
         hint = "expected a whole number of calls, at least 1"
         raise errors.ArgumentError(errors.message(f"{CALL}(every=...)", repr(every), hint))
     if not 0 <= max_outside <= 1:
-        hint = "expected a share of the inputs, 0 to 1"
+        hint = "expected a fraction of the inputs, from 0 to 1"
         got = repr(max_outside)
         raise errors.ArgumentError(errors.message(f"{CALL}(max_outside=...)", got, hint))
     return RangeMonitor(model, every, max_outside)
 
 
 class RangeMonitor:
-    """The handle that `monitor_range` returns.
+    """A running monitor of the ranges of a model's curves; `monitor_range` returns it.
 
     Attributes:
-        share_outside: the share of inputs outside the range at the last check of each layer, by
-            the layer's name.
+        share_outside: the fraction of inputs outside the range at the last check, by the layer's
+            name in the model.
     """
 
     def __init__(self, model: nn.Module, every: int, max_outside: float) -> None:
@@ -75,7 +79,7 @@ class RangeMonitor:
         ]
 
     def remove(self) -> None:
-        """Stop monitoring."""
+        """Stop the monitoring."""
         for handle in self._handles:
             handle.remove()
 
@@ -108,6 +112,6 @@ class RangeMonitor:
             self._warned.add(name)
             low, high = hinges.min().item(), hinges.max().item()
             got = f"{share:.1%} of the inputs outside the range, {low:.3g} to {high:.3g}"
-            hint = "hinged.calibrate(model, data) moves the hinges to where the inputs are"
+            hint = "hinged.calibrate(model, data) moves the hinges to the inputs"
             message = errors.message(f"{CALL}({name or 'the layer'})", got, hint)
             warnings.warn(message, errors.OutsideRangeWarning, stacklevel=2)

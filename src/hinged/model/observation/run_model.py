@@ -1,4 +1,4 @@
-"""Runs a model over data and restores its state afterwards."""
+"""Runs a model over data, and restores the state of the model afterwards."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from torch import Tensor, nn
 from hinged import errors
 
 ModelInputs = tuple[tuple[Any, ...], dict[str, Any]]
-"""Positional and keyword arguments of a model."""
+"""Positional and keyword arguments of one call of a model."""
 
 
 def run_model(model: nn.Module, data: Any, call: str) -> None:
-    """Call the model on every batch, without gradients, and restore its state afterwards.
+    """Run the model once over all batches, without gradients, and restore its state afterwards.
 
-    `model_inputs` describes `data`, `call` and the errors.
+    Args:
+        model: the model.
+        data: one batch or an iterable of batches, in the forms that `model_inputs` describes.
+        call: the name of the public function for error messages.
+
+    Raises:
+        ArgumentError: if there are no batches, or a batch has another form.
     """
     with state_restored(model):
         for args, kwargs in model_inputs(model, data, call):
@@ -27,7 +33,10 @@ def run_model(model: nn.Module, data: Any, call: str) -> None:
 
 @contextlib.contextmanager
 def state_restored(model: nn.Module) -> Iterator[None]:
-    """Turn gradients off, and restore buffers, training flags and random state at the end."""
+    """Turn gradients off in a `with` block, and restore the state of the model at its end.
+
+    Restored are the buffers, the training flags and the random state.
+    """
     device = _device_of(model)
     devices, device_type = ([], "cuda") if device.type == "cpu" else ([device], device.type)
     random = torch.random.fork_rng(devices, device_type=device_type)
@@ -36,17 +45,18 @@ def state_restored(model: nn.Module) -> Iterator[None]:
 
 
 def model_inputs(model: nn.Module, data: Any, call: str) -> Iterator[ModelInputs]:
-    """Yield the positional and keyword arguments for each batch, on the device of the model.
+    """Yield the positional and keyword arguments of each batch, on the device of the model.
 
     Args:
-        model: the model that takes these inputs.
-        data: one batch or an iterable of batches. A batch is the model's input (a tensor), its
-            keyword arguments (a dictionary), or a pair of inputs and targets. The inputs of a pair
-            are a tensor, a dictionary, or a tuple of positional arguments.
-        call: the name of the caller in error messages.
+        model: the model that takes these arguments.
+        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
+            a dictionary of keyword arguments, or a pair `(inputs, targets)` whose targets are
+            ignored. The inputs of a pair are a tensor, a dictionary, or a tuple of positional
+            arguments.
+        call: the name of the public function for error messages.
 
     Raises:
-        ArgumentError: no batches, or a batch of an unknown kind.
+        ArgumentError: if there are no batches, or a batch has another form.
     """
     device = _device_of(model)
     empty = True
@@ -57,7 +67,8 @@ def model_inputs(model: nn.Module, data: Any, call: str) -> Iterator[ModelInputs
         )
         empty = False
     if empty:
-        got, hint = "no batches", "an iterator that was used up? Give a DataLoader or a list"
+        got = "no batches"
+        hint = "pass a DataLoader or a list of batches; an iterator can be used only once"
         raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
 
 
@@ -74,11 +85,11 @@ def _split_batches(data: Any, call: str) -> Iterator[ModelInputs]:
     """Yield the positional and keyword arguments of each batch."""
     single = isinstance(data, Tensor | tuple | dict)
     if isinstance(data, tuple) and len(data) > 2:
-        got = f"a tuple of {len(data)}"
-        hint = "expected a pair (inputs, targets); give several batches as a list"
+        got = f"a tuple of length {len(data)}"
+        hint = "expected one batch as a pair (inputs, targets), or several batches as a list"
         raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
     if not single and not isinstance(data, Iterable):
-        hint = "expected a tensor, a tuple, a dictionary or an iterable of those"
+        hint = "expected one batch (a tensor, a pair or a dictionary), or an iterable of batches"
         got = f"a {type(data).__name__}"
         raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
     for batch in [data] if single else data:
@@ -86,7 +97,10 @@ def _split_batches(data: Any, call: str) -> Iterator[ModelInputs]:
 
 
 def _inputs_of_batch(batch: Any, call: str) -> ModelInputs:
-    """Return the model's inputs: the whole batch, or its first part where it has several."""
+    """Return the positional and keyword arguments of one batch.
+
+    They come from the whole batch, or from the first entry of a pair.
+    """
     inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
     if isinstance(inputs, dict):
         return (), inputs
@@ -94,7 +108,10 @@ def _inputs_of_batch(batch: Any, call: str) -> ModelInputs:
         return (inputs,), {}
     if isinstance(inputs, tuple | list) and inputs and isinstance(inputs[0], Tensor):
         return tuple(inputs), {}
-    hint = "expected a tensor, a dictionary, or a pair that begins with one or with a tuple of them"
+    hint = (
+        "expected a tensor, a dictionary, or a pair (inputs, targets) whose inputs are a tensor, a "
+        "dictionary or a tuple of tensors"
+    )
     got = f"a batch that is a {type(batch).__name__}"
     raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
 

@@ -1,4 +1,4 @@
-"""Takes a part of a large tensor that is enough for statistics."""
+"""Selects a part of a large tensor that is sufficient for statistics."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import math
 from torch import Tensor
 
 ENOUGH = 2**16
-"""How many numbers are enough for moments and a histogram."""
+"""This number of numbers is sufficient for means, spreads and histograms."""
 
 
 def subsample(x: Tensor) -> Tensor:
-    """Return every n-th entry along the first axis of a large tensor, about 2 ** 16 numbers.
+    """Return every n-th entry of a large tensor along its first axis, about 2 ** 16 numbers.
 
-    The step `n` and the length of the axis have no common factor. In a flattened tensor, the
-    numbers that are taken therefore come from all positions along each of its former axes.
+    A small tensor is returned whole. The step `n` and the length of the axis have no common factor.
+    If the tensor was flattened, the selected numbers therefore come from all positions of its
+    original axes.
 
     >>> import torch
     >>> len(subsample(torch.zeros(2**18))), len(subsample(torch.zeros(1000)))

@@ -1,4 +1,4 @@
-"""Formats the text of tables."""
+"""Formats tables as plain text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as lines of text, with two spaces between columns.
+    """Return the rows of a table as lines of text, with two spaces between columns.
 
     The first column is aligned to the left, the others to the right.
 
@@ -22,7 +22,7 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def format_parameter_counts(parameters: tuple[int, int]) -> str:
-    """Return a line with the numbers of parameters before and after.
+    """Return a line with the total numbers of parameters `(before, after)` of a change.
 
     >>> format_parameter_counts((2000, 500))
     'parameters: 2,000 before, 500 after (25%)'
