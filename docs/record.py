@@ -38,8 +38,9 @@ def figures() -> str:
     about = results[0].environment
     seconds = sum(result.seconds for result in results)
     measured = (
-        "± is half of the 95 % interval over seeds; p is the paired t-test's, in parentheses after "
-        "Holm's correction; time a step is the median, one thread a training, two at a time. "
+        "± is half of the 95 % interval over seeds. p is that of the paired t-test, with Holm's "
+        "correction in parentheses. The time per step is the median. Each training used one "
+        "thread, and two trainings ran at the same time. "
         f"Measured at commit {about['commit']} with torch {about['torch']}, Python "
         f"{about['python']}, on {about['processor']}, {about['cores']} cores; {len(results)} "
         f"trainings in {seconds:.0f} s. Kernel: {about['kernel']}. "

@@ -73,4 +73,4 @@ def test_what_each_test_shows_is_told_from_what_the_correction_leaves(finished):
 
 def test_the_size_of_the_trainings_is_that_of_the_cells(finished):
     said = across_studies.describe_trainings([build_record(finished)])
-    assert said == "1 to 1 epochs on at most 100 samples of the sets that are larger; data digits"
+    assert said == "1 to 1 epochs on at most 100 training samples; data sets digits"

@@ -50,11 +50,9 @@ def test_what_is_unsure_says_how_many_seeds_it_takes(made):
     found = made(0.05, -0.05)
     (needed,) = {row.versus.seeds_needed for row in rows_in_question(found)}
     said = remaining_doubts(found)
-    assert f"it takes {needed} seeds to see a difference of 0.2 points four times in five" in said
-    assert "there were 5." in said and said.endswith("Two blocks are not tried.")
-    assert "shows that the study runs, and nothing else" in remaining_doubts(
-        made(0, 0, scale="smoke")
-    )
+    assert f"{needed} seeds are needed to find a difference of 0.2 points" in said
+    assert "compares 5 seeds." in said and said.endswith("Two blocks are not tried.")
+    assert "only checks that the study runs" in remaining_doubts(made(0, 0, scale="smoke"))
 
 
 def test_what_diverged_is_named(made):

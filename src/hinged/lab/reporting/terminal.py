@@ -115,7 +115,7 @@ HEADINGS = (
     "minus {baseline}'s",
     "p (corrected)",
     "parameters (activ.)",
-    "time a step",
+    "time per step",
     "kept for backward",
 )
 

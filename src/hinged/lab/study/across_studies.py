@@ -118,9 +118,10 @@ def gains_sentence(settings: Sequence[GainsInSetting]) -> str:
     significant = {id(g) for g, p in zip(gains, corrected, strict=True) if g.mean > 0 and p < LEVEL}
     parts = [_count_gains(name, column, significant) for name, column in columns.items()]
     return (
-        f"In {len(settings)} settings, mean scores of trained curves are {'; '.join(parts)}. In "
-        f"parentheses: shown at the 5 % level by each test alone, and by Holm's correction for the "
-        f"{len(gains)} tests of the table."
+        f"In {len(settings)} settings, mean scores of trained curves are {'; '.join(parts)}. "
+        "The numbers in parentheses count only differences that are significant at the 5 % level: "
+        f"first by each test alone, then after Holm's correction for the {len(gains)} tests of "
+        "the table."
     )
 
 
@@ -129,9 +130,9 @@ def describe_trainings(records: Iterable[StudyRecord]) -> str:
     cells = [cell for record in records for cell in record.cells.values()]
     epochs = sorted({cell["training"]["epochs"] for cell in cells})
     sizes = sorted({cell["train_size"] for cell in cells if cell["train_size"] is not None})
-    size = f" on at most {sizes[-1]:,} samples of the sets that are larger" if sizes else ""
+    size = f" on at most {sizes[-1]:,} training samples" if sizes else ""
     data = ", ".join(dict.fromkeys(cell["data"] for cell in cells))
-    return f"{epochs[0]} to {epochs[-1]} epochs{size}; data {data}"
+    return f"{epochs[0]} to {epochs[-1]} epochs{size}; data sets {data}"
 
 
 def _count_gains(name: str, gains: Sequence[Gain | None], significant: set[int]) -> str:

@@ -30,14 +30,14 @@ def answer_sentence(record: StudyRecord) -> str:
     )
     compared = sum(row.versus is not None for row in record.rows)
     undecided = len(rows) - len(better) - len(worse)
-    who = "hinged" if record.baseline != "hinged" else "what differs"
+    who = "hinged" if record.baseline != "hinged" else "other configurations"
     smallest, largest = min(rows, key=_mean_difference), max(rows, key=_mean_difference)
     return (
         f"Of {_count(len(rows), 'comparison')} of {who} with {_reference_label(record, rows)}, "
         f"{_count_named('better', better)}, {_count_named('worse', worse)}, "
         f"and {undecided} show no difference at the 5 % level "
         f"(corrected for {_count(compared, 'comparison')}); "
-        f"differences in {record.measure} go from {_format_difference(record, smallest)} "
+        f"differences in {record.measure} range from {_format_difference(record, smallest)} "
         f"to {_format_difference(record, largest)}."
     )
 
@@ -56,14 +56,14 @@ def remaining_doubts(record: StudyRecord) -> str:
         visible = "0.2 points" if record.in_percent else f"{VISIBLE:g}"
         span = f"{needed[0]:,}" if needed[0] == needed[-1] else f"{needed[0]:,} to {needed[-1]:,}"
         parts.append(
-            f"With the spread seen here it takes {span} seeds to see a difference of {visible} "
-            f"four times in five; there were {pairs}."
+            f"With the spread of these results, {span} seeds are needed to find a difference of "
+            f"{visible} with a probability of 80 %; this record compares {pairs} seeds."
         )
     if record.missing:
-        parts.append(f"{_count(record.missing, 'training')} of the study are missing.")
+        parts.append(f"Missing trainings: {record.missing}.")
     if record.failures:
         kinds = {failure.last_line for failure in record.failures}
-        parts.append(f"{len(record.failures)} trainings failed: {'; '.join(sorted(kinds))}.")
+        parts.append(f"Failed trainings: {len(record.failures)} ({'; '.join(sorted(kinds))}).")
     diverged = [row for row in record.rows if row.diverged]
     if diverged:
         count = sum(len(row.diverged) for row in diverged)
@@ -72,7 +72,7 @@ def remaining_doubts(record: StudyRecord) -> str:
             f"{_count(count, 'training')} diverged (loss or score infinite or NaN): {named}."
         )
     if record.scale == "smoke":
-        parts.append("This scale shows that the study runs, and nothing else.")
+        parts.append("The scale `smoke` only checks that the study runs; it answers no question.")
     return " ".join([*parts, record.unsure])
 
 

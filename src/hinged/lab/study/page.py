@@ -16,7 +16,7 @@ from hinged.lab.study.record import RecordRow, StudyRecord
 from hinged.lab.study.record_plots import Picture, pictures_of
 from hinged.lab.study.width_saving import width_saving_sentence
 
-WRITTEN = "<!-- Written by docs/studies.py from studies/records; change those, not this page. -->"
+WRITTEN = "<!-- Written by docs/studies.py from studies/records. Do not edit this page. -->"
 
 
 def study_page(name: str, study: Study, records: list[StudyRecord]) -> str:
@@ -35,11 +35,11 @@ def study_page(name: str, study: Study, records: list[StudyRecord]) -> str:
     sizes = [(scale, *_scale_size(study, scale)) for scale in SCALES]
     parts += ["## The study", markdown_table(("scale", "cells", "trainings", "epochs"), sizes)]
     parts.append(
-        f"`hinged study show {name}` prints all of it, `hinged study copy {name} .` gives the file "
-        "to change."
+        f"`hinged study show {name}` prints the whole study. `hinged study copy {name} .` copies "
+        "its file, so that you can change it."
     )
     if not records:
-        parts.append(f"What it cannot tell: {study.unsure}")
+        parts.append(f"What the study cannot show: {study.unsure}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -80,7 +80,7 @@ def headings(record: StudyRecord) -> tuple[str, ...]:
         "p (Holm)",
         "p, signs flipped",
         "parameters",
-        "time a step",
+        "time per step",
     )
 
 
@@ -126,7 +126,7 @@ def advice_table(record: StudyRecord) -> list[str]:
         for row in record.rows
         if row.activation == "hinged"
     ]
-    about = "After how many of the trainings `hinged.diagnose` sees a sign that something is wrong:"
+    about = "Percentage of trainings after which `hinged.diagnose` finds a sign of a problem:"
     return [about, markdown_table(("curves", *signs), rows)] if signs else []
 
 
@@ -138,14 +138,16 @@ def origin(record: StudyRecord) -> str:
     data = dict.fromkeys(f"{row.data} ({row.data_digest[:12]})" for row in record.rows)
     commits = sorted({each["commit"] for each in record.environments})
     return (
-        f"Differences are to {against}, over pairs with the same seed; interval and p are the "
-        "paired t-test's, in parentheses after Holm's correction over the whole table, and the "
-        "permutation test's. Parameters are those trained, in parentheses those of the "
-        f"activations. Data, with the beginning of their hash: {', '.join(data)}. Measured on "
-        f"{record.made} at commit {', '.join(commits)} with torch {about['torch']}, Python "
-        f"{about['python']}, on {about['processor']}, {about['cores']} cores, in "
+        f"Each difference is the value of the row minus the value of {against}, the mean over "
+        "pairs of trainings with the same seed. The interval and p are those of the paired "
+        "t-test; the p in parentheses has Holm's correction for the whole table. The p with "
+        "signs flipped is that of the permutation test. Parameters are the trained ones, with "
+        "those of the activations in parentheses. The time per step in parentheses is relative "
+        f"to the compared row. Data, with the beginning of their hash: {', '.join(data)}. "
+        f"Measured on {record.made} at commit {', '.join(commits)} with torch {about['torch']}, "
+        f"Python {about['python']}, on {about['processor']}, {about['cores']} cores, in "
         f"{record.seconds:,.0f} s of training in {_precisions(record)}."
-        f"{_pretrainings(record)} Again: `{record.command}`. All figures: "
+        f"{_pretrainings(record)} Command: `{record.command}`. All numbers: "
         f"`studies/records/{record.name}-{record.scale}.json`."
     )
 
@@ -167,7 +169,7 @@ def _pretrainings(record: StudyRecord) -> str:
         )
     if not phrases:
         return ""
-    return f" Pretrained beforehand, with the test {record.metric} reached: {', '.join(phrases)}."
+    return f" Pretrained first, to this test {record.metric}: {', '.join(phrases)}."
 
 
 def _scale_size(study: Study, scale: str) -> tuple[str, ...]:

@@ -39,11 +39,9 @@ class Picture(NamedTuple):
 
 def pictures_of(record: StudyRecord) -> list[Picture]:
     """Return the kinds of pictures that can be drawn of a record."""
-    pictures = [
-        Picture("", "the differences with their 95 % intervals, a line a row", draw_differences)
-    ]
+    pictures = [Picture("", "the difference and its 95 % interval in each row", draw_differences)]
     if line_axis(record) is not None:
-        about = "the means with their 95 % intervals along the axis"
+        about = "the means with their 95 % intervals, over the values of one setting"
         pictures.append(Picture("-along", about, draw_along_axis))
     if record.measure.startswith("dead"):
         about = "the shares of dead and of dormant units after each epoch, means over seeds"

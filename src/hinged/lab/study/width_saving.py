@@ -102,9 +102,10 @@ def width_saving_sentence(record: StudyRecord) -> str | None:
     return (
         f"At equal score, trained curves need {100 * abs(saving.share.mean):.0f} % "
         f"{'fewer' if saving.share.mean >= 0 else 'more'} filters than {record.baseline} "
-        f"(95 % interval of what is saved: {low} to {high}{'' if is_sure else ', which holds 0'}), "
-        f"the mean over first blocks of {widths}; "
-        f"between the widths tried, {record.baseline} is interpolated."
+        f"(95 % interval of the saved fraction: {low} to {high}"
+        f"{'' if is_sure else ', which contains 0'}). This is the mean over networks with {widths} "
+        f"filters in their first block. Scores of {record.baseline} between the trained widths are "
+        "interpolated."
     )
 
 
