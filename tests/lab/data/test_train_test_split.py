@@ -33,7 +33,7 @@ def test_good_splits_pass():
     [
         (
             {"y_train": torch.tensor([0, 2, 0, 1])},
-            "labels from 0 to 2; labels of 2 classes go from",
+            "labels from 0 to 2; class indices of 2 classes are",
         ),
         ({"y_test": torch.tensor([-1, 0])}, "a test split with labels from -1 to 0"),
         ({"y_train": torch.zeros(3)}, "4 inputs and 3 targets"),
@@ -41,7 +41,7 @@ def test_good_splits_pass():
         ({"y_train": torch.zeros(4, 1)}, "labels of shape (4, 1); give one class index per sample"),
         (
             {"x_train": torch.tensor([[1, 2, torch.nan], [torch.inf, 0, 0], [1, 1, 1], [1, 1, 1]])},
-            "not finite in column 0, 2; replace them",
+            "NaN or infinite values in column 0, 2; replace",
         ),
         (
             {
@@ -49,9 +49,9 @@ def test_good_splits_pass():
                 "y_test": torch.tensor([[1.0], [torch.nan]]),
                 "problem": Regression(1),
             },
-            "finite in target 0",
+            "NaN or infinite values in target 0",
         ),
-        ({"problem": Regression(1)}, "targets of shape (4,); give (N, 1)"),
+        ({"problem": Regression(1)}, "targets of shape (4,); give (samples, 1)"),
     ],
 )
 def test_unsuitable_splits_get_one_sentence(changes, message):
@@ -95,11 +95,11 @@ def test_a_subset_of_a_data_set():
 @pytest.mark.parametrize("size", [1, 5])
 def test_impossible_subset_sizes_are_rejected(size):
     with pytest.raises(
-        errors.ArgumentError, match="there are 4 samples, and at least 2 are needed"
+        errors.ArgumentError, match="choose a number from 2 to 4, the size of the split"
     ):
         take_subset(GOOD, size, None)
 
 
 def test_a_class_with_a_single_sample_cannot_be_divided():
-    with pytest.raises(errors.DataError, match="a single sample of class 1"):
+    with pytest.raises(errors.DataError, match="fewer than 2 samples of class 1"):
         split_at_random("", torch.zeros(5, 1), torch.tensor([0, 0, 1, 0, 0]), 2)

@@ -44,7 +44,7 @@ def test_regression_against_scikit_learn():
         (Classification(3), torch.tensor([0, 3]), "labels from 0 to 3"),
         (Regression(2), torch.zeros(4), "targets of shape"),
         (DETECTION, torch.zeros(4, 5), "targets of shape"),
-        (DETECTION, torch.tensor([[[2.0, 0.0, 0.0, 1.0, 1.0]]]), "a class that has no name"),
+        (DETECTION, torch.tensor([[[2.0, 0.0, 0.0, 1.0, 1.0]]]), "a class index outside 0 to"),
         (DETECTION, torch.tensor([[[0.0, 3.0, 0.0, 3.0, 1.0]]]), "a box without an area"),
     ],
 )

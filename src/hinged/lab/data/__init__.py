@@ -1,4 +1,4 @@
-"""Data sets: read, verified, split, scaled, hashed, and served in batches."""
+"""Data sets of experiments: reading, checks, training and test splits, scaling and batches."""
 
 from hinged.lab.data.augment import AUGMENTATIONS
 from hinged.lab.data.batches import Batch, Batches

@@ -1,4 +1,4 @@
-"""The training split in shuffled batches, prepared on the device that trains."""
+"""Shuffled batches of a training split, augmented and scaled on the training device."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ _SHARE_OF_DEVICE = 0.25
 
 
 class Batches:
-    """The batches of each epoch: `(inputs, targets)`, shuffled, augmented and scaled.
+    """An iterable over the batches `(inputs, targets)` of an epoch.
 
-    Order and augmentation depend only on the seed and the epoch. So every activation trains on the
-    same batches, and a resumed training continues with those of an uninterrupted one.
+    Batches are shuffled, augmented and scaled. Order and augmentation depend only on the seed and
+    the epoch. Every activation is therefore trained on the same batches. A resumed training also
+    uses the same batches as an uninterrupted training.
 
     Args:
-        data: the data set. Its training split is copied to the device once if it takes at most a
-            quarter of the free memory there, otherwise batch by batch.
-        batch_size: samples per batch. A single sample that remains at the end of an epoch is left
-            out, because batch normalisation needs two.
+        data: data set with the training split. On a GPU, the split is copied once if the inputs
+            need at most a quarter of the free memory; otherwise, each batch is copied.
+        batch_size: number of samples per batch. The last batch can be smaller. A last batch with
+            a single sample is left out, because batch normalisation needs two samples.
         seed: seed of the training.
-        epoch: returns the number of the current epoch; called when an iteration starts.
-        augmentations: names in `AUGMENTATIONS`.
+        epoch: function that returns the index of the current epoch. Each iteration over the
+            batches starts with a call of this function.
+        augmentations: names in `AUGMENTATIONS`, applied in this order.
         device: device of the batches.
-        process: this process of a training that several share. Each takes an equal share of every
-            batch; samples that cannot be shared equally are left out.
+        process: rank of this process and number of processes that train together. All processes
+            take equal parts of every batch. Samples that cannot be divided equally are left out.
 
     Raises:
-        UnknownNameError: an unknown augmentation.
-        ArgumentError: an augmentation that does not suit the data.
+        UnknownNameError: if an augmentation is not in `AUGMENTATIONS`.
+        ArgumentError: if an augmentation cannot be applied to the data.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Batches:
         drawn = draw_random_numbers(len(self.x), self.seed, epoch).to(self.x.device)
         for all_rows in order.split(self.batch_size)[: len(self)]:
             rows = self._share(all_rows)
-            # self.x[rows] took twenty times as long for 128 images in uint8.
+            # self.x[rows] takes twenty times as long for 128 images in uint8.
             x, y = (each.index_select(0, rows).to(self.device) for each in (self.x, self.y))
             if self.augmentations:
                 numbers = drawn.index_select(0, rows).to(self.device)
@@ -83,7 +85,7 @@ class Batches:
             yield self.data.to_inputs(x), y
 
     def _share(self, rows: Tensor) -> Tensor:
-        """Return the rows of a batch that this process takes."""
+        """Return the row indices of a batch that this process takes."""
         rank, world_size, _ = self.process
         return rows[: len(rows) - len(rows) % world_size][rank::world_size]
 

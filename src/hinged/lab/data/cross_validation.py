@@ -1,4 +1,4 @@
-"""Cross-validation: each fold of a data set is the test split once."""
+"""Cross-validation: division of a data set into folds, one of which is the test split."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from hinged.lab.data.train_test_split import TrainTestSplit
 
 
 def cross_validation_fold(whole: DataSet, number: int, folds: int) -> DataSet:
-    """Return a data set that tests on one fold and trains on the others.
+    """Return a data set with one fold as test split and all other folds as training split.
 
-    Both splits of `whole` are joined and shuffled, in the same way at every call. Each fold has
-    the classes in the same shares. Inputs and targets are scaled by the new training split.
+    The training and test samples of `whole` are joined, shuffled and divided into folds. The
+    division is the same at every call. All folds contain the classes in the same proportions.
+    Inputs and targets are scaled with the mean and standard deviation of the new training split.
 
     Args:
-        whole: the data set.
-        number: number of the fold, 0 to `folds - 1`.
+        whole: data set that contains all samples.
+        number: index of the test fold, 0 to `folds - 1`.
         folds: number of folds.
 
     Returns:
-        The fold, without the changes of `DataSet.with_input_format`.
+        A new data set. Its images have their original size, channels and scaling, even if
+        `DataSet.with_input_format` has changed them in `whole`.
 
     Raises:
-        ArgumentError: there are fewer samples, or fewer samples of a class, than folds.
+        ArgumentError: if `folds` is larger than the number of samples, or larger than the number of
+            samples of the rarest class.
 
     >>> from hinged.lab import data
     >>> cross_validation_fold(data.load_data_set("diabetes"), 0, 10).about
@@ -36,8 +39,8 @@ def cross_validation_fold(whole: DataSet, number: int, folds: int) -> DataSet:
     y = torch.cat((whole.y_train, whole.y_test))
     fewest = len(x) if whole.classes is None else int(y.bincount(minlength=whole.classes).min())
     if fewest < folds:
-        got = f"{folds} for {whole.name}"
-        hint = f"use at most {fewest}, so that each fold has a sample" + (
+        got = f"{folds} folds for the data set {whole.name}"
+        hint = f"use at most {fewest} folds, so that each fold contains a sample" + (
             "" if whole.classes is None else " of each class"
         )
         raise errors.ArgumentError(errors.message("folds", got, hint))

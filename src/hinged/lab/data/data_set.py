@@ -1,4 +1,4 @@
-"""A data set in memory: training and test split, scaled and hashed."""
+"""A data set in memory: training and test split, scaling of the inputs, and hash."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ _CHANNELS = (1, -1, 1, 1)
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """One data set, ready to train on.
+    """A data set that is ready for training.
 
     Attributes:
-        name: name in results.
-        about: a sentence on the data and how they are split.
-        x_train: a table scaled by the training split, `(N, features)` float32, or images
-            `(N, C, H, W)` in uint8, which `to_inputs` scales.
-        y_train: targets in the form that the problem's `loss` and `score` take.
-        x_test: inputs of the test split, in the form of `x_train`.
-        y_test: targets of the test split, in the form of `y_train`.
-        problem: the task.
-        mean: mean of each channel of the training images, `(C,)`, in units of a pixel's value; None
-            if the inputs are scaled already.
-        std: standard deviation of each channel, in the same form.
-        side: side of the square that `to_inputs` resizes images to; None keeps their size.
-        channels: number of channels that `to_inputs` repeats grey images to; None keeps them.
-        digest: SHA-256 of the shapes and bytes of the four tensors.
+        name: name of the data set in results.
+        about: sentence that describes the data and the division into splits.
+        x_train: training inputs: a scaled table `(N, features)` in float32, or images
+            `(N, C, H, W)`. Images in uint8 are not scaled here, but in `to_inputs`.
+        y_train: training targets, in the form that `problem.loss` and `problem.score` accept.
+        x_test: test inputs, in the same form as `x_train`.
+        y_test: test targets, in the same form as `y_train`.
+        problem: task of the data set, which defines the loss and the score.
+        mean: mean pixel value (0 to 255) of each channel of the training images, `(C,)`. None if
+            `x_train` and `x_test` are scaled.
+        std: standard deviation of the pixel values of each channel, `(C,)`, or None like `mean`.
+        side: height and width in pixels to which `to_inputs` resizes images. None keeps the size.
+        channels: number of channels of a network input; `to_inputs` repeats the channel of grey
+            images. None keeps one channel.
+        digest: SHA-256 of the shapes and bytes of the inputs and targets, as hexadecimal text.
     """
 
     name: str
@@ -53,27 +54,27 @@ class DataSet:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Return the shape of a network's input for one sample."""
+        """Return the shape of a network input without the batch axis."""
         return tuple(self.to_inputs(self.x_train[:1]).shape[1:])
 
     @property
     def classes(self) -> int | None:
-        """Return the number of classes, or None if the samples have no single class."""
+        """Return the number of classes, or None if the task is not a classification."""
         return self.problem.classes
 
     @property
     def outputs(self) -> int:
-        """Return the number of outputs that a network needs for one sample, or for one cell."""
+        """Return the number of network outputs per sample; for detection: per cell of a grid."""
         return self.problem.outputs
 
     @property
     def metric(self) -> str:
-        """Return the name of the score; a larger score is better."""
+        """Return the name of the score. A larger score is better."""
         return self.problem.metric
 
     @functools.cached_property
     def digest(self) -> str:
-        """Return the hash that identifies the data in records."""
+        """Return a SHA-256 hash that identifies the data in records."""
         state = hashlib.sha256()
         for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
             state.update(str(tuple(tensor.shape)).encode())
@@ -81,14 +82,15 @@ class DataSet:
         return state.hexdigest()
 
     def to_inputs(self, x: Tensor) -> Tensor:
-        """Return the network's inputs for rows of `x_train` or `x_test`, on the same device.
+        """Convert rows of `x_train` or `x_test` to network inputs.
 
         Args:
-            x: `(N, features)` or `(N, C, H, W)`.
+            x: rows of a table `(N, features)`, or images `(N, C, H, W)`, on any device.
 
         Returns:
-            Inputs in float32. Images are scaled by `mean` and `std`, resized to `side`, and
-            repeated to `channels`; tables are returned as they are.
+            Network inputs in float32, on the same device. Tables are returned unchanged. Grey
+            images get `channels` channels. Images are scaled with `mean` and `std` and resized to
+            `side` x `side` pixels.
         """
         if self.channels is not None and x.shape[1] == 1:
             x = x.expand(-1, self.channels, -1, -1)
@@ -100,40 +102,56 @@ class DataSet:
     def with_input_format(
         self, side: int | None, channels: int | None, scaling: tuple[Tensor, Tensor] | None
     ) -> DataSet:
-        """Return the same images with another size, number of channels or scaling in `to_inputs`.
-        Tables are returned unchanged.
+        """Return a data set in which `to_inputs` uses another size, channel number or scaling.
+
+        Images and targets are not copied. A data set with a table is returned unchanged.
 
         Args:
-            side: side of the square that images are resized to; None keeps their size.
-            channels: number of channels that grey images are repeated to; None keeps them.
-            scaling: mean and standard deviation of each channel `(C,)`, in units of a pixel's
-                value; None keeps those of the data. Images in floats always keep their own.
+            side: height and width in pixels to which images are resized; None keeps the size.
+            channels: number of channels to which the channel of grey images is repeated; None
+                keeps one channel.
+            scaling: mean and standard deviation of the pixel values (0 to 255) of each channel,
+                both `(C,)`. None keeps `mean` and `std`. Images in floats ignore this argument.
         """
         if self.x_train.ndim != 4 or (side, channels, scaling) == (None, None, None):
             return self
         current = self.mean, self.std
         mean, std = current if scaling is None or self.mean is None else scaling
         changed = replace(self, side=side, channels=channels, mean=mean, std=std)
-        vars(changed)["digest"] = self.digest  # Same tensors: hashing 300 MB again takes time.
+        vars(changed)["digest"] = (
+            self.digest
+        )  # The tensors are the same. Hashing 300 MB again takes time.
         return changed
 
     def with_scaling_on(self, device: torch.device) -> DataSet:
-        """Return the data set with `mean` and `std` on a device, so that `to_inputs` need not copy
-        them for every batch."""
+        """Return the data set with `mean` and `std` on a device.
+
+        `to_inputs` then does not copy `mean` and `std` for every batch on this device.
+        """
         if self.mean is None or self.std is None:
             return self
         return replace(self, mean=self.mean.to(device), std=self.std.to(device))
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the score of a network's outputs; NaN if one of them is not finite."""
+        """Return the score of network outputs, or NaN if an output is not finite.
+
+        Args:
+            outputs: network outputs, `(N, ...)`.
+            targets: targets of the same samples, in the form of `y_test`.
+        """
         return self.problem.score(outputs, targets) if outputs.isfinite().all() else math.nan
 
 
 def scale_split(name: str, data: TrainTestSplit) -> DataSet:
-    """Return the data set of a training and test split, scaled by the training split.
+    """Create a data set and scale it with the mean and standard deviation of the training split.
 
-    Columns of tables get mean 0 and standard deviation 1. Images in uint8 stay unchanged;
-    `DataSet.to_inputs` scales them. The problem prepares the targets.
+    Table columns and the channels of images in floats get mean 0 and standard deviation 1 in the
+    training split. Images in uint8 stay unchanged, because `DataSet.to_inputs` scales them.
+    `Problem.prepare_targets` converts the targets.
+
+    Args:
+        name: name of the data set in results.
+        data: training and test split before scaling.
     """
     x_train, x_test = data.x_train, data.x_test
     mean = std = None
@@ -146,8 +164,11 @@ def scale_split(name: str, data: TrainTestSplit) -> DataSet:
 
 
 def _pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the exact mean and standard deviation of each channel, `(C,)`, computed from how often
-    each of the 256 values occurs."""
+    """Return the exact mean and standard deviation of the pixels of each channel, both `(C,)`.
+
+    They are computed from the counts of the 256 pixel values. A standard deviation of 0 is replaced
+    by 1.
+    """
     channels = [images[:, channel].flatten() for channel in range(images.shape[1])]
     counts = torch.stack([torch.bincount(c, minlength=256) for c in channels]).double()
     pixels, values = counts.sum(dim=1, keepdim=True), torch.arange(256.0, dtype=torch.float64)
@@ -158,8 +179,10 @@ def _pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _resized(x: Tensor, side: int) -> Tensor:
-    """Return images `(N, C, side, side)` by bilinear interpolation, antialiased if they become
-    smaller."""
+    """Resize images to `(N, C, side, side)` by bilinear interpolation.
+
+    Antialiasing is used if the images become smaller.
+    """
     if x.shape[-2:] == (side, side):
         return x
     smaller = side < max(x.shape[-2:])

@@ -1,4 +1,4 @@
-"""All data sets by name, and the user's own data by path."""
+"""Loading of data sets: public data sets by name, and the user's data by path."""
 
 from __future__ import annotations
 
@@ -48,12 +48,15 @@ DATA_SETS: dict[str, Callable[[Path | None], TrainTestSplit]] = {
         for name in regression_tables.CHECKSUMS
     },
 }
-"""The reader of each data set. It takes the folder of data sets, or None without such a folder."""
+"""Functions that read the public data sets, by name. Their argument is the folder that contains the
+files of the data sets, or None if the user has no such folder."""
 
 
 def is_data_set_name(name: str) -> bool:
-    """Return whether a text names a data set: a name of `DATA_SETS`, `file.py:function`,
-    `table.csv:column` or a folder of images.
+    """Return whether a text names a data set.
+
+    Valid texts are a name in `DATA_SETS`, `file.py:function`, `table.csv:column`, or the path of a
+    folder of images. Only the folder must exist.
 
     >>> is_data_set_name("mnist"), is_data_set_name("mine.py:load"), is_data_set_name("minst")
     (True, True, False)
@@ -64,17 +67,22 @@ def is_data_set_name(name: str) -> bool:
 
 
 def check_data_set_name(name: str) -> None:
-    """Raise if a text names no data set.
+    """Raise an error if a text does not name a data set.
+
+    Args:
+        name: a text as in `is_data_set_name`.
 
     Raises:
-        UnknownNameError: it is neither a name of `DATA_SETS` nor a path.
-        DataError: it is the path of a folder that does not exist.
+        UnknownNameError: if the text is neither a name in `DATA_SETS` nor a path.
+        DataError: if the text is the path of a folder that does not exist.
     """
     if is_data_set_name(name):
         return
     if len(Path(name).parts) > 1:
-        hint = "give a folder of images, a table.csv or .parquet, or my.py:make_loaders"
-        raise errors.DataError(errors.message("data", f"{name}, which is no folder", hint))
+        hint = "give a folder of images, a .csv or .parquet table, or my.py:make_loaders"
+        raise errors.DataError(
+            errors.message("data", f"{name}, which is not an existing folder", hint)
+        )
     raise errors.unknown_name("data", name, DATA_SETS)
 
 
@@ -85,20 +93,25 @@ def load_data_set(
     train_size: int | None = None,
     test_size: int | None = None,
 ) -> DataSet:
-    """Return a data set. The last one stays in memory: the same call returns it again.
+    """Return a data set by name or path, with checked values and scaled inputs.
+
+    The last data set stays in memory. Another call with the same arguments returns the same object,
+    unless the file has changed.
 
     Args:
-        name: a name of `DATA_SETS`, `file.py:function`, `table.csv:column` or a folder of images.
-        folder: the folder of data sets, by default that of `HINGED_DATA`. Without a folder,
-            public data sets are downloaded.
-        train_size: number of training samples, by default all. The choice depends on the data, not
-            on a seed.
-        test_size: number of test samples, in the same way.
+        name: a name in `DATA_SETS`, `file.py:function`, `table.csv:column`, or the path of a folder
+            of images.
+        folder: folder that contains the files of the data sets. None takes the folder in the
+            environment variable `HINGED_DATA`. Without both, public data sets are downloaded.
+        train_size: number of training samples; None takes all. Every call selects the same
+            samples, without a seed.
+        test_size: number of test samples; None takes all. Every call selects the same samples.
 
     Raises:
-        UnknownNameError: there is no data set of this name.
-        DataError: the data are missing, damaged, or unsuitable for training.
-        ArgumentError: a subset that is larger than the data or has fewer samples than classes.
+        UnknownNameError: if no data set has this name.
+        DataError: if the data are missing, damaged or unsuitable for training.
+        ArgumentError: if a size is larger than the number of samples or smaller than the number of
+            classes, or if a size is given for a function that returns a `DataSet`.
     """
     check_data_set_name(name)
     path, _ = _split_path(name)
@@ -114,8 +127,10 @@ def _load_cached(
     if isinstance(data, DataSet):
         if train_size or test_size:
             size = "train_size" if train_size else "test_size"
-            hint = "return (train, test) from the function instead of a DataSet"
-            raise errors.ArgumentError(errors.message(size, f"a subset of {name}", hint))
+            hint = "a DataSet cannot be reduced: return (train, test) from the function instead"
+            raise errors.ArgumentError(
+                errors.message(size, f"a size for {name}, which returns a DataSet", hint)
+            )
         return data
     return scale_split(name, take_subset(check_split(f"data {name}", data), train_size, test_size))
 
@@ -132,7 +147,11 @@ def _read_data_set(name: str, folder: Path | None) -> TrainTestSplit | DataSet:
 
 
 def _split_path(name: str) -> tuple[Path, str | None]:
-    """Return the path and the part of `path:part`; the part of a folder is the images' size."""
+    """Return the path and the part of a text `path:part`. The part can be missing (None).
+
+    The part is the target column of a table, the function in a Python file, or the image size
+    of a folder.
+    """
     path, _, part = name.rpartition(":")
     if path and (part.isdigit() or path.endswith(table_files.SUFFIXES) or path.endswith(".py")):
         return Path(path), part

@@ -1,4 +1,4 @@
-"""The small data sets that scikit-learn contains."""
+"""The small data sets that are part of scikit-learn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ Arrays = tuple[NDArray[np.float64], NDArray[np.generic]]
 def _digits() -> TrainTestSplit:
     bunch = datasets.load_digits()
     half = len(bunch.images) // 2
-    images = torch.from_numpy(bunch.images).to(torch.uint8).unsqueeze(1)  # Integers from 0 to 16.
+    images = (
+        torch.from_numpy(bunch.images).to(torch.uint8).unsqueeze(1)
+    )  # Values are integers, 0 to 16.
     labels = torch.from_numpy(bunch.target)
     return TrainTestSplit(
         "1,797 handwritten digits of 8 x 8 pixels; the first half to train on, the second half to "
@@ -46,4 +48,4 @@ SKLEARN_DATA: dict[str, Callable[[], TrainTestSplit]] = {
     "iris": partial(_table, datasets.load_iris, 3),
     "wine": partial(_table, datasets.load_wine, 3),
 }
-"""The reader of each data set. They need neither a folder nor a download."""
+"""Functions that return the data sets of scikit-learn, by name. Nothing is downloaded."""

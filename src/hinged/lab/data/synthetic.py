@@ -1,4 +1,4 @@
-"""Synthetic data: functions to approximate, and images of shapes to detect."""
+"""Synthetic data sets: function values for regression, and images of shapes for detection."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from hinged.lab.problems.detection import PADDING
 
 _TRAIN = 2048
 _TEST_POINTS = 10_201
-"""Number of points on a line, or 101 x 101 in a square."""
+"""Number of test points. For functions of two inputs, the points are a grid of 101 x 101."""
 
 
 class TargetFunction(NamedTuple):
-    """A function to approximate.
+    """A function that a network learns to approximate.
 
     Attributes:
-        formula: the formula and domain as text.
-        evaluate: maps points `(N, inputs)` to values `(N,)`.
-        low: smallest value of every input.
-        high: largest value of every input.
-        inputs: number of inputs.
+        formula: text with the formula and the domain.
+        evaluate: maps points `(N, inputs)` to function values `(N,)`.
+        low: smallest value of every input in the domain.
+        high: largest value of every input in the domain.
+        inputs: number of inputs, 1 or 2.
     """
 
     formula: str
@@ -68,14 +68,22 @@ FUNCTIONS = {
     ),
     "franke": TargetFunction("Franke's function, x and y from 0 to 1", _franke, 0.0, 1.0, 2),
 }
-"""Sources: Rosenbrock, "An automatic method for finding the greatest or least value of a function"
+"""Target functions by the name of their data set.
+
+Sources: Rosenbrock, "An automatic method for finding the greatest or least value of a function"
 (The Computer Journal, 1960); Franke, "Scattered data interpolation: tests of some methods"
 (Mathematics of Computation, 1982)."""
 
 
 def sample_function(name: str) -> TrainTestSplit:
-    """Return values of a function without noise: 2,048 random points to train on, the same at every
-    call, and a grid of 10,201 points to test on that includes the ends of the domain."""
+    """Return a regression data set with the values of a function, without noise.
+
+    The training split has 2,048 random points, the same at every call. The test split has 10,201
+    points on a regular grid, which includes the bounds of the domain.
+
+    Args:
+        name: a name in `FUNCTIONS`.
+    """
     function = FUNCTIONS[name]
     generator = torch.Generator().manual_seed(0)
     unit = torch.rand(_TRAIN, function.inputs, generator=generator, dtype=torch.float64)
@@ -98,8 +106,14 @@ _MOST_SHAPES = 4
 
 
 def draw_shapes(count: int = 512) -> TrainTestSplit:
-    """Return images of 64 x 48 pixels with one to four bright discs and squares, which may overlap,
-    on a noisy background. The first three quarters are to train on.
+    """Return a detection data set of images with discs and squares.
+
+    Each image is 64 pixels wide and 48 pixels high. It contains one to four bright shapes on a
+    noisy background. Shapes can overlap. The images are the same at every call. The first three
+    quarters of the images are the training split.
+
+    Args:
+        count: number of images in both splits together.
 
     >>> split = draw_shapes(8)
     >>> split.x_train.shape, split.y_train.shape
@@ -117,7 +131,11 @@ def draw_shapes(count: int = 512) -> TrainTestSplit:
 
 
 def _draw_image(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return an image `(3, H, W)` and its targets `(4, 5)`."""
+    """Return an image `(3, H, W)` in uint8 and its targets `(4, 5)`.
+
+    A row of the targets contains the class, left, top, right and bottom of a shape, in pixels.
+    Unused rows contain `PADDING`.
+    """
     draw = partial(_draw_integer, generator)
     height, width = _SHAPES_SIZE
     image = torch.randint(0, 64, (3, height, width), generator=generator, dtype=torch.uint8)
@@ -143,4 +161,4 @@ SYNTHETIC: dict[str, Callable[[], TrainTestSplit]] = {
     **{name: partial(sample_function, name) for name in FUNCTIONS},
     "shapes": draw_shapes,
 }
-"""The reader of each data set. They need neither a folder nor a download."""
+"""Functions that compute the synthetic data sets, by name. No files are needed."""

@@ -1,4 +1,4 @@
-"""Training and test data as they are read: checked, divided, and reduced to subsets."""
+"""Training and test splits before scaling: checks, random division and subsets."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from hinged.lab.problems import Classification, Problem, Regression
 from hinged.lab.problems.problem import Fault
 
 TEST_SHARE = 0.3
-"""Share of the samples to test on if the source has no test split of its own."""
+"""Fraction of the samples in the test split, if the source of the data defines no test split."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainTestSplit:
-    """The training and test split of a data set, not yet scaled.
+    """The training and test split of a data set before scaling.
 
     Attributes:
-        about: a sentence on the data and how they are split.
-        x_train: inputs, `(N, features)` floats, or `(N, C, H, W)` in uint8 or floats.
-        y_train: class indices `(N,)`, targets `(N, targets)`, or other targets of the problem.
-        x_test: inputs of the test split.
-        y_test: targets of the test split.
-        problem: the task.
+        about: sentence that describes the data and the division into splits.
+        x_train: training inputs: a table of floats `(N, features)`, or images `(N, C, H, W)` in
+            uint8 or floats.
+        y_train: training targets: class indices `(N,)`, numbers to predict `(N, targets)`, or boxes
+            `(N, M, 5)` as described in `Detection`.
+        x_test: test inputs, in the same form as `x_train`.
+        y_test: test targets, in the same form as `y_train`.
+        problem: task of the data set, which defines the loss and the score.
     """
 
     about: str
@@ -39,15 +41,15 @@ class TrainTestSplit:
 
 
 def check_split(call: str, data: TrainTestSplit) -> TrainTestSplit:
-    """Return the data, or raise if no network can be trained on them.
+    """Return the data unchanged, or raise an error if the data are unsuitable for training.
 
     Args:
-        call: names the data in the error message.
-        data: training and test split.
+        call: name of the data; error messages start with it.
+        data: training and test split to check.
 
     Raises:
-        DataError: a split without samples, different numbers of inputs and targets, labels out of
-            range, or values that are not finite.
+        DataError: if a split has no samples, if the numbers of inputs and targets differ, if a
+            value is not finite, or if the targets do not fit the problem.
     """
     for split in ("train", "test"):
         x, y = (data.x_train, data.y_train) if split == "train" else (data.x_test, data.y_test)
@@ -60,19 +62,25 @@ def check_split(call: str, data: TrainTestSplit) -> TrainTestSplit:
 
 
 def _split_fault(x: Tensor, y: Tensor, problem: Problem) -> Fault | None:
-    """Return a fault of a split, or None."""
+    """Return a description of the first fault of a split, or None if the split has no fault."""
     if not len(x) or len(x) != len(y):
-        return f"{len(x)} inputs and {len(y)} targets", "give the same number of both, at least one"
+        return (
+            f"{len(x)} inputs and {len(y)} targets",
+            "give equal numbers of inputs and targets, at least 1",
+        )
     for kind, values in (("column", x), ("target", y)):
         columns = _columns_not_finite(values)
         if columns:
             shown = ", ".join(str(column) for column in columns[:5])
-            return f"values that are not finite in {kind} {shown}", "replace them or leave them out"
+            return (
+                f"NaN or infinite values in {kind} {shown}",
+                "replace these values or remove the samples",
+            )
     return problem.target_fault(y)
 
 
 def _columns_not_finite(values: Tensor) -> list[int]:
-    """Return the indices on axis 1 that have a NaN or an infinity."""
+    """Return the indices along axis 1 at which some value is NaN or infinite."""
     if not values.is_floating_point():
         return []
     columns = values.reshape(len(values), values.shape[1] if values.ndim > 1 else 1, -1)
@@ -82,13 +90,19 @@ def _columns_not_finite(values: Tensor) -> list[int]:
 def take_subset(
     data: TrainTestSplit, train_size: int | None, test_size: int | None
 ) -> TrainTestSplit:
-    """Return the data with `train_size` and `test_size` samples; None takes all.
+    """Return the data with fewer training and test samples.
 
-    The choice depends only on the data, never on a seed. Classes keep their shares, and a smaller
-    subset is part of every larger one.
+    Every call selects the same samples, without a seed. The proportions of the classes stay the
+    same. Every larger subset contains all samples of a smaller subset.
+
+    Args:
+        data: training and test split.
+        train_size: number of training samples; None takes all.
+        test_size: number of test samples; None takes all.
 
     Raises:
-        ArgumentError: more samples than there are, or fewer samples than classes.
+        ArgumentError: if a size is larger than the number of samples, or smaller than the number of
+            classes (without classes: smaller than 2).
     """
     if train_size is None and test_size is None:
         return data
@@ -110,22 +124,26 @@ def _subset_rows_checked(setting: str, y: Tensor, size: int | None, classes: int
         return torch.arange(len(y))
     least = classes or 2
     if not least <= size <= len(y):
-        hint = f"there are {len(y):,} samples, and at least {least} are needed"
+        hint = f"choose a number from {least:,} to {len(y):,}, the size of the split"
         raise errors.ArgumentError(errors.message(setting, f"{size:,}", hint))
     return subset_rows(y, size, classes)
 
 
 def subset_rows(y: Tensor, size: int, classes: int | None) -> Tensor:
-    """Return the row numbers of a subset, ascending, `(size,)`.
+    """Return the row indices of a subset, in ascending order.
 
-    Rows are shuffled in the same way at every call, and the first `size` are taken. With classes,
-    they are first sorted by `(i + 1/2) / n`, for row `i` of the `n` rows of its class. The first
-    `size` rows in this order have every class in its share, to within one row.
+    Rows are shuffled in the same way at every call. Without classes, the first `size` shuffled rows
+    are selected. With classes, the shuffled rows are sorted before the selection. The key is
+    `(i + 1/2) / n` for row `i` of a class with `n` rows. The selected rows then contain every class
+    in its proportion, with a difference of at most one row.
 
     Args:
-        y: class indices `(N,)` or targets.
-        size: number of rows.
-        classes: number of classes, or None.
+        y: class indices `(N,)`, or other targets of `N` samples.
+        size: number of rows to select.
+        classes: number of classes, or None if `y` does not contain class indices.
+
+    Returns:
+        Row indices in int64, `(size,)`.
 
     >>> subset_rows(torch.tensor([0, 1, 0, 1, 0, 1, 0, 0, 0]), 3, 2).tolist()
     [0, 3, 8]
@@ -141,7 +159,13 @@ def subset_rows(y: Tensor, size: int, classes: int | None) -> Tensor:
 
 
 def describe_table(x: Tensor, y: Tensor, classes: int | None) -> str:
-    """Return a sentence on a table that `split_at_random` divides."""
+    """Return a sentence that describes a table: rows, columns, task and test split.
+
+    Args:
+        x: inputs `(N, features)`.
+        y: class indices `(N,)`, or numbers to predict `(N, targets)`.
+        classes: number of classes; None for a regression.
+    """
     task = f"{classes} classes"
     if classes is None:
         task = "regression" + (f" of {y.shape[1]} targets" if y.shape[1] > 1 else "")
@@ -149,17 +173,25 @@ def describe_table(x: Tensor, y: Tensor, classes: int | None) -> str:
 
 
 def split_at_random(about: str, x: Tensor, y: Tensor, classes: int | None) -> TrainTestSplit:
-    """Return the rows divided into 70 % to train on and 30 % to test on. The division is random
-    but the same at every call; classes keep their shares.
+    """Divide samples at random into a training split (70 %) and a test split (30 %).
+
+    The division is the same at every call. Both splits contain the classes in the same proportions.
+
+    Args:
+        about: sentence that describes the data and the division.
+        x: inputs of all samples, `(N, ...)`.
+        y: class indices `(N,)`, or numbers to predict `(N, targets)`.
+        classes: number of classes; None for a regression.
 
     Raises:
-        DataError: a class has a single row, which cannot be in both splits.
+        DataError: if a class has a single sample, which cannot be in both splits.
     """
     labels = None if classes is None else y.numpy()
     if labels is not None and np.bincount(labels).min() < 2:
         rare = int(np.bincount(labels).argmin())
-        hint = "give every class at least 2, or leave it out"
-        raise errors.DataError(errors.message("data", f"a single sample of class {rare}", hint))
+        got = f"fewer than 2 samples of class {rare}"
+        hint = "give at least 2 samples of every class, or remove this class"
+        raise errors.DataError(errors.message("data", got, hint))
     train, test = train_test_split(
         np.arange(len(x)), test_size=TEST_SHARE, random_state=0, stratify=labels
     )

@@ -1,4 +1,4 @@
-"""The tasks of data sets: the outputs a network needs, the loss to train and the score."""
+"""Tasks of data sets. A task defines the number of network outputs, the loss and the score."""
 
 from hinged.lab.problems.detection import Detection
 from hinged.lab.problems.problem import Classification, Problem, Regression

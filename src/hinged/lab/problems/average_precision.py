@@ -1,4 +1,4 @@
-"""The score of object detection: mean average precision (mAP)."""
+"""Mean average precision (mAP), the score of object detection."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hinged.lab.problems.boxes import box_iou
 
 
 class Detections(NamedTuple):
-    """Boxes that a network predicts, `K` candidates in each image.
+    """Predicted boxes in `N` images, with `K` candidates in each image.
 
     Attributes:
-        boxes: `(N, K, 4)` in pixels: left, top, right, bottom.
-        labels: their classes, `(N, K)`.
-        scores: probabilities of these classes, `(N, K)`.
-        valid: which candidates are predictions; the others do not count, `(N, K)`.
+        boxes: left, top, right and bottom of each candidate in pixels, `(N, K, 4)`.
+        labels: class index of each candidate, `(N, K)`.
+        scores: probability of the class of each candidate, `(N, K)`.
+        valid: True for candidates that are predictions, `(N, K)`. Other candidates are ignored.
     """
 
     boxes: Tensor
@@ -29,23 +29,26 @@ class Detections(NamedTuple):
 
 
 def mean_average_precision(detections: Detections, truth: Tensor, min_iou: float = 0.5) -> float:
-    """Return the average precision of each class, averaged over the classes that occur.
+    """Return the mean of the average precision over all classes that occur in `truth`.
 
-    Each predicted box is compared with the true box of its class that it overlaps most. The
-    prediction is right if their intersection over union is at least `min_iou` and no prediction
-    with a higher score has matched the same true box.
+    The average precision of a class is the area under the precision-recall curve. Each prediction
+    is compared with the true box of the same class and image that has the largest intersection over
+    union. The prediction is right under two conditions:
 
-    Source: Everingham et al., "The Pascal visual object classes (VOC) challenge" (IJCV 2010), with
-    the area under the whole curve, as in the challenges from 2010 on.
+    - The intersection over union is at least `min_iou`.
+    - No prediction with a higher score matches the same true box.
+
+    Source: Everingham et al., "The Pascal visual object classes (VOC) challenge" (IJCV 2010). The
+    area under the whole curve is used, as in the challenges since 2010.
 
     Args:
-        detections: the predicted boxes.
-        truth: class, left, top, right, bottom of the true boxes, `(N, M, 5)`; a class below 0 marks
-            padding.
+        detections: predicted boxes.
+        truth: class, left, top, right and bottom of at most `M` true boxes in each image,
+            `(N, M, 5)`. Rows with a negative class are padding.
         min_iou: smallest intersection over union of a right prediction.
 
     Returns:
-        0 to 1; NaN if there is no true box.
+        The mean average precision, 0 to 1, or NaN if there are no true boxes.
     """
     ious = box_iou(detections.boxes.unsqueeze(2), truth[:, None, :, 1:])
     classes = truth[..., 0].unique().long().tolist()
@@ -58,11 +61,13 @@ def mean_average_precision(detections: Detections, truth: Tensor, min_iou: float
 
 
 def area_under_curve(right: Tensor, true_boxes: int) -> float:
-    """Return the area under precision as a function of recall. Precision at a recall is the highest
-    at this recall or beyond, so that the curve falls.
+    """Return the area under the curve of precision as a function of recall, 0 to 1.
+
+    At each recall, the largest precision at this or a larger recall is used. The curve therefore
+    never rises.
 
     Args:
-        right: whether each prediction is right, the highest score first, `(D,)`.
+        right: whether each of `D` predictions is right, in descending order of score, `(D,)`.
         true_boxes: number of true boxes.
 
     >>> area_under_curve(torch.tensor([True, False, True]), 2)  # (1 + 2/3) / 2
@@ -71,7 +76,7 @@ def area_under_curve(right: Tensor, true_boxes: int) -> float:
     number = torch.arange(1, len(right) + 1, dtype=torch.float64)
     precision = right.double().cumsum(dim=0) / number
     falling = precision.flip(0).cummax(dim=0).values.flip(0) if len(right) else precision
-    return (falling[right].sum() / true_boxes).item()  # Recall grows only at right predictions.
+    return (falling[right].sum() / true_boxes).item()  # Recall changes only at right predictions.
 
 
 def _average_precision(
@@ -79,7 +84,7 @@ def _average_precision(
 ) -> float:
     of_label = truth[..., 0] == label
     best_iou, best_box = ious.masked_fill(~of_label.unsqueeze(1), -1.0).max(dim=2)
-    # A number for each true box of all images.
+    # A different index for each true box of all images.
     match = best_box + truth.shape[1] * torch.arange(len(truth)).unsqueeze(1)
     candidate = detections.valid & (detections.labels == label)
     order = detections.scores[candidate].argsort(descending=True, stable=True)
@@ -88,7 +93,13 @@ def _average_precision(
 
 
 def _first_matches(matches: Tensor, hits: Tensor) -> Tensor:
-    """Return which hits are the first to match their true box, `(D,)`."""
+    """Return which of `D` predictions are the first hit of a true box, `(D,)`.
+
+    Args:
+        matches: index of the true box that each prediction is compared with, in descending order of
+            score, `(D,)`.
+        hits: whether the overlap with this true box is large enough, `(D,)`.
+    """
     rank = torch.arange(len(matches))
     matched = matches[hits]
     first = torch.full((int(matches.max()) + 1 if len(matches) else 0,), len(matches))

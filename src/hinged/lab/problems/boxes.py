@@ -1,7 +1,11 @@
-"""Boxes `(left, top, right, bottom)`: areas, intersection over union, non-maximum suppression.
+"""Area, intersection over union and non-maximum suppression of boxes.
 
-`torchvision.ops` has similar functions. They are not used here: torchvision is an optional package,
-its `box_iou` gives NaN for two boxes without an area, and its `nms` handles one image per call.
+A box is `(left, top, right, bottom)`. The functions of `torchvision.ops` are not used for three
+reasons:
+
+- torchvision is an optional package.
+- `torchvision.ops.box_iou` returns NaN for two boxes without area.
+- `torchvision.ops.nms` handles one image per call.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ from torch import Tensor
 
 
 def box_area(boxes: Tensor) -> Tensor:
-    """Return the areas `(...)` of boxes `(..., 4)`; 0 if a box ends before it begins.
+    """Return the areas `(...)` of boxes `(..., 4)`.
+
+    A box with `right < left` or `bottom < top` has area 0.
 
     >>> box_area(torch.tensor([[1.0, 1.0, 3.0, 4.0], [3.0, 1.0, 1.0, 4.0]])).tolist()
     [6.0, 0.0]
@@ -20,11 +26,16 @@ def box_area(boxes: Tensor) -> Tensor:
 
 
 def box_iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the intersection over union of boxes, `(...)`, 0 to 1; 0 for two empty boxes.
+    """Return the intersection over union of pairs of boxes, 0 to 1.
+
+    The result is 0 for two boxes without area.
 
     Args:
-        boxes: `(..., 4)`.
-        others: `(..., 4)`; the axes before the last are broadcast.
+        boxes: first box of each pair, `(..., 4)`.
+        others: second box of each pair, `(..., 4)`. All axes before the last axis are broadcast.
+
+    Returns:
+        One value per pair, `(...)`.
 
     >>> one = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
     >>> box_iou(one, one + 1).tolist()  # 1 of 4 + 4 - 1
@@ -36,14 +47,19 @@ def box_iou(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 def generalised_box_iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the intersection over union minus the uncovered share of the smallest box around both,
-    `(...)`, -1 to 1. Its gradient is not 0 when the boxes do not touch.
+    """Return the generalised intersection over union of pairs of boxes, -1 to 1.
 
-    Source: Rezatofighi et al., "Generalized intersection over union" (CVPR 2019).
+    It is `I / U - (A - U) / A`, where `I` is the area of the intersection and `U` the area of the
+    union. `A` is the area of the smallest box that contains both boxes. The gradient is not 0 if
+    the boxes do not overlap. Source: Rezatofighi et al., "Generalized intersection over union"
+    (CVPR 2019).
 
     Args:
-        boxes: `(..., 4)`.
-        others: `(..., 4)`; the axes before the last are broadcast.
+        boxes: first box of each pair, `(..., 4)`.
+        others: second box of each pair, `(..., 4)`. All axes before the last axis are broadcast.
+
+    Returns:
+        One value per pair, `(...)`.
     """
     both = box_area(_intersection(boxes, others))
     union = box_area(boxes) + box_area(others) - both
@@ -54,16 +70,18 @@ def generalised_box_iou(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 def non_maximum_suppression(boxes: Tensor, labels: Tensor, max_iou: float = 0.5) -> Tensor:
-    """Return the boxes that remain: each box, from the best down, removes the worse boxes of its
-    class that overlap it by more than `max_iou`. Many images are treated at once.
+    """Return which boxes remain after non-maximum suppression in each of `N` images.
+
+    Boxes are processed in descending order of score. A box is removed if its intersection over
+    union with an earlier remaining box of the same class is larger than `max_iou`.
 
     Args:
-        boxes: of each image, the best first, `(N, K, 4)`.
-        labels: their classes, `(N, K)`.
-        max_iou: largest intersection over union of two boxes that both remain.
+        boxes: `K` boxes of each image, in descending order of score, `(N, K, 4)`.
+        labels: class index of each box, `(N, K)`.
+        max_iou: largest intersection over union of two remaining boxes of the same class.
 
     Returns:
-        Whether each box remains, `(N, K)`.
+        True for each remaining box, `(N, K)`.
     """
     suppresses = box_iou(boxes.unsqueeze(2), boxes.unsqueeze(1)) > max_iou
     suppresses &= labels.unsqueeze(2) == labels.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Object detection: classes and boxes of the objects in images."""
+"""Object detection: prediction of the classes and boxes of the objects in images."""
 
 from __future__ import annotations
 
@@ -15,41 +15,48 @@ from hinged.lab.problems.boxes import box_area, generalised_box_iou, non_maximum
 from hinged.lab.problems.problem import Fault, Problem
 
 PADDING = -1.0
-"""Class of the rows of targets that stand for no object."""
+"""Class of target rows that do not describe an object."""
 
 RARE_CLASS_BIAS = -math.log((1 - 0.01) / 0.01)
-"""Initial bias of a class's output: the class is then predicted in one cell of a hundred. With
-a larger bias, the first steps learn nothing but empty cells. Source: Lin et al. (see
-`Detection`)."""
+"""Initial bias of the class outputs of a network. The initial probability of a class is then about
+0.01 in each cell of the output grid. With a larger bias, the first training steps would only learn
+to predict empty cells. Source: Lin et al. (see `Detection`)."""
 
 _REACH = (0.5, 1.5)
-"""Smallest and largest distance, in cells, within which cells around an object's centre are
-responsible for it."""
+"""Bounds, in cells, of the largest distance between the centre of an object and a cell that is
+responsible for the object (see `Detection`)."""
 _CANDIDATES = 100
 _GAMMA, _ALPHA = 2.0, 0.25
 
 
 @dataclass(frozen=True)
 class Detection(Problem):
-    """Classes and boxes of objects, by a detector without anchors.
+    """Prediction of the classes and boxes of objects, without anchor boxes.
 
-    Targets `(N, M, 5)` are class, left, top, right and bottom of each object in pixels; rows of
-    class -1 are padding. For each cell of a grid, a network returns a logit per class and the
-    distances from the cell's centre to the four sides of the box, in cells, before softplus.
+    **Targets** have shape `(N, M, 5)` for at most `M` objects in each image. A row contains the
+    class, left, top, right and bottom of an object, in pixels. Rows of class -1 are padding.
 
-    The cells near the centre of an object are responsible for it: those within half the object's
-    size, but at least half a cell and at most one and a half cells. A cell that several objects
-    claim is responsible for the smallest one. The loss is the focal loss of all cells plus one
-    minus the generalised intersection over union of the responsible cells, divided by their number.
-    The score is the mean average precision at an intersection over union of 0.5, from the 100
-    candidates of highest score per image after non-maximum suppression.
+    **Outputs** of a network have shape `(N, classes + 4, rows, columns)`, for the cells of a grid
+    over the image. Each cell has one logit per class and four values for the sides of a box. The
+    softplus of such a value is the distance from the centre of the cell to a side, in cells.
+
+    **Responsible cells** of an object are the cells near the centre of the object. In each
+    direction, the largest distance is half the size of the object, but at least 0.5 and at most 1.5
+    cells. A cell near several objects is responsible only for the smallest of these objects.
+
+    **Loss:** the focal loss of the logits in all cells is added to the box loss in the responsible
+    cells. The box loss is 1 minus the generalised intersection over union. The sum is divided by
+    the number of responsible cells.
+
+    **Score:** the mean average precision at an intersection over union of 0.5. In each image, the
+    100 candidates with the highest scores are filtered by non-maximum suppression.
 
     Sources: Tian, Shen, Chen and He, "FCOS: fully convolutional one-stage object detection" (ICCV
     2019), here with one scale and without centre-ness; Lin, Goyal, Girshick, He and Dollár,
     "Focal loss for dense object detection" (ICCV 2017).
 
     Attributes:
-        names: of the classes.
+        names: names of the classes.
         size: height and width of the images in pixels.
     """
 
@@ -60,11 +67,17 @@ class Detection(Problem):
 
     @property
     def outputs(self) -> int:
-        """Return the number of outputs per cell: one per class and four distances."""
+        """Return the number of outputs per cell: one logit per class and four distances."""
         return len(self.names) + 4
 
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Return the sum of the loss over all cells, divided by the number of responsible cells."""
+        """Return the loss of all cells, divided by the number of responsible cells, as a scalar.
+
+        Args:
+            outputs: network outputs, `(N, classes + 4, rows, columns)`.
+            targets: classes and boxes of the objects, `(N, M, 5)`.
+            label_smoothing: not used.
+        """
         logits, boxes = self._logits_and_boxes(outputs)
         owner = self._owners(outputs, targets)
         rows = targets.gather(1, owner.clamp(min=0).unsqueeze(2).expand(-1, -1, 5))
@@ -76,12 +89,24 @@ class Detection(Problem):
         return (classes + sides.sum()) / number
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the mean average precision, 0 to 1."""
+        """Return the mean average precision, 0 to 1, or NaN if the targets contain no object.
+
+        Args:
+            outputs: network outputs, `(N, classes + 4, rows, columns)`.
+            targets: classes and boxes of the objects, `(N, M, 5)`.
+        """
         return mean_average_precision(self.decode(outputs), targets)
 
     def decode(self, outputs: Tensor) -> Detections:
-        """Return the boxes that a network's outputs describe, the highest score of each image
-        first."""
+        """Convert network outputs into predicted boxes.
+
+        Args:
+            outputs: network outputs, `(N, classes + 4, rows, columns)`.
+
+        Returns:
+            At most 100 candidates per image, in descending order of score. `valid` is True for
+            candidates that remain after non-maximum suppression.
+        """
         logits, boxes = self._logits_and_boxes(outputs)
         count = min(_CANDIDATES, logits[0].numel())
         scores, positions = logits.sigmoid().flatten(1).topk(count)
@@ -92,26 +117,27 @@ class Detection(Problem):
         return Detections(boxes, labels, scores, non_maximum_suppression(boxes, labels))
 
     def target_fault(self, targets: Tensor) -> Fault | None:
-        """Return a fault of the classes or boxes, or None."""
+        """Return a fault of the shape, classes or boxes of the targets, or None."""
         if targets.ndim != 3 or targets.shape[2] != 5 or not targets.shape[1]:
             got = f"targets of shape {tuple(targets.shape)}"
-            return got, "give class, left, top, right, bottom of each object, (N, M, 5)"
+            return got, "give (images, objects, 5): class, left, top, right, bottom of each object"
         objects = targets[targets[..., 0] != PADDING]
         if ((objects[:, 0] < 0) | (objects[:, 0] >= len(self.names))).any():
-            return "a class that has no name", f"the classes are {', '.join(self.names)}"
+            got = f"a class index outside 0 to {len(self.names) - 1}"
+            return got, f"the classes are {', '.join(self.names)}"
         if (box_area(objects[:, 1:]) <= 0).any():
-            return "a box without an area", "leave it out"
+            return "a box without an area", "remove this box"
         return None
 
     def mirror_targets(self, targets: Tensor) -> Tensor:
-        """Return the targets with left and right exchanged."""
+        """Return the targets `(N, M, 5)` of images that are mirrored left to right."""
         label, left, top, right, bottom = targets.unbind(dim=2)
         width = self.size[1]
         mirrored = torch.stack((label, width - right, top, width - left, bottom), dim=2)
         return torch.where(label.unsqueeze(2) == PADDING, targets, mirrored)
 
     def _logits_and_boxes(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits `(N, P, classes)` and boxes `(N, P, 4)` of the `P` cells."""
+        """Return class logits `(N, P, classes)` and boxes `(N, P, 4)` in pixels, for `P` cells."""
         flat = outputs.float().flatten(2).transpose(1, 2)
         cell, centres = self._grid(outputs)
         distances = F.softplus(flat[..., len(self.names) :]) * cell.repeat(2)
@@ -119,7 +145,10 @@ class Detection(Problem):
         return flat[..., : len(self.names)], torch.cat(corners, dim=2)
 
     def _grid(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return width and height of a cell, `(2,)`, and the centres of all cells, `(P, 2)`."""
+        """Return the size of a cell `(2,)` and the centres of all `P` cells `(P, 2)`.
+
+        Both are in pixels, with x before y.
+        """
         rows, columns = outputs.shape[2:]
         height, width = self.size
         cell = torch.tensor([width / columns, height / rows], device=outputs.device)
@@ -128,7 +157,10 @@ class Detection(Problem):
         return cell, (indices + 0.5) * cell
 
     def _owners(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the object that each cell is responsible for, `(N, P)`, or -1."""
+        """Return the index of the object for which each of the `P` cells is responsible, `(N, P)`.
+
+        The index is -1 if a cell is not responsible for any object.
+        """
         cell, centres = self._grid(outputs)
         first, last = targets[..., 1:3], targets[..., 3:]
         nearest, farthest = (share * cell for share in _REACH)
@@ -141,8 +173,14 @@ class Detection(Problem):
 
 
 def _focal_loss(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Return the binary cross entropy of each class, with small weights for what is already right,
-    `(..., classes)`."""
+    """Return the focal loss of each class: binary cross entropy with weights, `(..., classes)`.
+
+    The weights are small for logits that already predict the wanted value.
+
+    Args:
+        logits: class logits, `(..., classes)`.
+        wanted: 1 for the class of the object in a cell, otherwise 0, `(..., classes)`.
+    """
     wanted = wanted.to(logits.dtype)
     entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     wrong = (wanted - logits.sigmoid()).abs()

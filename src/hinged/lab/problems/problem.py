@@ -1,4 +1,4 @@
-"""The base class of problems, classification and regression."""
+"""The base class of tasks, with the tasks classification and regression."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Fault = tuple[str, str]
-"""What is wrong, and how to correct it."""
+"""Two parts of an error message: the description of a fault, and a hint how to correct it."""
 
 
 class Problem(ABC):
-    """The task of a data set.
+    """Base class of the tasks of data sets. A task defines the loss and the score.
 
     Attributes:
-        metric: name of the score; a larger score is better.
-        predicts_per_cell: whether a network has outputs for every cell of a grid, `(N, outputs,
-            rows, columns)`, or for the whole sample, `(N, outputs)`.
+        metric: name of the score. A larger score is better.
+        predicts_per_cell: True if network outputs have shape `(N, outputs, rows, columns)`, for the
+            cells of a grid over the image. False if network outputs have shape `(N, outputs)`.
     """
 
     metric: ClassVar[str]
@@ -29,44 +29,55 @@ class Problem(ABC):
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """Return the number of outputs that a network needs for one sample, or for one cell."""
+        """Return the number of network outputs per sample; for detection: per cell of a grid."""
 
     @property
     def classes(self) -> int | None:
-        """Return the number of classes, or None if the samples have no single class."""
+        """Return the number of classes, or None if the task is not a classification."""
         return None
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Return the loss to minimise, a scalar.
+        """Return the loss of a batch as a scalar tensor.
 
         Args:
-            outputs: outputs of a network.
-            targets: targets of the same samples.
-            label_smoothing: share of each target that is spread over all classes; only
-                classifications use it.
+            outputs: network outputs, `(N, ...)`.
+            targets: targets of the same samples, `(N, ...)`.
+            label_smoothing: fraction of the probability of each target that is spread over all
+                classes. Only classification uses this argument.
         """
 
     @abstractmethod
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the score of finite outputs."""
+        """Return the score of network outputs. A larger score is better.
+
+        Args:
+            outputs: network outputs `(N, ...)` without NaN and infinity.
+            targets: targets of the same samples, `(N, ...)`.
+        """
 
     @abstractmethod
     def target_fault(self, targets: Tensor) -> Fault | None:
-        """Return a fault of the targets of a split, or None."""
+        """Return a description of a fault in the targets of a split, or None without a fault."""
 
     def prepare_targets(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the targets of both splits in the form that `loss` and `score` take."""
+        """Convert the targets of both splits into the form that `loss` and `score` accept."""
         return train, test
 
     def mirror_targets(self, targets: Tensor) -> Tensor:
-        """Return the targets for the same images mirrored left to right."""
+        """Return the targets of images that are mirrored left to right.
+
+        Targets without positions in the image do not change.
+        """
         return targets
 
 
 @dataclass(frozen=True)
 class Classification(Problem):
-    """One class for each sample; targets `(N,)` are class indices.
+    """Prediction of one class for each sample. The targets are class indices `(N,)`.
+
+    Attributes:
+        number: number of classes.
 
     >>> one_of_three = Classification(3)
     >>> one_of_three.score(torch.eye(3), torch.tensor([0, 1, 1]))
@@ -87,33 +98,36 @@ class Classification(Problem):
         return self.number
 
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Return the mean cross entropy."""
+        """Return the mean cross entropy of logits `(N, classes)` and class indices `(N,)`."""
         return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the accuracy, 0 to 1."""
+        """Return the accuracy (fraction of samples with the right class), 0 to 1."""
         return (outputs.argmax(dim=1) == targets).double().mean().item()
 
     def target_fault(self, targets: Tensor) -> Fault | None:
-        """Return a fault of the class indices, or None."""
+        """Return a description of a fault in the class indices, or None without a fault."""
         if targets.ndim != 1:
             return (
                 f"labels of shape {tuple(targets.shape)}",
-                "give one class index per sample, (N,)",
+                "give one class index per sample",
             )
         if targets.min() < 0 or targets.max() >= self.number:
             got = f"labels from {int(targets.min())} to {int(targets.max())}"
-            return got, f"labels of {self.number} classes go from 0 to {self.number - 1}"
+            return got, f"class indices of {self.number} classes are 0 to {self.number - 1}"
         return None
 
     def prepare_targets(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the indices in int64."""
+        """Convert the class indices of both splits to int64."""
         return train.long(), test.long()
 
 
 @dataclass(frozen=True)
 class Regression(Problem):
-    """`number` real targets for each sample, `(N, number)`.
+    """Prediction of real numbers for each sample. The targets have shape `(N, number)`.
+
+    Attributes:
+        number: number of targets per sample.
 
     >>> one_number = Regression(1)
     >>> one_number.score(torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [2.0]]))
@@ -125,33 +139,45 @@ class Regression(Problem):
 
     @property
     def outputs(self) -> int:
-        """Return the number of targets."""
+        """Return the number of targets per sample."""
         return self.number
 
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Return the mean square error."""
+        """Return the mean squared error of outputs and targets, both `(N, number)`."""
         return F.mse_loss(outputs, targets)
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Return the share of the variance that is explained, R2 of all targets together; at most
-        1."""
+        """Return R2, the fraction of the variance of the targets that the outputs explain.
+
+        The squared errors and the variances are summed over all targets. R2 is at most 1.
+        """
         residual = (outputs - targets).double().square().sum()
         return (1 - residual / (targets - targets.mean(dim=0)).double().square().sum()).item()
 
     def target_fault(self, targets: Tensor) -> Fault | None:
-        """Return a fault of the targets' shape, or None."""
+        """Return a description of a fault in the shape of the targets, or None without a fault."""
         if targets.ndim == 2 and targets.shape[1] == self.number:
             return None
-        return f"targets of shape {tuple(targets.shape)}", f"give (N, {self.number})"
+        return f"targets of shape {tuple(targets.shape)}", f"give (samples, {self.number})"
 
     def prepare_targets(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-        """Return float32 targets with mean 0 and standard deviation 1 in the training split."""
+        """Scale each target to mean 0 and standard deviation 1 in the training split.
+
+        Returns:
+            Training and test targets in float32.
+        """
         return standardise(train, test)
 
 
 def standardise(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both splits in float32, shifted and scaled so that each column (of images: each
-    channel) of `train` has mean 0 and standard deviation 1."""
+    """Shift and scale both splits with the mean and standard deviation of `train`.
+
+    Each column of a table, or each channel of images (axis 1), of `train` then has mean 0 and
+    standard deviation 1. A constant column is only shifted.
+
+    Returns:
+        Both splits in float32.
+    """
     others = tuple(axis for axis in range(train.ndim) if axis != 1)
     mean = train.double().mean(dim=others, keepdim=True)
     std = train.double().std(dim=others, keepdim=True)

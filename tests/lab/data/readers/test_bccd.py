@@ -46,10 +46,10 @@ def test_splits_boxes_and_labels_without_degenerate_boxes(tmp_path, archive, pic
 
 
 def test_a_truncated_archive(tmp_path, archive):
-    with pytest.raises(errors.DataError, match="bytes with SHA-256"):
+    with pytest.raises(errors.DataError, match="a file with SHA-256"):
         data.read_bccd(tmp_path)
     archive.write_bytes(archive.read_bytes()[:-50])
-    with pytest.raises(errors.DataError, match="it is damaged or incomplete"):
+    with pytest.raises(errors.DataError, match="the file is damaged or incomplete"):
         data.read_bccd(tmp_path, digest(archive))
 
 

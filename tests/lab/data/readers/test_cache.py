@@ -53,5 +53,5 @@ def test_a_failure_leaves_nothing():
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(errors.DataError, match=r"cannot be written .* set XDG_CACHE_HOME"):
+    with pytest.raises(errors.DataError, match=r"cannot be written .*variable XDG_CACHE_HOME"):
         cached_arrays("key", lambda: {})

@@ -48,7 +48,7 @@ def test_unpacked_files_as_torchvision_leaves_them(tmp_path, tiny):
 def test_fewer_bytes_than_the_header_says(tmp_path):
     content = written(np.zeros((2, 3), np.uint8))[:-1]
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(errors.DataError, match=r"its header says \(2, 3\)"):
+    with pytest.raises(errors.DataError, match=r"the header says shape \(2, 3\)"):
         idx_files.parse_idx_file(tmp_path / "file", hashlib.md5(content).hexdigest())
 
 

@@ -48,7 +48,9 @@ def test_a_pack_with_another_checksum_is_rejected(tmp_path, pack):
     described, _ = pack
     path = tmp_path / "pack.npz"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(errors.DataError, match=r"bytes with SHA-256 .*, not .*copy it again"):
+    with pytest.raises(
+        errors.DataError, match=r"a file with SHA-256 .* instead of .*copy it again"
+    ):
         image_packs.read_encoded_pack(described, tmp_path)
     truncated = replace(described, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     with pytest.raises(errors.DataError, match=r"cannot be read .*zip"):
@@ -56,9 +58,9 @@ def test_a_pack_with_another_checksum_is_rejected(tmp_path, pack):
 
 
 def test_a_missing_pack(tmp_path):
-    with pytest.raises(errors.DataError, match=r"which holds no images/cifar10_jpeg\.npz; put"):
+    with pytest.raises(errors.DataError, match=r"a folder without images/cifar10_jpeg\.npz; put"):
         data.load_data_set("cifar10-jpeg", tmp_path)
-    with pytest.raises(errors.DataError, match="no folder to read it from"):
+    with pytest.raises(errors.DataError, match="no folder of data sets"):
         data.load_data_set("cifar10-jpeg")
 
 

@@ -17,5 +17,5 @@ def test_real_regressions(real, name):
 
 def test_a_table_with_another_checksum_is_rejected(tmp_path):
     (tmp_path / "yacht.npz").write_bytes(b"something else")
-    with pytest.raises(errors.DataError, match="bytes with SHA-256"):
+    with pytest.raises(errors.DataError, match="a file with SHA-256"):
         data.load_data_set("yacht", tmp_path)

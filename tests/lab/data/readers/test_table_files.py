@@ -65,10 +65,10 @@ def test_classes_or_numbers(table, target, classes):
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ({"a": [None, *NUMBERS[1:]], "y": NUMBERS}, "empty or infinite values in a; replace them"),
-        ({"a": [float("inf"), *NUMBERS[1:]], "y": NUMBERS}, "empty or infinite values in a"),
-        ({"a": NUMBERS, "y": [float("nan"), *NUMBERS[1:]]}, "empty or infinite values in y"),
-        ({"y": NUMBERS}, "no column to predict from"),
+        ({"a": [None, *NUMBERS[1:]], "y": NUMBERS}, "empty, NaN or infinite values in a; replace"),
+        ({"a": [float("inf"), *NUMBERS[1:]], "y": NUMBERS}, "empty, NaN or infinite values in a"),
+        ({"a": NUMBERS, "y": [float("nan"), *NUMBERS[1:]]}, "empty, NaN or infinite values in y"),
+        ({"y": NUMBERS}, "no input columns; add a column"),
         ({"a": [], "y": []}, "a table without rows"),
     ],
 )
@@ -79,19 +79,23 @@ def test_unsuitable_tables_get_one_sentence(table, named, message):
 
 
 def test_a_missing_column(table):
-    with pytest.raises(errors.DataError, match="got no column price; the columns are a, y"):
+    with pytest.raises(
+        errors.DataError, match="columns that do not exist: price; the columns are a, y"
+    ):
         table_files.read_csv_or_parquet(table(a=NUMBERS, y=NUMBERS), "price")
 
 
 def test_too_many_texts(table):
     texts = [f"name {i}" for i in range(101)]
-    with pytest.raises(errors.DataError, match="101 different texts in who; at most 100"):
+    with pytest.raises(
+        errors.DataError, match="101 different texts in the input column who; at most 100"
+    ):
         table_files.read_csv_or_parquet(table(who=texts, y=[float(i) for i in range(101)]))
 
 
 def test_a_truncated_file(table):
     path = table(".parquet", a=NUMBERS, y=NUMBERS)
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(errors.DataError, match="it is damaged or incomplete") as refused:
+    with pytest.raises(errors.DataError, match="the file is damaged or incomplete") as refused:
         table_files.read_csv_or_parquet(path)
     assert "\n" not in str(refused.value)

@@ -71,12 +71,15 @@ def test_a_finished_data_set(mine):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing", "got an object of class NoneType; return (train, test), each a DataLoader"),
-        ("one", "got an object of class DataLoader; return (train, test)"),
-        ("thirds", "got a split with batches of a list of 3; return"),
+        (
+            "nothing",
+            "got an object of class NoneType; the function must return (train, test), each a",
+        ),
+        ("one", "got an object of class DataLoader; the function must return (train, test)"),
+        ("thirds", "got a split with a batch that is a list of 3 elements; the function must"),
         (
             "out_of_range",
-            "a test split with labels from 1 to 3; labels of 3 classes go from 0 to 2",
+            "a test split with labels from 1 to 3; class indices of 3 classes are 0 to 2",
         ),
     ],
 )

@@ -1,1 +1,1 @@
-"""Readers of data sets, one file per format or source."""
+"""Functions that read data sets. Each module handles one format or source."""

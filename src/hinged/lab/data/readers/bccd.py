@@ -1,4 +1,4 @@
-"""BCCD: images of blood cells of three kinds, with boxes."""
+"""Reader of BCCD, a detection data set: images of blood cells with boxes of three classes."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True, eq=False)
 class BoxedImages:
-    """One split of a data set of images with boxes.
+    """Images of one split, with the boxes and classes of the objects.
 
     Attributes:
         images: `(N, 3, H, W)` in uint8.
-        boxes: of each image, `(boxes, 4)` in pixels: left, top, right, bottom.
-        labels: of each image, the classes of its boxes, `(boxes,)`, indices into `CLASSES`.
+        boxes: one tensor `(B, 4)` for each image with `B` boxes: left, top, right, bottom, in
+            pixels.
+        labels: one tensor `(B,)` for each image: the class of each box, an index into `CLASSES`.
     """
 
     images: Tensor
@@ -54,18 +55,22 @@ class BoxedImages:
 def read_bccd(
     folder: Path | None, sha256: str = _SHA256, reduction: int = 1
 ) -> dict[str, BoxedImages]:
-    """Return the splits `train`, `val` and `test` of BCCD: 205, 87 and 72 images of 640 x 480
-    pixels. The two boxes without an area are left out.
+    """Read the splits `train`, `val` and `test` of BCCD.
 
-    Source: github.com/Shenggan/BCCD_Dataset (MIT).
+    The splits have 205, 87 and 72 images of 640 x 480 pixels. Two boxes of BCCD have no area and
+    are left out. Source: github.com/Shenggan/BCCD_Dataset (MIT).
 
     Args:
-        folder: the folder of data sets, with `detection/bccd.zip`.
-        sha256: checksum of the file.
-        reduction: side of the squares of pixels that are averaged to one pixel.
+        folder: folder of data sets, which contains `detection/bccd.zip` or `bccd.zip`.
+        sha256: expected SHA-256 of the zip file.
+        reduction: factor by which height and width of the images are reduced. Each square of
+            `reduction` x `reduction` pixels is averaged.
+
+    Returns:
+        One `BoxedImages` for each name of a split.
 
     Raises:
-        DataError: the file is missing, damaged, or has another checksum.
+        DataError: if the file is missing, damaged, or has another checksum.
     """
     path = verify_sha256(find_data_file("bccd", folder, ("detection/bccd.zip", "bccd.zip")), sha256)
     arrays = cached_arrays(
@@ -75,11 +80,16 @@ def read_bccd(
 
 
 def read_reduced_bccd(folder: Path | None, sha256: str = _SHA256) -> TrainTestSplit:
-    """Return BCCD at 160 x 120 pixels, with its training and validation splits (292 images)
-    to train on.
+    """Read BCCD with images that are reduced to 160 x 120 pixels.
+
+    The splits `train` and `val` of BCCD (292 images) form the training split.
+
+    Args:
+        folder: folder of data sets, which contains `detection/bccd.zip` or `bccd.zip`.
+        sha256: expected SHA-256 of the zip file.
 
     Raises:
-        DataError: the file is missing, damaged, or has another checksum.
+        DataError: if the file is missing, damaged, or has another checksum.
     """
     splits = read_bccd(folder, sha256, _REDUCTION)
     train, test = (splits["train"], splits["val"]), (splits["test"],)
@@ -96,7 +106,10 @@ def read_reduced_bccd(folder: Path | None, sha256: str = _SHA256) -> TrainTestSp
 
 
 def _join_splits(splits: Sequence[BoxedImages], most: int) -> tuple[Tensor, Tensor]:
-    """Return the images of several splits and their targets `(N, most, 5)`."""
+    """Return the images `(N, 3, H, W)` of several splits, and the targets `(N, most, 5)`.
+
+    `most` is the largest number of boxes in an image. Unused rows of the targets contain `PADDING`.
+    """
     boxes = [each for split in splits for each in split.boxes]
     labels = [each for split in splits for each in split.labels]
     targets = torch.full((len(boxes), max(1, most), 5), PADDING)
@@ -106,7 +119,7 @@ def _join_splits(splits: Sequence[BoxedImages], most: int) -> tuple[Tensor, Tens
 
 
 def _take_split(arrays: Arrays, index: int, reduction: int) -> BoxedImages:
-    """Return one split. Its images are a slice of the mapped array, so that none is copied."""
+    """Return one split. The images are a view of the memory-mapped array, not a copy."""
     first, end = arrays["first_image"][index : index + 2]
     boxes = torch.from_numpy(arrays["boxes"]).float() / reduction
     labels, image = torch.from_numpy(arrays["labels"]), arrays["image_of_box"]
@@ -153,8 +166,10 @@ def _decode_archive(path: Path, archive: zipfile.ZipFile, reduction: int) -> Arr
 
 
 def _average_squares(pixels: Pixels, side: int) -> Pixels:
-    """Return the rounded means of squares of pixels. Rows and columns that fill no square are cut
-    off."""
+    """Reduce an image `(3, H, W)` by averaging squares of `side` x `side` pixels.
+
+    Means are rounded. Rows and columns that do not fill a square are cut off.
+    """
     height, width = (size // side for size in pixels.shape[1:])
     whole = pixels[:, : height * side, : width * side]
     squares = whole.reshape(len(whole), height, side, width, side)
@@ -163,8 +178,11 @@ def _average_squares(pixels: Pixels, side: int) -> Pixels:
 
 
 def _read_boxes(annotation: bytes, image: int) -> NDArray[Any]:
-    """Return image, label and corners of each box in an annotation in the format of Pascal VOC,
-    `(B, 6)`."""
+    """Read the `B` boxes of an annotation in the XML format of Pascal VOC.
+
+    Returns:
+        One row per box, `(B, 6)`: the argument `image`, class, left, top, right, bottom.
+    """
     rows = []
     for element in ElementTree.fromstring(annotation).iter("object"):
         label = CLASSES.index(element.findtext("name", ""))

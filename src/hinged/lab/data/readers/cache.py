@@ -1,4 +1,4 @@
-"""Decoded images on disk: decoded once, and mapped into memory by all processes."""
+"""Cache of decoded images on disk. All processes map the same files into memory."""
 
 from __future__ import annotations
 
@@ -18,21 +18,31 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def cache_folder() -> Path:
-    """Return the folder of decoded and downloaded data, in `XDG_CACHE_HOME` or `~/.cache`."""
+    """Return the folder for decoded and downloaded data.
+
+    It is the subfolder `hinged` of the folder in the environment variable `XDG_CACHE_HOME`. If the
+    variable is not set, it is `~/.cache/hinged`.
+    """
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "hinged"
 
 
 def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
-    """Return the arrays stored under `key`, mapped into memory. The first call makes and stores
-    them; other processes wait for it. They appear on disk complete or not at all.
+    """Return the arrays of a cache entry, mapped into memory.
+
+    The first call for a key computes and stores the arrays. Other processes wait until the arrays
+    are stored. An interrupted call leaves no partial cache entry.
 
     Args:
-        key: identifies the source of the arrays, for example by its checksum.
-        make: returns the arrays by name.
+        key: name of the cache entry. It must identify the source of the arrays, for example with a
+            checksum.
+        make: function that computes the arrays and returns them by name.
+
+    Returns:
+        The arrays by name. Changes of the arrays are not written to disk.
 
     Raises:
-        DataError: the cache folder cannot be written to.
+        DataError: if the cache folder cannot be written.
     """
     folder = cache_folder() / "decoded" / key
     try:
@@ -41,10 +51,10 @@ def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
             if not folder.is_dir():
                 _store(folder, make())
     except OSError as error:
-        got = f"{folder}, which cannot be written ({error.strerror})"
-        hint = "set XDG_CACHE_HOME to a folder with room for decoded data"
+        got = f"{folder}, a cache folder that cannot be written ({error.strerror})"
+        hint = "set the environment variable XDG_CACHE_HOME to another folder with free space"
         raise errors.DataError(errors.message("hinged.lab.data", got, hint)) from None
-    # Mode "c" copies on write: torch warns about read-only memory, and the file must not change.
+    # Mode "c" is copy-on-write. The files stay unchanged. Read-only arrays would make torch warn.
     return {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
 
 

@@ -1,4 +1,4 @@
-"""Data files: finding them, verifying their checksums, unpacking them."""
+"""Functions that find data files, verify checksums and decompress files."""
 
 from __future__ import annotations
 
@@ -17,50 +17,67 @@ from numpy.typing import NDArray
 from hinged import errors
 
 VARIABLE = "HINGED_DATA"
-"""Environment variable that names the folder of data sets."""
+"""Environment variable that contains the path of the folder of data sets."""
 
 
 def find_data_folder(folder: Path | None) -> Path | None:
-    """Return the folder of data sets: the one given, or that of `HINGED_DATA`, or None.
+    """Return the folder that contains the files of data sets.
+
+    Args:
+        folder: folder that the user chose. None takes the folder in the environment variable
+            `HINGED_DATA`.
+
+    Returns:
+        The folder, or None if the user chose no folder and the variable is not set.
 
     Raises:
-        DataError: the folder does not exist.
+        DataError: if the folder does not exist.
     """
     named = os.environ.get(VARIABLE)
     folder = folder or (Path(named) if named else None)
     if folder is not None and not folder.is_dir():
-        hint = f"give the folder that holds the data as `data_dir` or in {VARIABLE}"
-        raise errors.DataError(errors.message("data_dir", f"{folder}, which is no folder", hint))
+        hint = f"set `data_dir` or the environment variable {VARIABLE} to an existing folder"
+        raise errors.DataError(
+            errors.message("data_dir", f"{folder}, which is not an existing folder", hint)
+        )
     return folder
 
 
 def find_data_file(name: str, folder: Path | None, candidates: Iterable[str]) -> Path:
-    """Return the first of the candidates that exists in the folder.
+    """Return the path of the first candidate that exists in the folder of data sets.
 
     Args:
-        name: name of the data set.
-        folder: the folder of data sets, or None.
-        candidates: paths in the folder.
+        name: name of the data set in error messages.
+        folder: folder of data sets, or None if the user chose no folder.
+        candidates: possible paths of the file, relative to the folder.
 
     Raises:
-        DataError: there is no folder, or no candidate in it.
+        DataError: if `folder` is None, or if no candidate exists.
     """
     candidates = list(candidates)
     if folder is None:
-        hint = f"give the folder that holds {candidates[0]} as `data_dir` or in {VARIABLE}"
-        raise errors.DataError(errors.message(f"data {name}", "no folder to read it from", hint))
+        hint = f"set `data_dir` or {VARIABLE} to the folder that contains {candidates[0]}"
+        raise errors.DataError(errors.message(f"data {name}", "no folder of data sets", hint))
     for candidate in candidates:
         if (folder / candidate).exists():
             return folder / candidate
-    got = f"{folder}, which holds no {candidates[0]}"
-    raise errors.DataError(errors.message(f"data {name}", got, "put the data there"))
+    got = f"{folder}, a folder without {candidates[0]}"
+    raise errors.DataError(
+        errors.message(
+            f"data {name}", got, "put this file into the folder, or choose another folder"
+        )
+    )
 
 
 def verify_sha256(path: Path, sha256: str) -> Path:
-    """Return the path of a file with this SHA-256.
+    """Return the path unchanged after verifying the checksum of the file.
+
+    Args:
+        path: path of the file.
+        sha256: expected SHA-256 checksum, in hexadecimal digits.
 
     Raises:
-        DataError: the file has another one.
+        DataError: if the file has another checksum.
     """
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
@@ -69,10 +86,14 @@ def verify_sha256(path: Path, sha256: str) -> Path:
 
 
 def read_unpacked(path: Path, md5: str) -> bytes:
-    """Return the bytes of a file, unpacked if it is gzipped. `md5` is that of the unpacked bytes.
+    """Return the bytes of a file after verifying the checksum. Files `*.gz` are decompressed.
+
+    Args:
+        path: path of the file.
+        md5: expected MD5 checksum of the uncompressed bytes, in hexadecimal digits.
 
     Raises:
-        DataError: the file is damaged, or the bytes have another checksum.
+        DataError: if the file is damaged, or if the bytes have another checksum.
     """
     content = path.read_bytes()
     if path.suffix == ".gz":
@@ -87,13 +108,13 @@ def read_unpacked(path: Path, md5: str) -> bytes:
 
 
 def read_npz(path: Path) -> Mapping[str, NDArray[Any]]:
-    """Return the arrays of an `.npz` file.
+    """Return the arrays of an `.npz` file, by name.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: if the file is damaged.
     """
     try:
-        # Opened here, because numpy leaves a file that is no archive open.
+        # numpy does not close a path that is not an archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
@@ -101,14 +122,19 @@ def read_npz(path: Path) -> Mapping[str, NDArray[Any]]:
 
 
 def damaged_file_error(path: Path | str, error: Exception) -> errors.DataError:
-    """Return the error for a file that cannot be read."""
+    """Return the error for a file that cannot be read.
+
+    Args:
+        path: path or description of the file, which starts the error message.
+        error: the exception of the function that reads the file.
+    """
     got = f"a file that cannot be read ({' '.join(str(error).split()) or type(error).__name__})"
     return errors.DataError(
-        errors.message(str(path), got, "it is damaged or incomplete: copy it again")
+        errors.message(str(path), got, "the file is damaged or incomplete: copy it again")
     )
 
 
 def _checksum_error(path: Path, kind: str, found: str, expected: str) -> errors.DataError:
-    got = f"bytes with {kind} {found[:12]}..., not {expected[:12]}..."
-    hint = "it is another file, damaged or incomplete: copy it again"
+    got = f"a file with {kind} {found[:12]}... instead of {expected[:12]}..."
+    hint = "the file is damaged, incomplete or another version: copy it again"
     return errors.DataError(errors.message(str(path), got, hint))

@@ -1,4 +1,4 @@
-"""Public data sets that torchvision or scikit-learn reads: from a folder, or by a download."""
+"""Readers of public data sets that torchvision or scikit-learn can download."""
 
 from __future__ import annotations
 
@@ -24,8 +24,16 @@ _TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 
 def read_cifar(name: str, loader: str, classes: int, folder: Path | None) -> TrainTestSplit:
-    """Return CIFAR-10 or CIFAR-100. Source: Krizhevsky, "Learning multiple layers of features from
-    tiny images" (2009)."""
+    """Read CIFAR-10 or CIFAR-100.
+
+    Source: Krizhevsky, "Learning multiple layers of features from tiny images" (2009).
+
+    Args:
+        name: name of the data set in its description.
+        loader: name of the class in `torchvision.datasets`.
+        classes: number of classes.
+        folder: folder that contains the files. None downloads the files.
+    """
     train, test = (_load_with_torchvision(loader, folder, train=train) for train in (True, False))
     about = f"{name}: 60,000 images of {classes} classes, 32 x 32; 50,000 to train on"
     x_train, x_test = (
@@ -36,8 +44,14 @@ def read_cifar(name: str, loader: str, classes: int, folder: Path | None) -> Tra
 
 
 def read_svhn(folder: Path | None) -> TrainTestSplit:
-    """Return the cropped digits of SVHN without the extra images. Source: Netzer et al., "Reading
-    digits in natural images with unsupervised feature learning" (2011)."""
+    """Read the cropped digits of SVHN, without the additional training images.
+
+    Source: Netzer et al., "Reading digits in natural images with unsupervised feature learning"
+    (2011).
+
+    Args:
+        folder: folder that contains the files. None downloads the files.
+    """
     train, test = (
         _load_with_torchvision("SVHN", folder, split=split) for split in ("train", "test")
     )
@@ -48,7 +62,13 @@ def read_svhn(folder: Path | None) -> TrainTestSplit:
 
 
 def read_tiny_imagenet(folder: Path | None) -> TrainTestSplit:
-    """Return Tiny ImageNet with its validation split to test on. Source: cs231n.stanford.edu."""
+    """Read Tiny ImageNet. Its validation images are the test split.
+
+    Source: cs231n.stanford.edu.
+
+    Args:
+        folder: folder that contains the files. None downloads the files.
+    """
     candidates = [f"{root}/val/val_annotations.txt" for root in (_TINY_IMAGENET, ".")]
     folder = folder or _download_tiny_imagenet()
     annotations = find_data_file("tiny-imagenet", folder, candidates)
@@ -61,20 +81,31 @@ def read_tiny_imagenet(folder: Path | None) -> TrainTestSplit:
 
 
 def download_california_housing() -> tuple[Tensor, Tensor]:
-    """Return inputs `(N, 8)` and targets `(N, 1)` of scikit-learn's California housing."""
+    """Download the table California housing with scikit-learn.
+
+    Returns:
+        Inputs `(N, 8)` and targets `(N, 1)`, both in float64.
+    """
     fetch = sklearn_datasets.fetch_california_housing
     bunch = _fetch_or_explain("california_housing", lambda: fetch(data_home=str(cache_folder())))
     return torch.from_numpy(bunch.data), torch.from_numpy(bunch.target).unsqueeze(1)
 
 
 def download_with_torchvision(loader: str) -> Path:
-    """Download a data set with torchvision, and return the folder that holds it."""
+    """Download a data set with torchvision.
+
+    Args:
+        loader: name of the class in `torchvision.datasets`.
+
+    Returns:
+        The folder that contains the downloaded files.
+    """
     _load_with_torchvision(loader, None, train=True)
     return cache_folder() / "torchvision"
 
 
 def _load_with_torchvision(loader: str, folder: Path | None, **arguments: Any) -> Any:
-    """Return a split as torchvision reads it. torchvision verifies the checksums."""
+    """Return a split as a torchvision dataset. torchvision verifies the checksums of the files."""
     root, download = folder or cache_folder() / "torchvision", folder is None
     dataset_class = getattr(_torchvision_datasets(), loader)
     return _fetch_or_explain(
@@ -96,18 +127,18 @@ def _download_tiny_imagenet() -> Path:
 
 
 def _fetch_or_explain(name: str, fetch: Callable[[], Any], folder: Path | None = None) -> Any:
-    """Return the result of a loader, or raise one sentence that says why it failed."""
+    """Return the result of `fetch()`, or raise a `DataError` that says why `fetch` failed."""
     try:
         return fetch()
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         if folder is None:
-            got = f"no download ({reason})"
-            hint = "without a network, give the folder that holds the data as `data_dir`"
+            got = f"{name}, which could not be downloaded ({reason})"
+            hint = "without a network connection, set `data_dir` to a folder that contains the data"
         else:
-            got = f"{folder}, in which torchvision finds no complete {name}"
-            hint = "put the files there in the layout of torchvision"
-        raise errors.DataError(errors.message(f"hinged.lab.data, {name}", got, hint)) from None
+            got = f"{folder}, a folder without all files of {name}"
+            hint = "put the files into the folder, with the subfolders that torchvision uses"
+        raise errors.DataError(errors.message("data", got, hint)) from None
 
 
 def _torchvision_datasets() -> Any:

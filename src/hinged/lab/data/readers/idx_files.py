@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST from IDX files, gzipped or not.
+"""Reader of MNIST and Fashion-MNIST: files in the IDX format, optionally gzipped.
 
 Source of the format: yann.lecun.com/exdb/mnist.
 """
@@ -22,13 +22,13 @@ from hinged.lab.problems import Classification
 
 @dataclass(frozen=True)
 class IdxDataSet:
-    """A data set of four IDX files.
+    """Description of a data set that consists of four IDX files.
 
     Attributes:
         name: name of the data set.
-        loader: class of `torchvision.datasets` that downloads it.
-        about: a sentence on the data.
-        md5: checksums of the unpacked bytes, in the order of `FILES`.
+        loader: name of the class in `torchvision.datasets` that downloads the files.
+        about: sentence that describes the data and the division into splits.
+        md5: MD5 checksums of the uncompressed files, in the order of `FILES`.
     """
 
     name: str
@@ -68,10 +68,14 @@ FASHION_MNIST = IdxDataSet(
 
 
 def read_idx_data_set(source: IdxDataSet, folder: Path | None) -> TrainTestSplit:
-    """Return a data set from its four files. Without a folder, torchvision downloads them.
+    """Read a data set from its four IDX files.
+
+    Args:
+        source: description of the data set.
+        folder: folder that contains the files. None downloads the files with torchvision.
 
     Raises:
-        DataError: a file is missing, damaged, or has another checksum.
+        DataError: if a file is missing, damaged, or has another checksum.
     """
     folder = folder or download_with_torchvision(source.loader)
     folders = [f"images/{source.name}", source.name, f"{source.loader}/raw", "."]
@@ -85,17 +89,23 @@ def read_idx_data_set(source: IdxDataSet, folder: Path | None) -> TrainTestSplit
 
 
 def parse_idx_file(path: Path, md5: str) -> Tensor:
-    """Return the array of unsigned bytes in an IDX file.
+    """Read an IDX file of unsigned bytes as a tensor in uint8.
+
+    Args:
+        path: path of the file, which may be gzipped (`.gz`).
+        md5: expected MD5 checksum of the uncompressed bytes.
 
     Raises:
-        DataError: the bytes have another checksum, or another number than the header says.
+        DataError: if the checksum differs, or if the number of bytes does not fit the header.
     """
     content = read_unpacked(path, md5)
     zero, kind, axes = struct.unpack_from(">HBB", content)
     shape = struct.unpack_from(f">{axes}I", content, 4)
     start = 4 + 4 * axes
     if zero or kind != 8 or len(content) - start != math.prod(shape):
-        raise damaged_file_error(path, ValueError(f"its header says {shape}"))
+        raise damaged_file_error(
+            path, ValueError(f"the header says shape {shape}, which does not fit the data")
+        )
     values = np.frombuffer(bytearray(content), np.uint8, offset=start)
     return torch.from_numpy(values.reshape(shape))
 

@@ -1,4 +1,4 @@
-"""Decoding of JPEG, PNG and other images into arrays of pixels."""
+"""Decoding of image files (JPEG, PNG and other formats) into arrays of pixels."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ Pixels = NDArray[np.uint8]
 
 
 def decode_image(source: bytes | Path, name: str, size: int | None = None) -> Pixels:
-    """Return an image as `(3, H, W)` in RGB; grey images get three equal channels.
+    """Decode an image into RGB pixels `(3, H, W)` in uint8.
+
+    Grey images get three equal channels.
 
     Args:
-        source: the encoded bytes, or the file that holds them.
-        name: names the image in an error message.
-        size: length in pixels that the shorter side is scaled to before the square in the centre is
-            cut out; None keeps the image as it is.
+        source: encoded bytes, or the path of the image file.
+        name: description of the image in error messages.
+        size: height and width of the result in pixels. The image is scaled until the shorter side
+            has this length. The square in the centre is then cut out. None keeps the image size.
 
     Raises:
-        DataError: the bytes are no image, or an incomplete one.
+        DataError: if the bytes are not a complete image.
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             rgb = image.convert("RGB")
-    except (OSError, SyntaxError, UnidentifiedImageError) as error:  # PIL raises all of these.
+    except (OSError, SyntaxError, UnidentifiedImageError) as error:  # PIL raises all three.
         raise damaged_file_error(name, error) from None
     if size is not None:
         rgb = _centre_square(rgb, size)
@@ -40,15 +42,15 @@ def decode_image(source: bytes | Path, name: str, size: int | None = None) -> Pi
 
 
 def stack_images(images: Iterable[Pixels], count: int, name: str) -> Pixels:
-    """Return images of equal size as `(count, 3, H, W)`.
+    """Combine images of equal size into one array `(count, 3, H, W)`.
 
     Args:
-        images: each `(3, H, W)`.
+        images: images `(3, H, W)` in uint8.
         count: number of images.
-        name: name of the data set.
+        name: name of the data set in error messages.
 
     Raises:
-        DataError: the sizes differ, or there are no images.
+        DataError: if the images have different sizes, or if there are no images.
     """
     stacked: Pixels | None = None
     for index, image in enumerate(images):
@@ -57,11 +59,13 @@ def stack_images(images: Iterable[Pixels], count: int, name: str) -> Pixels:
         if image.shape != stacked.shape[1:]:
             (_, height, width), (_, other_height, other_width) = stacked.shape[1:], image.shape
             got = f"images of {height} x {width} pixels and {other_height} x {other_width} pixels"
-            hint = f"scale all to one size, as in `data {name}:64`"
+            hint = f"scale all images to one size: `data {name}:64` makes images of 64 x 64 pixels"
             raise errors.DataError(errors.message(f"data {name}", got, hint))
         stacked[index] = image
     if stacked is None:
-        raise errors.DataError(errors.message(f"data {name}", "no images", "give some"))
+        raise errors.DataError(
+            errors.message(f"data {name}", "no images", "add at least one image")
+        )
     return stacked
 
 

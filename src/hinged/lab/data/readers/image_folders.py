@@ -1,4 +1,7 @@
-"""The user's own images: a folder with one folder per class, as for torchvision's `ImageFolder`."""
+"""Reader of the user's images: a folder that contains one folder per class.
+
+torchvision's `ImageFolder` uses the same layout.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,22 @@ SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".
 TEST_FOLDERS = ("test", "val", "valid", "validation")
 
 LabelledFiles = Sequence[tuple[Path, str]]
-"""Image files, each with the name of its class."""
+"""Pairs of an image file and the name of the class of the image."""
 
 
 def read_image_folder(folder: Path, size: int | None = None) -> TrainTestSplit:
-    """Return the images of a folder.
+    """Read a folder of images as a classification data set.
 
     Args:
-        folder: holds `train/CLASS/*` and `test/CLASS/*` (or `val`), or only `CLASS/*`. In the
-            second case 30 % of the images are to test on.
-        size: side of the square that every image is scaled and cropped to; None keeps their size.
+        folder: contains `train/CLASS/*` and `test/CLASS/*`, or only `CLASS/*`. The test folder may
+            also be called `val`, `valid` or `validation`. Without a test folder, 30 % of the images
+            are the test split.
+        size: height and width in pixels to which all images are scaled and cropped. None keeps the
+            size, which must be the same for all images.
 
     Raises:
-        DataError: there are no images, their sizes differ, one is damaged, or the test split has a
-            class that the training split lacks.
+        DataError: if there are no images, if their sizes differ, if an image is damaged, or if a
+            class has test images but no training images.
     """
     tests = [folder / name for name in TEST_FOLDERS if (folder / name).is_dir()]
     if not (folder / "train").is_dir() or not tests:
@@ -44,23 +49,27 @@ def read_image_folder(folder: Path, size: int | None = None) -> TrainTestSplit:
 def read_image_files(
     name: str, about: str, train: LabelledFiles, test: LabelledFiles, size: int | None = None
 ) -> TrainTestSplit:
-    """Return the images of files.
+    """Read image files as a classification data set.
 
     Args:
-        name: name of the data set.
-        about: a sentence on the data.
-        train: files to train on.
-        test: files to test on.
-        size: as in `read_image_folder`.
+        name: name of the data set in error messages.
+        about: sentence that describes the data and the division into splits.
+        train: training images with their classes.
+        test: test images with their classes.
+        size: height and width in pixels to which all images are scaled and cropped. None keeps the
+            size, which must be the same for all images.
 
     Raises:
-        DataError: as in `read_image_folder`.
+        DataError: if there are no images, if their sizes differ, if an image is damaged, or if a
+            class has test images but no training images.
     """
     classes = sorted({label for _, label in train})
     unknown = sorted({label for _, label in test} - set(classes))
     if unknown:
-        got = f"classes of the test split that the training split lacks: {', '.join(unknown[:5])}"
-        raise errors.DataError(errors.message(f"data {name}", got, "give both the same classes"))
+        got = f"test images of classes without training images: {', '.join(unknown[:5])}"
+        raise errors.DataError(
+            errors.message(f"data {name}", got, "use the same classes in both splits")
+        )
     files = [*train, *test]
     arrays = cached_arrays(_cache_key(files, size), lambda: _decode_files(name, files, size))
     x = torch.from_numpy(arrays["images"])
@@ -72,8 +81,8 @@ def read_image_files(
 def _read_without_split(folder: Path, size: int | None) -> TrainTestSplit:
     files = _list_files(folder)
     if not files:
-        got = f"{folder}, which holds no images"
-        hint = "it must hold train/CLASS/ and test/CLASS/, or CLASS/, with images"
+        got = f"{folder}, a folder without images in class folders"
+        hint = "put the images of each class into CLASS/, or into train/CLASS/ and test/CLASS/"
         raise errors.DataError(errors.message("data", got, hint))
     whole = read_image_files(str(folder), f"images of {folder}", files, [], size)
     about = f"{whole.about}, {len(files):,} of {whole.problem.outputs} classes; 30 % to test on"
@@ -91,8 +100,11 @@ def _list_files(folder: Path) -> LabelledFiles:
 
 
 def _cache_key(files: LabelledFiles, size: int | None) -> str:
-    """Return a key that changes when a file changes. It hashes sizes and times of the files,
-    because hashing their contents would take as long as decoding them."""
+    """Return a cache key that changes if an image file or the image size changes.
+
+    The key is a hash of the paths, sizes and modification times of the files. Hashing the contents
+    would take as long as decoding the images.
+    """
     state = hashlib.sha256(repr(size).encode())
     for path, _ in files:
         facts = path.stat()

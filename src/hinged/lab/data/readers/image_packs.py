@@ -1,4 +1,7 @@
-"""Image packs: one `.npz` file with all images of a data set, encoded or as pixels."""
+"""Reader of image packs: one `.npz` file contains all images of a data set.
+
+The images are encoded (as JPEG, for example) or stored as pixels.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,14 @@ from hinged.lab.problems import Classification
 
 @dataclass(frozen=True)
 class ImagePack:
-    """One file with all images of a data set.
+    """Description of one `.npz` file that contains all images of a data set.
 
     Attributes:
         name: name of the data set.
-        file: name of the file in the folder of data sets, or in `images` there.
-        sha256: checksum of the file.
-        about: a sentence on the data.
+        file: name of the file. The file is in the folder of data sets, or in the subfolder
+            `images`.
+        sha256: expected SHA-256 of the file.
+        about: sentence that describes the data and the division into splits.
     """
 
     name: str
@@ -33,7 +37,14 @@ class ImagePack:
     about: str
 
     def path(self, folder: Path | None) -> Path:
-        """Return the path of the file after verifying its checksum."""
+        """Return the path of the file after verifying the checksum of the file.
+
+        Args:
+            folder: folder of data sets, or None if the user chose no folder.
+
+        Raises:
+            DataError: if the file is missing or has another checksum.
+        """
         candidates = (f"images/{self.file}", self.file)
         return verify_sha256(find_data_file(self.name, folder, candidates), self.sha256)
 
@@ -66,10 +77,20 @@ CIFAR10_EXACT_SUBSET = ImagePack(
 
 
 def read_encoded_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
-    """Return a pack of encoded images (arrays `jpeg`, `offset`, `label`, `n_train`, `classes`).
+    """Read a pack of encoded images.
+
+    The file contains these arrays, with `N` images, training images first:
+
+    - `jpeg`: the bytes of all images, and `offset` `(N + 1,)`: the bounds of the images in `jpeg`.
+    - `label` `(N,)`: class indices, and `classes`: the names of the classes.
+    - `n_train`: the number of training images.
+
+    Args:
+        pack: description of the file.
+        folder: folder of data sets, or None if the user chose no folder.
 
     Raises:
-        DataError: the file is missing, damaged, or has another checksum.
+        DataError: if the file is missing, damaged, or has another checksum.
     """
     path = pack.path(folder)
     arrays = cached_arrays(f"{pack.name}-{pack.sha256[:16]}", lambda: _decode_pack(pack.name, path))
@@ -81,10 +102,17 @@ def read_encoded_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
 
 
 def read_pixel_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
-    """Return a pack of pixels (arrays `x_train`, `y_train`, `x_test`, `y_test`, `classes`).
+    """Read a pack of images that are stored as pixels.
+
+    The file contains the arrays `x_train`, `y_train`, `x_test` and `y_test`, and the names of the
+    classes as array `classes`.
+
+    Args:
+        pack: description of the file.
+        folder: folder of data sets, or None if the user chose no folder.
 
     Raises:
-        DataError: the file is missing, damaged, or has another checksum.
+        DataError: if the file is missing, damaged, or has another checksum.
     """
     arrays = read_npz(pack.path(folder))
     x_train, y_train, x_test, y_test = (

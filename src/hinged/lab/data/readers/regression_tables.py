@@ -1,4 +1,4 @@
-"""Tables for regression, each one `.npz` file in the folder of data sets."""
+"""Reader of public regression tables: one `.npz` file per table in the folder of data sets."""
 
 from __future__ import annotations
 
@@ -25,17 +25,21 @@ CHECKSUMS = {
     "wine_white": "ad433ba3fc97d54e2753c170a19750e74902be209c353891315cf09ede5ba4af",
     "yacht": "729d32338c3af65cfda4ca524bfaca51d765317e982443f90feac7eefa161ff3",
 }
-"""SHA-256 of the file of each table."""
+"""Expected SHA-256 of the `.npz` file of each table, by name of the table."""
 
 
 def read_table_arrays(name: str, folder: Path | None) -> tuple[Tensor, Tensor]:
-    """Return inputs `(N, features)` and targets `(N, targets)` of a table, float64.
+    """Return the inputs `(N, features)` and targets `(N, targets)` of a table, both in float64.
 
-    They are the arrays `X` and `y` of the file. Without a folder, scikit-learn downloads California
-    housing.
+    The file contains the inputs as array `X` and the targets as array `y`.
+
+    Args:
+        name: a name in `CHECKSUMS`.
+        folder: folder of data sets. None is valid only for `california_housing`, which scikit-learn
+            then downloads.
 
     Raises:
-        DataError: the file is missing, or has another checksum.
+        DataError: if the file is missing, damaged, or has another checksum.
     """
     if name == "california_housing" and folder is None:
         return download_california_housing()
@@ -45,10 +49,15 @@ def read_table_arrays(name: str, folder: Path | None) -> tuple[Tensor, Tensor]:
 
 
 def read_regression_table(name: str, folder: Path | None) -> TrainTestSplit:
-    """Return a table, 30 % of it to test on.
+    """Read a table as a regression data set. The test split contains 30 % of the rows.
+
+    Args:
+        name: a name in `CHECKSUMS`.
+        folder: folder of data sets. None is valid only for `california_housing`, which scikit-learn
+            then downloads.
 
     Raises:
-        DataError: the file is missing, or has another checksum.
+        DataError: if the file is missing, damaged, or has another checksum.
     """
     x, y = read_table_arrays(name, folder)
     return split_at_random(describe_table(x, y, None), x, y, None)

@@ -1,4 +1,4 @@
-"""The user's own tables: CSV and Parquet files, read by pyarrow."""
+"""Reader of the user's tables: CSV and Parquet files, read with pyarrow."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from hinged.lab.data.train_test_split import TrainTestSplit, describe_table, spl
 
 SUFFIXES = (".csv", ".parquet")
 MOST_LEVELS = 100
-"""Largest number of different texts in a column of inputs."""
+"""Largest number of different texts in an input column."""
 MOST_CLASSES = 20
-"""Largest number of different integers in a target that are taken as classes."""
+"""Largest number of different integers in a target column that is treated as classes."""
 
 
 def read_csv_or_parquet(path: Path, targets: str | None = None) -> TrainTestSplit:
-    """Return a table, 30 % of it to test on.
+    """Read a table as a data set. The test split contains 30 % of the rows.
 
-    A column of numbers or booleans is one input. A column of texts is one-hot encoded. A target of
-    texts, booleans, or at most 20 different integers is a classification; other targets are
-    regressions.
+    An input column of numbers or booleans is one input. An input column of texts is one-hot
+    encoded. A single target column of texts, booleans, or at most 20 different integers makes a
+    classification. All other target columns make a regression.
 
     Args:
-        path: a CSV file with a header line, or a Parquet file.
-        targets: comma-separated names of the columns to predict; by default the last column.
+        path: path of a CSV file with a header line, or of a Parquet file.
+        targets: names of the target columns, separated by commas. None takes the last column.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, has a type that is none of these,
-            or has a value that is empty or not finite.
+        DataError: if the file cannot be read, if a target column does not exist, if no input column
+            remains, if a column has another type, or if a value is empty or not finite.
+        MissingExtraError: if pyarrow is not installed.
     """
     if not path.is_file():
         raise _table_error(
-            path, "no such file", "give the path of an existing table, from the current folder"
+            path, "a file that does not exist", "give a path relative to the current folder"
         )
     table = _load_table(path)
     names = [name.strip() for name in targets.split(",")] if targets else table.column_names[-1:]
     unknown = [name for name in names if name not in table.column_names]
     if unknown:
         hint = f"the columns are {', '.join(table.column_names)}"
-        raise _table_error(path, f"no column {', '.join(unknown)}", hint)
+        raise _table_error(path, f"target columns that do not exist: {', '.join(unknown)}", hint)
     _check_values(path, table)
     inputs = [name for name in table.column_names if name not in names]
     if not inputs:
-        raise _table_error(path, "no column to predict from", "give the inputs in other columns")
+        raise _table_error(path, "no input columns", "add a column that is not a target")
     x = torch.cat([_input_columns(path, table, name) for name in inputs], dim=1)
     y, classes = _target_columns(path, table, names)
     return split_at_random(describe_table(x, y, classes), x, y, classes)
@@ -64,12 +65,12 @@ def _load_table(path: Path) -> Any:
     except (pyarrow.ArrowException, OSError) as error:
         raise damaged_file_error(path, error) from None
     if not table.num_rows:
-        raise _table_error(path, "a table without rows", "give at least 2")
+        raise _table_error(path, "a table without rows", "add at least 2 rows")
     return table.combine_chunks()
 
 
 def _check_values(path: Path, table: Any) -> None:
-    """Raise if a column has an empty value, NaN or infinity."""
+    """Raise an error if a column contains an empty value, NaN or infinity."""
     import pyarrow.compute as pc
 
     def is_complete(column: Any) -> bool:
@@ -79,19 +80,22 @@ def _check_values(path: Path, table: Any) -> None:
 
     bad = [name for name in table.column_names if not is_complete(table[name])]
     if bad:
-        got = f"empty or infinite values in {', '.join(bad[:5])}"
-        raise _table_error(path, got, "replace them, or leave these columns or rows out")
+        got = f"empty, NaN or infinite values in {', '.join(bad[:5])}"
+        raise _table_error(path, got, "replace these values, or remove the columns or rows")
 
 
 def _input_columns(path: Path, table: Any, name: str) -> Tensor:
-    """Return a column as `(N, 1)`, or one-hot as `(N, levels)` if it holds texts."""
+    """Return the inputs of a column: `(N, 1)` for numbers, one-hot `(N, levels)` for texts.
+
+    `levels` is the number of different texts in the column.
+    """
     column = table[name]
     if not _is_text(column):
         return _numbers(path, column, name).unsqueeze(1)
     codes, levels = _integer_codes(column)
     if levels > MOST_LEVELS:
-        got = f"{levels} different texts in {name}"
-        raise _table_error(path, got, f"at most {MOST_LEVELS} can be inputs: leave the column out")
+        got = f"{levels} different texts in the input column {name}"
+        raise _table_error(path, got, f"at most {MOST_LEVELS} are allowed: remove this column")
     return torch.nn.functional.one_hot(codes, levels).double()
 
 
@@ -110,7 +114,10 @@ def _are_classes(column: Any) -> bool:
 
 
 def _integer_codes(column: Any) -> tuple[Tensor, int]:
-    """Return the index of each value among the sorted distinct values, and the number of these."""
+    """Return integer codes `(N,)` of the values of a column, and the number of different codes.
+
+    The code of a value is its index in the sorted list of different values.
+    """
     values = column.to_pylist()
     index = {value: position for position, value in enumerate(sorted(set(values)))}
     return torch.tensor([index[value] for value in values]), len(index)
@@ -120,7 +127,7 @@ def _numbers(path: Path, column: Any, name: str) -> Tensor:
     import pyarrow.types as kinds
 
     if not (kinds.is_integer(column.type) or kinds.is_boolean(column.type) or _is_float(column)):
-        hint = "give numbers, booleans or texts"
+        hint = "use numbers or booleans; texts can be inputs or the only target"
         raise _table_error(path, f"column {name} of type {column.type}", hint)
     return torch.tensor(column.to_pylist(), dtype=torch.float64)
 

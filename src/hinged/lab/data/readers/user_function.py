@@ -1,4 +1,4 @@
-"""The user's own data, returned by a function in a Python file."""
+"""Reader of the user's data: a function in a Python file returns the data."""
 
 from __future__ import annotations
 
@@ -17,20 +17,28 @@ from hinged.lab.experiment import user_code
 from hinged.lab.problems import Classification, Regression
 
 _EXPECTED = (
-    "return (train, test), each a DataLoader, a Dataset or a pair of tensors x, y, "
-    "or a hinged.lab.data.DataSet"
+    "the function must return (train, test), each a DataLoader, a Dataset or a pair of tensors "
+    "(inputs, targets), or return a hinged.lab.data.DataSet"
 )
 
 
 def read_from_function(text: str) -> TrainTestSplit | DataSet:
-    """Call the function `file.py:function` and return its data.
+    """Call the user's function and return the data that the function returns.
 
-    Loaders and datasets are read once into memory. The experiment then orders and augments the
-    samples in the same way for every activation. Integer labels are classes.
+    Data loaders and datasets are read once into memory. The experiment then orders and augments the
+    samples in the same way for every activation. Integer targets make a classification. Targets of
+    floats make a regression.
+
+    Args:
+        text: name of the function, as `file.py:function`.
+
+    Returns:
+        The `DataSet` of the function, or a new `TrainTestSplit` if the function returns
+        `(train, test)`.
 
     Raises:
-        ArgumentError: there is no such function.
-        DataError: the function returns something else.
+        ArgumentError: if the function does not exist.
+        DataError: if the function returns an object of another form.
     """
     returned = user_code.load_function("data", text)()
     if isinstance(returned, DataSet):
@@ -49,7 +57,7 @@ def read_from_function(text: str) -> TrainTestSplit | DataSet:
 
 
 def _read_split(text: str, split: Any) -> tuple[Tensor, Tensor]:
-    """Return the inputs and targets of a split."""
+    """Return the inputs and targets of a split as two tensors."""
     if isinstance(split, Dataset):
         split = DataLoader(split, batch_size=256, collate_fn=default_collate)
     if isinstance(split, tuple | list) and len(split) == 2 and _are_arrays(split):
@@ -59,7 +67,7 @@ def _read_split(text: str, split: Any) -> tuple[Tensor, Tensor]:
     batches = list(split)
     for batch in batches:
         if not (isinstance(batch, tuple | list) and len(batch) == 2 and _are_arrays(batch)):
-            raise _return_error(text, f"a split with batches of {_describe_type(batch)}")
+            raise _return_error(text, f"a split with a batch that is {_describe_type(batch)}")
     if not batches:
         raise _return_error(text, "a split without batches")
     inputs, targets = zip(*batches, strict=True)
@@ -76,7 +84,7 @@ def _tensor(values: Any) -> Tensor:
 
 def _describe_type(value: Any) -> str:
     if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"
+        return f"a {type(value).__name__} of {len(value)} elements"
     return f"an object of class {type(value).__name__}"
 
 
