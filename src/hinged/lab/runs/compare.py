@@ -86,13 +86,17 @@ def compare(
     save: SaveOptions = _RESULT_ONLY,
     data_dir: Path | None = None,
 ) -> list[TrialResult]:
-    """Train all unfinished trials of an experiment, and return the results of all its trials.
+    """Train one network with each activation from each seed, and return all results.
+
+    Each activation with each seed is a trial of the experiment. Trials with a result in the folder
+    are not trained again.
 
     Args:
         experiment: the experiment.
         folder: its run folder, new or from an earlier run of the same experiment.
         listener: the object that follows the progress.
-        jobs: number of trials that run at the same time; see `compare_all`.
+        jobs: number of trials that run at the same time, each in a separate process. With 1, all
+            trials run in this process, one after the other.
         threads: number of torch threads for each trial.
         cluster: the Ray cluster that trains; None to train on this machine.
         save: what is saved besides the results.
@@ -126,6 +130,9 @@ def compare_all(
     continue_on_error: bool = False,
 ) -> None:
     """Train all unfinished trials of several experiments, and save their results.
+
+    A trial is one training: one activation from one seed. It is unfinished if the run folder of its
+    experiment holds no result for it.
 
     Several processes may run this function on the same folders at the same time. Each trial is
     trained by one process only. If a process is killed, another process trains its trial.

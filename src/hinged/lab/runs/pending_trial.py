@@ -27,7 +27,7 @@ class ExperimentRun(NamedTuple):
     """An experiment and the folder of its results.
 
     Attributes:
-        experiment: the experiment. Its trials with a result in the folder are not trained again.
+        experiment: the experiment. Networks with a result in the folder are not trained again.
         folder: the run folder of the experiment.
         label: a name that distinguishes the experiment from others in the progress output.
         study_weights: the file of pretrained weights that the setting `pretrained = "study"` means;
@@ -41,7 +41,9 @@ class ExperimentRun(NamedTuple):
 
 
 class SaveOptions(NamedTuple):
-    """What is saved of a trial besides its result and its curves.
+    """The files that are saved of a trial in addition to its result and its curves.
+
+    A trial is one training: one activation from one seed.
 
     Attributes:
         checkpoints: whether a checkpoint is saved after each epoch. An interrupted trial continues
@@ -59,7 +61,7 @@ class SaveOptions(NamedTuple):
 
 @dataclass(frozen=True)
 class PendingTrial:
-    """A trial that was not finished when the comparison started.
+    """A trial (one activation from one seed) that was not finished when the comparison started.
 
     Attributes:
         run: the experiment and its run folder.
@@ -80,7 +82,7 @@ class PendingTrial:
 
     @property
     def key(self) -> tuple[Path, str]:
-        """Return the run folder and the name of the trial, which together identify the trial."""
+        """Return the path of the run folder and the name of the trial, which identify the trial."""
         return self.run.folder.path, self.trial.key
 
     @property
@@ -96,7 +98,7 @@ TrialEnd = tuple[PendingTrial, TrialResult | TrialFailure | None]
 def claim_and_train(
     pending: PendingTrial, on_epoch: Callable[[int], None] | None = None
 ) -> TrialEnd:
-    """Train a trial in this process and save its result or error.
+    """Train a trial (one activation from one seed) in this process, and save its result or error.
 
     The trial is skipped if it is finished, or if another process trains it and `pending.wait` is
     False.
@@ -130,10 +132,10 @@ def train(pending: PendingTrial, on_epoch: Callable[[int], None] | None = None) 
 
 
 def save_record(pending: PendingTrial, get_finished: Callable[[], FinishedTrial]) -> TrialEnd:
-    """Save the result of a trial, or its error if `pending.continue_on_error` is True.
+    """Save the result of a training, or its error if `pending.continue_on_error` is True.
 
     Args:
-        pending: the trial; this process must hold its lock.
+        pending: the trial that was trained. This process must hold its lock.
         get_finished: a function that returns the finished trial, or raises the error of its
             training.
 

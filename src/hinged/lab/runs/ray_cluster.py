@@ -137,7 +137,7 @@ class RayCluster:
         return {"include_dashboard": False, "num_cpus": cpus}
 
     def _gpus(self) -> int:
-        """Return the number of GPUs for each call."""
+        """Return the number of GPUs for each call: 1 on a cluster with GPUs, otherwise 0."""
         import ray
 
         return 1 if ray.cluster_resources().get("GPU") else 0

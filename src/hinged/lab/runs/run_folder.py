@@ -35,7 +35,10 @@ from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 
 class RunFolder:
-    """The run folder of one experiment.
+    """The run folder of one experiment: its settings, results and learned curves as files.
+
+    A trial of the experiment is one training: one activation from one seed. Several processes may
+    use the folder at the same time.
 
     Args:
         path: path of the folder. It need not exist; the method `open` creates it.

@@ -89,7 +89,7 @@ def run_trial(
     checkpoints: Path | None = None,
     logger: Logger | None = None,
 ) -> FinishedTrial:
-    """Train the network of one trial, and score it.
+    """Train the network of one trial (one activation from one seed), and score it.
 
     Args:
         experiment: the settings.
@@ -148,7 +148,7 @@ def run_trial(
 
 
 def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> None:
-    """Raise an error if a trial cannot be trained.
+    """Raise an error if a trial (one activation from one seed) cannot be trained.
 
     Raises:
         ArgumentError: if the network cannot take the data, if the network cannot be trained with

@@ -82,7 +82,7 @@ class TrialResult(pydantic.BaseModel):
 
 
 class TrialFailure(pydantic.BaseModel):
-    """The error that ended a trial.
+    """The error that ended a trial: the training of one activation from one seed.
 
     Attributes:
         activation: name of the activation.

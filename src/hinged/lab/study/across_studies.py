@@ -72,7 +72,10 @@ class GainsInSetting(Settings):
 
 
 def collect_gains(records: Iterable[StudyRecord]) -> list[GainsInSetting]:
-    """Return the gains in each setting in which curves and ReLU have at least two common seeds."""
+    """Return the gains of trained curves in each setting (data set and network) of the records.
+
+    Settings in which curves and ReLU have fewer than two common seeds are left out.
+    """
     settings = []
     for record in records:
         for row in record.rows:
@@ -87,7 +90,7 @@ def collect_gains(records: Iterable[StudyRecord]) -> list[GainsInSetting]:
 
 
 def gains_table(settings: Sequence[GainsInSetting]) -> str:
-    """Return a Markdown table with one row for each setting.
+    """Return a Markdown table of gains, with one row for each setting (data set and network).
 
     Scores are in percent and gains in percentage points, for accuracy and for R2.
     """

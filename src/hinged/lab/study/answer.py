@@ -77,9 +77,10 @@ def remaining_doubts(record: StudyRecord) -> str:
 
 
 def rows_in_question(record: StudyRecord) -> list[RecordRow]:
-    """Return the rows that answer the question: the rows of `hinged` that have a comparison.
+    """Return the rows of `hinged` that are compared with another row.
 
-    If `hinged` is the baseline, all rows with a comparison are returned.
+    These rows answer the question of the study. If `hinged` is the baseline, all rows that are
+    compared with another row are returned.
     """
     return [
         row
@@ -92,9 +93,9 @@ def format_value(record: StudyRecord, value: float | None, sign: str = "") -> st
     """Return a value of the study's measure as text.
 
     Args:
-        record: the record. Its `in_percent` says whether the value is shown in percent, with 2
-            decimals. Other values have 4 decimals.
-        value: the value or a difference of values; a dash is returned for None.
+        record: the record of the study. If its `in_percent` is True, the text is in percent with 2
+            decimals. Otherwise it has 4 decimals.
+        value: a value or a difference of values. The text is a dash for None.
         sign: `+` to show the sign of positive values too.
 
     >>> record = StudyRecord.model_construct(in_percent=True)

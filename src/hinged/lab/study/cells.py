@@ -36,7 +36,7 @@ GridPoint = tuple[tuple[str, Any], ...]
 
 
 class Cell(NamedTuple):
-    """One experiment of a study.
+    """A cell of a study: one experiment, with one combination of the study's settings.
 
     Attributes:
         name: name of the cell's run folder.
@@ -95,10 +95,12 @@ def study_cells(
 ) -> list[Cell]:
     """Return the cells of a study at one scale, variant by variant.
 
+    A cell is one experiment: a variant of the study with one point of its grid.
+
     Args:
         study: the study.
         scale: name of the scale: `smoke`, `small` or `full`.
-        fallback: whether to use the fallback data set of the scale.
+        fallback: whether to use the data set `fallback` of the scale instead of the usual data.
         seeds: number of seeds of each cell; None for the number that the scale sets.
 
     Raises:
@@ -124,7 +126,7 @@ def pretraining_experiments(
     Args:
         study: the study.
         scale: name of the scale: `smoke`, `small` or `full`.
-        fallback: whether to use the fallback data set of the scale.
+        fallback: whether to use the data set `fallback` of the scale instead of the usual data.
 
     Returns:
         One experiment for each kind of network. It trains one network from one seed. The keys are

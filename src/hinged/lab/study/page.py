@@ -44,9 +44,10 @@ def study_page(name: str, study: Study, records: list[StudyRecord]) -> str:
 
 
 def record_section(record: StudyRecord) -> list[str]:
-    """Return the paragraphs about a record, in the order of the page.
+    """Return the paragraphs about a record (the results of a study at one scale).
 
-    They are the answer, the tables, the pictures, what remains unsure, and how it was measured.
+    In the order of the page, they are the answer, the tables, the pictures, the remaining doubts,
+    and a description of the measurement.
     """
     saving = width_saving_sentence(record)
     return [

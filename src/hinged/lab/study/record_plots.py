@@ -38,7 +38,11 @@ class Picture(NamedTuple):
 
 
 def pictures_of(record: StudyRecord) -> list[Picture]:
-    """Return the kinds of pictures that can be drawn of a record."""
+    """Return the kinds of pictures that can be drawn of a record.
+
+    The differences can always be drawn. The other kinds need an axis of numbers in the grid, or
+    dead units as the measure of the study.
+    """
     pictures = [Picture("", "the difference and its 95 % interval in each row", draw_differences)]
     if line_axis(record) is not None:
         about = "the means with their 95 % intervals, over the values of one setting"
@@ -74,9 +78,9 @@ def draw_differences(record: StudyRecord) -> Figure:
 
 
 def line_axis(record: StudyRecord) -> str | None:
-    """Return the name of the grid's axis with most different numbers.
+    """Return the name of the setting with the most different numbers in the grid of a study.
 
-    None is returned if no axis has at least three numbers.
+    None is returned if no setting in the grid has at least three numbers.
     """
     values: dict[str, set[float]] = {}
     for row in record.rows:
@@ -88,7 +92,9 @@ def line_axis(record: StudyRecord) -> str | None:
 
 
 def draw_along_axis(record: StudyRecord) -> Figure:
-    """Return a figure of the means with their 95 % intervals, over the values of `line_axis`.
+    """Return a figure of the means with their 95 % intervals, over the values of one setting.
+
+    The setting is the axis of the study's grid that `line_axis` returns.
 
     An activation that does not depend on the axis is drawn as a horizontal line.
 

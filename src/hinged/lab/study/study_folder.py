@@ -35,7 +35,7 @@ class StudyPlan(Settings):
     Attributes:
         name: name of the study.
         scale: name of the scale: `smoke`, `small` or `full`.
-        fallback: whether the fallback data set of the scale is used.
+        fallback: whether the data set `fallback` of the scale is used instead of the usual data.
         precision: the precision in place of `auto` in the study, `float32` or `bf16`. None in a new
             plan; then the machine that creates the folder chooses its faster precision, and other
             machines use the same one.
@@ -82,7 +82,9 @@ class StudyPlan(Settings):
 
 
 class StudyFolder:
-    """The folder of one study at one scale.
+    """The folder of one study at one scale, with a run folder for each cell and pretraining.
+
+    A cell is one combination of the study's settings.
 
     Args:
         path: path of the folder. It need not exist; the method `open` creates it.
@@ -145,7 +147,7 @@ class StudyFolder:
             write_file(file, plan.model_dump_json(indent=2) + "\n")
 
     def run_folder(self, cell: Cell) -> RunFolder:
-        """Return the run folder of a cell."""
+        """Return the run folder of a cell, which contains the results of its trainings."""
         return RunFolder(self.path / "cells" / cell.name)
 
     def cell_runs(self, seeds: int | None = None) -> list[ExperimentRun]:
