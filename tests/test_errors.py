@@ -68,6 +68,6 @@ def test_a_missing_extra_names_its_packages_and_its_cure():
     with pytest.raises(errors.MissingExtraError) as caught:
         errors.require_extra("lab", ["torch", "no_such_package", "nor_this"])
     assert str(caught.value) == (
-        "`hinged.lab` needs no_such_package, nor_this, which this Python does not have. "
-        "Install the extra: pip install 'hinged[lab]'."
+        "`hinged.lab` needs no_such_package, nor_this (not installed). Install what is missing "
+        "with: pip install 'hinged[lab]'."
     )

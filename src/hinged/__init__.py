@@ -1,5 +1,5 @@
-"""hinged makes a network's activations trainable: piecewise-linear curves with fixed hinges, whose
-values are learned by gradient descent, started as exactly the function they replace."""
+"""hinged replaces the activations of a network by trainable piecewise-linear curves. The curves
+have fixed hinges and start as exactly the function that they replace."""
 
 from importlib.metadata import version as _version
 

@@ -1,4 +1,4 @@
-"""The command `hinged`."""
+"""The command-line program `hinged`."""
 
 import sys
 
@@ -6,7 +6,7 @@ from hinged import errors
 
 
 def main() -> None:
-    """Run the command line; print an error of this library as one line and exit with code 2."""
+    """Run the command line. Print an error of this library as one line, and exit with code 2."""
     try:
         from hinged.lab.cli.app import app
         from hinged.lab.cli.option_names import name_options

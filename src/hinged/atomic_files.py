@@ -1,4 +1,4 @@
-"""Writes files and folders so that they are never incomplete."""
+"""Writes files and folders so that an interrupted program leaves no incomplete ones."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = re.compile(r"\.hinged-(\d+)-\w+\.partial")
-"""Name of an incomplete file or folder, with the id of the process that writes it."""
+"""Pattern of the names of incomplete files and folders; group 1 is the id of the writing
+process."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`, and rename it to `path` at the end.
+    """Yield a temporary path in the folder of `path`, and rename it to `path` when the block ends.
 
-    The block creates a file or a folder at the temporary path. If the block raises, that is removed
-    and `path` is unchanged. A file replaces an existing file; a folder needs an unused path.
+    The block must create a file or a folder at the temporary path. If the block raises an error,
+    this file or folder is removed and `path` is unchanged. A file replaces an existing file. A
+    folder needs a `path` that does not exist.
     """
     partial = path.with_name(f".hinged-{os.getpid()}-{uuid.uuid4().hex}.partial")
     try:
@@ -30,7 +32,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, contents: bytes) -> None:
-    """Write a file completely, even if the power fails, or leave the old file unchanged.
+    """Write a file completely, or leave the old file unchanged, even if the power fails.
+
+    Args:
+        path: the file; an existing file is replaced.
+        contents: the new contents.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "note.txt"
@@ -45,7 +51,10 @@ def atomic_write(path: Path, contents: bytes) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove incomplete files and folders of killed processes, anywhere in a folder."""
+    """Remove the incomplete files and folders in a folder whose writing process no longer runs.
+
+    Subfolders are searched too.
+    """
     for path in folder.rglob(".hinged-*"):
         match = PARTIAL.fullmatch(path.name)
         if match and not _is_running(int(match[1])):

@@ -1,4 +1,4 @@
-"""Errors and warnings; each message names the call, what it got, and what to do."""
+"""Error and warning classes. Each message names the call, what the call got, and what to do."""
 
 from __future__ import annotations
 
@@ -12,59 +12,71 @@ class HingedError(Exception):
 
 
 class ArgumentError(HingedError, ValueError):
-    """An argument has an invalid value or shape; the message says what is valid."""
+    """Error for an argument with an invalid value or shape; the message says what is valid."""
 
 
 class DtypeError(HingedError, TypeError):
-    """A tensor has a dtype that the call cannot use; convert it as the message says."""
+    """Error for a tensor with a dtype that the call cannot use; the message says how to convert
+    it."""
 
 
 class UnknownNameError(ArgumentError):
-    """A name is unknown; the message lists similar names, or all names."""
+    """Error for a name that does not exist; the message lists similar names, or all names."""
 
 
 class MissingExtraError(HingedError, ImportError):
-    """An optional part of the library was used, but its packages are not installed."""
+    """Error for an optional part of the library whose packages are not installed."""
 
 
 class RunFolderError(HingedError, RuntimeError):
-    """A run folder belongs to another experiment, or its files cannot be read or written."""
+    """Error for a run folder that belongs to another experiment or cannot be read or written."""
 
 
 class DataError(HingedError, ValueError):
-    """A data set is missing, damaged, or unsuitable for training a network."""
+    """Error for a data set that is missing, damaged, or unsuitable for training a network."""
 
 
 class CurveFileError(HingedError, ValueError):
-    """A file is not a file of curves, is damaged, or belongs to another model."""
+    """Error for a file that does not contain curves, is damaged, or belongs to another model."""
 
 
 class InexactStartWarning(UserWarning):
-    """The start function has a kink, but no hinge was given at that kink."""
+    """Warning that the start function has a kink at which there is no hinge.
+
+    The curve then starts as the closest fit and not as exactly that function.
+    """
 
 
 class MovedStartWarning(UserWarning):
-    """Curves did not meet a constraint and were moved to the closest curves that do."""
+    """Warning that curves did not satisfy a constraint and were moved to the closest curves that
+    do."""
 
 
 class OtherWeightsWarning(UserWarning):
-    """The model has other weights than the model that the loaded curves were saved from."""
+    """Warning that curves were loaded into a model whose other weights differ from the saved
+    model's."""
 
 
 class NoEffectWarning(UserWarning):
-    """A call found nothing to change."""
+    """Warning that a call changed nothing, because it found nothing to change."""
 
 
 class OutsideRangeWarning(UserWarning):
-    """Many inputs of a layer lie outside its range, where only the tails apply."""
+    """Warning that many inputs of a layer lie outside the range from its first to its last
+    hinge."""
 
 
 class NoInputsSeenWarning(UserWarning):
-    """No layer of curves had inputs during the steps in which inputs were to be observed."""
+    """Warning that no layer of curves had inputs while its inputs were to be observed."""
 
 
 def message(call: str, got: str, hint: str) -> str:
-    """Return an error message; all messages have this form.
+    """Return an error message in the form that all messages of this library have.
+
+    Args:
+        call: the call that the user made, with the argument in question.
+        got: what the call got.
+        hint: what was expected or what to do.
 
     >>> message("hinged.PiecewiseLinear(hinges=...)", "1 hinge", "a curve needs at least 2")
     '`hinged.PiecewiseLinear(hinges=...)`: got 1 hinge; a curve needs at least 2.'
@@ -73,7 +85,13 @@ def message(call: str, got: str, hint: str) -> str:
 
 
 def unknown_name(call: str, name: object, known: Iterable[str]) -> UnknownNameError:
-    """Return the error for a name that is not in `known`; it lists similar names first."""
+    """Return the error for a name that is not in `known`.
+
+    Args:
+        call: the call that the user made, with the argument in question.
+        name: the name that the user gave.
+        known: all valid names. The message lists them, and names that are similar to `name` first.
+    """
     names = sorted(known)
     similar = [
         repr(each) for each in difflib.get_close_matches(str(name).lower(), names, cutoff=0.5)
@@ -83,10 +101,16 @@ def unknown_name(call: str, name: object, known: Iterable[str]) -> UnknownNameEr
 
 
 def require_extra(extra: str, packages: Iterable[str]) -> None:
-    """Raise `MissingExtraError` unless all `packages` are installed."""
+    """Raise `MissingExtraError` unless all packages of an optional part of the library are
+    installed.
+
+    Args:
+        extra: name of the optional part, as in `pip install 'hinged[extra]'`.
+        packages: names of the packages to import.
+    """
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"`hinged.{extra}` needs {', '.join(missing)}, which this Python does not have. "
-            f"Install the extra: pip install 'hinged[{extra}]'."
+            f"`hinged.{extra}` needs {', '.join(missing)} (not installed). Install what is missing "
+            f"with: pip install 'hinged[{extra}]'."
         )

@@ -1,4 +1,4 @@
-"""Saves and loads curves on the Hugging Face Hub, or in a local folder of the same layout."""
+"""Saves and loads curves on the Hugging Face Hub, or in a local folder with the same files."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ def save_curves(
     also: Names = (),
     base_model: str | None = None,
 ) -> None:
-    """Write the curves of a model and a model card into a folder.
+    """Write the curves of a model, with a model card, into a local folder.
 
-    The folder has `curves.safetensors`, the file of `hinged.save_curves`, and the model card
-    `README.md`. An existing card is not changed.
+    The folder then has two files. `curves.safetensors` is the file that `hinged.save_curves`
+    writes. `README.md` is the model card; an existing card is not changed.
 
     Args:
-        model: a model with curves.
+        model: a model with `PiecewiseLinear` layers.
         folder: the folder; it is created if it does not exist.
-        also: names of modules to include, such as a trained head.
-        base_model: name on the Hub of the model that has the other weights.
+        also: name of a module to save too, such as a trained head, or a sequence of names.
+        base_model: for the card, the name on the Hub of the model that has the other weights. None
+            leaves it out.
 
     Raises:
-        ArgumentError: a model without curves.
-        UnknownNameError: a module that the model does not have.
+        ArgumentError: if the model has no curves.
+        UnknownNameError: if the model has no module with a name in `also`.
 
     >>> import hinged, tempfile, torch
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
@@ -63,28 +64,30 @@ def push_curves(
     message: str = "Add curves",
     token: str | bool | None = None,
 ) -> str:
-    """Upload the curves of a model and a model card to the Hub.
+    """Upload the curves of a model, with a model card, to a repository on the Hugging Face Hub.
 
-    The upload is a few kilobytes, whatever the size of the model. The repository is created if it
-    does not exist. An existing card is not changed.
+    The other weights of the model are not uploaded, so the upload is small. The repository is
+    created if it does not exist. An existing card is not changed.
 
     Args:
-        model: a model with curves.
-        repo_id: `"user/name"` of the repository.
-        also: names of modules to include, such as a trained head.
-        base_model: name on the Hub of the model that has the other weights.
-        private: whether a new repository is private; None for the account's default.
-        revision: the branch to commit to; None for the main branch.
+        model: a model with `PiecewiseLinear` layers.
+        repo_id: name of the repository, `"user/name"`.
+        also: name of a module to upload too, such as a trained head, or a sequence of names.
+        base_model: for the card, the name on the Hub of the model that has the other weights. None
+            leaves it out.
+        private: whether a new repository is private. None means the default of the account.
+        revision: the branch to commit to. None means the main branch.
         message: the commit message.
-        token: as in `huggingface_hub`; None for the token of the logged-in user.
+        token: the access token of the Hub, True for the token of the logged-in user, or False for
+            none. None means the token of the logged-in user, if there is one.
 
     Returns:
         The URL of the commit.
 
     Raises:
-        MissingExtraError: huggingface_hub is not installed.
-        ArgumentError: a model without curves.
-        UnknownNameError: a module that the model does not have.
+        MissingExtraError: if the package huggingface_hub is not installed.
+        ArgumentError: if the model has no curves.
+        UnknownNameError: if the model has no module with a name in `also`.
     """
     errors.require_extra("hub", ["huggingface_hub"])
     from huggingface_hub import HfApi
@@ -111,30 +114,35 @@ def load_curves(
     revision: str | None = None,
     token: str | bool | None = None,
 ) -> None:
-    """Load curves from the Hub, or from a local folder of the same layout, into a model.
+    """Load curves into a model, from the Hugging Face Hub or from a folder that `save_curves`
+    wrote.
 
     Args:
-        model: a new instance of the saved model, with the same names, shapes and dtypes.
-        source: a local folder, or the `"user/name"` of a repository; an existing folder is
-            preferred.
-        revision: branch, tag or commit of the repository.
-        token: as in `huggingface_hub`; None for the token of the logged-in user.
+        model: a new instance of the saved model, with the same names, shapes and dtypes of tensors.
+        source: a local folder, or the name `"user/name"` of a repository on the Hub. If a folder
+            with this name exists, the folder is used.
+        revision: branch, tag or commit of the repository. None means the main branch.
+        token: the access token of the Hub, True for the token of the logged-in user, or False for
+            none. None means the token of the logged-in user, if there is one.
 
     Raises:
-        MissingExtraError: `source` is not a folder, and huggingface_hub is not installed.
-        CurveFileError: the file does not fit the model or is damaged, as in `hinged.load_curves`.
-        ArgumentError: a model without curves, or a folder with a revision.
-        OSError: the folder has no curves, or the repository cannot be reached.
+        MissingExtraError: if `source` is not a folder, and the package huggingface_hub is not
+            installed.
+        CurveFileError: if the file is damaged, or its curves do not fit the model. The model is
+            then unchanged.
+        ArgumentError: if the model has no curves, or if `source` is a folder and `revision` is not
+            None.
+        OSError: if the folder has no file of curves, or the repository cannot be reached.
 
     Warns:
-        OtherWeightsWarning: the other weights of the model differ from those the curves were saved
-            with.
+        OtherWeightsWarning: if the curves fit, but the other weights of the model differ from those
+            of the saved model. The outputs will then differ too.
     """
     if not Path(source).is_dir():
         load_curve_file(model, _download(os.fspath(source), revision, token), LOAD)
         return
     if revision is not None:
-        hint = "a folder has no revisions: leave it out"
+        hint = "source is a local folder, and a folder has no revisions: leave revision out"
         raise errors.ArgumentError(errors.message(f"{LOAD}(revision=...)", repr(revision), hint))
     load_curve_file(model, Path(source) / FILE, LOAD)
 
@@ -159,7 +167,7 @@ def _write_folder(
 
 def _card(model: nn.Module, source: str, also: Sequence[str], base: str | None, call: str) -> str:
     layers = curve_layers(model, f"{call}(model)").values()
-    # JSON is valid YAML, and quotes every name correctly.
+    # JSON is valid YAML, and it quotes every name correctly.
     base_line = "" if base is None else f"base_model: {json.dumps(base)}\n"
     with_also = f", and the modules {', '.join(f'`{name}`' for name in also)}" if also else ""
     return _TEXT.format(
@@ -186,8 +194,8 @@ library_name: hinged
 
 # Curves of a {network}
 
-Trained piecewise-linear activations of a `{network}`{base}, and the state of its normalisation
-layers{also}.
+This repository has the trained piecewise-linear activations of a `{network}`{base}. It also has
+the state of the normalisation layers{also}.
 
 | | |
 |---|---:|
@@ -203,10 +211,11 @@ layers{also}.
 import hinged  # pip install 'hinged[hub]'
 
 model = ...  # the {network} with its original weights, and with curves at the same sites
-# For a converted model: model = hinged.convert(model, batch), with any batch and as many hinges
+# For a converted model: model = hinged.convert(model, batch, hinges=...), with the same number of
+# hinges as above and any batch
 hinged.hub.load_curves(model, {source})
 ```
 
-Curves that do not fit the model raise an error, and the model stays unchanged. If the model has
-other weights than those the curves were trained with, there is a warning.
+If the curves do not fit the model, the call raises an error and the model is unchanged. If the
+curves were trained with other weights than the model has, the call warns.
 """

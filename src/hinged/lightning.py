@@ -1,6 +1,6 @@
 """Callbacks for `lightning.Trainer` that calibrate, monitor and record curves.
 
-Needs an extra: `pip install 'hinged[lab]'`, or `lightning` alone.
+The callbacks need the package `lightning`; `pip install 'hinged[lab]'` installs it.
 """
 
 from __future__ import annotations
@@ -46,19 +46,43 @@ MONITOR = "hinged.lightning.CurveMonitor"
 
 
 class CurveCalibration(Callback):
-    """Calls `hinged.calibrate_after` in a training by Lightning.
+    """Callback that moves the hinges of curves to the range of their inputs early in the training.
 
-    Curves are frozen for the first steps of training, then calibrated and trained. Steps are those
-    of the optimisers (`trainer.global_step`). A training resumed from a checkpoint continues where
-    it stopped. To resume a training with `hinges=`, build the model with the new number of hinges.
+    It calls `hinged.calibrate_after`. For the first `steps` optimiser steps the curves are frozen,
+    so they keep their start function. During the last `observed_steps` of these steps, the callback
+    observes the inputs of the curves. Then it moves the hinges to the observed inputs, and the
+    optimiser trains the curves.
+
+    Steps are counted by `trainer.global_step`. A training that is resumed from a checkpoint
+    continues the count. Inputs observed before a checkpoint are not saved. To resume a training in
+    which `hinges` has changed the number of hinges, build the model with the new number.
 
     Args:
-        steps: how many steps curves are frozen, or their share of the training.
-        observed_steps: during how many steps, the last of the frozen ones, inputs are observed.
-        spread, coverage, placement, hinges, sharing: as in `hinged.calibrate`.
+        steps: for how many optimiser steps the curves are frozen. A number below 1 is a fraction of
+            the steps of the whole training.
+        observed_steps: number of frozen steps, the last ones, during which inputs are observed.
+        spread: half of the new range, in standard deviations of the inputs around their mean.
+        coverage: fraction of the inputs that the new range contains, from the middle of their
+            distribution. If it is given, `spread` is not used.
+        placement: how hinges are placed in the range: `"uniform"` for equal distances, `"quantile"`
+            for equal numbers of inputs between them, or `"search"` for the smallest change of the
+            curve.
+        hinges: new number of hinges of each curve. None keeps the number.
+        sharing: `"channel"` for separate hinges of each channel, `"layer"` for the same hinges in
+            all channels of a layer. None keeps the present state of each layer.
 
     Attributes:
-        calibration: what `hinged.calibrate_after` returned; None before training.
+        calibration: the `DelayedCalibration` that `hinged.calibrate_after` returned; None before
+            the training. Its attribute `result` reports the changes of each layer.
+
+    Raises:
+        ArgumentError: when the training starts, if a setting is not valid or the model has no
+            curves.
+        UnknownNameError: when the training starts, if `placement` or `sharing` does not exist.
+
+    Warns:
+        NoInputsSeenWarning: if no inputs of curves were observed. The hinges then stay where they
+            are.
     """
 
     def __init__(
@@ -85,7 +109,7 @@ class CurveCalibration(Callback):
         self._loaded_state: dict[str, int] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Freeze the curves."""
+        """Freeze the curves, or continue from the state of a checkpoint."""
         total = trainer.estimated_stepping_batches if isinstance(self.steps, float) else None
         self.calibration = calibrate_after(
             pl_module, self.steps, total=total, optimizers=trainer.optimizers, **self._settings
@@ -97,12 +121,12 @@ class CurveCalibration(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Drop the gradients of frozen curves."""
+        """Drop the gradients of the curves while they are frozen."""
         if self.calibration is not None:
             self.calibration.drop_gradients()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Count the steps that were taken."""
+        """Count the optimiser steps of this batch; the last frozen step calibrates the curves."""
         if self.calibration is None:
             return
         while not self.calibration.done and self.calibration.count < trainer.global_step:
@@ -114,33 +138,47 @@ class CurveCalibration(Callback):
             self.calibration.remove()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of steps taken, for the checkpoint."""
+        """Return the number of optimiser steps so far, for the checkpoint."""
         return {} if self.calibration is None else dict(self.calibration.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the state until training starts."""
+        """Store the state of a checkpoint until the training starts."""
         self._loaded_state = state_dict or None
 
 
 class CurveMonitor(Callback):
-    """Logs the figures of `hinged.diagnose` for each layer, with the loggers of the Trainer.
+    """Callback that measures the curves of each layer and logs the figures with the Trainer's
+    loggers.
 
-    The figures are `curves/LAYER/dead` (a count), `dormant`, `lines_hit`, `outside` (shares),
-    `lipschitz` (the steepest slope) and `drift` (the largest distance from the start). Callbacks
-    such as `EarlyStopping` can monitor them. By default they are measured on the first validation
-    batches, in the forward passes of the validation. With `data` they are measured on that data, in
-    evaluation mode. With several processes they are measured on the data of all.
+    For each layer with the name `LAYER` it logs, as `curves/LAYER/FIGURE`:
+
+    - `dead`: the number of channels with the same output for all data;
+    - `dormant`: the fraction of channels with very small outputs compared with the whole layer;
+    - `lines_hit`: the fraction of the pieces and tails of curves that contain inputs;
+    - `outside`: the fraction of inputs outside the range from the first to the last hinge;
+    - `lipschitz`: the largest absolute slope;
+    - `drift`: the largest absolute difference between a curve and its state at the start.
+
+    Callbacks such as `EarlyStopping` can monitor these names. Without `data`, the figures are
+    measured on the first validation batches, during the validation. With `data`, they are measured
+    on that data after an epoch, in evaluation mode. With several processes, the figures are
+    computed from the data of all processes together.
 
     Args:
-        data: data as in `hinged.diagnose`, for which the LightningModule must have a `forward`; by
-            default the validation batches.
-        every_n_epochs: number of epochs between two measurements.
-        batches: how many validation batches to use.
-        figures: which figures to log.
+        data: one batch (a tensor, a pair of inputs and targets, or a dictionary of keyword
+            arguments) or an iterable of batches. The LightningModule must have a `forward` for it.
+            None means the validation batches.
+        every_n_epochs: number of epochs from one measurement to the next.
+        batches: number of validation batches to use.
+        figures: names of the figures to log.
+
+    Attributes:
+        start: the curves at the start of the training, by layer name; None before the training.
 
     Raises:
-        UnknownNameError: an unknown figure.
-        ArgumentError: when training starts, if there is neither data nor a validation.
+        UnknownNameError: if a name in `figures` does not exist.
+        ArgumentError: when the training starts, if `data` is None and the training has no
+            validation.
     """
 
     def __init__(
@@ -162,9 +200,10 @@ class CurveMonitor(Callback):
         self._collector: StatisticsCollector[LayerStatistics] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Copy the curves at the start, to measure the drift."""
+        """Copy the curves at the start of the training, to measure the drift later."""
         if self.data is None and not trainer.enable_validation:
-            got, hint = "a training without validation", "pass a batch to measure on as data="
+            got = "a training without validation"
+            hint = "pass a batch as data=, or give the Trainer validation batches"
             raise errors.ArgumentError(errors.message(MONITOR, got, hint))
         if self.start is None:
             self.start = copy_curves(pl_module)
@@ -172,7 +211,7 @@ class CurveMonitor(Callback):
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        """Collect statistics of the first batches."""
+        """Start to collect statistics at the first batch, and stop after `batches` batches."""
         first = self._collector is None and batch_idx == 0
         if first and self.data is None and self._due(trainer):
             self._collector = StatisticsCollector(
@@ -182,27 +221,30 @@ class CurveMonitor(Callback):
             self._collector.remove()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the figures of the validation batches."""
+        """Log the figures that were measured on the validation batches."""
         if self._collector is not None:
             self._collector.remove()
             self._log(pl_module, self._collector.statistics)
             self._collector = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the figures of the given data."""
+        """Measure and log the figures on `data`, if there is any."""
         if self.data is not None and self._due(trainer):
             with _evaluation_mode(pl_module):
                 statistics = collect_statistics(pl_module, self.data)
             self._log(pl_module, statistics)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the curves at the start, so that a resumed training measures the whole drift."""
+        """Return the curves at the start, for the checkpoint.
+
+        A resumed training then measures the drift from the first start.
+        """
         if self.start is None:
             return {}
         return {name: vars(curve) for name, curve in self.start.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the curves at the start of the resumed training."""
+        """Restore the curves at the start of the training from a checkpoint."""
         self.start = {name: Curve(**parts) for name, parts in state_dict.items()} or None
 
     def _due(self, trainer: Trainer) -> bool:
@@ -223,7 +265,8 @@ class CurveMonitor(Callback):
 
 @contextlib.contextmanager
 def _evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode, and afterwards each part back into its own mode."""
+    """Put a module into evaluation mode during a block, and then restore the mode of each
+    submodule."""
     flags = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -234,19 +277,23 @@ def _evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 
 class CurveRecorder(Callback):
-    """Records the curves during training, for `hinged.animate`.
+    """Callback that records the curves of a model during training, for `hinged.animate`.
 
-    The history is saved with every checkpoint and at the end. A training resumed from a checkpoint
-    continues it.
+    The record is a `hinged.History`. It is saved with every checkpoint and at the end of the
+    training. A training that is resumed from a checkpoint continues the saved record.
 
     Args:
-        path: the file for the history, relative to `Trainer.default_root_dir`; None to save
-            nothing.
-        every_n_steps: number of optimiser steps between two records.
-        channels: how many channels of each layer to record; by default all.
+        path: the file for the history, relative to `Trainer.default_root_dir`. None means that no
+            file is written.
+        every_n_steps: number of optimiser steps from one record to the next.
+        channels: number of channels of each layer to record, evenly spaced. None records all.
 
     Attributes:
-        history: a `hinged.History`.
+        history: the `hinged.History` with the recorded curves.
+
+    Raises:
+        ArgumentError: if `channels` is below 1, or when the training starts, if the model has no
+            curves.
     """
 
     def __init__(
@@ -261,14 +308,15 @@ class CurveRecorder(Callback):
         self.history = History(channels)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the start, or continue the saved history."""
+        """Record the curves at the start. A resumed training first loads the saved history."""
         path = self._path(trainer)
         if trainer.global_step and not self.history.frames and path is not None and path.exists():
             self.history = History.load(path)
         self.history.record(pl_module, trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Record the curves every `every_n_steps` steps."""
+        """Record the curves if `every_n_steps` optimiser steps have passed since the last
+        record."""
         last = self.history.steps[-1] if self.history.steps else -self.every_n_steps
         if trainer.global_step - last >= self.every_n_steps:
             self.history.record(pl_module, trainer.global_step)
@@ -276,11 +324,11 @@ class CurveRecorder(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Save the history with the checkpoint."""
+        """Save the history to its file when a checkpoint is saved."""
         self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the end and save the history."""
+        """Record the curves at the end, and save the history to its file."""
         self.history.record(pl_module, trainer.global_step)
         self._save(trainer)
 

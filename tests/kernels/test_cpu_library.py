@@ -73,8 +73,8 @@ def test_the_library_is_loaded_once_and_described():
 def test_without_the_file_the_reference_is_used_and_described(monkeypatch, tmp_path):
     monkeypatch.setattr(cpu_library.kernels, "__path__", [str(tmp_path)])
     line = described_kernel()
-    assert line.startswith("reference (plain torch): hinged was built without a C++ compiler")
-    assert "install one, then hinged again" in line
+    assert line.startswith("reference (plain torch): hinged was built without a working C++ ")
+    assert "install one, and then install hinged again" in line
 
 
 def test_a_file_that_does_not_load_is_named_with_the_systems_reason(monkeypatch, tmp_path):
@@ -82,14 +82,15 @@ def test_a_file_that_does_not_load_is_named_with_the_systems_reason(monkeypatch,
     broken.write_bytes(b"not a library")
     monkeypatch.setattr(cpu_library.kernels, "__path__", [str(tmp_path)])
     line = described_kernel()
-    assert line.startswith(f"reference (plain torch): {broken} does not load (")
+    assert line.startswith(f"reference (plain torch): {broken} cannot be loaded (")
     assert "build it on this machine" in line
 
 
 def test_the_environment_variable_turns_the_kernels_off(monkeypatch):
     monkeypatch.setenv("HINGED_KERNEL", "reference")
     assert described_kernel() == (
-        "reference (plain torch): HINGED_KERNEL=reference turns the fast kernels off; unset it."
+        "reference (plain torch): HINGED_KERNEL=reference turns the fast kernels off; unset "
+        "this variable."
     )
 
 

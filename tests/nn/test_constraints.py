@@ -170,7 +170,7 @@ def test_optimisers_of_other_parameters_do_not_project():
 
 def test_the_report_and_the_warning_say_how_far_the_start_moved():
     model = network(init="relu")
-    with pytest.warns(errors.MovedStartWarning, match=r"1 layers .* by up to 1\.5 at '1'"):
+    with pytest.warns(errors.MovedStartWarning, match=r"1 layers .* by up to 1\.5 \(in layer '1'"):
         report = constrain(model, odd=True)
     assert report.moved == {"1": 1.5}
     assert str(report) == "1 layers held to Constraint(odd=True); 1 moved, by up to 1.5"

@@ -129,7 +129,7 @@ def test_half_precision_is_summed_in_float32(dtype):
     [
         ("drift", {}, "kind='drift' without a start"),
         ("curvature", {"start": {}}, "kind='curvature' with a start"),
-        ("drift", {"start": {"7": None}}, r"curves of \['', '7'\] in one and not"),
+        ("drift", {"start": {"7": None}}, r"only one of the two: \['', '7'\]"),
         ("curvy", {}, "did you mean 'curvature'"),
         ("curvature", {"reduction": "max"}, "mean, sum"),
     ],

@@ -284,7 +284,7 @@ def test_positions_given_are_copied():
 
 @pytest.mark.parametrize("hinges", [[-1.0, 0.5, 1.0], [[-1.0, 0.0, 1.0], [-1.0, 0.1, 1.0]]])
 def test_positions_that_miss_the_kink_warn_at_the_callers_line(hinges):
-    message = r"got positions without a hinge at every kink of relu \(0\); the start is the closest"
+    message = r"got positions without a hinge at every kink of relu \(0\); the layer starts as"
     with pytest.warns(errors.InexactStartWarning, match=message) as caught:
         layer = PiecewiseLinear(2, hinges=torch.tensor(hinges))
     assert layer.start_error > 0

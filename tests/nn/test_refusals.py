@@ -32,7 +32,7 @@ BAD = {
     "one end": ({"range": 3.0}, r"got 3.0; expected two numbers \(low, high\)"),
     "both": (
         {"hinges": [-1.0, 0.0, 1.0], "range": (-1, 1)},
-        r"got range=\(-1, 1\) together with hinge positions; the positions set the range: pass a n",
+        r"got range=\(-1, 1\) together with hinge positions; the positions set the range: leave r",
     ),
     "tails": (
         {"tails": "linaer"},

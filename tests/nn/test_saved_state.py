@@ -137,7 +137,9 @@ def test_a_state_that_does_not_fit_names_both_and_changes_nothing(case, strict):
 def test_linear_tails_do_not_load_into_free_ones():
     target = layer(tails="free")
     before = copy.deepcopy(target)
-    message = "got tails='linear'; this layer has tails='free': build it with the same tails"
+    message = (
+        "got tails='linear'; this layer has tails='free': create it with the tails of the saved"
+    )
     with pytest.raises(RuntimeError, match=message):
         target.load_state_dict(layer().state_dict())
     assert_same_function(target, before)

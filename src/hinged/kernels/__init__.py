@@ -1,4 +1,4 @@
-"""Fast kernels for `hinged.curve.evaluate`, and the choice between them for each call."""
+"""Fast implementations of `hinged.curve.evaluate`, called kernels, and their selection per call."""
 
 from hinged.kernels import operators as _operators  # noqa: F401  (registers them with torch)
 from hinged.kernels.evaluate_curves import evaluate_curves as evaluate_curves

@@ -1,6 +1,6 @@
-"""The compiled CPU kernels, called through ctypes.
+"""The compiled kernels for the CPU, called through ctypes.
 
-They contain no code of PyTorch, so one build works with every PyTorch version.
+They contain no code of PyTorch, so one build works with every version of PyTorch.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from hinged.kernels.kernel import CurveTensors, Gradients
 from hinged.kernels.memory_layout import MemoryLayout
 
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
-"""The instruction sets, in the order in which the library numbers them."""
+"""The instruction sets; the position of a name is its number in the compiled library."""
 
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}
 MOST_HINGES = 500
-"""Curves with more hinges use the reference: the kernels keep one sum per line in fast memory."""
+"""The largest number of hinges of a curve for the kernels; curves with more use the reference.
 
-# The struct `Call` of interface.cpp. Converting 16 arguments one by one would cost ctypes 1.5 us.
+A kernel keeps two sums for each line of a curve in fast memory.
+"""
+
+# The format of the struct `Call` in interface.cpp. One struct saves 1.5 us per call, because ctypes
+# converts each argument separately.
 _CALL = struct.Struct("@8P4q5i")
 _TAIL_CODES = {name: code for code, name in enumerate(TAILS)}
 _INSTRUCTION_SET_CODES = {name: code for code, name in enumerate(INSTRUCTION_SETS)}
@@ -32,22 +36,26 @@ _INSTRUCTION_SET_CODES = {name: code for code, name in enumerate(INSTRUCTION_SET
 
 @dataclass(frozen=True)
 class CpuKernel:
-    """The kernels of one instruction set, for dense float32 or bfloat16 tensors on the CPU.
+    """Kernel of one instruction set, for dense float32 or bfloat16 tensors on the CPU.
 
-    The result and the gradient of `x` equal those of the reference bit for bit, on every
-    instruction set. The gradients of the curves sum in another order than the reference, but in
-    the same order for any number of threads.
+    On every instruction set, the result and the gradient with respect to `x` equal those of the
+    reference bit for bit. The gradients with respect to the curves are summed in another order than
+    in the reference. This order is the same for any number of threads.
+
+    Attributes:
+        name: name of the instruction set, for `hinged.kernels.use_kernel`.
+        handle: the compiled library.
     """
 
     name: str
     handle: ctypes.CDLL
 
     def supports(self, x: Tensor) -> bool:
-        """Whether the kernel computes on the device and in the dtype of `x`."""
+        """Return whether the kernel supports the device and the dtype of `x`."""
         return x.is_cpu and x.dtype in DTYPES
 
     def forward(self, x: Tensor, curves: CurveTensors, layout: MemoryLayout) -> Tensor:
-        """Return the curves at `x`, in its shape, dtype and strides."""
+        """Return the curves at `x`, with the shape, dtype and strides of `x`."""
         y = torch.empty_like(x)
         pointers = (x.data_ptr(), 0, y.data_ptr(), 0, 0)
         _raise_if_failed(self.handle.hinged_forward(self._pack(pointers, x, curves, layout)))
@@ -61,7 +69,7 @@ class CpuKernel:
         layout: MemoryLayout,
         needs_grad: tuple[bool, bool],
     ) -> Gradients:
-        """Return the gradients, given the gradient of the result."""
+        """Return the gradients, given the gradient `grad_y` with respect to the result."""
         values, slopes = curves[0], curves[2]
         grad_x = torch.empty_like(x) if needs_grad[0] else None
         grad_values = torch.empty_like(values) if needs_grad[1] else None
@@ -92,7 +100,8 @@ class CpuKernel:
 
 
 def available_cpu_kernels() -> dict[str, CpuKernel]:
-    """Return the kernels that were built and that this processor can run, the fastest first."""
+    """Return the kernels that were compiled and that this processor can run, by name, fastest
+    first."""
     handle, _ = cpu_library.load_cpu_library()
     if handle is None:
         return {}
@@ -106,4 +115,7 @@ def _pointer(tensor: Tensor | None) -> int:
 
 def _raise_if_failed(status: int) -> None:
     if status != 0:
-        raise MemoryError("hinged: no memory is left for the sums of the backward pass.")
+        raise MemoryError(
+            "hinged.PiecewiseLinear: there is not enough memory for the backward pass; use a "
+            "smaller batch."
+        )

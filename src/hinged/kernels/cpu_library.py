@@ -1,8 +1,8 @@
-"""Finds and loads the compiled library of the CPU kernels, or says why it cannot.
+"""Finds and loads the compiled library of the CPU kernels, or returns the reason why it cannot.
 
-CMake builds the library when hinged is installed. It lies in the folder of this file or, after an
-editable install, in the package's second folder. It contains no code of Python or PyTorch, only a
-plain C interface.
+CMake compiles the library when hinged is installed. The library is in the folder of this file or,
+after an editable install, in the second folder of the package. It contains no code of Python or
+PyTorch, only a plain C interface.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-# Torch must load first: our library then uses torch's own libgomp.so.1 and its threads.
+# Torch must be loaded first. The library then uses the libgomp.so.1 of torch and its threads.
 import torch  # noqa: F401
 
 from hinged import kernels
@@ -27,8 +27,9 @@ class CpuLibrary(NamedTuple):
     """The loaded library, or the reason why there is none.
 
     Attributes:
-        handle: the library, or None.
-        why_not: a sentence that says why there is none and what to do, or "".
+        handle: the library; None if it could not be loaded.
+        why_not: a sentence with the reason why there is no library and what to do; empty if there
+            is one.
     """
 
     handle: ctypes.CDLL | None
@@ -37,26 +38,29 @@ class CpuLibrary(NamedTuple):
 
 @functools.cache
 def load_cpu_library() -> CpuLibrary:
-    """Return the library, which is loaded at the first call. It never raises."""
+    """Return the library, or the reason why there is none. This function raises no errors.
+
+    The first call loads the library. Later calls return the same result.
+    """
     path = find_cpu_library()
     if path is None:
         return CpuLibrary(
             None,
-            "hinged was built without a C++ compiler that works; install one, then hinged again "
-            f"(`{_INSTALL_AGAIN} hinged`, or in a clone `rm .venv/lab && make`).",
+            "hinged was built without a working C++ compiler; install one, and then install hinged "
+            f"again (`{_INSTALL_AGAIN} hinged`, or in a clone `rm .venv/lab && make`).",
         )
     try:
         return CpuLibrary(_declare_functions(ctypes.CDLL(str(path))))
     except (OSError, AttributeError) as error:
         return CpuLibrary(
             None,
-            f"{path} does not load ({error}); build it on this machine (`{_INSTALL_AGAIN} "
+            f"{path} cannot be loaded ({error}); build it on this machine (`{_INSTALL_AGAIN} "
             "--no-binary hinged hinged`).",
         )
 
 
 def find_cpu_library() -> Path | None:
-    """Return the library's path, or None. It searches the package's own folders only."""
+    """Return the path of the library, or None. Only the folders of the package are searched."""
     paths = (Path(folder) / FILE_NAME for folder in kernels.__path__)
     return next((path for path in paths if path.is_file()), None)
 
@@ -65,6 +69,6 @@ def _declare_functions(handle: ctypes.CDLL) -> ctypes.CDLL:
     handle.hinged_instruction_sets.restype = ctypes.c_char_p
     handle.hinged_uses_openmp.restype = ctypes.c_int32
     for function in (handle.hinged_forward, handle.hinged_backward):
-        function.argtypes = (ctypes.c_char_p,)  # A packed `Call`, passed by its address.
+        function.argtypes = (ctypes.c_char_p,)  # The address of a packed `Call`.
         function.restype = ctypes.c_int32
     return handle

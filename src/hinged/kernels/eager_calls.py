@@ -1,8 +1,9 @@
-"""Checks whether a call is an ordinary eager call, so that a kernel may replace torch's operations.
+"""Checks whether a call is an ordinary eager call, which a kernel may compute.
 
 A kernel reads and writes memory without telling PyTorch. `torch.compile`, `vmap`, forward-mode
-derivatives, tracers, dispatch modes and tensor subclasses would miss what the kernel does, or hand
-it memory that does not hold the tensor's numbers. Such calls need the reference.
+derivatives, tracers, dispatch modes and tensor subclasses would not see what the kernel does. Some
+of these also pass memory that does not contain the numbers of the tensor. Such calls need the
+reference in plain torch.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-# True for a tensor that a functorch transform wraps, also after that transform has ended.
+# Returns whether a functorch transform wraps a tensor, also after this transform has ended.
 _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
 _transforms_active = torch._C._are_functorch_transforms_active
 _dispatch_modes = torch._C._len_torch_dispatch_stack
@@ -21,7 +22,7 @@ _PLAIN_TYPES = (Tensor, nn.Parameter)
 
 
 def is_eager_call(*tensors: Tensor | None) -> bool:
-    """Whether these are ordinary tensors and nothing intercepts operations on them.
+    """Return whether the tensors are ordinary tensors and nothing intercepts operations on them.
 
     >>> is_eager_call(torch.ones(2))
     True
@@ -36,20 +37,25 @@ def is_eager_call(*tensors: Tensor | None) -> bool:
         or forward_ad._current_level >= 0
     ):
         return False
-    for tensor in tensors:  # `all` with a generator would take a microsecond longer.
+    for tensor in tensors:  # The function `all` with a generator takes a microsecond longer.
         if tensor is not None and (type(tensor) not in _PLAIN_TYPES or _is_wrapped(tensor)):
             return False
     return True
 
 
 def is_batched_gradient(tensor: Tensor) -> bool:
-    """Whether a gradient is a batch of several, from `torch.autograd.grad(is_grads_batched=True)`.
+    """Return whether a gradient is a batch of gradients, from
+    `torch.autograd.grad(is_grads_batched=True)`.
 
-    That transform is no longer active when the backward pass runs; only the tensor shows it.
+    This transform is not active any more when the backward pass runs. Only the tensor shows it.
     """
     return torch._C._functorch.is_legacy_batchedtensor(tensor)
 
 
 def is_exporting(*, if_unknown: bool) -> bool:
-    """Whether `torch.export` is running. Torch 2.6 cannot tell: the answer is then `if_unknown`."""
+    """Return whether `torch.export` is running.
+
+    Args:
+        if_unknown: the result with torch 2.6, which has no function for this.
+    """
     return if_unknown if _is_exporting is None else _is_exporting()

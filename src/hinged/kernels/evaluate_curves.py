@@ -1,4 +1,4 @@
-"""`evaluate_curves`: `hinged.curve.evaluate` computed by the fastest kernel for each call."""
+"""`evaluate_curves`: the function `hinged.curve.evaluate`, computed by the fastest kernel."""
 
 from __future__ import annotations
 
@@ -25,25 +25,30 @@ def evaluate_curves(
     uniform: bool = False,
     call: str = CALL,
 ) -> Tensor:
-    """Return the curves at `x`: `hinged.curve.evaluate`, computed by the fastest kernel.
+    """Return the curves at `x`, the result of `hinged.curve.evaluate`, computed by the fastest
+    kernel.
 
-    Kernels compute plain eager calls, in float32 and bfloat16 on the CPU, and also in float16 on a
-    GPU. The reference computes everything else: other dtypes, `vmap`, forward-mode and second
-    derivatives, tracing, export, trained hinges.
+    Kernels compute plain eager calls in float32 and bfloat16, and on a GPU also in float16. The
+    reference in plain torch computes all other calls: other dtypes, `vmap`, forward-mode and second
+    derivatives, tracing, export, and hinges that require gradients.
 
     Args:
-        x: as in `hinged.curve.evaluate`, like the arguments up to `uniform`.
+        x: inputs; axis `dim` has `C` entries, or any number if `C` is 1.
         values: outputs at the hinges, shape `(C, K)`.
         hinges: ascending positions, shape `(K,)` or `(C, K)`.
         dim: the channel axis of `x`.
         tails: `"linear"`, `"constant"` or `"free"`.
-        tail_slopes: end slopes for free tails, shape `(C, 2)`.
-        uniform: whether the hinges are equally spaced to the last bit.
-        call: the name of the user's call, for error messages.
+        tail_slopes: slopes of the left and the right tail for free tails, shape `(C, 2)`. None for
+            other tails.
+        uniform: whether the hinges are known to be equally spaced, without rounding errors.
+        call: the call that the user made, for error messages.
+
+    Returns:
+        A new tensor with the shape, dtype and memory format of `x`.
 
     Raises:
-        DtypeError: `x` is not floating point.
-        ArgumentError: axis `dim` of `x` does not have `C` entries.
+        DtypeError: if `x` is not floating point.
+        ArgumentError: if `C` is not 1 and axis `dim` of `x` does not have `C` entries.
     """
     kernel = select_kernel(x, values, hinges, tail_slopes)
     if kernel is None:

@@ -1,4 +1,4 @@
-"""`Kernel`: the interface of every kernel, and the tensors that it computes with."""
+"""`Kernel`: the interface of every kernel, and the tensors that a kernel computes with."""
 
 from __future__ import annotations
 
@@ -10,34 +10,39 @@ from torch import Tensor
 from hinged.kernels.memory_layout import MemoryLayout
 
 CurveTensors = tuple[Tensor, Tensor, Tensor | None, str, bool]
-"""`(values, hinges, tail_slopes, tails, uniform)`; the tensors are contiguous and in float32.
+"""The curves `(values, hinges, tail_slopes, tails, uniform)` for a kernel.
 
-`values` has shape `(C, K)`; `hinges` has shape `(K,)` or `(C, K)` and ascends; `tail_slopes` has
-shape `(C, 2)` for free tails and is None otherwise; `tails` is `"linear"`, `"constant"` or
-`"free"`; `uniform` says that the hinges are known to be equally spaced.
+All tensors are contiguous and in float32. `values` has shape `(C, K)`. `hinges` has shape `(K,)` or
+`(C, K)`, and each row ascends. `tail_slopes` has shape `(C, 2)` for free tails and is None
+otherwise. `tails` is `"linear"`, `"constant"` or `"free"`. `uniform` is True if the hinges are
+known to be equally spaced.
 """
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
-"""Gradients of `x`, in its dtype and strides, and of `values` and `tail_slopes`, in float32."""
+"""The gradients with respect to `x`, `values` and `tail_slopes`; None for a gradient not needed.
+
+The first has the dtype and strides of `x`. The others are in float32.
+"""
 
 
 class Kernel(Protocol):
     """The forward and the backward pass on one kind of device.
 
-    `x` and `grad_y` are dense and have the same strides. `needs_grad` says whether the gradient of
-    `x` is needed, and whether the gradients of the curves are. A gradient that is not needed, or
-    whose tensor does not exist, is None.
+    In every call, `x` and `grad_y` are dense and have the same strides, and `layout` describes
+    both. `needs_grad` has two entries: whether the gradient with respect to `x` is needed, and
+    whether the gradients with respect to the curves are needed. A gradient that is not needed is
+    returned as None. The gradient with respect to `tail_slopes` is None if there are none.
     """
 
     @property
     def name(self) -> str:
-        """The name that `hinged.kernels.use_kernel` takes and `hinged info` prints."""
+        """The name that `hinged.kernels.use_kernel` accepts and `hinged info` prints."""
 
     def supports(self, x: Tensor) -> bool:
-        """Whether the kernel computes on the device and in the dtype of `x`."""
+        """Return whether the kernel supports the device and the dtype of `x`."""
 
     def forward(self, x: Tensor, curves: CurveTensors, layout: MemoryLayout) -> Tensor:
-        """Return the curves at `x`, in its shape, dtype and strides."""
+        """Return the curves at `x`, with the shape, dtype and strides of `x`."""
 
     def backward(
         self,
@@ -47,13 +52,13 @@ class Kernel(Protocol):
         layout: MemoryLayout,
         needs_grad: tuple[bool, bool],
     ) -> Gradients:
-        """Return the gradients, given the gradient of the result."""
+        """Return the gradients, given the gradient `grad_y` with respect to the result."""
 
 
 def curve_tensors(
     values: Tensor, hinges: Tensor, tail_slopes: Tensor | None, tails: str, uniform: bool
 ) -> CurveTensors:
-    """Return `CurveTensors` for tensors of any floating-point dtype and memory layout."""
+    """Return `CurveTensors` from tensors with any floating-point dtype and any memory layout."""
     slopes = None if tail_slopes is None else _contiguous_float32(tail_slopes)
     return _contiguous_float32(values), _contiguous_float32(hinges), slopes, tails, uniform
 

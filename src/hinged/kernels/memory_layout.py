@@ -1,4 +1,4 @@
-"""How a tensor and its channels lie in memory. A kernel needs to know no more of its shape."""
+"""The layout of a tensor and its channels in memory. Kernels need no other part of the shape."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import torch
 from torch import Tensor
 
 MemoryLayout = tuple[int, int, int]
-"""`(outer, channels, inner)`: a dense tensor as a three-dimensional array, the last index fastest.
+"""The sizes `(outer, channels, inner)` of a dense tensor as a three-dimensional array in memory.
 
-`inner` is the stride of the channel axis: 1 for features and channels_last, the size of an image
-for contiguous images. With one curve for all elements the layout is `(1, 1, numel)`. It is a plain
-tuple because building a named tuple takes a quarter of a microsecond.
+The last index is the fastest. `inner` is the stride of the channel axis: 1 for features and for
+channels_last images, and the number of pixels for contiguous images. With one curve for all
+elements, the layout is `(1, 1, numel)`. The type is a plain tuple because creating a named tuple
+takes a quarter of a microsecond.
 """
 
 
 def memory_layout(x: Tensor, channels: int, dim: int) -> MemoryLayout:
-    """Return the layout of a dense `x`; its axes may lie in memory in any order."""
+    """Return the layout of a dense tensor `x`, whose axes may have any order in memory.
+
+    Args:
+        x: the tensor.
+        channels: number of channels `C`; 1 means one curve for all elements.
+        dim: the channel axis of `x`.
+    """
     if channels == 1:
         return 1, 1, x.numel()
     inner = x.stride(dim)
@@ -23,15 +30,21 @@ def memory_layout(x: Tensor, channels: int, dim: int) -> MemoryLayout:
 
 
 def as_dense(x: Tensor) -> Tensor:
-    """Return `x`, or a dense copy if it has gaps, overlaps itself or is lazily negated."""
+    """Return `x` if it is dense in memory, and otherwise a dense copy.
+
+    A copy is needed if `x` has gaps, has overlapping elements, or is a lazy negation.
+    """
     if x.is_contiguous() and not x.is_neg():
         return x
-    copy = torch.empty_like(x)  # Has the strides of `x` exactly if `x` is dense.
+    copy = torch.empty_like(x)  # `copy` has the strides of `x` if and only if `x` is dense.
     return x if copy.stride() == x.stride() and not x.is_neg() else copy.copy_(x)
 
 
 def with_layout_of(x: Tensor, tensor: Tensor) -> Tensor:
-    """Return `tensor`, which has the shape of the dense `x`, with the strides of `x`."""
+    """Return `tensor` with the strides of the dense tensor `x`, as a copy if needed.
+
+    Both tensors have the same shape.
+    """
     if tensor.stride() == x.stride() and not tensor.is_neg():
         return tensor
     return torch.empty_like(x, dtype=tensor.dtype).copy_(tensor)

@@ -1,7 +1,8 @@
 """The kernels as custom operators of torch, for `torch.compile`.
 
-A compiler can fuse the operations of the reference, but the reference's gradient is a scatter-add.
-On the CPU a custom operator, which the compiler cannot fuse, is faster; see the benchmarks.
+A compiler can fuse the operations of the reference with others, but the gradient of the reference
+needs a scatter-add. On the CPU a custom operator is faster, although the compiler cannot fuse it.
+`docs/benchmarks.md` has the times.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def piecewise_linear(
     tails: str,
     uniform: bool,
 ) -> Tensor:
-    """Return the curves at `x`; the arguments are those of `hinged.kernels.evaluate_curves`."""
+    """Return the curves at `x`. The arguments are those of `hinged.kernels.evaluate_curves`."""
     curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
     return run_forward(select_kernel_for_operator(x), x, curves, dim)
 
@@ -42,7 +43,10 @@ def piecewise_linear_backward(
     tails: str,
     uniform: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of `x`, `values` and `tail_slopes` (empty if that is None)."""
+    """Return the gradients with respect to `x`, `values` and `tail_slopes`.
+
+    If `tail_slopes` is None, the third tensor is empty.
+    """
     curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
     grad_x, grad_values, grad_slopes = run_backward(
         select_kernel_for_operator(x), grad_y, x, curves, dim, (True, True)

@@ -1,4 +1,4 @@
-"""Selects the kernel that computes a call. No other module decides this."""
+"""Selects the kernel that computes a call. No other module makes this choice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ _name_in_use: ContextVar[str | None] = ContextVar("hinged.kernels.use_kernel", d
 def select_kernel(
     x: Tensor, values: Tensor, hinges: Tensor, tail_slopes: Tensor | None = None
 ) -> Kernel | None:
-    """Return the kernel that computes this call, or None for the reference."""
+    """Return the kernel that computes this call, or None if the reference in plain torch computes
+    it."""
     if not is_eager_call(x, values, hinges, tail_slopes):
         return None
     device = x.get_device()
@@ -48,15 +49,18 @@ def select_kernel(
 
 @contextmanager
 def use_kernel(name: str) -> Iterator[None]:
-    """Select a kernel by name inside a `with` block, in this thread; for benchmarks and tests.
+    """Select a kernel by name inside a `with` block, in the current thread, for benchmarks and
+    tests.
+
+    A kernel is one implementation of the evaluation of curves. The named kernel computes every call
+    that it supports. The reference, in plain torch, computes the other calls.
 
     Args:
-        name: `"auto"` for the fastest on each device, `"reference"` for plain torch, or another of
-            `kernel_names()`. A named kernel computes every call that it supports; the reference
-            computes the others.
+        name: `"auto"` for the fastest kernel on each device, `"reference"` for plain torch, or
+            another name in `kernel_names()`.
 
     Raises:
-        UnknownNameError: this machine has no such kernel.
+        UnknownNameError: if there is no such kernel on this machine.
 
     >>> import hinged
     >>> layer, x = hinged.PiecewiseLinear(4), torch.randn(2, 4)
@@ -75,11 +79,14 @@ def use_kernel(name: str) -> Iterator[None]:
 
 @functools.cache
 def kernels_by_preference(name: str | None) -> tuple[Kernel, ...]:
-    """Return the kernels to try, the preferred one first; empty means the reference.
+    """Return the kernels to try, the preferred one first. An empty tuple means the reference.
 
     Args:
-        name: an argument of `use_kernel`. None means the environment variable `HINGED_KERNEL`, and
-            `"auto"` if that is not set.
+        name: a name for `use_kernel`. None means the name in the environment variable
+            `HINGED_KERNEL`, or `"auto"` if the variable is not set.
+
+    Raises:
+        UnknownNameError: if there is no such kernel on this machine.
     """
     call = "hinged.kernels.use_kernel(...)" if name is not None else KERNEL_VARIABLE
     name = name or os.environ.get(KERNEL_VARIABLE) or AUTO
@@ -94,7 +101,7 @@ def kernels_by_preference(name: str | None) -> tuple[Kernel, ...]:
 
 
 def kernel_names() -> list[str]:
-    """Return the names that `use_kernel` takes on this machine.
+    """Return the kernel names that `use_kernel` accepts on this machine.
 
     >>> "reference" in kernel_names()
     True
@@ -103,33 +110,37 @@ def kernel_names() -> list[str]:
 
 
 def describe_kernel() -> str:
-    """Return one line: the kernel in use or, without a fast one, the reason and the remedy."""
+    """Return one line of text: the name of the kernel in use and other available kernels.
+
+    If only the reference is available, the line has the reason and what to do.
+    """
     in_use = [kernel.name for kernel in kernels_by_preference(None)]
     if in_use:
         others = [name for name in _installed_kernels() if name != in_use[0]]
         return in_use[0] + (f" (also here: {', '.join(others)})" if others else "")
     if os.environ.get(KERNEL_VARIABLE) == REFERENCE:
-        why = f"{KERNEL_VARIABLE}={REFERENCE} turns the fast kernels off; unset it."
+        why = f"{KERNEL_VARIABLE}={REFERENCE} turns the fast kernels off; unset this variable."
     else:
         why = load_cpu_library().why_not
     return f"reference (plain torch): {why}"
 
 
 def select_kernel_for_operator(x: Tensor) -> Kernel:
-    """Return the kernel for a call that was compiled as an operator.
+    """Return the kernel for a call that `torch.compile` has compiled to an operator.
 
-    The operator has no reference. If `use_kernel` or the environment selects the reference after
-    compilation, the fastest kernel computes the call.
+    An operator has no reference implementation. If `use_kernel` or the environment selects the
+    reference after compilation, the fastest kernel computes the call.
     """
     kernels = kernels_by_preference(_name_in_use.get()) or kernels_by_preference(AUTO)
     return next(kernel for kernel in kernels if kernel.supports(x))
 
 
 def operator_supports(x: Tensor, hinges: Tensor) -> bool:
-    """Whether a call that is compiled for the CPU becomes an operator that calls a kernel.
+    """Return whether `torch.compile` should compile a call for the CPU to an operator with a
+    kernel.
 
-    The operator has no gradients beyond a kernel's. A call that no kernel supports is compiled from
-    the reference. So is every exported graph, which then loads where hinged is not installed.
+    An operator has first derivatives only. A call that no kernel supports is compiled from the
+    reference. An exported graph always contains the reference, so it can be loaded without hinged.
     """
     return (
         x.is_cpu
@@ -144,7 +155,8 @@ def _kernel_in_use() -> bool:
     return bool(kernels_by_preference(_name_in_use.get()))
 
 
-# The effect of `torch.compiler.assume_constant_result`, without importing the compiler (1 s).
+# This has the effect of `torch.compiler.assume_constant_result`, but does not import the compiler,
+# which takes 1 s.
 _kernel_in_use._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""`TritonKernel`: the Triton kernels as a `Kernel`; triton is imported at the first call."""
+"""`TritonKernel`: the kernels for GPUs; the package triton is imported at the first call."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 @dataclass(frozen=True)
 class TritonKernel:
-    """For dense float32, bfloat16 and float16 tensors on a GPU."""
+    """Kernel for dense float32, bfloat16 and float16 tensors on a GPU.
+
+    Attributes:
+        name: the name for `hinged.kernels.use_kernel`.
+    """
 
     name: str = "triton"
 
     def supports(self, x: Tensor) -> bool:
-        """Whether the kernel computes on the device and in the dtype of `x`."""
+        """Return whether the kernel supports the device and the dtype of `x`."""
         return x.is_cuda and x.dtype in DTYPES
 
     def forward(self, x: Tensor, curves: CurveTensors, layout: MemoryLayout) -> Tensor:
-        """Return the curves at `x`, in its shape, dtype and strides."""
+        """Return the curves at `x`, with the shape, dtype and strides of `x`."""
         from hinged.kernels import triton_launch
 
         return triton_launch.forward(x, *curves, layout)
@@ -37,7 +41,7 @@ class TritonKernel:
         layout: MemoryLayout,
         needs_grad: tuple[bool, bool],
     ) -> Gradients:
-        """Return the gradients, given the gradient of the result."""
+        """Return the gradients, given the gradient `grad_y` with respect to the result."""
         from hinged.kernels import triton_launch
 
         return triton_launch.backward(grad_y, x, *curves, layout, needs_grad)

@@ -1,31 +1,38 @@
-"""Launches the Triton kernels: forward and backward of curves on a GPU.
+"""Launches the Triton kernels: the forward and the backward pass of curves on a GPU.
 
-This module imports `triton`; nothing imports it unless triton is installed. A forward call is two
-launches (a table of the lines, then the elements). A backward call with gradients of the values is
-three: partial sums are added in a fixed order, without atomics, so every run gives the same bits on
-every device. Nothing is read back from the device.
+This module imports triton, and is itself imported only if triton is installed. A forward pass has
+two launches: one computes a table of the lines of all curves, one computes the outputs. A line is a
+piece or a tail of a curve. A backward pass with gradients of the values has three launches or more.
+The last one adds partial sums in a fixed order and without atomics, so the result has the same bits
+in every run and on every device. The CPU reads no results back.
 
-**Forward** computes `y = s[line] x + b[line]` with the table of `slopes_and_intercepts` and without
-fused multiply-add. It therefore has the bits of the reference in float32. (Torch's compiler may
-fuse the operations of the reference. For an exact start `b` is 0, and fusing changes nothing.)
+**Forward.** The result is `y = s[line] x + b[line]` with slopes `s` and intercepts `b` from a
+table, as in `slopes_and_intercepts`. Multiplication and addition are not fused, so the result in
+float32 has the same bits as the reference. (A compiler of torch may fuse the operations of the
+reference. For an exact start `b` is 0, so fusing changes nothing.)
 
-**Backward** sums value gradients by *ramps* instead of by line. Let `t_k` be the position of `x`
-along piece `k`, limited to the interval from 0 to 1. For any hinge `m` a curve is
+**Backward.** The gradients of the values are sums over *ramps*, not over lines. The ramp `t_k` is
+the position of `x` along piece `k`, limited to the interval from 0 to 1. For any hinge `m`, a curve
+with values `v` is
 
     y = v[m] + sum_(k >= m) (v[k+1] - v[k]) t_k + sum_(k < m) (v[k] - v[k+1]) (1 - t_k)
 
-The sums of `g` times each ramp give all gradients, as differences of neighbours. Ramps begin at the
-middle hinge, so both sums of a difference contain only inputs in or outside their piece. The
-rounding error is then a few units of `sum |g|` over these inputs, and the gradient of a value is
-exactly 0 if no input lies in its pieces. A ramp and its sum take two instructions per element
-(FADD.SAT, FFMA). Comparing with each line and adding `g` and `g t` under the mask would take five.
+Let `g` be the gradient with respect to `y`. The gradient of a value is the difference of two sums:
+`g` times one ramp, and `g` times the neighbouring ramp.
 
-**Cost**, in instructions per element at `K` uniform hinges, estimated from the machine code for
-`sm_90` without the loop and the final sums: forward about 20, two of which read tables in the
-first-level cache; backward about `2 (K - 1) + 25`, two of which read tables. An H100 can issue
-about 100 instructions while memory moves the 12 bytes of a backward element in float32 (50 in
-bfloat16), and 68 for the 8 bytes of a forward element (34). Free hinges need about `log2 K` more
-table reads, and three instructions for each ramp. These numbers are not measured.
+- `m` is the middle hinge. Both sums of a difference then contain only inputs in their piece or
+  beyond it. The rounding error is a few units of `sum |g|` over these inputs. If no input lies in
+  the pieces of a value, its gradient is exactly 0.
+- A ramp and its sum need two instructions per element (FADD.SAT, FFMA). Comparing the input with
+  each line, and adding `g` and `g t` where it is true, would need five.
+
+**Cost.** For `K` equally spaced hinges, the machine code for `sm_90` has these instructions per
+element, without the loop and the final sums. Forward has about 20, of which two read tables in the
+first-level cache. Backward has about `2 (K - 1) + 25`, of which two read tables. For comparison,
+the memory of an H100 moves the 8 bytes of a forward element in float32 in the time of 68
+instructions (34 in bfloat16). It moves the 12 bytes of a backward element in the time of 100
+instructions (50 in bfloat16). Other hinges need about `log2 K` more table reads, and three
+instructions for each ramp. These numbers are estimates, not measurements.
 """
 
 from __future__ import annotations
@@ -40,16 +47,17 @@ from hinged.kernels import triton_programs
 from hinged.kernels.memory_layout import MemoryLayout
 
 WARPS = 4
-# Elements of a tile. Backward has 4 for each of 128 threads, which keep 4 sums for every piece.
+# Number of elements of a tile. In backward each of 128 threads has 4 elements and, for each piece,
+# 4 sums.
 FORWARD_TILE, BACKWARD_TILE = 1024, 512
-# About 30 programs for each multiprocessor of a large device, so that the last wave is short. It is
-# a constant, not the device's own count, so that the order of sums is the same on all devices.
+# Number of programs: about 30 for each multiprocessor of a large device, so that few of these are
+# idle at the end. It does not depend on the device, so the order of the sums is always the same.
 PROGRAMS = 4096
-# A program has at least this many elements of a channel: with fewer, its fixed costs, such as the
-# final sums, would be noticeable.
+# The smallest number of elements of a channel in a program. With fewer elements, the fixed costs of
+# a program (such as its final sums) would matter.
 LEAST_ELEMENTS = 4096
-# The sums of this many pieces fit in registers (free hinges also need registers for positions).
-# Curves with more pieces take several launches.
+# The largest number of pieces whose sums fit in registers, for equally spaced and for other hinges
+# (which also need registers for their positions). Curves with more pieces need several launches.
 MOST_PIECES, MOST_FREE_PIECES = 32, 16
 
 
@@ -62,7 +70,7 @@ class _Curves(NamedTuple):
 
     @property
     def entries(self) -> int:
-        """The number of trained numbers of one curve."""
+        """The number of trained parameters of one curve."""
         return self.values.shape[1] + (2 if self.tails == "free" else 0)
 
     def constants(self) -> dict[str, int | bool]:
@@ -76,7 +84,22 @@ class _Curves(NamedTuple):
 
 
 class TilePlan(NamedTuple):
-    """How a tensor is divided into tiles and programs; `triton_programs` explains the terms."""
+    """How a tensor is divided into tiles, and the tiles into programs.
+
+    The module docstring of `triton_programs` explains rows, columns and planar memory.
+
+    Attributes:
+        grid: the numbers of programs along the two axes of the launch.
+        outer: number of rows of memory.
+        row_length: number of elements of a row of memory.
+        width: number of pixels of an image (planar memory), or number of channels (otherwise).
+        channels: number of channels.
+        tiles_across: number of tiles along `width`.
+        count: number of tiles of a program.
+        planar: whether a program processes one channel.
+        rows: number of rows of a tile.
+        columns: number of columns of a tile.
+    """
 
     grid: tuple[int, int]
     outer: int
@@ -90,7 +113,7 @@ class TilePlan(NamedTuple):
     columns: int
 
     def arguments(self) -> dict[str, int | bool]:
-        """Return the arguments of both kernels: the sizes and the constants of the layout."""
+        """Return the arguments of both kernels that describe the tiles."""
         align = next(align for align in (8, 4, 1) if self.width % align == 0)
         return {
             "outer": self.outer,
@@ -117,20 +140,22 @@ def forward(
     uniform: bool,
     layout: MemoryLayout,
 ) -> Tensor:
-    """Return `y = s[c, line] x + b[c, line]`, in the dtype and strides of `x`.
+    """Return `y = s[c, line] x + b[c, line]`, with slopes `s` and intercepts `b` of the curves.
 
     Args:
-        x: inputs in float32, bfloat16 or float16; dense in memory, with this `layout`.
+        x: inputs in float32, bfloat16 or float16, dense in memory.
         values: outputs at the hinges, shape `(C, K)`, contiguous float32.
         hinges: ascending positions, shape `(K,)` or `(C, K)`, contiguous float32.
-        tail_slopes: end slopes for free tails, shape `(C, 2)`, contiguous float32; otherwise None.
-        tails: `"linear"`, `"constant"` or `"free"`, as in `Curve`.
-        uniform: whether the hinges of each row are evenly spaced, except for rounding. The line is
-            right if no hinge is farther than a hundredth of a step from its even position.
-        layout: how `x` lies in memory; with `C = 1` it is `(1, 1, numel)`.
+        tail_slopes: slopes of the left and the right tail for free tails, shape `(C, 2)`,
+            contiguous float32. None for other tails.
+        tails: `"linear"`, `"constant"` or `"free"`.
+        uniform: whether the hinges of each row are equally spaced, except for rounding. The result
+            is right if the distance of each hinge from its equally spaced position is at most a
+            hundredth of a step.
+        layout: the layout of `x` in memory; `(1, 1, numel)` if `C` is 1.
 
     Returns:
-        A tensor of the shape, dtype and strides of `x`.
+        A new tensor with the shape, dtype and strides of `x`.
     """
     curves = _Curves(values, hinges, tail_slopes, tails, uniform)
     y = torch.empty_like(x)
@@ -151,22 +176,24 @@ def backward(
     layout: MemoryLayout,
     needs_grad: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Return the gradients of `x`, `values` and `tail_slopes`; None for those not needed.
+    """Return the gradients with respect to `x`, `values` and `tail_slopes`; None if not needed.
 
     Args:
-        g: gradient of `y`, in the dtype and strides of `x`.
-        x: as in `forward`, like the following arguments up to `layout`.
-        values: see `forward`.
-        hinges: see `forward`.
-        tail_slopes: see `forward`.
-        tails: see `forward`.
-        uniform: see `forward`.
-        layout: see `forward`.
-        needs_grad: whether the gradient of `x`, and whether those of the curves, are needed.
+        g: gradient with respect to the result of `forward`, in the dtype and strides of `x`.
+        x: the inputs of `forward`.
+        values: the values for `forward`, shape `(C, K)`, contiguous float32.
+        hinges: the positions for `forward`, shape `(K,)` or `(C, K)`, contiguous float32.
+        tail_slopes: the slopes for `forward`, shape `(C, 2)`, contiguous float32, or None.
+        tails: `"linear"`, `"constant"` or `"free"`.
+        uniform: whether the hinges of each row are equally spaced, except for rounding.
+        layout: the layout of `x` in memory; `(1, 1, numel)` if `C` is 1.
+        needs_grad: whether the gradient with respect to `x` is needed, and whether the gradients
+            with respect to the curves are needed.
 
     Returns:
-        `grad_x` like `x`, `grad_values` `(C, K)` and, with free tails, `grad_tail_slopes` `(C, 2)`,
-        the last two in float32.
+        The gradient with respect to `x`, in its dtype and strides; the gradient with respect to
+        `values`, `(C, K)` float32; and with free tails the gradient with respect to `tail_slopes`,
+        `(C, 2)` float32.
     """
     curves = _Curves(values, hinges, tail_slopes, tails, uniform)
     grad_x = torch.empty_like(x) if needs_grad[0] else None
@@ -184,15 +211,16 @@ def plan_tiles(layout: MemoryLayout, tile: int, least_rows: int, unroll: int = 1
     """Return the tiles and the grid for a tensor that is not empty.
 
     Args:
-        layout: how the tensor lies in memory.
+        layout: the layout of the tensor in memory.
         tile: number of elements of a tile, a power of 2.
-        least_rows: least number of rows of a program in interleaved memory.
-        unroll: the number of tiles of a program is a multiple of this.
+        least_rows: smallest number of rows of a program for channels that are neighbours in memory.
+        unroll: the number of tiles of a program is a multiple of this number.
     """
     outer, channels, inner = layout
     planar = inner > 1 or channels == 1
     width = inner if planar else channels
-    # Few widths mean few compilations. Wide tiles of interleaved channels would give few programs.
+    # Each width needs a compilation, so there are few choices. For interleaved channels, wide tiles
+    # are left out because they would mean too few programs.
     choices = (tile, 256, 64, 16, 4) if planar else (64, 16, 4)
     columns = min(
         choices, key=lambda columns: _round_up(width, columns) * _round_up(outer, tile // columns)
@@ -225,7 +253,7 @@ def _launch_forward(x: Tensor, y: Tensor, curves: _Curves, layout: MemoryLayout)
         curves.hinges,
         **plan.arguments(),
         **curves.constants(),
-        # The reference rounds the product before the sum.
+        # The product is rounded before the addition, as in the reference.
         enable_fp_fusion=False,
     )
 
@@ -239,9 +267,9 @@ def _launch_backward(
     layout: MemoryLayout,
 ) -> None:
     table, rates = _tabulate(curves, rates=grads is not None and not curves.uniform)
-    # Enough bytes in flight to hide the latency of memory, for each dtype.
+    # The number of tiles that are loaded together, enough to hide the latency of memory.
     unroll = 8 // x.element_size()
-    # With this many rows, the partial sums are less than 5 % of the memory traffic.
+    # With 16 rows for each sum, the partial sums are less than 5 % of the memory traffic.
     plan = plan_tiles(layout, BACKWARD_TILE, 16 * curves.entries, unroll)
     shape = (plan.grid[1], curves.entries, plan.channels)
     partials = None if grads is None else x.new_empty(shape, dtype=torch.float32)
@@ -276,7 +304,10 @@ def _piece_ranges(curves: _Curves, needed: bool) -> list[tuple[int, int]]:
 
 
 def _tabulate(curves: _Curves, rates: bool) -> tuple[Tensor, Tensor | None]:
-    """Return slope and intercept of all lines, `(C, K + 1, 2)`, and 1 / gap of all pieces."""
+    """Return slope and intercept of all lines, `(C, K + 1, 2)`, and `1 / width` of all pieces.
+
+    The second tensor has shape `(C, K - 1)`; it is None if `rates` is False.
+    """
     channels, count = curves.values.shape
     table = curves.values.new_empty(channels, count + 1, 2)
     inverse = curves.values.new_empty(channels, count - 1) if rates else None
@@ -314,7 +345,8 @@ def _reduce(partials: Tensor, grads: Tensor, curves: _Curves) -> None:
 
 
 def _split_gradients(grads: Tensor | None, curves: _Curves) -> tuple[Tensor | None, Tensor | None]:
-    """Return the gradients of the values, `(C, K)`, and those of free tails, `(C, 2)`."""
+    """Return the gradients of the values, `(C, K)`, and the gradients of the slopes of free tails,
+    `(C, 2)`."""
     if grads is None:
         return None, None
     values = curves.values.numel()

@@ -1,16 +1,17 @@
-"""The Triton kernels: the code of one program. `triton_launch` makes tables and grids and launches.
+"""The Triton kernels: the code of one program. `triton_launch` computes the grids and launches
+them.
 
-A program processes tiles of `ROWS` x `COLUMNS` elements. There are two cases.
+A program processes tiles of `ROWS` x `COLUMNS` elements. Memory has one of two layouts:
 
-* *Planar* memory (`PLANAR`): the program has one channel. A tile's columns lie along an image of
-  that channel, and its rows are images of the batch.
-* *Interleaved* memory: a tile's columns are `COLUMNS` neighbouring channels, and its rows are all
-  other indices.
+- *Planar* memory (`PLANAR`): a program processes one channel. The columns of a tile are
+  neighbouring pixels of an image of this channel. The rows of a tile are images of the batch.
+- *Interleaved* memory: the columns of a tile are `COLUMNS` neighbouring channels. The rows of a
+  tile are all other indices.
 
-In both cases a row of memory has `row_units * ALIGN` elements. The program's columns are the
-elements `base` to `base + width_units * ALIGN` of each row. The lengths are multiples of the
-constant `ALIGN`, so the compiler knows that accesses to several elements are aligned. No length is
-a constant itself.
+A row of memory has `row_units * ALIGN` elements. A program processes the elements from `base` to
+`base + width_units * ALIGN` of each row. Both lengths are multiples of the constant `ALIGN`, so the
+compiler knows that loads of several elements are aligned. The lengths themselves are not constants,
+because each constant would need a compilation.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# Added to the estimated index of an input's hinge, so that the estimate is never too low and at most
-# one too high. It is far above the rounding of the estimate (5 * 2**-24 * K) and far below 1.
+# This is added to the estimated index of an input's hinge. The estimate is then never too low, and at
+# most one too high. MARGIN is far above the rounding error of the estimate (5 * 2**-24 * K) and far
+# below 1.
 MARGIN = tl.constexpr(1 / 64)
-# Replaces infinity where infinity * 0 must be 0.
+# This number replaces infinity where infinity * 0 must be 0.
 HUGE = tl.constexpr(3.4028234663852886e38)
-# Sizes of a batch or image. As constants they would need one compilation for each size.
+# Sizes of a batch or an image. They are not constants, because each constant would need a compilation.
 SIZES = ["outer", "row_units", "width_units", "tiles_across", "count", "channels"]
 
 
@@ -32,10 +34,12 @@ def tabulate(
     values, hinges, tail_slopes, table, rates,
     K: tl.constexpr, TAILS: tl.constexpr, BY_CHANNEL: tl.constexpr, LINES: tl.constexpr,
 ):  # fmt: skip
-    """Write slope and intercept of every line of channel `program_id(0)`, and each piece's 1 / gap.
+    """Write the slope and the intercept of every line of channel `program_id(0)`, and `1 / width`
+    of every piece.
 
     The operations and their order are those of `slopes_and_intercepts` in `hinged.curve.evaluate`.
-    Each is rounded separately (the launch turns fusion off), so the table is equal bit for bit.
+    Each operation is rounded separately, because the launch turns fusion off. The table therefore
+    equals that of the reference bit for bit.
     """
     channel = tl.program_id(0)
     line = tl.arange(0, LINES)
@@ -44,7 +48,7 @@ def tabulate(
         hinges += channel * K
     before = tl.minimum(tl.maximum(line - 1, 0), K - 1)
     behind = tl.minimum(line, K - 1)
-    # A tail continues the end piece unless it has its own slope.
+    # A linear tail continues the piece next to it.
     piece = tl.minimum(before, K - 2)
     gap = tl.load(hinges + piece + 1) - tl.load(hinges + piece)
     slope = tl.div_rn(tl.load(values + piece + 1) - tl.load(values + piece), gap)
@@ -69,11 +73,13 @@ def tabulate(
 
 @triton.jit
 def _program_channels(channels, PLANAR: tl.constexpr, COLUMNS: tl.constexpr):
-    """Return the program's channel, or the channels of its columns, (1, COLUMNS). Columns beyond the
-    last channel repeat that channel."""
+    """Return the channel of the program, or the channels of its columns, (1, COLUMNS).
+
+    Columns beyond the last channel get the last channel.
+    """
     if PLANAR:
         return tl.program_id(0)
-    else:  # noqa: RET505 - Triton compiles what follows a return
+    else:  # noqa: RET505 - Triton also compiles the lines after a return
         return tl.minimum(tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS), channels - 1)[None, :]
 
 
@@ -81,7 +87,7 @@ def _program_channels(channels, PLANAR: tl.constexpr, COLUMNS: tl.constexpr):
 def _first_tile(
     tiles_across, count, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PLANAR: tl.constexpr
 ):
-    """Return row and column of the program's first tile; tiles are numbered along the rows."""
+    """Return row and column of the program's first tile. Tiles are numbered along the rows."""
     tile = tl.program_id(1) * count
     if PLANAR:
         return (tile // tiles_across) * ROWS, (tile % tiles_across) * COLUMNS
@@ -91,7 +97,7 @@ def _first_tile(
 
 @triton.jit
 def _next_tile(row, column, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PLANAR: tl.constexpr):
-    """Return row and column of the next tile."""
+    """Return row and column of the program's next tile."""
     if PLANAR:
         along = column + COLUMNS
         return tl.where(along < width, row, row + ROWS), tl.where(along < width, along, 0)
@@ -104,7 +110,8 @@ def _offsets(
     row, column, outer, width, row_length,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, PLANAR: tl.constexpr, LONG_OFFSETS: tl.constexpr,
 ):  # fmt: skip
-    """Return the offsets of a tile's elements and a mask of those that exist, (ROWS, COLUMNS) each."""
+    """Return the offsets of a tile's elements, and a mask of the elements that exist, both (ROWS,
+    COLUMNS)."""
     rows = row + tl.arange(0, ROWS)[:, None]
     columns = column + tl.arange(0, COLUMNS)[None, :]
     mask = (rows < outer) & (columns < width)
@@ -121,19 +128,20 @@ def _offsets(
 def _find_line(
     x, hinges, first, scale, K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr
 ):
-    """Return the line 0 to K of each input: the number of hinges at or left of it, 0 for NaN.
+    """Return the line of each input, from 0 to K: the number of hinges that are not right of the
+    input.
 
-    Arithmetic or a search finds a hinge that is either the last one at or left of `x` or the next
-    one. A comparison of `x` with that hinge decides.
+    The line of NaN is 0. Arithmetic or a search finds a hinge. It is the last hinge that is not
+    right of `x`, or the next hinge. A comparison of `x` with this hinge decides.
     """
     if UNIFORM:
         place = (x - first) * scale + MARGIN
-        # The comparison turns NaN into 0. A maximum would do so on a GPU, but not in the interpreter.
+        # The comparison changes NaN to 0. A maximum would do this on a GPU, but not in the interpreter.
         nearby = tl.minimum(tl.where(place > 0.0, place, 0.0), K - 1.0).to(tl.int32)
     else:
         nearby = tl.zeros_like(x).to(tl.int32)
         for step in tl.static_range(STEPS):
-            # Halving K hinges `step` times leaves ceil(K / 2**step) of them.
+            # After `step` halvings, ceil(K / 2**step) of the K hinges are left.
             half = ((K + (1 << step) - 1) >> step) // 2
             passed = x >= tl.load(hinges + nearby + half)
             nearby = tl.where(passed, nearby + half, nearby)
@@ -147,7 +155,8 @@ def forward_kernel(
     K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr, BY_CHANNEL: tl.constexpr,
     PLANAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ALIGN: tl.constexpr, LONG_OFFSETS: tl.constexpr,
 ):  # fmt: skip
-    """Write `y = s[line] x + b[line]`; a 64-bit word of `table` holds slope and intercept."""
+    """Write `y = s[line] x + b[line]`. Each 64-bit word of `table` contains a slope and an
+    intercept."""
     width, row_length = width_units * ALIGN, row_units * ALIGN
     channel = _program_channels(channels, PLANAR, COLUMNS)
     if BY_CHANNEL:
@@ -164,7 +173,7 @@ def forward_kernel(
         word = tl.load(table + _find_line(x, hinges, first, scale, K, STEPS, UNIFORM))
         slope = word.to(tl.int32).to(tl.float32, bitcast=True)
         intercept = (word >> 32).to(tl.int32).to(tl.float32, bitcast=True)
-        # On a flat tail the result for an infinity is the end value; 0 * infinity would be NaN.
+        # On a flat tail the result for an infinity is the intercept, because 0 * infinity is NaN.
         y = tl.where((slope == 0.0) & (x == x), intercept, slope * x + intercept)
         tl.store(y_ptr + offsets, y.to(y_ptr.dtype.element_ty), mask=mask)
         row, column = _next_tile(row, column, width, ROWS, COLUMNS, PLANAR)
@@ -175,10 +184,11 @@ def _ramp(
     x, place, hinges, rates, piece: tl.constexpr,
     K: tl.constexpr, TAILS: tl.constexpr, UNIFORM: tl.constexpr,
 ):  # fmt: skip
-    """Return the position of `x` along a piece: 0 at the end near the middle hinge, 1 at the other.
+    """Return the position of `x` along a piece: 0 at the end nearer to the middle hinge, 1 at the
+    other end.
 
-    This compiles to one saturating addition (uniform hinges), or to an addition and a saturating
-    product.
+    With equally spaced hinges this compiles to one saturating addition. Otherwise it compiles to an
+    addition and a saturating multiplication.
     """
     MIDDLE: tl.constexpr = (K - 1) // 2
     RIGHT: tl.constexpr = piece >= MIDDLE
@@ -188,7 +198,8 @@ def _ramp(
     else:
         distance = x - tl.load(hinges + ORIGIN)
         ramp = (distance if RIGHT else -distance) * tl.load(rates + piece)
-    # A linear tail continues the end piece beyond 1 (and, with 2 hinges, below 0).
+    # With linear tails, the ramps of the first and the last piece continue beyond 1. With 2 hinges,
+    # the only ramp also continues below 0.
     END: tl.constexpr = (TAILS == "linear") and (piece == 0 or piece == K - 2)
     LOWEST: tl.constexpr = -HUGE if TAILS == "linear" and K == 2 else 0.0
     HIGHEST: tl.constexpr = HUGE if END else 1.0
@@ -199,7 +210,7 @@ def _ramp(
 def _middle_weight(
     x, place, hinges, rates, K: tl.constexpr, TAILS: tl.constexpr, UNIFORM: tl.constexpr
 ):
-    """Return the weight of the middle hinge's value: 1 minus the ramps that begin there."""
+    """Return the weight of the middle hinge's value: 1 minus the ramps that begin at this hinge."""
     MIDDLE: tl.constexpr = (K - 1) // 2
     weight = 1.0 - _ramp(x, place, hinges, rates, MIDDLE, K, TAILS, UNIFORM)
     if MIDDLE > 0:
@@ -228,9 +239,11 @@ def backward_kernel(
     TAILS: tl.constexpr, ENTRIES: tl.constexpr, FIRST_PIECE: tl.constexpr, PIECES: tl.constexpr,
     UNROLL: tl.constexpr,
 ):  # fmt: skip
-    """Write `grad_x` (unless it is None), and the sums of `g` times each of `PIECES` ramps.
+    """Write the gradient with respect to `x`, and the sums of the gradient `g` times each of
+    `PIECES` ramps.
 
-    The launch for the first pieces also sums the middle hinge's weight and the free tails.
+    If `grad_x_ptr` is None, only the sums are written. The launch for the first pieces also sums
+    `g` times the weight of the middle hinge, and the terms of free tails.
     """
     width, row_length = width_units * ALIGN, row_units * ALIGN
     channel = _program_channels(channels, PLANAR, COLUMNS)
@@ -248,7 +261,7 @@ def backward_kernel(
     row, column = _first_tile(tiles_across, count, ROWS, COLUMNS, PLANAR)
     for _ in range(0, count, UNROLL):
         tiles = ()
-        # All loads come first, so that several are in flight before the first result is needed.
+        # All loads start before the first result is needed, to hide the latency of memory.
         for _u in tl.static_range(UNROLL):
             offsets, mask = _offsets(
                 row, column, outer, width, row_length, ROWS, COLUMNS, PLANAR, LONG_OFFSETS
@@ -281,7 +294,7 @@ def _add_tile(
     K: tl.constexpr, TAILS: tl.constexpr, UNIFORM: tl.constexpr,
     FIRST_PIECE: tl.constexpr, PIECES: tl.constexpr,
 ):  # fmt: skip
-    """Return the sums (ramps, middle weight, free tails) with the elements of one tile added."""
+    """Return the sums (ramps, middle weight, free tails) after adding the elements of one tile."""
     more = ()
     for i in tl.static_range(PIECES):
         more += (sums[i] + g * _ramp(x, place, hinges, rates, FIRST_PIECE + i, K, TAILS, UNIFORM),)
@@ -299,11 +312,11 @@ def reduce_kernel(
     partials, grads, parts, channels,
     K: tl.constexpr, ENTRIES: tl.constexpr, DEEP: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """Sum over `parts` for one hinge (or free tail) of `WIDTH` channels, in a fixed order.
+    """Sum over `parts` for one hinge (or one free tail) of `WIDTH` channels, in a fixed order.
 
-    Right of the middle hinge, `y = v[middle] + sum_k (v[k+1] - v[k]) ramp[k]`. So the gradient of a
-    value is the sum of the ramp that ends at its hinge minus the sum of the ramp that begins there.
-    The left side is the mirror image.
+    Right of the middle hinge, `y = v[middle] + sum_k (v[k+1] - v[k]) ramp[k]`. The gradient of a
+    value is therefore a difference of two sums: the sum of the ramp that ends at its hinge, minus
+    the sum of the ramp that begins at its hinge. Left of the middle hinge the formula is mirrored.
     """
     MIDDLE: tl.constexpr = (K - 1) // 2
     entry = tl.program_id(1)

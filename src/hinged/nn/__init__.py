@@ -1,4 +1,4 @@
-"""The `PiecewiseLinear` layer, and penalties, constraints and optimiser groups for its curves."""
+"""The `PiecewiseLinear` layer, with penalties, constraints and optimiser groups for its curves."""
 
 from hinged.nn.constraints import ConstraintReport as ConstraintReport
 from hinged.nn.constraints import constrain as constrain

@@ -1,4 +1,4 @@
-"""`constrain`: keeps curves to a constraint while they are trained."""
+"""`constrain`: makes curves satisfy a constraint during the whole training."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CALL = "hinged.constrain"
 
 @dataclass(frozen=True)
 class ConstraintReport:
-    """What `constrain` changed.
+    """The constraint that `constrain` set, and how far it moved the curves of each layer.
 
     Attributes:
-        constraint: the constraint of the curves.
-        moved: for each layer, the largest change of a value (or of a free tail's slope) that was
-            needed to meet the constraint at the start; 0 if the curves already met it.
+        constraint: the constraint that all selected layers satisfy now.
+        moved: for each layer name, the largest absolute change of a value or of a free tail's slope
+            that `constrain` made. It is 0 if the curves already satisfied the constraint.
     """
 
     constraint: Constraint
@@ -53,38 +53,43 @@ def constrain(
     odd: bool = False,
     where: Callable[[Site], bool] | None = None,
 ) -> ConstraintReport:
-    """Keep the curves of a model, or of a layer, to a constraint, exactly and from now on.
+    """Make all curves of a model satisfy a constraint, now and during the rest of the training.
 
-    After every step of any `torch.optim` optimiser, the values move to the closest values that meet
-    the constraint (projected gradient descent). The same happens before a forward pass if the
-    values were changed in another way: by loading a state, averaging weights or writing by hand.
-    Slopes and values meet the constraint without tolerance (see `hinged.curve.satisfies`). Copies
-    and pickles of the model keep the constraint; a `state_dict` has values only.
+    The values of the curves move to the closest values that satisfy the constraint (projected
+    gradient descent); trained slopes of free tails move with them. This happens in this call, and
+    then after every step of any `torch.optim` optimiser that trains the curves. If the values
+    change in another way, for example by loading a state, it happens before the next forward pass.
+    The constraint then holds exactly, without a tolerance (see `hinged.curve.satisfies`).
 
-    A second call replaces the constraint of the selected layers. A call without a constraint
-    removes it.
+    Copies and pickles of the model keep the constraint. A `state_dict` does not contain it. A
+    second call replaces the constraint of the selected layers. A call without a constraint removes
+    it.
 
     Args:
-        model: a model with curves, or one layer of curves.
-        monotone: `"increasing"` (or True) or `"decreasing"`.
-        lipschitz: the largest absolute slope, tails included.
-        convex: `"convex"` (or True) or `"concave"`.
-        bounds: lowest and highest output; None means no bound on that side. With linear tails, an
-            end piece becomes flat if its tail would cross a bound.
-        odd: `f(-x) = -f(x)`.
-        where: takes a `hinged.model.Site` that describes a layer, and returns whether to constrain
-            it; by default all layers are constrained.
+        model: a model with `PiecewiseLinear` layers, or one such layer.
+        monotone: `"increasing"` or True for curves that never fall, `"decreasing"` for curves that
+            never rise. None sets no limit.
+        lipschitz: the largest absolute slope allowed, also outside the range of the hinges. None
+            sets no limit.
+        convex: `"convex"` or True for slopes that never fall from left to right, `"concave"` for
+            slopes that never rise. None sets no limit.
+        bounds: the lowest and the highest output allowed, `(low, high)`. None in place of a number
+            means no bound on that side. If a linear tail would cross a bound, the piece that the
+            tail continues becomes flat.
+        odd: whether to require `f(-x) = -f(x)`.
+        where: a function that takes a `hinged.model.Site`, the description of a layer, and returns
+            whether to constrain that layer. None constrains all layers.
 
     Returns:
-        How much the curves of each layer had to move.
+        A `ConstraintReport`: the constraint, and for each layer how far its curves moved.
 
     Raises:
-        ArgumentError: constraints that contradict each other; constraints that only flat curves can
-            meet on the hinges and tails of some layer; a model without curves. Nothing has changed
-            then.
+        ArgumentError: if the constraints contradict each other, if only flat curves satisfy the
+            constraint with the hinges and tails of some layer, if `where` selects no layer, or if
+            the model has no curves. The model is then unchanged.
 
     Warns:
-        MovedStartWarning: the curves did not meet the constraint and were moved.
+        MovedStartWarning: if some curves did not satisfy the constraint and were moved.
 
     >>> model = nn.Sequential(nn.Linear(2, 3), PiecewiseLinear(3), nn.Linear(3, 1))
     >>> print(constrain(model, monotone=True, lipschitz=1.0))
@@ -103,7 +108,8 @@ def constrain(
         if where is None or where(layer_site(name, layer))
     }
     if not layers:
-        got, hint = "a function that is false for every layer", "it takes a Site, as in site.name"
+        got = "a function that is false for every layer"
+        hint = "return True for a layer to constrain, as in where=lambda site: site.name == 'act'"
         raise errors.ArgumentError(errors.message(f"{CALL}(where=...)", got, hint))
     for name, layer in layers.items():
         _check_layer(name, layer, constraint)
@@ -113,7 +119,7 @@ def constrain(
 
 
 def is_constrained(layer: nn.Module) -> bool:
-    """Return whether a layer has a constraint from `constrain`.
+    """Return whether a layer has a constraint that `constrain` set.
 
     >>> layer = PiecewiseLinear(3)
     >>> report = constrain(layer, monotone=True)
@@ -124,16 +130,17 @@ def is_constrained(layer: nn.Module) -> bool:
 
 
 def apply_constraint(layer: nn.Module) -> None:
-    """Move the values of a layer to meet its constraint now, if it has one."""
+    """Move the values of a layer so that they satisfy its constraint; do nothing without a
+    constraint."""
     for hook in layer._forward_pre_hooks.values():
         if isinstance(hook, ConstraintHook):
             hook.project()
 
 
 class ConstraintHook:
-    """Keeps one layer to a constraint.
+    """Forward pre-hook that makes the curves of one layer satisfy a constraint.
 
-    It is a forward pre-hook of the layer, so that a copy of the layer has a copy of it.
+    The constraint is stored in a hook of the layer, so a copy of the layer has a copy of the hook.
     """
 
     def __init__(self, layer: PiecewiseLinear, constraint: Constraint) -> None:
@@ -143,7 +150,7 @@ class ConstraintHook:
         _register(self)
 
     def __call__(self, _layer: nn.Module, _args: tuple[Any, ...]) -> None:
-        """Project before a forward pass if the values have changed since the last projection."""
+        """Project the values before a forward pass if they changed after the last projection."""
         if torch.compiler.is_compiling() or not self._has_own_values():
             return
         if self.projected_version != self._version():
@@ -155,7 +162,11 @@ class ConstraintHook:
         _register(self)
 
     def project(self) -> float:
-        """Move the values to the closest that meet the constraint; return the largest change."""
+        """Move the values to the closest values that satisfy the constraint.
+
+        Returns:
+            The largest absolute change of a value or of a free tail's slope.
+        """
         before = self.layer.curve()
         after = project(before, self.constraint)
         moved = 0.0
@@ -166,12 +177,12 @@ class ConstraintHook:
         return moved
 
     def trains_one_of(self, parameters: set[int]) -> bool:
-        """Return whether one of the parameters with these ids belongs to the layer's curves."""
+        """Return whether the layer's curves have a parameter whose `id` is in `parameters`."""
         return any(id(tensor) in parameters for tensor in _trained_tensors(self.layer.curve()))
 
     def _has_own_values(self) -> bool:
-        """Return False if other tensors replace the parameters for this call, as in
-        `functional_call`."""
+        """Return False if a call such as `functional_call` has replaced the parameters by other
+        tensors."""
         tensors = _trained_tensors(self.layer.curve())
         return all(isinstance(tensor, nn.Parameter) and not tensor.is_meta for tensor in tensors)
 
@@ -184,7 +195,10 @@ _optimizer_hooks: list[Any] = []
 
 
 def _register(hook: ConstraintHook) -> None:
-    """Project after the steps of all optimisers, including those that are made later."""
+    """Project the curves of the hook's layer after the steps of all optimisers.
+
+    The optimisers may be created later, because the hook in torch is global.
+    """
     if not _optimizer_hooks:
         _optimizer_hooks.append(register_optimizer_step_post_hook(_after_optimizer_step))
     _constraint_hooks.add(hook)
@@ -215,9 +229,9 @@ def _check_layer(name: str, layer: PiecewiseLinear, constraint: Constraint) -> N
     values = layer._parameters.get("values")
     if values is None or values.is_meta or layer.hinges.is_meta:
         got = f"a layer {name!r} with values that are parametrised or on the meta device"
-        raise errors.ArgumentError(
-            errors.message(f"{CALL}(model)", got, "constrain plain parameters")
-        )
+        hint = "remove the parametrisation, or move the model to a real device, and call it again"
+        hint = "remove the parametrisation, or move the model to a real device, and call it again"
+        raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
     try:
         check_possible(constraint, layer.curve())
     except errors.ArgumentError as impossible:
@@ -231,7 +245,7 @@ def _trained_tensors(curve: Curve) -> Iterator[Tensor]:
 
 
 def _overwrite(old: Tensor, new: Tensor) -> float:
-    """Overwrite a tensor, and return the largest change."""
+    """Overwrite a tensor in place, and return the largest absolute change."""
     with torch.no_grad():
         change = (new - old).abs().nan_to_num().max().item()
         old.copy_(new)
@@ -244,8 +258,8 @@ def _warn_if_moved(moved: dict[str, float]) -> None:
         worst = max(changes, key=lambda name: changes[name])
         got = f"{len(changes)} layers with curves that do not meet the constraint"
         hint = (
-            f"they were moved to the closest curves that do, by up to {changes[worst]:g} at "
-            f"{worst!r}: to keep the function, start with curves that meet the constraint"
+            f"their values moved by up to {changes[worst]:g} (in layer {worst!r}), so the model "
+            "computes another function now; to avoid this, start with curves that meet it"
         )
         warnings.warn(
             errors.message(f"{CALL}(model)", got, hint), errors.MovedStartWarning, stacklevel=3

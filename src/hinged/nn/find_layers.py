@@ -12,10 +12,14 @@ from hinged.nn.piecewise_linear import PiecewiseLinear
 
 
 def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
-    """Return the layers of curves in a model by name, each layer once.
+    """Return the `PiecewiseLinear` layers of a model by name, each layer once.
+
+    Args:
+        model: any module.
+        call: the call that the user made, for the error message.
 
     Raises:
-        ArgumentError: the model has none; the message names `call`, the public function.
+        ArgumentError: if the model has no such layer.
 
     >>> list(curve_layers(nn.Sequential(nn.Linear(2, 3), PiecewiseLinear(3)), "a call"))
     ['1']
@@ -23,7 +27,7 @@ def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
     layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
     if not layers:
         got = f"a {type(model).__name__} without curves"
-        hint = "convert it first, as in hinged.convert(model, batch)"
+        hint = "convert the model first: model = hinged.convert(model, batch)"
         raise errors.ArgumentError(errors.message(call, got, hint))
     return layers
 
@@ -31,8 +35,18 @@ def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
 def check_start_curves(
     call: str, start: Mapping[str, Curve], layers: Mapping[str, PiecewiseLinear]
 ) -> None:
-    """Raise `ArgumentError` unless `start` has one curve for each of `layers`, under its name."""
+    """Check that `start` has one curve for each layer, with the layer's name as its key.
+
+    Args:
+        call: the call that the user made, for the error message.
+        start: the curves before training, by layer name.
+        layers: the layers of the model, by name.
+
+    Raises:
+        ArgumentError: if the names of `start` and `layers` differ.
+    """
     if start.keys() != layers.keys():
-        got = f"curves of {sorted(start.keys() ^ layers.keys())} in one and not in the other"
-        hint = "take start from hinged.copy_curves(model) of this model"
+        only = sorted(start.keys() ^ layers.keys())
+        got = f"curves of other layers than the model's (layers in only one of the two: {only})"
+        hint = "take start from hinged.copy_curves(model), called with this model before training"
         raise errors.ArgumentError(errors.message(f"{call}(start=...)", got, hint))

@@ -1,4 +1,4 @@
-"""Modules for activations that torch has only as functions."""
+"""Modules for activations that torch offers only as functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Abs(nn.Module):
-    """The absolute value, `|x|`.
+    """Module that returns the absolute value, `|x|`.
 
     >>> Abs()(torch.tensor([-2.0, 3.0]))
     tensor([2., 3.])
@@ -19,7 +19,7 @@ class Abs(nn.Module):
 
 
 class Zero(nn.Module):
-    """Zero for every input.
+    """Module that returns 0 for every input.
 
     >>> Zero()(torch.tensor([-2.0, 3.0]))
     tensor([0., 0.])
@@ -31,9 +31,9 @@ class Zero(nn.Module):
 
 
 class Copy(nn.Module):
-    """The identity, returned as a new tensor.
+    """Module that returns a copy of its input.
 
-    In-place changes of the output do not change the input; with `nn.Identity` they would.
+    An in-place change of the output does not change the input. With `nn.Identity` it would.
 
     >>> x = torch.tensor([-2.0, 3.0])
     >>> y = Copy()(x)

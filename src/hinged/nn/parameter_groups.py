@@ -12,10 +12,11 @@ from hinged import errors
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
 CURVE_LR_FACTOR = 2.0
-"""Default learning rate of curves, divided by the learning rate of weights."""
+"""Default ratio of the curves' learning rate to the weights' learning rate."""
 
 _CALL = "hinged.param_groups"
-_LEARNING_RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # All but the first: of schedulers.
+# Settings that are learning rates. Schedulers add all but the first.
+_LEARNING_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 
 
 def param_groups(
@@ -26,24 +27,28 @@ def param_groups(
     curve_lr: float | None = None,
     curve_types: tuple[type[nn.Module], ...] = (PiecewiseLinear,),
 ) -> list[dict[str, Any]]:
-    """Return optimiser groups: one for the weights, and one without weight decay for the curves.
+    """Return two optimiser groups for a model: the weights, and the curves without weight decay.
 
-    Weight decay would pull the values towards 0 instead of towards the start function.
+    The curves need their separate group because weight decay would pull their values towards 0, and
+    not towards the function that the curves started as.
 
     Args:
-        model: any module; parameters that do not require gradients are left out.
+        model: any module. Parameters that do not require gradients are left out of the groups.
         lr: learning rate of the weights.
-        weight_decay: weight decay of the weights.
-        curve_lr: learning rate of the curves; by default `CURVE_LR_FACTOR` times `lr`, which suits
-            Adam and similar optimisers. For SGD start with a fraction of `lr`, because its steps
-            grow with the number of inputs of a curve.
-        curve_types: module types to treat as curves; add `nn.PReLU` to include its slopes.
+        weight_decay: weight decay of the weights. The curves have no weight decay.
+        curve_lr: learning rate of the curves. None means twice `lr`, which suits Adam and similar
+            optimisers. With SGD, begin with a fraction of `lr`: the gradient of a value is a sum
+            over all inputs of its curve, and SGD steps are as large as the gradient.
+        curve_types: module types whose parameters count as curves. Add `nn.PReLU` to include its
+            slopes.
 
     Returns:
-        Dictionaries with `name`, `params`, `lr` and `weight_decay`; empty groups are left out.
+        A list of dictionaries for a `torch.optim` optimiser, each with `name` (`"weights"` or
+        `"curves"`), `params`, `lr` and `weight_decay`. A group without parameters is left out.
 
     Raises:
-        ArgumentError: no parameter of the model is trainable, or a rate is negative.
+        ArgumentError: if no parameter of the model requires gradients, or if `lr`, `weight_decay`
+            or `curve_lr` is negative or NaN.
 
     >>> model = nn.Sequential(nn.Linear(3, 4), PiecewiseLinear(4), nn.Linear(4, 1))
     >>> [(g["name"], g["weight_decay"]) for g in param_groups(model, 1e-3, weight_decay=0.01)]
@@ -56,7 +61,8 @@ def param_groups(
             raise errors.ArgumentError(errors.message(call, repr(rate), "expected 0 or more"))
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
-        got, hint = "a model with every parameter frozen", "set requires_grad on some parameters"
+        got = "a model with every parameter frozen"
+        hint = "set requires_grad=True for the parameters to train"
         raise errors.ArgumentError(errors.message(f"{_CALL}(model)", got, hint))
     curve_ids = {id(parameter) for parameter in parameters_of(model, curve_types)}
     weights = {
@@ -74,8 +80,8 @@ def param_groups(
 def curve_group(parameters: Iterable[nn.Parameter], weights: Mapping[str, Any]) -> dict[str, Any]:
     """Return an optimiser group for the parameters of curves.
 
-    It has the settings of the weights' group, except for the learning rate (`CURVE_LR_FACTOR` times
-    as large) and the weight decay (0).
+    The group has the settings of the weights' group, with two exceptions. The learning rate is
+    multiplied by `CURVE_LR_FACTOR`, and the weight decay is 0.
 
     Args:
         parameters: the parameters of the curves.
@@ -92,9 +98,11 @@ def curve_group(parameters: Iterable[nn.Parameter], weights: Mapping[str, Any]) 
 
 
 def add_curves(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
-    """Add the parameters of curves to an optimiser, with the settings of `param_groups`.
+    """Add the parameters of curves to an optimiser as a new group, with the settings of
+    `curve_group`.
 
-    The weights' group is the group named "weights", or else the first one.
+    The settings are derived from the group named "weights". If there is none, they are derived from
+    the first group.
     """
     groups = optimizer.param_groups
     weights = next((group for group in groups if group.get("name") == "weights"), groups[0])
@@ -102,7 +110,7 @@ def add_curves(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None
 
 
 def parameters_of(model: nn.Module, types: tuple[type[nn.Module], ...]) -> list[nn.Parameter]:
-    """Return the parameters of all modules of these types, in the order of the model."""
+    """Return the parameters of all modules of the given types, in the order of the model."""
     return [
         parameter
         for module in model.modules()
@@ -115,11 +123,12 @@ def replace_parameters(
     optimizers: Optimizer | Iterable[Optimizer],
     replacements: Mapping[nn.Parameter, nn.Parameter | None],
 ) -> None:
-    """Replace parameters in optimisers, and drop the optimiser state of the old ones.
+    """Replace parameters in optimisers, and remove the optimiser state of the old parameters.
 
     Args:
-        optimizers: one or several; old parameters that they do not train are ignored.
-        replacements: the new parameter for each old one, or None to remove the old one.
+        optimizers: one optimiser or several.
+        replacements: for each old parameter the new parameter, or None to remove the old one. Old
+            parameters that no optimiser trains are ignored.
 
     >>> import torch
     >>> old, new = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(2))
@@ -131,7 +140,7 @@ def replace_parameters(
     for optimizer in [optimizers] if isinstance(optimizers, Optimizer) else optimizers:
         for group in optimizer.param_groups:
             new = (replacements.get(parameter, parameter) for parameter in group["params"])
-            # In place: some optimisers keep a second reference to the list.
+            # The list is changed in place because some optimisers keep a second reference to it.
             group["params"][:] = [parameter for parameter in new if parameter is not None]
         for old in replacements:
             optimizer.state.pop(old, None)

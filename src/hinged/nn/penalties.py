@@ -1,4 +1,4 @@
-"""`penalty`: a term for the loss that keeps curves simple."""
+"""`penalty`: a term of the loss that makes curves simpler."""
 
 from __future__ import annotations
 
@@ -26,30 +26,35 @@ def penalty(
     start: Mapping[str, Curve] | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return a penalty on all curves of a model, to be weighted and added to the loss.
+    """Return a penalty on all curves of a model; the user multiplies it by a weight and adds it to
+    the loss.
 
-    `"curvature"` is the sum of the absolute changes of slope (total variation of second order). It
-    straightens curves, so that some hinges are no longer needed. `"differences"` is the sum of the
-    absolute differences of neighbouring values. It flattens curves. `"drift"` is the integral of
-    the squared distance to the curves of `start`, without the tails. It keeps curves close to them.
-    The measures are those of `hinged.curve.measures`.
+    The argument `kind` selects the measure of each curve (see `hinged.curve.measures`):
+
+    - `"curvature"` is the sum of the absolute changes of slope at the hinges, the total variation
+      of second order. It makes curves straighter, and `hinged.simplify` can then remove hinges.
+    - `"differences"` is the sum of the absolute differences between values at neighbouring hinges.
+      It makes curves flatter.
+    - `"drift"` is the integral of the squared difference between the curve and its curve in
+      `start`, tails excluded. It keeps curves close to `start`.
 
     Args:
-        model: a model with curves, or one layer of curves.
-        kind: the measure.
-        start: for `"drift"`, the curves of each layer to stay close to, from
-            `hinged.copy_curves(model)`.
-        reduction: `"mean"` over all curves of all layers, which does not grow with the model, or
-            `"sum"`.
+        model: a model with `PiecewiseLinear` layers, or one such layer.
+        kind: `"curvature"`, `"differences"` or `"drift"`.
+        start: for `"drift"`, the curve of each layer by name, from `hinged.copy_curves(model)`.
+            None for the other kinds.
+        reduction: `"mean"` for the mean over all curves of all layers, which does not grow with the
+            model, or `"sum"` for their sum.
 
     Returns:
-        A scalar with gradient on the device of the first layer, computed in float32, or in float64
-        if a layer has that dtype.
+        The penalty, a scalar tensor with gradient. It is in float32, or in float64 if a layer is in
+        float64, on the device of the first layer.
 
     Raises:
-        ArgumentError: a model without curves; `"drift"` without `start`, or another kind with it;
-            a `start` from other layers.
-        UnknownNameError: an unknown kind or reduction.
+        ArgumentError: if the model has no curves, if `kind` is `"drift"` and `start` is None, if
+            `kind` is another one and `start` is not None, or if `start` has other layers than the
+            model.
+        UnknownNameError: if `kind` or `reduction` is none of the names above.
 
     >>> import hinged
     >>> model = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
@@ -81,7 +86,7 @@ def _measure(kind: str, curve: Curve, start: Curve | None) -> Tensor:
 
 
 def _in_float32(curve: Curve, like: Tensor | None = None) -> Curve:
-    """Return a curve in float32 or float64, on the device of `like`.
+    """Return a curve in float32 or float64, on the device of `like` or on its present device.
 
     Sums in half precision would be too inexact.
     """
@@ -97,7 +102,10 @@ def _check_start(
 ) -> None:
     if (kind == "drift") != (start is not None):
         got = f"kind={kind!r} {'without' if start is None else 'with'} a start"
-        hint = 'pass start=hinged.copy_curves(model), from before training, for "drift" only'
+        hint = (
+            '"drift" needs start=hinged.copy_curves(model) from before the training, and the other '
+            "kinds need no start"
+        )
         raise errors.ArgumentError(errors.message(f"{CALL}(start=...)", got, hint))
     if start is not None:
         check_start_curves(CALL, start, layers)

@@ -33,26 +33,34 @@ def piecewise_linear(
     tails: str = "linear",
     tail_slopes: Tensor | None = None,
 ) -> Tensor:
-    """Apply one piecewise-linear curve per channel; the function that `PiecewiseLinear` computes.
+    """Apply one piecewise-linear curve per channel; the function behind the layer
+    `PiecewiseLinear`.
 
-    Between `hinges[k]` and `hinges[k+1]`, with `t = (x - h[k]) / (h[k+1] - h[k])`, the result is
-    `(1 - t) v[k] + t v[k+1]`.
+    The curve of a channel has `K` hinges `h[k]` and the value `v[k]` at each hinge. Between two
+    neighbouring hinges it is a straight line, called a piece: with
+    `t = (x - h[k]) / (h[k+1] - h[k])`, the output is `(1 - t) v[k] + t v[k+1]`. Left of the first
+    hinge and right of the last hinge the output follows a straight line called a tail.
 
     Args:
-        x: inputs; axis `dim` has size `C`, or any size if `C` is 1.
+        x: inputs. Axis `dim` has size `C`, the number of channels. If `C` is 1, the axis may have
+            any size.
         values: outputs at the hinges, shape `(C, K)`.
-        hinges: ascending positions, shape `(K,)` or `(C, K)`; the order is not checked, because
-            the check would have to wait for a GPU.
+        hinges: ascending positions on the input axis, shape `(K,)` for all channels together or
+            `(C, K)`. The order is not checked, because the check would have to wait for a GPU.
         dim: the channel axis of `x`.
-        tails: `"linear"`, `"constant"` or `"free"`.
-        tail_slopes: left and right slope for free tails, shape `(C, 2)`.
+        tails: `"linear"` (the first and the last piece continue), `"constant"` (the first and the
+            last value continue) or `"free"` (the slopes in `tail_slopes`).
+        tail_slopes: slopes of the left and the right tail, shape `(C, 2)`, for free tails. None for
+            other tails.
 
     Returns:
-        A tensor of the shape, dtype and memory format of `x`.
+        A new tensor with the shape, dtype and memory format of `x`. It is differentiable with
+        respect to `x`, `values` and `tail_slopes`.
 
     Raises:
-        ArgumentError: shapes that do not match.
-        DtypeError: tensors that are not floating point.
+        ArgumentError: if the shapes of the tensors do not match, or if `tail_slopes` is missing or
+            not needed.
+        DtypeError: if a tensor is not floating point.
 
     >>> h = torch.tensor([-1.0, 0.0, 1.0])
     >>> piecewise_linear(torch.tensor([[-2.0, 0.25, 3.0]]), h.abs()[None], h)
@@ -68,34 +76,47 @@ def piecewise_linear(
 class PiecewiseLinear(nn.Module):
     """A trainable piecewise-linear activation, with one curve per channel.
 
-    The trained parameters are `values` `(C, K)`, the outputs at the fixed `hinges`; with free tails
-    also `tail_slopes` `(C, 2)`. A layer started as ReLU, identity or |x| computes exactly that
-    function, bit for bit, except for the sign of zeros.
+    A curve has fixed positions on the input axis, the hinges, and one trained output at each hinge.
+    Between two neighbouring hinges it is a straight line (a piece). Outside the range, from the
+    first to the last hinge, it follows two straight lines (the tails). The layer starts as the
+    function `init`. If the start is ReLU, the identity or |x|, it is exact: the outputs equal those
+    of that function bit for bit, except for the sign of zeros.
 
     Args:
-        channels: number of channels `C`; 1 means one curve for all channels.
-        hinges: the number of hinges, or their positions `(K,)` or `(C, K)`, ascending.
-        range: first and last hinge, if `hinges` is a number; widened as little as needed to put the
-            kinks of `init` on hinges.
-        init: the start function: a name in `hinged.curve.START_FUNCTIONS`, a callable on a
-            tensor, an `nn.Module` or a `Curve`. Smooth functions are fitted by least squares;
-            `start_error` is the largest difference over the range.
-        dim: the channel axis of the input; -1 if the features are last.
-        tails: `"linear"` (the end pieces continue), `"constant"` or `"free"` (trained slopes).
-        inplace: accepted so that the layer can replace `nn.ReLU(inplace=True)`; the result is
-            always a new tensor.
-        device: the device of the parameters.
-        dtype: the dtype of the parameters.
+        channels: number of channels `C`, the size of axis `dim` of the input. 1 means one curve for
+            all channels, with inputs of any shape.
+        hinges: the number `K` of hinges of each curve, or their ascending positions, shape `(K,)`
+            for all channels together or `(C, K)`.
+        range: positions of the first and the last hinge, `(low, high)`, if `hinges` is a number.
+            The range is widened as little as needed so that each kink of `init` lies on a hinge.
+        init: the start function: a name in `hinged.curve.START_FUNCTIONS`, a callable that maps a
+            tensor to a tensor elementwise, an `nn.Module`, or a `hinged.Curve`. A smooth function
+            is fitted by least squares.
+        dim: the channel axis of the input; use -1 if the channels are the last axis.
+        tails: `"linear"` (the first and the last piece continue), `"constant"` (the first and the
+            last value continue) or `"free"` (straight lines with trained slopes).
+        inplace: not used. It is accepted because `nn.ReLU` accepts it; the result is always a new
+            tensor.
+        device: the device of the parameters. None means the default device of torch.
+        dtype: the dtype of the parameters. None means the default dtype of torch.
 
     Attributes:
-        values: trained outputs at the hinges, shape `(C, K)`.
-        hinges: positions, shape `(K,)` or `(C, K)`; a buffer.
-        tail_slopes: trained slopes of free tails `(C, 2)`; None for other tails.
-        start_error: largest absolute difference from `init` over the range; 0 if exact.
+        values: the trained outputs at the hinges, a parameter of shape `(C, K)`.
+        hinges: the positions of the hinges, a buffer of shape `(K,)` or `(C, K)`.
+        tail_slopes: the trained slopes of the left and the right tail, a parameter of shape
+            `(C, 2)`, with free tails. None with other tails.
+        start_error: the largest absolute difference between the start and `init` over the range,
+            over all channels. It is 0 if the start is exact.
 
     Raises:
-        ArgumentError: invalid hinges, range, channels or tails; the message says what is valid.
-        UnknownNameError: an unknown `init`.
+        ArgumentError: if `channels`, `hinges`, `range` or `init` is not valid. The message says
+            what is valid.
+        UnknownNameError: if the name given as `init` or `tails` does not exist.
+        DtypeError: if `dtype` is not a floating-point dtype.
+
+    Warns:
+        InexactStartWarning: if `hinges` are positions, and the start function has a kink at which
+            there is no hinge.
 
     >>> act = PiecewiseLinear(channels=64)
     >>> act
@@ -129,8 +150,8 @@ class PiecewiseLinear(nn.Module):
         dtype = _check_dtype(dtype)
         default_device = torch.get_default_device()
         device = default_device if device is None else device
-        # Computed on the CPU even for a layer on the meta device. Setting the device makes each
-        # operation slower, by a third of the whole constructor.
+        # The start is computed on the CPU, even for a layer on the meta device. The device context
+        # is set only if it is needed, because it makes the constructor slower by a third.
         on_cpu = contextlib.nullcontext() if default_device.type == "cpu" else torch.device("cpu")
         with on_cpu:
             function = resolve_start(init, f"{CALL}(init=...)")
@@ -151,7 +172,8 @@ class PiecewiseLinear(nn.Module):
         self._note_uniform(is_uniform(positions))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the curves to `x` `(N, C, ...)`.
+        """Apply the curves to inputs `x`, usually of shape `(N, C, ...)`; axis `dim` has the
+        channels.
 
         The result is a new tensor with the shape, dtype and memory format of `x`.
         """
@@ -168,22 +190,28 @@ class PiecewiseLinear(nn.Module):
         )
 
     def curve(self) -> Curve:
-        """Return the curves; they share memory and gradients with the parameters."""
+        """Return the curves as a `hinged.Curve` that contains the layer's parameters, not copies of
+        them.
+
+        Gradients of a function of the result reach the parameters.
+        """
         return Curve(self.hinges, self.values, self.tails, self.tail_slopes)
 
     def set_curve(self, curve: Curve) -> None:
         """Replace the curves of the layer: hinges, values and tails.
 
-        Parameters that keep their shape are overwritten in place, so optimisers continue to train
-        them. If the number of hinges or curves changes, the layer gets new parameters, with the
-        dtype, device and `requires_grad` of the old ones; then make a new optimiser.
+        Parameters that keep their shape are overwritten in place, so an optimiser continues to
+        train them. If the number of hinges or of curves changes, the layer gets new parameters with
+        the dtype, device and `requires_grad` of the old ones. Then create a new optimiser.
 
         Args:
-            curve: `C` curves, or one for all channels.
+            curve: the new curves, one for each of the layer's `C` channels, or one for all
+                channels.
 
         Raises:
-            ArgumentError: another number of channels, a layer with parametrised values, or hinges
-                that are equal in the layer's dtype. Nothing has changed then.
+            ArgumentError: if the number of channels does not match, if the values of the layer are
+                parametrised, or if hinges become equal in the layer's dtype. The layer is then
+                unchanged.
 
         >>> act = PiecewiseLinear(3)
         >>> act.set_curve(Curve(torch.tensor([-1.0, 1.0]), torch.tensor([[0.0, 2.0]])))
@@ -192,11 +220,12 @@ class PiecewiseLinear(nn.Module):
         """
         call = f"{CALL}.set_curve(curve)"
         if curve.channels not in (1, self.channels):
-            hint = f"expected {self.channels}, or one curve for all channels"
-            got = f"{curve.channels} channels"
+            hint = f"expected curves for {self.channels} channels, or one curve for all channels"
+            got = f"curves for {curve.channels} channels"
             raise errors.ArgumentError(errors.message(call, got, hint))
         if not {"values", "tail_slopes"} <= self._parameters.keys():
-            got, hint = "a layer whose values are parametrised", "remove the parametrisation first"
+            got = "a layer whose values are parametrised"
+            hint = "remove the parametrisation first (torch.nn.utils.parametrize)"
             raise errors.ArgumentError(errors.message(call, got, hint))
         hinges = curve.hinges.detach().to(self.hinges, copy=True)
         check_hinges(hinges, call)
@@ -209,18 +238,18 @@ class PiecewiseLinear(nn.Module):
         self._note_uniform(is_uniform(hinges))
 
     def extra_repr(self) -> str:
-        """Return the settings that `print` shows."""
+        """Return the settings that `print` shows for the layer."""
         parts = [f"{self.channels}, hinges={self.hinges.shape[-1]}"]
         if not self.hinges.is_meta:
             parts.append(f"range=({self.hinges.min():g}, {self.hinges.max():g})")
         return ", ".join([*parts, f"dim={self.dim}", f"tails={self.tails}"])
 
     def get_extra_state(self) -> Tensor:
-        """Return the tails, for `state_dict`."""
+        """Return the kind of tails as a number in a tensor, for `state_dict`."""
         return encode_tails(self.tails)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Set the tails from a loaded state."""
+        """Set the kind of tails from the tensor in a loaded state."""
         self.tails = decode_tails(state)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -234,32 +263,33 @@ class PiecewiseLinear(nn.Module):
         recast = after.dtype != before.dtype and not after.is_meta
         if recast and not (after.diff(dim=-1) > 0).all():
             got = "hinges so close together that some become equal in that dtype"
-            hint = f"build the layer with dtype={after.dtype}, which spaces them, or keep float32"
+            hint = f"create the layer with dtype={after.dtype}, or keep dtype={before.dtype}"
             raise errors.ArgumentError(errors.message(f"{CALL}.to({after.dtype})", got, hint))
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._note_uniform(is_uniform(self.hinges) if recast else uniform)
         return self
 
     def _get_tensor(self, tensors: Mapping[str, Tensor | None], name: str) -> Any:
-        """Return `getattr(self, name)`, half a microsecond faster for names in `tensors`.
+        """Return the tensor `name`, from `tensors` if it has that name and else from the attribute.
 
-        Parametrised tensors are not in `tensors`.
+        Reading the dictionary is half a microsecond faster than reading the attribute. A
+        parametrised tensor is not in the dictionary.
         """
         return tensors[name] if name in tensors else getattr(self, name)
 
     def _note_uniform(self, uniform: bool) -> None:
-        """Remember whether the present hinges are uniform.
+        """Store whether the present hinges are equally spaced.
 
-        Reading the hinges in each `forward` would wait for a GPU. For other hinges, passed by
-        `functional_call`, the layer does not know whether they are uniform.
+        Checking this in each `forward` would mean waiting for a GPU. If `functional_call` passes
+        other hinges, the layer does not know whether these are equally spaced.
         """
         self._uniform_hinges = self.hinges if uniform else None
 
     def _is_uniform(self, hinges: Tensor) -> bool:
-        """Return whether these are the uniform hinges of the layer.
+        """Return whether `hinges` are the layer's hinges and are equally spaced.
 
-        A non-strict export replaces the hinges by a tensor without values; then the layer's own
-        hinges decide.
+        A non-strict export replaces the hinges by a tensor without values. In that case, the stored
+        hinges of the layer decide.
         """
         own = self._uniform_hinges
         return hinges is own or (
@@ -303,7 +333,7 @@ class PiecewiseLinear(nn.Module):
 
 
 def _overwrite_or_replace(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
-    """Return the parameter with new contents, or a new parameter if the shape differs."""
+    """Return the parameter with new contents, or a new parameter if the shapes differ."""
     if parameter.shape != new.shape:
         return nn.Parameter(new.detach().to(parameter, copy=True), parameter.requires_grad)
     with torch.no_grad():
@@ -313,14 +343,14 @@ def _overwrite_or_replace(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
 
 def _check_channels(channels: int) -> None:
     if isinstance(channels, bool) or not isinstance(channels, Integral) or channels < 1:
-        hint = "expected a whole number, at least 1 (1: one curve for all channels)"
+        hint = "expected a whole number, at least 1 (1 means one curve for all channels)"
         raise errors.ArgumentError(errors.message(f"{CALL}(channels=...)", repr(channels), hint))
 
 
 def _check_dtype(dtype: torch.dtype | None) -> torch.dtype:
     dtype = torch.get_default_dtype() if dtype is None else dtype
     if not dtype.is_floating_point:
-        hint = "expected a floating-point dtype"
+        hint = "expected a floating-point dtype, such as torch.float32"
         raise errors.DtypeError(errors.message(f"{CALL}(dtype=...)", str(dtype), hint))
     return dtype
 
@@ -333,20 +363,23 @@ def _positions(
     dtype: torch.dtype,
 ) -> Tensor:
     if isinstance(hinges, Real):
-        count: Any = hinges  # `uniform_grid` rejects numbers that are not whole.
+        count: Any = hinges  # `uniform_grid` rejects a number that is not whole.
         return uniform_grid(count, range, kinks=init.kinks, tails=tails, dtype=dtype, call=CALL)
     if range is not DEFAULT_RANGE and check_range(range, CALL) != DEFAULT_RANGE:
-        hint = "the positions set the range: pass a number of hinges, or no range"
+        hint = "the positions set the range: leave range out, or pass a number of hinges"
         got = f"range={tuple(range)} together with hinge positions"
         raise errors.ArgumentError(errors.message(f"{CALL}(range=...)", got, hint))
     try:
         positions = torch.as_tensor(hinges).detach().to("cpu", dtype, copy=True)
     except (TypeError, ValueError, RuntimeError):
-        hint = "expected a number of hinges, or ascending positions (K,) or (C, K)"
+        hint = (
+            "expected a number of hinges, or ascending positions of shape (K,) or (C, K), for K "
+            "hinges and C channels"
+        )
         call = f"{CALL}(hinges=...)"
         raise errors.ArgumentError(errors.message(call, repr(hinges), hint)) from None
     check_hinges(positions, f"{CALL}(hinges=...)")
-    return positions.squeeze(0)  # One row for all channels has shape (K,), also if given as (1, K).
+    return positions.squeeze(0)  # Positions given as (1, K) are stored as (K,).
 
 
 def _warn_if_inexact(exact: bool, function: StartFunction, positions: Tensor) -> None:
@@ -357,7 +390,8 @@ def _warn_if_inexact(exact: bool, function: StartFunction, positions: Tensor) ->
         kinks = ", ".join(f"{kink:g}" for kink in function.kinks)
         got = f"positions without a hinge at every kink of {function.name} ({kinks})"
         hint = (
-            "the start is the closest fit, see start_error; add these positions for an exact start"
+            "the layer starts as the closest fit, with its largest error in start_error; for an "
+            "exact start, add hinges at these positions"
         )
         warnings.warn(
             errors.message(f"{CALL}(hinges=...)", got, hint),

@@ -1,4 +1,4 @@
-"""Checks whether a saved state fits a layer of curves."""
+"""Checks whether a saved state fits a `PiecewiseLinear` layer."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from hinged.curve.curve import TAILS, check_hinges
 
 
 def encode_tails(tails: str) -> Tensor:
-    """Return the tails as a number in a tensor, because safetensors stores only tensors."""
+    """Return the kind of tails as a number in a tensor, because safetensors stores only tensors."""
     return torch.tensor(TAILS.index(tails), dtype=torch.uint8)
 
 
 def decode_tails(state: Tensor) -> str:
-    """Return the tails that `encode_tails` encoded."""
+    """Return the kind of tails (`"linear"`, `"constant"` or `"free"`) from the tensor of
+    `encode_tails`."""
     return TAILS[int(state)]
 
 
 def describe_mismatch(
     call: str, state: dict[str, Any], shape: tuple[int, int], dtype: torch.dtype, tails: str
 ) -> str | None:
-    """Return an error message if a state does not fit a layer, or None if it fits.
+    """Return an error message if a saved state does not fit a layer, or None if it fits.
 
     Args:
-        call: the public call, for the message.
-        state: the saved tensors by their names in the layer; missing tensors are not an error here.
-        shape: channels and hinges `(C, K)` of the layer.
-        dtype: the dtype of the layer's hinges; the saved hinges must stay distinct in it.
-        tails: the tails of the layer.
+        call: the call that the user made, for the message.
+        state: the saved tensors by their names in the layer. A missing tensor is not a mismatch.
+        shape: `(C, K)`, the numbers of channels and hinges of the layer.
+        dtype: the dtype of the layer's hinges. The saved hinges must stay distinct in this dtype.
+        tails: the layer's tails, `"linear"`, `"constant"` or `"free"`.
     """
     return (
         _values_mismatch(call, state.get("values"), shape)
@@ -44,7 +45,10 @@ def describe_mismatch(
 def _values_mismatch(call: str, values: Tensor | None, shape: tuple[int, int]) -> str | None:
     if values is None or values.shape == shape:
         return None
-    hint = f"this layer has {shape} as (channels, hinges)"
+    hint = (
+        f"this layer has {shape}, which is (channels, hinges): create it with the channels and "
+        "hinges of the saved layer"
+    )
     return errors.message(call, f"values of shape {tuple(values.shape)}", hint)
 
 
@@ -54,7 +58,7 @@ def _hinges_mismatch(
     if hinges is None:
         return None
     if hinges.shape not in (shape[1:], shape):
-        hint = f"this layer takes {shape[1:]} or {shape}"
+        hint = f"this layer takes {shape[1:]} or {shape}, for {shape[0]} channels"
         return errors.message(call, f"hinges of shape {tuple(hinges.shape)}", hint)
     if hinges.is_meta:
         return None
@@ -67,26 +71,28 @@ def _hinges_mismatch(
 
 def _tails_mismatch(call: str, code: Tensor | None, tails: str) -> str | None:
     if code is not None and not (isinstance(code, Tensor) and int(code) < len(TAILS)):
-        return errors.message(call, f"tails of code {code!r}", f"expected 0 to {len(TAILS) - 1}")
+        hint = f"expected a code from 0 to {len(TAILS) - 1}: save the state again"
+        return errors.message(call, f"tails with the code {code!r}", hint)
     saved = tails if code is None else decode_tails(code)
     if (saved == "free") == (tails == "free"):
         return None
-    hint = f"this layer has tails={tails!r}: build it with the same tails"
+    hint = f"this layer has tails={tails!r}: create it with the tails of the saved layer"
     return errors.message(call, f"tails={saved!r}", hint)
 
 
 def _slopes_mismatch(call: str, slopes: Tensor | None, channels: int) -> str | None:
     if slopes is None or slopes.shape == (channels, 2):
         return None
-    hint = f"this layer has ({channels}, 2)"
+    hint = f"this layer needs ({channels}, 2), two slopes for each channel"
     return errors.message(call, f"tail_slopes of shape {tuple(slopes.shape)}", hint)
 
 
 class ParametrizationDict(nn.ModuleDict):
     """A ModuleDict of parametrisations that accepts the key `values`.
 
-    `torch.nn.utils.parametrize` stores parametrisations in a ModuleDict under the names of the
-    parameters. A ModuleDict rejects the names of its own methods, and `values` is one of them.
+    `torch.nn.utils.parametrize` stores the parametrisations of a layer in a ModuleDict, with the
+    names of the parameters as keys. A ModuleDict rejects the names of its own methods as keys, and
+    `values` is such a name.
     """
 
     def add_module(self, name: str, module: nn.Module | None) -> None:

@@ -1,4 +1,4 @@
-"""`Site`: one place where a model applies an activation."""
+"""`Site`: a description of one place where a model applies an activation."""
 
 from __future__ import annotations
 
@@ -7,26 +7,33 @@ from dataclasses import dataclass
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
 SHARING = ("channel", "layer")
-"""Whether each channel has its own curve (or row of hinges), or all channels of a layer one."""
+"""Names for what shares a curve or a row of hinges.
+
+With `"channel"`, each channel has its own. With `"layer"`, all channels of a layer have the same
+one.
+"""
 
 
 @dataclass(frozen=True)
 class Site:
-    """One place in a model's forward pass where an activation is applied.
+    """A description of one place in a model's forward pass where an activation is applied.
 
     Attributes:
-        name: where the curves are, or would be, in the model: `model.get_submodule(name)`.
-        activation: the activation, as `print` shows it; for converted sites the original one.
-        channels: size of the channel axis of its input; 1 if that axis is not known.
-        axis: the channel axis, -1 for the last one; None if it is not known.
-        hinges: number of hinges `K` of the curves; 0 if there are none.
-        range: first and last hinge; None if there are none.
-        outside: share of the observed inputs that lay outside the range; None if not measured.
-        error: largest difference between the curves and the activation within the range.
-        calls: how often one forward pass applies it.
-        source: method, file and line of the call.
-        skipped: why `hinged.convert` left it unchanged; empty if it has curves.
-        note: further remarks.
+        name: name of the module with the curves, for `model.get_submodule(name)`. For a skipped
+            site, the name that this module would have.
+        activation: the activation as `print` shows it. For a converted site it is the activation
+            from before the conversion.
+        channels: size of the channel axis of the input; 1 if that axis is not known.
+        axis: the channel axis of the input, -1 for the last axis; None if it is not known.
+        hinges: number of hinges of each curve; 0 if there are no curves.
+        range: positions of the first and the last hinge; None if there are no curves.
+        outside: fraction of the observed inputs that lie outside the range; None if not measured.
+        error: largest absolute difference between the curves and the activation within the range.
+        calls: number of times that one forward pass applies the activation here.
+        source: method, file and line of the call, as text.
+        skipped: the reason why `hinged.convert` left the activation unchanged; empty if it was
+            replaced by curves.
+        note: other remarks; empty if there are none.
     """
 
     name: str
@@ -44,11 +51,11 @@ class Site:
 
 
 def layer_site(name: str, layer: PiecewiseLinear) -> Site:
-    """Describe a layer of curves in a model as a `Site`.
+    """Return a `Site` that describes a `PiecewiseLinear` layer of a model.
 
     Args:
         name: the layer's name in the model.
-        layer: the layer; the range is None if it is on the meta device.
+        layer: the layer. If it is on the meta device, the range in the `Site` is None.
 
     >>> site = layer_site("act", PiecewiseLinear(3, range=(-2.0, 2.0)))
     >>> site.name, site.channels, site.axis, site.hinges, site.range

@@ -1,4 +1,5 @@
-"""Second-order training methods for networks with one hidden layer, including their curves."""
+"""Training methods with optimal step lengths for networks with one hidden layer and their
+curves."""
 
 from hinged.optim.conjugate_gradient import conjugate_gradient as conjugate_gradient
 from hinged.optim.curve_step import check_activation as check_activation

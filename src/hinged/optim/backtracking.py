@@ -1,4 +1,4 @@
-"""A step that is halved until it lowers the error."""
+"""A step of the weights that is halved until it lowers the error."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ def backtracking_step(
     hidden: Tensor | None = None,
     output: Tensor | None = None,
 ) -> bool:
-    """Change the weights by a step, halved until the error falls.
+    """Change the weights of a network by a step, and halve the step until the error falls.
 
-    A Gauss-Newton step assumes that the slopes of the activations are constant, so a large step can
-    raise the error. A downhill step that is small enough lowers it.
+    A Gauss-Newton step assumes that the slopes of the activations are constant. A long step can
+    therefore raise the error. In a downhill direction, a step that is short enough lowers it.
 
     Args:
-        network: changed in place; unchanged if 20 halvings do not lower the error.
-        x: patterns, `(P, N)`.
-        y: targets, `(P, M)`.
+        network: the network, changed in place. It is unchanged if 20 halvings do not lower the
+            error.
+        x: inputs of `P` samples with `N` features, `(P, N)`.
+        y: targets, `(P, M)` for `M` outputs.
         now: the forward pass before the step.
-        hidden, output: the step, as in `MLP.add_to_weights`.
+        hidden: the step of the weights of the `H` hidden units, `(H, N + 1)` with the bias last;
+            None for no step.
+        output: the step of the output weights, `(M, N + H + 1)` in the order inputs, hidden units,
+            bias; None for no step.
 
     Returns:
         Whether the error fell.

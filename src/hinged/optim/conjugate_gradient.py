@@ -1,4 +1,4 @@
-"""Training of all weights by conjugate gradients."""
+"""Training of all weights of a network by the conjugate gradient method."""
 
 from __future__ import annotations
 
@@ -12,21 +12,27 @@ from hinged.optim.forward_pass import ForwardPass, forward_pass, optimal_learnin
 from hinged.optim.network import MLP
 
 Direction = tuple[Tensor, Tensor]
-"""A change of the hidden weights `(H, N + 1)` and of the output weights `(M, N + H + 1)`."""
+"""A change of the hidden weights `(H, N + 1)` and a change of the output weights `(M, N + H + 1)`.
+
+The sizes are `N` features, `H` hidden units and `M` outputs.
+"""
 
 
 def conjugate_gradient(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Train a network in place, with one iteration per item of the iterator.
+    """Return an iterator that trains a network by conjugate gradients, one iteration for each item.
 
-    The direction is `p <- g + b p`, with `b` from Fletcher and Reeves. The step along `p` is its
-    optimal learning factor, halved until the error falls. The direction is reset to `p = g` after
-    as many iterations as there are weights, or if no step along `p` lowers the error. After each
-    step, trainable curves take their own step (`curve_step`).
+    In each iteration, the direction is `p = g + b p_old`. Here `g` is the negative gradient with
+    respect to all weights, `p_old` is the direction of the last iteration, and `b` is the factor of
+    Fletcher and Reeves. The length of the step along `p` minimises the linearised error, and is
+    halved until the error falls. Trainable curves then take a separate step (`curve_step`).
+
+    The direction is reset to `p = g` if no step along `p` lowers the error, or after one iteration
+    for each weight.
 
     Args:
-        network: changed in place.
-        x: patterns, `(P, N)`.
-        y: targets, `(P, M)`.
+        network: the network, changed in place.
+        x: inputs of `P` samples with `N` features, `(P, N)`.
+        y: targets, `(P, M)` for `M` outputs.
 
     Source: Fletcher and Reeves, "Function minimization by conjugate gradients" (The Computer
     Journal, 1964).
@@ -36,13 +42,13 @@ def conjugate_gradient(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
 
 
 def output_change(now: ForwardPass, direction: Direction) -> Tensor:
-    """Return the derivative of the outputs along a direction of all weights, `dy/dz` `(P, M)`."""
+    """Return the derivative of the outputs along a direction of all weights, `dy/dz`, `(P, M)`."""
     hidden, output = direction
     return now.hidden_change(hidden) @ now.weights.T + now.basis @ output.T
 
 
 def _cycle(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Iterate from the gradient until the direction must be reset."""
+    """Iterate from the negative gradient until the direction must be reset."""
     now = forward_pass(network, x, y)
     direction = now.gradient, now.output_gradient
     energy = _energy(direction)

@@ -12,7 +12,7 @@ from hinged.optim.network import MLP
 
 
 def has_trainable_curves(network: MLP) -> bool:
-    """Return whether the activation is a `PiecewiseLinear` with values that require gradients.
+    """Return whether the activation is a `PiecewiseLinear` with parameters that require gradients.
 
     >>> has_trainable_curves(MLP(2, 3, 1, PiecewiseLinear(3)))
     True
@@ -23,37 +23,46 @@ def has_trainable_curves(network: MLP) -> bool:
 
 
 def check_activation(call: str, network: MLP) -> None:
-    """Raise an error if the activation has trainable parameters that no method here trains.
+    """Check that every trainable parameter of the activation belongs to curves.
+
+    Args:
+        call: the call that the user made, for the error message.
+        network: the network.
 
     Raises:
-        ArgumentError: an activation other than `hinged.PiecewiseLinear` has parameters that require
-            gradients; the message names `call`.
+        ArgumentError: if the activation is not a `PiecewiseLinear` and has parameters that require
+            gradients, because no method of `hinged.optim` trains these.
     """
     activation = network.activation
     if not isinstance(activation, PiecewiseLinear) and any(
         parameter.requires_grad for parameter in activation.parameters()
     ):
         got = f"a {type(activation).__name__} with trained parameters"
-        hint = "only curves can be trained: use hinged.PiecewiseLinear or .requires_grad_(False)"
+        hint = (
+            "only curves can be trained: use hinged.PiecewiseLinear, or call "
+            "network.activation.requires_grad_(False)"
+        )
         raise errors.ArgumentError(errors.message(call, got, hint))
 
 
 def curve_step(network: MLP, x: Tensor, y: Tensor) -> float:
-    """Move the values of the curves along the negative gradient by its optimal learning factor.
+    """Move the values of the curves along their negative gradient, by an optimal step length.
 
-    `G_o = -dE/da`, `a <- a + z G_o`. The outputs are linear in the values, so `z` minimises the
-    error along `G_o` exactly, and the error cannot rise.
+    The step is `a <- a + z d`. Here `a` are the trained parameters of the curves (the values, and
+    the slopes of free tails), `d = -dE/da` is the negative gradient of the error `E`, and `z` is
+    the step length. The outputs of the network are linear in `a`. Therefore `z` is the exact
+    minimum along `d`, and the error cannot rise.
 
     Args:
-        network: with curves that require gradients; changed in place.
-        x: patterns, `(P, N)`.
-        y: targets, `(P, M)`.
+        network: a network with curves that require gradients, changed in place.
+        x: inputs of `P` samples with `N` features, `(P, N)`.
+        y: targets, `(P, M)` for `M` outputs.
 
     Returns:
-        `z`.
+        The step length `z`.
 
-    Source: Rane, Tyagi and Manry (arXiv 2308.05724), with the optimal learning factor from the same
-    laboratory.
+    Source: Rane, Tyagi and Manry (arXiv 2308.05724), with the optimal learning factor of the same
+    laboratory as step length.
     """
     trained = _trainable_parameters(network.activation)
     nets = network.hidden(x).detach()
@@ -77,6 +86,12 @@ def _trainable_parameters(activation: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _apply_curves(activation: nn.Module, values: dict[str, Tensor], nets: Tensor) -> Tensor:
-    """Apply the curves with other values to the nets, `(P, H)`."""
+    """Return the activations of the hidden units, `(P, H)`, for curves with other parameters.
+
+    Args:
+        activation: the `PiecewiseLinear` layer.
+        values: the other parameters, by name.
+        nets: the pre-activations of the hidden units, `(P, H)`.
+    """
     outputs: Tensor = torch.func.functional_call(activation, values, (nets,))
     return outputs

@@ -1,4 +1,4 @@
-"""`fit`: trains a network for many iterations and keeps the best weights."""
+"""`fit`: trains a network with one hidden layer by a method of `hinged.optim`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ METHODS: dict[str, Callable[[MLP, Tensor, Tensor], Iterator[None]]] = {
     "owo-bp": owo_bp,
     "owo-molf": owo_molf,
 }
-"""Each method is an iterator that improves a network in place, one iteration per item."""
+"""The training methods by name. A method takes a network, inputs and targets, and returns an
+iterator that trains the network in place, one iteration for each item."""
 
 
 @dataclass
@@ -35,10 +36,12 @@ class FitResult:
     """The errors and times of a training.
 
     Attributes:
-        error: `E` after each iteration: squared errors summed over outputs, averaged over patterns.
-        validation_error: the same for the validation patterns; empty without them.
-        seconds: duration of each iteration.
-        best: the number of iterations after which the network had its final weights.
+        error: for each iteration, the training error after it. The error is the sum of the squared
+            errors over the outputs, averaged over the samples.
+        validation_error: for each iteration, the same error on the validation samples; empty
+            without validation.
+        seconds: for each iteration, its duration in seconds.
+        best: number of the iteration (from 1) after which the network had its final weights.
     """
 
     error: list[float] = field(default_factory=list)
@@ -57,28 +60,33 @@ def fit(
     validation: tuple[Tensor, Tensor] | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> FitResult:
-    """Train a network with one hidden layer, including its curves, by a second-order method.
+    """Train a network with one hidden layer, and its curves, by a method with optimal step lengths.
 
-    Curves that require gradients take their own step (`curve_step`) in every iteration. To keep
-    them unchanged, call `network.activation.requires_grad_(False)`.
+    In every iteration, curves that require gradients take a separate step (`curve_step`). To keep
+    the curves unchanged, call `network.activation.requires_grad_(False)` first.
 
     Args:
-        network: a network in float64 on the CPU; trained in place.
-        x: training patterns, `(P, N)` float64.
-        y: targets, `(P, M)` float64.
-        method: a name in `METHODS`.
-        epochs: number of iterations over all patterns.
-        validation: patterns and targets; the network gets the weights that had the least error on
-            them. Without validation it keeps the last weights.
-        on_epoch: called after each iteration with the number of iterations so far.
+        network: a network in float64 on the CPU, trained in place.
+        x: training inputs of `P` samples with `N` features, `(P, N)`, float64.
+        y: training targets, `(P, M)` for `M` outputs, float64.
+        method: `"owo-molf"`, `"owo-bp"`, `"lm"` (Levenberg-Marquardt) or `"cg"` (conjugate
+            gradients).
+        epochs: number of iterations; each uses all samples together.
+        validation: inputs and targets of validation samples. At the end, the network has the
+            weights with the smallest error on these samples. None means that the network has the
+            weights of the last iteration.
+        on_epoch: a function that is called after each iteration with the number of iterations so
+            far. None means no call.
 
     Returns:
-        The errors of every iteration, and the best iteration.
+        A `FitResult` with the errors and times of all iterations, and the number of the best
+        iteration.
 
     Raises:
-        UnknownNameError: an unknown method.
-        ArgumentError: an activation other than `hinged.PiecewiseLinear` with trainable parameters.
-        DtypeError: network, patterns or targets that are not float64.
+        UnknownNameError: if `method` does not exist.
+        ArgumentError: if the activation is not a `PiecewiseLinear` and has parameters that require
+            gradients.
+        DtypeError: if the network, the inputs or the targets are not in float64.
 
     >>> from hinged.nn import PiecewiseLinear
     >>> from hinged.optim import net_control
@@ -94,13 +102,13 @@ def fit(
     check_activation(CALL, network)
     for name, tensor in _tensors(network, x, y, validation).items():
         if tensor.dtype != torch.float64:
-            hint = "second-order steps need float64: convert network and data with .double()"
+            hint = "the method needs float64: convert the network and the data with .double()"
             raise errors.DtypeError(errors.message(CALL, f"{tensor.dtype} in {name}", hint))
     return _run(network, METHODS[method](network, x, y), epochs, (x, y), validation, on_epoch)
 
 
 def mean_error(network: MLP, x: Tensor, y: Tensor) -> float:
-    """Return `E`: squared errors summed over outputs, averaged over patterns.
+    """Return the sum of the squared errors over the outputs, averaged over the samples.
 
     >>> network = MLP(2, 3, 2, torch.nn.ReLU())
     >>> x = torch.zeros(4, 2, dtype=torch.float64)
@@ -142,7 +150,7 @@ def _run(
 def _tensors(
     network: MLP, x: Tensor, y: Tensor, validation: tuple[Tensor, Tensor] | None
 ) -> dict[str, Tensor]:
-    """Return all tensors that must be float64, by name."""
+    """Return all tensors that must be in float64, by the names for the error message."""
     validation_tensors = () if validation is None else validation
     named = {f"validation[{index}]": tensor for index, tensor in enumerate(validation_tensors)}
     return {"x": x, "y": y, **named, **dict(network.named_parameters())}

@@ -1,4 +1,4 @@
-"""The forward pass of all patterns through the network, and its derivatives."""
+"""The forward pass of all samples through a network, and derivatives of it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from hinged.optim.network import MLP
 
 
 class ForwardPass(NamedTuple):
-    """The results of a forward pass of `P` patterns.
+    """The results of a forward pass of `P` samples.
+
+    Sizes: `N` features, `H` hidden units, `M` outputs.
 
     Attributes:
-        inputs: the patterns and a column of ones, `(P, N + 1)`.
-        basis: inputs, hidden units and ones, `(P, N + H + 1)`; the outputs are linear in these.
-        slopes: derivatives `f'(n)` of the activation, `(P, H)`.
-        errors: targets minus outputs, `(P, M)`.
-        weights: from hidden units to outputs, `W_oh` `(M, H)`.
+        inputs: the features of each sample and a one for the bias, `(P, N + 1)`.
+        basis: features, outputs of the hidden units, and a one for the bias, `(P, N + H + 1)`. The
+            outputs of the network are linear in these.
+        slopes: derivatives `f'(n)` of the activation at the pre-activations `n`, `(P, H)`.
+        errors: targets minus outputs, `t - y`, `(P, M)`.
+        weights: the weights from hidden units to outputs, `W_oh`, `(M, H)`.
     """
 
     inputs: Tensor
@@ -29,38 +32,45 @@ class ForwardPass(NamedTuple):
 
     @property
     def error(self) -> float:
-        """The error `E`: squared errors summed over outputs, averaged over patterns."""
+        """The error `E`: the sum of the squared errors over the outputs, averaged over the
+        samples."""
         return self.errors.square().sum().item() / len(self.errors)
 
     @property
     def gradient(self) -> Tensor:
-        """The negative gradient `-dE/dW` for the hidden weights, `(H, N + 1)`."""
+        """The negative gradient `-dE/dW` with respect to the hidden weights, `(H, N + 1)`."""
         return 2 / len(self.errors) * self.deltas.T @ self.inputs
 
     @property
     def output_gradient(self) -> Tensor:
-        """The negative gradient `-dE/dW` for the output weights, `(M, N + H + 1)`."""
+        """The negative gradient `-dE/dW` with respect to the output weights, `(M, N + H + 1)`."""
         return 2 / len(self.errors) * self.errors.T @ self.basis
 
     @property
     def deltas(self) -> Tensor:
-        """The errors propagated back to the nets, `f'(n) W_oh^T (t - y)`, `(P, H)`."""
+        """The errors propagated back to the pre-activations, `f'(n) W_oh^T (t - y)`, `(P, H)`."""
         return self.slopes * (self.errors @ self.weights)
 
     def hidden_change(self, direction: Tensor) -> Tensor:
-        """Return the derivative of each hidden unit along a direction of its weights.
+        """Return the derivative of each hidden unit's output along a direction of its weights.
 
         Args:
-            direction: `(H, N + 1)`.
+            direction: a direction `d` of the hidden weights, `(H, N + 1)`.
 
         Returns:
-            `f'(n_k) sum_n d(k, n) x(n)`, `(P, H)`.
+            `f'(n_k) sum_i d(k, i) x(i)` for each sample and hidden unit `k`, `(P, H)`.
         """
         return self.slopes * (self.inputs @ direction.T)
 
 
 def forward_pass(network: MLP, x: Tensor, y: Tensor) -> ForwardPass:
-    """Return the forward pass of patterns `x` `(P, N)` with targets `y` `(P, M)`."""
+    """Run a network on all samples, and return the results and the derivatives of the activation.
+
+    Args:
+        network: the network.
+        x: inputs of `P` samples with `N` features, `(P, N)`.
+        y: targets, `(P, M)` for `M` outputs.
+    """
     ones = x.new_ones(len(x), 1)
     nets = network.hidden(x).detach().requires_grad_()
     hidden = network.activation(nets)
@@ -78,13 +88,14 @@ def forward_pass(network: MLP, x: Tensor, y: Tensor) -> ForwardPass:
 
 
 def optimal_learning_factor(errors: Tensor, change: Tensor) -> float:
-    """Return the step length along a direction that minimises the linearised error.
+    """Return the step length along a direction of the weights that minimises the linearised error.
 
-    `z = sum (t - y) dy/dz / sum (dy/dz)^2`, one Gauss-Newton step; 0 if the outputs do not change.
+    The result is `z = sum (t - y) dy/dz / sum (dy/dz)^2`, one Gauss-Newton step, with targets `t`
+    and outputs `y`. It is 0 if the outputs do not change along the direction.
 
     Args:
-        errors: targets minus outputs, `(P, M)`.
-        change: derivative of the outputs along the direction, `dy/dz` `(P, M)`.
+        errors: targets minus outputs, `t - y`, `(P, M)` for `P` samples and `M` outputs.
+        change: derivative of the outputs along the direction, `dy/dz`, `(P, M)`.
 
     >>> optimal_learning_factor(torch.tensor([[1.0], [2.0]]), torch.tensor([[2.0], [4.0]]))
     0.5

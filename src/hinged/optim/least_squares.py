@@ -1,4 +1,4 @@
-"""Least squares with a tolerance for directions that the data do not determine."""
+"""Least squares that ignores directions which the data do not determine."""
 
 from __future__ import annotations
 
@@ -6,37 +6,50 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-6
-"""Singular values below this share of the largest are treated as 0. It is a share of 1e-12 of the
-energy, the threshold at which the laboratory that the methods come from drops a basis function."""
+"""Singular values below this fraction of the largest one count as 0.
+
+As a fraction of squared singular values it is 1e-12. This is the threshold at which the laboratory
+that introduced OWO and MOLF ignores a basis function.
+"""
 
 
 def least_squares(a: Tensor, b: Tensor, tolerance: float = TOLERANCE) -> Tensor:
-    """Return the smallest `x` that minimises `|a x - b|`, by singular value decomposition.
+    """Return the `x` with the smallest norm that minimises `|a x - b|`.
 
-    Columns are first scaled to the same length, so that units of measurement do not matter. A
-    column of zeros, as of a dead unit, gets zeros.
+    The method is a singular value decomposition. The columns of `a` are first scaled to equal
+    norms, so the units of the columns do not matter. For a column of zeros, for example from a
+    hidden unit with output 0 for all samples, the result is 0.
 
     Args:
-        a: `(P, Q)` float64, on the CPU.
-        b: `(P, M)`.
-        tolerance: singular values below this share of the largest are treated as 0.
+        a: matrix of shape `(P, Q)`, float64, on the CPU.
+        b: right-hand sides, `(P, M)`.
+        tolerance: singular values below this fraction of the largest one count as 0.
+
+    Returns:
+        `x`, shape `(Q, M)`.
 
     >>> a = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
     >>> least_squares(a, torch.tensor([[1.0], [3.0], [5.0]], dtype=torch.float64)).tolist()
     [[2.0], [0.0]]
     """
     lengths = _zeros_to_ones(a.norm(dim=0))
-    # Not "gelsy" (QR with pivoting): it gave a wrong solution for one problem of 40 rows and 8
-    # columns of rank 6 in 878 of 2,000 repetitions, as if its pivots were not initialised (torch
-    # 2.13).
+    # The driver "gelsy" (QR with pivoting) is not used. With torch 2.13 it returned a wrong
+    # solution in 878 of 2,000 repetitions of one problem (40 rows, 8 columns, rank 6).
     solved: Tensor = torch.linalg.lstsq(a / lengths, b, rcond=tolerance, driver="gelsd").solution
     return solved / lengths[:, None]
 
 
 def solve_normal(h: Tensor, g: Tensor) -> Tensor:
-    """Solve the normal equations `h x = g`, with `h = J^T J` `(Q, Q)`, for `x` `(Q,)`.
+    """Return the solution `x` of the normal equations `h x = g`.
 
-    Directions in which `J` is small are left out, as in `least_squares`.
+    As in `least_squares`, directions in which the singular values are small are ignored.
+
+    Args:
+        h: `J^T J` for a matrix `J` with `Q` columns, `(Q, Q)`.
+        g: right-hand side, `(Q,)`.
+
+    Returns:
+        `x`, shape `(Q,)`.
     """
     lengths = _zeros_to_ones(h.diagonal().clamp(min=0).sqrt())
     scaled = h / lengths / lengths[:, None]

@@ -1,4 +1,4 @@
-"""Training of all weights by the Levenberg-Marquardt method."""
+"""Training of all weights of a network by the Levenberg-Marquardt method."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ _MIN_DAMPING, _MAX_DAMPING = 1e-12, 1e12
 
 
 def levenberg_marquardt(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Train a network in place, with one iteration per item of the iterator.
+    """Return an iterator that trains a network by Levenberg-Marquardt, one iteration for each item.
 
-    Each iteration solves `(H + lambda h I) e = g` for a step `e` of all weights, with `h` the mean
-    of the diagonal of `H`. `lambda` rises tenfold until the step lowers the error, and then falls
-    tenfold. After each step, trainable curves take their own step (`curve_step`).
+    Each iteration solves `(J^T J + lambda h I) e = J^T (t - y)` for a step `e` of all weights. Here
+    `J` is the Jacobian of the outputs, `t - y` are targets minus outputs, and `h` is the mean of
+    the diagonal of `J^T J`. The damping `lambda` is multiplied by 10 until the step lowers the
+    error, and is then divided by 10. Trainable curves then take a separate step (`curve_step`).
 
     Args:
-        network: changed in place.
-        x: patterns, `(P, N)`.
-        y: targets, `(P, M)`.
+        network: the network, changed in place.
+        x: inputs of `P` samples with `N` features, `(P, N)`.
+        y: targets, `(P, M)` for `M` outputs.
 
     Source: Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm" (IEEE
     Transactions on Neural Networks, 1994).
@@ -39,12 +40,17 @@ def levenberg_marquardt(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
 
 
 def normal_equations(now: ForwardPass) -> tuple[Tensor, Tensor]:
-    """Return `J^T J` and `J^T (t - y)` for all weights, hidden weights first, row by row.
+    """Return `J^T J` `(Q, Q)` and `J^T (t - y)` `(Q,)` for all `Q` weights.
 
-    The Jacobian `(P M, Q)` itself is not needed. With `v(k, n) = f'(n_k) x(n)`, the derivative of
-    output `i` with respect to a hidden weight is `w_oh(i, k) v(k, n)`. An output weight changes
-    only its own output, and the derivative is its basis function. So every block of `J^T J` is a
-    product of features, times a product of output weights.
+    The hidden weights come first, then the output weights, both row by row. The Jacobian `J` of the
+    outputs is not stored; it would have `P M` rows. Its entries for one sample are:
+
+    - The derivative of output `i` with respect to a hidden weight is `w_oh(i, k) v(k, n)`. Here
+      `v(k, n) = f'(n_k) x(n)` for hidden unit `k` and feature `n`.
+    - The derivative with respect to an output weight is the basis function of this weight. It is 0
+      for all other outputs.
+
+    Therefore each block of `J^T J` is a product of features times a product of output weights.
     """
     units, outputs = now.weights.shape[1], now.weights.shape[0]
     v = (now.slopes[:, :, None] * now.inputs[:, None, :]).flatten(1)
@@ -60,7 +66,8 @@ def normal_equations(now: ForwardPass) -> tuple[Tensor, Tensor]:
 
 
 def _damped_step(network: MLP, x: Tensor, y: Tensor, damping: float) -> float:
-    """Take a step that lowers the error, if one exists, and return the next damping."""
+    """Take a step that lowers the error, if there is one, and return the damping for the next
+    step."""
     now = forward_pass(network, x, y)
     h, g = normal_equations(now)
     mean = h.diagonal().mean()
@@ -79,7 +86,8 @@ def _damped_step(network: MLP, x: Tensor, y: Tensor, damping: float) -> float:
 
 
 def _split(network: MLP, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Split a step into its hidden part `(H, N + 1)` and its output part `(M, N + H + 1)`."""
+    """Split a step of all weights into its hidden part `(H, N + 1)` and its output part
+    `(M, N + H + 1)`."""
     units, width = network.hidden.out_features, network.hidden.in_features + 1
     hidden, output = step.split((units * width, len(step) - units * width))
     return hidden.view(units, width), output.view(network.output.out_features, -1)

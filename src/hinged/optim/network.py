@@ -1,4 +1,4 @@
-"""`MLP`: the network that the second-order methods train."""
+"""`MLP`: the network that the methods of `hinged.optim` train."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from torch import Tensor, nn
 class MLP(nn.Module):
     """A network with one hidden layer, linear outputs, and bypass weights from inputs to outputs.
 
-    `n = W x + b`, `o = f(n)`, `y = W_oh o + W_oi x + c`. Hidden weights are drawn from a standard
-    normal distribution; `net_control` scales the nets `n` to the range of the curves.
+    The outputs are `y = W_oh f(n) + W_oi x + c` with the pre-activations `n = W x + b`. The hidden
+    weights `W` are drawn from a standard normal distribution. `net_control` then scales the
+    pre-activations to the range of the curves.
 
     Args:
         inputs: number of input features, `N`.
         hidden: number of hidden units, `H`.
         outputs: number of outputs, `M`.
-        activation: `f`, applied to nets `(P, H)` elementwise: a `hinged.PiecewiseLinear` with `H`
-            channels, or any other activation.
-        dtype: dtype of all parameters; the second-order methods need float64.
+        activation: the activation `f`, a module that is applied to pre-activations `(P, H)`
+            elementwise, such as a `hinged.PiecewiseLinear` with `H` channels.
+        dtype: dtype of all parameters. The training methods need float64.
 
     Source: bypass weights and initial weights follow the Image Processing and Neural Networks Lab
     of the University of Texas at Arlington (Challagundla, thesis, 2015).
@@ -46,17 +47,19 @@ class MLP(nn.Module):
         self.to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the outputs `(P, M)` for patterns `(P, N)`."""
+        """Return the outputs `(P, M)` for the inputs `x` `(P, N)` of `P` samples."""
         outputs: Tensor = self.output(self.activation(self.hidden(x))) + self.bypass(x)
         return outputs
 
     @torch.no_grad()
     def add_to_weights(self, hidden: Tensor | None = None, output: Tensor | None = None) -> None:
-        """Add to the weights in place.
+        """Add a change to the weights in place.
 
         Args:
-            hidden: change of the hidden weights, `(H, N + 1)`, with the bias last.
-            output: change of the output weights, `(M, N + H + 1)`: for inputs, hidden units, bias.
+            hidden: change of the weights of the `H` hidden units, `(H, N + 1)` with the bias last;
+                None for no change.
+            output: change of the output weights, `(M, N + H + 1)` in the order inputs, hidden
+                units, bias; None for no change.
         """
         if hidden is not None:
             self.hidden.weight.add_(hidden[:, :-1])
@@ -70,12 +73,17 @@ class MLP(nn.Module):
 
 @torch.no_grad()
 def net_control(network: MLP, x: Tensor, mean: float = 0.5, std: float = 1.0) -> None:
-    """Scale and shift each hidden unit so that its net has the given mean and standard deviation.
+    """Scale and shift the weights of each hidden unit to give its pre-activation a mean and a
+    deviation.
+
+    The mean and the standard deviation are those over the training samples.
 
     Args:
-        network: changed in place; a unit with a constant net is only shifted.
-        x: the training patterns, `(P, N)`.
-        mean, std: mean and standard deviation of every net.
+        network: the network, changed in place. A unit with a constant pre-activation is only
+            shifted.
+        x: training inputs of `P` samples with `N` features, `(P, N)`.
+        mean: the new mean of every pre-activation.
+        std: the new standard deviation of every pre-activation.
 
     >>> x = torch.randn(100, 3, dtype=torch.float64)
     >>> network = MLP(3, 4, 1, nn.ReLU())

@@ -1,4 +1,4 @@
-"""Output weight optimisation (OWO)."""
+"""Output weight optimisation (OWO): least squares for the output weights."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from hinged.optim.network import MLP
 
 
 def owo(network: MLP, x: Tensor, y: Tensor) -> None:
-    """Set the output and bypass weights to the least-squares solution.
+    """Set the output weights, the bypass weights and the output bias to their least-squares
+    solution.
 
-    If basis functions are linearly dependent, the smallest of the best weights are chosen.
+    If several solutions have the same error, the one with the smallest norm is used.
 
     Args:
-        network: changed in place.
-        x: patterns, `(P, N)`.
-        y: targets, `(P, M)`.
+        network: the network, changed in place.
+        x: inputs of `P` samples with `N` features, `(P, N)`.
+        y: targets, `(P, M)` for `M` outputs.
 
     Source: Barton, "A matrix method for optimizing a neural network" (Neural Computation, 1991);
     Manry et al., "Fast training of neural networks for remote sensing" (1994).

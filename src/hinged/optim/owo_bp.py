@@ -14,16 +14,19 @@ from hinged.optim.owo import owo
 
 
 def owo_bp(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Train a network in place, with one iteration per item of the iterator.
+    """Return an iterator that trains a network by OWO-BP, one iteration for each item.
 
-    The hidden weights move along the negative gradient by its optimal learning factor, one
-    Gauss-Newton step, halved until the error falls. Then the output weights are solved for (`owo`).
-    Trainable curves then take their own step (`curve_step`), followed by another `owo`.
+    One iteration has these steps:
+
+    1. The hidden weights move along their negative gradient. The step length minimises the
+       linearised error, and is halved until the error falls.
+    2. The output weights are set to their least-squares solution (`owo`).
+    3. Trainable curves take a separate step (`curve_step`), and `owo` is repeated.
 
     Args:
-        network: changed in place.
-        x: patterns, `(P, N)`.
-        y: targets, `(P, M)`.
+        network: the network, changed in place.
+        x: inputs of `P` samples with `N` features, `(P, N)`.
+        y: targets, `(P, M)` for `M` outputs.
     """
     owo(network, x, y)
     while True:
@@ -36,7 +39,11 @@ def owo_bp(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
 
 
 def solve_output_weights(network: MLP, x: Tensor, y: Tensor) -> None:
-    """Solve for the output weights; with trainable curves also step these, and solve again."""
+    """Set the output weights to their least-squares solution.
+
+    If the network has trainable curves, these then take a step, and the output weights are solved
+    again.
+    """
     owo(network, x, y)
     if has_trainable_curves(network):
         curve_step(network, x, y)

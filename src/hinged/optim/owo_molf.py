@@ -1,4 +1,4 @@
-"""OWO-MOLF: training with multiple optimal learning factors, one for each hidden unit."""
+"""OWO-MOLF: training with multiple optimal learning factors, one step length per hidden unit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hinged.optim.owo_bp import solve_output_weights
 
 
 class QuadraticModel(NamedTuple):
-    """A quadratic model of the error in the learning factors `z` of the hidden units.
+    """A quadratic model of the error as a function of the step lengths `z` of the `H` hidden units.
 
     Attributes:
         hessian: the Gauss-Newton Hessian, `(H, H)`.
@@ -28,18 +28,23 @@ class QuadraticModel(NamedTuple):
 
 
 def owo_molf(network: MLP, x: Tensor, y: Tensor, *, whiten: bool = True) -> Iterator[None]:
-    """Train a network in place, with one iteration per item of the iterator.
+    """Return an iterator that trains a network by OWO-MOLF, one iteration for each item.
 
-    The weights of hidden unit `k` move along their direction by a factor `z_k`. The factors solve
-    `H z = g`, and are halved until the error falls. Then the output weights are solved for (`owo`).
-    Trainable curves then take their own step (`curve_step`), followed by another `owo`; this is the
-    training of adaptive activations (AdAct).
+    One iteration has these steps:
+
+    1. The weights of each hidden unit `k` move along their direction by a step length `z_k`. The
+       step lengths minimise a quadratic model of the error, and are halved until the error falls.
+    2. The output weights are set to their least-squares solution (`owo`).
+    3. Trainable curves take a separate step (`curve_step`), and `owo` is repeated.
+
+    With trainable curves, this is the training of adaptive activations (AdAct).
 
     Args:
-        network: changed in place.
-        x: patterns, `(P, N)`.
-        y: targets, `(P, M)`.
-        whiten: move along `hidden_weight_direction` instead of the gradient.
+        network: the network, changed in place.
+        x: inputs of `P` samples with `N` features, `(P, N)`.
+        y: targets, `(P, M)` for `M` outputs.
+        whiten: whether the direction is the negative gradient for whitened inputs
+            (`hidden_weight_direction`). Otherwise it is the negative gradient.
 
     Source: Malalur and Manry, "Multiple optimal learning factors for feed-forward networks" (SPIE
     2010). Trained activations: Rane, Tyagi and Manry, "Optimizing performance of feedforward and
@@ -56,21 +61,30 @@ def owo_molf(network: MLP, x: Tensor, y: Tensor, *, whiten: bool = True) -> Iter
 
 
 def hidden_weight_direction(now: ForwardPass) -> Tensor:
-    """Return the gradient for whitened inputs, the direction `D` `(H, N + 1)` of hidden weight
-    optimisation.
+    """Return the negative gradient for whitened inputs, `(H, N + 1)`.
 
-    `D R = G` with `R = X^T X / P`. Since `G = 2 deltas^T X / P`, `D` is twice the regression of the
-    deltas on the inputs. Source: Yu, Manry, Li and Narasimha, "An efficient hidden layer training
-    method for the multilayer perceptron" (Neurocomputing, 2006).
+    The result is the solution `D` of `D R = G`. Here `R = X^T X / P` is the correlation of the
+    inputs `X` of `P` samples, and `G = 2 deltas^T X / P` is the negative gradient. So `D` is twice
+    the regression of the deltas on the inputs.
+
+    Source: Yu, Manry, Li and Narasimha, "An efficient hidden layer training method for the
+    multilayer perceptron" (Neurocomputing, 2006).
     """
     return 2 * least_squares(now.inputs, now.deltas).T
 
 
 def learning_factor_model(now: ForwardPass, direction: Tensor) -> QuadraticModel:
-    """Return the Hessian and the negative gradient of the error in the learning factors.
+    """Return a quadratic model of the error as a function of the step lengths of the hidden units.
 
-    With `u_k = f'(n_k) sum_n d(k, n) x(n)`: `H = 2/P (U^T U) * (W_oh^T W_oh)`, elementwise, and
-    `g_k = 2/P sum_p u_k sum_i (t_i - y_i) w_oh(i, k)`.
+    Let `u_k = f'(n_k) sum_i d(k, i) x(i)` be the derivative of hidden unit `k` along its direction
+    `d`, and `U` the matrix of `u_k` for all `P` samples. The Hessian is the elementwise product
+    `2/P (U^T U) * (W_oh^T W_oh)`. Entry `k` of the negative gradient is
+    `2/P sum_p u_k sum_i (t_i - y_i) w_oh(i, k)`, with the sum over the samples `p` and the outputs
+    `i`.
+
+    Args:
+        now: the forward pass at the present weights.
+        direction: the direction `d` of the hidden weights, `(H, N + 1)`.
     """
     u = now.hidden_change(direction)
     scale = 2 / len(u)

@@ -217,7 +217,7 @@ def test_a_layer_by_itself_is_refused():
 def test_set_curve_refuses_what_does_not_fit():
     layer = PiecewiseLinear(3)
     values, hinges = layer.values.detach().clone(), layer.hinges
-    with pytest.raises(errors.ArgumentError, match="got 2 channels; expected 3, or one curve"):
+    with pytest.raises(errors.ArgumentError, match="for 2 channels; expected curves for 3"):
         layer.set_curve(Curve(hinges, values[:2]))
     close = Curve(torch.tensor([1.0, 1.0 + 1e-9], dtype=torch.float64), values[:, :2].double())
     with pytest.raises(errors.ArgumentError, match="a repeated hinge"):

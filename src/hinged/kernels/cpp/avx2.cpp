@@ -1,4 +1,4 @@
-// The vector operations in AVX2 and FMA; portable.cpp defines what each one does.
+// The vector operations in AVX2 and FMA. portable.cpp defines the result of each operation.
 #include <immintrin.h>
 
 #include "kernels.hpp"
@@ -21,7 +21,7 @@ struct Avx2 {
   static HINGED_INLINE Floats widen(__m128i x) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
   }
-  // Rounds to the upper half of each lane; the lower half is undefined.
+  // Rounds each lane to bfloat16 in its upper half. The lower half is undefined.
   static HINGED_INLINE Ints rounded(Floats x) {
     const Ints bits = _mm256_castps_si256(x);
     const Ints odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -69,7 +69,8 @@ struct Avx2 {
     store(to, a);
     store(to + kLanes, b);
   }
-  // The even numbers, then the odd ones; no number changes its lane.
+  // `a` gets the numbers with an even index, `b` those with an odd index. No number changes its
+  // lane.
   static HINGED_INLINE void load_two(const BFloat16* from, Floats& a, Floats& b) {
     const Ints both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
     a = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
@@ -101,7 +102,7 @@ struct Avx2 {
       return _mm256_permutevar8x32_ps(entries[0], index);
     } else {
       constexpr int kHalf = kRegisters / 2;
-      // Moves the bit that selects the half to the sign bit, which blending reads.
+      // The shift moves the bit that selects the half to the sign bit, which the blend reads.
       constexpr int kShift = kHalf == 1 ? 28 : 27;
       const Floats upper = _mm256_castsi256_ps(_mm256_slli_epi32(index, kShift));
       return _mm256_blendv_ps(permute<kHalf>(entries, index),

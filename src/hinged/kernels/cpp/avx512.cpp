@@ -1,4 +1,4 @@
-// The vector operations in AVX-512; portable.cpp defines what each one does.
+// The vector operations in AVX-512. portable.cpp defines the result of each operation.
 #include <immintrin.h>
 
 #include "kernels.hpp"
@@ -18,7 +18,7 @@ struct Avx512 {
   static HINGED_INLINE Floats widen(__m256i x) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
   }
-  // Rounds to the upper half of each lane; the lower half is undefined.
+  // Rounds each lane to bfloat16 in its upper half. The lower half is undefined.
   static HINGED_INLINE Ints rounded(Floats x) {
     const Ints bits = _mm512_castps_si512(x);
     const Ints odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
@@ -60,7 +60,8 @@ struct Avx512 {
     store(to, a);
     store(to + kLanes, b);
   }
-  // The even numbers, then the odd ones; no number changes its lane.
+  // `a` gets the numbers with an even index, `b` those with an odd index. No number changes its
+  // lane.
   static HINGED_INLINE void load_two(const BFloat16* from, Floats& a, Floats& b) {
     const Ints both = _mm512_loadu_si512(from);
     a = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));

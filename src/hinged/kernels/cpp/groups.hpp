@@ -1,5 +1,5 @@
-// Kernels for channels that are neighbours in memory and curves with few lines. Every lane has the
-// curve of its channel and compares its input with all hinges.
+// Kernels for channels that are neighbours in memory, and for curves with few lines. Each lane of a
+// vector contains the curve of one channel, and compares its input with all hinges.
 #pragma once
 
 #include "macros.hpp"
@@ -7,13 +7,14 @@
 
 namespace hinged {
 
-// The number of pixels that are processed with the curves of one vector before those of the next
-// vector are loaded. Memory is then read almost in order, and each block is prefetched one block
-// ahead. With 64 channels and tensors larger than the caches, forward with blocks of 32 pixels
-// takes twice as long. Backward loads more for each block, so its blocks are longer.
+// The number of pixels in a block. A block is processed with the curves of one vector before the
+// curves of the next vector are loaded. With short blocks, memory is read almost in order, and the
+// next block is prefetched. With 64 channels and tensors larger than the caches, forward with
+// blocks of 32 pixels takes twice as long. Backward loads more numbers for each block, so its
+// blocks are longer.
 constexpr int64_t kForwardBlock = 8, kBackwardBlock = 16;
 
-// The lines of those channels of a group that one vector holds.
+// The lines of the channels that one vector contains.
 template <class V, int kLines>
 struct Lanes {
   using Floats = typename V::Floats;
@@ -64,7 +65,7 @@ void forward_lanes(const Group& group, int lane, int lanes, const T* x, T* y, in
   }
 }
 
-// `sums` points to the group's sums for the first of these lanes, or is null.
+// `sums` points to the sums of the group for the first of these lanes, or is null.
 template <class V, int kLines, bool kSums, class T>
 void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T* grad_y, T* grad_x,
                     float* sums, int64_t pixels, int64_t stride) {
@@ -104,7 +105,8 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
       float* const to = sums + sum * kGroup;
       V::store(to, V::add(V::load(to), more));
     };
-    Floats carried = V::zero();  // from the line before: avoids a store and a load
+    // The sum on the right of the line before. Carrying it saves a store and a load.
+    Floats carried = V::zero();
     for (int k = 0; k < kLines && k < group.count; ++k) {
       const bool first = k == 0, last = k == group.count - 1;
       Floats right = V::multiply(measured[k], V::load(group.inverse + k * kGroup + lane));
@@ -120,8 +122,7 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
   }
 }
 
-// Calls `run(group, channel, lane, lanes, pixel, pixels)` for every vector of every block of
-// pixels.
+// Calls `run(group, channel, lane, lanes, pixel, pixels)` for each vector of each block of pixels.
 template <class V, int64_t kBlock, class Run>
 HINGED_INLINE void for_each_vector(const Pixels& all, Run run) {
   for (int64_t pixel = 0; pixel < all.pixels; pixel += kBlock) {
@@ -161,7 +162,8 @@ void backward_groups_of(const Group* groups, const T* x, const T* grad_y, T* gra
       });
 }
 
-// Padding lines are never selected, because their left end is NaN.
+// The number of lines is rounded up to a constant. The lines of the padding are never selected,
+// because their left end is NaN.
 template <class V, class T>
 void forward_in_groups(const Group* groups, const T* x, T* y, Pixels all) {
   if (groups->count <= 4) return forward_groups_of<V, 4>(groups, x, y, all);

@@ -1,6 +1,6 @@
-// The plain C interface, called through ctypes. It divides the work into tasks that depend only on
-// the shape, and adds their sums in a fixed order. Results are therefore equal bit for bit for any
-// number of threads.
+// The plain C interface, which Python calls through ctypes. It divides the work into tasks, which
+// depend only on the shape of the tensor. It adds the sums of the tasks in a fixed order. The
+// results are therefore equal bit for bit for any number of threads.
 #include <algorithm>
 #include <cstdint>
 #include <new>
@@ -23,12 +23,12 @@ enum InstructionSet : int32_t { kPortableSet = 0, kAvx2Set = 1, kAvx512Set = 2 }
 enum Number : int32_t { kFloat32 = 0, kBFloat16 = 1 };
 enum Outcome : int32_t { kDone = 0, kOutOfMemory = 1 };
 
-// The arguments of a call, packed by `_CALL` in cpu_kernel.py. `x` and `result` have the layout
-// (outer, channels, inner). The curves are as in tables.hpp.
+// The arguments of a call, which `_CALL` in cpu_kernel.py packs. `x`, `grad_y` and `result` have
+// the layout (outer, channels, inner). `Curves` in tables.hpp describes the other arrays.
 struct Call {
   const void* x;
   const void* grad_y;
-  void* result;  // y in forward, the gradient of x in backward
+  void* result;  // y in forward, the gradient with respect to x in backward
   float* grad_values;
   float* grad_tail_slopes;
   const float* values;
@@ -60,21 +60,23 @@ const KernelsOf<BFloat16>& of<BFloat16>(const Kernels& kernels) {
   return kernels.for_bfloat16;
 }
 
-// In plain C++, looking up lines by index is faster than comparing with every hinge.
+// Returns whether comparing an input with every hinge is faster than looking up a line by index. In
+// plain C++ it is slower.
 bool compares_quickly(int32_t set) { return set != kPortableSet; }
 
-// A tensor in memory, the last index fastest.
+// The sizes of a tensor in memory. The last index is the fastest.
 struct Geometry {
   int64_t outer;
   int64_t channels;
   int64_t inner;
 
   int64_t size() const { return outer * channels * inner; }
-  // Channels are neighbours, as in channels-last images and in rows of features.
+  // Returns whether the channels are neighbours, as in channels_last images and rows of features.
   bool by_pixel() const { return inner == 1 && channels > 1; }
 
-  // How many pixels to treat as one, so that few channels fill whole groups. With few pixels the
-  // larger tables would cost more than this saves.
+  // Returns the number of pixels to treat as one pixel, so that few channels fill whole groups.
+  // With few pixels the result is 1, because the larger tables would cost more time than this
+  // saves.
   int64_t pixels_as_one() const {
     const int64_t wanted = kGroup / std::gcd<int64_t>(channels, kGroup);
     const bool worth = channels < kFew && outer >= kMany * wanted;
@@ -83,13 +85,14 @@ struct Geometry {
   Geometry with_as_one(int64_t pixels) const { return {outer / pixels, channels * pixels, inner}; }
 
  private:
-  static constexpr int64_t kFew = 2 * kGroup;  // with more channels, few lanes are idle
+  // With more channels than this, few lanes are idle.
+  static constexpr int64_t kFew = 2 * kGroup;
   static constexpr int64_t kMany = 256;
 };
 
 int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
 
-// One task: a range of outer indices, a range of channels, and a part of each inner row.
+// One task: a range of outer indices, a range of channels, and a range of inner indices.
 struct Task {
   int64_t outer, outers;
   int64_t channel, channels;
@@ -97,13 +100,14 @@ struct Task {
   int64_t section;  // tasks of the same section have different channels
 };
 
-// Divides a tensor into tasks of at least 2048 elements of a channel or 256 pixels, if it has as
-// many. With fewer, adding the sums of the sections would be expensive.
+// Divides a tensor into tasks. A task has at least 2048 elements of a channel or 256 pixels, if the
+// tensor is that large. With smaller tasks, adding the sums of the sections would be expensive.
 class Plan {
  public:
   explicit Plan(const Geometry& all) : all_(all) {
     if (all.by_pixel()) {
-      // As many neighbouring channels as possible, and enough tasks for many threads.
+      // A task has as many neighbouring channels as possible, while there are enough tasks for many
+      // threads.
       const int64_t elements = std::clamp<int64_t>(all.size() / 32, kElements, 4 * kElements);
       inners_ = 1;
       outers_ = std::min(std::max(elements / all.channels, kPixels), all.outer);
@@ -141,7 +145,7 @@ class Plan {
   int64_t outer_parts_, channel_parts_, inner_parts_;
 };
 
-// Runs `work(index)` for every index below `count`.
+// Calls `work(index)` for each index below `count`.
 template <class Work>
 void for_all(int64_t count, int32_t threads, Work work) {
 #if defined(_OPENMP)
@@ -156,14 +160,15 @@ void for_all(int64_t count, int32_t threads, Work work) {
   for (int64_t index = 0; index < count; ++index) work(index);
 }
 
-// Elements per thread. With fewer, waking a thread costs more than it saves.
+// The smallest number of elements per thread. With fewer elements, starting a thread costs more
+// time than it saves.
 constexpr int64_t kWorthAThread = 16384;
 
 int32_t worth(int32_t threads, const Geometry& all) {
   return static_cast<int32_t>(std::clamp<int64_t>(all.size() / kWorthAThread, 1, threads));
 }
 
-// What is computed from a call before its elements are read.
+// The tables and the plan of a call, computed before its elements are read.
 struct Job {
   Job(const Call& call, const Geometry& given)
       : kernels(kernels_for(call.instruction_set)),
@@ -175,11 +180,12 @@ struct Job {
         threads(worth(call.threads, all)) {}
   explicit Job(const Call& call) : Job(call, {call.outer, call.channels, call.inner}) {}
 
-  // Where a task begins, in elements.
+  // Returns the first element of a task.
   int64_t start(const Task& task) const {
     return (task.outer * all.channels + task.channel) * all.inner + task.inner;
   }
-  // The number of channels with sums; in groups it includes the padding of the last group.
+  // Returns the number of channels with sums. With groups this includes the padding of the last
+  // one.
   int64_t padded_channels() const {
     return tables.by_group() ? parts(all.channels, kGroup) * kGroup : all.channels;
   }
@@ -244,7 +250,7 @@ void backward(const Job& job, const T* x, const T* grad_y, T* grad_x, float* sum
   });
 }
 
-// Adds the sums of the sections and computes the gradients from them.
+// Adds the sums of all sections, and computes the gradients of the curves from the totals.
 void add_up(const Job& job, const float* sums, float* grad_values, float* grad_tail_slopes) {
   const CurveTables& tables = job.tables;
   const int64_t lanes = tables.by_group() ? kGroup : 1;  // channels with interleaved sums
@@ -320,8 +326,8 @@ int32_t outcome_of(Run run) {
 
 using hinged::Call;
 
-// Returns the instruction sets that were built and that this processor has, the fastest first.
-// `hinged_forward` and `hinged_backward` take the index in "portable,avx2,avx512".
+// Returns the instruction sets that were compiled and that this processor has, the fastest first.
+// The number of an instruction set in a call is its position in "portable,avx2,avx512".
 HINGED_EXPORT const char* hinged_instruction_sets() {
 #if defined(HINGED_AVX512)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -345,7 +351,7 @@ HINGED_EXPORT int32_t hinged_uses_openmp() {
 
 HINGED_EXPORT int32_t hinged_most_lines() { return hinged::kMostLines; }
 
-// Computes the curves at `x`.
+// Computes the curves at `x`. Returns an `Outcome`.
 HINGED_EXPORT int32_t hinged_forward(const Call* call) {
   return hinged::outcome_of([&] {
     if (call->number == hinged::kFloat32) return hinged::run_forward<float>(*call);
@@ -353,7 +359,7 @@ HINGED_EXPORT int32_t hinged_forward(const Call* call) {
   });
 }
 
-// Computes the gradients whose pointers are not null.
+// Computes the gradients whose pointers are not null. Returns an `Outcome`.
 HINGED_EXPORT int32_t hinged_backward(const Call* call) {
   return hinged::outcome_of([&] {
     if (call->number == hinged::kFloat32) return hinged::run_backward<float>(*call);

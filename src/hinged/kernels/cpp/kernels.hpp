@@ -1,8 +1,8 @@
-// The kernels. They are written once, as templates over a class `V` of vector operations, and
-// compiled once for each instruction set. portable.cpp defines the operations in plain C++.
+// The kernels are templates over a class `V` of vector operations, and are compiled for each
+// instruction set. portable.cpp defines the operations in plain C++.
 //
-// Everything is a template over `V` or over types that depend on it, so that no two instruction
-// sets share a symbol. For the same reason nothing of the standard library is called.
+// All functions are templates over `V` or over types that depend on it. Two instruction sets
+// therefore share no symbol. For the same reason, no function of the standard library is called.
 #pragma once
 
 #include "groups.hpp"

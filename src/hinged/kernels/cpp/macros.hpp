@@ -1,4 +1,4 @@
-// Attributes and pragmas that have different names in different compilers.
+// Names for attributes and pragmas that differ between compilers.
 #pragma once
 
 #if defined(__GNUC__)

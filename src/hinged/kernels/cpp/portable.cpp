@@ -1,5 +1,5 @@
-// The vector operations in plain C++. They run on any processor and define what each operation
-// does.
+// The vector operations in plain C++. They run on any processor, and define the result of each
+// operation for the other instruction sets.
 #include "kernels.hpp"
 
 namespace hinged {
@@ -53,7 +53,7 @@ struct Portable {
   static HINGED_INLINE Floats load(const T* from) {
     return each<Floats>([&](int i) { return widen(from[i]); });
   }
-  // The first `count` lanes; the others are 0.
+  // Loads the first `count` lanes. The other lanes are 0.
   template <class T>
   static HINGED_INLINE Floats load_some(const T* from, int count) {
     return each<Floats>([&](int i) { return i < count ? widen(from[i]) : 0.0f; });
@@ -66,7 +66,8 @@ struct Portable {
   static HINGED_INLINE void store_some(T* to, Floats x, int count) {
     for (int i = 0; i < count; ++i) narrow(x.lane[i], to + i);
   }
-  // Two vectors at once. Each instruction set may order the lanes differently, the same for both.
+  // Loads or stores two vectors. An instruction set may order the lanes differently, but in the
+  // same way for `load_two` and `store_two`.
   template <class T>
   static HINGED_INLINE void load_two(const T* from, Floats& a, Floats& b) {
     a = load(from);
@@ -80,7 +81,7 @@ struct Portable {
   static HINGED_INLINE void store(int32_t* to, Ints x) {
     for (int i = 0; i < kLanes; ++i) to[i] = x.lane[i];
   }
-  // Alternating lanes of a and b, in the order `kPairOrder`.
+  // Stores pairs of a lane of `a` and the same lane of `b`, in the order `kPairOrder`.
   static HINGED_INLINE void store_pairs(float* to, Floats a, Floats b) {
     for (int i = 0; i < kLanes; ++i) {
       to[2 * i] = a.lane[i];
@@ -114,11 +115,12 @@ struct Portable {
   static HINGED_INLINE Floats multiply(Floats a, Floats b) {
     return each<Floats>([&](int i) { return a.lane[i] * b.lane[i]; });
   }
-  // With one rounding or two, for uses where both are correct.
+  // The result has one rounding or two, depending on the instruction set. It is used only where
+  // both are correct.
   static HINGED_INLINE Floats multiply_add(Floats a, Floats b, Floats c) {
     return each<Floats>([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
   }
-  // Both return `b` if either is NaN.
+  // `min` and `max` return `b` if `a` or `b` is NaN.
   static HINGED_INLINE Floats min(Floats a, Floats b) {
     return each<Floats>([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
   }
@@ -154,7 +156,7 @@ struct Portable {
     return each<Ints>([&](int i) { return mask.lane[i] ? a.lane[i] : b.lane[i]; });
   }
 
-  // Comparisons; false if either is NaN.
+  // Comparisons. The result is false if an operand is NaN.
   static HINGED_INLINE Mask less(Floats a, Floats b) {
     return each<Mask>([&](int i) { return a.lane[i] < b.lane[i] ? 1 : 0; });
   }
@@ -167,7 +169,7 @@ struct Portable {
   static HINGED_INLINE Mask always() {
     return each<Mask>([](int) { return 1; });
   }
-  // True where `a` is true and `b` is false.
+  // Returns true where `a` is true and `b` is false.
   static HINGED_INLINE Mask without(Mask a, Mask b) {
     return each<Mask>([&](int i) { return a.lane[i] & ~b.lane[i]; });
   }

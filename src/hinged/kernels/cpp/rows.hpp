@@ -1,4 +1,5 @@
-// Kernels for rows of one channel. All lanes have the same curve and look up its lines by index.
+// Kernels for rows of one channel. All lanes of a vector use the same curve, and look up its lines
+// by index.
 #pragma once
 
 #include "macros.hpp"
@@ -6,7 +7,7 @@
 
 namespace hinged {
 
-// A table in vector registers, read by permutation.
+// A table in vector registers. Entries are read by permutation.
 template <class V, int kRegisters>
 struct InRegisters {
   typename V::Floats entries[kRegisters];
@@ -20,7 +21,7 @@ struct InRegisters {
   }
 };
 
-// A table of any length in memory, read by gathering.
+// A table of any length in memory. Entries are read by a gather instruction.
 template <class V>
 struct InMemory {
   const float* table;
@@ -31,10 +32,10 @@ struct InMemory {
   }
 };
 
-// Classes that find the line of an input. For NaN it is line 0.
+// The next two classes find the line of an input. The line of NaN is 0.
 
-// For lines of nearly equal widths: an estimate gives the right line or the next, and one exact
-// comparison decides.
+// Finds the line if all lines have nearly equal widths. An estimate is the right line or the next
+// line, and one exact comparison decides.
 template <class V, class Table>
 struct ByArithmetic {
   using Floats = typename V::Floats;
@@ -55,7 +56,7 @@ struct ByArithmetic {
   }
 };
 
-// For lines of any widths: a search by halving.
+// Finds the line for any widths, by halving the number of lines repeatedly.
 template <class V, class Table>
 struct ByHalving {
   using Floats = typename V::Floats;
@@ -77,11 +78,12 @@ struct ByHalving {
   }
 };
 
-// Adds sums of g and of g (x - origin) for each line to the sums that types.hpp describes.
+// Converts two sums for each line, of g (`plain`) and of g (x - origin) (`moment`), and adds them
+// to the sums that types.hpp describes.
 template <class V>
 void share_out(const Lines& lines, int32_t first, int32_t end, const float* plain,
                const float* moment, float* sums) {
-  float carried = 0.0f;  // from the line before: avoids a store and a load
+  float carried = 0.0f;  // the sum on the right of the line before; saves a store and a load
   for (int32_t k = first; k < end; ++k) {
     float right = moment[k - first] * lines.inverse[k], left = plain[k - first] - right;
     if (lines.tails && k == 0) left = moment[k - first], right = plain[k - first];
@@ -92,7 +94,7 @@ void share_out(const Lines& lines, int32_t first, int32_t end, const float* plai
   sums[end] += carried;
 }
 
-// Two registers for each line: fastest for few lines.
+// Sums in two registers for each line. This is the fastest method for few lines.
 template <class V>
 struct SumsInRegisters {
   using Floats = typename V::Floats;
@@ -114,7 +116,8 @@ struct SumsInRegisters {
     }
   }
   HINGED_INLINE void finish(const Lines& lines, float* sums) {
-    // There are as many sums as lanes. After a transposition they need one addition per lane.
+    // The number of sums equals the number of lanes. After a transposition, one vector addition per
+    // lane is enough.
     V::transpose(totals);
     Floats each = totals[0];
     HINGED_UNROLL
@@ -125,9 +128,9 @@ struct SumsInRegisters {
   }
 };
 
-// Pairs of sums in memory, at a cost that does not depend on the number of lines. Neighbouring
-// lanes add to different copies, so that no addition waits for the one before. The terms of some
-// vectors are collected first, so that no load waits for a store.
+// Pairs of sums in memory. The cost does not depend on the number of lines. Neighbouring lanes add
+// to different copies of the sums, so an addition does not wait for the addition before it. The
+// terms of 16 vectors are collected before they are added, so a load does not wait for a store.
 template <class V>
 struct SumsInMemory {
   using Floats = typename V::Floats;
@@ -141,7 +144,7 @@ struct SumsInMemory {
   int aside = 0;
 
   HINGED_INLINE explicit SumsInMemory(const Lines& all) {
-    // `finish` transposes as many lines at once as there are lanes.
+    // `finish` transposes the lines in blocks with one line for each lane.
     const int lines = (all.count + V::kLanes - 1) / V::kLanes * V::kLanes;
     for (int i = 0; i < lines * kPlaces; i += V::kLanes) V::store(pairs + i, V::zero());
   }
@@ -196,13 +199,13 @@ struct NoSums {
   HINGED_INLINE void finish(const Lines&, float*) const {}
 };
 
-// The least number of elements between those in work and those that are prefetched.
+// The smallest distance in elements from the present elements to the prefetched elements.
 constexpr int64_t kAhead = 256;
 constexpr int64_t kCacheLine = 64;
 
-// The distance in memory to the elements to prefetch, or 0 for none. It is a number of whole rows:
-// the rows of one channel are not neighbours, so the processor's prefetcher fails at each row's
-// end.
+// Returns the distance in memory to the elements to prefetch, or 0 for no prefetching. The distance
+// is a number of whole rows. The rows of one channel are not neighbours in memory, so the
+// processor does not prefetch beyond the end of a row.
 HINGED_INLINE int64_t distance_ahead(const Rows& rows, int64_t row) {
   const int64_t ahead = kAhead / rows.length + 1;
   return row + ahead < rows.rows ? ahead * rows.stride : 0;
@@ -224,7 +227,8 @@ void forward_loop(const Lines& lines, const T* x, T* y, Rows rows) {
   const auto evaluate = [&](Floats input) HINGED_INLINE_LAMBDA {
     const auto index = line_of(input);
     const Floats within = V::max(lowest, V::min(highest, input));
-    // Two roundings, as in plain torch, so the results are equal bit for bit.
+    // The product and the sum are rounded separately, as in the reference in plain torch. The
+    // results are therefore equal bit for bit.
     return V::add(V::multiply(within, slope[index]), intercept[index]);
   };
   for (int64_t row = 0; row < rows.rows; ++row) {
@@ -282,14 +286,14 @@ void backward_loop(const Lines& lines, const T* x, const T* grad_y, T* grad_x, f
     }
     const int rest = static_cast<int>(end - i);
     if (rest == 0) continue;
-    // The lanes beyond the end count as inputs with gradient 0.
+    // The lanes beyond the end of the row are inputs with gradient 0, which change no sum.
     const Floats result = gradient(V::load_some(x + i, rest), V::load_some(grad_y + i, rest));
     if (grad_x != nullptr) V::store_some(grad_x + i, result, rest);
   }
   total.finish(lines, sums);
 }
 
-// The search and the tables for a number of lines.
+// The classes for the search and for the tables.
 template <class SearchType, class TableType>
 struct Choice {
   using Search = SearchType;

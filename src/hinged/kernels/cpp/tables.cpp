@@ -1,4 +1,4 @@
-// See tables.hpp.
+// Implements the functions that tables.hpp declares.
 #include "tables.hpp"
 
 #include <algorithm>
@@ -12,16 +12,17 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kLargest = std::numeric_limits<float>::max();
 
-// The estimated line is raised by twice this, in widths of a line. Uneven widths and rounding then
-// cannot make it lower than the true line, nor higher than the next one.
+// The estimate of a line is raised by twice this number, which is a fraction of a line's width.
+// Uneven widths and rounding then cannot make the estimate lower than the true line, or higher than
+// the next line.
 constexpr float kSlack = 0.125f;
 
-// Returns the largest error of x * scale + offset, in widths of a line, or infinity.
+// Returns the largest error of x * scale + offset as a fraction of a line's width, or infinity.
 float unevenness(const float* hinges, int64_t count, float scale) {
   float worst = 0.0f;
   for (int64_t k = 0; k < count; ++k) {
     const float off = std::fabs((hinges[k] - hinges[0]) * scale - static_cast<float>(k));
-    if (!(off <= worst)) worst = off;  // true for NaN too
+    if (!(off <= worst)) worst = off;  // the condition is also true for NaN
   }
   const float reach = std::max(std::fabs(hinges[0]), std::fabs(hinges[count - 1])) * scale;
   return worst + reach * 4 * std::numeric_limits<float>::epsilon();
@@ -31,7 +32,7 @@ float unevenness(const float* hinges, int64_t count, float scale) {
 float lowest(float slope) { return slope == 0.0f ? -kLargest : -kInfinity; }
 float highest(float slope) { return slope == 0.0f ? kLargest : kInfinity; }
 
-// A search by halving may read up to the next power of two.
+// Returns the size of a table for a search by halving, which may read up to the next power of two.
 int32_t padded_for_halving(int32_t count) {
   int32_t size = 16;
   while (size < count) size *= 2;
@@ -118,7 +119,8 @@ void CurveTables::fill(int64_t first, int64_t channels, const Place& at) const {
     hinges[c] = curves_.hinges_of(channel);
     values[c] = curves_.values + channel * curves_.hinges;
   }
-  // The left and right ends of a piece are in alternating halves of these.
+  // Hinges and values with an even index are in the first row, those with an odd index in the
+  // second row. A piece has one end in each row.
   float ends[2][kGroup], heights[2][kGroup];
   const auto take = [&](int64_t k) {
     for (int64_t c = 0; c < channels; ++c) {
@@ -127,13 +129,14 @@ void CurveTables::fill(int64_t first, int64_t channels, const Place& at) const {
     }
   };
   take(0);
-  // The rounding is that of `hinged.curve.evaluate.slopes_and_intercepts`, for equal bits.
+  // The operations and their rounding are those of `slopes_and_intercepts` in
+  // `hinged.curve.evaluate`, so the results have the same bits.
   for (int64_t k = 0; k < last; ++k) {
     take(k + 1);
     const float *left = ends[k % 2], *right = ends[(k + 1) % 2];
     const float *low = heights[k % 2], *high = heights[(k + 1) % 2];
     const int64_t line = (k + tails_) * at.step;
-    for (int64_t c = 0; c < channels; ++c) {  // A separate loop, which compilers vectorise.
+    for (int64_t c = 0; c < channels; ++c) {  // Compilers vectorise this loop.
       const bool rightmost = std::fabs(right[c]) < std::fabs(left[c]);
       const float width = right[c] - left[c], slope = (high[c] - low[c]) / width;
       const float value = rightmost ? high[c] : low[c], hinge = rightmost ? right[c] : left[c];

@@ -1,4 +1,5 @@
-// Computes lines from values at hinges, and gradients of the values from sums by line.
+// Computes the lines of curves from the values at the hinges, and the gradients of the values from
+// the sums of backward.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@ namespace hinged {
 
 enum class Tails : int32_t { kLinear = 0, kConstant = 1, kFree = 2 };
 
-// Values and hinges as PyTorch stores them: `values` is (channels, hinges), the positions are
-// (hinges) or (channels, hinges), `tail_slopes` is (channels, 2) or null.
+// Values and hinges in the layout of PyTorch: `values` is (channels, hinges), `positions` is
+// (hinges) or (channels, hinges), and `tail_slopes` is (channels, 2) or null.
 struct Curves {
   const float* values;
   const float* positions;
@@ -27,12 +28,12 @@ struct Curves {
   }
 };
 
-// The lines of all channels, one channel after the other or in groups. A linear tail is part of the
-// end piece. Other tails are separate lines.
+// The lines of all channels, one channel after the other or in groups. A linear tail belongs to the
+// first or the last piece. Other tails are separate lines.
 class CurveTables {
  public:
-  // `by_group` asks for groups, which are used for curves with few lines only. `repeats` is how
-  // many times all curves are repeated in turn, which is done in groups only.
+  // If `by_group` is true and the curves have few lines, the lines are stored in groups. Groups
+  // contain all channels `repeats` times, one repetition after the other.
   CurveTables(const Curves& curves, bool by_group, int64_t repeats);
 
   bool by_group() const { return by_group_; }
@@ -43,19 +44,19 @@ class CurveTables {
   }
   int32_t count() const { return count_; }
 
-  // The number of sums of one channel in backward; see types.hpp.
+  // Returns the number of sums of one channel in backward (see types.hpp).
   int32_t sums() const { return count_ + 1; }
-  // Writes the gradients of one channel, given its sums, which are `step` apart.
+  // Writes the gradients of one channel. Its sums are `step` elements apart.
   void gradients(int64_t channel, const double* sums, int64_t step, float* grad_values,
                  float* grad_tail_slopes) const;
 
  private:
-  // The start of each table; the entries of one channel are `step` apart.
+  // The start of each table. The entries of one channel are `step` elements apart.
   struct Place {
     float *slope, *intercept, *lower, *origin, *inverse;
     int64_t step;
   };
-  // Returns tables of `table` entries each, one after the other.
+  // Returns tables with `table` entries each. They follow each other in memory, from `start` on.
   static Place place(float* start, int64_t table, int64_t step);
   void lay_out_lines();
   void lay_out_groups();
@@ -64,7 +65,7 @@ class CurveTables {
   void fill_tails(int64_t channel, int64_t c, const Place& at) const;
 
   Curves curves_;
-  int32_t tails_;  // 1 if the tails are separate lines, else 0
+  int32_t tails_;  // 1 if the tails are separate lines, otherwise 0
   int32_t count_;
   bool by_group_;
   int64_t repeats_;

@@ -1,16 +1,16 @@
-// Kernels for channels that are neighbours in memory and curves with many lines. Tiles are
-// transposed in registers, so that each row has one channel.
+// Kernels for channels that are neighbours in memory, and for curves with many lines. Tiles are
+// transposed in registers, so that each row of a tile contains one channel.
 #pragma once
 
 #include "rows.hpp"
 
 namespace hinged {
 
-// A tile has as many channels as a vector has lanes. Two tiles fit in the first-level cache.
+// A tile has one channel for each lane of a vector. Two tiles fit in the first-level cache.
 template <class V>
 struct Tile {
   static constexpr int kPixels = 256;
-  // Rows at distances of a power of two would compete for the same lines of the cache.
+  // If the distance between rows were a power of two, they would compete for the same cache lines.
   static constexpr int kPitch = kPixels + 16;
   alignas(64) float rows[V::kLanes * kPitch];
 
@@ -21,7 +21,7 @@ struct Tile {
     typename V::Floats block[V::kLanes];
     for (int64_t first = 0; first < pixels; first += V::kLanes) {
       const T* start = from + first * stride;
-      const int64_t last = pixels - first - 1;  // beyond the end the last pixel is repeated
+      const int64_t last = pixels - first - 1;  // the last pixel is repeated beyond the end
       HINGED_UNROLL
       for (int i = 0; i < V::kLanes; ++i) {
         const T* pixel = start + (i < last ? i : last) * stride;
@@ -55,7 +55,7 @@ struct Tile {
   }
 };
 
-// Calls `run(channel, channels, pixel, pixels)` for every tile.
+// Calls `run(channel, channels, pixel, pixels)` for each tile.
 template <class V, class Run>
 HINGED_INLINE void for_each_tile(const Pixels& all, Run run) {
   for (int64_t pixel = 0; pixel < all.pixels; pixel += Tile<V>::kPixels) {

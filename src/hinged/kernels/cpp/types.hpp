@@ -1,7 +1,9 @@
-// The arguments of the kernels: curves as tables of lines, and tensors as rows in memory.
+// The arguments of the kernels: curves as tables of lines, and tensors as rows in memory. A line
+// is a piece of a curve (between two neighbouring hinges) or a tail.
 //
-// Each instruction set compiles this file with its own flags, so it contains no functions. The
-// linker would keep only one of several copies, perhaps one that this processor cannot run.
+// This file is compiled for each instruction set, with different flags. It therefore contains no
+// functions: of several copies of a function, the linker would keep only one, and perhaps a copy
+// that this processor cannot run.
 #pragma once
 
 #include <cstdint>
@@ -12,37 +14,38 @@ struct BFloat16 {
   uint16_t bits;
 };
 
-// The most lines of one channel, tails included. The sums of this many lines fit on the stack and
-// in the nearest caches. No known experiment uses as many.
+// The largest number of lines of one channel, tails included. The sums for 512 lines fit on the
+// stack and in the first-level cache. No known experiment needs more lines.
 constexpr int32_t kMostLines = 512;
 
-// The lines `y = slope x + intercept` of one channel from left to right. The arrays have `count`
-// entries and are padded to a power of two.
+// The lines `y = slope x + intercept` of one channel from left to right. Each array has `count`
+// entries and is padded to a power of two.
 struct Lines {
   const float* slope;
   const float* intercept;
-  const float* lower;    // left end of the line: -inf for the first, NaN in the padding
-  const float* origin;   // a hinge on the line; backward uses the distance of inputs from it
+  const float* lower;    // left end of the line: -inf for the first line, NaN in the padding
+  const float* origin;   // a hinge on the line; backward uses the distance from it to the input
   const float* inverse;  // 1 / width of a piece
   int32_t count;
   bool tails;  // the first and the last line are tails, not pieces
-  // If all pieces have nearly equal widths, the line of x is the integer part of `scale x +
-  // offset`, or the line before it. Otherwise `scale` is 0.
+  // If all pieces have nearly equal widths, the integer part of `scale x + offset` is the line of
+  // x or the line after it. Otherwise `scale` is 0.
   float scale;
   float offset;
-  // Inputs are clamped to these. They are finite on flat tails, because 0 * inf is NaN.
+  // The limits to which inputs are clamped. On a flat tail the limit is finite, because 0 * inf is
+  // NaN.
   float lowest;
   float highest;
 };
 
-// The number of channels in a group. A vector with fewer lanes takes a part of a group.
+// The number of channels in a group. A vector with fewer lanes contains a part of a group.
 constexpr int32_t kGroup = 16;
-// Curves with more lines are faster if the lines are looked up by index.
+// The largest number of lines for groups. With more lines, looking up a line by index is faster.
 constexpr int32_t kMostGroupLines = 16;
 
-// The lines of `kGroup` neighbouring channels, as in `Lines`: line `line` of channel `c` is at
-// `[line * kGroup + c]`. The tables are padded to a multiple of four lines; the left end of a
-// padding line is NaN.
+// The lines of `kGroup` neighbouring channels. The fields have the meaning they have in `Lines`.
+// Line `line` of channel `c` is at `[line * kGroup + c]`. The tables are padded to a multiple of
+// four lines. The left end of a padding line is NaN.
 struct Group {
   const float* slope;
   const float* intercept;
@@ -55,16 +58,16 @@ struct Group {
   bool tails;
 };
 
-// Rows of one channel: `length` neighbouring elements. Each row starts `stride` elements after the
-// one before.
+// Rows of one channel. A row has `length` neighbouring elements, and starts `stride` elements after
+// the row before it.
 struct Rows {
   int64_t rows;
   int64_t length;
   int64_t stride;
 };
 
-// Pixels with one element for each of several neighbouring channels. Each pixel starts `stride`
-// elements after the one before.
+// Pixels with one element for each of several neighbouring channels. A pixel starts `stride`
+// elements after the pixel before it.
 struct Pixels {
   int64_t pixels;
   int64_t channels;
@@ -73,11 +76,14 @@ struct Pixels {
 
 // The kernels of one instruction set, for elements of type T.
 //
-// Line k lies between the sums k and k + 1 of its channel. With t = (x - origin) / width, an input
-// on a piece adds g (1 - t) to the sum on its left and g t to the sum on its right: these are the
-// gradients of the values. An input on a tail adds g to the sum of its hinge and g (x - origin) to
-// the sum outside. Backward adds to `sums`, which has the layout (channel, sum), or
-// (group, sum, kGroup) for groups. `grad_x` and `sums` may be null.
+// Backward adds to `sums`, which has the layout (channel, sum), or (group, sum, kGroup) for groups.
+// A channel has one sum more than lines, and line k lies between the sums k and k + 1. Let g be the
+// gradient with respect to the output of an input x.
+// - On a piece, with t = (x - origin) / width, backward adds g (1 - t) to the sum on the left of
+//   the piece, and g t to the sum on its right. These sums are the gradients of the values.
+// - On a tail, backward adds g to the sum next to the tail's hinge, and g (x - origin) to the other
+//   sum, which is the gradient of the tail's slope.
+// `grad_x` and `sums` may be null. They are then not computed.
 template <class T>
 struct KernelsOf {
   void (*forward_rows)(const Lines& lines, const T* x, T* y, Rows rows);
