@@ -26,7 +26,7 @@ _HOOKS = (
 def all_parents(model: nn.Module) -> dict[int, Parents]:
     """Return the parents of every module in a model, by the `id` of the module.
 
-    Each parent comes with the name that the module has in it, as in `parents_of`.
+    The parents of a module are a list of pairs `(parent, name)`, as `parents_of` returns it.
     """
     parents: dict[int, Parents] = defaultdict(list)
     for parent in model.modules():

@@ -1,1 +1,1 @@
-"""Freezes all of a model but its curves, and saves only the parameters that were trained."""
+"""Trains only the curves of a model, and saves only the parameters that were trained."""

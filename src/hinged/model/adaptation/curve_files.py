@@ -31,15 +31,16 @@ def save_curves(
 ) -> None:
     """Write the curves and normalisation layers of a model to a small safetensors file.
 
-    The file contains the hinges, values and tails of every `PiecewiseLinear`, and the weights,
-    biases and running statistics of every normalisation layer. If you have trained a model after
+    Curves are the trainable piecewise-linear functions of `PiecewiseLinear` layers. The file
+    contains the hinges, values and tails of every `PiecewiseLinear`, and the weights, biases and
+    running statistics of every normalisation layer. If you have trained a model after
     `hinged.train_only`, this is all that has changed, except for the head. Use `also` to include
     the head.
 
-    The curves fit the other weights of this model. The file contains a hash of these weights, so
-    that `hinged.load_curves` can warn about a model with different weights. A checksum detects
-    later changes of the file. The file is written under a
-    temporary name and then renamed, so it is never incomplete.
+    The curves are useful only together with the other weights of the model. The file contains a
+    hash of these weights, so that `hinged.load_curves` can warn about a model with different
+    weights. A checksum detects later changes of the file. The file is written under a temporary
+    name and then renamed, so it is never incomplete.
 
     Args:
         model: any module with `PiecewiseLinear` layers.
@@ -90,8 +91,8 @@ def write_curve_file(
 def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Load curves and normalisation layers from a file into a model with the same layers.
 
-    The whole file is checked before anything is copied. If an error is raised, the model is
-    unchanged.
+    Curves are the trainable piecewise-linear functions of `PiecewiseLinear` layers. The whole file
+    is checked before anything is copied. If an error is raised, the model is unchanged.
 
     Args:
         model: a model of the same architecture as the saved model. The names, shapes and dtypes of

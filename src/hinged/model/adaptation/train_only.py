@@ -51,10 +51,11 @@ def train_only(
 ) -> TrainableParameters:
     """Freeze all parameters of a model except for its curves, normalisation layers and head.
 
-    The function sets only `requires_grad` of the parameters. Dropout and the running statistics of
-    BatchNorm do not depend on it; `model.eval()` stops them. Call `train_only` before you create
-    the optimiser. `hinged.save_curves` writes the trained parameters to a small file; name the head
-    in its argument `also`.
+    Curves are the trainable piecewise-linear functions of `PiecewiseLinear` layers. The function
+    sets only `requires_grad` of the parameters. Dropout and the running statistics of BatchNorm do
+    not depend on it; `model.eval()` stops them. Call `train_only` before you create the optimiser.
+    `hinged.save_curves` writes the trained parameters to a small file; name the head in its
+    argument `also`.
 
     Args:
         model: any module. `requires_grad` of all its parameters is set.

@@ -49,8 +49,8 @@ class Calibration:
         if self.stale:
             names = ", ".join(self.stale)
             lines.append(
-                f"The parameters of {names} are new: create new optimisers, or pass the present "
-                "optimisers as optimizers=..."
+                f"The parameters of {names} are new: create new optimisers, or pass the old ones "
+                "as optimizers=..."
             )
         return "\n".join(lines)
 

@@ -38,17 +38,16 @@ def calibrate_after(
 ) -> DelayedCalibration:
     """Freeze the curves for the first steps of training, then calibrate them and let them train.
 
-    At the start of training, the inputs of curves change strongly. A curve can only learn where
-    inputs reach it. The curves therefore keep their start function for `steps` steps. In the last
-    `observed_steps` of these steps, their inputs are observed in the forward passes of the
-    training. Then the hinges move to the observed inputs, as in `hinged.calibrate`, and training of
-    the curves begins.
+    Curves are the trainable piecewise-linear functions of `PiecewiseLinear` layers. At the start of
+    training, the inputs of curves change strongly. A curve can only learn where inputs reach it.
+    The curves therefore keep their start function for `steps` steps. In the last `observed_steps`
+    of these steps, their inputs are observed in the forward passes of the training. Then the hinges
+    move to the observed inputs, as in `hinged.calibrate`, and training of the curves begins.
 
-    Note:
+    Frozen means that the gradients of the curves are dropped before an optimiser uses them. The
+    parameters keep `requires_grad=True`. You can therefore create parameter groups and
+    DistributedDataParallel before or after this call. Some rules apply until the calibration:
 
-    - Frozen means that the gradients of the curves are dropped before an optimiser uses them. The
-      parameters keep `requires_grad=True`. You can create parameter groups and
-      DistributedDataParallel before or after this call.
     - Compile the model after the calibration, because hooks do not run in compiled code.
     - If an optimiser has only curves, do not step it through a `GradScaler` while they are frozen,
       because `GradScaler` expects gradients.

@@ -28,9 +28,9 @@ class LayerCalibration:
     """What `calibrate` did to one layer.
 
     Attributes:
-        before: the first and the last hinge before.
-        after: the first and the last hinge after. Equal to `before` if the layer was left
-            unchanged.
+        before: the first and the last hinge before the calibration.
+        after: the first and the last hinge after the calibration. Equal to `before` if the layer
+            was left unchanged.
         outside_before: the fraction of the inputs that lay outside the range `before`.
         rms: the root mean squared change of the output over the data.
         error: the largest absolute change of the output over the data.
@@ -50,10 +50,16 @@ class LayerCalibration:
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """The settings of `hinged.calibrate` that determine where hinges go. `calibrate` explains them.
+    """The settings of `hinged.calibrate` that determine where hinges are placed.
 
     Attributes:
         call: the name of the public function for error messages.
+        spread: half the width of the new range, in standard deviations of the inputs.
+        coverage: the fraction of the inputs inside the new range; None to use `spread`.
+        placement: how hinges are placed: `"uniform"`, `"quantile"` or `"search"`.
+        hinges: the new number of hinges of each curve; None keeps the number.
+        sharing: `"channel"` for separate hinges in each channel, `"layer"` for the same hinges in
+            all channels of a layer; None keeps what each layer has.
     """
 
     call: str

@@ -80,7 +80,7 @@ def input_distribution(histograms: dict[str, Histogram] | None, name: str) -> di
 
 
 def parameter_count(layer: PiecewiseLinear) -> int:
-    """Return the number of trained numbers in a layer."""
+    """Return the number of entries in all parameters of a layer."""
     return sum(parameter.numel() for parameter in layer.parameters())
 
 

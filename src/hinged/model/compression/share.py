@@ -1,4 +1,4 @@
-"""`share`: gives similar channels of a layer the same curve."""
+"""`share`: lets similar channels of a layer use the same curve."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LayerSharingResult:
     Attributes:
         curves: the number of different curves, as a pair `(before, after)`. The number before is
             the number of channels.
-        parameters: the number of trained numbers, as a pair `(before, after)`. It decreases only if
+        parameters: the number of parameters, as a pair `(before, after)`. It decreases only if
             one curve serves all channels.
         error: the largest absolute change of a value. It is 0 for an unchanged layer.
         reason: why the layer was not changed. Empty if it was changed.
@@ -50,7 +50,7 @@ class SharingResult:
 
     @property
     def parameters(self) -> tuple[int, int]:
-        """The number of trained numbers in all layers, as a pair `(before, after)`."""
+        """The number of parameters in all layers, as a pair `(before, after)`."""
         return sum_counts(layer.parameters for layer in self.layers.values())
 
     def __str__(self) -> str:
@@ -68,12 +68,15 @@ class SharingResult:
 
 
 def share(model: nn.Module, tolerance: float) -> SharingResult:
-    """Give channels of a layer the same curve if their curves differ by little.
+    """Give similar channels of a layer the same curve.
 
-    The channels of each layer are divided into groups. All channels of a group get one common
+    A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
+    It bends only at fixed positions, called hinges.
+
+    `share` divides the channels of each layer into groups. All channels of a group get one common
     curve, which differs from each old curve by at most `tolerance`. `hinged.curve.share_curves`
     describes the method. If one group contains all `C` channels, the layer becomes a layer with one
-    curve (`channels=1`) and has `C` times fewer parameters.
+    curve (`channels=1`), and has `C` times fewer parameters.
 
     Otherwise, the layer keeps a row of values for each channel, and the rows of a group are equal.
     Further training would make them different again.

@@ -33,7 +33,7 @@ class LayerSimplification:
 
     Attributes:
         hinges: the number of hinges of each curve, as a pair `(before, after)`.
-        parameters: the number of trained numbers, as a pair `(before, after)`.
+        parameters: the number of parameters, as a pair `(before, after)`.
         error: the largest error of any channel. It is 0 for an unchanged layer.
         reason: why the layer was not changed. Empty if it was changed.
     """
@@ -59,7 +59,7 @@ class Simplification:
 
     @property
     def parameters(self) -> tuple[int, int]:
-        """The number of trained numbers in all layers, as a pair `(before, after)`."""
+        """The number of parameters in all layers, as a pair `(before, after)`."""
         return sum_counts(layer.parameters for layer in self.layers.values())
 
     def __str__(self) -> str:
@@ -72,11 +72,13 @@ class Simplification:
 
 
 def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplification:
-    """Remove hinges from the curves of a model while their outputs stay within a tolerance.
+    """Remove hinges from the curves of a model, while their outputs stay within a tolerance.
 
-    The remaining hinges are a subset of the old hinges. No smaller subset stays within the
-    tolerance (`docs/design/algorithms.md` describes the search and its limits). All curves of a
-    layer keep the same number of hinges, which is the largest number that any channel needs.
+    A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
+    It bends only at fixed positions, called hinges. The remaining hinges are a subset of the old
+    hinges. No smaller subset stays within the tolerance (`docs/design/algorithms.md` describes the
+    search and its limits). All curves of a layer keep the same number of hinges, which is the
+    largest number that any channel needs.
 
     The error that must stay within the tolerance depends on `data`:
 
@@ -95,8 +97,8 @@ def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplifica
         tolerance: the largest error, in units of the outputs of the layers. 0 removes only hinges
             at which a curve does not bend, up to rounding.
         data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
-            once. A batch is an input tensor, a dictionary of keyword arguments, or a pair `(inputs,
-            targets)`. None selects the largest absolute change.
+            once. A batch is an input tensor, a dictionary of keyword arguments, or a tuple of
+            inputs and targets. None selects the largest absolute change.
 
     Returns:
         A `Simplification`, with the change of each layer, or the reason why a layer was not

@@ -97,10 +97,11 @@ class NativeReplacements:
 
 
 def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> NativeReplacements:
-    """Replace curve layers by native activations of torch, where all curves of a layer equal one.
+    """Replace a curve layer by a native activation of torch, if both compute the same function.
 
-    A layer is replaced if the error of every channel is at most `tolerance`. The error depends on
-    `data`:
+    A curve layer is a `PiecewiseLinear`. It has a piecewise-linear function, called a curve, for
+    each channel. A layer is replaced if the error of every curve is at most `tolerance`. The error
+    depends on `data`:
 
     - Without data, it is the *largest absolute* difference between the curve and the activation. It
       is taken over the range (first to last hinge) and one width of the range on both sides.
@@ -109,7 +110,7 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
     The native activations are `nn.ReLU`, `nn.ReLU6`, `nn.Hardtanh`, `nn.LeakyReLU`, `nn.PReLU`, and
     three modules of `hinged.nn`: `Abs` (absolute value), `Zero` and `Copy` (the identity, returned
     as a new tensor). `nn.PReLU` has a slope for each channel and requires the channels on axis 1.
-    No activation works in place.
+    None of the new modules works in place.
 
     The new module receives the training flag and the hooks of the layer, and replaces it in all its
     parents. A layer is not replaced if it has a constraint.
@@ -119,8 +120,8 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
         tolerance: the largest error, in units of the outputs of the layers. 0 means equal up to
             rounding.
         data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
-            once. A batch is an input tensor, a dictionary of keyword arguments, or a pair `(inputs,
-            targets)`. None selects the largest absolute difference.
+            once. A batch is an input tensor, a dictionary of keyword arguments, or a tuple of
+            inputs and targets. None selects the largest absolute difference.
 
     Returns:
         A `NativeReplacements`, with the closest activation of each layer, its error, and the reason

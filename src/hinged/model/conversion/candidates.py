@@ -33,7 +33,7 @@ class Candidate:
 
     Attributes:
         call: the call that applies the activation.
-        in_first_batch: whether the model executes the call for the first batch, in its present mode
+        in_first_batch: whether the model executes the call for the first batch, in its current mode
             (training or evaluation).
         target: the place in the model where the curves would be put. None if the activation cannot
             be replaced, or if the model itself is the activation.
@@ -73,7 +73,7 @@ def find_candidates(
 ) -> SearchResult:
     """Run a model, and return every activation that it applies and where curves could be put.
 
-    The model runs over the data once, in its present mode (training or evaluation). It runs over
+    The model runs over the data once, in its current mode (training or evaluation). It runs over
     the first batch once more in the other mode, because some models apply other activations there.
 
     Args:

@@ -87,8 +87,8 @@ def convert(
         gates: whether to convert gates and bounded outputs too. A gate is a sigmoid, hardsigmoid or
             tanh whose output is multiplied by another tensor. A bounded output is one of these
             activations applied to the output of the model.
-        activations: additional module classes that compute an elementwise activation, such as your
-            own. Each module of these classes is replaced as a whole.
+        activations: your own module classes that compute an elementwise activation. Each module of
+            these classes is replaced as a whole.
         optimizers: one or several optimisers that train the model. The parameters of the curves are
             added to the first one, in a group with the settings of `hinged.param_groups`.
             Parameters of the replaced activations are removed from all. Create learning-rate

@@ -34,7 +34,7 @@ class MethodCurves(nn.ModuleDict):
 
 
 class CannotRewriteError(Exception):
-    """A method cannot be rewritten. The message gives the reason."""
+    """The reason why a method cannot be rewritten."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def sites(
     """Return every place where a model applies an activation; such a place is called a site.
 
     For a model that `convert` has changed, these are the sites that `convert` found, with the
-    present number of hinges and the present range (first and last hinge). For any other model, the
+    current number of hinges and the current range (first and last hinge). For any other model, the
     result shows what `convert` would do with this `data`. The model is not changed.
 
     Args:
@@ -93,9 +93,10 @@ def sites(
         data: one batch or an iterable of batches, in any form that `convert` takes. It can be None
             for a converted model. If it is given for a converted model, the fraction of inputs
             outside the range is measured again.
-        gates: whether `convert` would convert gates and bounded outputs, as its argument `gates`
-            explains. Ignored for a converted model.
-        activations: additional module classes that compute an elementwise activation. Ignored for a
+        gates: whether to list gates and bounded outputs as convertible. A gate is a sigmoid,
+            hardsigmoid or tanh whose output is multiplied by another tensor. A bounded output is
+            such an activation at the output of the model. Ignored for a converted model.
+        activations: your own module classes that compute an elementwise activation. Ignored for a
             converted model.
 
     Returns:
@@ -152,7 +153,7 @@ def recorded_sites(model: nn.Module) -> Sites | None:
 
 
 def _update_sites(model: nn.Module, recorded: Sites, data: Any) -> Sites:
-    """Return recorded sites with the present hinges of their curve layers."""
+    """Return recorded sites with the current hinges of their curve layers."""
     modules = dict(model.named_modules(remove_duplicate=False))
     has_curves = any(isinstance(module, PiecewiseLinear) for module in modules.values())
     statistics = collect_statistics(model, data, CALL) if data is not None and has_curves else {}

@@ -21,11 +21,13 @@ CALL = "hinged.animate"
 def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> FuncAnimation:
     """Animate the curves that were recorded during training, with one panel for each layer.
 
-    Each panel is like that of `hinged.plot`, without the histogram. The axes have the same limits
-    in all frames.
+    A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
+    It bends only at fixed positions, called hinges. A panel shows the median over the channels, a
+    band that contains 90 % of the channels, and some single channels. The axes of a panel have the
+    same limits at all steps.
 
     Args:
-        history: the curves at several steps of the training.
+        history: the curves at several steps of the training, in a `hinged.History`.
         examples: the number of single channels to draw in each panel, 0 or more.
         interval: the time from one recorded step to the next, in milliseconds.
 

@@ -21,17 +21,18 @@ CALL = "hinged.plot"
 def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
     """Draw the curves of a model over the histogram of their inputs, with one panel for each layer.
 
-    A panel shows the median over the channels, a band that contains 90 % of the channels, and some
-    single channels. Ticks mark the hinges. The panel extends beyond the range (first and last
-    hinge) by a tenth of its width on both sides.
+    A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
+    It bends only at fixed positions, called hinges. A panel shows the median over the channels, a
+    band that contains 90 % of the channels, and some single channels. Ticks mark the hinges. The
+    panel extends beyond the range (first and last hinge) by a tenth of its width on both sides.
 
     Args:
         model: any module with `PiecewiseLinear` layers. It is not changed.
         data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
-            once. A batch is an input tensor, a dictionary of keyword arguments, or a pair `(inputs,
-            targets)`. With None, no histograms are drawn.
-        examples: the number of single channels to draw in each panel, 0 or more. They are chosen
-            from the nearest to the median to the farthest from it.
+            once. A batch is an input tensor, a dictionary of keyword arguments, or a tuple of
+            inputs and targets. With None, no histograms are drawn.
+        examples: the number of single channels to draw in each panel, 0 or more. The first is the
+            channel that is farthest from the median, and the last is the nearest.
 
     Returns:
         A `matplotlib.figure.Figure`. Its method `savefig("curves.png")` writes a file. A notebook

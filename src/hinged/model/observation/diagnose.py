@@ -66,19 +66,21 @@ class Diagnosis:
 
 
 def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None = None) -> Diagnosis:
-    """Run a model over data, and return statistics and signs of problems for each layer of curves.
+    """Run a model over data, and report how well its curves work, with advice on problems.
 
-    The statistics show, for each channel, whether the unit is dead, how many inputs lie outside the
-    range (first and last hinge), how steep the curve is, and how far it has moved from its start.
+    A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
+    It bends only at fixed positions, called hinges. The result shows for each channel whether the
+    unit is dead, how many inputs lie outside the range (first to last hinge), how steep the curve
+    is, and how far it has moved from its start.
 
-    The model runs once over the data, without gradients, in its present mode (training or
+    The model runs once over the data, without gradients, in its current mode (training or
     evaluation). Parameters, BatchNorm statistics, training flags and the random state are the same
     afterwards. The memory use does not grow with the data.
 
     Args:
         model: any module with `PiecewiseLinear` layers.
         data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
-            a dictionary of keyword arguments, or a pair `(inputs, targets)`.
+            a dictionary of keyword arguments, or an `(inputs, targets)` pair.
         start: the curves before training, as returned by `hinged.copy_curves`. They are needed to
             compute how far each curve has moved. None leaves this out.
 
@@ -121,13 +123,13 @@ def diagnose_layers(
 
 
 def copy_curves(model: nn.Module) -> dict[str, Curve]:
-    """Return copies of the present curves of a model. Later training does not change them.
+    """Return copies of the current curves of a model. Later training does not change the copies.
 
     Args:
         model: any module with `PiecewiseLinear` layers.
 
     Returns:
-        A `Curve` on the CPU for each layer, by the layer's name in the model.
+        A dictionary with a `Curve` on the CPU for each layer, by the layer's name in the model.
 
     Raises:
         ArgumentError: if the model has no curves.

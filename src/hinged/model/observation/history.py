@@ -23,9 +23,11 @@ _PARTS = ("hinges", "values", "tail_slopes")
 
 
 class History:
-    """The curves of a model at several steps of its training. `hinged.animate` shows them.
+    """A record of the curves of a model at several steps of its training.
 
-    Call `record(model, step)` during the training.
+    A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
+    It bends only at fixed positions, called hinges. Call `record(model, step)` during the training.
+    `hinged.animate` shows the recorded curves.
 
     Args:
         channels: how many channels of each layer to record. They are evenly spaced from the first
@@ -33,7 +35,8 @@ class History:
 
     Attributes:
         steps: the recorded steps, in ascending order.
-        frames: for each recorded step, the `Curve` of each layer by the layer's name.
+        frames: for each recorded step, a dictionary with the `Curve` of each layer by the layer's
+            name.
 
     Raises:
         ArgumentError: if `channels` is below 1.
@@ -53,7 +56,7 @@ class History:
     def __init__(self, channels: int | None = None) -> None:
         whole = isinstance(channels, int) and not isinstance(channels, bool)
         if channels is not None and not (whole and channels >= 1):
-            hint = "expected how many channels of a layer to record, at least 1, or None for all"
+            hint = "expected a whole number of channels, at least 1, or None to record all channels"
             raise errors.ArgumentError(
                 errors.message(f"{CALL}(channels=...)", repr(channels), hint)
             )
@@ -70,13 +73,14 @@ class History:
         return tuple(self.frames[0]) if self.frames else ()
 
     def record(self, model: nn.Module, step: int | None = None) -> None:
-        """Record copies of the present curves of a model.
+        """Record copies of the current curves of a model.
+
+        Earlier records of this step and of later steps are deleted first. Training can therefore be
+        resumed from an earlier step.
 
         Args:
             model: any module with `PiecewiseLinear` layers. Pass the same model each time.
-            step: the present step of the training. None means one more than the last recorded step.
-                Records of this step and of later steps are deleted, so that training can be resumed
-                from an earlier step.
+            step: the current step of the training. None means one more than the last recorded step.
 
         Raises:
             ArgumentError: if the model has no curves, or has other layers than in earlier records.

@@ -209,7 +209,7 @@ def collect_custom_statistics(
 ) -> dict[str, S]:
     """Run a model over data, and return the statistics that `make` computes for each curve layer.
 
-    The model runs once, without gradients, in its present mode (training or evaluation). Buffers
+    The model runs once, without gradients, in its current mode (training or evaluation). Buffers
     (such as the running statistics of BatchNorm), training flags and the random state are restored
     afterwards. The memory use does not grow with the data. A layer that is called several times has
     one entry.

@@ -19,11 +19,10 @@ CALL = "hinged.monitor_range"
 def monitor_range(model: nn.Module, *, every: int = 100, max_outside: float = 0.05) -> RangeMonitor:
     """Warn, from now on, when too many inputs of a curve layer lie outside its range.
 
-    The range of a `PiecewiseLinear` layer reaches from the first to the last hinge. Outside it, a
-    curve has no values that training could adapt. The monitor checks the first call of each layer
-    and then every `every`-th call. After a warning about a layer, the next warning about this layer
-    requires that a check has found at most `max_outside` in between. Calls in compiled code are not
-    checked, because they run no hooks.
+    The range of a `PiecewiseLinear` layer reaches from the first to the last hinge. Outside it, the
+    curve has no hinges and cannot bend. The monitor checks the first call of each layer and then
+    every `every`-th call. A layer causes one warning, and no further warning until a check finds at
+    most `max_outside` again. Calls in compiled code are not checked, because they run no hooks.
 
     Args:
         model: any module with `PiecewiseLinear` layers. Its outputs do not change.
