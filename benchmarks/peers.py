@@ -1,7 +1,7 @@
-"""Activations of other packages for `hinged bench kernels --peers`, all started as the same curve.
+"""Activations of other packages for `hinged bench kernels --peers`.
 
-`benchmarks/peers.txt` lists the packages to install. A package that is not installed becomes a row
-that says so.
+All piecewise-linear activations start as the same curve. `benchmarks/peers.txt` lists the packages
+to install. If a package is not installed, the benchmark reports this and does not time the package.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from hinged.lab.bench.timed_activations import CURVE, OTHER, SHARED, TimedActiva
 
 
 class Adapter(nn.Module):
-    """Wraps a module of another package that needs its inputs in another shape."""
+    """Wraps a module of another package, and changes the shape of its inputs and outputs.
+
+    Args:
+        inner: the module of the other package.
+        call: a function that calls `inner` with an input `(N, C, ...)` and returns an output of the
+            same shape.
+    """
 
     def __init__(self, inner: nn.Module, call: Callable[[nn.Module, Tensor], Tensor]) -> None:
         super().__init__()
@@ -24,29 +30,36 @@ class Adapter(nn.Module):
         self.call = call
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the activation of `x`, same shape `(N, C, ...)`."""
+        """Return the activation of `x`. Input and output have the shape `(N, C, ...)`."""
         return self.call(self.inner, x)
 
 
 def call_with_channels_last(inner: nn.Module, x: Tensor) -> Tensor:
-    """Call a module that takes `(M, C)` and returns `(M, C)` or `(M, C, 1)`."""
+    """Apply a module to `x`, `(N, C, ...)`, with the channels as the last axis.
+
+    The module takes `(M, C)` and returns `(M, C)` or `(M, C, 1)`.
+    """
     channels_last = x.movedim(1, -1)
     outputs = inner(channels_last.reshape(-1, x.shape[1]))
     return outputs.reshape(channels_last.shape).movedim(-1, 1)
 
 
 def call_with_one_column(inner: nn.Module, x: Tensor) -> Tensor:
-    """Call a module that takes `(M, 1)` and has one function for all channels."""
+    """Apply a module to `x`, `(N, C, ...)`. The module takes and returns `(M, 1)`."""
     return inner(x.reshape(-1, 1)).reshape(x.shape)
 
 
 def call_with_images(inner: nn.Module, x: Tensor) -> Tensor:
-    """Call a module that takes `(N, C, H, W)`."""
+    """Apply a module that takes `(N, C, H, W)` to `x`, which is `(N, C, H, W)` or `(N, C)`."""
     return inner(x) if x.dim() == 4 else inner(x[..., None, None])[..., 0, 0]
 
 
 def gradient_of(name: str) -> Callable[[nn.Module], Tensor]:
-    """Return a function that reads the gradient of the parameter that holds the curve's values."""
+    """Return a function that takes a module and returns the gradient of one of its parameters.
+
+    Args:
+        name: the name of the parameter with the curve's values.
+    """
 
     def gradient(module: nn.Module) -> Tensor:
         return module.get_parameter(name).grad.detach()
@@ -55,12 +68,18 @@ def gradient_of(name: str) -> Callable[[nn.Module], Tensor]:
 
 
 def last_hinge(curve: Curve) -> float:
-    """Return the last hinge `h` of a curve with the range [-h, h]."""
+    """Return the position of the last hinge of a curve."""
     return curve.hinges[..., -1].item()
 
 
 def deepsplines(save_memory: bool) -> Callable[[Curve], nn.Module]:
-    """Linear B-splines with one coefficient per uniform hinge."""
+    """Return a function that creates the activation of deepsplines from a curve.
+
+    The activation is a sum of linear B-splines, with one coefficient for each uniform hinge.
+
+    Args:
+        save_memory: the argument of `DeepBSpline` with the same name.
+    """
 
     def make(curve: Curve) -> nn.Module:
         from deepsplines.ds_modules import DeepBSpline
@@ -81,18 +100,21 @@ def deepsplines(save_memory: bool) -> Callable[[Curve], nn.Module]:
 
 
 def deepsplines_curve(curve: Curve) -> nn.Module:
-    """`deepsplines(save_memory=False)` under a name, for `hinged compare --activations`."""
+    """Create the activation of deepsplines, for example for `hinged compare --activations`."""
     return deepsplines(save_memory=False)(curve)
 
 
 def deepsplines_gradient(module: nn.Module) -> Tensor:
-    """Return the gradient of the coefficients as `(C, K)`."""
+    """Return the gradient with respect to the curve's values, `(C, K)`."""
     inner = module.inner
     return inner._coefficients_vect.grad.view(inner.num_activations, inner.size)
 
 
 def torchpwl(curve: Curve) -> nn.Module:
-    """Finds the piece by sorting. Its positions are frozen."""
+    """Create the activation of torchpwl. It finds the piece of each input by sorting.
+
+    Its positions of hinges are trainable parameters, and they are frozen here.
+    """
     import torchpwl as package
 
     channels, hinges = curve.values.shape
@@ -104,20 +126,26 @@ def torchpwl(curve: Curve) -> nn.Module:
 
 
 def learnable_activation(curve: Curve) -> nn.Module:
-    """Two indexed reads and a linear interpolation; only 6 d + 1 hinges on [-3, 3]."""
+    """Create the activation of learnable-activation. It interpolates between two table entries.
+
+    It has `6 d + 1` hinges on [-3, 3] for an integer `d`. Other numbers raise `ValueError`.
+    """
     from learnable_activation import LearnableActivation
 
     channels, hinges = curve.values.shape
     density, rest = divmod(hinges - 1, 6)
     if rest:
-        raise ValueError(f"it has 6 d + 1 hinges on [-3, 3], not {hinges}")
+        raise ValueError(f"it needs 7, 13, 19, ... hinges on [-3, 3], but the case has {hinges}")
     inner = LearnableActivation(channels, width=6, density=density)
     inner.interp_tensor.data.copy_(curve.values)
     return Adapter(inner, call_with_channels_last)
 
 
 def rtdl(curve: Curve) -> nn.Module:
-    """Encodes every input by its position in each piece, then multiplies by a matrix."""
+    """Create the activation of rtdl-num-embeddings.
+
+    It encodes each input by its position in every piece, then multiplies the code by a matrix.
+    """
     from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 
     channels = curve.channels
@@ -127,16 +155,16 @@ def rtdl(curve: Curve) -> nn.Module:
         inner.linear0.weight.zero_()
         inner.linear0.bias.copy_(curve.values[:, :1])
         inner.linear.weight[:, :, 0].copy_(curve.values.diff(dim=1))
-    # Frozen, because no other package has this extra slope.
+    # This additional linear function is frozen, because no other package has it.
     inner.linear0.weight.requires_grad_(False)
     return Adapter(inner, call_with_channels_last)
 
 
 def rtdl_gradient(module: nn.Module) -> Tensor:
-    """Return the gradient to the curve's values.
+    """Return the gradient with respect to the curve's values, `(C, K)`.
 
-    The parameters are the first value and the steps between values, so
-    `dL/dv[k] = dL/dstep[k-1] - dL/dstep[k]`.
+    The parameters of the module are the first value and the steps between neighbouring values. For
+    value k this means `dL/dvalue[k] = dL/dstep[k-1] - dL/dstep[k]`, with the loss `L`.
     """
     steps = module.inner.linear.weight.grad[:, :, 0]
     first = module.inner.linear0.bias.grad
@@ -145,7 +173,10 @@ def rtdl_gradient(module: nn.Module) -> Tensor:
 
 
 def kanditioned(curve: Curve) -> nn.Module:
-    """An embedding bag with two weighted entries per input; one curve for all channels."""
+    """Create the activation of KANditioned, which has one curve for all channels.
+
+    It adds two weighted entries of an embedding bag for each input.
+    """
     from KANditioned import KANLayer
 
     hinges = curve.values.shape[1]
@@ -162,14 +193,20 @@ def kanditioned(curve: Curve) -> nn.Module:
 
 
 def rational(curve: Curve) -> nn.Module:  # noqa: ARG001 (every constructor takes a curve)
-    """A quotient of polynomials of degrees 5 and 4; one function for all channels."""
+    """Create the activation of rational-activations, which has one function for all channels.
+
+    The function is a quotient of polynomials of degrees 5 and 4.
+    """
     from rational.torch import Rational
 
     return Rational(approx_func="relu", degrees=(5, 4), cuda=False, version="A")
 
 
 def mtlu(curve: Curve) -> nn.Module:
-    """A sum of K ReLUs with trained hinges and slopes; one function for all channels."""
+    """Create the activation `MTLU` of torch-activation, which has one function for all channels.
+
+    The function is a sum of `K` ReLUs with trained hinges and slopes.
+    """
     from torch_activation.classical.learnable import MTLU
 
     inner = MTLU(n_bins=curve.values.shape[1] + 1)

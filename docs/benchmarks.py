@@ -1,6 +1,6 @@
-"""Write the tables and plots of docs/benchmarks.md from benchmarks/records/*.json.
+"""Writes the tables and plots of docs/benchmarks.md from the records in benchmarks/records.
 
-python docs/benchmarks.py
+Run it with: python docs/benchmarks.py
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Draw = Callable[[], Figure]
 
 
 def marks(name: str) -> tuple[str, str]:
-    """Return the comments that enclose the section of a record on the page."""
+    """Return the two HTML comments that mark begin and end of a record's section on the page."""
     return f"<!-- {name}: begin (written by docs/benchmarks.py) -->", f"<!-- {name}: end -->"
 
 
 def records_on(page: str) -> list[str]:
-    """Return the names of the records that have a section on the page."""
+    """Return the names of the records that have a section on the page, without `.json`."""
     return re.findall(r"<!-- ([\w-]+): begin ", page)
 
 
 def plots_of(name: str, record: BenchmarkRecord) -> dict[str, Draw]:
-    """Return the functions that draw the plots of a record, by file name."""
+    """Return the plots of a record: a function that draws the plot, for each file name."""
     if record.kind == "growth":
         return {f"{name}.svg": lambda: plot_scaling(record)}
     return {
@@ -47,7 +47,12 @@ def plots_of(name: str, record: BenchmarkRecord) -> dict[str, Draw]:
 
 
 def section_text(name: str, folder: Path = RECORDS) -> str:
-    """Return the Markdown of a record: tables, plots, and the machine it was measured on."""
+    """Return the Markdown text for a record: tables, plots and a description of the machine.
+
+    Args:
+        name: the name of the record's file without `.json`.
+        folder: the folder of the records.
+    """
     path = folder / f"{name}.json"
     if not path.exists():
         return f"Not measured yet: run `{COMMANDS.get(name, 'make bench')}`."
@@ -58,14 +63,14 @@ def section_text(name: str, folder: Path = RECORDS) -> str:
 
 
 def fill_page(page: str, folder: Path = RECORDS) -> str:
-    """Return the page with the section of every record between its marks."""
+    """Return the text of the page after the sections of all records were written again."""
     for name in records_on(page):
         page = replace_between(page, *marks(name), section_text(name, folder))
     return page
 
 
 def write_plots(page: str) -> None:
-    """Write the plots of the page and remove plots that are no longer on it."""
+    """Write the plots of all records on the page, and delete all other plots."""
     PLOTS.mkdir(exist_ok=True)
     wanted: dict[str, Draw] = {}
     for name in records_on(page):

@@ -1,7 +1,7 @@
-"""Makes a finished run the committed record of the demo, and writes its figures into the README.
+"""Copies a finished run of the demo to docs/demo, and writes its results into the README.
 
-python docs/record.py RUN     copy the run to docs/demo, then write the README
-python docs/record.py         write the README from docs/demo
+python docs/record.py RUN     copies the run folder RUN to docs/demo, then writes the README
+python docs/record.py         writes the README from docs/demo
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ BEGIN, END = "<!-- record: begin (written by `make record`) -->", "<!-- record: 
 
 
 def copy_run(run: Path) -> None:
-    """Copy the files of a run that belong to the record."""
+    """Copy the settings, results and plots of a run folder to docs/demo."""
     RECORD.mkdir(exist_ok=True)
     for name in FILES:
         shutil.copy(run / name, RECORD / Path(name).name)
 
 
 def figures() -> str:
-    """Return the table, the verdict and the machine, in Markdown."""
+    """Return the results in Markdown: a table, a sentence with the verdict, and the machine."""
     folder = RunFolder(RECORD)
     results = folder.read_results_file()
     comparison = build_comparison_table(folder.experiment, results)
@@ -50,7 +50,7 @@ def figures() -> str:
 
 
 def with_figures(readme: str) -> str:
-    """Return the README with the figures of the record between the two marks."""
+    """Return the README with the results of docs/demo between the two HTML comments."""
     return replace_between(readme, BEGIN, END, figures())
 
 

@@ -1,6 +1,7 @@
-"""Writes docs/studies/ from the studies and their records: one page each, and an index.
+"""Writes the pages in docs/studies from the studies and their records.
 
-python docs/studies.py
+Each study has a page. docs/studies/index.md and a part of the README summarise all studies.
+Run it with: python docs/studies.py
 """
 
 from __future__ import annotations
@@ -23,32 +24,34 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- studies: begin (written by `make studies-page`) -->", "<!-- studies: end -->"
 INTRODUCTION = """# Studies
 
-A study is a question, a grid of comparisons that answers it, and the record of the answer. `hinged
-study list` lists the studies, and `hinged study run NAME --scale small` runs one. If it is stopped,
-the same command continues it, and several processes can share its work. A study is a TOML file with
-only the settings that differ from the [defaults](../reference/lab.md). `hinged study copy NAME
-mine.toml` copies one, so that you can change it and run your own study.
+A study has a question, several comparisons of activations that answer the question, and a record
+of the results. `hinged study list` lists all studies. `hinged study run NAME --scale small` runs a
+study. The same command continues an interrupted study, and several processes can run it together.
+A study is a TOML file with the settings that differ from the [defaults](../reference/lab.md).
+`hinged study copy NAME mine.toml` copies this file. You can change the copy and run it.
 
-The rule was fixed in advance: pairs with the same seed, Student's t-test, Holm's correction over
-all comparisons of a study, the 5 % level. Scores are those after the last epoch. Second-order
-trainings use those of the network with the smallest validation error."""
+The statistical test was fixed before the studies ran. Trainings with the same seed form pairs, and
+each comparison is a paired t-test at the 5 % level. The p-values have Holm's correction for all
+comparisons of a study. A score is measured after the last epoch. Second-order trainings use the
+network with the smallest validation error instead."""
 MANY = ("mnist", "fashion", "cifar10-shallow", "tiny-imagenet", "tables")
-"""Studies of the same recipe; one table shows the settings of all of them."""
-MANY_SETTINGS = """All settings of {studies}, with the same defaults of the curves everywhere
-({trainings}). Differences are in points, over pairs with the same seed, or with the same fold on
-tables. Folds share rows, so the p-values on tables are too small. Each p in the table is that of
-one paired t-test. The images cifar10-jpeg are those of CIFAR-10, encoded again as JPEG; scores on
-them are not scores on CIFAR-10."""
+"""Studies with the same settings of the curves. One table shows the results of all of them."""
+MANY_SETTINGS = """The table shows all settings of {studies}. The curves have the same default
+settings in all of them ({trainings}). Differences are in points. They are averages over pairs of
+trainings with the same seed, or with the same fold for tabular data. Folds share rows, so the
+p-values for tabular data are too small. Each p-value belongs to one paired t-test, without
+correction. The images of cifar10-jpeg are images of CIFAR-10 that were encoded again as JPEG. Their
+scores cannot be compared with published scores on CIFAR-10."""
 
 
 def read_records(name: str, folder: Path = RECORDS) -> list[StudyRecord]:
-    """Return the records of a study, the largest scale first."""
+    """Return the records of a study. The record of the largest scale is first."""
     paths = [folder / f"{name}-{scale}.json" for scale in reversed(SCALES)]
     return [StudyRecord.model_validate_json(p.read_text()) for p in paths if p.exists()]
 
 
 def pages(folder: Path = RECORDS) -> dict[str, str]:
-    """Return every page by its file name."""
+    """Return the Markdown text of each page in docs/studies, by file name."""
     records = {name: read_records(name, folder) for name in shipped_studies()}
     studies = {name: read_study(find_study(name)) for name in shipped_studies()}
     rows = [
@@ -65,7 +68,7 @@ def pages(folder: Path = RECORDS) -> dict[str, str]:
 
 
 def _many_settings(records: dict[str, list[StudyRecord]]) -> list[str]:
-    """Return the paragraphs about the largest record of each study of `MANY`."""
+    """Return paragraphs about the studies in `MANY`, from their records at the largest scale."""
     largest = [records[name][0] for name in MANY if records[name]]
     if not largest:
         return ["Not recorded yet."]
@@ -81,7 +84,7 @@ def _many_settings(records: dict[str, list[StudyRecord]]) -> list[str]:
 
 
 def with_summary(readme: str) -> str:
-    """Return the README with the paragraphs about many settings between the two marks."""
+    """Return the README with new paragraphs about the studies in `MANY`."""
     records = {name: read_records(name) for name in MANY}
     return replace_between(readme, BEGIN, END, "\n\n".join(_many_settings(records)))
 
@@ -93,7 +96,7 @@ def _short_answer(records: list[StudyRecord]) -> str:
 
 
 def write() -> None:
-    """Write pages and pictures, and delete those of removed studies."""
+    """Write all pages and pictures, and delete all other files in docs/studies."""
     files = {name: text.encode() for name, text in pages().items()}
     for name in shipped_studies():
         for record in read_records(name):

@@ -75,18 +75,18 @@ def test_activations_of_torch_agree_with_float64(activation):
     ],
 )
 def test_a_relative_error_of_one_thousandth_in_a_curve_is_found(corrupt, quantity):
-    with pytest.raises(WrongResultError, match=f"wrong: its {quantity} is off by"):
+    with pytest.raises(WrongResultError, match=f"wrong: the error of the {quantity} is"):
         check(wrong_curve(corrupt))
 
 
 def test_a_wrong_gradient_to_the_values_is_found():
     wrong = replace(hinged_activation(9), gradient=lambda module: module.values.grad * 1.001)
-    with pytest.raises(WrongResultError, match="its parameter gradient is off"):
+    with pytest.raises(WrongResultError, match="error of the parameter gradient"):
         check(wrong)
 
 
 def test_nan_outputs_are_found():
-    with pytest.raises(WrongResultError, match="its output is off by nan"):
+    with pytest.raises(WrongResultError, match="error of the output is nan"):
         check(wrong_curve(lambda inner, x: inner(x) * torch.nan))
 
 
@@ -111,12 +111,12 @@ def test_a_wrong_gradient_of_another_function_is_found(family, factors, quantity
     wrong = TimedActivation(
         "wrong", lambda curve: WrongGradientPReLU(curve.channels, *factors), family
     )
-    with pytest.raises(WrongResultError, match=f"its {quantity}"):
+    with pytest.raises(WrongResultError, match=f"error of the {quantity}"):
         check(wrong)
 
 
 def test_a_wrong_output_shape_is_found():
-    with pytest.raises(WrongResultError, match="the output is"):
+    with pytest.raises(WrongResultError, match="the output has shape"):
         check(TimedActivation("other", lambda curve: nn.Flatten(), OTHER))
 
 

@@ -28,11 +28,11 @@ def test_activations_of_a_users_file_are_timed(tmp_path, quick):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (None, "which is no file"),
-        ("x = 1", "without one"),
-        ("PEERS = [1]", "without one"),
-        ("raise RuntimeError('no')", "fails with RuntimeError: no"),
-        (PEERS_FILE.replace("OTHER)", "'no family')"), "family of mine"),
+        (None, "which is not an existing file"),
+        ("x = 1", "defines no list PEERS"),
+        ("PEERS = [1]", "defines no list PEERS"),
+        ("raise RuntimeError('no')", "which raises RuntimeError: no"),
+        (PEERS_FILE.replace("OTHER)", "'no family')"), "'mine', family="),
     ],
 )
 def test_a_bad_file_is_rejected(tmp_path, content, message):

@@ -12,7 +12,7 @@ def test_a_record_contains_machine_settings_and_units(record):
     assert {"torch", "processor", "commit", "kernel"} <= plain["environment"].keys()
     assert {"rounds", "threads", "device", "quick"} <= plain["settings"].keys()
     assert "MALLOC_TRIM_THRESHOLD_" in plain["allocator"]
-    assert plain["units"]["seconds"].startswith("s a call") and len(plain["load"]) == 2
+    assert plain["units"]["seconds"].startswith("s per call") and len(plain["load"]) == 2
 
 
 def test_a_record_contains_every_round(record):
@@ -36,7 +36,7 @@ def test_a_list_of_numbers_takes_one_line(record):
 def test_a_file_without_a_record_is_rejected(tmp_path, content):
     path = tmp_path / "record.json"
     path.write_text(content)
-    with pytest.raises(errors.ArgumentError, match="expected a record that `hinged bench"):
+    with pytest.raises(errors.ArgumentError, match="give a file that `hinged bench"):
         read_benchmark_record(path)
 
 

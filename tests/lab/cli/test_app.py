@@ -96,7 +96,10 @@ def test_help_lists_every_command():
         (["compare", "--range", "3", "-3", "--out", "x"], "finite numbers with low < high"),
         (["report", "nowhere"], "nowhere holds no experiment"),
         (["convert-check", "my.py:make"], "got my.py, which is not an existing file"),
-        (["convert-check", "resnet18"], "name a file and its function, as in my.py:make_net"),
+        (
+            ["convert-check", "resnet18"],
+            "give a file and a function in it, for example my.py:make_net",
+        ),
     ],
 )
 def test_an_error_is_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):

@@ -38,9 +38,9 @@ def test_help_lists_every_benchmark():
         (["kernels", "--case", "map"], "did you mean 'maps'"),
         (["kernels", "--kernels", "no-such-kernel"], "no-such-kernel"),
         (["kernels", "--device", "gpu"], "did you mean 'cpu'"),
-        (["kernels", "--peers", "nowhere.py"], "nowhere.py, which is no file"),
+        (["kernels", "--peers", "nowhere.py"], "nowhere.py, which is not an existing file"),
         (["models", "--model", "resnet"], "did you mean 'resnet18'"),
-        (["models", "--activations", ","], "expected one or more names"),
+        (["models", "--activations", ","], "expected at least one name"),
     ],
 )
 def test_an_error_is_one_sentence(capsys, arguments, message):

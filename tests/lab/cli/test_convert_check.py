@@ -75,14 +75,14 @@ def test_the_random_state_does_not_change(mine):
 @pytest.mark.parametrize(
     ("function", "shape", "message"),
     [
-        (":make", None, "got neither data nor a shape; give one of them: return (model, batch)"),
-        (":make_both", "3,8,8", "got data from the function and a shape; give one of them"),
+        (":make", None, "returns no batch, and no --input-shape; return (model, batch)"),
+        (":make_both", "3,8,8", "returns a batch, and also --input-shape; leave out"),
         (":make", "3,x", "`--input-shape`: got '3,x'; expected the shape of one sample"),
         (":make", "3,0,8", "`--input-shape`: got '3,0,8'; expected"),
         (":make", "", "`--input-shape`: got ''; expected"),
-        (":make", "4,8,8", "got a Network that does not run: RuntimeError: Given groups=1"),
-        (":needs", "3,8,8", "got a function that needs arguments; it is called without any"),
-        (":nothing", "3,8,8", "got an object of class NoneType; the function must return"),
+        (":make", "4,8,8", "a network of class Network that raises RuntimeError: Given groups=1"),
+        (":needs", "3,8,8", "got a function that needs arguments; the command calls it without"),
+        (":nothing", "3,8,8", "a function that returns an object of class NoneType; return an"),
         (":mkae", "3,8,8", "does not define; this file defines Network, make, make_both"),
         ("", "3,8,8", "add the name of a function in this file"),
     ],
@@ -94,7 +94,9 @@ def test_an_error_is_one_sentence(mine, function, shape, message):
 
 
 def test_a_text_without_a_file_is_rejected():
-    with pytest.raises(errors.ArgumentError, match=r"got resnet18; name a file and its function"):
+    with pytest.raises(
+        errors.ArgumentError, match=r"got resnet18; give a file and a function in it"
+    ):
         check_conversion("resnet18", "3,8,8")
 
 

@@ -58,7 +58,7 @@ def test_fallback_data_are_used_where_there_is_no_folder_and_it_is_printed(
     tiny.write_text(text.replace("seeds = 3", 'seeds = 2\nfallback = "digits"'))
     out = tmp_path / "run"
     done = run("study", "run", str(tiny), "--scale", "smoke", "--out", str(out), "--jobs", "1")
-    assert "No folder of data sets: digits instead." in done.output
+    assert "No folder with data sets was found, so the study uses digits instead." in done.output
     assert {row["data"] for row in json.loads((out / "record.json").read_text())["rows"]} == {
         "digits"
     }
@@ -78,8 +78,8 @@ def test_copy_gives_a_file_of_ones_own(tmp_path):
         (["run", "hinges", "--scale", "big"], "`--scale`: got 'big'"),
         (["run", "hinges", "--precision", "fp16"], "`--precision`: got 'fp16'"),
         (["record", "nowhere"], "nowhere holds no study"),
-        (["copy", "hinges", "a/b.toml"], "give a new file.toml in a folder that exists"),
-        (["copy", "hinges", "mine.txt"], "give a new file.toml in a folder that exists"),
+        (["copy", "hinges", "a/b.toml"], "give the path of a new file with the ending .toml"),
+        (["copy", "hinges", "mine.txt"], "give the path of a new file with the ending .toml"),
     ],
 )
 def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):
@@ -102,7 +102,10 @@ def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
     process.join()
     printed = log.read_text()
     assert process.exitcode == 130, printed
-    assert "hinged: stopped; the same command continues." in printed and "Traceback" not in printed
+    assert (
+        "hinged: stopped. Run the same command again to continue." in printed
+        and "Traceback" not in printed
+    )
     assert not list(out.rglob("*.partial"))
     for path in out.glob("cells/*/trials/*.json"):
         TrialResult.model_validate_json(path.read_text())

@@ -1,4 +1,4 @@
-"""Checks outputs and gradients of an activation against float64 before it is timed."""
+"""Checks the outputs and gradients of an activation against results in float64."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hinged import errors
 from hinged.curve import Curve, evaluate
 from hinged.lab.bench.timed_activations import CURVE, SHARED, TimedActivation
 
-# Largest error divided by the largest value. First number: outputs and input gradients. Second
-# number: parameter gradients, which are sums over many inputs.
+# Tolerances of the largest error divided by the largest value. The first number applies to outputs
+# and input gradients. The second applies to parameter gradients, which are sums over many inputs.
 _TOLERANCES = {
     torch.float64: (1e-9, 1e-9),
     torch.float32: (1e-5, 1e-4),
     torch.bfloat16: (1e-2, 2e-2),
     torch.float16: (2e-3, 5e-3),
 }
-# Within this distance of a hinge, rounding may move an input to the neighbouring piece. At the
-# hinge itself the slopes of both pieces are valid derivatives.
+# Gradients of inputs closer to a hinge than this are not compared. Rounding may move such an input
+# to the neighbouring piece. At the hinge itself, the slopes of both pieces are valid derivatives.
 _NEAR_HINGE = 1e-5
 _STEP = 1e-6
 _NUMERIC_TOLERANCE = 1e-4
@@ -29,32 +29,32 @@ OUTPUT, INPUT_GRADIENT, PARAMETER_GRADIENT = "output", "input gradient", "parame
 
 
 class WrongResultError(errors.HingedError):
-    """An activation computes wrong outputs or gradients and is not timed."""
+    """An activation computes wrong outputs or gradients, so it is not timed."""
 
 
 def check_correctness(
     activation: TimedActivation, module: nn.Module, curve: Curve, x: Tensor, g: Tensor
 ) -> dict[str, float]:
-    """Return the errors of an activation, or raise if one is too large.
+    """Check the outputs and gradients of an activation against results in float64.
 
-    Curves are compared with the reference in float64: outputs, gradient to the input, gradient to
-    the values. For any other function, outputs are compared with the outputs of the same module in
-    float64, and gradients in float64 with central differences.
+    Curves are compared with `hinged.curve.evaluate` in float64. For other functions, the outputs
+    are compared with outputs of the same module in float64. The float64 gradients are compared with
+    central differences.
 
     Args:
-        activation: the activation to check.
+        activation: the activation to check. Its family says whether it is a curve.
         module: the module that `activation.make(curve)` returned.
         curve: the curve that activations of the families `CURVE` and `SHARED` must compute.
         x: inputs `(N, C, ...)`.
-        g: gradient of the output, same shape as `x`.
+        g: gradient with respect to the output, same shape as `x`.
 
     Returns:
-        The largest error divided by the largest value, for `output`, `input gradient` and
-        `parameter gradient`.
+        The largest error divided by the largest value, by quantity. The quantities are `output`,
+        `input gradient` and `parameter gradient`.
 
     Raises:
-        WrongResultError: an error is too large, the output has the wrong shape or dtype, or a
-            gradient is missing.
+        WrongResultError: if an error is larger than the tolerance of the dtype, if the output has
+            the wrong shape or dtype, or if a gradient is missing.
     """
     elementwise, summed = _TOLERANCES[x.dtype]
     if activation.family in (CURVE, SHARED):
@@ -65,10 +65,12 @@ def check_correctness(
         found = _compare_with_itself(module, x, g)
     largest: dict[str, float] = {}
     for quantity, error in found:
-        # `not <=` and not `>`, so that NaN fails too.
-        if not error <= (summed if quantity == PARAMETER_GRADIENT else elementwise):
+        # `not <=` is True for NaN, but `>` is not.
+        tolerance = summed if quantity == PARAMETER_GRADIENT else elementwise
+        if not error <= tolerance:
             raise WrongResultError(
-                f"{activation.name}: its {quantity} is off by {error:.1e} of the largest value"
+                f"{activation.name}: the error of the {quantity} is {error:.1e} of the largest "
+                f"value; expected at most {tolerance:.0e}"
             )
         largest[quantity] = error
     return largest
@@ -88,7 +90,10 @@ def _compare_with_curve(
     away = _away_from_hinges(x64.detach(), hinges)
     yield INPUT_GRADIENT, _relative_error(input_gradient[away], x64.grad[away])
     if activation.gradient is None:
-        raise WrongResultError(f"{activation.name} gives no gradient to the values")
+        raise WrongResultError(
+            f"{activation.name}: TimedActivation.gradient is None; give a function that returns "
+            "the gradient with respect to the curve's values"
+        )
     yield PARAMETER_GRADIENT, _relative_error(activation.gradient(module), values.grad)
 
 
@@ -105,21 +110,28 @@ def _compare_with_itself(module: nn.Module, x: Tensor, g: Tensor) -> Iterator[tu
 
 
 def _forward_backward(module: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """Return output and gradient to the input; the parameters' gradients are replaced."""
+    """Return the output of a module and the gradient with respect to its input.
+
+    The gradients of the parameters are replaced.
+    """
     module.zero_grad(set_to_none=True)
     x = x.detach().requires_grad_()
     output = module(x)
     if output.shape != x.shape or output.dtype != x.dtype:
-        got = f"{tuple(output.shape)} of {output.dtype} from {tuple(x.shape)} of {x.dtype}"
-        raise WrongResultError(f"the output is {got}")
+        got = f"shape {tuple(output.shape)} and dtype {output.dtype}"
+        expected = f"shape {tuple(x.shape)} and dtype {x.dtype}, like the input"
+        raise WrongResultError(f"the output has {got}; expected {expected}")
     output.backward(g)
     if x.grad is None:
-        raise WrongResultError("the input gets no gradient")
+        raise WrongResultError("the backward pass computes no gradient with respect to the input")
     return output.detach(), x.grad
 
 
 def _central_differences(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the slopes of an elementwise function, and a mask that is False near kinks."""
+    """Return the slopes of an elementwise function at `x`, and a mask.
+
+    Both have the shape of `x`. The mask is False where `x` is near a kink.
+    """
     with torch.no_grad():
         below, middle, above = module(x - _STEP), module(x), module(x + _STEP)
     left, right = (middle - below) / _STEP, (above - middle) / _STEP
@@ -127,10 +139,11 @@ def _central_differences(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _parameter_gradient_error(module: nn.Module, x: Tensor, g: Tensor) -> float:
-    """Compare the derivative along one direction with a central difference.
+    """Return the relative error of the loss's derivative along one direction.
 
-    The direction is the gradient's own direction plus a random one, so that errors of different
-    parameters cannot cancel.
+    The loss is `(module(x) * g).sum()`. The derivative from the gradients `p.grad` of the
+    parameters is compared with a central difference. The direction is the normalised gradient plus
+    a random unit vector, so that errors of different parameters do not cancel.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
@@ -171,10 +184,10 @@ def _away_from_hinges(x: Tensor, hinges: Tensor) -> Tensor:
 
 
 def _relative_error(actual: Tensor, expected: Tensor) -> float:
-    """Return the largest difference divided by the largest value."""
+    """Return the largest absolute difference divided by the largest absolute expected value."""
     if actual.shape != expected.shape:
         got, wanted = tuple(actual.shape), tuple(expected.shape)
-        raise WrongResultError(f"a gradient has shape {got}, not {wanted}")
+        raise WrongResultError(f"a gradient has shape {got}; expected {wanted}")
     if expected.numel() == 0:
         return 0.0
     error = (actual.double() - expected).abs().max() / expected.abs().max().clamp_min(1e-300)

@@ -1,4 +1,4 @@
-"""Measures one case: prepares each row, times all rows in interleaved rounds, measures memory."""
+"""Measures the cases of a benchmark: time in interleaved rounds, then memory."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from hinged.lab.training.stopwatch import Stopwatch
 
 FORWARD, BACKWARD, FORWARD_BACKWARD = "forward", "backward", "forward + backward"
 ShowProgress = Callable[[str], None]
-"""Receives one line of text after each case."""
+"""A function that is called with one line of text after each case."""
 
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """How to measure.
+    """The settings of a benchmark.
 
     Attributes:
-        rounds: the number of rounds of every case.
-        limit: seconds after which a case starts no further round, once it has five.
+        rounds: the number of rounds of every case. Each round times every activation once.
+        limit: the time limit of a case in seconds. After this time no further round starts, except
+            that every case has at least five rounds.
         threads: the number of threads that torch uses.
-        device: "cpu" or "cuda".
-        quick: use small sizes and few rounds, to test that everything runs.
+        device: the device that runs the activations, "cpu" or "cuda".
+        quick: whether to use small inputs and at most three rounds, to test that everything runs.
     """
 
     rounds: int = 25
@@ -43,7 +44,7 @@ class BenchmarkOptions:
 
     @property
     def shortest(self) -> float:
-        """The least number of seconds that one measurement takes."""
+        """The shortest duration of one measurement in seconds. Shorter calls are repeated."""
         return 1e-4 if self.quick else 2e-3
 
     @property
@@ -52,19 +53,22 @@ class BenchmarkOptions:
         return self.device.startswith("cuda")
 
     def reduced_if_quick(self) -> BenchmarkOptions:
-        """Return these options, with at most three rounds and no time limit if `quick` is set."""
+        """Return these options. If `quick` is True, reduce the rounds to at most three."""
         return replace(self, rounds=min(self.rounds, 3), limit=0.0) if self.quick else self
 
 
 @dataclass
 class PreparedRow:
-    """One row with everything that is needed to measure it.
+    """A row of the record, with the functions that are measured.
 
     Attributes:
-        row: the row of the record, without measurements.
-        calls: what to time, by quantity; empty if the row has a problem.
-        kernel: the kernel of `hinged.kernels.use_kernel` that runs.
-        saved_bytes, peak_bytes: functions that measure memory; they are called after the timing.
+        row: the row of the record. The measurements are stored in it.
+        calls: the function to time for each quantity. Empty if the row has a problem.
+        kernel: the name of a kernel of `hinged.kernels.use_kernel`. It runs the curves.
+        saved_bytes: a function that returns the bytes saved for the backward pass. It is called
+            after the timing. None means that this memory is not measured.
+        peak_bytes: a function that returns the peak memory in bytes. It is called after the timing.
+            None means that the peak memory is not measured.
     """
 
     row: Row
@@ -75,9 +79,9 @@ class PreparedRow:
 
 
 def prepare_row(row: Row, prepare: Callable[[Row], PreparedRow]) -> PreparedRow:
-    """Return `prepare(row)`. If it raises, the error becomes the row's problem.
+    """Return `prepare(row)`, or a row with a problem if `prepare` raises an exception.
 
-    Code of other packages may raise anything, and the remaining rows must still be measured.
+    Code of other packages may raise any exception. The other rows are still measured.
     """
     try:
         return prepare(row)
@@ -87,10 +91,18 @@ def prepare_row(row: Row, prepare: Callable[[Row], PreparedRow]) -> PreparedRow:
 
 
 def measure_case(case: Case, prepared: list[PreparedRow], options: BenchmarkOptions) -> Case:
-    """Time all rows in the same rounds, one quantity after the other, then measure memory.
+    """Measure time and memory of all rows of a case.
+
+    Quantities, for example the forward pass, are timed one after the other. All rows are timed in
+    the same rounds. Memory is measured afterwards.
+
+    Args:
+        case: the case without rows.
+        prepared: the rows with the functions to measure.
+        options: rounds, threads, device and other settings of the measurement.
 
     Returns:
-        The case with its rows, in the order of `prepared`.
+        A copy of the case with the measured rows, in the order of `prepared`.
     """
     options = options.reduced_if_quick()
     kernel_of = {each.row.name: each.kernel for each in prepared}
@@ -128,7 +140,15 @@ def run_benchmark(
     cases: Callable[[], Iterator[Case]],
     show_progress: ShowProgress,
 ) -> BenchmarkRecord:
-    """Measure all cases with the number of threads of `options` and return their record."""
+    """Measure all cases of a benchmark and return their record.
+
+    Args:
+        kind: the command of `hinged bench`, for example "kernels".
+        options: rounds, threads, device and other settings of the measurement.
+        settings: additional settings for the record, by name.
+        cases: a function that returns an iterator. Each step of the iterator measures one case.
+        show_progress: a function that is called with one line of text after each case.
+    """
     load_before = load_average()
     measured: list[Case] = []
     with limit_threads(options.threads):
@@ -143,7 +163,7 @@ def run_benchmark(
 
 @contextlib.contextmanager
 def limit_threads(threads: int) -> Iterator[None]:
-    """Set the number of threads that torch uses, and restore it at the end."""
+    """Set the number of threads of torch inside a `with` block, and restore it afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -153,7 +173,7 @@ def limit_threads(threads: int) -> Iterator[None]:
 
 
 def name_and_version(package: str) -> str:
-    """Return a distribution's name and version, or only the name if it is not installed."""
+    """Return the name and version of a package, or only the name if it is not installed."""
     if not package:
         return ""
     try:
@@ -163,7 +183,10 @@ def name_and_version(package: str) -> str:
 
 
 def _run_once(prepared: PreparedRow) -> None:
-    """Run every call once, so that a call that raises is excluded before the rounds start."""
+    """Run every function of a row once.
+
+    If a function raises an exception, the row has a problem and is not timed.
+    """
     try:
         with kernels.use_kernel(prepared.kernel):
             for call in prepared.calls.values():
@@ -184,7 +207,7 @@ def _measure_memory(prepared: PreparedRow) -> None:
 
 
 def _problem_text(error: Exception) -> str:
-    """Return one line that describes an error."""
+    """Return a description of an exception in one line."""
     text = " ".join(str(error).split())
     if isinstance(error, ModuleNotFoundError):
         return f"not installed: {text}"

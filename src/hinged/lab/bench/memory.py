@@ -1,4 +1,4 @@
-"""Memory that a forward pass saves for the backward pass, and peak memory of both."""
+"""Measures the memory saved for the backward pass, and the peak memory of a call."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ from hinged.lab.training.backward_memory import memory_for_backward
 
 
 def saved_bytes(module: nn.Module, x: Tensor) -> int:
-    """Return the bytes of the distinct storages that autograd saves in `module(x)`.
+    """Return the number of bytes that autograd saves for the backward pass of `module(x)`.
 
-    The input counts if autograd saves it. Parameters never count.
+    Tensors that share a storage count once. The input counts if autograd saves it. Parameters never
+    count.
     """
     return memory_for_backward(module, x.detach().requires_grad_())
 
 
 def peak_bytes(call: Call, device: str) -> int:
-    """Return the largest number of bytes allocated at once during `call`, above the level before
-    it."""
+    """Return the peak memory of a call in bytes, without memory that was allocated before the call.
+
+    Args:
+        call: a function without arguments.
+        device: the device on which the function allocates memory, "cpu" or "cuda".
+    """
     return _peak_bytes_cuda(call) if device.startswith("cuda") else _peak_bytes_cpu(call)
 
 
@@ -39,8 +44,10 @@ def _peak_bytes_cuda(call: Call) -> int:
 
 
 def _peak_bytes_cpu(call: Call) -> int:
-    """Add up the allocations and releases of torch's allocator in the order of time. This includes
-    temporary memory inside an operator."""
+    """Return the peak memory of a call on the CPU, from the events of torch's profiler.
+
+    The events are all allocations and releases, including temporary memory inside an operator.
+    """
     with (
         _silence_stderr(),
         profile(
@@ -61,8 +68,10 @@ def _peak_bytes_cpu(call: Call) -> int:
 
 @contextmanager
 def _silence_stderr() -> Iterator[None]:
-    """Discard the lines that torch's profiler writes to standard error at each start. It has no
-    setting that turns them off."""
+    """Discard everything that is written to standard error inside a `with` block.
+
+    The profiler of torch writes lines to standard error and has no setting to turn them off.
+    """
     sys.stderr.flush()
     saved_stderr = os.dup(2)
     with open(os.devnull, "w") as devnull:

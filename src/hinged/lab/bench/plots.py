@@ -18,9 +18,12 @@ _GREY = "#64748b"
 
 
 def plot_case_ratios(case: Case) -> Figure:
-    """Return a figure of each activation's time divided by the baseline's time.
+    """Draw the time of each activation divided by the time of the baseline.
 
-    A point shows the median of the rounds, a line the quartiles. Each quantity has its own panel.
+    A point shows the median over the rounds. A line connects the quartiles.
+
+    Returns:
+        A figure with one panel for each timed quantity, for example the forward pass.
     """
     rows = case.timed_rows
     figure, panels = plt.subplots(
@@ -46,8 +49,14 @@ def plot_case_ratios(case: Case) -> Figure:
 
 
 def plot_scaling(record: BenchmarkRecord) -> Figure:
-    """Return a figure of the time relative to ReLU, with one panel each for hinges, channels, batch
-    and threads."""
+    """Draw the time of curves divided by the time of ReLU.
+
+    Args:
+        record: a record of `hinged bench growth`.
+
+    Returns:
+        A figure with four panels: time against hinges, channels, batch size and threads.
+    """
     figure, panels = plt.subplots(1, 4, figsize=(11, 3), sharey=True, layout="constrained")
     _plot_hinge_counts(panels[0], [case for case in record.cases if not case.place])
     axis_names = ("channels", "batch", "threads")
@@ -62,7 +71,7 @@ def plot_scaling(record: BenchmarkRecord) -> Figure:
 
 
 def _plot_hinge_counts(axes: Axes, cases: list[Case]) -> None:
-    """Plot the rows of one case by the number of hinges in their names."""
+    """Draw the time ratios of the first case against the numbers of hinges in the row names."""
     for case in cases[:1]:
         rows = [row for row in case.rows[1:] if row.problem is None]
         counts = [_hinges_in(row.name) for row in rows]
@@ -88,7 +97,7 @@ def _line(axes: Axes, counts: list[int], ratios: list[float], quantity: str) -> 
 def _scale_ratio_axis(axes: Axes, ratios: list[float]) -> None:
     """Start the axis at 0, or make it logarithmic if the ratios differ by more than a factor of 5.
 
-    Ticks read 2, not 2 x 10^0.
+    The labels of a logarithmic axis are plain numbers, for example 2 instead of 2 x 10^0.
     """
     if max(ratios, default=1.0) <= 5 * min(ratios, default=1.0):
         axes.set_xlim(left=0)

@@ -1,4 +1,4 @@
-"""The record of a benchmark: what was timed, on which machine, and the seconds of every round."""
+"""The record of a benchmark: its settings, the machine, and the seconds of every round."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ from hinged.lab.bench.timing import Quartiles, quartiles, ratio_quartiles
 from hinged.lab.experiment import environment
 
 FORMAT = 1
-UNITS = {"seconds": "s a call, one number a round", "bytes": "B", "bandwidth": "B/s, read + write"}
-# These decide whether glibc returns the pages of large, short-lived tensors to the system.
+UNITS = {
+    "seconds": "s per call, one number per round",
+    "bytes": "B",
+    "bandwidth": "B/s, read + write",
+}
+# These environment variables decide whether glibc returns the memory pages of large, short-lived
+# tensors to the system.
 _ALLOCATOR_VARIABLES = (
     "MALLOC_TRIM_THRESHOLD_",
     "MALLOC_MMAP_MAX_",
@@ -32,19 +37,20 @@ class _StrictModel(pydantic.BaseModel):
 
 
 class Row(_StrictModel):
-    """One activation in one case.
+    """The measurements of one activation in one case.
 
     Attributes:
-        name: the label in tables.
-        family: a key of `hinged.lab.bench.timed_activations.FAMILIES`.
-        package: name and version of the distribution; empty for the activations of torch.
-        parameters: the number of trained parameters.
-        problem: the reason why it was not timed, as a sentence; None if it was timed.
-        errors: the largest error against float64 divided by the largest value, by quantity.
-        seconds: seconds per call, one number for each round, by quantity.
-        kept_bytes: bytes saved for the backward pass.
-        peak_bytes: the most bytes allocated at once in forward and backward, above the level
-            before.
+        name: the label of the activation in tables.
+        family: a key of `hinged.lab.bench.timed_activations.FAMILIES`, for example "native".
+        package: name and version of the package of the activation. Empty for torch.
+        parameters: the number of trained parameters of the activations.
+        problem: the reason why the activation was not timed. None if it was timed.
+        errors: the largest error against float64 divided by the largest value, for each checked
+            quantity, for example "output".
+        seconds: the seconds per call in each round, for each timed quantity, for example "forward".
+        kept_bytes: the number of bytes saved for the backward pass. None if not measured.
+        peak_bytes: the peak memory of a forward and a backward pass in bytes. Memory allocated
+            before does not count. None if not measured.
     """
 
     name: str
@@ -59,20 +65,23 @@ class Row(_StrictModel):
 
 
 class Case(_StrictModel):
-    """Activations timed in the same rounds.
+    """The measurements of several activations in the same rounds.
 
     Attributes:
-        name: the label in tables and plots.
-        about: a short description of what is measured.
-        baseline: the name of the row that ratios are relative to.
-        quantities: what is timed, in the order of the columns.
-        place: the case's position on an axis, for example `{"channels": 64}`; empty if it has none.
-        elements: the number of input elements of a call; 0 if it has no meaning.
-        element_bytes: bytes of one element.
-        threads: the number of torch threads.
-        bandwidth: bytes per second that a copy of the input reads and writes; None if not measured.
-        others: cores that other processes kept busy; None if the system does not report it.
-        rows: the activations.
+        name: the name of the case in tables and plots.
+        about: a short description of the inputs or the network.
+        baseline: the name of the row whose times all other times are divided by.
+        quantities: what is timed, for example "forward", in the order of the columns.
+        place: name and value of the number that differs between cases, for example
+            `{"channels": 64}`. Empty if no number is varied between cases.
+        elements: the number of elements of the input; 0 for whole networks.
+        element_bytes: the size of one input element in bytes.
+        threads: the number of threads of torch.
+        bandwidth: the bytes per second that a copy of the input reads and writes. None if not
+            measured.
+        others: the average number of cores that other processes kept busy. None if the system does
+            not report it.
+        rows: the measurements of each activation.
     """
 
     name: str
@@ -89,36 +98,37 @@ class Case(_StrictModel):
 
     @property
     def timed_rows(self) -> list[Row]:
-        """The rows without a problem."""
+        """The rows of the activations that were timed."""
         return [row for row in self.rows if row.problem is None]
 
     def row(self, name: str) -> Row:
-        """Return the row of this name."""
+        """Return the row with this name."""
         return next(row for row in self.rows if row.name == name)
 
     def time(self, row: Row, quantity: str) -> Quartiles:
-        """Return median and quartiles over the rounds, in seconds per call."""
+        """Return the median and the quartiles over the rounds, in seconds per call."""
         return quartiles(row.seconds[quantity])
 
     def ratio(self, row: Row, quantity: str) -> Quartiles:
-        """Return median and quartiles of the ratio to the baseline within each round."""
+        """Return the median and the quartiles over the rounds of time divided by baseline time."""
         baseline = self.row(self.baseline).seconds.get(quantity, [])
         return ratio_quartiles(row.seconds[quantity], baseline)
 
 
 class BenchmarkRecord(_StrictModel):
-    """One run of one benchmark.
+    """The measurements of one run of a benchmark.
 
     Attributes:
-        kind: "kernels", "models", "compiled" or "growth".
-        format: the version of the file format.
-        made: the end of the run, UTC, ISO 8601.
-        environment: versions, commit, machine and kernel.
-        allocator: the environment variables of the C library that affect large tensors.
-        load: the machine's load average before and after; None if the system does not report it.
-        settings: rounds, threads, device and other settings of the run.
-        units: the units of the numbers.
-        cases: what was measured.
+        kind: the command of `hinged bench`: "kernels", "models", "compiled" or "growth".
+        format: the version number of the file format.
+        made: the time when the run ended, in UTC and ISO 8601.
+        environment: package versions, commit, machine and kernel of the run.
+        allocator: the values of environment variables that affect memory for large tensors.
+        load: the load average of the machine before and after the run. An entry is None if the
+            system does not report it.
+        settings: rounds, threads, device and other settings of the run, by name.
+        units: the units of seconds, bytes and bandwidth.
+        cases: the measurements of each case.
     """
 
     kind: str
@@ -132,23 +142,30 @@ class BenchmarkRecord(_StrictModel):
     cases: list[Case]
 
     def case(self, name: str) -> Case:
-        """Return the case of this name."""
+        """Return the case with this name."""
         return next(case for case in self.cases if case.name == name)
 
     def to_json(self) -> str:
-        """Return the record as JSON, with every list of numbers on one line."""
+        """Return the record as a JSON text. Every list of numbers is on one line."""
         plain = self.model_dump_json(indent=1)
         return re.sub(r"\[[-+\d.eE,\s]*\]", lambda found: "".join(found[0].split()), plain) + "\n"
 
     def save(self, path: Path) -> None:
-        """Write the file completely or not at all."""
+        """Write the record to a JSON file. If writing fails, no incomplete file is left."""
         write_file(path, self.to_json())
 
 
 def build_benchmark_record(
     kind: str, settings: dict[str, Any], cases: list[Case], load_before: float | None
 ) -> BenchmarkRecord:
-    """Return the record of a run that has just ended."""
+    """Return the record of a run that has just ended.
+
+    Args:
+        kind: the command of `hinged bench`, for example "kernels".
+        settings: the settings of the run, by name.
+        cases: the measurements of each case.
+        load_before: the load average before the run. None if the system does not report it.
+    """
     return BenchmarkRecord(
         kind=kind,
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -161,14 +178,14 @@ def build_benchmark_record(
 
 
 def read_benchmark_record(path: Path) -> BenchmarkRecord:
-    """Return the record in a file.
+    """Read the record of a benchmark from a JSON file.
 
     Raises:
-        ArgumentError: the file cannot be read or contains no record.
+        ArgumentError: if the file cannot be read or contains no record.
     """
     try:
         return BenchmarkRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, pydantic.ValidationError) as error:
-        got = f"{path} ({type(error).__name__})"
-        hint = f"expected a record that `hinged bench ... --out` wrote, in format {FORMAT}"
+        got = f"{path}, which cannot be read as a record ({type(error).__name__})"
+        hint = f"give a file that `hinged bench ... --out FILE.json` wrote in format {FORMAT}"
         raise errors.ArgumentError(errors.message("read_benchmark_record", got, hint)) from None

@@ -1,4 +1,4 @@
-"""The tables of a record, for the terminal and the documentation."""
+"""Makes tables from a benchmark record, for the terminal and the documentation."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from rich.table import Table
 from hinged.lab.bench.measurement import BACKWARD, FORWARD, FORWARD_BACKWARD
 from hinged.lab.bench.record import BenchmarkRecord, Case, Row
 
-# How many tensors a pass reads and writes at least. Forward: x and y. Backward: x, the gradient of
-# y and the gradient of x.
+# The smallest number of tensors of the input's size that a pass reads and writes. Forward: x and y.
+# Backward: x and the gradients with respect to y and x.
 _TENSORS_MOVED = {FORWARD: 2, BACKWARD: 3, FORWARD_BACKWARD: 5}
-# Busy cores below this are the system's background work and the resolution of its counters.
+# A smaller number of busy cores is background work of the system or an error of its counters.
 _UNDISTURBED = 0.2
 _AXES = ("channels", "batch", "threads")
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table as plain texts, without formatting.
+    """A table of plain texts.
 
     Attributes:
-        title: what the table shows.
+        title: the title, with the name of the case, the rounds and the threads.
         headings: the headings of the columns.
-        rows: the texts of each row, one for each heading.
-        problems: name and reason of each activation that was not timed.
+        rows: the rows. Each row has one text for each heading.
+        problems: pairs `(name, reason)`, one for each activation that was not timed.
     """
 
     title: str
@@ -37,7 +37,11 @@ class TextTable:
 
 
 def record_tables(record: BenchmarkRecord) -> Iterator[TextTable]:
-    """Yield the tables of a record: one for each axis, and one for each case without an axis."""
+    """Yield the tables of a record.
+
+    Cases that differ in the number of channels, samples or threads are the lines of one table. Each
+    other case has a table with one line for each activation.
+    """
     for axis in _AXES:
         cases = [case for case in record.cases if axis in case.place]
         if cases:
@@ -49,12 +53,12 @@ def record_tables(record: BenchmarkRecord) -> Iterator[TextTable]:
 
 
 def case_table(case: Case, *, with_bandwidth: bool = False) -> TextTable:
-    """Return the table of one case.
+    """Return the table of one case, with one row for each activation that was timed.
 
     Args:
         case: the measured case.
-        with_bandwidth: add columns with the bytes per second that each pass reaches, as a share of
-            the bytes per second of a copy. Each byte counts once.
+        with_bandwidth: whether to add the memory bandwidth of each pass, in percent of the
+            bandwidth of a copy. The bandwidth assumes that each tensor is read or written once.
     """
     rows = case.timed_rows
     columns = [("activation", [_row_label(row) for row in rows])]
@@ -76,7 +80,7 @@ def case_table(case: Case, *, with_bandwidth: bool = False) -> TextTable:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration with three digits.
+    """Return a duration as a text with three digits and a unit.
 
     >>> format_duration(0.01234), format_duration(5.2e-05), format_duration(2.0)
     ('12.3 ms', '52.0 us', '2.00 s')
@@ -88,7 +92,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(count: int | None) -> str:
-    """Return a number of bytes in KiB or MiB.
+    """Return a number of bytes as a text in KiB or MiB. The text is empty for None.
 
     >>> format_bytes(2**24), format_bytes(768), format_bytes(None)
     ('16.0 MiB', '0.8 KiB', '')
@@ -99,7 +103,7 @@ def format_bytes(count: int | None) -> str:
 
 
 def to_rich_table(table: TextTable) -> Table:
-    """Return a table for the terminal, with the rows of hinged in bold."""
+    """Return a table that `rich` prints in the terminal. The rows of hinged are bold."""
     drawn = Table(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column, heading in enumerate(table.headings):
         lines = heading.replace(" (", "\n(").replace(" for ", "\nfor ")
@@ -110,7 +114,12 @@ def to_rich_table(table: TextTable) -> Table:
 
 
 def _axis_table(axis: str, cases: list[Case]) -> TextTable:
-    """Return a table with one line for each case: the baseline and hinged along an axis."""
+    """Return a table that compares hinged with the baseline, with one row for each case.
+
+    Args:
+        axis: the name of the number that differs between the cases, for example "channels".
+        cases: the measured cases.
+    """
     rows = []
     for case in cases:
         baseline = case.row(case.baseline)
@@ -158,14 +167,14 @@ def _three_digits(number: float) -> str:
 
 
 def _rounds_text(cases: list[Case]) -> str:
-    """Return the number of rounds; it may be smaller for a slow quantity than for a fast one."""
+    """Return a text with the number of rounds. A slow quantity may have fewer rounds."""
     counts = {len(s) for case in cases for row in case.rows for s in row.seconds.values()} or {0}
     least, most = min(counts), max(counts)
     return f"{least} rounds" if least == most else f"{least} to {most} rounds"
 
 
 def _disturbance(cases: list[Case]) -> str:
-    """Return a warning if other processes kept cores busy."""
+    """Return a warning if other processes kept cores busy, otherwise an empty text."""
     busy = max((case.others for case in cases if case.others is not None), default=0.0)
     return (
         f"; DISTURBED: other processes kept {busy:.1f} cores busy" if busy >= _UNDISTURBED else ""

@@ -1,4 +1,4 @@
-"""The activations that are timed: those of torch, those of hinged, and those of a user's file."""
+"""Describes the activations that benchmarks time, and creates those of torch and hinged."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ FAMILIES = {
     OTHER: "another trained function",
 }
 UNIFORM, FREE, PER_CHANNEL = "uniform", "free", "per channel"
-"""Positions of the hinges: equally spaced, unequally spaced, or different in each channel."""
+"""Placements of hinges: equally spaced, unequally spaced, or different in each channel."""
 
 
 @dataclass(frozen=True)
 class TimedActivation:
-    """One activation to time.
+    """An activation to time.
 
     Attributes:
-        name: the label in tables.
-        make: takes a `Curve` and returns the module that computes it. A module of the families
-            `NATIVE` and `OTHER` uses only the curve's number of channels.
-        family: a key of `FAMILIES`. It decides how the module is checked.
-        gradient: takes a module of the family `CURVE` or `SHARED` after a backward pass and returns
-            the gradient to the curve's values `(C, K)`.
-        hinges: the number of hinges `K`; None for the number that the case sets.
-        placement: `UNIFORM`, `FREE` or `PER_CHANNEL`.
-        kernel: the kernel of `hinged.kernels.use_kernel` that runs.
-        package: the distribution that provides the activation; its version is recorded.
+        name: the label of the activation in tables.
+        make: a function that takes a `Curve` of `C` channels and `K` hinges and returns an
+            `nn.Module`. A module of the family `CURVE` or `SHARED` must compute this curve. Modules
+            of the other families compute another function.
+        family: a key of `FAMILIES`. It decides how outputs and gradients are checked.
+        gradient: a function that takes the module after a backward pass. It returns the gradient
+            with respect to the curve's values, `(C, K)`. The families `CURVE` and `SHARED` need it;
+            None for other families.
+        hinges: the number of hinges `K`. None means the number that the case sets.
+        placement: the positions of the hinges: `UNIFORM`, `FREE` or `PER_CHANNEL`.
+        kernel: the name of a kernel of `hinged.kernels.use_kernel`. It is used for curves of
+            hinged.
+        package: the name of the package that provides the activation. Empty for torch.
     """
 
     name: str
@@ -51,7 +54,7 @@ class TimedActivation:
 
 
 def torch_activations() -> list[TimedActivation]:
-    """Return the activations of torch, with ReLU, the baseline, first."""
+    """Return the activations of torch. The first is ReLU, the baseline."""
     makers: dict[str, Callable[[Curve], nn.Module]] = {
         "relu": lambda curve: nn.ReLU(),
         "leaky_relu": lambda curve: nn.LeakyReLU(0.01),
@@ -63,7 +66,13 @@ def torch_activations() -> list[TimedActivation]:
 
 
 def hinged_activation(hinges: int, placement: str = UNIFORM, kernel: str = AUTO) -> TimedActivation:
-    """Return `hinged.PiecewiseLinear` with this number of hinges, one curve per channel."""
+    """Return a `TimedActivation` for `hinged.PiecewiseLinear` with one curve per channel.
+
+    Args:
+        hinges: the number of hinges of each curve.
+        placement: the positions of the hinges: `UNIFORM`, `FREE` or `PER_CHANNEL`.
+        kernel: the name of a kernel of `hinged.kernels.use_kernel`.
+    """
     notes = {UNIFORM: "", FREE: ", free hinges", PER_CHANNEL: ", free hinges per channel"}
     name = f"hinged K={hinges}{notes[placement]}{'' if kernel == AUTO else f', {kernel} kernel'}"
     return TimedActivation(
@@ -81,15 +90,16 @@ def hinged_activation(hinges: int, placement: str = UNIFORM, kernel: str = AUTO)
 def target_curve(
     channels: int, hinges: int, placement: str = UNIFORM, dtype: torch.dtype = torch.float32
 ) -> Curve:
-    """Return the curves that every timed activation of the family `CURVE` must compute.
+    """Return the curves that timed activations of the family `CURVE` or `SHARED` must compute.
 
-    They are ReLU with a small random change of every value, so that an activation that mixes up
-    pieces or channels gives wrong outputs. Every number is representable in `dtype`.
+    Each curve is ReLU with a small random number added to every value. An activation that mixes up
+    pieces or channels therefore computes wrong outputs. All hinges and values are representable in
+    `dtype`.
 
     Args:
-        channels: the number of curves `C`.
-        hinges: the number of hinges `K` on [-3, 3]; odd.
-        placement: `UNIFORM`, `FREE` or `PER_CHANNEL`.
+        channels: the number of channels `C`, which have one curve each.
+        hinges: the number of hinges `K` of each curve, an odd number. They cover [-3, 3].
+        placement: the positions of the hinges: `UNIFORM`, `FREE` or `PER_CHANNEL`.
         dtype: the dtype of the layers.
 
     Returns:
@@ -111,7 +121,8 @@ def _hinge_positions(channels: int, hinges: int, placement: str, dtype: torch.dt
     grid = uniform_grid(hinges, kinks=(0.0,), dtype=dtype).float()
     if placement == UNIFORM:
         return grid
-    # Closer together around 0, like the quantiles of normal inputs; 0 and both ends do not move.
+    # The hinges are closer together around 0, like quantiles of normal inputs. The hinge at 0, the
+    # first hinge and the last hinge do not move.
     bent = grid.sign() * grid.abs().pow(1.5) / grid.abs().max().sqrt()
     if placement == PER_CHANNEL:
         bent = bent * torch.linspace(0.8, 1.2, channels).unsqueeze(1)

@@ -1,7 +1,8 @@
-"""Interleaved timing: each round times every call once, and the order changes between rounds.
+"""Times several functions in interleaved rounds.
 
-A disturbance of the machine (another process, a change of the clock rate) then affects all calls of
-a round alike. The ratio within a round is therefore steadier than the ratio of two averages.
+Each round times every function once. The order changes from round to round. A disturbance of the
+machine, for example another process, then affects all functions of a round alike. The ratio of two
+times of one round therefore varies less than the ratio of two averages.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from hinged.lab.training.stopwatch import Stopwatch
 
 Call = Callable[[], object]
 _MAX_REPETITIONS = 100_000
-# Seconds. Only calls shorter than this depend on the caches and the heap that the call before left.
+# Seconds. A shorter call depends on the state of caches and heap that the previous call left.
 _SHORT_CALL = 0.1
 
 
 class Quartiles(NamedTuple):
-    """Median, lower quartile and upper quartile."""
+    """The median, lower quartile and upper quartile of several numbers."""
 
     median: float
     low: float
@@ -33,10 +34,10 @@ class Quartiles(NamedTuple):
 
 
 def round_orders(names: Sequence[str], rounds: int) -> Iterator[list[str]]:
-    """Yield the order of the calls in each round.
+    """Yield the order of the names in each round.
 
-    Every order is followed by its reverse, and the next pair starts one name later. So no call is
-    always first, and no call always follows the same other call.
+    Rounds come in pairs. The second round of a pair has the reverse order of the first. The next
+    pair starts one name later. So no name is always first or always follows the same other name.
 
     >>> [" ".join(order) for order in round_orders("abc", 4)]
     ['a b c', 'c b a', 'b c a', 'a c b']
@@ -59,28 +60,29 @@ def time_interleaved(
         lambda name: contextlib.nullcontext()
     ),
 ) -> dict[str, list[float]]:
-    """Time every call once in every round.
+    """Time several functions in interleaved rounds.
 
-    A short call runs once untimed before each measurement. The caches and the heap are then in the
-    state that this call left, not in the state of the call before it.
+    Each round times every function once. A short function also runs once before each measurement,
+    without being timed. The state of caches and heap then does not depend on other functions.
 
     Args:
-        calls: what to time, by name.
+        calls: the functions to time, by name. They take no arguments.
         rounds: the number of rounds.
-        stopwatch: the stopwatch for the calls' device.
-        shortest: seconds. A shorter call is repeated within one measurement until the measurement
-            takes this long.
-        limit: seconds after which no further round starts, once there are `min_rounds`.
-        min_rounds: the number of rounds that run regardless of `limit`.
-        context: returns the context in which a call of this name runs. Entering it is not timed.
+        stopwatch: a stopwatch for the device of the functions.
+        shortest: the shortest duration of one measurement in seconds. A shorter function is
+            repeated.
+        limit: the time limit in seconds. After this time no further round starts.
+        min_rounds: the number of rounds that run even if the time limit is exceeded.
+        context: takes a name and returns a context manager. The function with this name runs
+            inside the context. Entering the context is not timed.
 
     Returns:
-        Seconds per call, one number for each round, by name.
+        The seconds per call by name, one number for each round.
     """
     typical: dict[str, float] = {}
     for name, call in calls.items():
         with context(name):
-            call()  # The first call may allocate, compile and fault pages in.
+            call()  # It may allocate memory and compile code.
             typical[name] = _seconds_per_call(call, 1, stopwatch)
     repetitions = {name: _repetitions(one, shortest) for name, one in typical.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
@@ -101,7 +103,7 @@ def time_interleaved(
 
 
 def quartiles(numbers: Sequence[float]) -> Quartiles:
-    """Return median and quartiles.
+    """Return the median and the quartiles of several numbers.
 
     >>> quartiles([1.0, 2.0, 3.0, 4.0, 5.0])
     Quartiles(median=3.0, low=2.0, high=4.0)
@@ -113,7 +115,7 @@ def quartiles(numbers: Sequence[float]) -> Quartiles:
 
 
 def ratio_quartiles(seconds: Sequence[float], baseline: Sequence[float]) -> Quartiles:
-    """Return median and quartiles of the ratios within each round.
+    """Return the median and the quartiles of the ratios `seconds[r] / baseline[r]` of all rounds r.
 
     >>> ratio_quartiles([2.0, 4.0, 6.0], [1.0, 2.0, 2.0])
     Quartiles(median=2.0, low=2.0, high=2.5)
@@ -122,7 +124,10 @@ def ratio_quartiles(seconds: Sequence[float], baseline: Sequence[float]) -> Quar
 
 
 def _seconds_per_call(call: Call, repetitions: int, stopwatch: Stopwatch) -> float:
-    """Time `repetitions` calls in a row, with no other work queued on the GPU."""
+    """Return the mean seconds of a call over `repetitions` calls in a row.
+
+    On a GPU, all earlier work is finished first.
+    """
     if stopwatch.gpu:
         torch.cuda.synchronize()
     stopwatch.start()
@@ -134,7 +139,7 @@ def _seconds_per_call(call: Call, repetitions: int, stopwatch: Stopwatch) -> flo
 
 
 def _repetitions(typical: float, shortest: float) -> int:
-    """Return the number of calls that take `shortest` seconds together."""
+    """Return the number of calls in a row that take at least `shortest` seconds."""
     if typical <= 0:
         return _MAX_REPETITIONS
     return min(_MAX_REPETITIONS, max(1, math.ceil(shortest / typical)))
@@ -142,7 +147,7 @@ def _repetitions(typical: float, shortest: float) -> int:
 
 @contextlib.contextmanager
 def _garbage_collection_off() -> Iterator[None]:
-    """Turn Python's garbage collector off, as `timeit` does."""
+    """Turn off Python's garbage collector inside a `with` block, as `timeit` does."""
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()

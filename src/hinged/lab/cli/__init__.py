@@ -1,1 +1,1 @@
-"""The commands of `hinged` and their options; only these files print."""
+"""The commands of `hinged` and their options. No other files of the library print."""

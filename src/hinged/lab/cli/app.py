@@ -1,4 +1,4 @@
-"""The commands `compare`, `train`, `report`, `convert-check` and `info`."""
+"""The commands `hinged compare`, `train`, `report`, `convert-check` and `info`."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ _DEFAULT = Experiment()
 def compare(
     settings: dict[str, Any],
     activations: Annotated[
-        str, typer.Option(help=f"Comma-separated list of: {ACTIVATION_NAMES}.")
+        str, typer.Option(help=f"Comma-separated list of activations: {ACTIVATION_NAMES}.")
     ] = ",".join(_DEFAULT.activations),
     baseline: Annotated[
-        str, typer.Option(help="Activation that the others are compared with.")
+        str, typer.Option(help="Activation with which the others are compared.")
     ] = _DEFAULT.baseline,
     seeds: Annotated[int, typer.Option(help="Number of seeds, starting with --first-seed.")] = len(
         _DEFAULT.seeds
     ),
-    first_seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    first_seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
     assignments: Assignments = None,
     data_dir: DataDir = None,
     jobs: Jobs = None,
@@ -72,12 +72,13 @@ def compare(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the same network with several activations; say which is better, and how surely.
+    """Train one network with several activations and test which activation is better.
 
-    After an interruption, the same command continues. More seeds or activations extend the run.
+    The same command continues an interrupted run. With more seeds or activations, it extends a
+    finished run.
     """
     if seeds < 2:
-        hint = "a comparison needs at least 2 seeds, and 5 or more to be conclusive"
+        hint = "a comparison needs at least 2 seeds; 5 or more are recommended"
         raise errors.ArgumentError(errors.message("--seeds", str(seeds), hint))
     experiment = build_experiment(
         assignments or (),
@@ -97,7 +98,9 @@ def compare(
 @with_setting_options
 def train(
     settings: dict[str, Any],
-    activation: Annotated[str, typer.Option(help=f"One of: {ACTIVATION_NAMES}.")] = "hinged",
+    activation: Annotated[
+        str, typer.Option(help=f"Activation, one of: {ACTIVATION_NAMES}.")
+    ] = "hinged",
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the initial weights and the order of the data.")
     ] = 0,
@@ -107,16 +110,18 @@ def train(
     logger: Annotated[
         str,
         typer.Option(
-            help="Log every epoch in the run folder with one of: " + ", ".join(loggers.LOGGERS)
+            help="Logger that records every epoch in the run folder; one of: "
+            + ", ".join(loggers.LOGGERS)
         ),
     ] = "",
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train one network and save a checkpoint each epoch. The same command resumes it.
+    """Train one network and save a checkpoint after each epoch.
 
-    The trained network is saved, and --pretrained starts another training from it. On several GPUs
-    or machines: torchrun --nproc-per-node 4 -m hinged train ...
+    The same command resumes an interrupted training. The weights of the trained network are saved.
+    Another training can start from them, with the option --pretrained. To train on several GPUs or
+    machines: torchrun --nproc-per-node 4 -m hinged train ...
     """
     experiment = build_experiment(
         assignments or (), **settings, activations=(activation,), seeds=(seed,), baseline=activation
@@ -135,10 +140,10 @@ def train(
 
 @app.command(name="report")
 def build_report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write the table, the plots and the page of finished runs again."""
+    """Write the table, the plots and the HTML page of each run again."""
     for run in runs:
         _print_report(RunFolder(run), as_json)
 
@@ -148,20 +153,22 @@ def convert_check(
     network: Annotated[
         str,
         typer.Argument(
-            help="my.py:make_net, a function without arguments that returns a model, or "
-            "(model, batch).",
+            help="Python file and function, for example my.py:make_net. The function takes no "
+            "arguments and returns a model, or (model, batch).",
             metavar="FILE.py:FUNCTION",
         ),
     ],
     input_shape: Annotated[
         str | None,
-        typer.Option(help="Shape of one sample, as in 3,32,32, if the function returns no batch."),
+        typer.Option(
+            help="Shape of one sample, for example 3,32,32, if the function returns no batch."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which activations of your model hinged.convert would replace, and why not the others.
+    """List the activations of your model and say if hinged.convert would replace them.
 
-    The command changes and writes nothing.
+    The reason is shown for each activation that would not be replaced. The command writes no files.
     """
     found = check_conversion(network, input_shape)
     print(json.dumps(found.as_json(), indent=2) if as_json else found)
@@ -169,7 +176,7 @@ def convert_check(
 
 @app.command()
 def info(as_json: AsJson = False) -> None:
-    """Show versions, devices and the kernel in use."""
+    """Show package versions, devices and the kernel that computes curves."""
     facts = environment.describe_environment()
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -179,8 +186,10 @@ def info(as_json: AsJson = False) -> None:
 
 
 def _default_folder(settings: dict[str, Any], *parts: str) -> Path:
-    """Return the run folder if `--out` is not given. The characters of paths in its name are
-    replaced."""
+    """Return the run folder that is used if `--out` is not given.
+
+    Characters of its name that are not allowed in file names are replaced.
+    """
     name = "-".join((settings["data"], settings["network"]["kind"], *parts))
     return Path("runs") / as_file_name(name)
 

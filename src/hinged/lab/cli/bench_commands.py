@@ -26,7 +26,7 @@ from hinged.lab.cli.options import AsJson, split_names
 from hinged.lab.networks.activations import ACTIVATIONS
 
 app = typer.Typer(
-    help="Measure on this machine what curves cost compared with ReLU, PReLU, GELU and SiLU.",
+    help="Measure the cost of curves on this machine, compared with ReLU, PReLU, GELU and SiLU.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -36,20 +36,28 @@ _Rounds = Annotated[
     int, typer.Option(min=1, help="Number of rounds; each round times every activation once.")
 ]
 _Limit = Annotated[
-    float, typer.Option(min=0, help="Seconds after which a case starts no further round.")
+    float,
+    typer.Option(
+        min=0, help="Seconds after which a case starts no further round; 5 rounds always run."
+    ),
 ]
 _Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads of torch; default: the number torch chooses.")
+    int | None,
+    typer.Option(min=1, help="Number of torch threads; default: the number that torch chooses."),
 ]
-_Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+_Device = Annotated[str, typer.Option(help="Device: cpu or cuda.")]
 _Quick = Annotated[
-    bool, typer.Option("--quick", help="Use small sizes, to test that everything runs.")
+    bool,
+    typer.Option(
+        "--quick", help="Use small inputs and at most 3 rounds, to test that everything runs."
+    ),
 ]
-_Out = Annotated[Path | None, typer.Option(help="Write the record to this JSON file.")]
+_Out = Annotated[Path | None, typer.Option(help="JSON file to which the measurements are written.")]
 _Activations = Annotated[
     str,
     typer.Option(
-        help="Comma-separated list, the baseline first. Choose from: " + ", ".join(ACTIVATIONS)
+        help="Comma-separated list of activations. All are compared with the first. Choose from: "
+        + ", ".join(ACTIVATIONS)
     ),
 ]
 _Hinges = Annotated[int, typer.Option(min=3, help="Number of hinges of each curve.")]
@@ -57,7 +65,7 @@ _Hinges = Annotated[int, typer.Option(min=3, help="Number of hinges of each curv
 
 @app.callback(invoke_without_command=True)
 def bench(context: typer.Context) -> None:
-    """Measure what curves cost on this machine. Without a command: one table, in half a minute."""
+    """Measure the cost of curves. Without a subcommand, one table is made in half a minute."""
     if context.invoked_subcommand is None:
         options = _options(rounds=10, limit=20.0, threads=None, device="cpu", quick=False)
         _run(
@@ -65,21 +73,25 @@ def bench(context: typer.Context) -> None:
             None,
             False,
         )
-        print("All sizes and layouts: hinged bench kernels. More: hinged bench --help")
+        print("For all input sizes, run: hinged bench kernels. For more, run: hinged bench --help")
 
 
 @app.command()
 def kernels(
     peers: Annotated[
         Path | None,
-        typer.Option(help="A Python file with a list PEERS of activations of other packages."),
+        typer.Option(help="Python file with a list PEERS of activations of other packages."),
     ] = None,
     kernels: Annotated[
         str,
-        typer.Option(help="Comma-separated list; several kernels are compared in one more case."),
+        typer.Option(
+            help="Comma-separated list of kernels. The first runs in all cases. An additional case "
+            "compares them if there are several."
+        ),
     ] = AUTO,
     case: Annotated[
-        list[str] | None, typer.Option(help="Measure only this case; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Name of a case to measure; may be repeated. Default: all."),
     ] = None,
     rounds: _Rounds = 25,
     limit: _Limit = 40.0,
@@ -89,11 +101,11 @@ def kernels(
     out: _Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Single activations: correctness first, then forward, forward and backward, and memory."""
+    """Check single activations for correctness, and measure their time and memory."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
     names = _names("--kernels", kernels)
     for name in names:
-        with use_kernel(name):  # Fails now if this machine has no such kernel.
+        with use_kernel(name):  # Fails before the measurement if there is no such kernel.
             pass
     activations = load_peers(peers) if peers is not None else []
     _run(
@@ -110,7 +122,8 @@ def models(
     activations: _Activations = _DEFAULT,
     hinges: _Hinges = 9,
     model: Annotated[
-        list[str] | None, typer.Option(help="Measure only this network; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Name of a network to measure; may be repeated. Default: all."),
     ] = None,
     rounds: _Rounds = 15,
     limit: _Limit = 60.0,
@@ -120,7 +133,7 @@ def models(
     out: _Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Whole networks with every activation replaced: training step, inference, memory."""
+    """Measure training step, inference and memory of networks with different activations."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
     names = _names("--activations", activations)
     _run(
@@ -145,7 +158,7 @@ def compiled(
     out: _Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convolution, batch normalisation and activation, with and without torch.compile."""
+    """Measure convolution, batch normalisation and activation, with and without torch.compile."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
     names = _names("--activations", activations)
     _run(
@@ -167,7 +180,7 @@ def growth(
     out: _Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """How the cost grows with the number of hinges, channels, samples and threads."""
+    """Measure how the cost grows with the number of hinges, channels, samples and threads."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
     _run(lambda progress: benchmark_scaling(options, progress), out, as_json)
 
@@ -178,7 +191,7 @@ def _options(
     if device.partition(":")[0] not in ("cpu", "cuda"):
         raise errors.unknown_name("--device", device, ("cpu", "cuda"))
     if device.startswith("cuda") and not torch.cuda.is_available():
-        hint = "expected a device that this torch can use: cpu"
+        hint = "torch finds no CUDA GPU on this machine, so use cpu"
         raise errors.ArgumentError(errors.message("--device", device, hint))
     return BenchmarkOptions(rounds, limit, threads or torch.get_num_threads(), device, quick)
 
@@ -186,7 +199,7 @@ def _options(
 def _names(option: str, text: str) -> tuple[str, ...]:
     names = split_names(text)
     if not names:
-        hint = "expected one or more names"
+        hint = "expected at least one name; separate several names by commas"
         raise errors.ArgumentError(errors.message(option, repr(text), hint))
     return names
 
@@ -194,7 +207,13 @@ def _names(option: str, text: str) -> tuple[str, ...]:
 def _run(
     measure: Callable[[ShowProgress], BenchmarkRecord], out: Path | None, as_json: bool
 ) -> None:
-    """Measure with progress on standard error, then write and print the record."""
+    """Measure, save the record, and print it.
+
+    Args:
+        measure: a function that takes a function for progress messages and returns a record.
+        out: the JSON file for the record. None means that no file is written.
+        as_json: whether to print the record as JSON instead of tables.
+    """
     progress = Console(stderr=True)
     record = measure(lambda text: progress.print(f"[dim]{text}[/]", highlight=False))
     if out is not None:

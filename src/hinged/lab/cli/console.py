@@ -1,4 +1,4 @@
-"""Terminal output that several commands share."""
+"""Terminal output that several commands use."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ from hinged.lab.runs.compare import ProgressListener
 
 
 def wide_console() -> Console:
-    """Return a console for tables. Without a terminal it has 160 columns, because rich's default of
-    80 would break the tables."""
+    """Return a console for printing tables.
+
+    If the output is not a terminal, the console has 160 columns. The default of `rich`, 80 columns,
+    is too narrow for the tables.
+    """
     return Console(width=None if sys.stdout.isatty() else 160)
 
 
 @contextmanager
 def show_progress(quiet: bool) -> Iterator[ProgressListener]:
-    """Give the listener of a run: it shows progress in the terminal, or nothing if `quiet`.
+    """Yield a listener that shows the progress of a run in the terminal.
 
-    If the user stops the run, print how to continue it and exit with code 130.
+    If the user stops the run, the command prints how to continue the run and exits with code 130.
+
+    Args:
+        quiet: whether to show nothing.
     """
     try:
         if quiet:
@@ -32,5 +38,5 @@ def show_progress(quiet: bool) -> Iterator[ProgressListener]:
             with TerminalProgress(Console()) as listener:
                 yield listener
     except (KeyboardInterrupt, SystemExit):  # Lightning turns SIGINT and SIGTERM into SystemExit.
-        print("hinged: stopped; the same command continues.", file=sys.stderr)
+        print("hinged: stopped. Run the same command again to continue.", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -1,4 +1,4 @@
-"""Checks which activations of a user's network `hinged.convert` would replace."""
+"""Reports which activations of a user's network `hinged.convert` would replace."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _SAMPLES = 8
 
 @dataclass(frozen=True)
 class ConversionCheck:
-    """The effect that `hinged.convert` would have on a network.
+    """A report on what `hinged.convert` would change in a network.
 
     Attributes:
         network: the name of the network's class.
-        parameters: the number of parameters before conversion.
-        sites: the places where the network applies activations, and what would happen to each.
+        parameters: the number of parameters of the network before conversion.
+        sites: the places where the network applies activations. Each site says whether
+            `hinged.convert` would replace the activation, or why not.
     """
 
     network: str
@@ -33,16 +34,16 @@ class ConversionCheck:
 
     @property
     def curves(self) -> int:
-        """The number of curves after conversion."""
+        """The number of curves in the converted network."""
         return sum(site.channels for site in self.sites.converted)
 
     @property
     def values(self) -> int:
-        """The number of trained values of these curves."""
+        """The number of trained values of all curves in the converted network."""
         return sum(site.channels * site.hinges for site in self.sites.converted)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as plain data, for `--json`."""
+        """Return the report as a dictionary that can be written as JSON, for `--json`."""
         return {
             "network": self.network,
             "parameters": self.parameters,
@@ -67,20 +68,21 @@ class ConversionCheck:
 
 
 def check_conversion(function: str, input_shape: str | None = None) -> ConversionCheck:
-    """Return what `hinged.convert` would do to the network that a function returns.
+    """Report what `hinged.convert` would change in the network that a user's function returns.
 
     Args:
-        function: `file.py:function`. The function takes no arguments and returns the network, or
-            `(network, data)` with data as `hinged.convert` takes them.
-        input_shape: the shape of one sample, as in `"3,32,32"`, if the function returns no data.
-            The network then runs on 8 random samples.
+        function: a file and a function, `file.py:function`. The function takes no arguments. It
+            returns the network, or a tuple `(network, data)`. `data` is a batch or a loader for
+            `hinged.convert`.
+        input_shape: the shape of one sample as a text, for example `"3,32,32"`. The network then
+            runs on 8 random samples. None if the function returns data.
 
     Raises:
-        ArgumentError: the function does not exist or returns something else, data or shape are
-            missing, or the network cannot process them.
+        ArgumentError: if the function does not exist, needs arguments or returns no network. Also
+            if data and shape are both given or both missing, or if the network fails on the data.
     """
     if not user_code.names_function(function):
-        hint = "name a file and its function, as in my.py:make_net"
+        hint = "give a file and a function in it, for example my.py:make_net"
         raise errors.ArgumentError(errors.message(CALL, function, hint))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -91,18 +93,20 @@ def check_conversion(function: str, input_shape: str | None = None) -> Conversio
             raise
         except Exception as error:  # The user's network may raise anything.
             reason = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
-            got = f"a {type(model).__name__} that does not run: {type(error).__name__}: {reason}"
-            hint = "check the data"
+            failure = f"raises {type(error).__name__}: {reason}"
+            got = f"a network of class {type(model).__name__} that {failure}"
+            hint = "check the data that the function returns"
             call = function
             if input_shape is not None:
-                hint, call = "check the shape", f"{function} {SHAPE} {input_shape}"
+                hint = f"check the shape {input_shape}: each sample of the batch has this shape"
+                call = f"{function} {SHAPE} {input_shape}"
             raise errors.ArgumentError(errors.message(f"{CALL} {call}", got, hint)) from error
     count = sum(parameter.numel() for parameter in model.parameters())
     return ConversionCheck(type(model).__name__, count, found)
 
 
 def _make_network_and_data(function: str, input_shape: str | None) -> tuple[nn.Module, Any]:
-    """Call the user's function; return the network and the data to run it on."""
+    """Call the user's function and return the network and its input data."""
     call = f"{CALL} {function}"
     shape = None if input_shape is None else _parse_shape(input_shape)
     make = user_code.load_function(CALL, function)
@@ -110,18 +114,20 @@ def _make_network_and_data(function: str, input_shape: str | None) -> tuple[nn.M
         inspect.signature(make).bind()
     except TypeError:
         got = "a function that needs arguments"
-        hint = "it is called without any, so give them defaults"
+        hint = "the command calls it without arguments, so give each argument a default"
         raise errors.ArgumentError(errors.message(call, got, hint)) from None
     made = make()
     pair = isinstance(made, tuple) and len(made) == 2
     model = made[0] if pair else made
     if not isinstance(model, nn.Module):
-        hint = "the function must return an nn.Module, or (an nn.Module, a batch)"
-        got = f"an object of class {type(made).__name__}"
+        hint = "return an nn.Module, or a tuple (nn.Module, batch)"
+        got = f"a function that returns an object of class {type(made).__name__}"
         raise errors.ArgumentError(errors.message(call, got, hint))
     if pair == (shape is not None):
-        got = "data from the function and a shape" if pair else "neither data nor a shape"
-        hint = f"give one of them: return (model, batch), or {SHAPE} 3,32,32 for one sample"
+        got, hint = f"a function that returns a batch, and also {SHAPE}", f"leave out {SHAPE}"
+        if not pair:
+            got = f"a function that returns no batch, and no {SHAPE}"
+            hint = f"return (model, batch), or give the shape of one sample: {SHAPE} 3,32,32"
         raise errors.ArgumentError(errors.message(call, got, hint))
     return model, made[1] if shape is None else torch.randn(_SAMPLES, *shape)
 
@@ -129,6 +135,6 @@ def _make_network_and_data(function: str, input_shape: str | None) -> tuple[nn.M
 def _parse_shape(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        hint = "expected the shape of one sample without the batch axis, as in 3,32,32"
+        hint = "expected the shape of one sample without the batch axis, for example 3,32,32"
         raise errors.ArgumentError(errors.message(SHAPE, repr(text), hint))
     return tuple(int(part) for part in parts)

@@ -1,4 +1,4 @@
-"""The options of the command line, and the settings that they give a value to."""
+"""The names of the command line's options, and the settings that they set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTING_OPTIONS = {
     "training.weight_decay": "--weight-decay",
     "training.augment": "--augment",
 }
-"""The settings of an experiment that have an option, in the order of `--help`."""
+"""The option of each setting of an experiment that has one, in the order of `--help`."""
 
 OPTIONS = SETTING_OPTIONS | {
     "RayCluster(address=...)": "--ray",
@@ -44,13 +44,15 @@ OPTIONS = SETTING_OPTIONS | {
     "scale": "--scale",
     "seeds": "--seeds",
 }
-"""The option for each setting or argument that an error message of the library may name."""
+"""The option of each setting or argument that an error message of the library may name."""
 
 _QUOTED = re.compile(rf"`({'|'.join(map(re.escape, OPTIONS))})(?=[` ])")
 
 
 def name_options(message: str) -> str:
-    """Return an error message with options in place of the settings in backticks.
+    """Replace settings in an error message by the options of the command line.
+
+    Only settings in backticks are replaced.
 
     >>> name_options("`curves.init`: got 'rleu'; did you mean 'relu'?")
     "`--init`: got 'rleu'; did you mean 'relu'?"

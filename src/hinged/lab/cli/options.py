@@ -1,6 +1,6 @@
 """The options that `hinged compare` and `hinged train` share.
 
-The options of settings are generated: type, default and help come from the setting's own field in
+The options of settings are generated. Their type, default and help text are those of the fields in
 `hinged.lab.experiment`.
 """
 
@@ -37,7 +37,7 @@ _HELP = {
     "list of: " + ", ".join(AUGMENTATIONS),
     "curves.low": "Positions of the first and last hinge, in units of the activation's input.",
 }
-"""Help that replaces the description of a setting, where the command line knows more."""
+"""Help texts of options that replace the description of the setting."""
 
 _PANELS = {"": "Data", "network": "Network", "curves": "Curves", "training": "Training"}
 
@@ -46,35 +46,44 @@ Assignments = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Any setting, as in training.calibrate_after=0.1; may be repeated.",
+        help="Value of any setting, for example training.calibrate_after=0.1; may be repeated.",
     ),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder of data sets; default: $HINGED_DATA, otherwise downloads."),
+    typer.Option(
+        help="Folder with data sets. Default: the environment variable HINGED_DATA. Without it, "
+        "data sets are downloaded."
+    ),
 ]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of each training.")]
+Threads = Annotated[int, typer.Option(min=1, help="Number of torch threads of each training.")]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, help="Trainings at the same time; default: one per core.")
+    int | None,
+    typer.Option(min=1, help="Number of trainings at the same time; default: one per core."),
 ]
 Ray = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Train on the Ray cluster with this address; local starts a cluster here.",
+        help="Address of the Ray cluster that trains; local starts a cluster on this machine.",
     ),
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="Run folder. The same command continues an unfinished run.")
+    Path | None,
+    typer.Option(help="Folder of the run. The same command continues an unfinished run."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 
 
 def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each entry of `SETTING_OPTIONS`.
+    """Add an option for each entry of `SETTING_OPTIONS` to a command.
 
-    The command receives their values in its argument `settings`, as nested settings of an
-    `Experiment`.
+    Args:
+        command: a function of the command line with an argument `settings`. It receives the values
+            of the options in this argument, as a nested dictionary like an `Experiment`.
+
+    Returns:
+        A function with the generated options and the other arguments of the command.
     """
     options: dict[str, list[str]] = {}
     for setting, option in SETTING_OPTIONS.items():
@@ -99,7 +108,7 @@ def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """Return the names of a comma-separated list.
+    """Return the names in a comma-separated list.
 
     >>> split_names("relu, hinged"), split_names("")
     (('relu', 'hinged'), ())
@@ -108,7 +117,7 @@ def split_names(text: str) -> tuple[str, ...]:
 
 
 def _setting_parameter(option: str, settings: list[str]) -> inspect.Parameter:
-    """Return the parameter of an option. An option of several settings takes several values."""
+    """Return the parameter of an option. The option takes one value for each setting."""
     kinds = [_option_type(_field(setting)) for setting in settings]
     defaults = [_option_default(_field(setting)) for setting in settings]
     first = settings[0]
@@ -134,7 +143,7 @@ def _field(setting: str) -> FieldInfo:
 
 
 def _option_type(field: FieldInfo) -> Any:
-    """Return the type of an option; the settings themselves check which texts are allowed."""
+    """Return the type of an option. It is `str` for choices and lists; `Experiment` checks them."""
     return str if get_origin(field.annotation) in (Literal, tuple) else field.annotation
 
 

@@ -1,4 +1,4 @@
-"""The commands of `hinged study`: list, show, run, record and copy."""
+"""The commands `hinged study list`, `show`, `run`, `record` and `copy`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 
 app = typer.Typer(
-    help="Studies: a question, a grid of comparisons that answers it, and a record of the results.",
+    help="A study has a question, comparisons that answer it, and a record of the results.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,13 +38,13 @@ app = typer.Typer(
 
 RECORDS = Path("studies") / "records"
 
-_Name = Annotated[str, typer.Argument(help="A name that `list` shows, or a file.toml.")]
-_Records = Annotated[Path, typer.Option(help="Folder of the records.")]
+_Name = Annotated[str, typer.Argument(help="Name in `hinged study list`, or a file.toml.")]
+_Records = Annotated[Path, typer.Option(help="Folder for records.")]
 
 
 @app.command(name="list")
 def list_(as_json: AsJson = False) -> None:
-    """List the studies that come with hinged, with the number of trainings at each scale."""
+    """List the studies of hinged, with the number of trainings at each scale."""
     rows = [_describe(name, read_study(find_study(name))) for name in shipped_studies()]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -57,12 +57,14 @@ def list_(as_json: AsJson = False) -> None:
         table.add_row(row["name"], escape(row["question"]), *sizes)
     console = wide_console()
     console.print(table)
-    console.print("Numbers are trainings. `hinged study show NAME` lists them.")
+    console.print(
+        "The numbers count trainings. `hinged study show NAME` lists the comparisons of a study."
+    )
 
 
 @app.command()
 def show(name: _Name, as_json: AsJson = False) -> None:
-    """Show the question of a study, and its experiments at every scale."""
+    """Show the question of a study and its comparisons at each scale."""
     study = read_study(find_study(name))
     if as_json:
         print(json.dumps({**_describe(name, study), "study": study.model_dump()}, indent=2))
@@ -79,32 +81,39 @@ def show(name: _Name, as_json: AsJson = False) -> None:
 @app.command()
 def run(
     name: _Name,
-    scale: Annotated[str, typer.Option(help="smoke, small or full.")] = "small",
+    scale: Annotated[str, typer.Option(help="Size of the study: smoke, small or full.")] = "small",
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the study; the same command continues it.")
+        Path | None,
+        typer.Option(help="Folder of the study. The same command continues an unfinished study."),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=2, help="Number of seeds; default: that of the scale. More extend a run."),
+        typer.Option(
+            min=2, help="Number of seeds; default: set by the scale. More seeds extend a study."
+        ),
     ] = None,
     jobs: Jobs = None,
     threads: Threads = 1,
     precision: Annotated[
         str | None,
-        typer.Option(help="float32 or bf16, if the study says auto; default: the faster one here."),
+        typer.Option(
+            help="float32 or bf16, for studies with precision auto. Default: the faster precision "
+            "on this machine."
+        ),
     ] = None,
     ray: Ray = None,
     data_dir: DataDir = None,
     write_record: Annotated[
-        bool, typer.Option("--record", help="Also write the record into --records.")
+        bool, typer.Option("--record", help="Write the record into the folder --records too.")
     ] = False,
     records: _Records = RECORDS,
     as_json: AsJson = False,
 ) -> None:
-    """Run every training of a study that its folder does not hold yet.
+    """Run all trainings of a study that have no result in the study's folder yet.
 
-    If it is stopped, the same command continues. If it is started twice, both processes share the
-    work. If a training fails, its error is written into the folder and the others continue.
+    The same command continues an interrupted study. Two processes with the same command share the
+    trainings. If a training fails, its error is written into the folder and the other trainings
+    continue.
     """
     path = find_study(name)
     study = read_study(path)
@@ -117,7 +126,8 @@ def run(
     folder = StudyFolder(out or Path("runs") / f"study-{path.stem}-{scale}")
     folder.open(plan)
     if fallback and not as_json:
-        print(f"No folder of data sets: {study.scale(scale).fallback} instead.", file=sys.stderr)
+        instead = f"the study uses {study.scale(scale).fallback} instead"
+        print(f"No folder with data sets was found, so {instead}.", file=sys.stderr)
     options = execution_options(ray, 1 if study.alone else jobs, threads)
     with show_progress(as_json) as listener:
         folder.train(listener, seeds, **options, data_dir=data_dir)
@@ -130,22 +140,23 @@ def record(
     records: _Records = RECORDS,
     as_json: AsJson = False,
 ) -> None:
-    """Write the record of a study's folder; `docs/studies.py` writes its page from it."""
+    """Write the record of a study from the results in the study's folder."""
     _write_and_print(StudyFolder(folder), records, as_json)
 
 
 @app.command()
 def copy(
-    name: _Name, to: Annotated[Path, typer.Argument(help="A new file, or a folder to put it in.")]
+    name: _Name,
+    to: Annotated[Path, typer.Argument(help="Path of the new file, or an existing folder.")],
 ) -> None:
-    """Copy the file of a study, so that you can change it and run your own study."""
+    """Copy the file of a study. You can change the copy and run it as a new study."""
     source = find_study(name)
     target = to / source.name if to.is_dir() else to
     if target.exists() or target.suffix != ".toml" or not target.parent.is_dir():
-        hint = "give a new file.toml in a folder that exists"
+        hint = "give the path of a new file with the ending .toml in an existing folder"
         raise errors.ArgumentError(errors.message("hinged study copy", str(target), hint))
     shutil.copyfile(source, target)
-    print(f"{target}: run it by `hinged study run {target}`.")
+    print(f"Copied to {target}. To run the study: hinged study run {target}")
 
 
 def _describe(name: str, study: Study) -> dict[str, Any]:
@@ -161,7 +172,13 @@ def _describe(name: str, study: Study) -> dict[str, Any]:
 
 
 def _write_and_print(folder: StudyFolder, records: Path | None, as_json: bool) -> None:
-    """Write record and pictures into the folder, and the record into `records` too; print them."""
+    """Write the record and the pictures of a study into the study's folder, and print the record.
+
+    Args:
+        folder: the folder of the study.
+        records: a second folder for the record. None means that the record is not written there.
+        as_json: whether to print the record as JSON instead of a table.
+    """
     record = build_record(folder)
     text = record.model_dump_json(indent=1) + "\n"
     write_file(folder.path / "record.json", text)

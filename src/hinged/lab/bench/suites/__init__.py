@@ -1,1 +1,1 @@
-"""The benchmarks: one file for each command of `hinged bench`."""
+"""The benchmarks. Each file contains the benchmark of one command of `hinged bench`."""

@@ -1,4 +1,4 @@
-"""`hinged bench compiled`: convolution, batch normalisation and activation in `torch.compile`."""
+"""The benchmark `hinged bench compiled`: a convolutional block with `torch.compile`."""
 
 from __future__ import annotations
 
@@ -41,17 +41,21 @@ def benchmark_compiled_block(
     hinges: int = 9,
     backend: str = "inductor",
 ) -> BenchmarkRecord:
-    """Measure the block with every activation, with and without `torch.compile`.
+    """Measure a convolutional block with different activations, with and without `torch.compile`.
 
-    All rows are timed in the same rounds.
+    The block consists of a 3 x 3 convolution, batch normalisation and the activation. All compiled
+    and all other blocks are timed in the same rounds.
 
     Args:
-        options: how to measure.
-        show_progress: called with a line at the end.
-        activations: names in `hinged.lab.networks.activations.ACTIVATIONS`. The first, compiled, is
-            the baseline.
+        options: rounds, threads, device and other settings of the measurement.
+        show_progress: a function that is called with one line of text at the end.
+        activations: names in `hinged.lab.networks.activations.ACTIVATIONS`. All times are compared
+            with those of the compiled block with the first activation.
         hinges: the number of hinges of every curve.
         backend: the backend of `torch.compile`.
+
+    Returns:
+        A record with one case.
     """
 
     def measure() -> Iterator[Case]:
@@ -92,21 +96,22 @@ def _prepare(activation: str, hinges: int, backend: str | None, x: Tensor, row: 
     relu_block = nn.Sequential(conv, nn.BatchNorm2d(_CHANNELS), nn.ReLU()).to(x.device)
     block = with_activation(relu_block, x, activation, hinges)
     row.parameters = sum(parameter.numel() for parameter in activation_parameters(block))
-    # One copy for each mode, because a compiled module is recompiled when its mode changes.
+    # Training and evaluation use separate copies: a compiled module is compiled again when its mode
+    # changes.
     train_block, eval_block = copy.deepcopy(block).train(), copy.deepcopy(block).eval()
     calls: dict[str, timing.Call] = {
         TRAINING_STEP: _training_step(train_block, _compile(train_block, backend), x),
         INFERENCE: partial(_infer, _compile(eval_block, backend), x),
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's compiler warns about its own code.
+        warnings.simplefilter("ignore")  # The compiler of torch warns about code of torch.
         for call in calls.values():
             call()
     return PreparedRow(row, calls)
 
 
 def _compile(block: nn.Module, backend: str | None) -> Callable[[Tensor], Tensor]:
-    """Return the compiled block, or the block itself if `backend` is None."""
+    """Return the block compiled by `torch.compile`, or the block itself if `backend` is None."""
     if backend is None:
         return block
     compiled: Callable[[Tensor], Tensor] = torch.compile(block, backend=backend, dynamic=False)

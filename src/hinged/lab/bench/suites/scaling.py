@@ -1,4 +1,4 @@
-"""`hinged bench growth`: how the cost grows with hinges, channels, batch size and threads."""
+"""The benchmark `hinged bench growth`: cost against hinges, channels, batch size and threads."""
 
 from __future__ import annotations
 
@@ -24,13 +24,19 @@ _QUICK_ELEMENTS = 2**12
 
 
 def benchmark_scaling(options: BenchmarkOptions, show_progress: ShowProgress) -> BenchmarkRecord:
-    """Measure along all axes; the number of threads only on a CPU.
+    """Measure how the cost of curves depends on hinges, channels, batch size and threads.
 
-    Every case is one point on an axis and times ReLU in its own rounds.
+    Each of these numbers is varied while the others are fixed. One case times all numbers of
+    hinges. Every other case has one number of channels, samples or threads, and times ReLU and a
+    curve with 9 hinges. The number of threads is varied only on a CPU.
 
     Args:
-        options: how to measure. The cases of an axis share `limit`.
-        show_progress: called with a line after each case.
+        options: rounds, device and other settings of the measurement. The time limit `limit`
+            applies to each varied number. It is divided equally among the cases of this number.
+        show_progress: a function that is called with one line of text after each case.
+
+    Returns:
+        A record with all cases.
     """
 
     def measure() -> Iterator[Case]:
@@ -44,8 +50,7 @@ def benchmark_scaling(options: BenchmarkOptions, show_progress: ShowProgress) ->
 
 
 def _measure_hinges(options: BenchmarkOptions) -> Case:
-    """Time all numbers of hinges in the same rounds. The position of each row on the axis is its
-    own `K`."""
+    """Measure ReLU and a curve for each number of hinges `K`. Row names contain `K`."""
     counts = HINGES[:3] if options.quick else HINGES
     activations = [torch_activations()[0], *(hinged_activation(count) for count in counts)]
     return measure_workload(_feature_maps("hinges", options), activations, options)
@@ -77,7 +82,7 @@ def _measure_threads(options: BenchmarkOptions) -> Iterator[Case]:
 
 
 def thread_counts(cores: int) -> list[int]:
-    """Return the powers of two up to the number of cores, and the number of cores.
+    """Return the numbers of threads to measure: powers of two up to `cores`, and `cores`.
 
     >>> thread_counts(6)
     [1, 2, 4, 6]
@@ -94,7 +99,14 @@ def _feature_maps(name: str, options: BenchmarkOptions) -> Workload:
 def _measure_point(
     workload: Workload, options: BenchmarkOptions, counts: Sequence[int], **place: int
 ) -> Case:
-    """Time ReLU and a curve of 9 hinges at one point of an axis with these `counts`."""
+    """Measure ReLU and a curve with 9 hinges for one value of a varied number.
+
+    Args:
+        workload: the inputs.
+        options: settings of the measurement. Its time limit is divided by the length of `counts`.
+        counts: all values of the varied number.
+        place: name and value of the varied number, for example `channels=64`.
+    """
     activations = [torch_activations()[0], hinged_activation(9)]
     share = replace(options, limit=options.limit / len(counts))
     return measure_workload(workload, activations, share, **place)

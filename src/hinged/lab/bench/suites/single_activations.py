@@ -1,4 +1,4 @@
-"""`hinged bench kernels`: single activations of torch, of hinged and of other packages."""
+"""The benchmark `hinged bench kernels`: single activations of torch, hinged, other packages."""
 
 from __future__ import annotations
 
@@ -42,21 +42,23 @@ from hinged.lab.training.stopwatch import Stopwatch
 
 HINGES = (3, 5, 9, 17, 33)
 _QUICK_BATCH = 2
-# Enough to occupy every thread; the reference in float64 needs about 200 bytes per element.
+# The check for correctness uses at most this number of input elements. It is enough to use every
+# thread. The float64 reference needs about 200 bytes per element.
 _CHECKED_ELEMENTS = 2**19
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Inputs of one size, layout and dtype.
+    """The size, dtype and memory layout of the inputs of one case.
 
     Attributes:
         name: the name of the case.
         shape: the shape of the input, `(N, C, ...)`.
-        dtype: the dtype of input and layers.
-        channels_last: the memory format of 4-d inputs.
-        hinges: the number of hinges `K` of activations that do not set it themselves.
-        peers: time the activations of other packages instead of those of torch.
+        dtype: the dtype of the input and of the layers of torch and hinged.
+        channels_last: whether 4-d inputs have the memory format `torch.channels_last`.
+        hinges: the number of hinges `K` of each activation whose attribute `hinges` is None.
+        peers: whether hinged is compared with activations of other packages. If False, hinged is
+            compared with all activations of torch.
     """
 
     name: str
@@ -67,7 +69,7 @@ class Workload:
     peers: bool = False
 
     def describe(self, batch: int) -> str:
-        """Return size, dtype and layout of a batch with this number of samples."""
+        """Return a text with shape, dtype and layout of an input of `batch` samples."""
         layout = ", channels_last" if self.channels_last else ""
         kind = str(self.dtype).removeprefix("torch.")
         hinges = f", K={self.hinges}" if self.peers else ""
@@ -76,9 +78,14 @@ class Workload:
     def make_tensors(
         self, options: BenchmarkOptions, max_elements: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return input and gradient of the output, drawn from a standard normal distribution.
+        """Return a random input and a random gradient with respect to the output.
 
-        They have at most `max_elements` elements, and at least one sample.
+        Both have the shape `(N, C, ...)` and a standard normal distribution.
+
+        Args:
+            options: the device; `quick` reduces `N` to at most 2 samples.
+            max_elements: the largest number of elements of each tensor. `N` is reduced to satisfy
+                it, but not below 1. None means no limit.
         """
         batch = min(self.shape[0], _QUICK_BATCH) if options.quick else self.shape[0]
         if max_elements is not None:
@@ -103,8 +110,8 @@ WORKLOADS = (
     Workload("small features", (32, 64)),
 )
 OUR_KERNELS = Workload("maps, our kernels", (64, 64, 32, 32))
-# Smaller maps, because some packages store K numbers or sort K + 1 numbers for every input. K = 13
-# is the number of hinges that all packages with one curve per channel support.
+# These inputs are smaller, because some packages store K numbers or sort K + 1 numbers for every
+# input element. All packages with one curve per channel support K = 13 hinges.
 PEER_WORKLOADS = (
     Workload("peers, K=13", (32, 64, 16, 16), hinges=13, peers=True),
     Workload("peers, K=9", (32, 64, 16, 16), hinges=9, peers=True),
@@ -120,19 +127,23 @@ def benchmark_single_activations(
     kernels: Sequence[str] = (AUTO,),
     cases: Sequence[str] = (),
 ) -> BenchmarkRecord:
-    """Measure all cases, or only those named.
+    """Measure single activations of torch, hinged and other packages.
 
     Args:
-        options: how to measure.
-        show_progress: called with a line after each case.
-        peers: activations of other packages, for the cases of `PEER_WORKLOADS`.
-        kernels: kernels of `hinged.kernels.use_kernel`. The first runs in all cases. If there are
-            several, one more case compares them, so that slow kernels do not use up the time of
-            the others.
-        cases: names of cases; all if empty.
+        options: rounds, threads, device and other settings of the measurement.
+        show_progress: a function that is called with one line of text after each case.
+        peers: activations of other packages. They are measured in the cases of `PEER_WORKLOADS`. If
+            `peers` is empty, these cases are left out.
+        kernels: names of kernels of `hinged.kernels.use_kernel`. The first kernel runs in all
+            cases. If there are several kernels, an additional case compares them. A slow kernel
+            therefore does not use up the time limit of the other cases.
+        cases: names of the cases to measure. An empty sequence means all cases.
+
+    Returns:
+        A record with one case for each input.
 
     Raises:
-        UnknownNameError: a case does not exist.
+        UnknownNameError: if a name in `cases` does not exist.
     """
     comparison = (OUR_KERNELS,) if len(kernels) > 1 else ()
     chosen = select_workloads([*WORKLOADS, *comparison, *(PEER_WORKLOADS if peers else ())], cases)
@@ -147,7 +158,15 @@ def benchmark_single_activations(
 
 
 def select_workloads(known: Sequence[Workload], names: Sequence[str]) -> list[Workload]:
-    """Return the workloads with these names, in the order of `known`; all if there are no names."""
+    """Return the workloads with these names, in the order of `known`.
+
+    Args:
+        known: all workloads.
+        names: the names of workloads. If there are none, all workloads are returned.
+
+    Raises:
+        UnknownNameError: if no workload has one of the names.
+    """
     known_names = [workload.name for workload in known]
     for name in names:
         if name not in known_names:
@@ -158,7 +177,14 @@ def select_workloads(known: Sequence[Workload], names: Sequence[str]) -> list[Wo
 def activations_to_time(
     workload: Workload, peers: Sequence[TimedActivation], kernels: Sequence[str]
 ) -> list[TimedActivation]:
-    """Return the activations of a case, the baseline first."""
+    """Return the activations to measure on a workload. The first is ReLU.
+
+    Args:
+        workload: the inputs.
+        peers: activations of other packages. They are used only if `workload.peers` is True.
+        kernels: names of kernels of `hinged.kernels.use_kernel`. The first runs all curves of
+            hinged. The workload `OUR_KERNELS` compares all kernels.
+    """
     relu, *others = torch_activations()
     kernel = kernels[0]
     if workload.peers:
@@ -181,13 +207,16 @@ def measure_workload(
     options: BenchmarkOptions,
     **place: int,
 ) -> Case:
-    """Check and time activations on one workload.
+    """Check activations for correctness, then measure their time and memory on one workload.
 
     Args:
         workload: the inputs.
-        activations: what to time; the first is the baseline.
-        options: how to measure.
-        place: the case's position on an axis, as in `channels=64`.
+        activations: the activations. All times are compared with those of the first one.
+        options: rounds, threads, device and other settings of the measurement.
+        place: name and value of the number that the benchmark varies, for example `channels=64`.
+
+    Returns:
+        A case with one row for each activation.
     """
     x, g = workload.make_tensors(options)
     quantities = [FORWARD, FORWARD_BACKWARD]
@@ -214,7 +243,7 @@ def measure_workload(
 
 
 def copy_bandwidth(x: Tensor, options: BenchmarkOptions) -> float:
-    """Return the bytes per second that a copy of `x` reads and writes."""
+    """Measure a copy of `x` and return the number of bytes read and written per second."""
     copy = torch.empty_like(x)
     seconds = timing.time_interleaved(
         {"copy": partial(copy.copy_, x)},
@@ -237,7 +266,7 @@ def _prepare(
     g: Tensor,
     quantities: list[str],
 ) -> PreparedRow:
-    """Build the module, check it, and return the calls to time."""
+    """Build and check one activation, and return its row with the functions to time."""
     channels = 1 if activation.family == SHARED else workload.shape[1]
     hinges = activation.hinges or workload.hinges
     curve = target_curve(channels, hinges, activation.placement, workload.dtype)
@@ -267,7 +296,7 @@ def _make_call(module: nn.Module, x: Tensor, g: Tensor, quantity: str) -> timing
     inputs = [leaf, *(p for p in module.parameters() if p.requires_grad)]
     if quantity == FORWARD_BACKWARD:
         return partial(_forward_and_backward, module, inputs, g)
-    output = module(leaf)  # Every call goes back through the graph of this output.
+    output = module(leaf)  # Every call uses the graph of this output.
     return lambda: torch.autograd.grad(output, inputs, g, retain_graph=True, allow_unused=True)
 
 
@@ -277,5 +306,5 @@ def _forward(module: nn.Module, x: Tensor) -> None:
 
 
 def _forward_and_backward(module: nn.Module, inputs: list[Tensor], g: Tensor) -> None:
-    """Compute the gradients without accumulating them, because the additions would cost time."""
+    """Compute output and gradients. The gradients are not accumulated, which would cost time."""
     torch.autograd.grad(module(inputs[0]), inputs, g, allow_unused=True)

@@ -1,4 +1,4 @@
-"""`hinged bench models`: training step and inference of networks with other activations."""
+"""The benchmark `hinged bench models`: whole networks with different activations."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _CLASSES = 10
 
 @dataclass(frozen=True)
 class BenchmarkNetwork:
-    """A network and the shape of its batch.
+    """A network to measure, and the shape of its input batch.
 
     Attributes:
-        name: the name of the case.
+        name: the name of the network. It is also the name of the network's case.
         about: a description of the network and its batch.
-        make: returns the network with `nn.ReLU`, for 10 classes.
-        shape: the shape of the batch, `(N, ...)`.
+        make: a function without arguments that returns the network, with `nn.ReLU` and 10 classes.
+        shape: the shape of the input batch: `(N, C, H, W)` for images, `(N, F)` for features.
     """
 
     name: str
@@ -55,7 +55,12 @@ class BenchmarkNetwork:
 
 
 def _lab_network(settings: NetworkSettings, *sample_shape: int) -> nn.Module:
-    """Return a network of `hinged.lab.networks` for samples of this shape."""
+    """Return a network of `hinged.lab.networks` with ReLU and 10 classes.
+
+    Args:
+        settings: the kind and size of the network.
+        sample_shape: the shape of one sample, without the batch axis.
+    """
     images, labels = torch.zeros(1, *sample_shape), torch.zeros(1, dtype=torch.long)
     data = DataSet("random", "noise", images, labels, images, labels, Classification(_CLASSES))
     return build_network(settings, data, ACTIVATIONS["relu"](CurveSettings()), seed=0)
@@ -97,18 +102,22 @@ def benchmark_whole_networks(
     hinges: int = 9,
     networks: Sequence[str] = (),
 ) -> BenchmarkRecord:
-    """Measure all networks, or only those named, with every activation.
+    """Measure training step, inference and memory of networks with different activations.
 
     Args:
-        options: how to measure.
-        show_progress: called with a line after each network.
-        activations: names in `hinged.lab.networks.activations.ACTIVATIONS`; the first is the
-            baseline. "relu" leaves the network unchanged, with in-place ReLUs if it has them.
+        options: rounds, threads, device and other settings of the measurement.
+        show_progress: a function that is called with one line of text after each network.
+        activations: names in `hinged.lab.networks.activations.ACTIVATIONS`. All times are compared
+            with the times of the first activation. "relu" leaves the network unchanged, so in-place
+            ReLUs stay in-place.
         hinges: the number of hinges of every curve.
-        networks: names of networks; all if empty.
+        networks: names of the networks to measure. An empty sequence means all `NETWORKS`.
+
+    Returns:
+        A record with one case for each network.
 
     Raises:
-        UnknownNameError: a network or an activation does not exist.
+        UnknownNameError: if a name in `networks` or `activations` does not exist.
     """
     known_networks = [network.name for network in NETWORKS]
     for name in networks:
@@ -129,7 +138,17 @@ def benchmark_whole_networks(
 def measure_network(
     network: BenchmarkNetwork, activations: Sequence[str], hinges: int, options: BenchmarkOptions
 ) -> Case:
-    """Time one network with every activation; the first is the baseline."""
+    """Measure one network with each activation.
+
+    Args:
+        network: the network.
+        activations: names in `ACTIVATIONS`. All times are compared with those of the first one.
+        hinges: the number of hinges of every curve.
+        options: rounds, threads, device and other settings of the measurement.
+
+    Returns:
+        A case with one row for each activation.
+    """
     if options.quick:
         network = replace(network, shape=(2, *network.shape[1:]))
     prepared = [
@@ -149,14 +168,19 @@ def measure_network(
 
 
 def row_name(activation: str, hinges: int) -> str:
-    """Return the label of an activation in tables."""
+    """Return the label of an activation in tables. For curves it contains the number of hinges."""
     return f"hinged K={hinges}" if activation == "hinged" else activation
 
 
 def with_activation(model: nn.Module, x: Tensor, activation: str, hinges: int) -> nn.Module:
-    """Return a network of ReLUs with each ReLU replaced by an activation of the lab.
+    """Replace every ReLU of a network by another activation, and return the network.
 
-    Curves are installed by `hinged.convert`, as users do it.
+    Args:
+        model: a network with `nn.ReLU`.
+        x: an input batch of the network.
+        activation: a name in `ACTIVATIONS`. "relu" leaves the network unchanged. "hinged" installs
+            curves with `hinged.convert`, as users do.
+        hinges: the number of hinges of every curve.
     """
     if activation == "relu":
         return model
@@ -183,9 +207,10 @@ def _prepare(
 
 
 def _training_step(model: nn.Module, x: Tensor, y: Tensor) -> timing.Call:
-    """Return a step of forward, loss, backward and an update by SGD with momentum.
+    """Return a function that runs one training step on a fixed batch.
 
-    The learning rate is so small that thousands of steps on one batch do not change the network.
+    A step consists of forward pass, cross-entropy loss, backward pass and an update by SGD with
+    momentum. The learning rate is 1e-9, so thousands of steps hardly change the network.
     """
     optimizer = torch.optim.SGD(param_groups(model, 1e-9), momentum=0.9)
 
