@@ -41,7 +41,7 @@ def test_good_splits_pass():
         ({"y_train": torch.zeros(4, 1)}, "labels of shape (4, 1); give one class index per sample"),
         (
             {"x_train": torch.tensor([[1, 2, torch.nan], [torch.inf, 0, 0], [1, 1, 1], [1, 1, 1]])},
-            "NaN or infinite values in column 0, 2; replace",
+            "NaN or infinite values in column 0, 2 (counted from 0); replace",
         ),
         (
             {
@@ -101,5 +101,5 @@ def test_impossible_subset_sizes_are_rejected(size):
 
 
 def test_a_class_with_a_single_sample_cannot_be_divided():
-    with pytest.raises(errors.DataError, match="fewer than 2 samples of class 1"):
+    with pytest.raises(errors.DataError, match="fewer than 2 samples of the class with index 1"):
         split_at_random("", torch.zeros(5, 1), torch.tensor([0, 0, 1, 0, 0]), 2)

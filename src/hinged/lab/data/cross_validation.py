@@ -24,8 +24,8 @@ def cross_validation_fold(whole: DataSet, number: int, folds: int) -> DataSet:
         folds: number of folds.
 
     Returns:
-        A new data set. Its images have their original size, channels and scaling, even if
-        `DataSet.with_input_format` has changed them in `whole`.
+        A new data set. Images have the original size, channels and scaling, even if `whole` is a
+        result of `DataSet.with_input_format`.
 
     Raises:
         ArgumentError: if `folds` is larger than the number of samples, or larger than the number of

@@ -48,15 +48,15 @@ DATA_SETS: dict[str, Callable[[Path | None], TrainTestSplit]] = {
         for name in regression_tables.CHECKSUMS
     },
 }
-"""Functions that read the public data sets, by name. Their argument is the folder that contains the
-files of the data sets, or None if the user has no such folder."""
+"""Functions that read the public data sets, by name. The argument of each function is the folder
+that contains the files of all data sets, or None without such a folder."""
 
 
 def is_data_set_name(name: str) -> bool:
     """Return whether a text names a data set.
 
     Valid texts are a name in `DATA_SETS`, `file.py:function`, `table.csv:column`, or the path of a
-    folder of images. Only the folder must exist.
+    folder of images. The folder must exist; files are not checked.
 
     >>> is_data_set_name("mnist"), is_data_set_name("mine.py:load"), is_data_set_name("minst")
     (True, True, False)
@@ -70,7 +70,7 @@ def check_data_set_name(name: str) -> None:
     """Raise an error if a text does not name a data set.
 
     Args:
-        name: a text as in `is_data_set_name`.
+        name: text that the user gave as the data set.
 
     Raises:
         UnknownNameError: if the text is neither a name in `DATA_SETS` nor a path.
@@ -102,10 +102,10 @@ def load_data_set(
         name: a name in `DATA_SETS`, `file.py:function`, `table.csv:column`, or the path of a folder
             of images.
         folder: folder that contains the files of the data sets. None takes the folder in the
-            environment variable `HINGED_DATA`. Without both, public data sets are downloaded.
-        train_size: number of training samples; None takes all. Every call selects the same
-            samples, without a seed.
-        test_size: number of test samples; None takes all. Every call selects the same samples.
+            environment variable `HINGED_DATA`. If neither is set, public data sets are downloaded.
+        train_size: number of training samples; None takes all. The selection is the same at every
+            call and does not depend on a seed.
+        test_size: number of test samples, selected in the same way; None takes all.
 
     Raises:
         UnknownNameError: if no data set has this name.

@@ -24,7 +24,7 @@ class TargetFunction(NamedTuple):
 
     Attributes:
         formula: text with the formula and the domain.
-        evaluate: maps points `(N, inputs)` to function values `(N,)`.
+        evaluate: function that maps points `(N, inputs)` to values `(N,)`.
         low: smallest value of every input in the domain.
         high: largest value of every input in the domain.
         inputs: number of inputs, 1 or 2.

@@ -44,7 +44,7 @@ def check_split(call: str, data: TrainTestSplit) -> TrainTestSplit:
     """Return the data unchanged, or raise an error if the data are unsuitable for training.
 
     Args:
-        call: name of the data; error messages start with it.
+        call: name of the data; error messages begin with this name.
         data: training and test split to check.
 
     Raises:
@@ -73,7 +73,7 @@ def _split_fault(x: Tensor, y: Tensor, problem: Problem) -> Fault | None:
         if columns:
             shown = ", ".join(str(column) for column in columns[:5])
             return (
-                f"NaN or infinite values in {kind} {shown}",
+                f"NaN or infinite values in {kind} {shown} (counted from 0)",
                 "replace these values or remove the samples",
             )
     return problem.target_fault(y)
@@ -92,8 +92,8 @@ def take_subset(
 ) -> TrainTestSplit:
     """Return the data with fewer training and test samples.
 
-    Every call selects the same samples, without a seed. The proportions of the classes stay the
-    same. Every larger subset contains all samples of a smaller subset.
+    The selection is the same at every call and does not depend on a seed. The proportions of the
+    classes stay the same. A larger subset contains all samples of a smaller subset.
 
     Args:
         data: training and test split.
@@ -133,9 +133,9 @@ def subset_rows(y: Tensor, size: int, classes: int | None) -> Tensor:
     """Return the row indices of a subset, in ascending order.
 
     Rows are shuffled in the same way at every call. Without classes, the first `size` shuffled rows
-    are selected. With classes, the shuffled rows are sorted before the selection. The key is
-    `(i + 1/2) / n` for row `i` of a class with `n` rows. The selected rows then contain every class
-    in its proportion, with a difference of at most one row.
+    are selected. With classes, the shuffled rows are sorted before the selection. The key of row
+    `i` (from 0) of a class with `n` rows is `(i + 1/2) / n`. The selected rows then contain every
+    class in its proportion, with a difference of at most one row.
 
     Args:
         y: class indices `(N,)`, or other targets of `N` samples.
@@ -189,7 +189,7 @@ def split_at_random(about: str, x: Tensor, y: Tensor, classes: int | None) -> Tr
     labels = None if classes is None else y.numpy()
     if labels is not None and np.bincount(labels).min() < 2:
         rare = int(np.bincount(labels).argmin())
-        got = f"fewer than 2 samples of class {rare}"
+        got = f"fewer than 2 samples of the class with index {rare}"
         hint = "give at least 2 samples of every class, or remove this class"
         raise errors.DataError(errors.message("data", got, hint))
     train, test = train_test_split(

@@ -24,7 +24,8 @@ def describe_environment() -> dict[str, str]:
 
     Returns:
         Short texts by name, for example `"torch"`, `"commit"` or `"processor"`. The entry
-        `"processes"` exists only if several processes train one network together.
+        `"processes"` exists only if several processes train one network together. The entry
+        `"kernel"` describes the compiled code that evaluates the curves.
     """
     processes = torchrun_process().world_size
     return {

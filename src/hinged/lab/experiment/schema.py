@@ -30,7 +30,7 @@ class Trial(Settings):
 
     @property
     def key(self) -> str:
-        """Return the name of the files of this trial, without the suffix.
+        """Return the name of the result files of this training, without the suffix.
 
         Characters that are invalid in file names are replaced. A hash of the activation is then
         added, so that different activations have different files.
@@ -74,7 +74,7 @@ class Experiment(Settings):
 
     @property
     def trials(self) -> list[Trial]:
-        """Return one trial for each pair of a seed and an activation.
+        """Return one training (`Trial`) for each pair of a seed and an activation.
 
         The list contains all activations of one seed before the next seed. If the machine is slow
         for some time, the slow time therefore affects all activations.
@@ -82,14 +82,16 @@ class Experiment(Settings):
         return [Trial(activation=a, seed=s) for s in self.seeds for a in self.activations]
 
     def fold_of(self, trial: Trial) -> int | None:
-        """Return the index of the fold that a trial tests on, or None if `folds` is None."""
+        """Return the index of the test fold of a training, or None if `folds` is None."""
         return None if self.folds is None else trial.seed % self.folds
 
     def differing_settings(self, other: Experiment) -> list[str]:
-        """Return one phrase for each setting that differs, for example `"folds is 3, not 4"`.
+        """Return one phrase for each setting that differs in another experiment.
 
-        The settings `activations`, `seeds` and `baseline` are ignored, because a run folder accepts
-        additional activations and seeds.
+        In the phrase `"folds is 3, not 4"`, this experiment has 3 folds and the other has 4.
+
+        The settings `activations`, `seeds` and `baseline` are ignored, because activations and
+        seeds can be added to an experiment later.
 
         Args:
             other: the experiment that is compared with this experiment.
@@ -151,7 +153,10 @@ def _parse_value(text: str) -> Any:
 
 
 def read_experiment(path: Path) -> Experiment:
-    """Read the experiment from the file `config.json` of a run folder.
+    """Read the settings of an experiment from a file `config.json`.
+
+    Args:
+        path: path of the file in the folder that contains the results of the experiment.
 
     Raises:
         RunFolderError: if the file does not contain the settings of an experiment.

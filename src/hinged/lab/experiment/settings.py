@@ -44,8 +44,8 @@ class NetworkSettings(Settings):
     """Whether to insert a batch normalisation before every activation."""
     pretrained: str | None = None
     """Initial weights: `imagenet` (weights that torchvision or timm publishes), a file of weights,
-    or a run folder. If the number of classes differs, the head (the output layers) starts with
-    random weights. By default, all layers start with random weights."""
+    or the run folder of an earlier training. If the number of classes differs, the head (the output
+    layers) starts with random weights. By default, all layers start with random weights."""
     image_size: int | None = pydantic.Field(default=None, ge=1)
     """Height and width, in pixels, to which images are resized. By default, images get the size
     with which the pretrained weights were trained. Without pretrained weights, images keep their
@@ -53,14 +53,17 @@ class NetworkSettings(Settings):
 
 
 class CurveSettings(Settings):
-    """Settings of the curves of the activation `hinged`. Other activations do not use them."""
+    """Settings of the activation `hinged`. Other activations do not use these settings.
+
+    The activation `hinged` consists of curves, which are trainable piecewise-linear functions.
+    """
 
     hinges: int = pydantic.Field(default=9, ge=2)
-    """Number of hinges of each curve."""
+    """Number of hinges of each curve. A hinge is an input value at which the slope can change."""
     low: float = -3.0
-    """Position of the first hinge: an input value of the activation."""
+    """Input value of the first hinge."""
     high: float = 3.0
-    """Position of the last hinge: an input value of the activation."""
+    """Input value of the last hinge."""
     init: str = "relu"
     """Function that the curves represent before training, for example `relu`. With `same`, each
     curve starts as the activation that the curve replaces. `hinged.convert` then sets the first and
@@ -108,9 +111,9 @@ class TrainingSettings(Settings):
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
     """Weight decay of the weights. The parameters of activations have no weight decay."""
     curve_penalty: float = pydantic.Field(default=0.0, ge=0)
-    """Factor of the curvature of the curves (`hinged.penalty`), which is added to the loss."""
+    """Factor of the penalty on the curvature of the curves (`hinged.penalty`) in the loss."""
     calibrate_after: float = pydantic.Field(default=0.0, ge=0, lt=1)
-    """Fraction of the training during which the curves are frozen. After this fraction,
+    """Fraction of the training steps during which the curves are frozen. After these steps,
     `hinged.calibrate_after` moves the hinges to the range of the observed inputs, and the curves
     are trained. With 0, the curves are trained from the first step, without calibration."""
     augment: tuple[str, ...] = ()
@@ -120,8 +123,8 @@ class TrainingSettings(Settings):
     """Largest norm of the gradient over all parameters. A larger gradient is scaled down to this
     norm. 0 turns gradient clipping off."""
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
-    """Fraction of the probability of each target that is spread over all classes. Only
-    classification uses this setting."""
+    """Label smoothing of the cross entropy: the fraction of the probability of each target that is
+    spread over all classes. Only classification uses this setting."""
     precision: Precision = "float32"
     """Precision of the training: `float32` or `bf16`. `bf16` computes convolutions and matrix
     products in bfloat16 (autocast); weights, curves and gradients stay in float32. `auto` selects
@@ -165,10 +168,10 @@ def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def nest_setting(dotted_name: str, value: Any) -> dict[str, Any]:
-    """Return nested settings that contain one setting.
+    """Convert one setting with a dotted name into nested settings.
 
     Args:
-        dotted_name: name of the setting after the names of its sections, separated by dots.
+        dotted_name: name of the section and name of the setting, separated by a dot.
         value: value of the setting.
 
     >>> nest_setting("training.lr", 0.1)

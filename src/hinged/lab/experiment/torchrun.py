@@ -43,7 +43,7 @@ def torchrun_process() -> TorchrunProcess:
     """Return the rank and the number of processes from the environment variables of torchrun.
 
     Returns:
-        The values of torchrun, or `SINGLE_PROCESS` if torchrun did not start this process.
+        The values of torchrun. If torchrun did not start this process: rank 0 of 1 process.
 
     >>> torchrun_process()
     TorchrunProcess(rank=0, world_size=1, local_world_size=1)

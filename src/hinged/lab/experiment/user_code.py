@@ -1,4 +1,4 @@
-"""Functions from the user's files: `file.py:function` or `package.module:function`."""
+"""Loading of user functions by `file.py:function` or `package.module:function`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def load_function(call: str, text: str) -> Callable[..., Any]:
     Exceptions that the file raises when it runs are passed on unchanged.
 
     Args:
-        call: name of the setting or command that contains `text`. Error messages start with it.
+        call: name of the setting or command that contains `text`; error messages begin with the
+            name.
         text: `file.py:function` or `package.module:function`. The file can import modules from
             its folder.
 

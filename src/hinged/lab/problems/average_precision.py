@@ -33,7 +33,7 @@ def mean_average_precision(detections: Detections, truth: Tensor, min_iou: float
 
     The average precision of a class is the area under the precision-recall curve. Each prediction
     is compared with the true box of the same class and image that has the largest intersection over
-    union. The prediction is right under two conditions:
+    union. A prediction is right if both conditions are satisfied:
 
     - The intersection over union is at least `min_iou`.
     - No prediction with a higher score matches the same true box.

@@ -73,6 +73,8 @@ class Detection(Problem):
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """Return the loss of all cells, divided by the number of responsible cells, as a scalar.
 
+        The class docstring of `Detection` describes responsible cells and both parts of the loss.
+
         Args:
             outputs: network outputs, `(N, classes + 4, rows, columns)`.
             targets: classes and boxes of the objects, `(N, M, 5)`.
@@ -98,7 +100,7 @@ class Detection(Problem):
         return mean_average_precision(self.decode(outputs), targets)
 
     def decode(self, outputs: Tensor) -> Detections:
-        """Convert network outputs into predicted boxes.
+        """Convert network outputs, as described in `Detection`, into predicted boxes.
 
         Args:
             outputs: network outputs, `(N, classes + 4, rows, columns)`.
@@ -159,7 +161,7 @@ class Detection(Problem):
     def _owners(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the index of the object for which each of the `P` cells is responsible, `(N, P)`.
 
-        The index is -1 if a cell is not responsible for any object.
+        The index is -1 if a cell is not responsible for any object. `Detection` describes the rule.
         """
         cell, centres = self._grid(outputs)
         first, last = targets[..., 1:3], targets[..., 3:]

@@ -70,7 +70,7 @@ def read_bccd(
         One `BoxedImages` for each name of a split.
 
     Raises:
-        DataError: if the file is missing, damaged, or has another checksum.
+        DataError: if `folder` is None, or if the file is missing, damaged, or has another checksum.
     """
     path = verify_sha256(find_data_file("bccd", folder, ("detection/bccd.zip", "bccd.zip")), sha256)
     arrays = cached_arrays(
@@ -89,7 +89,7 @@ def read_reduced_bccd(folder: Path | None, sha256: str = _SHA256) -> TrainTestSp
         sha256: expected SHA-256 of the zip file.
 
     Raises:
-        DataError: if the file is missing, damaged, or has another checksum.
+        DataError: if `folder` is None, or if the file is missing, damaged, or has another checksum.
     """
     splits = read_bccd(folder, sha256, _REDUCTION)
     train, test = (splits["train"], splits["val"]), (splits["test"],)

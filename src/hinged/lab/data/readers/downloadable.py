@@ -33,6 +33,9 @@ def read_cifar(name: str, loader: str, classes: int, folder: Path | None) -> Tra
         loader: name of the class in `torchvision.datasets`.
         classes: number of classes.
         folder: folder that contains the files. None downloads the files.
+
+    Raises:
+        DataError: if files are missing or damaged, or if the download fails.
     """
     train, test = (_load_with_torchvision(loader, folder, train=train) for train in (True, False))
     about = f"{name}: 60,000 images of {classes} classes, 32 x 32; 50,000 to train on"
@@ -51,6 +54,9 @@ def read_svhn(folder: Path | None) -> TrainTestSplit:
 
     Args:
         folder: folder that contains the files. None downloads the files.
+
+    Raises:
+        DataError: if files are missing or damaged, or if the download fails.
     """
     train, test = (
         _load_with_torchvision("SVHN", folder, split=split) for split in ("train", "test")
@@ -62,12 +68,15 @@ def read_svhn(folder: Path | None) -> TrainTestSplit:
 
 
 def read_tiny_imagenet(folder: Path | None) -> TrainTestSplit:
-    """Read Tiny ImageNet. Its validation images are the test split.
+    """Read Tiny ImageNet. The validation images are the test split.
 
     Source: cs231n.stanford.edu.
 
     Args:
         folder: folder that contains the files. None downloads the files.
+
+    Raises:
+        DataError: if files are missing or damaged, or if the download fails.
     """
     candidates = [f"{root}/val/val_annotations.txt" for root in (_TINY_IMAGENET, ".")]
     folder = folder or _download_tiny_imagenet()
@@ -85,6 +94,9 @@ def download_california_housing() -> tuple[Tensor, Tensor]:
 
     Returns:
         Inputs `(N, 8)` and targets `(N, 1)`, both in float64.
+
+    Raises:
+        DataError: if the download fails.
     """
     fetch = sklearn_datasets.fetch_california_housing
     bunch = _fetch_or_explain("california_housing", lambda: fetch(data_home=str(cache_folder())))
@@ -99,6 +111,9 @@ def download_with_torchvision(loader: str) -> Path:
 
     Returns:
         The folder that contains the downloaded files.
+
+    Raises:
+        DataError: if the download fails.
     """
     _load_with_torchvision(loader, None, train=True)
     return cache_folder() / "torchvision"

@@ -43,7 +43,7 @@ class ImagePack:
             folder: folder of data sets, or None if the user chose no folder.
 
         Raises:
-            DataError: if the file is missing or has another checksum.
+            DataError: if `folder` is None, or if the file is missing or has another checksum.
         """
         candidates = (f"images/{self.file}", self.file)
         return verify_sha256(find_data_file(self.name, folder, candidates), self.sha256)
@@ -90,7 +90,7 @@ def read_encoded_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
         folder: folder of data sets, or None if the user chose no folder.
 
     Raises:
-        DataError: if the file is missing, damaged, or has another checksum.
+        DataError: if `folder` is None, or if the file is missing, damaged, or has another checksum.
     """
     path = pack.path(folder)
     arrays = cached_arrays(f"{pack.name}-{pack.sha256[:16]}", lambda: _decode_pack(pack.name, path))
@@ -112,7 +112,7 @@ def read_pixel_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
         folder: folder of data sets, or None if the user chose no folder.
 
     Raises:
-        DataError: if the file is missing, damaged, or has another checksum.
+        DataError: if `folder` is None, or if the file is missing, damaged, or has another checksum.
     """
     arrays = read_npz(pack.path(folder))
     x_train, y_train, x_test, y_test = (
