@@ -58,7 +58,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """The results of a comparison.
+    """The results of a comparison: one network, trained with several activations.
 
     Attributes:
         metric: name of the scores, for example `accuracy`. A larger score is better.
@@ -112,6 +112,10 @@ def verdict(table: ComparisonTable, activation: str = "hinged") -> str:
     """Return a sentence that compares the scores of an activation with those of the baseline.
 
     The sentence contains the mean difference, its 95 % interval and its p-value.
+
+    Args:
+        table: the table of the comparison.
+        activation: name of the activation.
     """
     rows = {row.activation: row for row in table.rows}
     row = rows.get(activation)

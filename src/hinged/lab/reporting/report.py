@@ -32,8 +32,8 @@ def write_report(folder: RunFolder) -> ComparisonTable:
         The table of the comparison, which the page also shows.
 
     Raises:
-        RunFolderError: if the folder holds no experiment or no finished trial, or if a file cannot
-            be written.
+        RunFolderError: if the folder holds no experiment or no finished training, or if a file
+            cannot be written.
     """
     experiment, results = folder.experiment, folder.results()
     if not results:

@@ -30,7 +30,7 @@ from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 
 class TerminalProgress(ProgressListener):
-    """A progress bar over all epochs of all trials, and a printed line for each finished trial.
+    """A progress bar over all epochs of a comparison, and a printed line after each training.
 
     The bar is visible while a `with` block of this object runs.
 
@@ -74,16 +74,16 @@ class TerminalProgress(ProgressListener):
         self._bar.reset(self._task, total=epochs, description="training")
 
     def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
-        """Show the name of the trial next to the bar."""
+        """Show the activation and the seed of the current training next to the bar."""
         words = [run.label, trial.activation, f"seed {trial.seed}"]
         self._bar.update(self._task, description=escape(", ".join(filter(None, words))))
 
     def on_epoch(self, number: int) -> None:
-        """Advance the bar after an epoch of the current trial."""
+        """Advance the bar after an epoch of the current training."""
         self._bar.update(self._task, completed=self._epochs + number)
 
     def on_result(self, run: ExperimentRun, result: TrialResult) -> None:
-        """Print a line with the score, and advance the bar."""
+        """Print a line with the score of a finished training, and advance the bar."""
         self._end_trial(
             run,
             f"{result.activation:<12}seed {result.seed:<3} {result.metric} "
@@ -92,7 +92,7 @@ class TerminalProgress(ProgressListener):
         )
 
     def on_failure(self, run: ExperimentRun, failure: TrialFailure) -> None:
-        """Print a line with the error, and advance the bar."""
+        """Print a line with the error of a failed training, and advance the bar."""
         self._end_trial(
             run,
             f"{failure.activation:<12}seed {failure.seed:<3} "

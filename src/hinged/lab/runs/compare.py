@@ -50,29 +50,43 @@ class ProgressListener:
         """React to the start of a comparison, before its first training.
 
         Args:
-            trials: number of all trials.
+            trials: number of all trials. A trial is one training: one activation from one seed.
             finished: number of trials that an earlier run has already finished.
             epochs: number of epochs to train, summed over all unfinished trials.
         """
 
     def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
-        """React to the start of a trial in this process.
+        """React to the start of a training in this process.
 
-        It is not called for trials that other processes or a cluster train.
+        The method is not called for trainings in other processes or on a cluster.
+
+        Args:
+            run: the experiment.
+            trial: the activation and the seed.
         """
 
     def on_epoch(self, number: int) -> None:
-        """React to the end of an epoch of a trial in this process.
+        """React to the end of an epoch of a training in this process.
 
         Args:
-            number: number of epochs that this trial has finished.
+            number: number of epochs that this training has finished.
         """
 
     def on_result(self, run: ExperimentRun, result: TrialResult) -> None:
-        """React to a finished trial, after its result is saved."""
+        """React to a finished training, after its result is saved.
+
+        Args:
+            run: the experiment.
+            result: the result of the training.
+        """
 
     def on_failure(self, run: ExperimentRun, failure: TrialFailure) -> None:
-        """React to a trial that raised an error, after the error is saved."""
+        """React to a training that raised an error, after the error is saved.
+
+        Args:
+            run: the experiment.
+            failure: the saved error.
+        """
 
 
 def compare(

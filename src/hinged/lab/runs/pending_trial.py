@@ -87,7 +87,7 @@ class PendingTrial:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the result is saved, by this or any other process."""
+        """Whether the run folder holds a result of this trial, from any process."""
         return self.run.folder.is_finished(self.trial)
 
 
@@ -118,10 +118,10 @@ def claim_and_train(
 
 
 def train(pending: PendingTrial, on_epoch: Callable[[int], None] | None = None) -> FinishedTrial:
-    """Train a trial in this process, and return the finished trial without saving its result.
+    """Train a network in this process, and return it with its result, which is not saved.
 
     Args:
-        pending: the trial.
+        pending: the activation, the seed and the experiment.
         on_epoch: called after each epoch with the number of finished epochs.
     """
     folder, key, save = pending.run.folder.path, pending.trial.key, pending.save

@@ -94,15 +94,17 @@ class RunFolder:
             write_file(self._config, experiment.model_dump_json(indent=2) + "\n")
 
     def is_finished(self, trial: Trial) -> bool:
-        """Whether the result of a trial is saved in this folder."""
+        """Whether the result of a trial (an activation and a seed) is saved in this folder."""
         return self._result_path(trial).exists()
 
     @contextmanager
     def claim(self, trial: Trial, *, wait: bool) -> Iterator[bool]:
-        """Hold the lock of a trial while a `with` block runs.
+        """Hold the lock of a trial (an activation and a seed) while a `with` block runs.
+
+        A lock prevents other processes from training the same trial.
 
         Args:
-            trial: the trial.
+            trial: the activation and the seed.
             wait: whether to wait while another process holds the lock.
 
         Yields:
@@ -121,8 +123,8 @@ class RunFolder:
         """Save the result and the curves of a finished trial, and update `results.jsonl`.
 
         Args:
-            trial: the trial.
-            result: its result.
+            trial: the activation and the seed.
+            result: the result of the training.
             curves: the tensors of its learned curves by name; empty if the network has no curves.
         """
         # The result is written after the curves: it marks the trial as finished.
@@ -133,28 +135,38 @@ class RunFolder:
         self.write_results_file()
 
     def save_weights(self, trial: Trial, weights: bytes) -> None:
-        """Save the weights of a trained network, in the format of safetensors.
+        """Save the weights of a trained network.
 
         Call this before `save_result`, because a trial with a saved result is not trained again.
+
+        Args:
+            trial: the activation and the seed of the network.
+            weights: content of the file, in the format of safetensors.
         """
         write_file(self.weights_path(trial), weights)
 
     def save_failure(self, trial: Trial, failure: TrialFailure) -> None:
-        """Save the error of a trial. The next run on this folder trains the trial again."""
+        """Save the error that ended the training of a trial (an activation and a seed).
+
+        The next run on this folder trains the trial again.
+        """
         write_file(self._failure_path(trial), failure.model_dump_json(indent=2) + "\n")
 
     def weights_path(self, trial: Trial) -> Path:
-        """Return the path of the file with a trial's trained network. It may not exist."""
+        """Return the path of the weights file of a trial (an activation and a seed).
+
+        The file exists only if `save_weights` was called for this trial.
+        """
         return self.path / "weights" / f"{trial.key}.safetensors"
 
     def write_results_file(self) -> None:
-        """Write the results of all finished trials into the file `results.jsonl`."""
+        """Write the results of all finished trainings into the file `results.jsonl`."""
         with self._lock("results"):
             lines = [result.model_dump_json() + "\n" for result in self.results()]
             write_file(self.path / "results.jsonl", "".join(lines))
 
     def results(self) -> list[TrialResult]:
-        """Return the results of the finished trials, in the order of `Experiment.trials`.
+        """Return the results of all finished trainings, in the order of `Experiment.trials`.
 
         Raises:
             RunFolderError: if the file of a result is damaged.
@@ -171,7 +183,7 @@ class RunFolder:
         return [TrialResult.model_validate_json(line) for line in lines]
 
     def failures(self) -> list[TrialFailure]:
-        """Return the saved errors of all trials without a result."""
+        """Return the saved errors of all trainings that failed and have no result since."""
         paths = [self._failure_path(trial) for trial in self.experiment.trials]
         return [
             TrialFailure.model_validate_json(path.read_text(encoding="utf-8"))
@@ -180,9 +192,10 @@ class RunFolder:
         ]
 
     def load_curves(self, trial: Trial) -> dict[str, Tensor]:
-        """Return the learned curves that were saved for a trial, as tensors by name.
+        """Return the saved learned curves of a trial (an activation and a seed).
 
-        The dict is empty if no curves were saved.
+        They are tensors by name, in the form that `hinged.lab.training.snapshots` reads. The dict
+        is empty if no curves were saved.
         """
         path = self._curves_path(trial)
         return safetensors.torch.load_file(path) if path.exists() else {}

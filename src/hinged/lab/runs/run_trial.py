@@ -47,7 +47,7 @@ class DataAndWeights(NamedTuple):
 
 
 class FinishedTrial(NamedTuple):
-    """A trial that was trained.
+    """The outcome of a trial, which is the training of one activation from one seed.
 
     Attributes:
         result: its scores, costs and settings.
@@ -159,9 +159,14 @@ def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) ->
 
 
 def build_network(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> nn.Module:
-    """Return the untrained network of a trial.
+    """Return the network of a trial (one activation from one seed) before its training.
 
     Parameters that the setting `training.trains` excludes do not require gradients.
+
+    Args:
+        experiment: the settings.
+        trial: the activation and the seed.
+        loaded: the data and pretrained weights, from `load_data_and_weights`.
     """
     settings = experiment.network
     activation = activation_factory(trial.activation, experiment.curves)

@@ -43,10 +43,10 @@ def answer_sentence(record: StudyRecord) -> str:
 
 
 def remaining_doubts(record: StudyRecord) -> str:
-    """Return sentences about what a study leaves unsure.
+    """Return sentences about the limits of a study's results.
 
-    They are about the number of seeds that would be needed, missing trainings, trainings that
-    failed or diverged, and about what the study cannot show.
+    They say how many seeds would be needed to find a small difference, which trainings are missing,
+    failed or diverged, and what the study cannot show with any number of seeds.
     """
     parts = []
     rows = rows_in_question(record)

@@ -207,7 +207,7 @@ def _compare(
 
 
 def _with_holm_correction(rows: list[RecordRow]) -> list[RecordRow]:
-    """Return the rows with `p_holm` set: p-values corrected for all comparisons of the study."""
+    """Return copies of the rows whose `p_holm` has Holm's correction for all compared rows."""
     compared = [row.versus for row in rows if row.versus is not None]
     corrected = iter(holm_correction([math.nan if v.p is None else v.p for v in compared]))
     return [

@@ -62,13 +62,13 @@ def record_section(record: StudyRecord) -> list[str]:
 
 
 def picture_files(record: StudyRecord) -> dict[str, Picture]:
-    """Return the pictures of a record; the keys are their file names."""
+    """Return the pictures that belong to the record of a study; the keys are file names."""
     stem = f"{record.name}-{record.scale}"
     return {f"{stem}{picture.suffix}.svg": picture for picture in pictures_of(record)}
 
 
 def headings(record: StudyRecord) -> tuple[str, ...]:
-    """Return the headings of the columns in the table of a record."""
+    """Return the headings of the columns in the table of a study's results."""
     unit = ", %" if record.in_percent else ""
     return (
         "activation",
@@ -111,7 +111,7 @@ def row_texts(record: StudyRecord, row: RecordRow) -> tuple[str, ...]:
 
 
 def record_table(record: StudyRecord) -> str:
-    """Return the Markdown table with all rows of a record."""
+    """Return a Markdown table with all rows of a study's record."""
     return markdown_table(headings(record), (row_texts(record, row) for row in record.rows))
 
 

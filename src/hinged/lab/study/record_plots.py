@@ -24,7 +24,7 @@ _STYLES = ("-", "--", ":", "-.")
 
 
 class Picture(NamedTuple):
-    """A kind of picture that can be drawn of a record.
+    """A kind of picture that can be drawn of a record (the results of a study).
 
     Attributes:
         suffix: end of the picture's file name, without `.svg`.
@@ -54,9 +54,10 @@ def pictures_of(record: StudyRecord) -> list[Picture]:
 
 
 def draw_differences(record: StudyRecord) -> Figure:
-    """Return a figure of the mean differences with their 95 % intervals, with a line for each row.
+    """Return a figure of the mean differences to the compared row, with their 95 % intervals.
 
-    If no row has a comparison, the figure shows the means of the rows instead.
+    The figure has a line for each row of the record that is compared with another row. If no row is
+    compared, the figure shows the mean value of every row instead.
     """
     compared = [row for row in record.rows if row.versus is not None]
     rows = compared or record.rows

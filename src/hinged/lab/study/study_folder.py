@@ -30,7 +30,7 @@ from hinged.lab.study.definition import Study
 
 
 class StudyPlan(Settings):
-    """A study at one scale.
+    """A study together with the scale and the precision at which it runs.
 
     Attributes:
         name: name of the study.
@@ -69,7 +69,7 @@ class StudyPlan(Settings):
         return pretraining_experiments(self.study_with_precision, self.scale, self.fallback)
 
     def extends(self, other: StudyPlan) -> bool:
-        """Whether this plan contains all trainings of the other plan. Seeds are not compared."""
+        """Whether this plan contains all trainings of another plan, apart from their seeds."""
         about = {"name", "scale", "fallback"}
         same = self.model_dump(include=about) == other.model_dump(include=about)
         return same and other._experiments().items() <= self._experiments().items()
