@@ -23,8 +23,8 @@ from hinged.lab.runs.build_experiment import build_experiment
             {"curves": {"tails": "flat"}},
             "`curves.tails`: got 'flat'; expected one of: constant, free",
         ),
-        ({"activations": ("relu", "relu")}, "name each activation once"),
-        ({"baseline": "gelu"}, "the baseline must be one of the activations"),
+        ({"activations": ("relu", "relu")}, "list each activation only once"),
+        ({"baseline": "gelu"}, "which is not among relu, leaky_relu"),
         (
             {"training": {"epochs": 0}},
             "training.epochs: Input should be greater than or equal to 1",
