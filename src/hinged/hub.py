@@ -135,8 +135,8 @@ def load_curves(
         OSError: if the folder has no file of curves, or the repository cannot be reached.
 
     Warns:
-        OtherWeightsWarning: if the curves fit, but the other weights of the model differ from those
-            of the saved model. The outputs will then differ too.
+        OtherWeightsWarning: if the curves fit, but the other weights of the model are not the
+            weights of the saved model. The outputs will then differ too.
     """
     if not Path(source).is_dir():
         load_curve_file(model, _download(os.fspath(source), revision, token), LOAD)

@@ -32,7 +32,8 @@ class KernelFunction(torch.autograd.Function):
         tail_slopes: Tensor | None,
         hinges_and_settings: tuple[Tensor, CallSettings],
     ) -> Tensor:
-        """Return the curves at `x`. The last argument contains everything that gets no gradient."""
+        """Return the curves at `x`. The last argument contains the hinges and settings, without
+        gradients."""
         hinges, ctx.settings = hinges_and_settings
         dim, tails, uniform, kernel = ctx.settings
         ctx.save_for_backward(x, values, hinges, tail_slopes)

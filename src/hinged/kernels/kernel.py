@@ -31,7 +31,7 @@ class Kernel(Protocol):
     In every call, `x` and `grad_y` are dense and have the same strides, and `layout` describes
     both. `needs_grad` has two entries: whether the gradient with respect to `x` is needed, and
     whether the gradients with respect to the curves are needed. A gradient that is not needed is
-    returned as None. The gradient with respect to `tail_slopes` is None if there are none.
+    returned as None. The gradient with respect to `tail_slopes` is None if the tails are not free.
     """
 
     @property

@@ -60,7 +60,7 @@ def use_kernel(name: str) -> Iterator[None]:
             another name in `kernel_names()`.
 
     Raises:
-        UnknownNameError: if there is no such kernel on this machine.
+        UnknownNameError: if this machine has no kernel with this name.
 
     >>> import hinged
     >>> layer, x = hinged.PiecewiseLinear(4), torch.randn(2, 4)
@@ -86,7 +86,7 @@ def kernels_by_preference(name: str | None) -> tuple[Kernel, ...]:
             `HINGED_KERNEL`, or `"auto"` if the variable is not set.
 
     Raises:
-        UnknownNameError: if there is no such kernel on this machine.
+        UnknownNameError: if this machine has no kernel with this name.
     """
     call = "hinged.kernels.use_kernel(...)" if name is not None else KERNEL_VARIABLE
     name = name or os.environ.get(KERNEL_VARIABLE) or AUTO

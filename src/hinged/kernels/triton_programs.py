@@ -110,8 +110,10 @@ def _offsets(
     row, column, outer, width, row_length,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, PLANAR: tl.constexpr, LONG_OFFSETS: tl.constexpr,
 ):  # fmt: skip
-    """Return the offsets of a tile's elements, and a mask of the elements that exist, both (ROWS,
-    COLUMNS)."""
+    """Return the offsets of a tile's elements, and a mask of the elements that exist.
+
+    Both have shape (ROWS, COLUMNS). An element does not exist if it lies outside the tensor.
+    """
     rows = row + tl.arange(0, ROWS)[:, None]
     columns = column + tl.arange(0, COLUMNS)[None, :]
     mask = (rows < outer) & (columns < width)
@@ -128,11 +130,10 @@ def _offsets(
 def _find_line(
     x, hinges, first, scale, K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr
 ):
-    """Return the line of each input, from 0 to K: the number of hinges that are not right of the
-    input.
+    """Return the line of each input, from 0 to K: the number of hinges at or left of the input.
 
-    The line of NaN is 0. Arithmetic or a search finds a hinge. It is the last hinge that is not
-    right of `x`, or the next hinge. A comparison of `x` with this hinge decides.
+    The line of NaN is 0. Arithmetic or a search finds a hinge: the last hinge at or left of `x`, or
+    the hinge after it. A comparison of `x` with this hinge decides.
     """
     if UNIFORM:
         place = (x - first) * scale + MARGIN
@@ -334,6 +335,6 @@ def reduce_kernel(
         mask &= inner
         beginning = tl.load(partials + (row + begins) * channels + column, mask=mask, other=0.0)
         total += ending - beginning
-    # The gradients of the free tails, (C, 2), are stored after those of the values, (C, K).
+    # The gradients of the free tails, (C, 2), are stored after the gradients of the values, (C, K).
     to = tl.where(entry < K, column * K + entry, channels * K + column * 2 + entry - K)
     tl.store(grads + to, tl.sum(total, axis=0)[None, :], mask=column < channels)

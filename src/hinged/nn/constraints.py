@@ -26,12 +26,13 @@ CALL = "hinged.constrain"
 
 @dataclass(frozen=True)
 class ConstraintReport:
-    """The constraint that `constrain` set, and how far it moved the curves of each layer.
+    """The constraint that `constrain` set, and how far the curves of each layer moved.
 
     Attributes:
         constraint: the constraint that all selected layers satisfy now.
-        moved: for each layer name, the largest absolute change of a value or of a free tail's slope
-            that `constrain` made. It is 0 if the curves already satisfied the constraint.
+        moved: for each layer name, the largest absolute change of a parameter of its curves (a
+            value at a hinge, or a trained slope of a tail). It is 0 if the curves already satisfied
+            the constraint.
     """
 
     constraint: Constraint
@@ -55,11 +56,12 @@ def constrain(
 ) -> ConstraintReport:
     """Make all curves of a model satisfy a constraint, now and during the rest of the training.
 
-    The values of the curves move to the closest values that satisfy the constraint (projected
-    gradient descent); trained slopes of free tails move with them. This happens in this call, and
-    then after every step of any `torch.optim` optimiser that trains the curves. If the values
-    change in another way, for example by loading a state, it happens before the next forward pass.
-    The constraint then holds exactly, without a tolerance (see `hinged.curve.satisfies`).
+    The curves are projected: their parameters (the values at the hinges, and trained slopes of
+    tails) move to the closest parameters that satisfy the constraint. This is projected gradient
+    descent. The projection takes place in this call, and after every step of any `torch.optim`
+    optimiser that trains the curves. If the parameters change in another way, for example by
+    loading a state, the projection takes place before the next forward pass. The constraint then
+    holds exactly, without a tolerance (see `hinged.curve.satisfies`).
 
     Copies and pickles of the model keep the constraint. A `state_dict` does not contain it. A
     second call replaces the constraint of the selected layers. A call without a constraint removes
@@ -68,14 +70,14 @@ def constrain(
     Args:
         model: a model with `PiecewiseLinear` layers, or one such layer.
         monotone: `"increasing"` or True for curves that never fall, `"decreasing"` for curves that
-            never rise. None sets no limit.
+            never rise. None or False sets no limit.
         lipschitz: the largest absolute slope allowed, also outside the range of the hinges. None
             sets no limit.
         convex: `"convex"` or True for slopes that never fall from left to right, `"concave"` for
-            slopes that never rise. None sets no limit.
+            slopes that never rise. None or False sets no limit.
         bounds: the lowest and the highest output allowed, `(low, high)`. None in place of a number
-            means no bound on that side. If a linear tail would cross a bound, the piece that the
-            tail continues becomes flat.
+            means no bound on that side. A linear tail that would cross a bound becomes flat,
+            together with the piece next to it.
         odd: whether to require `f(-x) = -f(x)`.
         where: a function that takes a `hinged.model.Site`, the description of a layer, and returns
             whether to constrain that layer. None constrains all layers.
@@ -138,9 +140,15 @@ def apply_constraint(layer: nn.Module) -> None:
 
 
 class ConstraintHook:
-    """Forward pre-hook that makes the curves of one layer satisfy a constraint.
+    """Forward pre-hook that projects the curves of one layer to a constraint.
 
-    The constraint is stored in a hook of the layer, so a copy of the layer has a copy of the hook.
+    To project means to move the parameters of the curves to the closest parameters that satisfy the
+    constraint. The hook belongs to the layer, so a copy of the layer has a copy of the hook.
+
+    Attributes:
+        layer: the layer.
+        constraint: the constraint.
+        projected_version: the version counter of the parameters after the last projection.
     """
 
     def __init__(self, layer: PiecewiseLinear, constraint: Constraint) -> None:
@@ -150,7 +158,7 @@ class ConstraintHook:
         _register(self)
 
     def __call__(self, _layer: nn.Module, _args: tuple[Any, ...]) -> None:
-        """Project the values before a forward pass if they changed after the last projection."""
+        """Project the curves before a forward pass if they changed after the last projection."""
         if torch.compiler.is_compiling() or not self._has_own_values():
             return
         if self.projected_version != self._version():
@@ -162,10 +170,10 @@ class ConstraintHook:
         _register(self)
 
     def project(self) -> float:
-        """Move the values to the closest values that satisfy the constraint.
+        """Move the parameters of the curves to the closest parameters that satisfy the constraint.
 
         Returns:
-            The largest absolute change of a value or of a free tail's slope.
+            The largest absolute change of a parameter.
         """
         before = self.layer.curve()
         after = project(before, self.constraint)
@@ -195,9 +203,9 @@ _optimizer_hooks: list[Any] = []
 
 
 def _register(hook: ConstraintHook) -> None:
-    """Project the curves of the hook's layer after the steps of all optimisers.
+    """Project the curves of the hook's layer after every optimiser step that trains them.
 
-    The optimisers may be created later, because the hook in torch is global.
+    The hook in torch is global, so optimisers that are created later are included.
     """
     if not _optimizer_hooks:
         _optimizer_hooks.append(register_optimizer_step_post_hook(_after_optimizer_step))
@@ -229,8 +237,7 @@ def _check_layer(name: str, layer: PiecewiseLinear, constraint: Constraint) -> N
     values = layer._parameters.get("values")
     if values is None or values.is_meta or layer.hinges.is_meta:
         got = f"a layer {name!r} with values that are parametrised or on the meta device"
-        hint = "remove the parametrisation, or move the model to a real device, and call it again"
-        hint = "remove the parametrisation, or move the model to a real device, and call it again"
+        hint = "remove the parametrisation, or load the model on a real device, before this call"
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
     try:
         check_possible(constraint, layer.curve())
@@ -256,10 +263,10 @@ def _warn_if_moved(moved: dict[str, float]) -> None:
     changes = {name: change for name, change in moved.items() if change > 0}
     if changes:
         worst = max(changes, key=lambda name: changes[name])
-        got = f"{len(changes)} layers with curves that do not meet the constraint"
+        got = f"{len(changes)} layers with curves that do not satisfy the constraint"
         hint = (
             f"their values moved by up to {changes[worst]:g} (in layer {worst!r}), so the model "
-            "computes another function now; to avoid this, start with curves that meet it"
+            "computes another function now; to avoid this, start with curves that satisfy it"
         )
         warnings.warn(
             errors.message(f"{CALL}(model)", got, hint), errors.MovedStartWarning, stacklevel=3

@@ -19,7 +19,7 @@ def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
         call: the call that the user made, for the error message.
 
     Raises:
-        ArgumentError: if the model has no such layer.
+        ArgumentError: if the model has no `PiecewiseLinear` layer.
 
     >>> list(curve_layers(nn.Sequential(nn.Linear(2, 3), PiecewiseLinear(3)), "a call"))
     ['1']

@@ -29,16 +29,16 @@ def param_groups(
 ) -> list[dict[str, Any]]:
     """Return two optimiser groups for a model: the weights, and the curves without weight decay.
 
-    The curves need their separate group because weight decay would pull their values towards 0, and
-    not towards the function that the curves started as.
+    Weight decay would pull the values of curves towards 0, and not towards the function that the
+    curves started as.
 
     Args:
         model: any module. Parameters that do not require gradients are left out of the groups.
         lr: learning rate of the weights.
         weight_decay: weight decay of the weights. The curves have no weight decay.
         curve_lr: learning rate of the curves. None means twice `lr`, which suits Adam and similar
-            optimisers. With SGD, begin with a fraction of `lr`: the gradient of a value is a sum
-            over all inputs of its curve, and SGD steps are as large as the gradient.
+            optimisers. With SGD, begin with a fraction of `lr`. SGD steps are proportional to the
+            gradient, and the gradient of a value is a sum over all inputs of its curve.
         curve_types: module types whose parameters count as curves. Add `nn.PReLU` to include its
             slopes.
 

@@ -26,23 +26,24 @@ def penalty(
     start: Mapping[str, Curve] | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return a penalty on all curves of a model; the user multiplies it by a weight and adds it to
-    the loss.
+    """Return a penalty on all curves of a model, a term to multiply by a weight and add to the
+    loss.
 
     The argument `kind` selects the measure of each curve (see `hinged.curve.measures`):
 
     - `"curvature"` is the sum of the absolute changes of slope at the hinges, the total variation
-      of second order. It makes curves straighter, and `hinged.simplify` can then remove hinges.
+      of second order. This penalty makes curves straighter. `hinged.simplify` can then remove
+      hinges.
     - `"differences"` is the sum of the absolute differences between values at neighbouring hinges.
-      It makes curves flatter.
-    - `"drift"` is the integral of the squared difference between the curve and its curve in
-      `start`, tails excluded. It keeps curves close to `start`.
+      This penalty makes curves flatter.
+    - `"drift"` is the integral of the squared difference between a curve and its curve in `start`,
+      from the first to the last hinge. This penalty keeps curves close to `start`.
 
     Args:
         model: a model with `PiecewiseLinear` layers, or one such layer.
         kind: `"curvature"`, `"differences"` or `"drift"`.
-        start: for `"drift"`, the curve of each layer by name, from `hinged.copy_curves(model)`.
-            None for the other kinds.
+        start: for `"drift"`, the curves of each layer by layer name, from
+            `hinged.copy_curves(model)`. None for the other kinds.
         reduction: `"mean"` for the mean over all curves of all layers, which does not grow with the
             model, or `"sum"` for their sum.
 
@@ -52,7 +53,7 @@ def penalty(
 
     Raises:
         ArgumentError: if the model has no curves, if `kind` is `"drift"` and `start` is None, if
-            `kind` is another one and `start` is not None, or if `start` has other layers than the
+            `kind` is not `"drift"` and `start` is given, or if `start` has other layers than the
             model.
         UnknownNameError: if `kind` or `reduction` is none of the names above.
 

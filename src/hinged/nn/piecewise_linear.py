@@ -33,29 +33,27 @@ def piecewise_linear(
     tails: str = "linear",
     tail_slopes: Tensor | None = None,
 ) -> Tensor:
-    """Apply one piecewise-linear curve per channel; the function behind the layer
-    `PiecewiseLinear`.
+    """Apply one piecewise-linear curve per channel to `x`, as the layer `PiecewiseLinear` does.
 
     The curve of a channel has `K` hinges `h[k]` and the value `v[k]` at each hinge. Between two
-    neighbouring hinges it is a straight line, called a piece: with
-    `t = (x - h[k]) / (h[k+1] - h[k])`, the output is `(1 - t) v[k] + t v[k+1]`. Left of the first
-    hinge and right of the last hinge the output follows a straight line called a tail.
+    neighbouring hinges it is a straight line, called a piece. With
+    `t = (x - h[k]) / (h[k+1] - h[k])`, its output is `(1 - t) v[k] + t v[k+1]`. Left of the first
+    hinge and right of the last hinge the curve is a straight line called a tail.
 
     Args:
-        x: inputs. Axis `dim` has size `C`, the number of channels. If `C` is 1, the axis may have
-            any size.
+        x: inputs. Axis `dim` has size `C`, the number of channels. If `C` is 1, `x` may have any
+            shape.
         values: outputs at the hinges, shape `(C, K)`.
         hinges: ascending positions on the input axis, shape `(K,)` for all channels together or
             `(C, K)`. The order is not checked, because the check would have to wait for a GPU.
         dim: the channel axis of `x`.
         tails: `"linear"` (the first and the last piece continue), `"constant"` (the first and the
             last value continue) or `"free"` (the slopes in `tail_slopes`).
-        tail_slopes: slopes of the left and the right tail, shape `(C, 2)`, for free tails. None for
+        tail_slopes: slopes of the left and the right tail for free tails, shape `(C, 2)`. None for
             other tails.
 
     Returns:
-        A new tensor with the shape, dtype and memory format of `x`. It is differentiable with
-        respect to `x`, `values` and `tail_slopes`.
+        A new tensor with the shape, dtype and memory format of `x`.
 
     Raises:
         ArgumentError: if the shapes of the tensors do not match, or if `tail_slopes` is missing or
@@ -77,10 +75,12 @@ class PiecewiseLinear(nn.Module):
     """A trainable piecewise-linear activation, with one curve per channel.
 
     A curve has fixed positions on the input axis, the hinges, and one trained output at each hinge.
-    Between two neighbouring hinges it is a straight line (a piece). Outside the range, from the
-    first to the last hinge, it follows two straight lines (the tails). The layer starts as the
-    function `init`. If the start is ReLU, the identity or |x|, it is exact: the outputs equal those
-    of that function bit for bit, except for the sign of zeros.
+    Between two neighbouring hinges the curve is a straight line (a piece). The range is the
+    interval from the first to the last hinge. Left and right of the range the curve is a straight
+    line too (a tail).
+
+    The layer starts as the function `init`. If `init` is ReLU, the identity or |x|, the outputs at
+    the start equal the outputs of this function bit for bit, except for the sign of zeros.
 
     Args:
         channels: number of channels `C`, the size of axis `dim` of the input. 1 means one curve for
@@ -88,15 +88,15 @@ class PiecewiseLinear(nn.Module):
         hinges: the number `K` of hinges of each curve, or their ascending positions, shape `(K,)`
             for all channels together or `(C, K)`.
         range: positions of the first and the last hinge, `(low, high)`, if `hinges` is a number.
-            The range is widened as little as needed so that each kink of `init` lies on a hinge.
+            The range is widened as little as needed to put a hinge at each kink of `init` (a
+            position where the slope jumps).
         init: the start function: a name in `hinged.curve.START_FUNCTIONS`, a callable that maps a
             tensor to a tensor elementwise, an `nn.Module`, or a `hinged.Curve`. A smooth function
             is fitted by least squares.
         dim: the channel axis of the input; use -1 if the channels are the last axis.
         tails: `"linear"` (the first and the last piece continue), `"constant"` (the first and the
             last value continue) or `"free"` (straight lines with trained slopes).
-        inplace: not used. It is accepted because `nn.ReLU` accepts it; the result is always a new
-            tensor.
+        inplace: no effect, accepted because `nn.ReLU` has it. The result is always a new tensor.
         device: the device of the parameters. None means the default device of torch.
         dtype: the dtype of the parameters. None means the default dtype of torch.
 
@@ -105,18 +105,16 @@ class PiecewiseLinear(nn.Module):
         hinges: the positions of the hinges, a buffer of shape `(K,)` or `(C, K)`.
         tail_slopes: the trained slopes of the left and the right tail, a parameter of shape
             `(C, 2)`, with free tails. None with other tails.
-        start_error: the largest absolute difference between the start and `init` over the range,
-            over all channels. It is 0 if the start is exact.
+        start_error: the largest absolute difference between the curves at the start and `init` over
+            the range. It is 0 if the start is exact.
 
     Raises:
-        ArgumentError: if `channels`, `hinges`, `range` or `init` is not valid. The message says
-            what is valid.
+        ArgumentError: if `channels`, `hinges`, `range` or `init` is not valid.
         UnknownNameError: if the name given as `init` or `tails` does not exist.
         DtypeError: if `dtype` is not a floating-point dtype.
 
     Warns:
-        InexactStartWarning: if `hinges` are positions, and the start function has a kink at which
-            there is no hinge.
+        InexactStartWarning: if `hinges` are positions, and some kink of `init` has no hinge.
 
     >>> act = PiecewiseLinear(channels=64)
     >>> act
@@ -172,11 +170,8 @@ class PiecewiseLinear(nn.Module):
         self._note_uniform(is_uniform(positions))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the curves to inputs `x`, usually of shape `(N, C, ...)`; axis `dim` has the
-        channels.
-
-        The result is a new tensor with the shape, dtype and memory format of `x`.
-        """
+        """Return a new tensor with the curves at `x`, in the shape, dtype and memory format of
+        `x`."""
         hinges = self._get_tensor(self._buffers, "hinges")
         return evaluate_curves(
             x,
@@ -190,11 +185,8 @@ class PiecewiseLinear(nn.Module):
         )
 
     def curve(self) -> Curve:
-        """Return the curves as a `hinged.Curve` that contains the layer's parameters, not copies of
-        them.
-
-        Gradients of a function of the result reach the parameters.
-        """
+        """Return the curves as a `hinged.Curve` whose tensors are the layer's parameters, not
+        copies."""
         return Curve(self.hinges, self.values, self.tails, self.tail_slopes)
 
     def set_curve(self, curve: Curve) -> None:
@@ -202,11 +194,10 @@ class PiecewiseLinear(nn.Module):
 
         Parameters that keep their shape are overwritten in place, so an optimiser continues to
         train them. If the number of hinges or of curves changes, the layer gets new parameters with
-        the dtype, device and `requires_grad` of the old ones. Then create a new optimiser.
+        the dtype, device and `requires_grad` of the old parameters. Then create a new optimiser.
 
         Args:
-            curve: the new curves, one for each of the layer's `C` channels, or one for all
-                channels.
+            curve: curves for the layer's `C` channels, or one curve for all channels.
 
         Raises:
             ArgumentError: if the number of channels does not match, if the values of the layer are

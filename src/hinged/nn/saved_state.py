@@ -91,8 +91,8 @@ class ParametrizationDict(nn.ModuleDict):
     """A ModuleDict of parametrisations that accepts the key `values`.
 
     `torch.nn.utils.parametrize` stores the parametrisations of a layer in a ModuleDict, with the
-    names of the parameters as keys. A ModuleDict rejects the names of its own methods as keys, and
-    `values` is such a name.
+    names of the parameters as keys. A ModuleDict rejects the names of its methods as keys, and one
+    of its methods is `values`.
     """
 
     def add_module(self, name: str, module: nn.Module | None) -> None:

@@ -37,7 +37,7 @@ def check_activation(call: str, network: MLP) -> None:
     if not isinstance(activation, PiecewiseLinear) and any(
         parameter.requires_grad for parameter in activation.parameters()
     ):
-        got = f"a {type(activation).__name__} with trained parameters"
+        got = f"a {type(activation).__name__} with trainable parameters"
         hint = (
             "only curves can be trained: use hinged.PiecewiseLinear, or call "
             "network.activation.requires_grad_(False)"

@@ -73,10 +73,9 @@ class MLP(nn.Module):
 
 @torch.no_grad()
 def net_control(network: MLP, x: Tensor, mean: float = 0.5, std: float = 1.0) -> None:
-    """Scale and shift the weights of each hidden unit to give its pre-activation a mean and a
-    deviation.
+    """Scale and shift the hidden weights so that pre-activations have a given mean and deviation.
 
-    The mean and the standard deviation are those over the training samples.
+    For each hidden unit, the mean and the standard deviation are taken over the training samples.
 
     Args:
         network: the network, changed in place. A unit with a constant pre-activation is only

@@ -184,8 +184,8 @@ struct Job {
   int64_t start(const Task& task) const {
     return (task.outer * all.channels + task.channel) * all.inner + task.inner;
   }
-  // Returns the number of channels with sums. With groups this includes the padding of the last
-  // one.
+  // Returns the number of channels with sums. With groups, this includes the padding of the
+  // last group.
   int64_t padded_channels() const {
     return tables.by_group() ? parts(all.channels, kGroup) * kGroup : all.channels;
   }

@@ -44,7 +44,7 @@ struct Portable {
     to->bits = x == x ? static_cast<uint16_t>(nearest_even >> 16) : 0x7fc0;
   }
 
-  // Memory.
+  // Operations on memory.
   static HINGED_INLINE Floats zero() { return all(0.0f); }
   static HINGED_INLINE Floats all(float x) {
     return each<Floats>([&](int) { return x; });
@@ -135,7 +135,7 @@ struct Portable {
     return each<Floats>([&](int i) { return mask.lane[i] ? a.lane[i] : b.lane[i]; });
   }
 
-  // Indices.
+  // Operations on indices.
   static HINGED_INLINE Ints no_index() {
     return each<Ints>([](int) { return 0; });
   }

@@ -15,7 +15,7 @@ struct BFloat16 {
 };
 
 // The largest number of lines of one channel, tails included. The sums for 512 lines fit on the
-// stack and in the first-level cache. No known experiment needs more lines.
+// stack and in the caches of a core. No known experiment needs more lines.
 constexpr int32_t kMostLines = 512;
 
 // The lines `y = slope x + intercept` of one channel from left to right. Each array has `count`
