@@ -72,7 +72,7 @@ class CurveSettings(Settings):
     """Form of the curves below the first and above the last hinge. `linear` continues the outermost
     pieces, `constant` has slope 0, and `free` has slopes that are trained."""
     sharing: Literal["channel", "layer"] = "channel"
-    """`channel`: each channel has its curve. `layer`: all channels of a layer share one curve."""
+    """`channel`: one curve for each channel. `layer`: one curve for all channels of a layer."""
     trained: bool = True
     """Whether the curves are trained. Otherwise, the curves stay equal to the function `init`."""
 
