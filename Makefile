@@ -1,66 +1,68 @@
-# Everything runs in .venv, which each target sets up as far as it needs and then reuses.
+# All commands run in the virtual environment .venv. Each target first installs what it needs there.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CPP := $(wildcard src/hinged/kernels/cpp/*.cpp src/hinged/kernels/cpp/*.hpp)
 
-# Without a compiler the install succeeds and the reference serves. Where there is one, C++ that it
-# refuses must stop make.
+# Without a C++ compiler, the installation succeeds and the reference kernel is used. If there is a
+# compiler but the C++ code does not compile, make stops.
 export HINGED_REQUIRE_NATIVE ?= $(if $(shell command -v "$${CXX:-c++}"),1,0)
 
-# The peers have an environment of their own: some ask for versions of torch long gone.
+# The other packages of the benchmarks are installed in a separate environment, because some of them
+# require old versions of torch.
 PEERS := .venv-peers/bin
-# Kernels that are compared with each other beside being compared with ReLU.
+# The kernels that `make bench` compares with each other.
 KERNELS ?= auto,reference
 RECORDS := benchmarks/records
 
 .PHONY: demo test test-fast check lint format types docs record studies-smoke studies-page bench bench-peers bench-page clean
 
-DEMO = --lr 0.012 # where ReLU does best on the digits: docs/design/demo.md
+DEMO = --lr 0.012 # the learning rate at which ReLU has the best score: docs/design/demo.md
 
-demo: .venv/lab ## the main job on embedded data: a table, and runs/demo/report.html
+demo: .venv/lab ## compare activations on small images of digits: a table, and runs/demo/report.html
 	$(BIN)/hinged compare $(DEMO) --out runs/demo
 
-# One process per core with one thread each: threads that wait for each other's cores are slower.
-# A file stays in one process, which builds its fixtures once; tests/conftest.py orders the files.
+# The tests run in one process per core, and each process has one thread. More threads than cores
+# would be slower. All tests of a file run in the same process, so that its fixtures are built once.
+# tests/conftest.py chooses the order of the files.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test: .venv/dev ## all tests
 	$(PYTEST)
 
-test-fast: .venv/dev ## the quick tests, with few random examples: for the inner loop
+test-fast: .venv/dev ## all tests that are not slow, with fewer random examples
 	HYPOTHESIS_PROFILE=fast $(PYTEST) -m "not slow"
 
-check: lint types test docs ## all that a change must pass
+check: lint types test docs ## all checks that a change must pass
 
-lint: .venv/dev ## format and lint, without changing anything
+lint: .venv/dev ## check format and lint, without changing files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
 
-format: .venv/dev ## format, and mend what lint can mend
+format: .venv/dev ## format all files, and correct lint errors automatically
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i $(CPP)
 
-types: .venv/dev ## static types
+types: .venv/dev ## check static types
 	$(BIN)/mypy
 
-docs: .venv/dev ## the documentation, every warning an error
+docs: .venv/dev ## build the documentation; every warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir .venv/site
 
-record: .venv/lab ## run the demo anew and make it the committed record that README and docs show
+record: .venv/lab ## run the demo again and write its results into docs/demo and README.md
 	rm -rf runs/record
 	$(BIN)/hinged compare $(DEMO) --out runs/record
 	$(BIN)/python docs/record.py runs/record
 
-studies-smoke: .venv/dev ## the smallest scale of every study, about 3 minutes
+studies-smoke: .venv/dev ## run every study at its smallest scale, about 3 minutes
 	$(BIN)/python -m pytest tests/lab/study/test_shipped.py
 
-studies-page: .venv/lab ## write docs/studies anew from the studies and their records
+studies-page: .venv/lab ## write docs/studies from the studies and their records
 	$(BIN)/python docs/studies.py
 
-bench: .venv/vision ## what the curves cost here: measure everything but peers, about 8 minutes
+bench: .venv/vision ## run all benchmarks except that of other packages, about 8 minutes
 	$(BIN)/hinged bench kernels --kernels $(KERNELS) --out $(RECORDS)/kernels.json
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4294967296 $(BIN)/hinged bench kernels \
 		--out $(RECORDS)/kernels-pages-kept.json
@@ -69,12 +71,12 @@ bench: .venv/vision ## what the curves cost here: measure everything but peers, 
 	$(BIN)/hinged bench growth --out $(RECORDS)/growth.json
 	$(BIN)/python docs/benchmarks.py
 
-bench-peers: .venv-peers/done ## the same beside other packages, in an environment of their own
+bench-peers: .venv-peers/done ## run the benchmark of other packages
 	$(PEERS)/hinged bench kernels --peers benchmarks/peers.py --case "peers, K=13" \
 		--case "peers, K=9" --case "peers, features, K=13" --out $(RECORDS)/peers.json
 	$(PEERS)/python docs/benchmarks.py
 
-bench-page: .venv/lab ## write docs/benchmarks.md anew from the records
+bench-page: .venv/lab ## write docs/benchmarks.md from the records
 	$(BIN)/python docs/benchmarks.py
 
 clean:

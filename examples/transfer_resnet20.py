@@ -1,8 +1,9 @@
-"""Adapts a pretrained network to another task by 3 % of its parameters.
+"""Adapts a pretrained network to another task and trains only 3 % of its parameters.
 
-A ResNet20 that was pretrained on CIFAR-10 learns Fashion-MNIST from 2,000 images. Only its curves,
-normalisation and head are trained. For comparison, the same network is trained without curves. The
-trained parts are saved to a file and loaded into the pretrained network again.
+A ResNet20 was pretrained on CIFAR-10. Here it learns Fashion-MNIST from 2,000 images. Only its
+curves, normalisation layers and head (the last layer) are trained. For comparison, the same network
+is also trained without curves. The trained parameters are saved to a file. The file is then loaded
+into the pretrained network.
 
     HINGED_DATA=<folder> python examples/transfer_resnet20.py
 
@@ -30,7 +31,11 @@ HEAD = "linear"
 
 
 def pretrained(folder: Path) -> ResNet20:
-    """Return the network with the public weights, and a head for a new task."""
+    """Return ResNet20 with pretrained weights and a randomly initialised head.
+
+    Args:
+        folder: the folder of the weights and data sets.
+    """
     saved = torch.load(folder / "weights" / "resnet20-12fca82f.th", map_location="cpu")
     model = ResNet20()
     weights = {name.removeprefix("module."): w for name, w in saved["state_dict"].items()}
@@ -41,7 +46,16 @@ def pretrained(folder: Path) -> ResNet20:
 
 
 def fashion(folder: Path, split: str, count: int) -> tuple[Tensor, Tensor]:
-    """Return the first images `(count, 3, 32, 32)`, scaled as in pretraining, and their classes."""
+    """Return the first images of Fashion-MNIST and their classes.
+
+    Args:
+        folder: the folder of the data sets.
+        split: "train" for the training images, "t10k" for the test images.
+        count: the number of images.
+
+    Returns:
+        Images `(count, 3, 32, 32)`, normalised as in pretraining, and classes `(count,)`.
+    """
     stem = folder / "images" / "fashion-mnist" / split
     with gzip.open(f"{stem}-images-idx3-ubyte.gz") as file:
         pixels = np.frombuffer(file.read(), np.uint8, offset=16, count=count * 784)
@@ -54,7 +68,14 @@ def fashion(folder: Path, split: str, count: int) -> tuple[Tensor, Tensor]:
 
 
 def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None:
-    """Train the parameters that require gradients by AdamW under a one-cycle schedule."""
+    """Train all parameters that require gradients, with AdamW and a one-cycle schedule.
+
+    Args:
+        model: the network.
+        images: the training images `(N, 3, 32, 32)`.
+        labels: their classes `(N,)`.
+        epochs: the number of passes through the images.
+    """
     optimiser = torch.optim.AdamW(hinged.param_groups(model, lr=0.01, weight_decay=1e-4))
     steps = epochs * (len(images) // 50)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.01, total_steps=steps)
@@ -71,15 +92,21 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None
 
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the logits of images."""
+    """Return the logits `(N, 10)` of images `(N, 3, 32, 32)`."""
     model.eval()
     return torch.cat([model(batch) for batch in images.split(250)])
 
 
 @dataclass(frozen=True)
 class Result:
-    """Result of one fine-tuning: trained parameters, accuracy, size of the file, and whether the
-    restored network gives the same outputs."""
+    """The result of one fine-tuning.
+
+    Attributes:
+        trained: the parameters that were trained.
+        accuracy: the fraction of correctly classified test images.
+        kilobytes: the size of the file with the trained parameters; 0 without curves.
+        restored: whether the network loaded from the file computes the same outputs.
+    """
 
     trained: hinged.model.TrainableParameters
     accuracy: float
@@ -90,7 +117,17 @@ class Result:
 def transfer(
     folder: Path, curves: bool, images: int = 2000, epochs: int = 4, test_images: int = 1000
 ) -> Result:
-    """Fine-tune with or without curves, save the trained parts, and restore them from the file."""
+    """Fine-tune the pretrained network on Fashion-MNIST.
+
+    With curves, the trained parameters are also saved to a file and loaded again.
+
+    Args:
+        folder: the folder of the weights and data sets.
+        curves: whether the ReLUs are replaced by curves.
+        images: the number of training images.
+        epochs: the number of passes through the training images.
+        test_images: the number of test images.
+    """
     train_images, train_labels = fashion(folder, "train", images)
     model, fresh = pretrained(folder), pretrained(folder)
     if curves:
@@ -112,15 +149,15 @@ def transfer(
 
 
 def main() -> None:
-    """Fine-tune with and without curves and print the results."""
+    """Fine-tune the network without and with curves, and print the results."""
     folder = Path(os.environ["HINGED_DATA"])
     for curves in (False, True):
         result = transfer(folder, curves)
         print(result.trained)
         print(f"accuracy {result.accuracy:.1%} on 1,000 test images, one seed")
         if curves:
-            same = f"the same outputs from the file: {result.restored}"
-            print(f"saved in {result.kilobytes:.0f} kB; {same}")
+            same = f"the network loaded from the file has the same outputs: {result.restored}"
+            print(f"size of the file: {result.kilobytes:.0f} kB; {same}")
 
 
 if __name__ == "__main__":
