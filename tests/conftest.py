@@ -5,7 +5,8 @@ import hypothesis
 import pytest
 import torch
 
-# A draw may meet torch's first, slow call of an operator; time limits would make tests flaky.
+# An example has no time limit. The first call of an operator of torch is slow, so a limit would
+# make tests fail at random.
 hypothesis.settings.register_profile("default", deadline=None, max_examples=60)
 hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
@@ -18,7 +19,9 @@ def seeded():
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the files that have most slow tests, so that no worker is left with one at the
-    end."""
+    """Sort the test files by their numbers of slow tests, the largest number first.
+
+    The processes that run the tests then finish at about the same time.
+    """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])

@@ -1,4 +1,4 @@
-"""The fewest hinges within a tolerance, found by trying every choice."""
+"""The smallest number of hinges that approximates a curve, found by testing all subsets."""
 
 import itertools
 
@@ -13,7 +13,16 @@ def hats(chosen, hinges):
 
 
 def least_error(hinges, values, chosen):
-    """Return the least largest error of any values at the chosen hinges, by a linear programme."""
+    """Return the smallest possible error of a curve with a subset of the hinges.
+
+    The error is the largest absolute difference at all hinges. A linear programme minimises it over
+    the values at the chosen hinges.
+
+    Args:
+        hinges: the positions of all hinges `(K,)`.
+        values: the values of the curve at all hinges `(K,)`.
+        chosen: the indices of the chosen hinges.
+    """
     basis = hats(chosen, hinges)
     ones = np.ones((len(hinges), 1))
     bounds = np.block([[basis, -ones], [-basis, -ones]])
@@ -25,10 +34,13 @@ def least_error(hinges, values, chosen):
 
 
 def fewest_hinges(hinges, values, tolerance):
-    """Return how many of the hinges, first and last included, a curve needs within a tolerance."""
+    """Return the smallest number of hinges with which the error is at most `tolerance`.
+
+    The first and the last hinge are always kept and count.
+    """
     inner = range(1, len(hinges) - 1)
     for count in range(len(hinges) - 1):
         for between in itertools.combinations(inner, count):
             if least_error(hinges, values, (0, *between, len(hinges) - 1)) <= tolerance:
                 return count + 2
-    raise AssertionError("the curve itself is within any tolerance")
+    raise AssertionError("the curve with all hinges has error 0")

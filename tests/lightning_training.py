@@ -1,10 +1,10 @@
-"""A small training with Lightning, for the tests of callbacks."""
+"""A small training with Lightning for the tests of callbacks."""
 
 import torch
 from torch import nn
 
 import hinged
-import hinged.lightning  # First, because it repairs a torchvision that does not fit its torch.
+import hinged.lightning  # First: it repairs a torchvision built for another torch.
 
 import lightning  # isort: skip
 

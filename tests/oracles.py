@@ -1,4 +1,4 @@
-"""Independent results: NumPy in float64, channel by channel, without code of the library."""
+"""Expected results for tests, computed by NumPy in float64 without code of the library."""
 
 import numpy as np
 import torch
@@ -7,7 +7,11 @@ HALF = (torch.bfloat16, torch.float16)
 
 
 def interpolate(x, hinges, values, tails="linear", tail_slopes=None):
-    """Return one curve at `x`: `numpy.interp` inside, the straight line of each tail outside."""
+    """Return the outputs of one curve at the inputs `x`.
+
+    Between the first and last hinge, the outputs are those of `numpy.interp`. Outside, they lie on
+    the straight lines of the tails.
+    """
     x, hinges, values = (np.asarray(array, dtype=np.float64) for array in (x, hinges, values))
     if tails == "linear":
         left = (values[1] - values[0]) / (hinges[1] - hinges[0])
@@ -21,7 +25,7 @@ def interpolate(x, hinges, values, tails="linear", tail_slopes=None):
 
 
 def per_channel(x, hinges, values, dim, tails="linear", tail_slopes=None):
-    """Return `interpolate` for each channel along `dim` of a torch tensor, in float64."""
+    """Apply `interpolate` to each channel of a torch tensor. The channels are on the axis `dim`."""
     slices = x.double().movedim(dim, 0)
     rows = hinges.double().expand(values.shape[0], values.shape[1])
     count = slices.shape[0]
@@ -41,7 +45,7 @@ def per_channel(x, hinges, values, dim, tails="linear", tail_slopes=None):
 
 
 def ulps(x, count):
-    """Return `x` moved by `count` representable numbers of its dtype, half precision included."""
+    """Return `x` moved up by `count` representable numbers of its dtype, or down if negative."""
     if x.dtype in HALF:
         towards = torch.full_like(x, float("inf") if count > 0 else float("-inf"))
         for _ in range(abs(count)):

@@ -1,4 +1,4 @@
-"""Helpers for tests with several processes."""
+"""Functions for tests with several processes."""
 
 import contextlib
 import multiprocessing
@@ -11,13 +11,13 @@ import torch
 
 
 def in_two_processes(work, folder, *arguments):
-    """Call `work(rank, folder, *arguments)` in two single-threaded processes of a gloo group."""
+    """Call `work(rank, folder, *arguments)` in two processes with one thread each, with gloo."""
     torch.multiprocessing.spawn(_begin, args=(work, str(folder), arguments), nprocs=2)
 
 
 def _begin(rank, work, folder, arguments):
     torch.set_num_threads(1)
-    # Initialisation by a file needs no free port.
+    # Initialisation with a file needs no free network port.
     meeting = f"file://{folder}/meeting"
     torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     work(rank, folder, *arguments)
@@ -28,14 +28,14 @@ def _begin(rank, work, folder, arguments):
 
 
 def start_command(log, *arguments, limit=None):
-    """Start `hinged ARGUMENTS` in a new process, and return the process.
+    """Start the command `hinged ARGUMENTS` in a new process, and return the process.
 
-    It is forked from a process that has already imported everything, so it starts fast.
+    The process is forked from a process that has already imported all modules, so it starts fast.
 
     Args:
-        log: the file for its output.
+        log: the path of the file for the output of the command.
         arguments: the arguments of the command line.
-        limit: largest size in bytes of any file that it writes.
+        limit: the largest size in bytes of each file that the command writes. None means no limit.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["hinged.lab.cli.app"])
@@ -51,7 +51,7 @@ def _command(log, arguments, limit):
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    # A process that a shell started in the background ignores interrupts otherwise.
+    # Otherwise a process that a shell started in the background ignores interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     sys.argv = ["hinged", *map(str, arguments)]
@@ -60,7 +60,13 @@ def _command(log, arguments, limit):
 
 
 def wait_until(condition, process, log):
-    """Wait until a condition holds while a process runs; fail if the process ends before."""
+    """Wait until a condition is true. Fail if the process ends before.
+
+    Args:
+        condition: a function without arguments that returns a bool.
+        process: the running process.
+        log: the path of the file with the output of the process, shown if the wait fails.
+    """
     while not condition():
         assert process.is_alive() or condition(), log.read_text()
         time.sleep(0.005)

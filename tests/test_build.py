@@ -1,4 +1,4 @@
-"""The wheel, built with a compiler and without one."""
+"""Tests of the wheel, built with and without a compiler."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ BUILD = "import sys; from scikit_build_core.build import *; print(build_wheel(sy
 
 
 def build_wheel(folder, **variables):
-    """What pip does, with the tools of this environment and thus without a network."""
+    """Build the wheel as pip does, but with the tools of this environment and without a network."""
     environ = {**os.environ, "HINGED_REQUIRE_NATIVE": "0", **variables}
     command = [sys.executable, "-c", BUILD, str(folder)]
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
@@ -35,7 +35,7 @@ def test_without_a_compiler_the_wheel_is_pure_python(tmp_path):
     assert "hinged/kernels/cpu_library.py" in content
 
 
-def test_where_the_library_is_required_a_missing_compiler_is_an_error(tmp_path):
+def test_a_missing_compiler_is_an_error_if_the_library_is_required(tmp_path):
     done = build_wheel(tmp_path, CXX="no-such-compiler", HINGED_REQUIRE_NATIVE="1")
     assert done.returncode != 0
     assert "no-such-compiler" in done.stdout + done.stderr
@@ -43,8 +43,8 @@ def test_where_the_library_is_required_a_missing_compiler_is_an_error(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(cpu_library.find_cpu_library() is None, reason="built without a C++ compiler")
-def test_with_a_compiler_one_wheel_serves_every_python(tmp_path):
-    hasty = tmp_path / "hasty"  # What is in the wheel does not depend on how fast its code is.
+def test_with_a_compiler_the_wheel_contains_the_library_for_every_python(tmp_path):
+    hasty = tmp_path / "hasty"  # -O0 compiles faster and does not change the files of the wheel.
     hasty.write_text(f'#!/bin/sh\nexec {os.environ.get("CXX", "c++")} "$@" -O0\n')
     hasty.chmod(0o755)
     done = build_wheel(tmp_path / "wheel", CXX=str(hasty))

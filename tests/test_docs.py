@@ -1,4 +1,4 @@
-"""What the documentation shows is what the records and the code say."""
+"""Tests that the documentation agrees with the records and the code, and that its code runs."""
 
 import inspect
 import re
@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_figures_of_the_readme_are_those_of_the_record():
+def test_the_results_in_the_readme_agree_with_the_record():
     record = runpy.run_path(str(ROOT / "docs" / "record.py"))
     assert record["with_figures"](README) == README
 
 
-def test_figures_that_were_edited_are_seen():
+def test_edited_results_in_the_readme_are_found():
     record = runpy.run_path(str(ROOT / "docs" / "record.py"))
     edited = re.sub(r"(\| hinged \| )\d+", r"\g<1>99", README)
     assert edited != README
@@ -38,7 +38,7 @@ def test_code_of_the_readme_runs():
 VERBS = re.findall(r"^\| `(\w+)` \| .*? \| (?:`(\w+)`|the model)", README, flags=re.M)
 
 
-def test_the_table_of_verbs_is_complete_and_says_what_each_returns():
+def test_the_table_of_functions_is_complete_and_names_what_each_returns():
     functions = {n for n in hinged.__all__ if inspect.isfunction(getattr(hinged, n))}
     assert {verb for verb, _ in VERBS} == functions - {"piecewise_linear"}
     for verb, returned in VERBS:
@@ -47,8 +47,10 @@ def test_the_table_of_verbs_is_complete_and_says_what_each_returns():
 
 
 def blocks_of(page, folder):
-    """Write the Python blocks of a page to files, as code whose source can be looked up, and run
-    them; return the names that each defines."""
+    """Run the Python blocks of a page, and yield the names that each block defines.
+
+    Each block is written to a file first, because some functions read their source code.
+    """
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.S)
     for number, block in enumerate(blocks):
         file = folder / f"block_{number}.py"
@@ -71,7 +73,7 @@ def test_code_of_the_page_on_second_order_training_runs(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_code_of_the_page_on_deploying_runs(tmp_path, monkeypatch):
-    """With a stand-in for the Hub, which is far away."""
+    """The Hub is replaced by a local folder."""
     monkeypatch.chdir(tmp_path)
     api = Api(tmp_path / "hub")
     monkeypatch.setattr(huggingface_hub, "HfApi", api)
@@ -85,7 +87,7 @@ def test_code_of_the_page_on_deploying_runs(tmp_path, monkeypatch):
     assert files <= {path.name for path in tmp_path.iterdir()}
 
 
-def test_every_file_the_documentation_links_to_is_there():
+def test_every_linked_file_exists():
     docs = ROOT / "docs"
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *docs.glob("*.md")]
     for page in (*pages, *docs.glob("design/*.md")):
@@ -93,7 +95,7 @@ def test_every_file_the_documentation_links_to_is_there():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_every_source_file_that_the_design_names_is_there():
+def test_every_source_file_named_in_the_design_exists():
     files = ["/" + str(path.relative_to(ROOT)) for path in ROOT.glob("src/hinged/**/*.*")]
     files += ["/" + str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*.py")]
     named = {
@@ -106,20 +108,20 @@ def test_every_source_file_that_the_design_names_is_there():
     assert missing == []
 
 
-def test_tables_of_the_benchmarks_are_those_of_the_records():
+def test_the_tables_of_the_benchmarks_agree_with_the_records():
     script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
     page = script["PAGE"].read_text()
     assert script["fill_page"](page) == page
 
 
-def test_every_benchmark_record_is_on_the_page():
+def test_the_page_shows_every_benchmark_record():
     script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
     shown = script["records_on"](script["PAGE"].read_text())
     assert len(shown) == 6
     assert {path.stem for path in script["RECORDS"].glob("*.json")} <= set(shown)
 
 
-def test_a_record_fills_its_place_on_the_page(tmp_path):
+def test_a_record_is_written_into_its_section_of_the_page(tmp_path):
     from hinged.lab.bench.measurement import BenchmarkOptions
     from hinged.lab.bench.suites import single_activations
 
@@ -136,13 +138,13 @@ def test_a_record_fills_its_place_on_the_page(tmp_path):
     assert script["fill_page"](page, tmp_path) == page
 
 
-def test_pages_of_the_studies_are_those_of_the_studies_and_their_records():
+def test_the_pages_of_the_studies_agree_with_the_studies_and_their_records():
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
     pages = {path.name: path.read_text() for path in script["PAGES"].glob("*.md")}
     assert pages == script["pages"]()
 
 
-def test_what_the_readme_says_of_the_studies_is_what_their_records_say():
+def test_the_results_of_the_studies_in_the_readme_agree_with_their_records():
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
     assert script["with_summary"](README) == README
 
@@ -153,7 +155,7 @@ def test_code_of_the_page_on_the_recipe_runs(tmp_path):
     assert curves["max_lr"] == pytest.approx(2 * weights["max_lr"])
 
 
-def test_every_record_of_a_study_is_on_its_page_with_its_picture():
+def test_the_page_of_a_study_shows_every_record_with_its_picture():
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
     for path in script["RECORDS"].glob("*.json"):
         name, _, scale = path.stem.rpartition("-")
@@ -162,7 +164,7 @@ def test_every_record_of_a_study_is_on_its_page_with_its_picture():
         assert (script["PAGES"] / f"{path.stem}.svg").exists()
 
 
-def test_a_record_whose_figures_were_edited_is_seen(tmp_path):
+def test_edited_numbers_in_a_record_change_the_page(tmp_path):
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
     texts = script["pages"](tmp_path)
     assert all("No record yet" in text for name, text in texts.items() if name != "index.md")

@@ -13,13 +13,13 @@ OWN = [
 ]
 
 
-def test_a_sentence_names_the_call_what_came_and_the_cure():
+def test_a_message_names_the_call_the_given_value_and_what_to_do():
     found = errors.message("hinged.convert(model)", "no site", "pass a batch it can run")
     assert found == "`hinged.convert(model)`: got no site; pass a batch it can run."
 
 
 @pytest.mark.parametrize("kind", OWN)
-def test_every_error_is_of_one_family_or_a_warning(kind):
+def test_every_class_is_either_an_error_of_hinged_or_a_warning(kind):
     assert issubclass(kind, errors.HingedError) != issubclass(kind, UserWarning)
 
 
@@ -34,12 +34,12 @@ def test_every_error_is_of_one_family_or_a_warning(kind):
         (errors.InexactStartWarning, UserWarning),
     ],
 )
-def test_errors_are_caught_as_pythons_own(kind, builtin):
+def test_errors_are_subclasses_of_builtin_exceptions(kind, builtin):
     assert issubclass(kind, builtin)
 
 
 @pytest.mark.parametrize("kind", OWN)
-def test_errors_cross_process_borders(kind):
+def test_errors_can_be_pickled(kind):
     copied = pickle.loads(pickle.dumps(kind("`f`: got x; expected y.")))
     assert type(copied) is kind
     assert str(copied) == "`f`: got x; expected y."
@@ -54,17 +54,17 @@ def test_errors_cross_process_borders(kind):
         (3, "expected one of: abs, gelu, relu"),
     ],
 )
-def test_unknown_names_are_answered_with_near_ones_or_with_all(name, hint):
+def test_the_error_for_an_unknown_name_lists_similar_names_or_all_names(name, hint):
     error = errors.unknown_name("f(init=...)", name, {"relu", "gelu", "abs"})
     assert isinstance(error, errors.UnknownNameError)
     assert str(error) == f"`f(init=...)`: got {name!r}; {hint}."
 
 
-def test_an_extra_that_is_installed_is_not_complained_about():
+def test_an_installed_extra_raises_no_error():
     errors.require_extra("lab", ["torch", "json"])
 
 
-def test_a_missing_extra_names_its_packages_and_its_cure():
+def test_the_error_for_a_missing_extra_names_its_packages_and_what_to_install():
     with pytest.raises(errors.MissingExtraError) as caught:
         errors.require_extra("lab", ["torch", "no_such_package", "nor_this"])
     assert str(caught.value) == (

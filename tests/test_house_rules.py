@@ -1,4 +1,4 @@
-"""The budgets of the house: short functions, short files, no own words for what has a word."""
+"""Tests that functions and files are short, and that library code never prints."""
 
 import ast
 import statistics
@@ -11,7 +11,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 
 def lengths(source):
-    """Lines of every function without its signature and docstring."""
+    """Yield the name of each function and its number of lines, without signature and docstring."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node) else node.body
@@ -32,7 +32,7 @@ def test_no_function_and_no_file_is_long(path):
         assert [(name, count) for name, count in lengths(source) if count > 60] == []
 
 
-def test_the_tests_above_see_a_long_function():
+def test_a_long_function_is_found():
     assert dict(lengths("def f():\n" + "    x = 1\n" * 61)) == {"f": 61}
 
 

@@ -42,7 +42,7 @@ def front_matter(card):
 
 
 class Api:
-    """The Hub as a folder a repository; remembers how it was called."""
+    """Replaces the Hub by local folders, one for each repository, and records all calls."""
 
     def __init__(self, root):
         self.root, self.calls = root, []
@@ -79,7 +79,7 @@ def api(tmp_path, monkeypatch):
     return made
 
 
-def test_a_folder_gives_back_the_same_function(tmp_path):
+def test_curves_loaded_from_a_folder_compute_the_same_function(tmp_path):
     model, fresh = trained(), network()
     assert not same(model, fresh)
     hub.save_curves(model, tmp_path / "made" / "anew")
@@ -87,14 +87,14 @@ def test_a_folder_gives_back_the_same_function(tmp_path):
     assert same(model, fresh)
 
 
-def test_a_folder_holds_what_one_file_holds(tmp_path):
+def test_the_file_in_a_folder_can_be_loaded_directly(tmp_path):
     model, fresh = trained(), network()
     hub.save_curves(model, tmp_path)
     hinged.load_curves(fresh, tmp_path / "curves.safetensors")
     assert same(model, fresh)
 
 
-def test_the_card_says_what_it_is(tmp_path):
+def test_the_model_card_describes_the_curves(tmp_path):
     hub.save_curves(trained(), tmp_path, base_model="some: one/net#1", also="6")
     head, text = front_matter((tmp_path / "README.md").read_text())
     assert head["library_name"] == "hinged" and head["base_model"] == "some: one/net#1"
@@ -114,7 +114,7 @@ def test_a_card_without_a_base_model_names_none(tmp_path):
     assert "base_model" not in head
 
 
-def test_a_card_that_was_edited_stays(tmp_path, api):
+def test_an_edited_card_is_not_changed(tmp_path, api):
     (tmp_path / "README.md").write_text("mine")
     hub.save_curves(trained(), tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"
@@ -125,7 +125,7 @@ def test_a_card_that_was_edited_stays(tmp_path, api):
     assert card.read_text() == "mine"
 
 
-def test_what_is_pushed_is_what_is_loaded(api):
+def test_pushed_curves_can_be_loaded(api):
     model, fresh = trained(), network()
     model[6].bias.data.add_(1.0)
     url = hub.push_curves(
@@ -147,8 +147,8 @@ def test_what_is_pushed_is_what_is_loaded(api):
     assert api.calls[-1] == ("download", "me/curves", settings)
 
 
-def test_the_calls_are_those_the_hub_has():
-    """The stand-in above takes what the real ones take."""
+def test_the_functions_of_the_hub_accept_the_arguments_used_here():
+    """The class `Api` above has the same arguments as the real functions."""
     for name, arguments in {
         "create_repo": {"private", "exist_ok"},
         "file_exists": {"revision"},
@@ -159,7 +159,7 @@ def test_the_calls_are_those_the_hub_has():
         assert arguments <= set(signature.parameters)
 
 
-def test_a_model_without_curves_is_refused_before_anything_is_made(tmp_path, api):
+def test_a_model_without_curves_raises_before_any_folder_is_created(tmp_path, api):
     with pytest.raises(errors.ArgumentError, match=r"hinged.hub.push_curves\(model\)"):
         hub.push_curves(nn.Linear(2, 2), "me/curves")
     with pytest.raises(errors.ArgumentError, match=r"hinged.hub.save_curves\(model\)"):
@@ -167,25 +167,25 @@ def test_a_model_without_curves_is_refused_before_anything_is_made(tmp_path, api
     assert not api.calls and not (tmp_path / "folder").exists()
 
 
-def test_a_module_that_is_not_there_is_refused_before_anything_is_uploaded(api):
+def test_an_unknown_module_raises_before_any_upload(api):
     with pytest.raises(errors.UnknownNameError, match=r"push_curves\(also=\.\.\.\)`: got 'head'"):
         hub.push_curves(trained(), "me/curves", also="head")
     assert not api.calls
 
 
-def test_a_folder_has_no_revisions(tmp_path):
+def test_a_revision_of_a_folder_raises(tmp_path):
     hub.save_curves(trained(), tmp_path)
     with pytest.raises(errors.ArgumentError, match="a folder has no revisions"):
         hub.load_curves(network(), tmp_path, revision="v1")
 
 
-def test_curves_of_another_model_are_refused(tmp_path):
+def test_curves_of_another_model_raise(tmp_path):
     hub.save_curves(trained(), tmp_path)
     with pytest.raises(errors.CurveFileError, match=r"`hinged\.hub\.load_curves\(path\)`: got"):
         hub.load_curves(network()[:3], tmp_path)
 
 
-def test_folders_need_no_extra_and_repositories_say_what_to_install(tmp_path):
+def test_folders_need_no_extra_but_repositories_need_huggingface_hub(tmp_path):
     code = (
         "import importlib.util as u, sys; find = u.find_spec\n"
         "u.find_spec = lambda n, *a: None if n == 'huggingface_hub' else find(n, *a)\n"

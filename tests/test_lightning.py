@@ -1,4 +1,4 @@
-"""The callbacks, run by a Trainer."""
+"""Tests of the callbacks, run by a Trainer of Lightning."""
 
 import csv
 import itertools
@@ -17,7 +17,7 @@ import hinged
 from hinged import errors
 from hinged.lightning import CurveCalibration, CurveMonitor, CurveRecorder
 
-# Last, because hinged.lightning repairs a torchvision that does not fit its torch.
+# Imported last: hinged.lightning first repairs a torchvision built for another torch.
 from lightning.pytorch.callbacks import ModelCheckpoint  # isort: skip
 from lightning.pytorch.loggers import CSVLogger  # isort: skip
 from tests.lightning_training import Task, X, fit  # isort: skip
@@ -33,7 +33,7 @@ pytestmark = [
 
 
 def changes(task):
-    """At which steps the values had changed since the one before."""
+    """Return the steps at which the values differ from those of the previous step."""
     steps = itertools.pairwise(task.values)
     return [step for step, (old, new) in enumerate(steps, 1) if not torch.equal(old, new)]
 
@@ -45,14 +45,14 @@ def changes(task):
 def test_curves_are_frozen_calibrated_and_trained(tmp_path, steps, how):
     callback = CurveCalibration(steps, observed_steps=2)
     task, _ = fit(tmp_path, callback, **how)
-    # Twelve steps: the sixth calibrates, which moves the values of a ReLU with its hinges.
+    # There are twelve steps. The sixth step calibrates: it moves the hinges and changes the values.
     assert changes(task) == list(range(6, 12))
     assert [hinges.max() > 10 for hinges in task.hinges] == [False] * 6 + [True] * 6
     assert list(callback.calibration.result.layers) == ["network.1"]
     assert not task.network[1]._forward_hooks
 
 
-def test_steps_are_counted_by_optimiser_steps(tmp_path):
+def test_steps_are_optimiser_steps(tmp_path):
     task, trainer = fit(tmp_path, CurveCalibration(2), accumulate_grad_batches=2)
     assert trainer.global_step == 6
     assert [hinges.max() > 10 for hinges in task.hinges] == [False] * 4 + [True] * 8
@@ -106,7 +106,7 @@ def rows(folder):
         return [row for row in csv.DictReader(file) if row.get("curves/network.1/outside")]
 
 
-def test_logged_figures_agree_with_numpy_on_the_validation_batches(tmp_path):
+def test_logged_numbers_agree_with_numpy_on_the_validation_batches(tmp_path):
     logger = CSVLogger(tmp_path)
     task, trainer = fit(tmp_path, CurveMonitor(batches=2), logger=logger)
     found = rows(tmp_path)
@@ -161,7 +161,7 @@ def test_a_monitor_with_its_own_data_measures_in_evaluation_mode(tmp_path):
     assert flags == [True, False, True, False] and task.network[1].training
 
 
-def test_without_lightning_it_says_what_to_install():
+def test_without_lightning_the_error_says_what_to_install():
     code = (
         "import importlib.util as u; find = u.find_spec;"
         "u.find_spec = lambda n, *a: None if n == 'lightning' else find(n, *a);"
@@ -186,7 +186,7 @@ def test_two_processes_get_the_same_curves(tmp_path):
         "    found = task.state_dict(), task.values, task.hinges, trainer.callback_metrics\n"
         "    torch.save(found, f'{trainer.global_rank}.pt')\n"
         "    torch.distributed.barrier()\n"
-        "    os._exit(0)\n"  # As in tests/processes.py.
+        "    os._exit(0)\n"  # For the reason, see tests/processes.py.
     )
     command = [sys.executable, "-W", "ignore", str(script)]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
@@ -206,7 +206,7 @@ def test_the_example_of_the_page_runs(tmp_path, monkeypatch):
     (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
     names = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's hints are not about the page.
+        warnings.simplefilter("ignore")  # Lightning warns about settings that do not matter here.
         exec(block, names)
     assert (tmp_path / "curves.gif").exists() and (tmp_path / "curves.safetensors").exists()
     (layer,) = [

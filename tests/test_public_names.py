@@ -1,4 +1,4 @@
-"""The public names are those of `__all__`, and nothing else leaks."""
+"""Tests that `hinged` has no public names except those in `__all__` and its modules."""
 
 import sys
 

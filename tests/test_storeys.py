@@ -1,4 +1,8 @@
-"""Imports only go down, and the core needs torch and safetensors alone."""
+"""Tests of imports between modules.
+
+A module imports only from lower storeys (levels) of the package. `import hinged` needs only torch
+and safetensors.
+"""
 
 import ast
 import functools
@@ -10,7 +14,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "hinged"
-# A file's storey is that of the longest of these names it begins with.
+# The storey of each module. The longest name that a module's name begins with decides.
 STOREYS = {
     "hinged.errors": 0,
     "hinged.atomic_files": 0,
@@ -26,7 +30,8 @@ STOREYS = {
     "hinged.lab": 5,
     "hinged.__main__": 6,
 }
-# The rooms of a package, from the lowest level up. A room imports only from levels below its own.
+# The rooms (subpackages) of a package, from the lowest to the highest level. A room imports only
+# from lower levels.
 ROOMS = {
     "hinged.model": [
         ["module_tree"],
@@ -61,7 +66,7 @@ def storey(module):
 
 
 def room(module):
-    """Return the room that a module is in, None for a package's own `__init__` and elsewhere."""
+    """Return the room that contains a module, or None if it is in no room."""
     name = ".".join(module.split(".")[:3])
     return name if name in LEVELS else None
 
@@ -75,7 +80,7 @@ FILES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
 
 
 def imports(source):
-    """Yield the modules that a source imports; a name imported from a package may be a module."""
+    """Yield the modules that a source text imports, including modules imported from a package."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -89,7 +94,7 @@ def imports(source):
 
 
 def upward(module, source):
-    """Return the imports that go up: to a higher storey, or to a room not below the own one."""
+    """Return the imports of a module that break the rules of storeys and rooms."""
     own = room(module)
     found = []
     for name in imports(source):
@@ -101,7 +106,7 @@ def upward(module, source):
         elif own and other and own != other and same_package(own, other):
             found += [name] if LEVELS[other] >= LEVELS[own] else []
         elif own and name in ROOMS and same_package(own, f"{name}."):
-            found.append(name)  # A room that imports the package around it imports all its rooms.
+            found.append(name)  # Importing the package would import all its rooms.
     return found
 
 
@@ -138,13 +143,13 @@ def test_every_file_of_a_package_with_rooms_is_in_a_room():
         ),
     ],
 )
-def test_an_upward_import_is_seen(module, source, found):
+def test_an_upward_import_is_found(module, source, found):
     assert found in upward(module, source)
 
 
 @functools.cache
 def graph():
-    """Return what each file imports of hinged; a package's `__init__` only passes names on."""
+    """Return the modules of hinged that each file imports, for all files except `__init__.py`."""
     return {
         module: {name for name in imports(path.read_text()) if name in FILES and name != module}
         for module, path in FILES.items()
@@ -164,7 +169,7 @@ def test_no_imports_go_in_a_circle():
     assert circle(graph()) is None
 
 
-def test_a_circle_is_seen():
+def test_a_circle_of_imports_is_found():
     assert circle({"a": {"b"}, "b": {"a"}}) == ["a", "b", "a"]
     closed = graph() | {"hinged.errors": {"hinged.lab.cli.app"}}
     assert circle(closed) is not None
@@ -182,15 +187,15 @@ for modules in (core, lab):
 """
 
 
-def test_import_loads_safetensors_and_nothing_else_that_torch_does_not():
+def test_import_hinged_loads_only_torch_and_safetensors():
     command = [sys.executable, "-c", IMPORTED]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     core, lab = (set(line.split()) for line in done.stdout.splitlines())
     assert core == {"hinged", "safetensors"}
-    assert "pydantic" in lab, "imports of the laboratory are not seen"
+    assert "pydantic" in lab, "imports of hinged.lab were not found"
 
 
-def test_without_the_extra_the_library_works_and_the_lab_says_what_to_install():
+def test_without_the_extra_lab_the_library_works_and_the_error_says_what_to_install():
     hide = (
         "import importlib.util as u; find = u.find_spec;"
         "u.find_spec = lambda n, *a: None if n in ('lightning', 'typer') else find(n, *a);"
