@@ -37,7 +37,8 @@ class Adapter(nn.Module):
 def call_with_channels_last(inner: nn.Module, x: Tensor) -> Tensor:
     """Apply a module to `x`, `(N, C, ...)`, with the channels as the last axis.
 
-    The module takes `(M, C)` and returns `(M, C)` or `(M, C, 1)`.
+    The module takes `(M, C)` and returns `(M, C)` or `(M, C, 1)`. `M` is the product of all axes of
+    `x` except the channels.
     """
     channels_last = x.movedim(1, -1)
     outputs = inner(channels_last.reshape(-1, x.shape[1]))
@@ -45,7 +46,7 @@ def call_with_channels_last(inner: nn.Module, x: Tensor) -> Tensor:
 
 
 def call_with_one_column(inner: nn.Module, x: Tensor) -> Tensor:
-    """Apply a module to `x`, `(N, C, ...)`. The module takes and returns `(M, 1)`."""
+    """Apply a module to all elements of `x`, `(N, C, ...)`. It takes and returns `(x.numel(), 1)`."""
     return inner(x.reshape(-1, 1)).reshape(x.shape)
 
 
@@ -78,7 +79,7 @@ def deepsplines(save_memory: bool) -> Callable[[Curve], nn.Module]:
     The activation is a sum of linear B-splines, with one coefficient for each uniform hinge.
 
     Args:
-        save_memory: the argument of `DeepBSpline` with the same name.
+        save_memory: whether the module saves less memory for the backward pass and computes more.
     """
 
     def make(curve: Curve) -> nn.Module:
@@ -128,7 +129,10 @@ def torchpwl(curve: Curve) -> nn.Module:
 def learnable_activation(curve: Curve) -> nn.Module:
     """Create the activation of learnable-activation. It interpolates between two table entries.
 
-    It has `6 d + 1` hinges on [-3, 3] for an integer `d`. Other numbers raise `ValueError`.
+    It has `6 d + 1` hinges on [-3, 3], with an integer `d`.
+
+    Raises:
+        ValueError: if the curve has another number of hinges.
     """
     from learnable_activation import LearnableActivation
 

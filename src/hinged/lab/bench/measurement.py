@@ -53,13 +53,13 @@ class BenchmarkOptions:
         return self.device.startswith("cuda")
 
     def reduced_if_quick(self) -> BenchmarkOptions:
-        """Return these options. If `quick` is True, reduce the rounds to at most three."""
+        """Return these options. If `quick` is True, `rounds` is at most 3 and `limit` is 0."""
         return replace(self, rounds=min(self.rounds, 3), limit=0.0) if self.quick else self
 
 
 @dataclass
 class PreparedRow:
-    """A row of the record, with the functions that are measured.
+    """A row of the record (one activation in one case), with the functions that are measured.
 
     Attributes:
         row: the row of the record. The measurements are stored in it.
@@ -79,9 +79,9 @@ class PreparedRow:
 
 
 def prepare_row(row: Row, prepare: Callable[[Row], PreparedRow]) -> PreparedRow:
-    """Return `prepare(row)`, or a row with a problem if `prepare` raises an exception.
+    """Return `prepare(row)`. If `prepare` raises an exception, return the row with a problem.
 
-    Code of other packages may raise any exception. The other rows are still measured.
+    Code of other packages may raise any exception. The other activations are still measured.
     """
     try:
         return prepare(row)
@@ -91,14 +91,14 @@ def prepare_row(row: Row, prepare: Callable[[Row], PreparedRow]) -> PreparedRow:
 
 
 def measure_case(case: Case, prepared: list[PreparedRow], options: BenchmarkOptions) -> Case:
-    """Measure time and memory of all rows of a case.
+    """Measure time and memory of all activations of a case.
 
-    Quantities, for example the forward pass, are timed one after the other. All rows are timed in
-    the same rounds. Memory is measured afterwards.
+    Quantities, for example the forward pass, are timed one after the other. Each round times every
+    activation once. Memory is measured afterwards.
 
     Args:
-        case: the case without rows.
-        prepared: the rows with the functions to measure.
+        case: the case, without measurements.
+        prepared: the functions to measure, one `PreparedRow` for each activation.
         options: rounds, threads, device and other settings of the measurement.
 
     Returns:

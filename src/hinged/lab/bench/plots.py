@@ -18,7 +18,7 @@ _GREY = "#64748b"
 
 
 def plot_case_ratios(case: Case) -> Figure:
-    """Draw the time of each activation divided by the time of the baseline.
+    """Draw the time of each activation divided by the time of `case.baseline`, another activation.
 
     A point shows the median over the rounds. A line connects the quartiles.
 

@@ -37,11 +37,11 @@ class _StrictModel(pydantic.BaseModel):
 
 
 class Row(_StrictModel):
-    """The measurements of one activation in one case.
+    """The measurements of one activation in one case (one size of inputs or one network).
 
     Attributes:
         name: the label of the activation in tables.
-        family: a key of `hinged.lab.bench.timed_activations.FAMILIES`, for example "native".
+        family: a key of `hinged.lab.bench.timed_activations.FAMILIES`: the kind of activation.
         package: name and version of the package of the activation. Empty for torch.
         parameters: the number of trained parameters of the activations.
         problem: the reason why the activation was not timed. None if it was timed.
@@ -65,7 +65,9 @@ class Row(_StrictModel):
 
 
 class Case(_StrictModel):
-    """The measurements of several activations in the same rounds.
+    """The measurements of several activations on the same inputs or in the same network.
+
+    All activations are timed in the same rounds. A round times every activation once.
 
     Attributes:
         name: the name of the case in tables and plots.

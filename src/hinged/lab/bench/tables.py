@@ -39,8 +39,8 @@ class TextTable:
 def record_tables(record: BenchmarkRecord) -> Iterator[TextTable]:
     """Yield the tables of a record.
 
-    Cases that differ in the number of channels, samples or threads are the lines of one table. Each
-    other case has a table with one line for each activation.
+    Cases that differ only in the number of channels, samples or threads are the rows of one table.
+    Each other case has a separate table with one row for each activation.
     """
     for axis in _AXES:
         cases = [case for case in record.cases if axis in case.place]

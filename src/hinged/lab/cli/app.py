@@ -143,7 +143,7 @@ def build_report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write the table, the plots and the HTML page of each run again."""
+    """Write the table, the plots and the HTML page again, for each run folder."""
     for run in runs:
         _print_report(RunFolder(run), as_json)
 
@@ -168,7 +168,7 @@ def convert_check(
 ) -> None:
     """List the activations of your model and say if hinged.convert would replace them.
 
-    The reason is shown for each activation that would not be replaced. The command writes no files.
+    If an activation would not be replaced, the reason is shown. The command writes no files.
     """
     found = check_conversion(network, input_shape)
     print(json.dumps(found.as_json(), indent=2) if as_json else found)

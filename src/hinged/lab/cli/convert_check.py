@@ -77,6 +77,9 @@ def check_conversion(function: str, input_shape: str | None = None) -> Conversio
         input_shape: the shape of one sample as a text, for example `"3,32,32"`. The network then
             runs on 8 random samples. None if the function returns data.
 
+    Returns:
+        A `ConversionCheck`, which prints as a table of all activations.
+
     Raises:
         ArgumentError: if the function does not exist, needs arguments or returns no network. Also
             if data and shape are both given or both missing, or if the network fails on the data.
@@ -106,7 +109,10 @@ def check_conversion(function: str, input_shape: str | None = None) -> Conversio
 
 
 def _make_network_and_data(function: str, input_shape: str | None) -> tuple[nn.Module, Any]:
-    """Call the user's function and return the network and its input data."""
+    """Call the user's function and return the network and its input data.
+
+    The arguments and errors are those of `check_conversion`.
+    """
     call = f"{CALL} {function}"
     shape = None if input_shape is None else _parse_shape(input_shape)
     make = user_code.load_function(CALL, function)

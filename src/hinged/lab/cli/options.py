@@ -117,7 +117,12 @@ def split_names(text: str) -> tuple[str, ...]:
 
 
 def _setting_parameter(option: str, settings: list[str]) -> inspect.Parameter:
-    """Return the parameter of an option. The option takes one value for each setting."""
+    """Return the function parameter from which typer makes an option.
+
+    Args:
+        option: the name of the option, for example `--range`.
+        settings: the names of the settings that the option sets. It takes one value for each.
+    """
     kinds = [_option_type(_field(setting)) for setting in settings]
     defaults = [_option_default(_field(setting)) for setting in settings]
     first = settings[0]

@@ -44,7 +44,7 @@ _Records = Annotated[Path, typer.Option(help="Folder for records.")]
 
 @app.command(name="list")
 def list_(as_json: AsJson = False) -> None:
-    """List the studies of hinged, with the number of trainings at each scale."""
+    """List the studies of hinged, with the number of trainings at each scale (smoke, small, full)."""
     rows = [_describe(name, read_study(find_study(name))) for name in shipped_studies()]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -64,7 +64,7 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(name: _Name, as_json: AsJson = False) -> None:
-    """Show the question of a study and its comparisons at each scale."""
+    """Show the question of a study and its comparisons at each scale (smoke, small, full)."""
     study = read_study(find_study(name))
     if as_json:
         print(json.dumps({**_describe(name, study), "study": study.model_dump()}, indent=2))

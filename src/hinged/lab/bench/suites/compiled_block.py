@@ -43,8 +43,8 @@ def benchmark_compiled_block(
 ) -> BenchmarkRecord:
     """Measure a convolutional block with different activations, with and without `torch.compile`.
 
-    The block consists of a 3 x 3 convolution, batch normalisation and the activation. All compiled
-    and all other blocks are timed in the same rounds.
+    The block consists of a 3 x 3 convolution, batch normalisation and the activation. Blocks
+    with and without `torch.compile` are timed in the same rounds. A round times every block once.
 
     Args:
         options: rounds, threads, device and other settings of the measurement.
@@ -55,7 +55,7 @@ def benchmark_compiled_block(
         backend: the backend of `torch.compile`.
 
     Returns:
-        A record with one case.
+        A record with one case. The case has one row for each compiled and each other block.
     """
 
     def measure() -> Iterator[Case]:

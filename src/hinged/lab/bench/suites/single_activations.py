@@ -140,7 +140,7 @@ def benchmark_single_activations(
         cases: names of the cases to measure. An empty sequence means all cases.
 
     Returns:
-        A record with one case for each input.
+        A record with one case for each selected name.
 
     Raises:
         UnknownNameError: if a name in `cases` does not exist.
@@ -158,14 +158,17 @@ def benchmark_single_activations(
 
 
 def select_workloads(known: Sequence[Workload], names: Sequence[str]) -> list[Workload]:
-    """Return the workloads with these names, in the order of `known`.
+    """Select workloads (the inputs of one case each) by their names.
 
     Args:
         known: all workloads.
-        names: the names of workloads. If there are none, all workloads are returned.
+        names: the names of the workloads to select. An empty sequence selects all workloads.
+
+    Returns:
+        The selected workloads, in the order of `known`.
 
     Raises:
-        UnknownNameError: if no workload has one of the names.
+        UnknownNameError: if `names` contains a name that no workload has.
     """
     known_names = [workload.name for workload in known]
     for name in names:
@@ -177,7 +180,7 @@ def select_workloads(known: Sequence[Workload], names: Sequence[str]) -> list[Wo
 def activations_to_time(
     workload: Workload, peers: Sequence[TimedActivation], kernels: Sequence[str]
 ) -> list[TimedActivation]:
-    """Return the activations to measure on a workload. The first is ReLU.
+    """Return the activations to measure with the inputs of one case. The first is ReLU.
 
     Args:
         workload: the inputs.

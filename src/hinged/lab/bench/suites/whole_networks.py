@@ -42,7 +42,7 @@ class BenchmarkNetwork:
     """A network to measure, and the shape of its input batch.
 
     Attributes:
-        name: the name of the network. It is also the name of the network's case.
+        name: the name of the network. It is also the name of its `Case` in the record.
         about: a description of the network and its batch.
         make: a function without arguments that returns the network, with `nn.ReLU` and 10 classes.
         shape: the shape of the input batch: `(N, C, H, W)` for images, `(N, F)` for features.
@@ -114,7 +114,7 @@ def benchmark_whole_networks(
         networks: names of the networks to measure. An empty sequence means all `NETWORKS`.
 
     Returns:
-        A record with one case for each network.
+        A record with one case for each network. The case has one row for each activation.
 
     Raises:
         UnknownNameError: if a name in `networks` or `activations` does not exist.
