@@ -46,7 +46,7 @@ def call_with_channels_last(inner: nn.Module, x: Tensor) -> Tensor:
 
 
 def call_with_one_column(inner: nn.Module, x: Tensor) -> Tensor:
-    """Apply a module to all elements of `x`, `(N, C, ...)`. It takes and returns `(x.numel(), 1)`."""
+    """Apply a module to `x`, `(N, C, ...)`. The module takes and returns `(x.numel(), 1)`."""
     return inner(x.reshape(-1, 1)).reshape(x.shape)
 
 

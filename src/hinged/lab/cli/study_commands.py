@@ -44,7 +44,7 @@ _Records = Annotated[Path, typer.Option(help="Folder for records.")]
 
 @app.command(name="list")
 def list_(as_json: AsJson = False) -> None:
-    """List the studies of hinged, with the number of trainings at each scale (smoke, small, full)."""
+    """List the studies, with the number of trainings at each scale (smoke, small or full)."""
     rows = [_describe(name, read_study(find_study(name))) for name in shipped_studies()]
     if as_json:
         print(json.dumps(rows, indent=2))
