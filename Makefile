@@ -62,7 +62,7 @@ studies-smoke: .venv/dev ## run every study at its smallest scale, about 3 minut
 studies-page: .venv/lab ## write docs/studies from the studies and their records
 	$(BIN)/python docs/studies.py
 
-bench: .venv/vision ## run all benchmarks except that of other packages, about 8 minutes
+bench: .venv/vision ## run all benchmarks except bench-peers, about 8 minutes
 	$(BIN)/hinged bench kernels --kernels $(KERNELS) --out $(RECORDS)/kernels.json
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4294967296 $(BIN)/hinged bench kernels \
 		--out $(RECORDS)/kernels-pages-kept.json

@@ -9,8 +9,8 @@ HALF = (torch.bfloat16, torch.float16)
 def interpolate(x, hinges, values, tails="linear", tail_slopes=None):
     """Return the outputs of one curve at the inputs `x`.
 
-    Between the first and last hinge, the outputs are those of `numpy.interp`. Outside, they lie on
-    the straight lines of the tails.
+    `numpy.interp` computes the outputs between the first and last hinge. Other outputs lie on the
+    straight lines of the tails.
     """
     x, hinges, values = (np.asarray(array, dtype=np.float64) for array in (x, hinges, values))
     if tails == "linear":

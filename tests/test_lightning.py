@@ -33,7 +33,7 @@ pytestmark = [
 
 
 def changes(task):
-    """Return the steps at which the values differ from those of the previous step."""
+    """Return the steps at which the values differ from the values of the previous step."""
     steps = itertools.pairwise(task.values)
     return [step for step, (old, new) in enumerate(steps, 1) if not torch.equal(old, new)]
 

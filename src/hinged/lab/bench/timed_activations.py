@@ -1,4 +1,4 @@
-"""Describes the activations that benchmarks time, and creates those of torch and hinged."""
+"""Describes the activations that benchmarks time, and creates activations of torch and hinged."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def check_conversion(function: str, input_shape: str | None = None) -> Conversio
 def _make_network_and_data(function: str, input_shape: str | None) -> tuple[nn.Module, Any]:
     """Call the user's function and return the network and its input data.
 
-    The arguments and errors are those of `check_conversion`.
+    The arguments and errors are described in `check_conversion`.
     """
     call = f"{CALL} {function}"
     shape = None if input_shape is None else _parse_shape(input_shape)

@@ -1,7 +1,7 @@
 """The options that `hinged compare` and `hinged train` share.
 
-The options of settings are generated. Their type, default and help text are those of the fields in
-`hinged.lab.experiment`.
+The options of settings are generated. Their types, defaults and help texts are read from the fields
+of `Experiment`.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def benchmark_compiled_block(
         options: rounds, threads, device and other settings of the measurement.
         show_progress: a function that is called with one line of text at the end.
         activations: names in `hinged.lab.networks.activations.ACTIVATIONS`. All times are compared
-            with those of the compiled block with the first activation.
+            with the times of the compiled block with the first activation.
         hinges: the number of hinges of every curve.
         backend: the backend of `torch.compile`.
 

@@ -214,7 +214,7 @@ def measure_workload(
 
     Args:
         workload: the inputs.
-        activations: the activations. All times are compared with those of the first one.
+        activations: the activations. All are compared with the first activation.
         options: rounds, threads, device and other settings of the measurement.
         place: name and value of the number that the benchmark varies, for example `channels=64`.
 

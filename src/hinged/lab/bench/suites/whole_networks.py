@@ -142,7 +142,7 @@ def measure_network(
 
     Args:
         network: the network.
-        activations: names in `ACTIVATIONS`. All times are compared with those of the first one.
+        activations: names in `ACTIVATIONS`. All are compared with the first activation.
         hinges: the number of hinges of every curve.
         options: rounds, threads, device and other settings of the measurement.
 
