@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -184,11 +185,12 @@ def _project_convex(curve: _Channels, constraint: Constraint) -> _Projection:
         below = curve._replace(values=-curve.values, ends=-curve.ends)
         found = _project_convex(below, _mirrored(constraint))
         return _Projection(-found.values, -found.ends)
-    size = curve.values.abs().amax(dim=1, keepdim=True)
-    size = size.clamp(min=torch.finfo(curve.dtype).tiny / curve.eps)
+    low, _ = _rounded_bounds(constraint, curve.dtype)
+    # Values that are raised to a bound far above them are rounded to the units of that bound.
+    least = max(torch.finfo(curve.dtype).tiny / curve.eps, abs(low) if math.isfinite(low) else 0.0)
+    size = curve.values.abs().amax(dim=1, keepdim=True).clamp(min=least)
     unit = curve.eps * torch.exp2(size.log2().ceil())
     limits = _limits(curve, constraint, unit)
-    low, _ = _rounded_bounds(constraint, curve.dtype)
     values, ends = _closest_convex(curve, limits, low, size)
     values, slopes = _round_to_convex(values, curve, limits, unit)
     # For values this large, the dtype can represent no allowed slope except 0.
