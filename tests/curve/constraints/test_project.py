@@ -238,3 +238,11 @@ def test_bounds_are_rounded_inwards_to_the_next_number(dtype, bound):
     found = torch.tensor(rounded_up(bound, dtype), dtype=dtype)
     assert found.item() >= bound
     assert oracles.ulps(found, -1).item() < bound
+
+
+def test_values_far_below_a_bound_become_exactly_convex():
+    constraint = Constraint(convex=True, monotone=True, bounds=(0.1, None))
+    for count in range(4, 16):
+        hinges = (torch.rand(count) ** 3).clamp(min=1e-3).cumsum(0).double()
+        curve = Curve(hinges, 1e-6 * torch.randn(5, count, dtype=torch.float64))
+        assert_satisfies(constraint, project(curve, constraint))
