@@ -219,10 +219,10 @@ def _with_tails_of(
 
 
 def _select_hinges(curve: Curve, kept: Tensor, heights: Tensor) -> Curve:
-    """Return the curve with the hinges that are kept, with the same number per channel, in float64.
+    """Return the curve with only the kept hinges, in float64.
 
-    A channel that keeps fewer hinges than others also gets the hinges that most other channels
-    keep. All channels then often have the same hinges.
+    All channels must have the same number of hinges. A channel that keeps fewer hinges than the
+    others therefore gets additional hinges: first the ones that most other channels keep.
 
     Args:
         curve: the original curve of `C` channels.

@@ -127,9 +127,9 @@ def _load_cached(
     if isinstance(data, DataSet):
         if train_size or test_size:
             size = "train_size" if train_size else "test_size"
-            hint = "a DataSet cannot be reduced: return (train, test) from the function instead"
+            hint = f"let the function {name} return (train, test), or leave {size} out"
             raise errors.ArgumentError(
-                errors.message(size, f"a size for {name}, which returns a DataSet", hint)
+                errors.message(size, "a size for a ready DataSet, which cannot be reduced", hint)
             )
         return data
     return scale_split(name, take_subset(check_split(f"data {name}", data), train_size, test_size))

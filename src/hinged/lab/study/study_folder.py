@@ -118,12 +118,13 @@ class StudyFolder:
         """Create the folder for a plan, or write a larger plan into it.
 
         Args:
-            plan: the plan. If the folder holds a plan already, this plan must contain all its
-                trainings.
+            plan: the plan. If the folder already holds a plan, the new plan must contain all
+                trainings of the old plan.
 
         Raises:
-            RunFolderError: if the folder holds other files, another study, another scale, or
-                trainings that the plan does not contain.
+            RunFolderError: if the folder holds files that belong to no study, another study, the
+                same study at another scale (`smoke`, `small` or `full`), or trainings that the plan
+                does not contain.
         """
         file = self.path / "study.json"
         # The order matters: another process may write the plan between the two checks.

@@ -38,19 +38,20 @@ class WidthSaving(Settings):
 
 
 def width_saving(record: StudyRecord) -> WidthSaving | None:
-    """Return the fraction of the width that trained curves save at the same score as the baseline.
+    """Return how much narrower a network with trained curves is than the baseline at equal score.
 
-    First, isotonic regression makes the mean scores of the baseline increase with the width. They
-    are then interpolated linearly over the logarithm of the width. At each width of the curves,
-    this determines the width that the baseline needs for the same score.
+    First, isotonic regression makes the mean scores of the baseline increase with the width. The
+    scores are then interpolated linearly over the logarithm of the width. For each width of the
+    network with curves, the interpolation gives the width that the baseline needs for that score.
 
-    The interval is a percentile bootstrap with 2,000 samples of the seeds, the same seeds for
-    curves and baseline. It covers the randomness of seeds, but not errors of the interpolation.
+    The confidence interval comes from a percentile bootstrap: 2,000 samples of the seeds, the same
+    seeds for curves and baseline. It covers the randomness of seeds, not errors of interpolation.
 
     Returns:
-        The saved width. None if the cells of the record differ in more than the width, if there are
-        fewer than three widths or two common seeds, if a score is not finite, or if the scores of
-        curves and baseline do not overlap.
+        The saved fraction of the width with its confidence interval. None if the experiments of
+        the record differ in other settings than the width, if there are fewer than three widths or
+        two common seeds, if a score is not finite, or if the scores of curves and baseline do not
+        overlap.
 
     Source: Efron, "Bootstrap methods: another look at the jackknife" (Annals of Statistics 1979).
     """

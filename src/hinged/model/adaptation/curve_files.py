@@ -208,7 +208,7 @@ def _warn_if_other_weights(
     model: nn.Module, modules: Mapping[str, nn.Module], weights: str, call: str
 ) -> None:
     if _fingerprint(model, modules) != weights:
-        got = "a model whose other weights differ from those of the model that was saved"
+        got = "weights outside the curves that differ from those of the saved model"
         hint = (
             "the outputs will differ too: load the weights of the saved model first, or save all "
             "modules that were trained, with hinged.save_curves(model, path, also=...)"

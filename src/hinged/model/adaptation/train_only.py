@@ -32,7 +32,7 @@ class TrainableParameters:
 
     @property
     def trained(self) -> int:
-        """The number of trainable parameters of all kinds."""
+        """The number of trainable parameters: curves, normalisation and head together."""
         return sum(self.by_kind.values())
 
     def __str__(self) -> str:

@@ -91,10 +91,11 @@ def _median(y: Tensor) -> Tensor:
 
 
 def _example_channels(y: Tensor, count: int) -> list[int]:
-    """Return the indices of `count` channels, ordered by descending distance from the median.
+    """Return the indices of `count` example channels.
 
-    The first is the farthest channel and the last is the nearest. The others are evenly spaced in
-    this order.
+    All channels are sorted by the distance of their curve from the median curve of all channels,
+    farthest first. The examples are taken from this list at equal steps. They include its first
+    and its last channel.
     """
     distances = (y - _median(y)[:, None]).abs().amax(dim=0)
     order = distances.argsort(stable=True)

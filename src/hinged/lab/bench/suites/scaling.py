@@ -99,13 +99,15 @@ def _feature_maps(name: str, options: BenchmarkOptions) -> Workload:
 def _measure_point(
     workload: Workload, options: BenchmarkOptions, counts: Sequence[int], **place: int
 ) -> Case:
-    """Measure ReLU and a curve with 9 hinges for one value of a varied number.
+    """Measure the running time of ReLU and of a curve with 9 hinges for one value of a variable.
+
+    The variable is the one that the benchmark changes, for example the number of channels.
 
     Args:
         workload: the inputs.
         options: settings of the measurement. Its time limit is divided by the length of `counts`.
-        counts: all values of the varied number.
-        place: name and value of the varied number, for example `channels=64`.
+        counts: all values of the variable.
+        place: name and value of the variable, for example `channels=64`.
     """
     activations = [torch_activations()[0], hinged_activation(9)]
     share = replace(options, limit=options.limit / len(counts))

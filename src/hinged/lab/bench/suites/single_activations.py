@@ -269,7 +269,11 @@ def _prepare(
     g: Tensor,
     quantities: list[str],
 ) -> PreparedRow:
-    """Build and check one activation, and return its row with the functions to time."""
+    """Build one activation, check its results, and return what is needed to time it.
+
+    Returns:
+        The activation's row of the result table, together with the functions to time.
+    """
     channels = 1 if activation.family == SHARED else workload.shape[1]
     hinges = activation.hinges or workload.hinges
     curve = target_curve(channels, hinges, activation.placement, workload.dtype)
