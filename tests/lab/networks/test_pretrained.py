@@ -190,7 +190,7 @@ def test_a_failed_download_says_where_to_put_the_file(monkeypatch, tmp_path):
 
     monkeypatch.setattr(type(models_.ResNet18_Weights.DEFAULT), "get_state_dict", unreachable)
     with pytest.raises(
-        errors.DataError, match=r"failed download of the weights of resnet18 \(Name or service"
+        errors.DataError, match=r"download of the weights of resnet18 failed \(Name or service"
     ):
         pretrained.find_weights(NetworkSettings(kind="resnet18", pretrained="imagenet"))
 

@@ -25,7 +25,7 @@ def draw_random_numbers(samples: int, seed: int, epoch: int) -> Tensor:
     Args:
         samples: number of training samples.
         seed: seed of the training.
-        epoch: index of the epoch.
+        epoch: index of the epoch, starting at 0.
 
     Returns:
         Numbers in [0, 1), one row per sample, `(samples, 5)`.
@@ -71,15 +71,15 @@ def augment_targets(
 
 
 def crop(images: Tensor, drawn: Tensor) -> Tensor:
-    """Return a random window of each image after padding the image with black pixels.
+    """Pad each image with black pixels, then cut out a random rectangle of the original image size.
 
-    The window has the size of the image. The padding on each side is an eighth of the image height,
-    and at least 1 pixel. Source: He et al., "Deep residual learning for image recognition" (CVPR
-    2016), with a padding of 4 pixels for images of 32 x 32.
+    The padding on each side is an eighth of the image height, and at least 1 pixel. Source: He et
+    al., "Deep residual learning for image recognition" (CVPR 2016), with a padding of 4 pixels for
+    images of 32 x 32.
 
     Args:
         images: `(N, C, H, W)`.
-        drawn: random numbers `(N, 5)`; columns 0 and 1 are used.
+        drawn: random numbers `(N, 5)`. Columns 0 and 1 determine the position of the rectangle.
     """
     samples, channels, height, width = images.shape
     margin = max(1, height // 8)
@@ -99,7 +99,7 @@ def flip(images: Tensor, drawn: Tensor) -> Tensor:
 
     Args:
         images: `(N, C, H, W)`.
-        drawn: random numbers `(N, 5)`; column 2 is used.
+        drawn: random numbers `(N, 5)`. An image is mirrored if its number in column 2 is below 0.5.
     """
     both = torch.cat((images, images.flip(3)))  # torch.where takes five times as long.
     samples = len(images)
@@ -111,13 +111,13 @@ def cutout(images: Tensor, drawn: Tensor) -> Tensor:
     """Return the images with one grey square in each image.
 
     The side of the square is half the height of the image. The centre is a random pixel of the
-    image. Parts of the square outside the image are cut off. Source: DeVries and Taylor, "Improved
-    regularization of convolutional neural networks with cutout", arXiv:1708.04552, with squares of
-    16 x 16 pixels for images of 32 x 32.
+    image. If the square extends beyond the image, only its pixels inside the image become grey.
+    Source: DeVries and Taylor, "Improved regularization of convolutional neural networks with
+    cutout", arXiv:1708.04552, with squares of 16 x 16 pixels for images of 32 x 32.
 
     Args:
         images: `(N, C, H, W)` in uint8.
-        drawn: random numbers `(N, 5)`; columns 3 and 4 are used.
+        drawn: random numbers `(N, 5)`. Columns 3 and 4 determine the row and column of the centre.
     """
     height, width = images.shape[2:]
     half = height // 4

@@ -85,7 +85,7 @@ class Batches:
             yield self.data.to_inputs(x), y
 
     def _share(self, rows: Tensor) -> Tensor:
-        """Return the row indices of a batch that this process takes."""
+        """Return the part of `rows`, the row indices of a batch, that this process takes."""
         rank, world_size, _ = self.process
         return rows[: len(rows) - len(rows) % world_size][rank::world_size]
 

@@ -32,11 +32,12 @@ class DataSet:
         y_test: test targets, in the same form as `y_train`.
         problem: task of the data set, which defines the loss and the score.
         mean: mean pixel value (0 to 255) of each channel of the training images, `(C,)`. None if
-            `x_train` and `x_test` are scaled.
-        std: standard deviation of the pixel values of each channel, `(C,)`, or None like `mean`.
-        side: height and width in pixels to which `to_inputs` resizes images. None keeps the size.
-        channels: number of channels of a network input; `to_inputs` repeats the channel of grey
-            images. None keeps one channel.
+            `x_train` and `x_test` are already scaled. `to_inputs` then does not scale them.
+        std: standard deviation of the pixel values of each channel, `(C,)`. None if `mean` is None.
+        side: height and width in pixels to which `to_inputs` resizes images. If None, images keep
+            their size.
+        channels: number of channels to which `to_inputs` repeats images with one channel (grey
+            images). If None, images keep their channels.
         digest: SHA-256 of the shapes and bytes of the inputs and targets, as hexadecimal text.
     """
 
@@ -64,7 +65,10 @@ class DataSet:
 
     @property
     def outputs(self) -> int:
-        """Return the number of network outputs per sample; for detection: per cell of a grid."""
+        """Return the number of network outputs for each sample.
+
+        For object detection, this is the number of outputs for each cell of the output grid.
+        """
         return self.problem.outputs
 
     @property
@@ -74,7 +78,7 @@ class DataSet:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Return a SHA-256 hash that identifies the data in records."""
+        """Return the SHA-256 hash of all inputs and targets. It identifies the data in results."""
         state = hashlib.sha256()
         for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
             state.update(str(tuple(tensor.shape)).encode())
@@ -88,9 +92,10 @@ class DataSet:
             x: rows of a table `(N, features)`, or images `(N, C, H, W)`, on any device.
 
         Returns:
-            Network inputs in float32, on the same device. Tables are returned unchanged. Grey
-            images get `channels` channels. Images are scaled with `mean` and `std` and resized to
-            `side` x `side` pixels.
+            Network inputs in float32, on the same device. Tables are returned unchanged. Images are
+            changed by the attributes that are not None: grey images are repeated to `channels`
+            channels, images are scaled with `mean` and `std`, and images are resized to `side` x
+            `side` pixels.
         """
         if self.channels is not None and x.shape[1] == 1:
             x = x.expand(-1, self.channels, -1, -1)
@@ -102,16 +107,18 @@ class DataSet:
     def with_input_format(
         self, side: int | None, channels: int | None, scaling: tuple[Tensor, Tensor] | None
     ) -> DataSet:
-        """Return a data set in which `to_inputs` uses another size, channel number or scaling.
+        """Return a data set whose `to_inputs` uses another image size, channel number or scaling.
 
         Images and targets are not copied. A data set with a table is returned unchanged.
 
         Args:
-            side: height and width in pixels to which images are resized; None keeps the size.
-            channels: number of channels to which the channel of grey images is repeated; None
-                keeps one channel.
+            side: height and width in pixels to which images are resized. If None, images keep their
+                size.
+            channels: number of channels to which images with one channel (grey images) are
+                repeated. If None, images keep their channels.
             scaling: mean and standard deviation of the pixel values (0 to 255) of each channel,
-                both `(C,)`. None keeps `mean` and `std`. Images in floats ignore this argument.
+                both `(C,)`. If None, the scaling does not change. Images in floats ignore this
+                argument.
         """
         if self.x_train.ndim != 4 or (side, channels, scaling) == (None, None, None):
             return self

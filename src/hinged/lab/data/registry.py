@@ -49,7 +49,7 @@ DATA_SETS: dict[str, Callable[[Path | None], TrainTestSplit]] = {
     },
 }
 """Functions that read the public data sets, by name. The argument of each function is the folder
-that contains the files of all data sets, or None without such a folder."""
+that contains the files of all data sets, or None if the user chose no folder."""
 
 
 def is_data_set_name(name: str) -> bool:
@@ -129,7 +129,7 @@ def _load_cached(
             size = "train_size" if train_size else "test_size"
             hint = f"let the function {name} return (train, test), or leave {size} out"
             raise errors.ArgumentError(
-                errors.message(size, "a size for a ready DataSet, which cannot be reduced", hint)
+                errors.message(size, "a number for a function that returns a DataSet", hint)
             )
         return data
     return scale_split(name, take_subset(check_split(f"data {name}", data), train_size, test_size))
@@ -147,10 +147,10 @@ def _read_data_set(name: str, folder: Path | None) -> TrainTestSplit | DataSet:
 
 
 def _split_path(name: str) -> tuple[Path, str | None]:
-    """Return the path and the part of a text `path:part`. The part can be missing (None).
+    """Split the user's text `path` or `path:part`, and return `path` and `part`.
 
-    The part is the target column of a table, the function in a Python file, or the image size
-    of a folder.
+    `part` is the target column of a table, the name of a function in a Python file, or the image
+    size for a folder of images. None means that the text contains only `path`.
     """
     path, _, part = name.rpartition(":")
     if path and (part.isdigit() or path.endswith(table_files.SUFFIXES) or path.endswith(".py")):

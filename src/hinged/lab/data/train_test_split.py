@@ -80,7 +80,7 @@ def _split_fault(x: Tensor, y: Tensor, problem: Problem) -> Fault | None:
 
 
 def _columns_not_finite(values: Tensor) -> list[int]:
-    """Return the indices along axis 1 at which some value is NaN or infinite."""
+    """Return the indices of the columns (along axis 1) that contain a NaN or an infinite value."""
     if not values.is_floating_point():
         return []
     columns = values.reshape(len(values), values.shape[1] if values.ndim > 1 else 1, -1)
@@ -130,12 +130,16 @@ def _subset_rows_checked(setting: str, y: Tensor, size: int | None, classes: int
 
 
 def subset_rows(y: Tensor, size: int, classes: int | None) -> Tensor:
-    """Return the row indices of a subset, in ascending order.
+    """Return the row indices of a random subset, in ascending order.
 
-    Rows are shuffled in the same way at every call. Without classes, the first `size` shuffled rows
-    are selected. With classes, the shuffled rows are sorted before the selection. The key of row
-    `i` (from 0) of a class with `n` rows is `(i + 1/2) / n`. The selected rows then contain every
-    class in its proportion, with a difference of at most one row.
+    Every call returns the same rows. Without classes, the rows are shuffled, and the first `size`
+    rows are selected. With classes, every class has the same proportion in the subset as in `y`,
+    with a difference of at most one row. The rows are then selected in four steps:
+
+    1. The rows are shuffled.
+    2. The `n` rows of each class are numbered in this order, from `i = 0` to `n - 1`.
+    3. All rows are sorted by `(i + 1/2) / n`.
+    4. The first `size` rows are selected.
 
     Args:
         y: class indices `(N,)`, or other targets of `N` samples.

@@ -32,8 +32,9 @@ class Trial(Settings):
     def key(self) -> str:
         """Return the name of the result files of this training, without the suffix.
 
-        Characters that are invalid in file names are replaced. A hash of the activation is then
-        added, so that different activations have different files.
+        Characters that are invalid in file names are replaced by `-`. If this changes the name of
+        the activation, a hash of the original name is added. Different activations therefore have
+        different files.
 
         >>> Trial(activation="relu", seed=1).key, Trial(activation="nn/my.py:make", seed=1).key
         ('relu-seed1', 'nn-my.py-make-2f9124-seed1')
@@ -105,9 +106,10 @@ class Experiment(Settings):
         ]
 
     def with_trials_of(self, other: Experiment) -> Experiment:
-        """Return this experiment with the activations and seeds of both experiments.
+        """Return a copy of this experiment that also contains the activations and seeds of `other`.
 
-        Activations of `other` come first. Seeds are in ascending order.
+        The activations of `other` are listed first. The seeds are in ascending order. All other
+        settings are those of this experiment.
         """
         activations = tuple(dict.fromkeys((*other.activations, *self.activations)))
         seeds = tuple(sorted({*other.seeds, *self.seeds}))

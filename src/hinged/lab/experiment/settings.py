@@ -30,7 +30,9 @@ class Settings(pydantic.BaseModel):
 class NetworkSettings(Settings):
     """Settings of the network.
 
-    Only the networks `cnn` and `mlp` use `width`, `depth` and `batch_norm`.
+    The networks `cnn`, `mlp`, `detector` and `residual-detector` use `width`, `depth` and
+    `batch_norm`. The network `bypass-mlp` uses `width`, and requires `depth=1` and
+    `batch_norm=False`. All other networks use none of these three settings.
     """
 
     kind: str = "cnn"
@@ -79,7 +81,7 @@ class CurveSettings(Settings):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _read_old_record(cls, values: Any) -> Any:
-        """Replace the flag `shared` of old records by the setting `sharing`."""
+        """Return the settings with `sharing` instead of the old flag `shared`."""
         if not (isinstance(values, Mapping) and "shared" in values):
             return values
         rest = {name: value for name, value in values.items() if name != "shared"}
@@ -137,7 +139,7 @@ class TrainingSettings(Settings):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _read_old_record(cls, values: Any) -> Any:
-        """Replace the name `warm_up` in old records by `calibrate_after`."""
+        """Return the settings with the name `calibrate_after` instead of the old name `warm_up`."""
         if not (isinstance(values, Mapping) and "warm_up" in values):
             return values
         rest = {name: value for name, value in values.items() if name != "warm_up"}
@@ -153,7 +155,10 @@ class TrainingSettings(Settings):
 def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested settings into one dictionary.
 
-    If several arguments contain a setting, the value of the last argument is used.
+    If several arguments contain the same setting, the value of the last of these arguments is used.
+
+    Args:
+        layers: nested settings, for example `{"training": {"lr": 0.1}}`.
 
     >>> merge_settings({"training": {"lr": 0.1, "epochs": 2}}, {"training": {"epochs": 3}})
     {'training': {'lr': 0.1, 'epochs': 3}}

@@ -106,10 +106,10 @@ def _curve_factory(curves: CurveSettings) -> ActivationFactory:
 class ConvertingFactory:
     """A factory for curves that start as the activations they replace.
 
-    The method `convert` replaces the activations of a whole network by `hinged.convert`. The hinges
-    of each curve cover the range of the inputs of the replaced activation.
+    The method `convert` replaces the activations of a whole network, with `hinged.convert`. The
+    hinges of each curve cover the range of the inputs of the replaced activation.
 
-    A call of the factory makes the curves of one layer. There is no activation to replace, so these
+    A call of the factory makes the curves of one layer without replacing an activation. These
     curves start as ReLU.
 
     Attributes:
@@ -146,8 +146,8 @@ def _fixed(module: type[nn.Module]) -> Callable[[CurveSettings], ActivationFacto
 def _apl_factory(curves: CurveSettings) -> ActivationFactory:
     """Return a factory of APL units (`AdaptivePiecewiseLinearUnit`).
 
-    The sum in a unit has `K - 1` terms, where `K` is the number of hinges of the curves. The
-    initial positions of these terms are evenly spaced from the first to the last hinge.
+    Each unit has `K - 1` trained positions, where `K` is the number of hinges in `curves`. The
+    initial positions are evenly spaced from `curves.low` to `curves.high`.
     """
 
     def make(channels: int, dim: int = 1) -> nn.Module:
@@ -182,8 +182,8 @@ _WITHOUT_PARAMETERS: dict[str, type[nn.Module]] = {
 
 
 KEEP_ORIGINAL = _fixed(nn.ReLU)(CurveSettings())
-"""The factory of the activation `original`. With it, `replace_activations` changes nothing.
-A network that is built with this factory gets ReLUs."""
+"""The factory of the activation `original`. If `replace_activations` gets this factory, it leaves
+the network unchanged. A network that is built with this factory gets ReLUs."""
 
 ACTIVATIONS: dict[str, Callable[[CurveSettings], ActivationFactory]] = {
     **{name: _fixed(module) for name, module in _WITHOUT_PARAMETERS.items()},
@@ -235,7 +235,7 @@ def is_user_activation(name: str) -> bool:
 def depends_on_curve_settings(name: str) -> bool:
     """Return whether the activation of this name depends on `CurveSettings`.
 
-    The result is true for every activation of a user, which may depend on these settings.
+    The result is True for every user's function or class, since it may use these settings.
 
     >>> names = ("hinged", "frozen:silu", "apl", "my.py:make", "relu")
     >>> [depends_on_curve_settings(name) for name in names]
@@ -333,15 +333,16 @@ def _initial_curve(curves: CurveSettings, channels: int) -> Curve:
 def replace_activations(
     model: nn.Module, batch: Any, activation: ActivationFactory, call: str = "activations"
 ) -> nn.Module:
-    """Replace every activation that `hinged.convert` would replace.
+    """Replace the activations of a model that `hinged.convert` would replace.
 
-    With the activation `original`, the model stays unchanged. With curves of `init="same"`,
-    `hinged.convert` itself replaces the activations.
+    If `activation` is `KEEP_ORIGINAL`, the model stays unchanged. If `activation` makes curves with
+    `init="same"`, `hinged.convert` itself replaces the activations.
 
     Args:
         model: any network. It is changed in place.
         batch: one batch of inputs, in a form that `hinged.convert` accepts.
-        activation: makes the new activation from the number of channels and the channel axis.
+        activation: a function that makes the new activation. Its arguments are the number of
+            channels and the channel axis.
         call: the setting or function that error messages name.
 
     Returns:
@@ -361,8 +362,8 @@ def replace_activations(
             f" (activation {site.name} is skipped: {site.skipped})" for site in found.skipped
         )
         got = f"a {type(model).__name__} without activations to replace{skipped}"
-        hint = "the network must apply an activation such as nn.ReLU, or come from a function "
-        hint += "whose one parameter receives a factory of activations"
+        hint = "use an activation such as nn.ReLU in the network, or make the network in a "
+        hint += "function with one parameter, which receives a factory of activations"
         raise errors.ArgumentError(errors.message(call, got, hint))
     if activation is KEEP_ORIGINAL:
         return model

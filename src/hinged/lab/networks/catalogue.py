@@ -32,26 +32,26 @@ def build_network(
 ) -> nn.Module:
     """Build a network with a given activation.
 
-    The initial weights depend on the seed and not on the activation. How the network gets the
-    activation depends on its kind:
+    The initial weights depend on the seed and not on the activation. The kind of the network
+    decides how the activation is inserted:
 
     * `cnn`, `mlp`, `bypass-mlp` and the detectors are built with the factory `activation`.
     * The networks of `hinged.lab.networks.vision` are built with their published activations.
-      `replace_activations` then replaces these.
-    * A user's function (`file.py:function`) with one parameter receives the factory. It calls
-      `activation(channels)`, or `activation(channels, dim=-1)` if the channels are on the last
-      axis.
+      `replace_activations` then replaces the published activations.
+    * A user's function (`file.py:function`) with one parameter receives the factory. The function
+      calls `activation(channels)`, or `activation(channels, dim=-1)` if the last axis contains the
+      channels.
     * A user's function without parameters returns a network. `replace_activations` then replaces
       the activations of this network.
 
     Args:
         network: kind and size of the network.
         data: the data set to train on. It determines the shapes of the inputs and outputs.
-        activation: makes an activation from the number of channels and the channel axis.
+        activation: a function that makes an activation. Its arguments are the number of channels
+            and the channel axis.
         seed: decides the random initial weights.
-        weights: pretrained weights, or None for random weights. With pretrained weights, only a
-            head for another number of classes gets random weights. The head consists of the modules
-            that compute the outputs.
+        weights: pretrained weights. The head (the modules that compute the outputs) gets random
+            weights if the number of classes differs. None gives all layers random weights.
 
     Returns:
         The network.
@@ -230,10 +230,16 @@ def _shallow_cnn(
 def _network_function(
     network: NetworkSettings, data: DataSet, weights: PretrainedWeights | None
 ) -> tuple[Callable[..., nn.Module], bool]:
-    """Return the function that makes a network, and whether it needs the activation.
+    """Return a function that makes a network, and whether it takes the factory of activations.
 
-    A network of `hinged.lab.networks.vision` depends on the size of its images. This is the size of
-    the images that the weights were trained on, or else that of the images of `data`.
+    Some networks of `hinged.lab.networks.vision` have other layers for small images. The image size
+    is the size that the weights were trained on. Without weights, it is the image size of `data`.
+
+    Args:
+        network: kind of the network: a user's function or a network of
+            `hinged.lab.networks.vision`.
+        data: the data set to train on.
+        weights: pretrained weights, or None.
     """
     if names_function(network.kind):
         make = user_code.load_function("network.kind", network.kind)

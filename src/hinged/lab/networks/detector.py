@@ -16,14 +16,14 @@ from hinged.lab.problems.detection import RARE_CLASS_BIAS
 class DetectorBlock(nn.Module):
     """A block of two 3 x 3 convolutions, each followed by an activation.
 
-    The first convolution has stride 2, so the block needs no pooling. Apart from this stride, a
-    block without a shortcut is that of Simonyan and Zisserman (ICLR 2015), and a block with a
-    shortcut is that of He et al. (CVPR 2016).
+    The first convolution has stride 2 and halves height and width, so the block needs no pooling.
+    Sources of the other layers: Simonyan and Zisserman (ICLR 2015) for a block without a shortcut,
+    and He et al. (CVPR 2016) for a block with a shortcut.
 
     Args:
         inputs: number of input channels.
         filters: number of output channels.
-        activation: makes an activation from a number of channels.
+        activation: a function that makes an activation from a number of channels.
         batch_norm: whether batch normalisation follows every convolution.
         residual: whether the block has a shortcut. The shortcut consists of 2 x 2 average pooling
             and a 1 x 1 convolution. The outputs of the shortcut are added to the inputs of the
@@ -62,13 +62,14 @@ def vgg_detector(
     """Return a detector with `depth` blocks without shortcuts, as in VGG.
 
     The first block has `width` filters in each convolution. Each later block has twice the filters
-    of the previous block. Each block halves height and width. A 1 x 1 convolution then makes one
-    prediction for each remaining pixel, which is one cell of the grid.
+    of the previous block. Each block halves height and width. After the blocks, each remaining
+    pixel is one cell of a grid over the image. A 1 x 1 convolution makes one prediction for each
+    cell.
 
     Args:
         network: the settings `depth`, `width` and `batch_norm`.
         data: the data set, which determines the number of input and output channels.
-        activation: makes an activation from a number of channels.
+        activation: a function that makes an activation from a number of channels.
 
     Returns:
         A network with outputs `(N, data.outputs, rows, columns)` for images `(N, C, H, W)`.
@@ -81,7 +82,8 @@ def residual_detector(
 ) -> nn.Module:
     """Return a detector with `depth` blocks with shortcuts, as in a ResNet.
 
-    The rest of the network and all arguments are those of `vgg_detector`.
+    Except for the shortcuts, the network is that of `vgg_detector`. The arguments are the same,
+    too.
     """
     return _detector(network, data, activation, residual=True)
 

@@ -129,10 +129,10 @@ def prepare_images(
 def load_weights(model: nn.Module, weights: PretrainedWeights, head: tuple[str, ...]) -> None:
     """Load pretrained weights into a network.
 
-    These parts of the network keep their values:
+    These parameters of the network keep their values:
 
     * parameters of the activations in `TRAINABLE_ACTIVATIONS`;
-    * the head, if its parameters have other shapes in `weights` or are missing there.
+    * parameters of the head, if `weights` does not contain all of them in the same shapes.
 
     Args:
         model: the network. It is changed in place.
@@ -140,8 +140,8 @@ def load_weights(model: nn.Module, weights: PretrainedWeights, head: tuple[str, 
         head: names of the modules in the head, which computes the outputs.
 
     Raises:
-        ArgumentError: if any other name or shape differs between the network and `weights`. The
-            network is then unchanged.
+        ArgumentError: if another parameter or buffer has a different shape in `weights`, or is
+            contained only in the network or only in `weights`. The network is then unchanged.
     """
     activations = tuple(
         f"{name}."
@@ -232,10 +232,9 @@ def convert_bgr_weights(state: Mapping[str, Tensor], first: str) -> dict[str, Te
     with the channels in the order red, green, blue.
 
     Let `W` and `b` be the weight and bias of the first convolution, after its input channels were
-    reversed. Its outputs are `W (p - m) + b = (W std) x + (W (mean - m) + b)`, with
-    `p = std x + mean`.
-    Only the weight and bias of this convolution therefore change. The conversion is exact if this
-    convolution has no padding. That is true for SqueezeNet.
+    reversed. The outputs of this convolution are `W (p - m) + b = (W std) x + (W (mean - m) + b)`,
+    because `p = std x + mean`. Only the weight and bias of this convolution therefore change. The
+    conversion is exact if this convolution has no padding. That is true for SqueezeNet.
 
     Args:
         state: the state dict for Caffe's images.
@@ -256,7 +255,7 @@ def convert_bgr_weights(state: Mapping[str, Tensor], first: str) -> dict[str, Te
 def _published_weights(kind: str, folder: Path | None) -> PretrainedWeights:
     """Return the ImageNet weights that torchvision or timm publish for a network.
 
-    If torchvision publishes several versions, these are the weights of the first version.
+    The weights of torchvision are those with the name `IMAGENET1K_V1`.
     """
     if kind.startswith(vision.TIMM_PREFIX):
         return _timm_weights(kind)
@@ -288,11 +287,16 @@ def _timm_weights(kind: str) -> PretrainedWeights:
 
 
 def _download(kind: str, fetch: Callable[[], Any]) -> Any:
-    """Call `fetch` and return its result. If the call fails, raise a `DataError`."""
+    """Call `fetch`, which downloads the weights of the network `kind`, and return its result.
+
+    Raises:
+        DataError: if the download fails.
+    """
     try:
         return fetch()
     except (OSError, RuntimeError) as error:
-        got = f"a failed download of the weights of {kind} ({' '.join(str(error).split())})"
+        got = f"{IMAGENET}, but the download of the weights of {kind} failed "
+        got += f"({' '.join(str(error).split())})"
         hint = "check the network connection. A file of torchvision can also be copied into the "
         hint += "subfolder weights of the folder of data sets"
         raise errors.DataError(errors.message(_SETTING, got, hint)) from None
@@ -302,9 +306,9 @@ def _weights_path(given: str, folder: Path | None) -> Path:
     """Return the path of the weights file that the setting names.
 
     Args:
-        given: the path of a file, or of a run folder with exactly one file in `weights`.
-        folder: the folder of data sets. A path that the current folder does not contain is searched
-            there. None means that there is no such folder.
+        given: the path of a file, or of a run folder with exactly one file in `weights`. A relative
+            path is searched in the current folder and then in `folder`.
+        folder: the folder of data sets, or None if there is no such folder.
     """
     candidates = [Path(given), *([] if folder is None else [folder / given])]
     path = next((candidate for candidate in candidates if candidate.exists()), None)

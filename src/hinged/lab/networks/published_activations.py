@@ -13,11 +13,11 @@ def call_with_channels_on_axis_1(
 ) -> Tensor:
     """Call a function that needs the channels on axis 1, for inputs with another channel axis.
 
-    Axis `dim` of the inputs is moved to axis 1 for the call. Axis 1 of the outputs is then moved
-    back.
+    Axis `dim` of the inputs is moved to axis 1 for the call. Axis 1 of the outputs is then moved to
+    axis `dim`.
 
     Args:
-        function: maps a tensor to a tensor of the same shape.
+        function: a function that returns a tensor of the same shape as its argument.
         x: the inputs.
         dim: the channel axis of the inputs.
 
@@ -30,10 +30,11 @@ def call_with_channels_on_axis_1(
 
 
 class WrappedActivation(nn.Module):
-    """A module that marks the parameters of another module as those of an activation.
+    """A module that calls another module, the activation `inner`.
 
-    In a training, these parameters have `curve_lr_factor` times the learning rate of the weights,
-    and no weight decay.
+    A training recognises the parameters of this class as parameters of an activation. Their
+    learning rate is `curve_lr_factor` times the learning rate of the weights, and they have no
+    weight decay.
 
     Args:
         inner: the activation. It receives inputs with the channels on axis 1.
@@ -55,8 +56,8 @@ class WrappedActivation(nn.Module):
 class AdaptivePiecewiseLinearUnit(nn.Module):
     """The APL unit, a sum of ReLUs per channel: `y = max(0, x) + sum_s a_s max(0, b_s - x)`.
 
-    The slopes `a_s` and positions `b_s` are trained. Each channel has `S` of both. The slopes start
-    at 0, so the unit starts as ReLU.
+    The sum has `S` terms. Each channel has `S` trained slopes `a_s` and `S` trained positions
+    `b_s`. The slopes start at 0, so the unit starts as ReLU.
 
     Source: Agostinelli, Hoffman, Sadowski and Baldi, "Learning activation functions to improve deep
     neural networks" (ICLR 2015 workshop).

@@ -26,13 +26,13 @@ _SMALL_CLASSIFIER_BELOW = 128
 
 @dataclass(frozen=True)
 class VisionNetwork:
-    """The definition of a network: how it is built, and which modules are its head.
+    """The definition of a network: a function that builds the network, and the modules of its head.
 
     Attributes:
-        make: a function of the number of classes and the height of the square images in pixels. It
-            returns the network.
-        head: names of the modules that compute the outputs. They get new weights if pretrained
-            weights have another number of classes.
+        make: a function that returns the network. Its arguments are the number of classes and the
+            height of the square images in pixels.
+        head: names of the modules that compute the outputs. If the pretrained weights have another
+            number of classes, these modules keep random weights.
     """
 
     make: Callable[[int, int], nn.Module]
@@ -139,13 +139,14 @@ def find_vision_network(kind: str) -> VisionNetwork:
 
 
 def imagenet_weights(kind: str) -> Any:
-    """Return the first version of torchvision's ImageNet weights for a network.
+    """Return torchvision's ImageNet weights `IMAGENET1K_V1` for a network.
 
     Args:
         kind: a key of `NETWORKS`.
 
     Returns:
-        The entry of torchvision for these weights. None if torchvision has no network of this name.
+        The member of torchvision's enumeration of weights. None if torchvision has no network of
+        this name.
 
     Raises:
         MissingExtraError: if torchvision is not installed.

@@ -36,7 +36,7 @@ def mean_average_precision(detections: Detections, truth: Tensor, min_iou: float
     union. A prediction is right if both conditions are satisfied:
 
     - The intersection over union is at least `min_iou`.
-    - No prediction with a higher score matches the same true box.
+    - No prediction with a higher score satisfies the first condition for the same true box.
 
     Source: Everingham et al., "The Pascal visual object classes (VOC) challenge" (IJCV 2010). The
     area under the whole curve is used, as in the challenges since 2010.
@@ -93,12 +93,13 @@ def _average_precision(
 
 
 def _first_matches(matches: Tensor, hits: Tensor) -> Tensor:
-    """Return which of `D` predictions are the first hit of a true box, `(D,)`.
+    """Return True for each of `D` predictions that is the first hit of its true box, `(D,)`.
 
     Args:
         matches: index of the true box that each prediction is compared with, in descending order of
             score, `(D,)`.
-        hits: whether the overlap with this true box is large enough, `(D,)`.
+        hits: True for each prediction whose overlap with this true box is large enough (a hit),
+            `(D,)`.
     """
     rank = torch.arange(len(matches))
     matched = matches[hits]

@@ -49,10 +49,10 @@ def box_iou(boxes: Tensor, others: Tensor) -> Tensor:
 def generalised_box_iou(boxes: Tensor, others: Tensor) -> Tensor:
     """Return the generalised intersection over union of pairs of boxes, -1 to 1.
 
-    It is `I / U - (A - U) / A`, where `I` is the area of the intersection and `U` the area of the
-    union. `A` is the area of the smallest box that contains both boxes. The gradient is not 0 if
-    the boxes do not overlap. Source: Rezatofighi et al., "Generalized intersection over union"
-    (CVPR 2019).
+    The value is `I / U - (A - U) / A`, where `I` is the area of the intersection and `U` the area
+    of the union. `A` is the area of the smallest box that contains both boxes. Even if the boxes do
+    not overlap, the gradient is not 0. Source: Rezatofighi et al., "Generalized intersection over
+    union" (CVPR 2019).
 
     Args:
         boxes: first box of each pair, `(..., 4)`.

@@ -23,8 +23,8 @@ RARE_CLASS_BIAS = -math.log((1 - 0.01) / 0.01)
 to predict empty cells. Source: Lin et al. (see `Detection`)."""
 
 _REACH = (0.5, 1.5)
-"""Bounds, in cells, of the largest distance between the centre of an object and a cell that is
-responsible for the object (see `Detection`)."""
+"""Lower and upper limit, in cells, of the largest distance between the centre of an object and the
+cells that are responsible for it (see `Detection`)."""
 _CANDIDATES = 100
 _GAMMA, _ALPHA = 2.0, 0.25
 
@@ -36,24 +36,25 @@ class Detection(Problem):
     **Targets** have shape `(N, M, 5)` for at most `M` objects in each image. A row contains the
     class, left, top, right and bottom of an object, in pixels. Rows of class -1 are padding.
 
-    **Outputs** of a network have shape `(N, classes + 4, rows, columns)`, for the cells of a grid
-    over the image. Each cell has one logit per class and four values for the sides of a box. The
-    softplus of such a value is the distance from the centre of the cell to a side, in cells.
+    **Outputs** of a network have shape `(N, classes + 4, rows, columns)`. The outputs belong to the
+    cells of a grid over the image. Each cell has one logit per class and four values for the left,
+    top, right and bottom side of a box. The softplus of each of these four values is the distance
+    from the centre of the cell to the side, in multiples of the cell size.
 
-    **Responsible cells** of an object are the cells near the centre of the object. In each
-    direction, the largest distance is half the size of the object, but at least 0.5 and at most 1.5
-    cells. A cell near several objects is responsible only for the smallest of these objects.
+    **Responsible cells** of an object are the cells near the centre of the object. Along each axis,
+    the largest distance is half the size of the object, limited to 0.5 to 1.5 cells. A
+    cell near several objects is responsible only for the smallest of these objects.
 
     **Loss:** the focal loss of the logits in all cells is added to the box loss in the responsible
-    cells. The box loss is 1 minus the generalised intersection over union. The sum is divided by
-    the number of responsible cells.
+    cells. The box loss of a cell is 1 minus the generalised intersection over union of the
+    predicted box and the true box. The sum is divided by the number of responsible cells.
 
     **Score:** the mean average precision at an intersection over union of 0.5. In each image, the
     100 candidates with the highest scores are filtered by non-maximum suppression.
 
     Sources: Tian, Shen, Chen and He, "FCOS: fully convolutional one-stage object detection" (ICCV
-    2019), here with one scale and without centre-ness; Lin, Goyal, Girshick, He and Dollár,
-    "Focal loss for dense object detection" (ICCV 2017).
+    2019), here with one grid and without centre-ness; Lin, Goyal, Girshick, He and Dollár, "Focal
+    loss for dense object detection" (ICCV 2017).
 
     Attributes:
         names: names of the classes.
@@ -67,13 +68,14 @@ class Detection(Problem):
 
     @property
     def outputs(self) -> int:
-        """Return the number of outputs per cell: one logit per class and four distances."""
+        """Return the number of outputs per grid cell: one logit per class and four distances."""
         return len(self.names) + 4
 
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Return the loss of all cells, divided by the number of responsible cells, as a scalar.
+        """Return the loss of a batch, as a scalar tensor.
 
-        The class docstring of `Detection` describes responsible cells and both parts of the loss.
+        The loss is divided by the number of responsible cells. `Detection` describes these cells
+        and the two terms of the loss.
 
         Args:
             outputs: network outputs, `(N, classes + 4, rows, columns)`.
@@ -119,7 +121,10 @@ class Detection(Problem):
         return Detections(boxes, labels, scores, non_maximum_suppression(boxes, labels))
 
     def target_fault(self, targets: Tensor) -> Fault | None:
-        """Return a fault of the shape, classes or boxes of the targets, or None."""
+        """Return a description of a fault in the targets, or None without a fault.
+
+        The shape, the class indices and the areas of the boxes are checked.
+        """
         if targets.ndim != 3 or targets.shape[2] != 5 or not targets.shape[1]:
             got = f"targets of shape {tuple(targets.shape)}"
             return got, "give (images, objects, 5): class, left, top, right, bottom of each object"
@@ -161,7 +166,8 @@ class Detection(Problem):
     def _owners(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the index of the object for which each of the `P` cells is responsible, `(N, P)`.
 
-        The index is -1 if a cell is not responsible for any object. `Detection` describes the rule.
+        The index is -1 if a cell is not responsible for any object. `Detection` defines the
+        responsible cells.
         """
         cell, centres = self._grid(outputs)
         first, last = targets[..., 1:3], targets[..., 3:]

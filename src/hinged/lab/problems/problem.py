@@ -29,7 +29,10 @@ class Problem(ABC):
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """Return the number of network outputs per sample; for detection: per cell of a grid."""
+        """Return the number of network outputs for each sample.
+
+        For object detection, this is the number of outputs for each cell of the output grid.
+        """
 
     @property
     def classes(self) -> int | None:
@@ -61,7 +64,15 @@ class Problem(ABC):
         """Return a description of a fault in the targets of a split, or None without a fault."""
 
     def prepare_targets(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-        """Convert the targets of both splits into the form that `loss` and `score` accept."""
+        """Convert the targets of both splits into the form that `loss` and `score` accept.
+
+        Args:
+            train: targets of the training split, `(N, ...)`.
+            test: targets of the test split, `(N, ...)`.
+
+        Returns:
+            The converted training targets and test targets. By default, they are not changed.
+        """
         return train, test
 
     def mirror_targets(self, targets: Tensor) -> Tensor:
@@ -172,8 +183,13 @@ class Regression(Problem):
 def standardise(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     """Shift and scale both splits with the mean and standard deviation of `train`.
 
-    Each column of a table, or each channel of images (axis 1), of `train` then has mean 0 and
-    standard deviation 1. A constant column is only shifted.
+    Each column of `train` (each index of axis 1) then has mean 0 and standard deviation 1. In
+    images, the columns are the channels. A constant column is only shifted.
+
+    Args:
+        train: training split: a table `(N, features)`, targets `(N, targets)`, or images
+            `(N, C, H, W)`.
+        test: test split, in the same form.
 
     Returns:
         Both splits in float32.

@@ -16,9 +16,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """A plugin for Lightning that writes each checkpoint completely or not at all.
 
     The plugin writes a temporary file in the folder of the checkpoint and then renames this file.
-    Lightning writes to the folder of temporary files and then moves the file. Moving a file to
-    another disk copies it. A process that is killed while it copies would leave an incomplete
-    checkpoint.
+
+    Without this plugin, Lightning writes a temporary file in another folder and then moves this
+    file. A move to another disk is a copy. If the process is killed during the copy, the checkpoint
+    is incomplete.
     """
 
     def save_checkpoint(

@@ -26,13 +26,14 @@ class EpochHistory(Callback):
 
     Attributes:
         data: the data set.
-        on_epoch: called after each epoch with the number of finished epochs, or None.
+        on_epoch: a function that is called after each epoch with the number of finished epochs.
+            None calls nothing.
         loss: mean training loss of each epoch, over the batches of all processes.
         test_scores: score on the test split after each epoch, in the metric of the data set.
         dead_units: shares of dead and dormant units after each epoch, on samples of the test split.
         step_seconds: duration of each training step in seconds.
-        earlier_seconds: wall time in seconds of a resumed training before its checkpoint. 0 for a
-            new training.
+        earlier_seconds: if the training was resumed, the wall time in seconds before its checkpoint
+            was written. 0 for a new training.
     """
 
     data: DataSet
@@ -98,7 +99,7 @@ class EpochHistory(Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set the results to those of a checkpoint.
+        """Restore the results of all finished epochs from a checkpoint.
 
         Args:
             state: the dictionary that `state_dict` returned.

@@ -29,8 +29,8 @@ from hinged.optim import METHODS
 _LAST_CHECKPOINT = Path("last.ckpt")
 _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bf16": "bf16-mixed"}
 _RANK_SEED_STEP = 0x9E3779B1
-"""Difference between the seeds of two successive processes. It is below 2^32, because the random
-number generator of the CPU uses 32 bits of a seed."""
+"""Difference between the seeds of processes with successive ranks. It is below 2^32, because the
+random number generator of the CPU uses 32 bits of a seed."""
 _MONITORED_SAMPLES = 100
 """Number of training samples from which `CurveMonitor` computes the figures for a logger."""
 
@@ -196,7 +196,13 @@ def _trainer(
 def _optional_callbacks(
     module: TrainingModule, checkpoints: Path | None, logger: Logger | None
 ) -> list[Callback]:
-    """Return the callbacks for calibration, checkpoints and logging, if they are needed."""
+    """Return the callbacks for calibration, checkpoints and logging that this training needs.
+
+    Args:
+        module: the Lightning module of the training.
+        checkpoints: the folder for checkpoints, or None without checkpoints.
+        logger: the logger of the training, or None without logging.
+    """
     callbacks: list[Callback] = []
     data, settings = module.data, module.settings
     if settings.calibrate_after and module.has_curves:

@@ -62,14 +62,14 @@ def train_second_order(
 ) -> TrainingResult:
     """Train a network in float64 on eight ninths of the training split, and score it in float32.
 
-    The last ninth of the training split is used for validation. The result contains the network of
-    the epoch with the smallest validation error. No checkpoints are written, since a training takes
-    only seconds.
+    The other ninth, which is chosen at random, is used for validation. The result contains the
+    network of the epoch with the smallest validation error. No checkpoints are written, since a
+    training takes only seconds.
 
     Args:
         model: an `optim.MLP`. It is trained in place.
         data: a data set for regression.
-        settings: `optimizer` is the name of the method, and `epochs` is its number of iterations.
+        settings: `optimizer` is the name of the method. `epochs` is the number of its iterations.
         seed: decides which samples are used for validation.
         on_epoch: a function that is called after each epoch with the number of finished epochs.
             None calls nothing.
@@ -78,7 +78,7 @@ def train_second_order(
         A result that contains the trained network, its scores and its costs.
 
     Raises:
-        ArgumentError: if `check_second_order` raises this error.
+        ArgumentError: if the method cannot train this network (see `check_second_order`).
     """
     check_second_order(model, data, settings)
     assert isinstance(model, optim.MLP)

@@ -40,9 +40,10 @@ class CurveSnapshot(NamedTuple):
 class _InputHistogram(Mergeable):
     """The histogram of a layer's inputs, over all channels.
 
-    The 80 bins cover the range from the first to the last hinge, and a quarter of its width on each
-    side. Pages and run folders show these bins. `hinged.model.Histogram` has other bins: their
-    width is a power of two, and they cover all inputs.
+    The histogram has 80 bins. The first bin starts below the first hinge, and the last bin ends
+    above the last hinge. Both distances are a quarter of the distance between the first and the
+    last hinge. Inputs outside the bins are not counted in `counts`. `hinged.model.Histogram` has
+    other bins: their width is a power of two, and they cover all inputs.
 
     Attributes:
         edges: edges of the bins, `(81,)`.
@@ -86,8 +87,10 @@ def snapshot_tensors(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         x: inputs of the network for `N` samples, `(N, ...)`.
 
     Returns:
-        The tensors `NAME.hinges`, `NAME.values` and so on for each `PiecewiseLinear` called `NAME`
-        in the network. Empty if the network has no curves.
+        Tensors by name. Each `PiecewiseLinear` called `NAME` in the network has the tensors
+        `NAME.hinges`, `NAME.values`, `NAME.tails`, `NAME.edges`, `NAME.counts` and `NAME.outside`,
+        and `NAME.tail_slopes` if its tails are `free`. The dictionary is empty if the network has
+        no curves.
     """
     layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
     if not layers:

@@ -119,7 +119,16 @@ def _join_splits(splits: Sequence[BoxedImages], most: int) -> tuple[Tensor, Tens
 
 
 def _take_split(arrays: Arrays, index: int, reduction: int) -> BoxedImages:
-    """Return one split. The images are a view of the memory-mapped array, not a copy."""
+    """Return one split of the decoded data set.
+
+    The images are a view of the memory-mapped array, not a copy.
+
+    Args:
+        arrays: the result of `_decode_archive`.
+        index: index of the split in `SPLITS`.
+        reduction: factor by which height and width of the images were reduced. The boxes are
+            divided by this factor.
+    """
     first, end = arrays["first_image"][index : index + 2]
     boxes = torch.from_numpy(arrays["boxes"]).float() / reduction
     labels, image = torch.from_numpy(arrays["labels"]), arrays["image_of_box"]
@@ -178,10 +187,14 @@ def _average_squares(pixels: Pixels, side: int) -> Pixels:
 
 
 def _read_boxes(annotation: bytes, image: int) -> NDArray[Any]:
-    """Read the `B` boxes of an annotation in the XML format of Pascal VOC.
+    """Read the `B` boxes of one image from XML in the format of Pascal VOC.
+
+    Args:
+        annotation: content of the XML file.
+        image: index of the image.
 
     Returns:
-        One row per box, `(B, 6)`: the argument `image`, class, left, top, right, bottom.
+        One row per box, `(B, 6)`: index of the image, class, left, top, right, bottom.
     """
     rows = []
     for element in ElementTree.fromstring(annotation).iter("object"):

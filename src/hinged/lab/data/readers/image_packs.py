@@ -79,10 +79,12 @@ CIFAR10_EXACT_SUBSET = ImagePack(
 def read_encoded_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
     """Read a pack of encoded images.
 
-    The file contains these arrays, with `N` images, training images first:
+    The file describes `N` images, training images first, with these arrays:
 
-    - `jpeg`: the bytes of all images, and `offset` `(N + 1,)`: the bounds of the images in `jpeg`.
-    - `label` `(N,)`: class indices, and `classes`: the names of the classes.
+    - `jpeg`: the encoded bytes of all images, one image after the other.
+    - `offset` `(N + 1,)`: image `i` consists of the bytes `jpeg[offset[i]:offset[i + 1]]`.
+    - `label` `(N,)`: class indices.
+    - `classes`: the names of the classes.
     - `n_train`: the number of training images.
 
     Args:

@@ -114,9 +114,11 @@ def _are_classes(column: Any) -> bool:
 
 
 def _integer_codes(column: Any) -> tuple[Tensor, int]:
-    """Return integer codes `(N,)` of the values of a column, and the number of different codes.
+    """Convert the values of a column into integers.
 
-    The code of a value is its index in the sorted list of different values.
+    Returns:
+        The index of each value in the sorted list of different values, `(N,)`, and the number of
+        different values.
     """
     values = column.to_pylist()
     index = {value: position for position, value in enumerate(sorted(set(values)))}

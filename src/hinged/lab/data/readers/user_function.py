@@ -33,12 +33,13 @@ def read_from_function(text: str) -> TrainTestSplit | DataSet:
         text: name of the function, as `file.py:function`.
 
     Returns:
-        The `DataSet` of the function, or a new `TrainTestSplit` if the function returns
+        The `DataSet` that the function returns, or a new `TrainTestSplit` if the function returns
         `(train, test)`.
 
     Raises:
         ArgumentError: if the function does not exist.
-        DataError: if the function returns an object of another form.
+        DataError: if the function returns neither a `DataSet` nor a pair `(train, test)` of data
+            loaders, datasets or pairs of tensors.
     """
     returned = user_code.load_function("data", text)()
     if isinstance(returned, DataSet):
