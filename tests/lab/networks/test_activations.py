@@ -91,7 +91,7 @@ def test_prelu_has_one_slope_per_channel_on_any_axis():
 
 
 def test_a_model_without_activations_is_an_error():
-    with pytest.raises(errors.ArgumentError, match="a Linear without activations to replace; the"):
+    with pytest.raises(errors.ArgumentError, match="a Linear without activations to replace; use"):
         replace_activations(nn.Linear(3, 2), torch.randn(4, 3), factory("silu"))
     gated = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
     with pytest.raises(
