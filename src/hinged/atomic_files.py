@@ -1,4 +1,4 @@
-"""Writes files and folders so that an interrupted program leaves no incomplete ones."""
+"""Writes files and folders so that an interrupted program leaves no incomplete file or folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = re.compile(r"\.hinged-(\d+)-\w+\.partial")
-"""Pattern of the names of incomplete files and folders; group 1 is the id of the writing
-process."""
+"""Regular expression for the temporary names of files and folders that are being written.
+
+Group 1 is the id of the process that writes the file or folder.
+"""
 
 
 @contextmanager
@@ -20,8 +22,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`, and rename it to `path` when the block ends.
 
     The block must create a file or a folder at the temporary path. If the block raises an error,
-    this file or folder is removed and `path` is unchanged. A file replaces an existing file. A
-    folder needs a `path` that does not exist.
+    this file or folder is removed and `path` is unchanged. If the block creates a file, an existing
+    file at `path` is replaced. If the block creates a folder, `path` must not exist.
     """
     partial = path.with_name(f".hinged-{os.getpid()}-{uuid.uuid4().hex}.partial")
     try:
@@ -51,9 +53,9 @@ def atomic_write(path: Path, contents: bytes) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove the incomplete files and folders in a folder whose writing process no longer runs.
+    """Remove the incomplete files and folders that stopped processes have left in a folder.
 
-    Subfolders are searched too.
+    These have the temporary names of `atomic_path`. Subfolders are searched too.
     """
     for path in folder.rglob(".hinged-*"):
         match = PARTIAL.fullmatch(path.name)

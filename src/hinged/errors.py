@@ -29,7 +29,8 @@ class MissingExtraError(HingedError, ImportError):
 
 
 class RunFolderError(HingedError, RuntimeError):
-    """Error for a run folder that belongs to another experiment or cannot be read or written."""
+    """Error for the folder of a training run: it belongs to another experiment, or it cannot be
+    read or written."""
 
 
 class DataError(HingedError, ValueError):
@@ -67,11 +68,11 @@ class OutsideRangeWarning(UserWarning):
 
 
 class NoInputsSeenWarning(UserWarning):
-    """Warning that no layer of curves had inputs while its inputs were to be observed."""
+    """Warning that a call observed the inputs of the curve layers, but no layer received inputs."""
 
 
 def message(call: str, got: str, hint: str) -> str:
-    """Return an error message in the form that all messages of this library have.
+    """Return the text of an error: the call, what the call got, and what to do.
 
     Args:
         call: the call that the user made, with the argument in question.

@@ -61,15 +61,16 @@ class CurveCalibration(Callback):
         steps: for how many optimiser steps the curves are frozen. A number below 1 is a fraction of
             the steps of the whole training.
         observed_steps: number of frozen steps, the last ones, during which inputs are observed.
-        spread: half of the new range, in standard deviations of the inputs around their mean.
-        coverage: fraction of the inputs that the new range contains, from the middle of their
-            distribution. If it is given, `spread` is not used.
+        spread: half the width of the new range (first to last hinge), in standard deviations of the
+            inputs. The middle of the range is the mean of the inputs.
+        coverage: fraction of the inputs that the new range contains. Equal fractions of the inputs
+            lie below and above the range. If `coverage` is given, `spread` is not used.
         placement: how hinges are placed in the range: `"uniform"` for equal distances, `"quantile"`
             for equal numbers of inputs between them, or `"search"` for the smallest change of the
             curve.
         hinges: new number of hinges of each curve. None keeps the number.
         sharing: `"channel"` for separate hinges of each channel, `"layer"` for the same hinges in
-            all channels of a layer. None keeps the present state of each layer.
+            all channels of a layer. None leaves this unchanged in each layer.
 
     Attributes:
         calibration: the `DelayedCalibration` that `hinged.calibrate_after` returned; None before
@@ -126,7 +127,8 @@ class CurveCalibration(Callback):
             self.calibration.drop_gradients()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Count the optimiser steps of this batch; the last frozen step calibrates the curves."""
+        """Count the optimiser steps of this batch. At the end of the last frozen step, move the
+        hinges."""
         if self.calibration is None:
             return
         while not self.calibration.done and self.calibration.count < trainer.global_step:
@@ -157,7 +159,7 @@ class CurveMonitor(Callback):
     - `lines_hit`: the fraction of the pieces and tails of curves that contain inputs;
     - `outside`: the fraction of inputs outside the range from the first to the last hinge;
     - `lipschitz`: the largest absolute slope;
-    - `drift`: the largest absolute difference between a curve and its state at the start.
+    - `drift`: the largest absolute difference between a curve now and at the start of the training.
 
     Callbacks such as `EarlyStopping` can monitor these names. Without `data`, the figures are
     measured on the first validation batches, during the validation. With `data`, they are measured
@@ -228,16 +230,16 @@ class CurveMonitor(Callback):
             self._collector = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure and log the figures on `data`, if there is any."""
+        """Measure the figures on `data` and log them. Do nothing if `data` is None."""
         if self.data is not None and self._due(trainer):
             with _evaluation_mode(pl_module):
                 statistics = collect_statistics(pl_module, self.data)
             self._log(pl_module, statistics)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the curves at the start, for the checkpoint.
+        """Return the curves at the start of the training, for the checkpoint.
 
-        A resumed training then measures the drift from the first start.
+        A resumed training then measures the drift from the same curves.
         """
         if self.start is None:
             return {}

@@ -199,7 +199,7 @@ def test_where_selects_layers():
     model = nn.Sequential(PiecewiseLinear(2), PiecewiseLinear(2))
     report = constrain(model, monotone=True, where=lambda site: site.name == "1")
     assert list(report.moved) == ["1"] and not model[0]._forward_pre_hooks
-    with pytest.raises(errors.ArgumentError, match="a function that is false for every layer"):
+    with pytest.raises(errors.ArgumentError, match="a function that returns False for every layer"):
         constrain(model, monotone=True, where=lambda site: False)
 
 

@@ -14,14 +14,19 @@ from hinged.kernels.kernel import CurveTensors, Gradients, Kernel, curve_tensors
 from hinged.kernels.memory_layout import as_dense, memory_layout, with_layout_of
 
 CallSettings = tuple[int, str, bool, Kernel]
-"""The settings `(dim, tails, uniform, kernel)` of one call."""
+"""The settings `(dim, tails, uniform, kernel)` of one call.
+
+`dim` is the channel axis of the inputs. `tails` is the kind of tails. `uniform` says whether the
+hinges are equally spaced. `kernel` computes the call.
+"""
 
 
 class KernelFunction(torch.autograd.Function):
     """Autograd function that calls a kernel in the forward pass and in the backward pass.
 
-    Only the inputs are stored for the backward pass. If the gradient is differentiated again,
-    batched or traced, the reference in plain torch computes it.
+    Only the arguments are stored for the backward pass. The kernel has first derivatives only. For
+    a gradient that is differentiated again, batched or traced, the function `hinged.curve.evaluate`
+    (the reference in plain torch) is used.
     """
 
     @staticmethod
@@ -32,8 +37,10 @@ class KernelFunction(torch.autograd.Function):
         tail_slopes: Tensor | None,
         hinges_and_settings: tuple[Tensor, CallSettings],
     ) -> Tensor:
-        """Return the curves at `x`. The last argument contains the hinges and settings, without
-        gradients."""
+        """Return the outputs of the curves for the inputs `x`.
+
+        The last argument has the hinges and the settings, for which no gradient is computed.
+        """
         hinges, ctx.settings = hinges_and_settings
         dim, tails, uniform, kernel = ctx.settings
         ctx.save_for_backward(x, values, hinges, tail_slopes)
@@ -43,8 +50,10 @@ class KernelFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients with respect to the arguments of `forward`, given the gradient of
-        its result."""
+        """Return the gradients of the loss with respect to the arguments of `forward`.
+
+        `grad_y` is the gradient of the loss with respect to the result of `forward`.
+        """
         x, values, hinges, tail_slopes = ctx.saved_tensors
         if torch.is_grad_enabled() or not is_eager_call(grad_y) or is_batched_gradient(grad_y):
             grads = _reference_backward(ctx, grad_y)
@@ -68,7 +77,7 @@ differentiable_forward: Callable[..., Tensor] = super(torch.autograd.Function, K
 
 
 def run_forward(kernel: Kernel, x: Tensor, curves: CurveTensors, dim: int) -> Tensor:
-    """Return the curves at `x`, computed by a kernel.
+    """Return the outputs of the curves for the inputs `x`, computed by a kernel.
 
     Args:
         kernel: the kernel.
@@ -90,16 +99,17 @@ def run_backward(
     dim: int,
     needs_grad: tuple[bool, bool],
 ) -> Gradients:
-    """Return the gradients with respect to `x` and the curves, computed by a kernel.
+    """Return the gradients of the loss with respect to `x` and the curves, computed by a kernel.
 
     Args:
         kernel: the kernel.
-        grad_y: gradient with respect to the result, in the shape of `x`, with any strides.
+        grad_y: gradient of the loss with respect to the outputs of the curves, in the shape of `x`,
+            with any strides.
         x: inputs of the forward pass, with any strides.
         curves: the curves of the `C` channels.
         dim: the channel axis of `x`.
-        needs_grad: whether the gradient with respect to `x` is needed, and whether the gradients
-            with respect to the curves are needed.
+        needs_grad: two flags: whether to compute the gradient with respect to `x`, and whether to
+            compute the gradients with respect to the curves.
     """
     values, _, slopes, *_ = curves
     if x.numel() == 0:

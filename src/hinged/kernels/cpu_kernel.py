@@ -22,9 +22,10 @@ INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}
 MOST_HINGES = 500
-"""The largest number of hinges of a curve for the kernels; curves with more use the reference.
+"""The largest number of hinges of a curve that the CPU kernels compute.
 
-A kernel keeps two sums for each line of a curve in fast memory.
+The function `hinged.curve.evaluate` computes curves with more hinges. A kernel keeps two sums for
+each line (piece or tail) of a curve in fast memory, which limits the number.
 """
 
 # The format of the struct `Call` in interface.cpp. One struct saves 1.5 us per call, because ctypes
@@ -36,11 +37,13 @@ _INSTRUCTION_SET_CODES = {name: code for code, name in enumerate(INSTRUCTION_SET
 
 @dataclass(frozen=True)
 class CpuKernel:
-    """Kernel of one instruction set, for dense float32 or bfloat16 tensors on the CPU.
+    """The forward and backward pass of curves on a CPU, compiled for one instruction set.
 
-    On every instruction set, the result and the gradient with respect to `x` equal those of the
-    reference bit for bit. The gradients with respect to the curves are summed in another order than
-    in the reference. This order is the same for any number of threads.
+    The tensors are dense, in float32 or bfloat16. The outputs and the gradient with respect to `x`
+    equal the results of `hinged.curve.evaluate` bit for bit, on every instruction set. The
+    gradients with respect to the curves are sums over the inputs. Their order differs from the
+    order in `hinged.curve.evaluate`, so rounding differs. The order is the same for any number of
+    threads.
 
     Attributes:
         name: name of the instruction set, for `hinged.kernels.use_kernel`.
@@ -55,7 +58,8 @@ class CpuKernel:
         return x.is_cpu and x.dtype in DTYPES
 
     def forward(self, x: Tensor, curves: CurveTensors, layout: MemoryLayout) -> Tensor:
-        """Return the curves at `x`, with the shape, dtype and strides of `x`."""
+        """Return the outputs of the curves for the inputs `x`, with the shape, dtype and strides of
+        `x`."""
         y = torch.empty_like(x)
         pointers = (x.data_ptr(), 0, y.data_ptr(), 0, 0)
         _raise_if_failed(self.handle.hinged_forward(self._pack(pointers, x, curves, layout)))
@@ -69,7 +73,11 @@ class CpuKernel:
         layout: MemoryLayout,
         needs_grad: tuple[bool, bool],
     ) -> Gradients:
-        """Return the gradients, given the gradient `grad_y` with respect to the result."""
+        """Return the gradients of the loss with respect to `x`, the values and the slopes of free
+        tails.
+
+        `grad_y` is the gradient of the loss with respect to the result of `forward`.
+        """
         values, slopes = curves[0], curves[2]
         grad_x = torch.empty_like(x) if needs_grad[0] else None
         grad_values = torch.empty_like(values) if needs_grad[1] else None

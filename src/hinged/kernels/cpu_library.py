@@ -1,8 +1,8 @@
 """Finds and loads the compiled library of the CPU kernels, or returns the reason why it cannot.
 
-CMake compiles the library when hinged is installed. The library is in the folder of this file or,
-after an editable install, in the second folder of the package. It contains no code of Python or
-PyTorch, only a plain C interface.
+CMake compiles the library when hinged is installed. The library is in the folder of this file.
+After an editable install, it is in the second folder in `hinged.kernels.__path__`. It contains no
+code of Python or PyTorch, only a plain C interface.
 """
 
 from __future__ import annotations

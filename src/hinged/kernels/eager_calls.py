@@ -1,9 +1,9 @@
 """Checks whether a call is an ordinary eager call, which a kernel may compute.
 
 A kernel reads and writes memory without telling PyTorch. `torch.compile`, `vmap`, forward-mode
-derivatives, tracers, dispatch modes and tensor subclasses would not see what the kernel does. Some
-of these also pass memory that does not contain the numbers of the tensor. Such calls need the
-reference in plain torch.
+derivatives, tracers, dispatch modes and tensor subclasses would not notice what the kernel does.
+Some of them also pass tensors whose memory does not contain their numbers. The function
+`hinged.curve.evaluate`, in plain torch, computes such calls.
 """
 
 from __future__ import annotations

@@ -25,12 +25,12 @@ def evaluate_curves(
     uniform: bool = False,
     call: str = CALL,
 ) -> Tensor:
-    """Return the curves at `x`, the result of `hinged.curve.evaluate`, computed by the fastest
-    kernel.
+    """Return the outputs of curves for the inputs `x`, computed by the fastest kernel.
 
-    Kernels compute plain eager calls in float32 and bfloat16, and on a GPU also in float16. The
-    reference in plain torch computes all other calls: other dtypes, `vmap`, forward-mode and second
-    derivatives, tracing, export, and hinges that require gradients.
+    The result is that of `hinged.curve.evaluate`, the reference in plain torch. A kernel is a
+    faster implementation. Kernels compute plain eager calls in float32 and bfloat16, and on a GPU
+    also in float16. The reference computes all other calls: other dtypes, `vmap`, forward-mode and
+    second derivatives, tracing, export, and hinges that require gradients.
 
     Args:
         x: inputs; axis `dim` has `C` entries, or any number if `C` is 1.
@@ -40,7 +40,8 @@ def evaluate_curves(
         tails: `"linear"`, `"constant"` or `"free"`.
         tail_slopes: slopes of the left and the right tail for free tails, shape `(C, 2)`. None for
             other tails.
-        uniform: whether the hinges are known to be equally spaced, without rounding errors.
+        uniform: whether the caller knows that the hinges are equally spaced without any rounding
+            error. False is always correct, but slower.
         call: the call that the user made, for error messages.
 
     Returns:

@@ -19,19 +19,21 @@ known to be equally spaced.
 """
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
-"""The gradients with respect to `x`, `values` and `tail_slopes`; None for a gradient not needed.
+"""The gradients of the loss with respect to `x`, `values` and `tail_slopes`.
 
-The first has the dtype and strides of `x`. The others are in float32.
+A gradient that is not needed is None. The gradient with respect to `x` has the dtype and strides of
+`x`. The other two are in float32.
 """
 
 
 class Kernel(Protocol):
-    """The forward and the backward pass on one kind of device.
+    """Interface of a kernel: the forward and the backward pass of curves on one kind of device.
 
     In every call, `x` and `grad_y` are dense and have the same strides, and `layout` describes
-    both. `needs_grad` has two entries: whether the gradient with respect to `x` is needed, and
-    whether the gradients with respect to the curves are needed. A gradient that is not needed is
-    returned as None. The gradient with respect to `tail_slopes` is None if the tails are not free.
+    both. `needs_grad` has two flags: whether to compute the gradient with respect to `x`, and
+    whether to compute the gradients with respect to the curves. A gradient that is not needed is
+    returned as None. The gradient with respect to `tail_slopes` is also None if the tails are not
+    free.
     """
 
     @property
@@ -42,7 +44,8 @@ class Kernel(Protocol):
         """Return whether the kernel supports the device and the dtype of `x`."""
 
     def forward(self, x: Tensor, curves: CurveTensors, layout: MemoryLayout) -> Tensor:
-        """Return the curves at `x`, with the shape, dtype and strides of `x`."""
+        """Return the outputs of the curves for the inputs `x`, with the shape, dtype and strides of
+        `x`."""
 
     def backward(
         self,
@@ -52,7 +55,11 @@ class Kernel(Protocol):
         layout: MemoryLayout,
         needs_grad: tuple[bool, bool],
     ) -> Gradients:
-        """Return the gradients, given the gradient `grad_y` with respect to the result."""
+        """Return the gradients of the loss with respect to `x`, the values and the slopes of free
+        tails.
+
+        `grad_y` is the gradient of the loss with respect to the result of `forward`.
+        """
 
 
 def curve_tensors(

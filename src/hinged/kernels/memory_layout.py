@@ -1,4 +1,4 @@
-"""The layout of a tensor and its channels in memory. Kernels need no other part of the shape."""
+"""`MemoryLayout`: where the channels of a tensor are in memory, as far as kernels need to know."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 MemoryLayout = tuple[int, int, int]
-"""The sizes `(outer, channels, inner)` of a dense tensor as a three-dimensional array in memory.
+"""The sizes `(outer, channels, inner)` of a dense tensor, seen as a three-dimensional array.
 
-The last index is the fastest. `inner` is the stride of the channel axis: 1 for features and for
-channels_last images, and the number of pixels for contiguous images. With one curve for all
-elements, the layout is `(1, 1, numel)`. The type is a plain tuple because creating a named tuple
-takes a quarter of a microsecond.
+In memory, the last index of this array changes fastest. `inner` is the stride of the channel axis.
+It is 1 for features and for channels_last images, and the number of pixels for contiguous images.
+If one curve applies to all elements, the layout is `(1, 1, numel)`. The type is a plain tuple,
+because creating a named tuple takes a quarter of a microsecond.
 """
 
 

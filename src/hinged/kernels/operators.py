@@ -1,7 +1,8 @@
 """The kernels as custom operators of torch, for `torch.compile`.
 
-A compiler can fuse the operations of the reference with others, but the gradient of the reference
-needs a scatter-add. On the CPU a custom operator is faster, although the compiler cannot fuse it.
+Without these operators, `torch.compile` would compile the reference, `hinged.curve.evaluate`. It
+could fuse the reference with other operations. However, the gradient of the reference needs a
+scatter-add, which is slow on a CPU. A custom operator cannot be fused, but is faster.
 `docs/benchmarks.md` has the times.
 """
 
@@ -27,7 +28,10 @@ def piecewise_linear(
     tails: str,
     uniform: bool,
 ) -> Tensor:
-    """Return the curves at `x`. The arguments are those of `hinged.kernels.evaluate_curves`."""
+    """Return the outputs of the curves for the inputs `x`.
+
+    `hinged.kernels.evaluate_curves` describes the arguments.
+    """
     curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
     return run_forward(select_kernel_for_operator(x), x, curves, dim)
 
@@ -43,9 +47,10 @@ def piecewise_linear_backward(
     tails: str,
     uniform: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients with respect to `x`, `values` and `tail_slopes`.
+    """Return the gradients of the loss with respect to `x`, `values` and `tail_slopes`.
 
-    If `tail_slopes` is None, the third tensor is empty.
+    `grad_y` is the gradient of the loss with respect to the result of `piecewise_linear`. If
+    `tail_slopes` is None, the third tensor is empty.
     """
     curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
     grad_x, grad_values, grad_slopes = run_backward(

@@ -28,8 +28,8 @@ _name_in_use: ContextVar[str | None] = ContextVar("hinged.kernels.use_kernel", d
 def select_kernel(
     x: Tensor, values: Tensor, hinges: Tensor, tail_slopes: Tensor | None = None
 ) -> Kernel | None:
-    """Return the kernel that computes this call, or None if the reference in plain torch computes
-    it."""
+    """Return the kernel for a call with these tensors, or None if `hinged.curve.evaluate`, in plain
+    torch, must compute the call."""
     if not is_eager_call(x, values, hinges, tail_slopes):
         return None
     device = x.get_device()
@@ -79,7 +79,9 @@ def use_kernel(name: str) -> Iterator[None]:
 
 @functools.cache
 def kernels_by_preference(name: str | None) -> tuple[Kernel, ...]:
-    """Return the kernels to try, the preferred one first. An empty tuple means the reference.
+    """Return the kernels that may compute a call, in the order of preference.
+
+    If the tuple is empty, the reference in plain torch computes all calls.
 
     Args:
         name: a name for `use_kernel`. None means the name in the environment variable
@@ -112,7 +114,7 @@ def kernel_names() -> list[str]:
 def describe_kernel() -> str:
     """Return one line of text: the name of the kernel in use and other available kernels.
 
-    If only the reference is available, the line has the reason and what to do.
+    If only the reference in plain torch is available, the line also says why, and what to do.
     """
     in_use = [kernel.name for kernel in kernels_by_preference(None)]
     if in_use:
@@ -128,8 +130,8 @@ def describe_kernel() -> str:
 def select_kernel_for_operator(x: Tensor) -> Kernel:
     """Return the kernel for a call that `torch.compile` has compiled to an operator.
 
-    An operator has no reference implementation. If `use_kernel` or the environment selects the
-    reference after compilation, the fastest kernel computes the call.
+    An operator cannot call the reference in plain torch. If `use_kernel` or `HINGED_KERNEL` selects
+    the reference after the compilation, the fastest kernel computes the call.
     """
     kernels = kernels_by_preference(_name_in_use.get()) or kernels_by_preference(AUTO)
     return next(kernel for kernel in kernels if kernel.supports(x))
@@ -139,8 +141,9 @@ def operator_supports(x: Tensor, hinges: Tensor) -> bool:
     """Return whether `torch.compile` should compile a call for the CPU to an operator with a
     kernel.
 
-    An operator has first derivatives only. A call that no kernel supports is compiled from the
-    reference. An exported graph always contains the reference, so it can be loaded without hinged.
+    An operator has first derivatives only. If the result is False, `torch.compile` compiles the
+    reference in plain torch. An exported graph always contains the reference, so the graph can be
+    loaded without hinged.
     """
     return (
         x.is_cpu

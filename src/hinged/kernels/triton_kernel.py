@@ -28,7 +28,8 @@ class TritonKernel:
         return x.is_cuda and x.dtype in DTYPES
 
     def forward(self, x: Tensor, curves: CurveTensors, layout: MemoryLayout) -> Tensor:
-        """Return the curves at `x`, with the shape, dtype and strides of `x`."""
+        """Return the outputs of the curves for the inputs `x`, with the shape, dtype and strides of
+        `x`."""
         from hinged.kernels import triton_launch
 
         return triton_launch.forward(x, *curves, layout)
@@ -41,7 +42,11 @@ class TritonKernel:
         layout: MemoryLayout,
         needs_grad: tuple[bool, bool],
     ) -> Gradients:
-        """Return the gradients, given the gradient `grad_y` with respect to the result."""
+        """Return the gradients of the loss with respect to `x`, the values and the slopes of free
+        tails.
+
+        `grad_y` is the gradient of the loss with respect to the result of `forward`.
+        """
         from hinged.kernels import triton_launch
 
         return triton_launch.backward(grad_y, x, *curves, layout, needs_grad)

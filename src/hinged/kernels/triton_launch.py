@@ -2,23 +2,24 @@
 
 This module imports triton, and is itself imported only if triton is installed. A forward pass has
 two launches: one computes a table of the lines of all curves, one computes the outputs. A line is a
-piece or a tail of a curve. A backward pass with gradients of the values has three launches or more.
+piece or a tail of a curve. A backward pass that trains the values has three launches or more.
 The last one adds partial sums in a fixed order and without atomics, so the result has the same bits
 in every run and on every device. The CPU reads no results back.
 
 **Forward.** The result is `y = s[line] x + b[line]` with slopes `s` and intercepts `b` from a
-table, as in `slopes_and_intercepts`. Multiplication and addition are not fused, so the result in
-float32 has the same bits as the reference. (A compiler of torch may fuse the operations of the
-reference. For an exact start `b` is 0, so fusing changes nothing.)
+table. `slopes_and_intercepts` in `hinged.curve.evaluate` defines the same table. Multiplication and
+addition are not fused, so the result in float32 has the same bits as the reference in plain torch.
+(`torch.compile` may fuse the operations of the reference. If the curve starts exactly as its start
+function, `b` is 0, so fusing changes nothing.)
 
-**Backward.** The gradients of the values are sums over *ramps*, not over lines. The ramp `t_k` is
-the position of `x` along piece `k`, limited to the interval from 0 to 1. For any hinge `m`, a curve
-with values `v` is
+**Backward.** The gradients of the values are computed from *ramps*. The ramp `t_k` is the position
+of `x` along piece `k`: 0 at its left end, 1 at its right end, and limited to the interval from 0 to
+1. For any hinge `m`, a curve with values `v` is
 
     y = v[m] + sum_(k >= m) (v[k+1] - v[k]) t_k + sum_(k < m) (v[k] - v[k+1]) (1 - t_k)
 
-Let `g` be the gradient with respect to `y`. The gradient of a value is the difference of two sums:
-`g` times one ramp, and `g` times the neighbouring ramp.
+Let `g` be the gradient of the loss with respect to `y`. The gradient with respect to a value is the
+difference of two sums over the inputs: of `g` times one ramp, and of `g` times the next ramp.
 
 - `m` is the middle hinge. Both sums of a difference then contain only inputs in their piece or
   beyond it. The rounding error is a few units of `sum |g|` over these inputs. If no input lies in
@@ -140,7 +141,10 @@ def forward(
     uniform: bool,
     layout: MemoryLayout,
 ) -> Tensor:
-    """Return `y = s[c, line] x + b[c, line]`, with slopes `s` and intercepts `b` of the curves.
+    """Return the outputs of the curves for the inputs `x`.
+
+    The output is `s[c, line] x + b[c, line]`, where `c` is the channel of the input `x`, `line` is
+    the number of the line that contains `x`, `s` has the slopes and `b` the intercepts.
 
     Args:
         x: inputs in float32, bfloat16 or float16, dense in memory.
@@ -176,10 +180,11 @@ def backward(
     layout: MemoryLayout,
     needs_grad: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Return the gradients with respect to `x`, `values` and `tail_slopes`; None if not needed.
+    """Return the gradients of the loss with respect to `x`, `values` and `tail_slopes`.
 
     Args:
-        g: gradient with respect to the result of `forward`, in the dtype and strides of `x`.
+        g: gradient of the loss with respect to the result of `forward`, in the dtype and strides of
+            `x`.
         x: the inputs of `forward`.
         values: the values for `forward`, shape `(C, K)`, contiguous float32.
         hinges: the positions for `forward`, shape `(K,)` or `(C, K)`, contiguous float32.
@@ -191,9 +196,9 @@ def backward(
             with respect to the curves are needed.
 
     Returns:
-        The gradient with respect to `x`, in its dtype and strides; the gradient with respect to
-        `values`, `(C, K)` float32; and with free tails the gradient with respect to `tail_slopes`,
-        `(C, 2)` float32.
+        Three gradients: with respect to `x`, in its dtype and strides; with respect to `values`,
+        `(C, K)` float32; and with respect to `tail_slopes`, `(C, 2)` float32. A gradient is None if
+        it is not needed. The third is also None if the tails are not free.
     """
     curves = _Curves(values, hinges, tail_slopes, tails, uniform)
     grad_x = torch.empty_like(x) if needs_grad[0] else None
@@ -295,7 +300,11 @@ def _launch_backward(
 
 
 def _piece_ranges(curves: _Curves, needed: bool) -> list[tuple[int, int]]:
-    """Return the first piece and the number of pieces for each launch of the backward kernel."""
+    """Return the first piece and the number of pieces for each launch of the backward kernel.
+
+    If `needed` is False, no gradients with respect to the curves are needed. The result is then one
+    launch with no pieces.
+    """
     if not needed:
         return [(0, 0)]
     most = MOST_PIECES if curves.uniform else MOST_FREE_PIECES
@@ -304,9 +313,11 @@ def _piece_ranges(curves: _Curves, needed: bool) -> list[tuple[int, int]]:
 
 
 def _tabulate(curves: _Curves, rates: bool) -> tuple[Tensor, Tensor | None]:
-    """Return slope and intercept of all lines, `(C, K + 1, 2)`, and `1 / width` of all pieces.
+    """Return a tensor with the slope and the intercept of each line, and a tensor with `1 / width`
+    of each piece.
 
-    The second tensor has shape `(C, K - 1)`; it is None if `rates` is False.
+    The first tensor has shape `(C, K + 1, 2)`. The second has shape `(C, K - 1)`; it is None if
+    `rates` is False.
     """
     channels, count = curves.values.shape
     table = curves.values.new_empty(channels, count + 1, 2)
@@ -345,8 +356,11 @@ def _reduce(partials: Tensor, grads: Tensor, curves: _Curves) -> None:
 
 
 def _split_gradients(grads: Tensor | None, curves: _Curves) -> tuple[Tensor | None, Tensor | None]:
-    """Return the gradients of the values, `(C, K)`, and the gradients of the slopes of free tails,
-    `(C, 2)`."""
+    """Split one tensor with all gradients of the curves into two tensors.
+
+    The first, `(C, K)`, is the gradient with respect to the values. The second, `(C, 2)`, is the
+    gradient with respect to the slopes of free tails, and None for other tails.
+    """
     if grads is None:
         return None, None
     values = curves.values.numel()

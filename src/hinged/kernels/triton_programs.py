@@ -19,9 +19,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# This is added to the estimated index of an input's hinge. The estimate is then never too low, and at
-# most one too high. MARGIN is far above the rounding error of the estimate (5 * 2**-24 * K) and far
-# below 1.
+# `_find_line` estimates the index of the last hinge at or left of an input, and adds MARGIN to it. The
+# estimate is then never too low, and at most one too high. MARGIN is far above the rounding error of
+# the estimate (5 * 2**-24 * K) and far below 1.
 MARGIN = tl.constexpr(1 / 64)
 # This number replaces infinity where infinity * 0 must be 0.
 HUGE = tl.constexpr(3.4028234663852886e38)
@@ -73,9 +73,9 @@ def tabulate(
 
 @triton.jit
 def _program_channels(channels, PLANAR: tl.constexpr, COLUMNS: tl.constexpr):
-    """Return the channel of the program, or the channels of its columns, (1, COLUMNS).
+    """Return the index of the program's channel, or the indices of its channels, (1, COLUMNS).
 
-    Columns beyond the last channel get the last channel.
+    The index of a column beyond the last channel is that of the last channel.
     """
     if PLANAR:
         return tl.program_id(0)
@@ -87,7 +87,10 @@ def _program_channels(channels, PLANAR: tl.constexpr, COLUMNS: tl.constexpr):
 def _first_tile(
     tiles_across, count, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PLANAR: tl.constexpr
 ):
-    """Return row and column of the program's first tile. Tiles are numbered along the rows."""
+    """Return the first row and the first column of the program's first tile.
+
+    The tiles are numbered from left to right, then from top to bottom.
+    """
     tile = tl.program_id(1) * count
     if PLANAR:
         return (tile // tiles_across) * ROWS, (tile % tiles_across) * COLUMNS
@@ -97,7 +100,7 @@ def _first_tile(
 
 @triton.jit
 def _next_tile(row, column, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PLANAR: tl.constexpr):
-    """Return row and column of the program's next tile."""
+    """Return the first row and the first column of the tile after the tile at `row`, `column`."""
     if PLANAR:
         along = column + COLUMNS
         return tl.where(along < width, row, row + ROWS), tl.where(along < width, along, 0)
@@ -130,10 +133,12 @@ def _offsets(
 def _find_line(
     x, hinges, first, scale, K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr
 ):
-    """Return the line of each input, from 0 to K: the number of hinges at or left of the input.
+    """Return the index of the line that contains each input, from 0 (left tail) to K (right tail).
 
-    The line of NaN is 0. Arithmetic or a search finds a hinge: the last hinge at or left of `x`, or
-    the hinge after it. A comparison of `x` with this hinge decides.
+    The index is the number of hinges at or left of the input. It is 0 for NaN. First, arithmetic
+    (equally spaced hinges) or a search (other hinges) finds one of two hinges: the last hinge at or
+    left of `x`, or the hinge after it. Then a comparison of `x` with the hinge found gives the
+    index.
     """
     if UNIFORM:
         place = (x - first) * scale + MARGIN
@@ -156,8 +161,10 @@ def forward_kernel(
     K: tl.constexpr, STEPS: tl.constexpr, UNIFORM: tl.constexpr, BY_CHANNEL: tl.constexpr,
     PLANAR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ALIGN: tl.constexpr, LONG_OFFSETS: tl.constexpr,
 ):  # fmt: skip
-    """Write `y = s[line] x + b[line]`. Each 64-bit word of `table` contains a slope and an
-    intercept."""
+    """Write the outputs `y = s[line] x + b[line]` of the curves for the inputs `x`.
+
+    Each 64-bit word of `table` contains the slope `s` and the intercept `b` of one line.
+    """
     width, row_length = width_units * ALIGN, row_units * ALIGN
     channel = _program_channels(channels, PLANAR, COLUMNS)
     if BY_CHANNEL:
@@ -185,8 +192,10 @@ def _ramp(
     x, place, hinges, rates, piece: tl.constexpr,
     K: tl.constexpr, TAILS: tl.constexpr, UNIFORM: tl.constexpr,
 ):  # fmt: skip
-    """Return the position of `x` along a piece: 0 at the end nearer to the middle hinge, 1 at the
-    other end.
+    """Return the ramp of a piece, the position of `x` along this piece.
+
+    It is 0 at the end nearer to the middle hinge and 1 at the other end. Outside the piece it is 0
+    or 1, except that the ramps of the outer pieces continue if the tails are linear.
 
     With equally spaced hinges this compiles to one saturating addition. Otherwise it compiles to an
     addition and a saturating multiplication.
@@ -211,7 +220,10 @@ def _ramp(
 def _middle_weight(
     x, place, hinges, rates, K: tl.constexpr, TAILS: tl.constexpr, UNIFORM: tl.constexpr
 ):
-    """Return the weight of the middle hinge's value: 1 minus the ramps that begin at this hinge."""
+    """Return the factor of the middle hinge's value in the output of the curve at `x`.
+
+    It is 1 minus the sum of two ramps (see `_ramp`): the ramps of the two pieces at this hinge.
+    """
     MIDDLE: tl.constexpr = (K - 1) // 2
     weight = 1.0 - _ramp(x, place, hinges, rates, MIDDLE, K, TAILS, UNIFORM)
     if MIDDLE > 0:
@@ -222,7 +234,8 @@ def _middle_weight(
 @triton.jit
 def _store_sum(total, partials, channel, channels, entry, ENTRIES: tl.constexpr, PLANAR: tl.constexpr,
                COLUMNS: tl.constexpr):  # fmt: skip
-    """Write one sum per channel of the program to `partials[program_id(1), entry, channel]`."""
+    """Sum a tile over the elements of each channel, and write the sums to
+    `partials[program_id(1), entry, channel]`."""
     to = partials + (tl.program_id(1) * ENTRIES + entry).to(tl.int64) * channels
     if PLANAR:
         tl.store(to + channel, tl.sum(total))
@@ -240,11 +253,12 @@ def backward_kernel(
     TAILS: tl.constexpr, ENTRIES: tl.constexpr, FIRST_PIECE: tl.constexpr, PIECES: tl.constexpr,
     UNROLL: tl.constexpr,
 ):  # fmt: skip
-    """Write the gradient with respect to `x`, and the sums of the gradient `g` times each of
-    `PIECES` ramps.
+    """Write the gradient of the loss with respect to `x`, and sums for the gradients of the curves.
 
-    If `grad_x_ptr` is None, only the sums are written. The launch for the first pieces also sums
-    `g` times the weight of the middle hinge, and the terms of free tails.
+    `g` is the gradient of the loss with respect to the outputs. There is one sum for each of
+    `PIECES` pieces: over the inputs, of `g` times the ramp of the piece. The launch with
+    `FIRST_PIECE == 0` also sums `g` times `_middle_weight`, and for free tails `g` times the
+    distance of the input from the outer hinge. If `grad_x_ptr` is None, only the sums are written.
     """
     width, row_length = width_units * ALIGN, row_units * ALIGN
     channel = _program_channels(channels, PLANAR, COLUMNS)
@@ -295,7 +309,10 @@ def _add_tile(
     K: tl.constexpr, TAILS: tl.constexpr, UNIFORM: tl.constexpr,
     FIRST_PIECE: tl.constexpr, PIECES: tl.constexpr,
 ):  # fmt: skip
-    """Return the sums (ramps, middle weight, free tails) after adding the elements of one tile."""
+    """Return the sums of `backward_kernel` after adding the elements of one tile.
+
+    Their order is: the ramps, the middle weight, the two free tails.
+    """
     more = ()
     for i in tl.static_range(PIECES):
         more += (sums[i] + g * _ramp(x, place, hinges, rates, FIRST_PIECE + i, K, TAILS, UNIFORM),)
@@ -313,11 +330,14 @@ def reduce_kernel(
     partials, grads, parts, channels,
     K: tl.constexpr, ENTRIES: tl.constexpr, DEEP: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """Sum over `parts` for one hinge (or one free tail) of `WIDTH` channels, in a fixed order.
+    """Add the sums of all programs of `backward_kernel`, in a fixed order, and write gradients.
+
+    A program writes the gradient for one hinge or one free tail of `WIDTH` channels. `parts` is the
+    number of sums to add.
 
     Right of the middle hinge, `y = v[middle] + sum_k (v[k+1] - v[k]) ramp[k]`. The gradient of a
-    value is therefore a difference of two sums: the sum of the ramp that ends at its hinge, minus
-    the sum of the ramp that begins at its hinge. Left of the middle hinge the formula is mirrored.
+    value is therefore the sum for the piece that ends at its hinge, minus the sum for the piece
+    that begins at its hinge. Left of the middle hinge the formula is mirrored.
     """
     MIDDLE: tl.constexpr = (K - 1) // 2
     entry = tl.program_id(1)

@@ -26,10 +26,10 @@ CALL = "hinged.constrain"
 
 @dataclass(frozen=True)
 class ConstraintReport:
-    """The constraint that `constrain` set, and how far the curves of each layer moved.
+    """The constraint that a call of `constrain` set, and how far the curves of each layer moved.
 
     Attributes:
-        constraint: the constraint that all selected layers satisfy now.
+        constraint: the constraint. All layers in `moved` satisfy it now.
         moved: for each layer name, the largest absolute change of a parameter of its curves (a
             value at a hinge, or a trained slope of a tail). It is 0 if the curves already satisfied
             the constraint.
@@ -75,9 +75,9 @@ def constrain(
             sets no limit.
         convex: `"convex"` or True for slopes that never fall from left to right, `"concave"` for
             slopes that never rise. None or False sets no limit.
-        bounds: the lowest and the highest output allowed, `(low, high)`. None in place of a number
-            means no bound on that side. A linear tail that would cross a bound becomes flat,
-            together with the piece next to it.
+        bounds: the lowest and the highest output allowed, `(low, high)`. A bound that is None sets
+            no limit; `bounds=None` sets neither. A linear tail that would cross a bound becomes
+            flat, together with the piece next to it.
         odd: whether to require `f(-x) = -f(x)`.
         where: a function that takes a `hinged.model.Site`, the description of a layer, and returns
             whether to constrain that layer. None constrains all layers.
@@ -110,7 +110,7 @@ def constrain(
         if where is None or where(layer_site(name, layer))
     }
     if not layers:
-        got = "a function that is false for every layer"
+        got = "a function that returns False for every layer"
         hint = "return True for a layer to constrain, as in where=lambda site: site.name == 'act'"
         raise errors.ArgumentError(errors.message(f"{CALL}(where=...)", got, hint))
     for name, layer in layers.items():
@@ -121,7 +121,7 @@ def constrain(
 
 
 def is_constrained(layer: nn.Module) -> bool:
-    """Return whether a layer has a constraint that `constrain` set.
+    """Return whether `constrain` has set a constraint on a layer.
 
     >>> layer = PiecewiseLinear(3)
     >>> report = constrain(layer, monotone=True)
@@ -148,7 +148,8 @@ class ConstraintHook:
     Attributes:
         layer: the layer.
         constraint: the constraint.
-        projected_version: the version counter of the parameters after the last projection.
+        projected_version: the sum of torch's version counters of the parameters after the last
+            projection. A change of a parameter in place increases it.
     """
 
     def __init__(self, layer: PiecewiseLinear, constraint: Constraint) -> None:

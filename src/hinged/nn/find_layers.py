@@ -35,11 +35,11 @@ def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
 def check_start_curves(
     call: str, start: Mapping[str, Curve], layers: Mapping[str, PiecewiseLinear]
 ) -> None:
-    """Check that `start` has one curve for each layer, with the layer's name as its key.
+    """Raise `ArgumentError` unless `start` has an entry for each layer and no other entries.
 
     Args:
         call: the call that the user made, for the error message.
-        start: the curves before training, by layer name.
+        start: the curves of each layer before training, by layer name.
         layers: the layers of the model, by name.
 
     Raises:

@@ -37,8 +37,8 @@ def param_groups(
         lr: learning rate of the weights.
         weight_decay: weight decay of the weights. The curves have no weight decay.
         curve_lr: learning rate of the curves. None means twice `lr`, which suits Adam and similar
-            optimisers. With SGD, begin with a fraction of `lr`. SGD steps are proportional to the
-            gradient, and the gradient of a value is a sum over all inputs of its curve.
+            optimisers. With SGD, use a fraction of `lr` first: steps of SGD are proportional to the
+            gradient, and the gradient of a curve is large because it is a sum over all its inputs.
         curve_types: module types whose parameters count as curves. Add `nn.PReLU` to include its
             slopes.
 
@@ -98,11 +98,10 @@ def curve_group(parameters: Iterable[nn.Parameter], weights: Mapping[str, Any]) 
 
 
 def add_curves(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
-    """Add the parameters of curves to an optimiser as a new group, with the settings of
-    `curve_group`.
+    """Add the parameters of curves to an optimiser as a new group, made by `curve_group`.
 
-    The settings are derived from the group named "weights". If there is none, they are derived from
-    the first group.
+    Its settings are derived from the optimiser's group named "weights", or from the first group if
+    no group has this name.
     """
     groups = optimizer.param_groups
     weights = next((group for group in groups if group.get("name") == "weights"), groups[0])

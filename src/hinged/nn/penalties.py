@@ -48,8 +48,8 @@ def penalty(
             model, or `"sum"` for their sum.
 
     Returns:
-        The penalty, a scalar tensor with gradient. It is in float32, or in float64 if a layer is in
-        float64, on the device of the first layer.
+        The penalty, a differentiable scalar tensor on the device of the first layer. Its dtype is
+        float32, or float64 if a layer is in float64.
 
     Raises:
         ArgumentError: if the model has no curves, if `kind` is `"drift"` and `start` is None, if
@@ -87,9 +87,11 @@ def _measure(kind: str, curve: Curve, start: Curve | None) -> Tensor:
 
 
 def _in_float32(curve: Curve, like: Tensor | None = None) -> Curve:
-    """Return a curve in float32 or float64, on the device of `like` or on its present device.
+    """Return a copy of a curve on the device of `like`, in float64 if `like` is in float64 and else
+    in float32.
 
-    Sums in half precision would be too inexact.
+    If `like` is None, the values of the curve take its place. Sums in half precision would be too
+    inexact.
     """
     values = curve.values if like is None else like
     wide = torch.promote_types(values.dtype, torch.float32)

@@ -56,8 +56,8 @@ def piecewise_linear(
         A new tensor with the shape, dtype and memory format of `x`.
 
     Raises:
-        ArgumentError: if the shapes of the tensors do not match, or if `tail_slopes` is missing or
-            not needed.
+        ArgumentError: if the shapes of the tensors do not match, if `tails` is `"free"` and
+            `tail_slopes` is None, or if `tails` is not `"free"` and `tail_slopes` is given.
         DtypeError: if a tensor is not floating point.
 
     >>> h = torch.tensor([-1.0, 0.0, 1.0])
@@ -90,9 +90,9 @@ class PiecewiseLinear(nn.Module):
         range: positions of the first and the last hinge, `(low, high)`, if `hinges` is a number.
             The range is widened as little as needed to put a hinge at each kink of `init` (a
             position where the slope jumps).
-        init: the start function: a name in `hinged.curve.START_FUNCTIONS`, a callable that maps a
-            tensor to a tensor elementwise, an `nn.Module`, or a `hinged.Curve`. A smooth function
-            is fitted by least squares.
+        init: the start function: a name in `hinged.curve.START_FUNCTIONS`, a function or an
+            `nn.Module` that takes a tensor and acts on each element separately, or a
+            `hinged.Curve`. A smooth function is fitted by least squares.
         dim: the channel axis of the input; use -1 if the channels are the last axis.
         tails: `"linear"` (the first and the last piece continue), `"constant"` (the first and the
             last value continue) or `"free"` (straight lines with trained slopes).
@@ -170,8 +170,10 @@ class PiecewiseLinear(nn.Module):
         self._note_uniform(is_uniform(positions))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a new tensor with the curves at `x`, in the shape, dtype and memory format of
-        `x`."""
+        """Return the outputs of the curves for the inputs `x`.
+
+        The result is a new tensor with the shape, dtype and memory format of `x`.
+        """
         hinges = self._get_tensor(self._buffers, "hinges")
         return evaluate_curves(
             x,
@@ -201,8 +203,8 @@ class PiecewiseLinear(nn.Module):
 
         Raises:
             ArgumentError: if the number of channels does not match, if the values of the layer are
-                parametrised, or if hinges become equal in the layer's dtype. The layer is then
-                unchanged.
+                parametrised, or if different hinges become equal when they are rounded to the
+                layer's dtype. The layer is then unchanged.
 
         >>> act = PiecewiseLinear(3)
         >>> act.set_curve(Curve(torch.tensor([-1.0, 1.0]), torch.tensor([[0.0, 2.0]])))
@@ -253,7 +255,7 @@ class PiecewiseLinear(nn.Module):
         after = fn(before)
         recast = after.dtype != before.dtype and not after.is_meta
         if recast and not (after.diff(dim=-1) > 0).all():
-            got = "hinges so close together that some become equal in that dtype"
+            got = f"hinges so close together that some become equal in {after.dtype}"
             hint = f"create the layer with dtype={after.dtype}, or keep dtype={before.dtype}"
             raise errors.ArgumentError(errors.message(f"{CALL}.to({after.dtype})", got, hint))
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -261,18 +263,18 @@ class PiecewiseLinear(nn.Module):
         return self
 
     def _get_tensor(self, tensors: Mapping[str, Tensor | None], name: str) -> Any:
-        """Return the tensor `name`, from `tensors` if it has that name and else from the attribute.
+        """Return the layer's tensor `name`. `tensors` is `self._parameters` or `self._buffers`.
 
         Reading the dictionary is half a microsecond faster than reading the attribute. A
-        parametrised tensor is not in the dictionary.
+        parametrised tensor is not in the dictionary, so it is read from the attribute.
         """
         return tensors[name] if name in tensors else getattr(self, name)
 
     def _note_uniform(self, uniform: bool) -> None:
-        """Store whether the present hinges are equally spaced.
+        """Store whether the layer's hinges are equally spaced.
 
-        Checking this in each `forward` would mean waiting for a GPU. If `functional_call` passes
-        other hinges, the layer does not know whether these are equally spaced.
+        If each `forward` checked this, it would have to wait for a GPU. The stored answer is not
+        used for other hinges that `functional_call` passes.
         """
         self._uniform_hinges = self.hinges if uniform else None
 
@@ -297,7 +299,7 @@ class PiecewiseLinear(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load a state completely, or leave the layer unchanged if the state does not fit."""
+        """Load all tensors of a saved state, or none if the state does not fit the layer."""
         own = {
             name.removeprefix(prefix): tensor
             for name, tensor in state_dict.items()
@@ -324,7 +326,10 @@ class PiecewiseLinear(nn.Module):
 
 
 def _overwrite_or_replace(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
-    """Return the parameter with new contents, or a new parameter if the shapes differ."""
+    """Copy `new` into the parameter and return the parameter.
+
+    If the shapes differ, the result is a new parameter with the contents of `new`.
+    """
     if parameter.shape != new.shape:
         return nn.Parameter(new.detach().to(parameter, copy=True), parameter.requires_grad)
     with torch.no_grad():

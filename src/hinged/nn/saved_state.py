@@ -58,7 +58,10 @@ def _hinges_mismatch(
     if hinges is None:
         return None
     if hinges.shape not in (shape[1:], shape):
-        hint = f"this layer takes {shape[1:]} or {shape}, for {shape[0]} channels"
+        hint = (
+            f"this layer takes {shape[1:]} or {shape}, which is (hinges,) or (channels, hinges): "
+            "create it with the channels and hinges of the saved layer"
+        )
         return errors.message(call, f"hinges of shape {tuple(hinges.shape)}", hint)
     if hinges.is_meta:
         return None
@@ -71,8 +74,8 @@ def _hinges_mismatch(
 
 def _tails_mismatch(call: str, code: Tensor | None, tails: str) -> str | None:
     if code is not None and not (isinstance(code, Tensor) and int(code) < len(TAILS)):
-        hint = f"expected a code from 0 to {len(TAILS) - 1}: save the state again"
-        return errors.message(call, f"tails with the code {code!r}", hint)
+        hint = f"expected a number from 0 to {len(TAILS) - 1} for the kind of tails: save it again"
+        return errors.message(call, f"a state with _extra_state={code!r}", hint)
     saved = tails if code is None else decode_tails(code)
     if (saved == "free") == (tails == "free"):
         return None
@@ -83,7 +86,10 @@ def _tails_mismatch(call: str, code: Tensor | None, tails: str) -> str | None:
 def _slopes_mismatch(call: str, slopes: Tensor | None, channels: int) -> str | None:
     if slopes is None or slopes.shape == (channels, 2):
         return None
-    hint = f"this layer needs ({channels}, 2), two slopes for each channel"
+    hint = (
+        f"this layer needs ({channels}, 2), two slopes for each channel: create it with the "
+        "channels of the saved layer"
+    )
     return errors.message(call, f"tail_slopes of shape {tuple(slopes.shape)}", hint)
 
 

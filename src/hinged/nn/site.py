@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
 SHARING = ("channel", "layer")
-"""Names for what shares a curve or a row of hinges.
+"""Names for how the channels of a layer share curves or positions of hinges.
 
-With `"channel"`, each channel has its own. With `"layer"`, all channels of a layer have the same
-one.
+With `"channel"`, each channel has separate ones. With `"layer"`, all channels of a layer have the
+same ones.
 """
 
 

@@ -78,7 +78,7 @@ struct Pixels {
 //
 // Backward adds to `sums`, which has the layout (channel, sum), or (group, sum, kGroup) for groups.
 // A channel has one sum more than lines, and line k lies between the sums k and k + 1. Let g be the
-// gradient with respect to the output of an input x.
+// gradient of the loss with respect to the output for an input x.
 // - On a piece, with t = (x - origin) / width, backward adds g (1 - t) to the sum on the left of
 //   the piece, and g t to the sum on its right. These sums are the gradients of the values.
 // - On a tail, backward adds g to the sum next to the tail's hinge, and g (x - origin) to the other

@@ -75,7 +75,7 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
 
 
 def _limits(curves: list[Curve]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return limits of the two axes that contain all curves between their hinges, with a margin.
+    """Return axis limits that show all curves from the first to the last hinge, with a margin.
 
     Returns:
         The limits `(left, right)` of the input axis and `(bottom, top)` of the output axis.

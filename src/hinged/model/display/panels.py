@@ -49,12 +49,12 @@ def make_panels(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def draw_panel(axes: Axes, curve: Curve, inputs: Histogram | None, examples: int) -> None:
-    """Draw the curves of a layer, over a histogram of its inputs if there is one.
+    """Draw the curves of a layer into a panel, in front of a histogram of the layer's inputs.
 
     Args:
         axes: the panel to draw into.
         curve: the curves of the layer, in float64.
-        inputs: the histogram of the inputs, or None.
+        inputs: the histogram of the inputs; None draws no histogram.
         examples: the number of single channels to draw.
     """
     low, high = curve.hinges.min().item(), curve.hinges.max().item()
@@ -77,7 +77,14 @@ def draw_panel(axes: Axes, curve: Curve, inputs: Histogram | None, examples: int
 
 
 def _draw_channels(axes: Axes, x: Tensor, y: Tensor, examples: int) -> None:
-    """Draw a band that contains 90 % of the channels, and a line for each example channel."""
+    """Draw the area between the 5 % and the 95 % quantile of the channels, and single channels.
+
+    Args:
+        axes: the panel to draw into.
+        x: positions on the input axis, shape `(N,)`.
+        y: outputs of the `C` channels at these positions, shape `(N, C)`.
+        examples: the number of single channels to draw.
+    """
     band = torch.quantile(y, torch.tensor(_BAND_QUANTILES, dtype=y.dtype), dim=1).numpy()
     label = "90 % of the channels"
     axes.fill_between(x.numpy(), *band, color=CURVE_COLOR, alpha=0.2, linewidth=0, label=label)
@@ -93,9 +100,13 @@ def _median(y: Tensor) -> Tensor:
 def _example_channels(y: Tensor, count: int) -> list[int]:
     """Return the indices of `count` example channels.
 
-    All channels are sorted by the distance of their curve from the median curve of all channels,
-    farthest first. The examples are taken from this list at equal steps. They include its first
-    and its last channel.
+    The channels are sorted by the largest distance of their curve from the median over all
+    channels. The examples are taken from this list at equal steps, from the farthest channel to the
+    nearest.
+
+    Args:
+        y: outputs of the `C` channels at `N` positions, shape `(N, C)`.
+        count: the number of examples.
     """
     distances = (y - _median(y)[:, None]).abs().amax(dim=0)
     order = distances.argsort(stable=True)
@@ -104,9 +115,15 @@ def _example_channels(y: Tensor, count: int) -> list[int]:
 
 
 def _draw_inputs(axes: Axes, histogram: Histogram, low: float, high: float) -> None:
-    """Draw a histogram of the inputs of all channels behind the curves.
+    """Draw a histogram of the inputs of all channels together, behind the curves.
 
-    It has a separate output axis without labels.
+    The heights of the bins have no labels.
+
+    Args:
+        axes: the panel to draw into.
+        histogram: the histogram of the inputs of each channel.
+        low: left end of the input axis.
+        high: right end of the input axis.
     """
     middles, counts = histogram.points()[0].cpu(), histogram.counts.cpu().double()
     edges = torch.linspace(low, high, _BINS + 1, dtype=torch.float64)

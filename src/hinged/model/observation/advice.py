@@ -1,4 +1,4 @@
-"""Signs that the curves of a layer work badly, with a sentence for each on what to do."""
+"""Checks whether the curves of a layer show signs of a problem, and gives advice for each sign."""
 
 from __future__ import annotations
 
@@ -9,39 +9,43 @@ from hinged.curve import lipschitz, total_variation
 from hinged.model.observation.layer_diagnosis import LayerDiagnosis
 
 MIN_DEAD_SHARE = 0.1
-"""There is advice from this fraction of dead units on."""
+"""Advice is given if at least this fraction of the units of a layer is dead (has a constant
+output)."""
 MIN_OUTSIDE_SHARE = 0.5
-"""There is advice from this fraction of inputs outside the range (first and last hinge) on.
+"""Advice is given if at least this fraction of the inputs lies outside the range (first to last
+hinge).
 
-In deep networks, a third of the inputs is often outside and does no harm.
+In deep networks, a third of the inputs often lies outside and does no harm.
 """
 MIN_STEEP_SLOPE = 10.0
-"""There is advice from this slope on.
+"""Advice is given if the largest absolute slope of a layer's curves is at least this number.
 
 A ReLU has the slope 1. Trained curves seldom have more than 5.
 """
 MIN_SWEEPS = 2.2
-"""There is advice from this number of sweeps on.
+"""Advice is given if the curves of a layer have at least this number of sweeps, on average.
 
-The number of sweeps of a curve is its total variation, divided by the difference between its
-largest and its smallest value. It is 1 for a ReLU and 2 for |x|. The number of a layer is the mean
-over its channels. In the study of failures, it was 1.2 to 1.3 at good learning rates, and 2.2 to
-3.1 at learning rates ten times as high.
+The number of sweeps of a curve tells how often the curve runs up and down through its values. It is
+the sum of the absolute differences between neighbouring values, divided by the difference between
+the largest and the smallest value. It is 1 for a ReLU and 2 for |x|. In an experiment with failing
+networks, the average was 1.2 to 1.3 at good learning rates, and 2.2 to 3.1 at learning rates ten
+times as high.
 """
 MIN_UNUSED_SHARE = 0.5
-"""There is advice from this fraction of lines (pieces and tails of curves) without inputs on."""
+"""Advice is given if at least this fraction of the lines (pieces and tails of curves) has no
+inputs."""
 MIN_HINGES = 4
-"""There is advice below this number of hinges.
+"""Advice is given if the curves of a layer have fewer hinges than this number.
 
-Curves with fewer hinges can learn little. The study of hinges has measured this.
+In an experiment with several numbers of hinges, curves with fewer hinges learned little.
 """
 
 
 class Advice(NamedTuple):
-    """What to do about one problem in one layer.
+    """Advice on one problem in one layer.
 
     Attributes:
-        sign: the name of the sign of the problem, a key of `SIGNS`.
+        sign: the name of the sign that shows the problem, a key of `SIGNS`.
         layer: the layer's name in the model.
         text: a sentence that describes the sign and the remedy.
     """
@@ -136,7 +140,8 @@ SIGNS: dict[str, Callable[[LayerDiagnosis], str | None]] = {
     "unused lines": _unused,
     "few hinges": _few,
 }
-"""The check for each sign, by the name of the sign, in the order of the advice.
+"""For each sign of a problem, by its name, the function that checks a layer for this sign.
 
-A check returns a sentence if the layer shows the sign, and None otherwise.
+The function returns a sentence of advice if the layer shows the sign, and None otherwise. `advice`
+calls the functions in this order.
 """

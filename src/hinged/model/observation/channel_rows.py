@@ -12,7 +12,9 @@ CACHED_NUMBERS = 2**18
 
 
 def channel_rows(x: Tensor, channels: int, dim: int, call: str) -> Tensor:
-    """Return a batch as a matrix with one row for each channel, shape `(C, M)`.
+    """Return a batch as a matrix with one row for each channel.
+
+    The matrix has shape `(C, M)`, where `M` is the number of elements of one channel.
 
     Args:
         x: the batch. Axis `dim` has `channels` entries. With `channels=1`, any shape is allowed.
@@ -47,10 +49,10 @@ def split_rows(rows: Tensor) -> list[Tensor]:
 
 
 def replace_unless(rows: Tensor, keep: Tensor, value: float) -> Tensor:
-    """Return the rows with `value` in every place where `keep` is False.
+    """Return `rows` with `value` in place of each number for which `keep` is False.
 
-    On a CPU, rows that keep all their numbers are returned without a copy, because a check is
-    faster than a copy.
+    `rows` and the Boolean tensor `keep` have the same shape. If `keep` is True everywhere and
+    `rows` is on a CPU, `rows` is returned without a copy, because the check is faster than a copy.
     """
     return rows if rows.is_cpu and keep.all() else rows.masked_fill(~keep, value)
 
@@ -58,7 +60,11 @@ def replace_unless(rows: Tensor, keep: Tensor, value: float) -> Tensor:
 def finite_extremes(rows: Tensor, finite: Tensor) -> tuple[Tensor, Tensor]:
     """Return the smallest and the largest finite number of each row, two tensors `(C,)`, float64.
 
-    For a row without finite numbers, they are infinity and minus infinity.
+    For a row without finite numbers, the smallest is infinity and the largest is minus infinity.
+
+    Args:
+        rows: the numbers, shape `(C, M)`.
+        finite: whether each number is finite, shape `(C, M)`.
     """
     if rows.shape[1] == 0:
         nothing = torch.full(rows.shape[:1], torch.inf, dtype=torch.float64, device=rows.device)
@@ -72,4 +78,5 @@ def check_same_shape(call: str, first: Tensor, second: Tensor) -> None:
     """Raise `ArgumentError` unless two tensors of counts have the same shape."""
     if first.shape != second.shape:
         got = f"counts of shapes {tuple(first.shape)} and {tuple(second.shape)}"
-        raise errors.ArgumentError(errors.message(call, got, "expected statistics of one layer"))
+        hint = "expected statistics of the same layer, with equal numbers of channels and bins"
+        raise errors.ArgumentError(errors.message(call, got, hint))

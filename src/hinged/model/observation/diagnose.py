@@ -43,18 +43,17 @@ class Diagnosis:
     unreached: tuple[str, ...] = ()
 
     def figures(self) -> dict[str, dict[str, int | float | str | None]]:
-        """Return the columns of the table for every layer, for a logger or for JSON.
+        """Return the measured numbers of every layer, for a logger or for JSON.
 
-        Each layer has a dictionary of numbers and names, as `LayerDiagnosis.figures` describes.
+        Returns:
+            A dictionary by layer name. Each entry is the dictionary that `LayerDiagnosis.figures`
+            returns for this layer, such as `{"dead": 3, "outside": 0.1, ...}`.
         """
         return {name: layer.figures() for name, layer in self.layers.items()}
 
     @property
     def advice(self) -> tuple[Advice, ...]:
-        """One entry for each sign of a problem in a layer, with a remedy.
-
-        It is empty if no layer shows a problem.
-        """
+        """Advice for each sign of a problem in a layer; empty if no layer shows a sign."""
         return tuple(each for name, layer in self.layers.items() for each in advice(name, layer))
 
     def __str__(self) -> str:
@@ -112,7 +111,14 @@ def diagnose_layers(
     statistics: Mapping[str, LayerStatistics],
     start: Mapping[str, Curve] | None,
 ) -> Diagnosis:
-    """Return the diagnosis of layers, given statistics of their inputs and outputs."""
+    """Return the diagnosis of curve layers whose statistics were already collected.
+
+    Args:
+        layers: the layers by name.
+        statistics: statistics of the inputs and outputs of each layer, by layer name. Layers that
+            the model did not call are missing.
+        start: the curves of each layer before training, by layer name; None if they are not known.
+    """
     start = start or {}
     diagnosed = {
         name: LayerDiagnosis(layer.curve().snapshot(), statistics[name], start.get(name))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 DORMANT_THRESHOLD = 0.025
-"""The threshold in the paper that `dormant_units` names."""
+"""The default threshold, from the paper in the docstring of `dormant_units`.
+
+It is a fraction of the mean absolute output over all units of a layer.
+"""
 
 
 def dormant_units(mean_sizes: Tensor, threshold: float = DORMANT_THRESHOLD) -> Tensor:
@@ -19,7 +22,7 @@ def dormant_units(mean_sizes: Tensor, threshold: float = DORMANT_THRESHOLD) -> T
 
     Args:
         mean_sizes: the mean absolute output of each unit, shape `(C,)`.
-        threshold: a fraction of the mean over all units.
+        threshold: a fraction of the mean absolute output over all units.
 
     >>> import torch
     >>> dormant_units(torch.tensor([1.0, 0.01, 2.0]))

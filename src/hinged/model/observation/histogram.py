@@ -20,9 +20,12 @@ from hinged.model.observation.mergeable import Mergeable, concatenate_channels
 
 CALL = "hinged.model.Histogram"
 _FINEST = -60
-"""Bins are at least `2 ** _FINEST` wide. An activation has no use for narrower bins."""
+"""Bins are at least `2 ** _FINEST` wide. Inputs of activations need no narrower bins."""
 _INDEX_BITS = 40
-"""The index of a bin stays below `2 ** _INDEX_BITS`. Such integers are exact in float64."""
+"""The end of a bin, divided by the width of the bin, stays below `2 ** _INDEX_BITS`.
+
+Integers up to this size are exact in float64.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,18 +33,21 @@ class Histogram(Mergeable):
     """Counts of the finite numbers of each channel, in `B` bins of equal width.
 
     The width of a channel's bins is a power of two, `w = 2 ** level`. Bin `j` covers the interval
-    from `(start + j) w` (included) to `(start + j + 1) w` (excluded). The level is the lowest at
-    which all numbers fit into the bins. When larger numbers arrive, neighbouring bins are joined in
-    pairs.
+    from `(start + j) w` (included) to `(start + j + 1) w` (excluded). The integers `level` and
+    `start` are chosen for each channel. `level` is the smallest at which all numbers of the channel
+    fit into `B` bins. When numbers outside the bins are added, the bins become wider by joining
+    neighbouring bins in pairs.
 
     The result depends only on the numbers, not on their order or on their division into batches.
-    Merging two histograms is therefore exact. 0, where a ReLU has its kink, is always an edge.
+    Merging two histograms is therefore exact. If a bin contains 0, where a ReLU has its kink, 0 is
+    its left end.
 
     Attributes:
-        counts: the number of entries in each bin, shape `(C, B)`, int64. The numbers normally
-            span at least half of the bins.
-        level: the exponent of the width of the bins, shape `(C,)`, int64.
-        start: the index of the first bin, counted in bins from 0, shape `(C,)`, int64.
+        counts: the number of entries in each bin, shape `(C, B)`, int64. The numbers of a channel
+            normally span at least half of the bins.
+        level: the exponent of the width of the bins of each channel, shape `(C,)`, int64.
+        start: the left end of the first bin of each channel, divided by the width, shape `(C,)`,
+            int64.
         low: the smallest number, shape `(C,)`, float64. It is infinity for a channel without
             numbers.
         high: the largest number, shape `(C,)`, float64. It is minus infinity for a channel without
@@ -98,7 +104,7 @@ class Histogram(Mergeable):
         return cls(counts.view(channels, bins), level, start, low, high)
 
     def merge(self, other: Histogram) -> Histogram:
-        """Return the exact histogram of the numbers of two histograms together.
+        """Return the exact histogram of the numbers of `self` and of `other` together.
 
         Raises:
             ArgumentError: if the histograms have different numbers of channels or bins.
@@ -117,7 +123,10 @@ class Histogram(Mergeable):
         return Histogram(counts, level, start, low, high)
 
     def _counts_at(self, level: Tensor, start: Tensor) -> Tensor:
-        """Return the counts for bins of another width (`level`) and another first bin (`start`)."""
+        """Return the counts, shape `(C, B)`, for bins with the given `level` and `start`.
+
+        The bins must be at least as wide as the present bins, and contain all numbers.
+        """
         bins = self.counts.shape[1]
         numbers = self.start[:, None] + torch.arange(bins, device=self.start.device)
         # Shifts of int64 by more than 63 bits are undefined, so the shift is limited. The result is
@@ -161,20 +170,20 @@ class Histogram(Mergeable):
         return (shares * ((middles < low) | (middles > high))).sum(dim=1)
 
     def quantiles(self, shares: Sequence[float] | Tensor) -> Tensor:
-        """Return the quantiles of each channel, shape `(C, Q)`, float64.
+        """Return quantiles of the numbers of each channel.
 
-        A quantile is accurate to the width of a bin. Within a bin, numbers are assumed to be evenly
-        spread.
+        The error of a quantile is at most the width of a bin. Within a bin, numbers are assumed to
+        be evenly spread.
 
         Args:
-            shares: the `Q` levels of the quantiles, each from 0 to 1. For example, 0.5 is the
+            shares: `Q` fractions from 0 to 1, one for each quantile. For example, 0.5 means the
                 median.
 
         Returns:
-            The quantiles. They are NaN for a channel without numbers.
+            The quantiles, shape `(C, Q)`, float64. They are NaN for a channel without numbers.
 
         Raises:
-            ArgumentError: if a level is below 0 or above 1.
+            ArgumentError: if a fraction is below 0 or above 1.
         """
         wanted = torch.as_tensor(shares, dtype=torch.float64, device=self.counts.device)
         if not ((wanted >= 0) & (wanted <= 1)).all():
@@ -192,11 +201,11 @@ class Histogram(Mergeable):
 
 
 def _layout(low: Tensor, high: Tensor, bins: int) -> tuple[Tensor, Tensor]:
-    """Return the lowest level at which `[low, high]` fits into `bins` bins, and the first bin.
+    """Return `level` and `start` of a `Histogram` for numbers from `low` to `high`.
 
-    The search starts at a level near `log2((high - low) / bins)` and tries four levels. Both ends
-    are divided by `bins`, a power of two, before the subtraction. This is exact and cannot
-    overflow.
+    `level` is the smallest at which these numbers fit into `bins` bins. Four levels are tried,
+    beginning near `log2((high - low) / bins)`. `low` and `high` are divided by `bins`, a power of
+    two, before the subtraction. This is exact and cannot overflow.
     """
     nonempty = low <= high
     low, high = low.masked_fill(~nonempty, 0.0), high.masked_fill(~nonempty, 0.0)
@@ -210,7 +219,7 @@ def _layout(low: Tensor, high: Tensor, bins: int) -> tuple[Tensor, Tensor]:
 
 
 def _exponent(x: Tensor) -> Tensor:
-    """Return the binary exponent of each number. It can be wrong by one near powers of two."""
+    """Return `floor(log2(x))` of each positive number. It can be wrong by 1 near powers of two."""
     return x.clamp(min=2.0 ** (_FINEST - 1)).log2().floor().long()
 
 

@@ -137,8 +137,8 @@ class History:
             The history.
 
         Raises:
-            CurveFileError: if the file is truncated, does not contain a history, or has a version
-                that this release cannot read.
+            CurveFileError: if the file is truncated, does not contain a history, or has a format
+                version that this release cannot read.
             OSError: if the file cannot be opened.
         """
         contents, tensors = _read_history_file(path)

@@ -29,15 +29,15 @@ class LayerDiagnosis:
 
     @property
     def dead(self) -> Tensor:
-        """Whether a channel had the same output for all data, shape `(C,)`, bool.
+        """Whether each channel had the same output for all data, shape `(C,)`, bool.
 
-        For a ReLU, these are the units whose output was always 0.
+        A ReLU unit is dead if its output was always 0.
         """
         outputs = self.statistics.outputs
         return (outputs.count > 0) & (outputs.low >= outputs.high)
 
     def dormant(self, threshold: float = DORMANT_THRESHOLD) -> Tensor:
-        """Return whether the outputs of a channel are small compared with the other channels.
+        """Return whether the outputs of each channel are small compared with the other channels.
 
         A channel is dormant if its mean absolute output is at most `threshold` times the mean over
         all channels. `hinged.model.observation.dormant_units` names the source of this rule.
@@ -67,24 +67,25 @@ class LayerDiagnosis:
 
     @property
     def drift(self) -> Tensor | None:
-        """Largest absolute difference between the curve and its start, shape `(C,)`.
+        """Largest absolute difference between each curve and the curve in `start`, shape `(C,)`.
 
-        It is taken from the leftmost to the rightmost hinge of both curves. It is None if `start`
-        is None.
+        The curves are compared from the leftmost to the rightmost hinge of both. The result is None
+        if `start` is None.
         """
         return None if self.start is None else distance(self.curve, self.start)
 
     @property
     def nearest_native(self) -> tuple[str, float]:
-        """Name and error of the native activation that is closest to the curves.
+        """Name of the activation of torch (such as `"relu"`) that is closest to all curves, and its
+        error.
 
-        The error of an activation is its largest absolute difference from any channel.
+        The error is the largest absolute difference between the activation and any of the curves.
         """
         worst = {name: each.max().item() for name, each in distances_to_native(self.curve).items()}
         return min(worst.items(), key=lambda item: item[1])
 
     def figures(self) -> dict[str, int | float | str | None]:
-        """Return one number or name for each column of the table.
+        """Return the measured numbers of the layer, by name.
 
         Returns:
             A dictionary. `channels`, `hinges` and `dead` are counts. `dormant`, `lines_hit` and

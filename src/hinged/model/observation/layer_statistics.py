@@ -19,7 +19,10 @@ from hinged.nn import PiecewiseLinear, curve_layers
 
 T = TypeVar("T", bound="InputStatistics")
 MakeStatistics = Callable[[PiecewiseLinear, Tensor, Tensor], S]
-"""A function that computes statistics of one call from the layer, its input and its output."""
+"""Type of a function that computes statistics of one call of a layer.
+
+Its arguments are the layer, the input of the call and the output of the call.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ class InputStatistics(Mergeable):
         return InputStatistics(*_input_statistics(layer, x))
 
     def merge(self: T, other: T) -> T:
-        """Return the statistics of the calls of `self` and of `other` together."""
+        """Return the statistics of all calls that `self` or `other` describes."""
         parts = {name: part.merge(getattr(other, name)) for name, part in vars(self).items()}
         return type(self)(**parts)
 

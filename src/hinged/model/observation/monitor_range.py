@@ -19,10 +19,11 @@ CALL = "hinged.monitor_range"
 def monitor_range(model: nn.Module, *, every: int = 100, max_outside: float = 0.05) -> RangeMonitor:
     """Warn, from now on, when too many inputs of a curve layer lie outside its range.
 
-    The range of a `PiecewiseLinear` layer reaches from the first to the last hinge. Outside it, the
-    curve has no hinges and cannot bend. The monitor checks the first call of each layer and then
-    every `every`-th call. A layer causes one warning, and no further warning until a check finds at
-    most `max_outside` again. Calls in compiled code are not checked, because they run no hooks.
+    The range of a `PiecewiseLinear` layer reaches from the first to the last hinge. Outside the
+    range, the curve has no hinges and cannot bend. The monitor checks the first call of each layer
+    and then every `every`-th call. After a warning about a layer, there is no second warning about
+    this layer while its fraction of inputs outside stays above `max_outside`. Calls in compiled
+    code are not checked, because they run no hooks.
 
     Args:
         model: any module with `PiecewiseLinear` layers. Its outputs do not change.
@@ -38,8 +39,8 @@ def monitor_range(model: nn.Module, *, every: int = 100, max_outside: float = 0.
             0 to 1.
 
     Warns:
-        OutsideRangeWarning: if a check finds more than `max_outside`. The message names the layer,
-            the fraction of inputs outside, and the range.
+        OutsideRangeWarning: if the fraction of inputs outside the range is above `max_outside`. The
+            message has the name of the layer, the fraction, and the range.
 
     >>> import warnings
     >>> model = nn.Sequential(nn.Linear(2, 8), PiecewiseLinear(8))

@@ -33,9 +33,9 @@ def run_model(model: nn.Module, data: Any, call: str) -> None:
 
 @contextlib.contextmanager
 def state_restored(model: nn.Module) -> Iterator[None]:
-    """Turn gradients off in a `with` block, and restore the state of the model at its end.
+    """Turn gradients off in a `with` block, and restore the state of the model after the block.
 
-    Restored are the buffers, the training flags and the random state.
+    The state consists of the buffers, the training flags, and the state of torch's random numbers.
     """
     device = _device_of(model)
     devices, device_type = ([], "cuda") if device.type == "cpu" else ([device], device.type)
@@ -99,7 +99,7 @@ def _split_batches(data: Any, call: str) -> Iterator[ModelInputs]:
 def _inputs_of_batch(batch: Any, call: str) -> ModelInputs:
     """Return the positional and keyword arguments of one batch.
 
-    They come from the whole batch, or from the first entry of a pair.
+    If the batch is a pair `(inputs, targets)`, the arguments are its inputs.
     """
     inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
     if isinstance(inputs, dict):
