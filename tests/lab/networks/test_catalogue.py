@@ -151,7 +151,7 @@ def test_every_activation_of_a_users_network_is_replaced(own, activation):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("has_none", "got a Sequential without activations to replace; the network must apply"),
+        ("has_none", "got a Sequential without activations to replace; use an activation"),
         (
             "too_few",
             "shape (2, 9) for 2 samples; the data set digits needs outputs of shape (2, 10).",

@@ -64,7 +64,9 @@ def test_numbers_to_predict(mine):
 
 def test_a_finished_data_set(mine):
     assert data.load_data_set(mine("finished")).name == "iris"
-    with pytest.raises(errors.ArgumentError, match=r"return \(train, test\) from the function"):
+    with pytest.raises(
+        errors.ArgumentError, match=r"let the function .* return \(train, test\), or"
+    ):
         data.load_data_set(mine("finished"), train_size=10)
 
 
