@@ -140,6 +140,7 @@ def test_an_address_without_a_cluster_is_refused(monkeypatch, small, tmp_path):
     with pytest.raises(errors.ArgumentError) as caught:
         compare(small, RunFolder(tmp_path / "run"), ProgressListener(), cluster=RayCluster("auto"))
     assert str(caught.value) == (
-        "`RayCluster(address=...)`: got auto, where Ray says: Could not find any running Ray "
-        "instance; give the address of a cluster that runs, or 'local' to start one here."
+        "`RayCluster(address=...)`: got auto, to which Ray cannot connect (Could not find any "
+        "running Ray instance); give the address of a running cluster, or 'local' to start a "
+        "cluster on this machine."
     )

@@ -41,7 +41,9 @@ def test_unknown_names_are_faults_too(tiny):
 
 def test_what_is_no_toml_gets_a_sentence(tiny):
     tiny.write_text("question = ")
-    with pytest.raises(errors.ArgumentError, match=r"`hinged study tiny.toml`: got Invalid value"):
+    with pytest.raises(
+        errors.ArgumentError, match="got a file that is not valid TOML: Invalid value"
+    ):
         definition.parse_study(tiny)
 
 

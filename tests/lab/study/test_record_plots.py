@@ -43,7 +43,7 @@ def test_three_values_make_an_axis_and_two_do_not(finished):
     assert record_plots.line_axis(found) is None and suffixes(found) == [""]
     found = with_axis(found)
     assert record_plots.line_axis(found) == "curves.hinges" and "-along" in suffixes(found)
-    with pytest.raises(ValueError, match="no axis"):
+    with pytest.raises(ValueError, match="no setting takes at least 3 numbers"):
         record_plots.draw_along_axis(build_record(finished))
 
 

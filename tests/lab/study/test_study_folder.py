@@ -51,7 +51,9 @@ def test_another_study_or_scale_is_refused(tiny, tmp_path):
     folder.open(plan(tiny))
     folder.open(plan(tiny))
     before = (folder.path / "study.json").read_bytes()
-    with pytest.raises(errors.RunFolderError, match="holds the study tiny at scale smoke"):
+    with pytest.raises(
+        errors.RunFolderError, match="holds trainings of the study tiny at scale smoke"
+    ):
         folder.open(plan(tiny, "small"))
     tiny.write_text(tiny.read_text().replace("epochs = 1", "epochs = 2"))
     with pytest.raises(errors.RunFolderError, match="settings or precision differ"):
@@ -68,7 +70,9 @@ def test_a_folder_keeps_the_precision_of_the_machine_that_began_it(tiny, tmp_pat
     folder.open(plan(tiny))
     assert {task.experiment.training.precision for task in folder.cell_runs()} == {there}
     assert folder.plan.study == plan(tiny).study != folder.plan.study_with_precision
-    with pytest.raises(errors.RunFolderError, match="holds the study tiny at scale smoke"):
+    with pytest.raises(
+        errors.RunFolderError, match="holds trainings of the study tiny at scale smoke"
+    ):
         folder.open(plan(tiny).model_copy(update={"precision": here}))
     other = StudyFolder(tmp_path / "other")
     other.open(plan(tiny))
@@ -167,7 +171,7 @@ def test_networks_start_from_the_pretraining_of_the_study(tiny, tmp_path):
         results = task.folder.results()
         assert {r.initial_weights for r in results} == {digest(state)}
         assert {r.pretrained for r in results} == {read_weights_file(weights).name}
-    assert f"reached: cnn on digits to {100 * pretraining.test_score:.2f} % (" in origin(found)
+    assert f"accuracy: cnn on digits to {100 * pretraining.test_score:.2f} % (" in origin(found)
     again = Silent()
     folder.train(again, seeds=2)
     assert again.done == []

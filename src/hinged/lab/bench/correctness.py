@@ -46,10 +46,10 @@ def check_correctness(
         module: the module that `activation.make(curve)` returned.
         curve: the curve that activations of the families `CURVE` and `SHARED` must compute.
         x: inputs `(N, C, ...)`.
-        g: gradient with respect to the output, same shape as `x`.
+        g: gradient of a loss with respect to the output, same shape as `x`.
 
     Returns:
-        The largest error divided by the largest value, by quantity. The quantities are `output`,
+        The largest absolute error divided by the largest absolute value, for each of `output`,
         `input gradient` and `parameter gradient`.
 
     Raises:
@@ -69,8 +69,8 @@ def check_correctness(
         tolerance = summed if quantity == PARAMETER_GRADIENT else elementwise
         if not error <= tolerance:
             raise WrongResultError(
-                f"{activation.name}: the error of the {quantity} is {error:.1e} of the largest "
-                f"value; expected at most {tolerance:.0e}"
+                f"{activation.name}: the error of the {quantity} is {error:.1e} times the largest "
+                f"absolute value; expected at most {tolerance:.0e} times"
             )
         largest[quantity] = error
     return largest
@@ -110,9 +110,9 @@ def _compare_with_itself(module: nn.Module, x: Tensor, g: Tensor) -> Iterator[tu
 
 
 def _forward_backward(module: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the output of a module and the gradient with respect to its input.
+    """Return the output of a module, and the gradient of a loss with respect to its input.
 
-    The gradients of the parameters are replaced.
+    The loss is `(module(x) * g).sum()`. Gradients of the parameters are stored in the parameters.
     """
     module.zero_grad(set_to_none=True)
     x = x.detach().requires_grad_()
@@ -128,9 +128,10 @@ def _forward_backward(module: nn.Module, x: Tensor, g: Tensor) -> tuple[Tensor, 
 
 
 def _central_differences(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the slopes of an elementwise function at `x`, and a mask.
+    """Return the slopes of an elementwise function at `x`, and where they can be trusted.
 
-    Both have the shape of `x`. The mask is False where `x` is near a kink.
+    Both have the shape of `x`. The second tensor is a mask. It is False where `x` is near a kink of
+    the function, because the slope is not defined there.
     """
     with torch.no_grad():
         below, middle, above = module(x - _STEP), module(x), module(x + _STEP)
@@ -139,11 +140,12 @@ def _central_differences(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _parameter_gradient_error(module: nn.Module, x: Tensor, g: Tensor) -> float:
-    """Return the relative error of the loss's derivative along one direction.
+    """Return the relative error of the gradients `p.grad` of a module's parameters.
 
-    The loss is `(module(x) * g).sum()`. The derivative from the gradients `p.grad` of the
-    parameters is compared with a central difference. The direction is the normalised gradient plus
-    a random unit vector, so that errors of different parameters do not cancel.
+    The loss is `(module(x) * g).sum()`. Its derivative along one direction in the space of all
+    parameters is computed twice: from `p.grad`, and as a central difference. The direction is the
+    normalised gradient plus a random unit vector, so that errors of different parameters do not
+    cancel.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]

@@ -27,6 +27,9 @@ ShowProgress = Callable[[str], None]
 class BenchmarkOptions:
     """The settings of a benchmark.
 
+    A benchmark consists of cases. A case compares several activations on the same inputs or in the
+    same network.
+
     Attributes:
         rounds: the number of rounds of every case. Each round times every activation once.
         limit: the time limit of a case in seconds. After this time no further round starts, except
@@ -63,7 +66,8 @@ class PreparedRow:
 
     Attributes:
         row: the row of the record. The measurements are stored in it.
-        calls: the function to time for each quantity. Empty if the row has a problem.
+        calls: the function to time for each quantity, for example the forward pass. Empty if the
+            activation failed.
         kernel: the name of a kernel of `hinged.kernels.use_kernel`. It runs the curves.
         saved_bytes: a function that returns the bytes saved for the backward pass. It is called
             after the timing. None means that this memory is not measured.
@@ -79,9 +83,10 @@ class PreparedRow:
 
 
 def prepare_row(row: Row, prepare: Callable[[Row], PreparedRow]) -> PreparedRow:
-    """Return `prepare(row)`. If `prepare` raises an exception, return the row with a problem.
+    """Return `prepare(row)`, or a row that is not timed if `prepare` raises an exception.
 
-    Code of other packages may raise any exception. The other activations are still measured.
+    The text of the exception is then stored in `row.problem`, and the other activations are still
+    measured. Code of other packages may raise any exception.
     """
     try:
         return prepare(row)
@@ -185,7 +190,7 @@ def name_and_version(package: str) -> str:
 def _run_once(prepared: PreparedRow) -> None:
     """Run every function of a row once.
 
-    If a function raises an exception, the row has a problem and is not timed.
+    If a function raises an exception, its text is stored in the row, and the row is not timed.
     """
     try:
         with kernels.use_kernel(prepared.kernel):

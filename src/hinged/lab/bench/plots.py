@@ -71,7 +71,10 @@ def plot_scaling(record: BenchmarkRecord) -> Figure:
 
 
 def _plot_hinge_counts(axes: Axes, cases: list[Case]) -> None:
-    """Draw the time ratios of the first case against the numbers of hinges in the row names."""
+    """Draw how the times of curves depend on the number of hinges, relative to ReLU.
+
+    Only the first case is drawn. The numbers of hinges are read from its row names.
+    """
     for case in cases[:1]:
         rows = [row for row in case.rows[1:] if row.problem is None]
         counts = [_hinges_in(row.name) for row in rows]
@@ -95,7 +98,7 @@ def _line(axes: Axes, counts: list[int], ratios: list[float], quantity: str) -> 
 
 
 def _scale_ratio_axis(axes: Axes, ratios: list[float]) -> None:
-    """Start the axis at 0, or make it logarithmic if the ratios differ by more than a factor of 5.
+    """Start the x axis at 0. Make it logarithmic if the ratios differ by more than a factor of 5.
 
     The labels of a logarithmic axis are plain numbers, for example 2 instead of 2 x 10^0.
     """
@@ -109,7 +112,7 @@ def _scale_ratio_axis(axes: Axes, ratios: list[float]) -> None:
 
 
 def _scale_count_axis(axes: Axes, counts: list[int]) -> None:
-    """Use a logarithmic axis with a tick at each measured count."""
+    """Make the x axis logarithmic, with a tick at each measured count."""
     axes.set_xscale("log")
     axes.set_xticks(counts, [str(count) for count in counts], rotation=60, fontsize=8)
     axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())

@@ -74,8 +74,8 @@ class Case(_StrictModel):
         about: a short description of the inputs or the network.
         baseline: the name of the row whose times all other times are divided by.
         quantities: what is timed, for example "forward", in the order of the columns.
-        place: name and value of the number that differs between cases, for example
-            `{"channels": 64}`. Empty if no number is varied between cases.
+        place: the value that distinguishes this case from similar cases, for example
+            `{"channels": 64}`. Empty if there are no similar cases.
         elements: the number of elements of the input; 0 for whole networks.
         element_bytes: the size of one input element in bytes.
         threads: the number of threads of torch.
@@ -108,11 +108,24 @@ class Case(_StrictModel):
         return next(row for row in self.rows if row.name == name)
 
     def time(self, row: Row, quantity: str) -> Quartiles:
-        """Return the median and the quartiles over the rounds, in seconds per call."""
+        """Return the seconds per call of one activation, as median and quartiles over the rounds.
+
+        Args:
+            row: the row of the activation.
+            quantity: what was timed, for example "forward".
+        """
         return quartiles(row.seconds[quantity])
 
     def ratio(self, row: Row, quantity: str) -> Quartiles:
-        """Return the median and the quartiles over the rounds of time divided by baseline time."""
+        """Return the time of one activation divided by the time of the baseline.
+
+        Args:
+            row: the row of the activation.
+            quantity: what was timed, for example "forward".
+
+        Returns:
+            The median and the quartiles of the ratios in all rounds.
+        """
         baseline = self.row(self.baseline).seconds.get(quantity, [])
         return ratio_quartiles(row.seconds[quantity], baseline)
 
@@ -189,5 +202,8 @@ def read_benchmark_record(path: Path) -> BenchmarkRecord:
         return BenchmarkRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, pydantic.ValidationError) as error:
         got = f"{path}, which cannot be read as a record ({type(error).__name__})"
-        hint = f"give a file that `hinged bench ... --out FILE.json` wrote in format {FORMAT}"
+        hint = (
+            "give a file that `hinged bench ... --out FILE.json` wrote, with version "
+            f"{FORMAT} of the file format"
+        )
         raise errors.ArgumentError(errors.message("read_benchmark_record", got, hint)) from None

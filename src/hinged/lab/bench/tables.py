@@ -57,8 +57,9 @@ def case_table(case: Case, *, with_bandwidth: bool = False) -> TextTable:
 
     Args:
         case: the measured case.
-        with_bandwidth: whether to add the memory bandwidth of each pass, in percent of the
-            bandwidth of a copy. The bandwidth assumes that each tensor is read or written once.
+        with_bandwidth: whether to add columns with the memory bandwidth of each pass. It is shown
+            in percent of the bandwidth of a copy, and assumes that each tensor is read or written
+            only once.
     """
     rows = case.timed_rows
     columns = [("activation", [_row_label(row) for row in rows])]

@@ -33,9 +33,9 @@ class TimedActivation:
             `nn.Module`. A module of the family `CURVE` or `SHARED` must compute this curve. Modules
             of the other families compute another function.
         family: a key of `FAMILIES`. It decides how outputs and gradients are checked.
-        gradient: a function that takes the module after a backward pass. It returns the gradient
-            with respect to the curve's values, `(C, K)`. The families `CURVE` and `SHARED` need it;
-            None for other families.
+        gradient: a function that takes the module after a backward pass. It returns the gradient of
+            the loss with respect to the curve's values, shape `(C, K)`. The families `CURVE` and
+            `SHARED` need it; None for other families.
         hinges: the number of hinges `K`. None means the number that the case sets.
         placement: the positions of the hinges: `UNIFORM`, `FREE` or `PER_CHANNEL`.
         kernel: the name of a kernel of `hinged.kernels.use_kernel`. It is used for curves of

@@ -139,7 +139,7 @@ def _seconds_per_call(call: Call, repetitions: int, stopwatch: Stopwatch) -> flo
 
 
 def _repetitions(typical: float, shortest: float) -> int:
-    """Return the number of calls in a row that take at least `shortest` seconds."""
+    """Return how many calls of `typical` seconds each take at least `shortest` seconds."""
     if typical <= 0:
         return _MAX_REPETITIONS
     return min(_MAX_REPETITIONS, max(1, math.ceil(shortest / typical)))

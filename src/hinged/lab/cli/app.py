@@ -188,7 +188,7 @@ def info(as_json: AsJson = False) -> None:
 def _default_folder(settings: dict[str, Any], *parts: str) -> Path:
     """Return the run folder that is used if `--out` is not given.
 
-    Characters of its name that are not allowed in file names are replaced.
+    Its name consists of the data set, the network and `parts`, with `-` for special characters.
     """
     name = "-".join((settings["data"], settings["network"]["kind"], *parts))
     return Path("runs") / as_file_name(name)

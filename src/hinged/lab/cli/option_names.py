@@ -28,7 +28,10 @@ SETTING_OPTIONS = {
     "training.weight_decay": "--weight-decay",
     "training.augment": "--augment",
 }
-"""The option of each setting of an experiment that has one, in the order of `--help`."""
+"""The command-line option that sets each setting, in the order of `--help`.
+
+Settings without an option are left out.
+"""
 
 OPTIONS = SETTING_OPTIONS | {
     "RayCluster(address=...)": "--ray",
@@ -44,7 +47,7 @@ OPTIONS = SETTING_OPTIONS | {
     "scale": "--scale",
     "seeds": "--seeds",
 }
-"""The option of each setting or argument that an error message of the library may name."""
+"""The command-line option for each setting or argument that error messages of the library name."""
 
 _QUOTED = re.compile(rf"`({'|'.join(map(re.escape, OPTIONS))})(?=[` ])")
 

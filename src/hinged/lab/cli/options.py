@@ -121,7 +121,8 @@ def _setting_parameter(option: str, settings: list[str]) -> inspect.Parameter:
 
     Args:
         option: the name of the option, for example `--range`.
-        settings: the names of the settings that the option sets. It takes one value for each.
+        settings: the names of the settings that the option sets. The option takes one value for
+            each setting.
     """
     kinds = [_option_type(_field(setting)) for setting in settings]
     defaults = [_option_default(_field(setting)) for setting in settings]
@@ -148,7 +149,10 @@ def _field(setting: str) -> FieldInfo:
 
 
 def _option_type(field: FieldInfo) -> Any:
-    """Return the type of an option. It is `str` for choices and lists; `Experiment` checks them."""
+    """Return the type of the option for a setting.
+
+    It is `str` if the setting is a list or has fixed choices. `Experiment` checks the text later.
+    """
     return str if get_origin(field.annotation) in (Literal, tuple) else field.annotation
 
 

@@ -30,14 +30,15 @@ class ComparisonRow:
         activation: name of the activation.
         seeds: number of seeds whose training is finished.
         score: mean test score with its 95 % interval, over seeds with a finite score.
-        versus: paired test against the baseline, over seeds at which both have a finite score. None
-            for the baseline itself, and for fewer than two such seeds.
-        p_corrected: p-value of `versus` after Holm's correction for all tests in the table; NaN
-            without a test.
+        versus: paired t-test of the scores against those of the baseline, over seeds at which both
+            activations have a finite score. None for the baseline itself, and for fewer than two
+            such seeds.
+        p_corrected: p-value of `versus` after Holm's correction for all tests in the table; NaN if
+            `versus` is None.
         parameters: number of trained parameters of the whole network.
         activation_parameters: number of trained parameters of its activations.
         step_ratio: time of a training step divided by the time of the baseline, the median over
-            seeds. NaN if no seed is finished with both.
+            seeds. NaN if no seed is finished for both activations.
         step_ms: time of a training step in milliseconds, the median over seeds.
         kept_mib: memory in MiB that one batch keeps for the backward pass.
         diverged: the seeds at which the loss or the score became infinite or NaN.
@@ -86,7 +87,7 @@ class ComparisonTable:
 
 
 def build_comparison_table(experiment: Experiment, results: list[TrialResult]) -> ComparisonTable:
-    """Return the table of an experiment.
+    """Return the table that compares the activations of an experiment.
 
     Args:
         experiment: the experiment, with its activations and its baseline.

@@ -32,15 +32,15 @@ def colour_of(activation: str) -> str:
 
 
 class ActivationResults(NamedTuple):
-    """The results of one activation, in the units of the axes: percent for an accuracy.
+    """The results of one activation, for drawing. Accuracies are in percent.
 
     Attributes:
         activation: name of the activation.
         colour: its colour, a hexadecimal text.
         mean: mean test score with its 95 % interval.
         difference: mean difference to the baseline with its 95 % interval; None for the baseline,
-            and for fewer than two pairs.
-        trials: the unscaled results, one for each seed.
+            and for fewer than two seeds at which both activations have a score.
+        trials: the results with their accuracies from 0 to 1, one for each seed.
         scores: test scores, one for each seed.
         histories: test scores after each epoch, one list for each seed.
         mean_history: test score after each epoch, the mean over seeds.

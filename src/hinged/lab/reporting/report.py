@@ -1,4 +1,4 @@
-"""The page of a comparison, with its answer, table, pictures, settings and machine."""
+"""The HTML page of a comparison: its result, table, pictures, settings and machine."""
 
 from __future__ import annotations
 

@@ -121,13 +121,13 @@ HEADINGS = (
 
 
 def headings(table: ComparisonTable) -> tuple[str, ...]:
-    """Return the headings of the columns, with the metric and the baseline of a comparison."""
+    """Return the headings of the columns. Some name the metric and the baseline."""
     metric = "accuracy, %" if table.metric == "accuracy" else table.metric
     return tuple(heading.format(metric=metric, baseline=table.baseline) for heading in HEADINGS)
 
 
 def row_texts(row: ComparisonRow, metric: str) -> tuple[str, ...]:
-    """Return the texts of the cells of one row, in the order of `HEADINGS`."""
+    """Return the texts of one row of the table, one text for each heading in `HEADINGS`."""
     difference = p = ""
     if row.versus is not None:
         difference = _format_interval(row.versus.difference, metric, "+")
@@ -168,7 +168,7 @@ def format_score(value: float, metric: str, sign: str = "") -> str:
         value: the score or a difference of scores.
         metric: name of the metric. An `accuracy` is shown in percent with 2 decimals, and any
             other metric with 4 decimals.
-        sign: `+` to show the sign of positive values too.
+        sign: `+` to write a plus sign before positive values; empty for no plus sign.
 
     Returns:
         The text; a dash if the value is NaN.
@@ -190,7 +190,7 @@ def format_p_value(p: float | None) -> str:
 
 
 def _format_interval(interval: Interval, metric: str, sign: str = "") -> str:
-    """Return the mean and half the width of its symmetric interval, as `mean ± half`."""
+    """Return an interval as the text `mean ± half`, where `half` is half of its width."""
     mean = format_score(interval.mean, metric, sign)
     half = interval.high - interval.mean
     return mean if math.isnan(half) else f"{mean} ± {format_score(half, metric)}"

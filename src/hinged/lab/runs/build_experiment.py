@@ -29,8 +29,9 @@ def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Exper
             not given has its default.
 
     Raises:
-        UnknownNameError: if no setting, data set, network, activation, start function or tail has
-            a name that was given.
+        UnknownNameError: if a given name of a setting, data set, network, activation or optimizer
+            does not exist. Also if the tails of curves, the function with which curves start, or an
+            augmentation is unknown.
         ArgumentError: if a setting does not allow its value. The message lists all wrong settings.
     """
     values = apply_assignments(values, assignments)
@@ -50,8 +51,9 @@ def check_experiment(experiment: Experiment) -> Experiment:
     """Return the experiment unchanged, or raise if its settings contradict each other.
 
     Raises:
-        UnknownNameError: if no data set, network, activation, start function, tail, optimizer or
-            augmentation has a name that the experiment uses.
+        UnknownNameError: if a name of a data set, network, activation, optimizer or augmentation
+            does not exist. Also if the tails of curves or the function with which curves start is
+            unknown.
         ArgumentError: if an activation is listed twice, if the baseline is not among the
             activations, or if there are more seeds than folds.
     """

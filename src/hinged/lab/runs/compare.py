@@ -106,19 +106,23 @@ def compare(
     are not trained again.
 
     Args:
-        experiment: the experiment.
-        folder: its run folder, new or from an earlier run of the same experiment.
-        listener: the object that follows the progress.
+        experiment: the network, the data, the activations and the seeds.
+        folder: the folder for the results. It may hold results of an earlier run of the same
+            experiment.
+        listener: an object whose methods are called when trials start, progress and end.
         jobs: number of trials that run at the same time, each in a separate process. With 1, all
             trials run in this process, one after the other.
         threads: number of torch threads for each trial.
         cluster: the Ray cluster that trains; None to train on this machine.
-        save: what is saved besides the results.
+        save: the files that are saved in addition to the results.
         data_dir: the folder of data sets; None for the folder that the environment variable
             `HINGED_DATA` names.
 
     Raises:
-        RunFolderError, DataError, ArgumentError: under the conditions that `compare_all` lists.
+        RunFolderError: if the folder cannot be written, or holds another experiment, or holds
+            results from other data or other pretrained weights.
+        DataError: if data are missing or damaged.
+        ArgumentError: if the network cannot be trained on the data.
     """
     compare_all(
         [ExperimentRun(experiment, folder)],
@@ -154,17 +158,18 @@ def compare_all(
     Args:
         runs: the experiments and their run folders. All experiments are checked before the first
             training.
-        listener: the object that follows the progress.
+        listener: an object whose methods are called when trials start, progress and end.
         jobs: number of trials that run at the same time, each in a separate process. With 1, all
             trials run in this process, one after the other.
-        threads: number of torch threads for each trial. It can change the last bits of a result.
-        cluster: the Ray cluster that trains, without checkpoints and loggers; None to train on
-            this machine. With a cluster, this machine still reads and writes all files.
-        save: what is saved besides the results.
+        threads: number of torch threads for each trial. A different number can change the last
+            digits of a result.
+        cluster: the Ray cluster that trains; None to train on this machine. A cluster saves no
+            checkpoints and uses no loggers. This machine reads and writes all files.
+        save: the files that are saved in addition to the results.
         data_dir: the folder of data sets; None for the folder that the environment variable
             `HINGED_DATA` names.
         continue_on_error: whether to save the error of a trial in its run folder and continue with
-            the next trial. If False, the error is raised.
+            the next trial. If False, the error is raised and no further trial starts.
 
     Raises:
         RunFolderError: if a run folder cannot be written, or holds another experiment, or holds
@@ -221,7 +226,7 @@ def join_training(
         experiment: the experiment; it must have exactly one activation and one seed.
         folder: its run folder.
         threads: number of torch threads of this process.
-        save: what is saved besides the result.
+        save: the files that are saved in addition to the result.
         data_dir: the folder of data sets; None for the folder that the environment variable
             `HINGED_DATA` names.
     """
@@ -236,7 +241,11 @@ _TrialEnds = Generator[TrialEnd, None, None]
 
 
 def _notify(listener: ProgressListener, ends: _TrialEnds) -> set[tuple[Path, str]]:
-    """Report the end of each trial to the listener, and return the keys of the failed trials."""
+    """Report the end of each trial to the listener, and return the failed trials.
+
+    Returns:
+        A pair for each failed trial: the path of its run folder, and the name of the trial.
+    """
     failed = set()
     with closing(ends):  # On an error, first stop the other trainings and release their locks.
         for pending, record in ends:
@@ -255,7 +264,11 @@ def _train_all(
     threads: int,
     cluster: RayCluster | None,
 ) -> _TrialEnds:
-    """Yield each trial with its saved result or error, after training it."""
+    """Train the pending trials, on the cluster if there is one, otherwise on this machine.
+
+    Yields:
+        A pair for each trial: the trial, and its saved result or error.
+    """
     if cluster is not None:
         return _train_on_cluster(pending, cluster)
     if jobs > 1:
@@ -277,9 +290,10 @@ def _train_here(
 
 
 def _train_on_cluster(pending: list[PendingTrial], cluster: RayCluster) -> _TrialEnds:
-    """Yield each trial with its saved result or error, after training it on the cluster.
+    """Train the pending trials on the cluster. This process locks them and saves their results.
 
-    This process locks the trials and saves their results.
+    Yields:
+        A pair for each trial: the trial, and its saved result or error.
     """
     claims: dict[tuple[Path, str], ExitStack] = {}
     uploads: dict[Any, Any] = {}
@@ -312,17 +326,22 @@ def _data_source(run: ExperimentRun) -> Hashable:
 
 
 def _loader(run: ExperimentRun, data_dir: Path | None) -> Loader:
-    """Return a function that loads the data and pretrained weights of a run, in any process."""
+    """Return a function that loads the data and the pretrained weights of an experiment.
+
+    The function has no arguments and can be sent to another process.
+    """
     return functools.partial(load_data_and_weights, run.experiment, data_dir, run.study_weights)
 
 
 def _check_experiment(run: ExperimentRun, data_dir: Path | None) -> tuple[str, str]:
-    """Return the hash of a run's data and the name of its pretrained weights.
+    """Check that all networks of an experiment can be trained, and identify its data and weights.
 
-    The name is empty if there are no pretrained weights.
+    Returns:
+        The hash of the data, and the name of the pretrained weights. The name is empty if the
+        experiment uses no pretrained weights.
 
     Raises:
-        ArgumentError: if a network of the run cannot be trained on its data.
+        ArgumentError: if a network cannot be trained on the data.
     """
     experiment = run.experiment
     loaded = _loader(run, data_dir)()
@@ -349,7 +368,15 @@ def _check_single_training(pending: Sequence[PendingTrial]) -> None:
 
 
 def _open_folder(run: ExperimentRun, data_digest: str, weights: str) -> ExperimentRun:
-    """Open the run folder, and return the run with all trials that the folder plans.
+    """Open the run folder of an experiment, and add the trials in the folder to the experiment.
+
+    Args:
+        run: the experiment and its run folder.
+        data_digest: hash of the data.
+        weights: name of the pretrained weights; empty if there are none.
+
+    Returns:
+        The folder, and the experiment with the activations and seeds of this and earlier runs.
 
     Raises:
         RunFolderError: if the folder holds results from other data or other pretrained weights of
@@ -364,7 +391,7 @@ def _open_folder(run: ExperimentRun, data_digest: str, weights: str) -> Experime
                 kind, name = "weights", str(run.experiment.network.pretrained)
             raise errors.RunFolderError(
                 f"{folder.path} holds results on other {kind} of the same name, {name}: the files "
-                "have changed since. New results cannot be compared with them. Choose another "
-                "folder."
+                f"of the {kind} have changed since these results were computed. New results cannot "
+                "be compared with them. Choose another folder."
             )
     return run._replace(experiment=folder.experiment)

@@ -67,7 +67,7 @@ class PendingTrial:
         run: the experiment and its run folder.
         trial: the activation and the seed.
         load: a function that returns the data and the pretrained weights.
-        save: what is saved besides the result.
+        save: the files that are saved in addition to the result.
         continue_on_error: whether an error of the training is saved instead of raised.
         wait: whether to wait while another process trains this trial. If False, the trial is
             skipped.
@@ -135,7 +135,8 @@ def save_record(pending: PendingTrial, get_finished: Callable[[], FinishedTrial]
     """Save the result of a training, or its error if `pending.continue_on_error` is True.
 
     Args:
-        pending: the trial that was trained. This process must hold its lock.
+        pending: the trial that was trained. This process must hold the lock of the trial, which
+            `RunFolder.claim` sets.
         get_finished: a function that returns the finished trial, or raises the error of its
             training.
 

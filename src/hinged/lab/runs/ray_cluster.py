@@ -37,8 +37,8 @@ class RayCluster:
         address: one of four: `HOST:PORT` or `ray://HOST:PORT` of a running cluster; `auto` for the
             cluster that runs on this machine; `local` to start a cluster on this machine, which
             ends with the block.
-        jobs: largest number of calls that run at the same time. None allows one call per `threads`
-            CPUs, and on a cluster with GPUs at most one call per GPU.
+        jobs: largest number of calls that run at the same time. None for the number of CPUs of the
+            cluster divided by `threads`. On a cluster with GPUs there is at most one call per GPU.
         threads: number of CPUs, and of torch threads, for each call. On a cluster with GPUs, each
             call also has one GPU.
     """
@@ -67,7 +67,8 @@ class RayCluster:
                     f"give the address of a running cluster, or {LOCAL!r} to start a cluster on "
                     "this machine"
                 )
-                got = f"{self.address}, where Ray says: {str(error).splitlines()[0].rstrip('.')}"
+                reason = str(error).splitlines()[0].rstrip(".")
+                got = f"{self.address}, to which Ray cannot connect ({reason})"
                 call = "RayCluster(address=...)"
                 raise errors.ArgumentError(errors.message(call, got, hint)) from error
         return self
@@ -97,18 +98,20 @@ class RayCluster:
     def map(
         self, call: Callable[..., T], items: Iterable[tuple[K, tuple[Any, ...]]]
     ) -> Generator[tuple[K, Callable[[], T]], None, None]:
-        """Run `call(*arguments)` on the cluster for every item `(key, arguments)`.
+        """Call a function on the machines of the cluster, once for each item.
 
         A call is repeated up to 3 times if its process or machine dies. Closing the generator stops
         the calls that still run.
 
         Args:
             call: a function at module level that the machines of the cluster can import.
-            items: the items. The next item is read only when the cluster can start another call.
+            items: pairs `(key, arguments)`. Each pair starts `call(*arguments)`, and the key (any
+                object) identifies this call. The next pair is read only when the cluster can start
+                another call.
 
         Yields:
-            The key and a function for each call, in the order in which the calls finish. The
-            function returns the result of the call, or raises its error.
+            A pair `(key, get_result)` for each call, in the order in which the calls finish.
+            `get_result()` returns the result of the call, or raises its error.
         """
         import ray
 

@@ -6,7 +6,7 @@
     curves/KEY.safetensors  the learned curves of a trial and the histograms of their inputs
     weights/KEY.safetensors the trained network of a trial, if it is saved
     results.jsonl           the results of all finished trials, one line for each trial
-    report.html, plots/     the page and pictures of `hinged.lab.reporting.report`
+    report.html, plots/     the page and pictures that `hinged report` writes
 
 Several processes may use one run folder at the same time, and each may be killed at any moment.
 Each file is written under a temporary name and then renamed, so no file is ever incomplete. A
@@ -204,6 +204,10 @@ class RunFolder:
     def _lock(self, name: str, *, wait: bool = True) -> Iterator[None]:
         """Hold a lock of the folder while a `with` block runs.
 
+        Args:
+            name: name of the lock. Another process waits only for a lock of the same name.
+            wait: whether to wait while another process holds the lock.
+
         Raises:
             Timeout: if another process holds the lock and `wait` is False.
         """
@@ -261,6 +265,6 @@ def _read_result(path: Path) -> TrialResult:
         return TrialResult.model_validate_json(path.read_text(encoding="utf-8"))
     except (pydantic.ValidationError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise errors.RunFolderError(
-            f"{path} is not the record of a trial: reading it raises {type(error).__name__}. "
+            f"{path} is not the result of a trial: reading it raises {type(error).__name__}. "
             "Delete this file, and run the same command again to train the trial again."
         ) from None

@@ -29,7 +29,7 @@ from hinged.model import diagnose
 from hinged.nn import PiecewiseLinear
 
 _EXAMPLES = 1000
-"""Number of samples from which advice and the histograms of the curves' inputs are computed."""
+"""Number of samples for `hinged.diagnose`, and for the histograms of the curves' inputs."""
 _DIAGNOSE_BATCH = 100
 """Batch size of `hinged.diagnose`, which needs many times the memory of a layer's input."""
 
@@ -151,8 +151,8 @@ def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) ->
     """Raise an error if a trial (one activation from one seed) cannot be trained.
 
     Raises:
-        ArgumentError: if the network cannot take the data, if the network cannot be trained with
-            these settings, or if there are more folds than the data allow.
+        ArgumentError: if the network does not fit the shape of the data, if the network cannot be
+            trained with these settings, or if there are more folds than the data allow.
     """
     loaded = _select_fold(experiment, trial, loaded)
     fit.check_training(build_network(experiment, trial, loaded), loaded.data, experiment.training)

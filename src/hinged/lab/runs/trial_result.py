@@ -32,8 +32,8 @@ class TrialResult(pydantic.BaseModel):
         seconds: wall time of the training, in seconds.
         dead: share of dead units (the output is the same for all samples) after each epoch, from 0
             to 1.
-        dormant: share of dormant units (the mean absolute output is small compared with the layer)
-            after each epoch, from 0 to 1.
+        dormant: share of dormant units (the mean absolute output is small compared with the mean of
+            the layer) after each epoch, from 0 to 1.
         advice: sentences of `hinged.diagnose` about the trained curves. The keys are signs: short
             names of what is wrong, for example `inputs outside`.
         kept_bytes: bytes that the forward pass of one batch keeps for the backward pass.

@@ -29,7 +29,7 @@ class Gain(Settings):
 
     Attributes:
         activation: name of the other activation.
-        pairs: number of seeds at which both have a finite score.
+        pairs: number of seeds at which the curves and the other activation have finite scores.
         mean: mean of the differences, positive if curves are better.
         p: p-value of the paired t-test, not corrected for several tests. None if all differences
             are equal but not 0.
@@ -52,7 +52,8 @@ class GainsInSetting(Settings):
     A setting is a data set together with a network.
 
     Attributes:
-        name: name of the study, followed by the values that distinguish the setting in it.
+        name: name of the study, followed by the values in which this setting differs from other
+            settings of the study.
         score: mean score of the trained curves.
         gains: the gain over each other activation that was trained in this setting, by its name.
     """
@@ -63,7 +64,7 @@ class GainsInSetting(Settings):
 
     @property
     def over_best_other(self) -> Gain | None:
-        """Return the gain over the one of PReLU, SiLU and GELU with the best mean score.
+        """Return the gain over PReLU, SiLU or GELU, whichever has the best mean score.
 
         None is returned if none of the three was trained in this setting.
         """
@@ -129,7 +130,10 @@ def gains_sentence(settings: Sequence[GainsInSetting]) -> str:
 
 
 def describe_trainings(records: Iterable[StudyRecord]) -> str:
-    """Return the epochs, the training samples and the data sets of several records, in words."""
+    """Return a text about the trainings of several records.
+
+    It contains the range of epochs, the largest number of training samples and the data sets.
+    """
     cells = [cell for record in records for cell in record.cells.values()]
     epochs = sorted({cell["training"]["epochs"] for cell in cells})
     sizes = sorted({cell["train_size"] for cell in cells if cell["train_size"] is not None})
@@ -148,7 +152,11 @@ def _count_gains(name: str, gains: Sequence[Gain | None], significant: set[int])
 
 
 def _rows_in_same_setting(record: StudyRecord, row: RecordRow) -> list[RecordRow]:
-    """Return the rows of all other activations that were trained with the settings of a row."""
+    """Return the rows of the other activations that were trained like a given row.
+
+    All settings of such a row are equal to those of the given row, except settings that do not
+    affect the other activation.
+    """
 
     def settings_of(cell: str, activation: str) -> Experiment:
         return relevant_settings(Experiment.model_validate(record.cells[cell]), activation)

@@ -96,7 +96,7 @@ def format_value(record: StudyRecord, value: float | None, sign: str = "") -> st
         record: the record of the study. If its `in_percent` is True, the text is in percent with 2
             decimals. Otherwise it has 4 decimals.
         value: a value or a difference of values. The text is a dash for None.
-        sign: `+` to show the sign of positive values too.
+        sign: `+` to write a plus sign before positive values; empty for no plus sign.
 
     >>> record = StudyRecord.model_construct(in_percent=True)
     >>> format_value(record, 0.5), format_value(record, 0.001, "+"), format_value(record, None)

@@ -38,10 +38,10 @@ class _ActivationInCell:
     """The finished trainings of one activation in one cell: the source of one row of the record.
 
     Args:
-        cell: the cell.
+        cell: the cell (one combination of the study's settings).
         experiment: the experiment in the run folder of the cell.
         activation: name of the activation.
-        results: results of the cell, of this and other activations.
+        results: results of all activations in the cell.
     """
 
     def __init__(
@@ -132,10 +132,10 @@ def _find_reference(
     """Return the reference of a group: the group that it is compared with.
 
     Args:
-        group: trainings of one activation in one cell.
+        group: the trainings of one activation in one cell.
         groups: all groups of the study.
-        against: `same` for the baseline with the same settings, `first` for the first baseline with
-            the same data.
+        against: `same` for the trainings of the baseline with the same settings. `first` for the
+            trainings of the baseline in the first cell with the same data.
 
     Returns:
         The reference. None if the group is the reference itself, or if no training of the reference

@@ -40,10 +40,10 @@ class Cell(NamedTuple):
 
     Attributes:
         name: name of the cell's run folder.
-        point: the cell's value on each axis of the grid that has at least two values. A value that
-            is a table of settings is replaced by a text.
+        point: pairs of axis and value, one for each axis of the grid that has several values. A
+            value that consists of several settings is replaced by a text.
         experiment: the experiment, without activations whose networks an earlier cell trains.
-        variant: the named settings of the cell.
+        variant: the variant of the study (named settings) to which the cell belongs.
     """
 
     name: str
@@ -93,7 +93,7 @@ def read_study(path: Path) -> Study:
 def study_cells(
     study: Study, scale: str, fallback: bool = False, seeds: int | None = None
 ) -> list[Cell]:
-    """Return the cells of a study at one scale, variant by variant.
+    """Return the cells of a study at one scale. The cells of the first variant come first.
 
     A cell is one experiment: a variant of the study with one point of its grid.
 
@@ -242,7 +242,7 @@ def _find_faults(study: Study, scale: str, fallback: bool) -> list[str]:
 def _combinations(
     study: Study, scale: str, fallback: bool, seeds: int | None
 ) -> Iterator[tuple[str, GridPoint, Variant, dict[str, Any]]]:
-    """Yield the name, the point of the grid, the variant and the settings of every cell."""
+    """Yield a tuple for every cell: its name, point of the grid, variant and nested settings."""
     size = study.scale(scale)
     grid = {axis: size.grid.get(axis, values) for axis, values in study.grid.items()}
     fallback_data: dict[str, Any] = {}

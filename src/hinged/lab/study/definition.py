@@ -25,7 +25,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 
 class Variant(Settings):
-    """Several settings that change together, with a name.
+    """A variant of a study: a name for several settings that change together.
 
     Attributes:
         name: the name of the variant in tables.
@@ -41,7 +41,7 @@ class Scale(Settings):
 
     Attributes:
         settings: nested settings of an experiment. They override the settings of the study.
-        grid: values for axes in the grid of the study. They replace the values of the study.
+        grid: lists of values for some axes of `Study.grid`. They replace the lists of the study.
         pretrain: nested settings of an experiment. They override `Study.pretrain`.
         seeds: number of seeds for each network and activation.
         fallback: name of the data set that is used if there is no folder of data sets; None if the
@@ -160,8 +160,9 @@ def parse_study(path: Path) -> Study:
     try:
         return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
-        hint = f"this is not valid TOML: correct the file {path}"
-        raise errors.ArgumentError(errors.message(call, f"{error}", hint)) from None
+        hint = f"correct the file {path}"
+        got = f"a file that is not valid TOML: {error}"
+        raise errors.ArgumentError(errors.message(call, got, hint)) from None
     except pydantic.ValidationError as invalid:
         faults = [
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"

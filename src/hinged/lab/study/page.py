@@ -46,8 +46,8 @@ def study_page(name: str, study: Study, records: list[StudyRecord]) -> str:
 def record_section(record: StudyRecord) -> list[str]:
     """Return the paragraphs about a record (the results of a study at one scale).
 
-    In the order of the page, they are the answer, the tables, the pictures, the remaining doubts,
-    and a description of the measurement.
+    They contain, in this order, the answer, the tables, the pictures, the remaining doubts, and how
+    the results were measured.
     """
     saving = width_saving_sentence(record)
     return [

@@ -40,8 +40,8 @@ class Picture(NamedTuple):
 def pictures_of(record: StudyRecord) -> list[Picture]:
     """Return the kinds of pictures that can be drawn of a record.
 
-    The differences can always be drawn. The other kinds need an axis of numbers in the grid, or
-    dead units as the measure of the study.
+    The differences can always be drawn. The means over a setting are drawn if `line_axis` returns a
+    setting. Dead and dormant units are drawn if the study compares dead units.
     """
     pictures = [Picture("", "the difference and its 95 % interval in each row", draw_differences)]
     if line_axis(record) is not None:
@@ -54,10 +54,10 @@ def pictures_of(record: StudyRecord) -> list[Picture]:
 
 
 def draw_differences(record: StudyRecord) -> Figure:
-    """Return a figure of the mean differences to the compared row, with their 95 % intervals.
+    """Return a figure of the differences between rows and their references, with 95 % intervals.
 
-    The figure has a line for each row of the record that is compared with another row. If no row is
-    compared, the figure shows the mean value of every row instead.
+    A reference is the row with which another row is compared. The figure has a line for each row
+    that has a reference. If no row has one, the figure shows the mean value of every row instead.
     """
     compared = [row for row in record.rows if row.versus is not None]
     rows = compared or record.rows
@@ -79,9 +79,9 @@ def draw_differences(record: StudyRecord) -> Figure:
 
 
 def line_axis(record: StudyRecord) -> str | None:
-    """Return the name of the setting with the most different numbers in the grid of a study.
+    """Return the name of the setting that takes the most different numbers in a study.
 
-    None is returned if no setting in the grid has at least three numbers.
+    None is returned if no setting in the grid of the study takes at least three numbers.
     """
     values: dict[str, set[float]] = {}
     for row in record.rows:
@@ -95,17 +95,16 @@ def line_axis(record: StudyRecord) -> str | None:
 def draw_along_axis(record: StudyRecord) -> Figure:
     """Return a figure of the means with their 95 % intervals, over the values of one setting.
 
-    The setting is the axis of the study's grid that `line_axis` returns.
-
-    An activation that does not depend on the axis is drawn as a horizontal line.
+    The setting is the one that `line_axis` returns. If an activation does not depend on the
+    setting, it is drawn as a horizontal line.
 
     Raises:
-        ValueError: if no axis of the record has at least three numbers.
+        ValueError: if no setting in the grid of the study takes at least three numbers.
     """
     name = line_axis(record)
     if name is None:
         raise ValueError(
-            f"The record of {record.name} has no axis with at least {_MIN_VALUES} numbers. "
+            f"In the record of {record.name}, no setting takes at least {_MIN_VALUES} numbers. "
             "Call draw_along_axis only if line_axis returns a name."
         )
     figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
@@ -141,9 +140,15 @@ def draw_idle_units(record: StudyRecord) -> Figure:
 
 
 def _lines_along(record: StudyRecord, name: str) -> dict[str, list[RecordRow]]:
-    """Return the rows of each drawn line, sorted by their value on an axis.
+    """Return the rows of the record that each drawn line connects.
 
-    The keys are the titles of the lines: the activation and its settings on other axes.
+    Args:
+        record: the record.
+        name: the setting on the horizontal axis, for example `network.width`.
+
+    Returns:
+        For each line, its rows in ascending order of the setting. The keys are the titles of the
+        lines: the activation with its other settings.
     """
     lines: dict[str, list[RecordRow]] = {}
     for row in record.rows:
@@ -156,7 +161,11 @@ def _lines_along(record: StudyRecord, name: str) -> dict[str, list[RecordRow]]:
 def _with_styles(
     lines: dict[str, list[RecordRow]],
 ) -> Iterator[tuple[str, tuple[str, list[RecordRow]]]]:
-    """Yield each line with a line style, which differs between lines of the same activation."""
+    """Yield pairs of line style and line. Lines of the same activation have different styles.
+
+    Args:
+        lines: the rows of each line, by its title. A yielded line is a pair of title and rows.
+    """
     count: dict[str, int] = {}
     for title, rows in lines.items():
         number = count.setdefault(rows[0].activation, 0)

@@ -37,8 +37,8 @@ class StudyPlan(Settings):
         scale: name of the scale: `smoke`, `small` or `full`.
         fallback: whether the data set `fallback` of the scale is used instead of the usual data.
         precision: the precision in place of `auto` in the study, `float32` or `bf16`. None in a new
-            plan; then the machine that creates the folder chooses its faster precision, and other
-            machines use the same one.
+            plan: the machine that creates the folder then chooses its faster precision, which all
+            other machines use too.
         study: the study.
     """
 
@@ -141,9 +141,9 @@ class StudyFolder:
                 plan = plan.model_copy(update={"precision": precision})
             if held is not None and not plan.extends(held):
                 raise errors.RunFolderError(
-                    f"{self.path} holds the study {held.name} at scale {held.scale}, with "
-                    f"trainings that the study {plan.name} at scale {plan.scale} does not contain: "
-                    "settings or precision differ. Choose another folder."
+                    f"{self.path} holds trainings of the study {held.name} at scale {held.scale}. "
+                    f"The study {plan.name} at scale {plan.scale} does not contain all of them: "
+                    "name, scale, settings or precision differ. Choose another folder."
                 )
             write_file(file, plan.model_dump_json(indent=2) + "\n")
 
@@ -194,7 +194,7 @@ class StudyFolder:
         An error in a pretraining is raised.
 
         Args:
-            listener: the object that follows the progress.
+            listener: an object whose methods are called when trainings start, progress and end.
             seeds: number of seeds of each cell; None for the number that the scale sets.
             **options: arguments of `hinged.lab.runs.compare.compare_all`, for example `jobs`.
         """

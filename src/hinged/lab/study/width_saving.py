@@ -48,10 +48,10 @@ def width_saving(record: StudyRecord) -> WidthSaving | None:
     seeds for curves and baseline. It covers the randomness of seeds, not errors of interpolation.
 
     Returns:
-        The saved fraction of the width with its confidence interval. None if the experiments of
-        the record differ in other settings than the width, if there are fewer than three widths or
-        two common seeds, if a score is not finite, or if the scores of curves and baseline do not
-        overlap.
+        The saved fraction of the width with its confidence interval. None in these cases:
+        the experiments differ in other settings than the width; curves are the baseline; there are
+        fewer than three widths or fewer than two common seeds; a score is not finite; no mean score
+        of curves lies between the smallest and the largest mean score of the baseline.
 
     Source: Efron, "Bootstrap methods: another look at the jackknife" (Annals of Statistics 1979).
     """

@@ -55,7 +55,8 @@ def benchmark_compiled_block(
         backend: the backend of `torch.compile`.
 
     Returns:
-        A record with one case. The case has one row for each compiled and each other block.
+        A record with one case. The case has two rows for each activation: one block with
+        `torch.compile` and one without.
     """
 
     def measure() -> Iterator[Case]:

@@ -31,8 +31,9 @@ def benchmark_scaling(options: BenchmarkOptions, show_progress: ShowProgress) ->
     ReLU and a curve with 9 hinges. The number of threads is varied only on a CPU.
 
     Args:
-        options: rounds, device and other settings of the measurement. The time limit `limit`
-            applies to each varied number. It is divided equally among the cases of this number.
+        options: rounds, device and other settings of the measurement. The time limit applies to
+            all cases that vary the same number, for example the number of channels. It is divided
+            equally among these cases.
         show_progress: a function that is called with one line of text after each case.
 
     Returns:
@@ -99,15 +100,13 @@ def _feature_maps(name: str, options: BenchmarkOptions) -> Workload:
 def _measure_point(
     workload: Workload, options: BenchmarkOptions, counts: Sequence[int], **place: int
 ) -> Case:
-    """Measure the running time of ReLU and of a curve with 9 hinges for one value of a variable.
-
-    The variable is the one that the benchmark changes, for example the number of channels.
+    """Measure ReLU and a curve with 9 hinges for one number of channels, samples or threads.
 
     Args:
         workload: the inputs.
         options: settings of the measurement. Its time limit is divided by the length of `counts`.
-        counts: all values of the variable.
-        place: name and value of the variable, for example `channels=64`.
+        counts: all numbers of channels, samples or threads that the benchmark measures.
+        **place: the number to store in the record, for example `channels=64` for 64 channels.
     """
     activations = [torch_activations()[0], hinged_activation(9)]
     share = replace(options, limit=options.limit / len(counts))

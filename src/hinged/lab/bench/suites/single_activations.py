@@ -53,7 +53,7 @@ class Workload:
 
     Attributes:
         name: the name of the case.
-        shape: the shape of the input, `(N, C, ...)`.
+        shape: the shape of the input, `(N, C, ...)`, with `N` samples and `C` channels.
         dtype: the dtype of the input and of the layers of torch and hinged.
         channels_last: whether 4-d inputs have the memory format `torch.channels_last`.
         hinges: the number of hinges `K` of each activation whose attribute `hinges` is None.
@@ -78,9 +78,9 @@ class Workload:
     def make_tensors(
         self, options: BenchmarkOptions, max_elements: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return a random input and a random gradient with respect to the output.
+        """Return a random input, and a random gradient of a loss with respect to the output.
 
-        Both have the shape `(N, C, ...)` and a standard normal distribution.
+        Both have the shape `(N, C, ...)` and a standard normal distribution. `N` counts samples.
 
         Args:
             options: the device; `quick` reduces `N` to at most 2 samples.
@@ -216,7 +216,8 @@ def measure_workload(
         workload: the inputs.
         activations: the activations. All are compared with the first activation.
         options: rounds, threads, device and other settings of the measurement.
-        place: name and value of the number that the benchmark varies, for example `channels=64`.
+        **place: the value that distinguishes this case from others in the record, for example
+            `channels=64`. It does not change the measurement. Nothing if there is no such value.
 
     Returns:
         A case with one row for each activation.
@@ -269,10 +270,19 @@ def _prepare(
     g: Tensor,
     quantities: list[str],
 ) -> PreparedRow:
-    """Build one activation, check its results, and return what is needed to time it.
+    """Build one activation, check its outputs and gradients, and return the functions to time.
+
+    Args:
+        activation: the activation.
+        workload: the inputs of the case.
+        options: settings of the measurement.
+        row: the row of the record for this activation. Its parameters and errors are set here.
+        x: the input of the timed functions.
+        g: gradient of a loss with respect to the output, same shape as `x`.
+        quantities: what to time, for example `FORWARD`.
 
     Returns:
-        The activation's row of the result table, together with the functions to time.
+        The row and the functions to time.
     """
     channels = 1 if activation.family == SHARED else workload.shape[1]
     hinges = activation.hinges or workload.hinges
@@ -313,5 +323,5 @@ def _forward(module: nn.Module, x: Tensor) -> None:
 
 
 def _forward_and_backward(module: nn.Module, inputs: list[Tensor], g: Tensor) -> None:
-    """Compute output and gradients. The gradients are not accumulated, which would cost time."""
+    """Compute the output and the gradients of input and parameters, without storing them."""
     torch.autograd.grad(module(inputs[0]), inputs, g, allow_unused=True)
