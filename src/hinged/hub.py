@@ -34,9 +34,9 @@ def save_curves(
     Args:
         model: a model with `PiecewiseLinear` layers.
         folder: the folder; it is created if it does not exist.
-        also: name of a module to save too, such as a trained head, or a sequence of names.
-        base_model: for the card, the name on the Hub of the model that has the other weights. None
-            leaves it out.
+        also: name, or sequence of names, of other modules to save, such as a trained head.
+        base_model: name on the Hub of the model with the other weights, to be written into the
+            card. None writes no name.
 
     Raises:
         ArgumentError: if the model has no curves.
@@ -72,9 +72,9 @@ def push_curves(
     Args:
         model: a model with `PiecewiseLinear` layers.
         repo_id: name of the repository, `"user/name"`.
-        also: name of a module to upload too, such as a trained head, or a sequence of names.
-        base_model: for the card, the name on the Hub of the model that has the other weights. None
-            leaves it out.
+        also: name, or sequence of names, of other modules to upload, such as a trained head.
+        base_model: name on the Hub of the model with the other weights, to be written into the
+            card. None writes no name.
         private: whether a new repository is private. None means the default of the account.
         revision: the branch to commit to. None means the main branch.
         message: the commit message.
@@ -118,7 +118,8 @@ def load_curves(
     wrote.
 
     Args:
-        model: a new instance of the saved model, with the same names, shapes and dtypes of tensors.
+        model: a model of the same architecture as the saved model, with curves in the same layers.
+            The names, shapes and dtypes of its tensors must be those of the saved model.
         source: a local folder, or the name `"user/name"` of a repository on the Hub. If a folder
             with this name exists, the folder is used.
         revision: branch, tag or commit of the repository. None means the main branch.
@@ -132,7 +133,7 @@ def load_curves(
             then unchanged.
         ArgumentError: if the model has no curves, or if `source` is a folder and `revision` is not
             None.
-        OSError: if the folder has no file of curves, or the repository cannot be reached.
+        OSError: if the folder has no `curves.safetensors`, or the repository cannot be reached.
 
     Warns:
         OtherWeightsWarning: if the curves fit, but the other weights of the model are not the

@@ -144,7 +144,7 @@ class CurveCalibration(Callback):
         return {} if self.calibration is None else dict(self.calibration.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Store the state of a checkpoint until the training starts."""
+        """Keep the state from a checkpoint; `on_train_start` continues from this state."""
         self._loaded_state = state_dict or None
 
 

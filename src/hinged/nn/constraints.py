@@ -253,7 +253,7 @@ def _trained_tensors(curve: Curve) -> Iterator[Tensor]:
 
 
 def _overwrite(old: Tensor, new: Tensor) -> float:
-    """Overwrite a tensor in place, and return the largest absolute change."""
+    """Copy the numbers of `new` into `old`, and return the largest absolute change of a number."""
     with torch.no_grad():
         change = (new - old).abs().nan_to_num().max().item()
         old.copy_(new)

@@ -15,7 +15,7 @@ CURVE_LR_FACTOR = 2.0
 """Default ratio of the curves' learning rate to the weights' learning rate."""
 
 _CALL = "hinged.param_groups"
-# Settings that are learning rates. Schedulers add all but the first.
+# The settings of a group that are learning rates. All but "lr" are added by schedulers.
 _LEARNING_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 
 

@@ -65,7 +65,7 @@ void forward_lanes(const Group& group, int lane, int lanes, const T* x, T* y, in
   }
 }
 
-// `sums` points to the sums of the group for the first of these lanes, or is null.
+// `sums` points to the sums of the channel in lane `lane` of the group, or is null.
 template <class V, int kLines, bool kSums, class T>
 void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T* grad_y, T* grad_x,
                     float* sums, int64_t pixels, int64_t stride) {
@@ -105,7 +105,8 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
       float* const to = sums + sum * kGroup;
       V::store(to, V::add(V::load(to), more));
     };
-    // The sum on the right of the line before. Carrying it saves a store and a load.
+    // The part of the previous line in the sum that it shares with line k. A variable saves a store
+    // and a load.
     Floats carried = V::zero();
     for (int k = 0; k < kLines && k < group.count; ++k) {
       const bool first = k == 0, last = k == group.count - 1;
@@ -122,7 +123,8 @@ void backward_lanes(const Group& group, int lane, int lanes, const T* x, const T
   }
 }
 
-// Calls `run(group, channel, lane, lanes, pixel, pixels)` for each vector of each block of pixels.
+// Calls `run(group, channel, lane, lanes, pixel, pixels)` for each vector of channels in each block
+// of pixels. `channel` and `pixel` are the first ones, `lanes` and `pixels` are their numbers.
 template <class V, int64_t kBlock, class Run>
 HINGED_INLINE void for_each_vector(const Pixels& all, Run run) {
   for (int64_t pixel = 0; pixel < all.pixels; pixel += kBlock) {

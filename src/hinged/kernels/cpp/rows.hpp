@@ -83,7 +83,7 @@ struct ByHalving {
 template <class V>
 void share_out(const Lines& lines, int32_t first, int32_t end, const float* plain,
                const float* moment, float* sums) {
-  float carried = 0.0f;  // the sum on the right of the line before; saves a store and a load
+  float carried = 0.0f;  // the part of the previous line in the sum that it shares with this line
   for (int32_t k = first; k < end; ++k) {
     float right = moment[k - first] * lines.inverse[k], left = plain[k - first] - right;
     if (lines.tails && k == 0) left = moment[k - first], right = plain[k - first];

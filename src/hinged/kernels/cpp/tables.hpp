@@ -1,5 +1,5 @@
-// Computes the lines of curves from the values at the hinges, and the gradients of the values from
-// the sums of backward.
+// Computes the lines of curves from the values at the hinges. Computes the gradients with respect
+// to the values from the sums of backward (see types.hpp).
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,8 @@ class CurveTables {
 
   // Returns the number of sums of one channel in backward (see types.hpp).
   int32_t sums() const { return count_ + 1; }
-  // Writes the gradients of one channel. Its sums are `step` elements apart.
+  // Writes the gradients with respect to the values and the tail slopes of one channel. The sums of
+  // the channel are `step` elements apart.
   void gradients(int64_t channel, const double* sums, int64_t step, float* grad_values,
                  float* grad_tail_slopes) const;
 
@@ -56,7 +57,8 @@ class CurveTables {
     float *slope, *intercept, *lower, *origin, *inverse;
     int64_t step;
   };
-  // Returns tables with `table` entries each. They follow each other in memory, from `start` on.
+  // Returns the starts of tables with `table` entries each. The first table starts at `start`, and
+  // the others follow it in memory.
   static Place place(float* start, int64_t table, int64_t step);
   void lay_out_lines();
   void lay_out_groups();

@@ -55,7 +55,8 @@ struct Tile {
   }
 };
 
-// Calls `run(channel, channels, pixel, pixels)` for each tile.
+// Calls `run(channel, channels, pixel, pixels)` for each tile. `channel` and `pixel` are the first
+// ones of the tile, `channels` and `pixels` are their numbers.
 template <class V, class Run>
 HINGED_INLINE void for_each_tile(const Pixels& all, Run run) {
   for (int64_t pixel = 0; pixel < all.pixels; pixel += Tile<V>::kPixels) {

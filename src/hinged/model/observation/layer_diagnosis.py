@@ -76,10 +76,10 @@ class LayerDiagnosis:
 
     @property
     def nearest_native(self) -> tuple[str, float]:
-        """Name of the activation of torch (such as `"relu"`) that is closest to all curves, and its
-        error.
+        """Name and error of the activation of torch (such as `"leaky_relu"`) closest to the curves.
 
-        The error is the largest absolute difference between the activation and any of the curves.
+        The error is the largest absolute difference between the activation and any of the curves,
+        from the first to the last hinge.
         """
         worst = {name: each.max().item() for name, each in distances_to_native(self.curve).items()}
         return min(worst.items(), key=lambda item: item[1])

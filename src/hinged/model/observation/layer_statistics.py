@@ -101,8 +101,8 @@ class StatisticsCollector(Generic[S]):
         layers: the layers to observe, by name.
         make: a function that computes the statistics of one call from the layer, its input and its
             output.
-        training: whether the forward passes are those of a training. Then calls without gradients
-            are ignored, and only a part of each large batch is used.
+        training: whether the model is being trained. If True, forward passes without gradients
+            (such as validation) are ignored, and only a part of each large batch is used.
 
     Attributes:
         statistics: the statistics collected so far, by the layer's name.

@@ -68,7 +68,7 @@ class LineCounts(Mergeable):
         return cls(counts.view(channels, stride)[:, :-1].clone())
 
     def merge(self, other: LineCounts) -> LineCounts:
-        """Return the counts of the inputs of `self` and of `other` together.
+        """Return the sums of the counts of `self` and of `other`.
 
         Raises:
             ArgumentError: if they have different numbers of channels or lines.

@@ -16,23 +16,24 @@ S = TypeVar("S", bound="Mergeable")
 
 
 class Mergeable(ABC):
-    """Base class of statistics of numbers that can be merged, such as counts.
+    """Base class of statistics that can be merged, such as counts of the numbers of a tensor.
 
-    Statistics have a fixed size, however many numbers they describe. Subclasses are dataclasses.
+    The size of an object does not depend on how many numbers it describes. Subclasses are
+    dataclasses.
     Their fields are tensors with channels on the first axis, or other `Mergeable` objects.
     """
 
     @abstractmethod
     def merge(self: S, other: S) -> S:
-        """Return the statistics of the numbers of `self` and of `other` together."""
+        """Return the statistics of all numbers that `self` or `other` describes."""
 
 
 def merge_across_processes(statistics: S, group: torch.distributed.ProcessGroup | None = None) -> S:
-    """Return the statistics of the numbers of all processes of `torch.distributed` together.
+    """Merge the statistics of all processes of `torch.distributed`, and return the result.
 
     Every process of the group must call this function, with statistics of the same shapes. The
     result has the same bits in every process. If `torch.distributed` is not initialised, the
-    argument is returned.
+    function returns `statistics`.
 
     Args:
         statistics: the statistics of this process.
@@ -58,7 +59,8 @@ def _all_gathered(tensor: Tensor, group: torch.distributed.ProcessGroup | None) 
 
 
 def concatenate_channels(parts: Sequence[S]) -> S:
-    """Join statistics of consecutive groups of channels into the statistics of all channels."""
+    """Join statistics of groups of channels, one group after the other, into statistics of all
+    channels."""
     names = [field.name for field in fields(parts[0])]  # type: ignore[arg-type]
     kind = type(parts[0])
     return kind(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})

@@ -75,7 +75,7 @@ class Moments(Mergeable):
         return cls(count, mean, squares, low, high, rows.shape[1] - count)
 
     def merge(self, other: Moments) -> Moments:
-        """Return the moments of the numbers of `self` and of `other` together, up to rounding."""
+        """Return the moments of all numbers that `self` or `other` describes, up to rounding."""
         count = self.count + other.count
         share = other.count / count.clamp(min=1).double()
         difference = other.mean - self.mean

@@ -7,15 +7,15 @@ import math
 from torch import Tensor
 
 ENOUGH = 2**16
-"""This number of numbers is sufficient for means, spreads and histograms."""
+"""The size of a sample that is sufficient for means, standard deviations and histograms."""
 
 
 def subsample(x: Tensor) -> Tensor:
     """Return every n-th entry of a large tensor along its first axis, about 2 ** 16 numbers.
 
     A small tensor is returned whole. The step `n` and the length of the axis have no common factor.
-    If the tensor was flattened, the selected numbers therefore come from all positions of its
-    original axes.
+    If two axes, such as batch and position, were flattened into this axis, the selected entries
+    therefore come from all positions.
 
     >>> import torch
     >>> len(subsample(torch.zeros(2**18))), len(subsample(torch.zeros(1000)))
