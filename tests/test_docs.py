@@ -58,6 +58,7 @@ def blocks_of(page, folder):
         yield runpy.run_path(str(file))
 
 
+@pytest.mark.slow
 def test_code_of_the_page_on_whole_models_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.warns(errors.OutsideRangeWarning) as said:
@@ -71,6 +72,7 @@ def test_code_of_the_page_on_second_order_training_runs(tmp_path):
     assert min(through["result"].validation_error) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_code_of_the_page_on_deploying_runs(tmp_path, monkeypatch):
     """The Hub is replaced by a local folder."""
@@ -121,6 +123,7 @@ def test_the_page_shows_every_benchmark_record():
     assert {path.stem for path in script["RECORDS"].glob("*.json")} <= set(shown)
 
 
+@pytest.mark.slow
 def test_a_record_is_written_into_its_section_of_the_page(tmp_path):
     from hinged.lab.bench.measurement import BenchmarkOptions
     from hinged.lab.bench.suites import single_activations
@@ -138,6 +141,7 @@ def test_a_record_is_written_into_its_section_of_the_page(tmp_path):
     assert script["fill_page"](page, tmp_path) == page
 
 
+@pytest.mark.slow
 def test_the_pages_of_the_studies_agree_with_the_studies_and_their_records():
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
     pages = {path.name: path.read_text() for path in script["PAGES"].glob("*.md")}
@@ -164,6 +168,7 @@ def test_the_page_of_a_study_shows_every_record_with_its_picture():
         assert (script["PAGES"] / f"{path.stem}.svg").exists()
 
 
+@pytest.mark.slow
 def test_edited_numbers_in_a_record_change_the_page(tmp_path):
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
     texts = script["pages"](tmp_path)
@@ -177,6 +182,7 @@ def test_edited_numbers_in_a_record_change_the_page(tmp_path):
         assert texts[page] != (script["PAGES"] / page).read_text()
 
 
+@pytest.mark.slow
 def test_code_of_the_page_on_the_laboratory_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(

@@ -18,6 +18,7 @@ def lengths(source):
             yield node.name, (body[-1].end_lineno - body[0].lineno + 1) if body else 0
 
 
+@pytest.mark.slow
 def test_functions_are_short():
     counts = [count for path in FILES for _, count in lengths(path.read_text())]
     assert statistics.median(counts) <= 8

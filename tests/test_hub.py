@@ -185,6 +185,7 @@ def test_curves_of_another_model_raise(tmp_path):
         hub.load_curves(network()[:3], tmp_path)
 
 
+@pytest.mark.slow
 def test_folders_need_no_extra_but_repositories_need_huggingface_hub(tmp_path):
     code = (
         "import importlib.util as u, sys; find = u.find_spec\n"

@@ -161,6 +161,7 @@ def test_a_monitor_with_its_own_data_measures_in_evaluation_mode(tmp_path):
     assert flags == [True, False, True, False] and task.network[1].training
 
 
+@pytest.mark.slow
 def test_without_lightning_the_error_says_what_to_install():
     code = (
         "import importlib.util as u; find = u.find_spec;"
@@ -201,6 +202,7 @@ def test_two_processes_get_the_same_curves(tmp_path):
     assert len(figures) == 6 and all(first[3][name] == second[3][name] for name in figures)
 
 
+@pytest.mark.slow
 def test_the_example_of_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)

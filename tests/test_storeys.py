@@ -165,6 +165,7 @@ def circle(arrows):
     return None
 
 
+@pytest.mark.slow
 def test_no_imports_go_in_a_circle():
     assert circle(graph()) is None
 
@@ -187,6 +188,7 @@ for modules in (core, lab):
 """
 
 
+@pytest.mark.slow
 def test_import_hinged_loads_only_torch_and_safetensors():
     command = [sys.executable, "-c", IMPORTED]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -195,6 +197,7 @@ def test_import_hinged_loads_only_torch_and_safetensors():
     assert "pydantic" in lab, "imports of hinged.lab were not found"
 
 
+@pytest.mark.slow
 def test_without_the_extra_lab_the_library_works_and_the_error_says_what_to_install():
     hide = (
         "import importlib.util as u; find = u.find_spec;"

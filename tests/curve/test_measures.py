@@ -84,6 +84,7 @@ def test_tails_count_as_slopes():
     assert lipschitz(free).tolist() == [5.0]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_distances_agree_with_quadrature(data):
     first = data.draw(curves())

@@ -154,6 +154,7 @@ def check_sums(g, x, hinges, found, exact):
             assert (mine.double() - reference).abs().max() <= (count + 32) * EPS * size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", SHAPES)
 @pytest.mark.parametrize("tails", TAILS)
 @pytest.mark.parametrize("kind", KINDS)
@@ -166,6 +167,7 @@ def test_agrees_on_every_layout(layout, tails, kind):
     check_backward(x, *curve, tails, "uniform" in kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [*COUNTS, 40])
 @pytest.mark.parametrize("kind", ["uniform", "free"])
 def test_agrees_for_every_count(count, kind):
@@ -176,6 +178,7 @@ def test_agrees_for_every_count(count, kind):
         check_backward(x, *curve, tails, kind == "uniform")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", oracles.HALF)
 @pytest.mark.parametrize("layout", ["NCHW", "channels_last", "aligned"])
 def test_agrees_in_half_precision(dtype, layout):
@@ -202,6 +205,7 @@ def test_one_curve_for_all_elements(shape):
     check_sums(g, x, hinges, found[1:], exact[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape", [(1, 1), (1, 3), (300, 2), (2, 67), (3, 1), (40, 3, 1, 2), (2, 3, 257), (1, 2, 1025)]
 )
@@ -328,6 +332,7 @@ def test_value_gradients_of_pieces_without_inputs_are_exactly_zero():
         assert grad[0, :7].abs().max() == 0 and grad[0, 10:].abs().max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tails", ["linear", "free"])
 def test_only_the_needed_gradients_are_computed(tails):
     x = draw_x("NCHW")
@@ -342,6 +347,7 @@ def test_only_the_needed_gradients_are_computed(tails):
     assert only_values[2] is both[2] is None or torch.equal(only_values[2], both[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["NCHW", "channels_last"])
 def test_two_runs_are_bitwise_equal(layout):
     x = draw_x(layout)

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import hinged.lab
 from hinged.lab import _torchvision_operators
 
@@ -22,6 +24,7 @@ print(torchvision.works)
 """
 
 
+@pytest.mark.slow
 def test_torchvision_imports_next_to_a_torch_it_was_not_built_for(tmp_path):
     """A stand-in fails as torchvision's wheel for CUDA does next to a torch for the CPU."""
     package = tmp_path / "torchvision"

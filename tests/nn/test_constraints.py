@@ -52,6 +52,7 @@ def assert_holds(model, **asked):
     assert_satisfies(Constraint(**asked), detached(model[1].curve()))
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(sorted(CONSTRAINTS)),
     st.sampled_from(["linear", "free"]),
@@ -220,6 +221,7 @@ def test_rejected_calls_change_nothing():
         constrain(PiecewiseLinear(2, device="meta"), monotone=True)
 
 
+@pytest.mark.slow
 def test_a_constrained_model_can_be_collected():
     model = held(network(), monotone=True)
     layer = weakref.ref(model[1])

@@ -139,6 +139,7 @@ def test_nan_stays_nan(layers_in_onnx):
         assert x.isnan().any() and torch.equal(found.isnan(), x.isnan())
 
 
+@pytest.mark.slow
 def test_uniform_hinges_are_found_by_arithmetic_and_tables_are_constants(tmp_path):
     counts = []
     for count in (5, 33):
@@ -151,6 +152,7 @@ def test_uniform_hinges_are_found_by_arithmetic_and_tables_are_constants(tmp_pat
     assert counts[0] == counts[1] <= 20
 
 
+@pytest.mark.slow
 def test_a_strictly_exported_program_can_be_exported_to_onnx(tmp_path):
     model, (x,) = layer("uniform", 9, "free").eval(), inputs([(3, 4)], 4)
     program = torch.export.export(model, (x,), dynamic_shapes=({0: BATCH},), strict=True)

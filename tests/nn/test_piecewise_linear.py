@@ -58,6 +58,7 @@ def exact_layers(name, dtype, ranges):
             yield PiecewiseLinear(1, hinges=count, range=ends, init=name, dtype=dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_a_float32_layer_starts_bitwise_exact_on_every_dtype(name):
     tests = [(x, EXACT[name](x)) for x in map(inputs_of_every_size, DTYPES)]
@@ -70,6 +71,7 @@ def test_a_float32_layer_starts_bitwise_exact_on_every_dtype(name):
             assert torch.equal(layer(x), expected), (layer, x.dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("name", EXACT)
 def test_a_layer_of_every_dtype_starts_bitwise_exact(name, dtype):
@@ -96,6 +98,7 @@ def test_other_tails_start_bitwise_exact_too(name, tails):
             assert layer.start_error == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "moved", "bound"),
     [
@@ -206,6 +209,7 @@ def test_gradients_of_first_and_second_order(tails, hinges, shape, dim):
     assert torch.autograd.gradgradcheck(call, (x, *trained.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_right_value_at_both_ends_for_every_count(dtype):
     for count in range(2, 258):

@@ -198,6 +198,7 @@ def compiled_equals_eager(module, backend):
         assert_same(gradients(compiled, module, x), gradients(module, module, x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LAYERS)
 def test_one_graph_without_a_break_whatever_the_batch(kind):
     compiled_equals_eager(layer(kind), "aot_eager")

@@ -36,6 +36,7 @@ def test_the_error_never_rises(problem, trained):
     assert errors[-1] < 0.5 * errors[0]
 
 
+@pytest.mark.slow
 def test_of_a_linear_network_it_finds_the_least_error_in_as_many_steps_as_weights(problem):
     """With frozen hidden units the error is quadratic, where the method is exact."""
     network, x, y = problem(nn.Identity(), hidden=1)

@@ -26,6 +26,7 @@ def curves(draw, most=6, tails="linear"):
     return Curve(hinges, torch.tensor(values, dtype=torch.float64) / 2, tails, slopes)
 
 
+@pytest.mark.slow
 @given(curves(), st.sampled_from([0.1, 0.3, 0.5, 0.7, 1.0]))
 def test_no_choice_has_fewer_hinges(curve, tolerance):
     found = simplify(curve, tolerance)

@@ -64,6 +64,7 @@ def test_one_kink_lies_on_a_hinge_and_the_range_is_widened_least(
     assert least * (1 - 1e-9) <= step <= least + 4 * unit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kinks", [(), (0.0,)])
 def test_grids_are_uniform_to_the_last_bit_and_cover_the_range(dtype, kinks):

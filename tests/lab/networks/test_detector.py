@@ -73,6 +73,7 @@ def test_networks_that_do_not_fit_the_data_are_errors():
         build(depth=6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "hinged"])
 def test_a_detector_learns_to_find_shapes(activation):
     loaded = data.load_data_set("shapes", train_size=256, test_size=64)

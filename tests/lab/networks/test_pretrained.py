@@ -251,6 +251,7 @@ def photographs(count):
     return x, torch.from_numpy(labels[:count]).long()
 
 
+@pytest.mark.slow
 @HAS_DATA
 @pytest.mark.parametrize("kind", ["mobilenet_v2", "squeezenet1_0"])
 def test_real_weights_recognise_real_images(kind):

@@ -8,6 +8,7 @@ from hinged.lab.reporting.comparison_table import verdict
 from hinged.lab.runs.run_folder import RunFolder
 
 
+@pytest.mark.slow
 def test_page_stands_alone_and_holds_the_figures(finished):
     table = report.write_report(finished)
     page = (finished.path / "report.html").read_text()

@@ -99,6 +99,7 @@ def test_bootstrap_interval_is_that_of_all_resamples():
     assert significance.bootstrap_interval([0.5, 0.5]) == (0.5, 0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_bootstrap_interval_covers_the_truth_as_often_as_its_docstring_says():
     samples = np.random.default_rng(0).normal(3.0, 2.0, size=(2000, 5))
     spans = [significance.bootstrap_interval(s.tolist(), resamples=1000) for s in samples]

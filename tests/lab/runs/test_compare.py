@@ -207,6 +207,7 @@ def test_a_trial_that_fails_leaves_its_error_and_the_others_continue(smallest, t
     assert again.trials == [("prelu", 0)] and first.failures() == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_no_failure_of_a_trial(small, tmp_path, monkeypatch):
     folder, real = RunFolder(tmp_path / "run"), os.fsync
     written = []
@@ -230,6 +231,7 @@ def test_a_full_disk_is_no_failure_of_a_trial(small, tmp_path, monkeypatch):
     assert len(again.trials) == 9 - before and len(folder.results()) == 9
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_recorded_named_and_not_done_again(smallest, tmp_path):
     wild = smallest.training.model_copy(update={"lr": 1e30})
     settings = smallest.model_copy(update={"training": wild})

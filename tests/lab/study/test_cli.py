@@ -13,6 +13,7 @@ from tests.lab.study.helpers import scores_of_study
 from tests.processes import start_command, wait_until
 
 
+@pytest.mark.slow
 def test_list_names_every_study_with_its_question():
     shown = run("study", "list").output
     assert all(name in shown for name in shipped_studies())
@@ -29,6 +30,7 @@ def test_show_names_every_cell():
     )
 
 
+@pytest.mark.slow
 def test_run_prints_table_and_answer_and_writes_the_record(tiny, tmp_path):
     tiny.write_text(tiny.read_text().replace("epochs = 1,", 'epochs = 1, precision = "auto",'))
     options = ["--scale", "smoke", "--out", str(tmp_path / "run"), "--jobs", "1"]
@@ -74,7 +76,7 @@ def test_copy_gives_a_file_of_ones_own(tmp_path):
     ("arguments", "message"),
     [
         (["run", "hinge"], "did you mean 'hinges'"),
-        (["run", "nowhere.toml"], "got nowhere.toml, no file"),
+        (["run", "nowhere.toml"], "got nowhere.toml, but there is no file of this name"),
         (["run", "hinges", "--scale", "big"], "`--scale`: got 'big'"),
         (["run", "hinges", "--precision", "fp16"], "`--precision`: got 'fp16'"),
         (["record", "nowhere"], "nowhere holds no study"),

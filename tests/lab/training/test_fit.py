@@ -46,6 +46,7 @@ def stop_after_two(epoch):
         raise StopTraining
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"augment": ("crop", "flip", "cutout")}], ids=str)
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, settings):
     """The order of the samples, augmentation and dropout follow from the seed alone."""

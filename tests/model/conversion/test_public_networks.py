@@ -147,6 +147,7 @@ def relative_difference(before, after):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")
 @pytest.mark.parametrize(
     "name, size, site_count, gates",

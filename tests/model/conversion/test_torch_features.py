@@ -131,6 +131,7 @@ def assert_close(found, expected, **tolerance):
         torch.testing.assert_close(one, other, **tolerance)
 
 
+@pytest.mark.slow
 @every_network
 def test_every_curve_gets_a_gradient(name):
     model = network(name)
@@ -141,6 +142,7 @@ def test_every_curve_gets_a_gradient(name):
     assert all(curve.values.grad.abs().sum() > 0 for curve in curves(model))
 
 
+@pytest.mark.slow
 @every_network
 def test_copies_and_files_compute_the_same(name):
     model = network(name)
@@ -163,6 +165,7 @@ def test_copies_and_files_compute_the_same(name):
         assert torch.equal(other(images()), expected)
 
 
+@pytest.mark.slow
 @every_network
 def test_a_copy_is_trained_by_itself(name):
     model = network(name)
@@ -174,6 +177,7 @@ def test_a_copy_is_trained_by_itself(name):
     assert not any(torch.equal(c.values, b) for c, b in zip(curves(other), before, strict=True))
 
 
+@pytest.mark.slow
 @every_network
 def test_checkpointing_gives_the_same_gradients(name):
     model = network(name)
@@ -181,6 +185,7 @@ def test_checkpointing_gives_the_same_gradients(name):
     assert_close(found, gradients(model), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @every_network
 def test_mixed_precision_trains(name):
     model = network(name)
@@ -204,6 +209,7 @@ def exported(name, strict):
     return torch.export.export(network(name), (images(4),), dynamic_shapes=BATCH, strict=strict)
 
 
+@pytest.mark.slow
 @slow_except("mlp", "transformer")
 @pytest.mark.parametrize("strict", [False, True])
 def test_exported_programs_compute_the_same_for_any_batch(name, strict):
@@ -234,6 +240,7 @@ def test_an_exported_program_runs_where_hinged_is_not_installed(tmp_path):
     assert process.stdout == "same\n", process.stderr
 
 
+@pytest.mark.slow
 @slow_except("mlp", "transformer")
 def test_onnx_runtime_computes_the_same_for_any_batch(name, tmp_path):
     model, path = network(name), str(tmp_path / "network.onnx")

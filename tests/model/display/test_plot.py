@@ -67,6 +67,7 @@ def test_the_model_does_not_change():
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_layers_of_any_kind_are_drawn_without_a_window(tmp_path):
     hinges = torch.linspace(-1, 1, 5).repeat(2, 1) * torch.tensor([[1.0], [2.0]])
     layers = nn.ModuleDict()

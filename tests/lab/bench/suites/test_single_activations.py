@@ -68,7 +68,7 @@ def test_a_row_that_fails_gives_its_reason_and_the_others_are_timed(quick):
     shared = replace(hinged_activation(5), name="shared", family=SHARED)
     case = measure_workload(SMALL, [RELU, *failing.values(), hinged_activation(5), shared], quick)
     problem = {row.name: row.problem for row in case.rows}
-    assert problem.pop("wrong").startswith("wrong result: wrong: its output is off by")
+    assert problem.pop("wrong").startswith("wrong result: wrong: the error of the output is")
     assert problem == {
         "relu": None,
         "missing": "not installed: No module named 'deepsplines'",

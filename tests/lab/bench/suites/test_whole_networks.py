@@ -26,6 +26,7 @@ def test_networks_are_timed_with_every_activation(quick):
     assert record.case("mlp").row("hinged K=9").parameters == 3 * 512 * 9
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="needs torchvision")
 @pytest.mark.parametrize(
     "name, filters",

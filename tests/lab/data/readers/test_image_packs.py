@@ -95,6 +95,7 @@ def decode_only(monkeypatch):
     return limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, train, test, classes",
     [("tiny-imagenet-20", 10000, 1000, 20), ("tiny-imagenet-50", 25000, 2500, 50)],
@@ -107,6 +108,7 @@ def test_tiny_imagenet(real, decode_only, name, train, test, classes):
     assert (loaded.x_train[::50].flatten(1).float().std(dim=1) > 1).all()
 
 
+@pytest.mark.slow
 def test_cifar10_jpeg_has_the_exact_images_except_for_compression(real, decode_only):
     indices = np.load(real / "images" / "cifar10_exact_subset.npz")["test_index"]
     decode_only(50_000 + indices, side=32)
