@@ -10,7 +10,7 @@ from hinged import errors
 
 Parents = list[tuple[nn.Module, str]]
 
-# Hooks of `state_dict` are not listed, because they depend on the state of the old module.
+# Hooks for `state_dict` are not shared, because they depend on the state of the old module.
 _HOOKS = (
     "_forward_hooks",
     "_forward_hooks_always_called",
@@ -24,9 +24,10 @@ _HOOKS = (
 
 
 def all_parents(model: nn.Module) -> dict[int, Parents]:
-    """Return the parents of every module in a model, by the `id` of the module.
+    """Return a dictionary from the `id` of every module in a model to the parents of that module.
 
-    The parents of a module are a list of pairs `(parent, name)`, as `parents_of` returns it.
+    The parents are a list of pairs `(parent, name)`: the parent module, and the name of the child
+    in this parent.
     """
     parents: dict[int, Parents] = defaultdict(list)
     for parent in model.modules():
@@ -37,9 +38,10 @@ def all_parents(model: nn.Module) -> dict[int, Parents]:
 
 
 def parents_of(model: nn.Module, module: nn.Module) -> Parents:
-    """Return every parent of a module, with the name of the module in that parent.
+    """Return every parent of a module, with the name that the module has in this parent.
 
-    A module can have several parents, and several names in one parent. All of them are returned.
+    A parent is a module that has `module` as a direct child. A module can have several parents, and
+    several names in one parent. The result contains every combination of parent and name.
     (`named_children` would return only the first name.)
 
     Args:
@@ -47,8 +49,7 @@ def parents_of(model: nn.Module, module: nn.Module) -> Parents:
         module: the module whose parents are returned.
 
     Returns:
-        A list of pairs `(parent, name)`. It is empty if no module of the model has `module` as a
-        child.
+        A list of pairs `(parent, name)`. The list is empty if `module` has no parent in the model.
 
     >>> relu = nn.ReLU()
     >>> model = nn.Sequential(relu, nn.Sequential(relu, nn.Linear(2, 2), relu))
@@ -59,20 +60,20 @@ def parents_of(model: nn.Module, module: nn.Module) -> Parents:
 
 
 def share_hooks(old: nn.Module, new: nn.Module) -> None:
-    """Give the new module the forward and backward hooks of the old module.
+    """Let the new module use the forward and backward hooks of the old module.
 
-    The new module must not have hooks yet. Both modules then hold the same hooks. The handles of
-    these hooks therefore remove them from both modules.
+    The new module must not have hooks yet. Both modules then share the same dictionaries of hooks.
+    If the user removes a hook by its handle, both modules lose the hook.
     """
     for name in _HOOKS:
         setattr(new, name, getattr(old, name))
 
 
 def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Replace a module of a model by another, in every parent that contains it.
+    """Replace a module of a model by another module, in every parent of the old module.
 
     The new module must not have hooks. It receives the training flag and the forward and backward
-    hooks of the old module. The handles of these hooks remain valid.
+    hooks of the old module. The user can still remove these hooks by their handles.
 
     Args:
         model: the model. It is changed in place.

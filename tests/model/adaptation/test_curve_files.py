@@ -88,7 +88,9 @@ def test_a_head_is_kept_where_asked(path):
     load_curves(fresh, path)
     assert same_bits(bits(trained), bits(fresh))
     headless = nn.Sequential(*list(network())[:5], nn.Identity(), PiecewiseLinear(1, init="gelu"))
-    with pytest.raises(errors.CurveFileError, match=r"in 2 names .*only the file has '5.bias'"):
+    with pytest.raises(
+        errors.CurveFileError, match=r"2 names of tensors .*only the file has '5.bias'"
+    ):
         load_curves(headless, path)
 
 
@@ -165,7 +167,7 @@ DAMAGE = {
     ),
     "a later version": (
         lambda path: rewrite(path, lambda held: held.update(version="2")),
-        r"version '2'; this release of hinged reads only version 1: update hinged",
+        r"format version '2'; this release of hinged reads only format version 1: update hinged",
     ),
     "another program's": (
         lambda path: save_file(network().state_dict(), path),
@@ -201,10 +203,10 @@ def test_no_flipped_bit_passes(path, step):
 OTHERS = {
     "channels": ({"channels": 7}, r"values of shape \(6, 9\)|shape \(6,\)"),
     "hinges": ({"hinges": 5}, r"values of shape \(6, 9\); this layer has \(6, 5\)"),
-    "tails": ({"tails": "free"}, "in 1 names"),
+    "tails": ({"tails": "free"}, "1 names of tensors differ"),
     "dtype": (
         {"dtype": torch.float64},
-        "torch.float32 of shape .* in the model it is torch.float64",
+        "torch.float32 of shape .* the model needs torch.float64",
     ),
 }
 

@@ -158,7 +158,7 @@ def test_a_calibration_without_inputs_warns():
     [
         (0, {}, "got 0; expected a number of steps"),
         (1.5, {}, "got 1.5; expected a number of steps"),
-        (0.5, {}, r"got steps=0.5 with total=None; a fraction needs"),
+        (0.5, {}, r"got steps=0.5 and total=None; a fraction needs"),
         (0.5, {"total": float("inf")}, "a fraction needs the number of steps"),
         (5, {"observed_steps": 0}, r"observed_steps=\.\.\.\)`: got 0"),
         (5, {"placement": "even"}, r"hinged\.calibrate_after\(placement"),

@@ -33,8 +33,8 @@ def save_curves(
 
     Curves are the trainable piecewise-linear functions of `PiecewiseLinear` layers. The file
     contains the hinges, values and tails of every `PiecewiseLinear`, and the weights, biases and
-    running statistics of every normalisation layer. If you have trained a model after
-    `hinged.train_only`, this is all that has changed, except for the head. Use `also` to include
+    running statistics of every normalisation layer. If you have called `hinged.train_only` before
+    the training, nothing else has changed except the head (the last layers). Use `also` to include
     the head.
 
     The curves are useful only together with the other weights of the model. The file contains a
@@ -45,12 +45,12 @@ def save_curves(
     Args:
         model: any module with `PiecewiseLinear` layers.
         path: the file to write. An existing file is replaced.
-        also: the name of another module to include, or a list of names, as in `named_modules`. An
-            example is a trained head.
+        also: the names of other modules to include, such as a trained head: one name or a list of
+            names, as `model.named_modules()` returns them.
 
     Raises:
         ArgumentError: if the model has no curves.
-        UnknownNameError: if the model has no module of a name in `also`.
+        UnknownNameError: if `also` contains a name that no module of the model has.
 
     >>> import hinged, tempfile
     >>> def network():
@@ -71,7 +71,10 @@ def save_curves(
 def write_curve_file(
     model: nn.Module, path: str | os.PathLike[str], also: str | Sequence[str], call: str
 ) -> None:
-    """Write the file that `save_curves` describes; error messages name the function `call`."""
+    """Write a curve file, as `save_curves` does.
+
+    `call` is the name of the public function, for error messages.
+    """
     curve_layers(model, f"{call}(model)")
     modules = _modules_to_save(model, also, f"{call}(also=...)")
     tensors = {
@@ -101,8 +104,8 @@ def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
     Raises:
         CurveFileError: if the file is truncated or was changed; if it was written by another
-            program or in a version that this release cannot read; or if names, shapes or dtypes in
-            the file differ from the model.
+            program, or in a format version that this release of hinged cannot read; or if names,
+            shapes or dtypes in the file differ from those in the model.
         ArgumentError: if the model has no curves.
         OSError: if the file cannot be opened.
 
@@ -114,11 +117,14 @@ def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def load_curve_file(model: nn.Module, path: str | os.PathLike[str], call: str) -> None:
-    """Load a file as `load_curves` describes; error messages name the function `call`."""
+    """Load a curve file into a model, as `load_curves` does.
+
+    `call` is the name of the public function, for error messages.
+    """
     curve_layers(model, f"{call}(model)")
     metadata, tensors = _read_curve_file(path, f"{call}(path)")
     names = dict(model.named_modules(remove_duplicate=False))
-    # If the model lacks a module, `_check_fit` reports the tensors that the file has for it.
+    # If the model lacks a module of the file, `_check_fit` raises the error.
     also = [name for name in json.loads(metadata["also"]) if name in names]
     modules = _modules_to_save(model, also, f"{call}(model)")
     _check_fit(modules, tensors, call)
@@ -135,7 +141,7 @@ def _modules_to_save(
 
 
 def _state(modules: Mapping[str, nn.Module]) -> Tensors:
-    """Return the tensors of these modules, with the names of the model's `state_dict`."""
+    """Return the tensors of the given modules, with their names in the model's `state_dict`."""
     return {
         _prefix(name) + key: tensor
         for name, module in modules.items()
@@ -144,7 +150,10 @@ def _state(modules: Mapping[str, nn.Module]) -> Tensors:
 
 
 def _tensors_of(name: str, module: nn.Module, tensors: Tensors) -> Tensors:
-    """Return the tensors of one module, with the names of that module's `state_dict`."""
+    """Return the tensors of the module `name`, with their names in the module's `state_dict`.
+
+    `tensors` has the names of the model's `state_dict`.
+    """
     return {key: tensors[_prefix(name) + key] for key in module.state_dict()}
 
 
@@ -153,14 +162,14 @@ def _prefix(name: str) -> str:
 
 
 def _read_curve_file(path: str | os.PathLike[str], call: str) -> tuple[dict[str, str], Tensors]:
-    """Return the metadata and tensors of a file that `save_curves` has written."""
+    """Read a file that `save_curves` has written, check it, and return its metadata and tensors."""
     metadata, tensors = read_safetensors(path, call)
     if metadata.get("format") != FORMAT:
         hint = "expected a file that hinged.save_curves has written"
         raise _error(call, f"{os.fspath(path)!r}, a file from another program", hint)
     if metadata.get("version") != VERSION:
-        hint = f"this release of hinged reads only version {VERSION}: update hinged"
-        got = f"{os.fspath(path)!r}, a file of version {metadata.get('version')!r}"
+        hint = f"this release of hinged reads only format version {VERSION}: update hinged"
+        got = f"{os.fspath(path)!r}, a file of format version {metadata.get('version')!r}"
         raise _error(call, got, hint)
     if metadata.get("checksum") != _checksum(metadata, tensors):
         hint = "the file was changed or damaged after it was saved: save the curves again"
@@ -174,7 +183,7 @@ def _check_fit(modules: Mapping[str, nn.Module], tensors: Tensors, call: str) ->
     if different:
         owner = "the model" if different[0] in state else "the file"
         got = (
-            f"a file whose tensors differ from the model's in {len(different)} names "
+            f"a file that does not match the model: {len(different)} names of tensors differ "
             f"(for example, only {owner} has {different[0]!r})"
         )
         hint = (
@@ -199,8 +208,8 @@ def _check_module(name: str, module: nn.Module, tensors: Tensors, call: str) -> 
         reshaped = isinstance(module, PiecewiseLinear) and key == "hinges"
         if saved.dtype != present.dtype or (saved.shape != present.shape and not reshaped):
             tensor = f"{saved.dtype} of shape {tuple(saved.shape)}"
-            got = f"a file in which {_prefix(name) + key!r} is {tensor}"
-            hint = f"in the model it is {present.dtype} of shape {tuple(present.shape)}"
+            got = f"a file in which the tensor {_prefix(name) + key!r} is {tensor}"
+            hint = f"the model needs {present.dtype} of shape {tuple(present.shape)}"
             raise _error(f"{call}(path)", got, hint)
 
 
@@ -208,7 +217,7 @@ def _warn_if_other_weights(
     model: nn.Module, modules: Mapping[str, nn.Module], weights: str, call: str
 ) -> None:
     if _fingerprint(model, modules) != weights:
-        got = "weights outside the curves that differ from those of the saved model"
+        got = "a model whose weights outside the curves differ from those of the saved model"
         hint = (
             "the outputs will differ too: load the weights of the saved model first, or save all "
             "modules that were trained, with hinged.save_curves(model, path, also=...)"
@@ -218,7 +227,7 @@ def _warn_if_other_weights(
 
 
 def _fingerprint(model: nn.Module, modules: Mapping[str, nn.Module]) -> str:
-    """Return a hash of the names, dtypes, shapes and values of all parameters outside `modules`."""
+    """Return a hash of the model's parameters (names, dtypes, shapes, values) outside `modules`."""
     saved = {id(parameter) for module in modules.values() for parameter in module.parameters()}
     rest = {name: p.detach() for name, p in model.named_parameters() if id(p) not in saved}
     return _hash(rest)
@@ -255,7 +264,7 @@ def read_safetensors(path: str | os.PathLike[str], call: str) -> tuple[dict[str,
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         got = f"{os.fspath(path)!r} ({error})"
-        hint = "the file is truncated, or not a safetensors file: save it again"
+        hint = "the file is truncated, or not a safetensors file: save the curves again"
         raise errors.CurveFileError(errors.message(call, got, hint)) from None
 
 

@@ -23,7 +23,9 @@ NORMS = (
 
 
 def norm_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the normalisation layers of a model by name. A shared layer appears once.
+    """Return a dictionary from names to the normalisation layers of a model.
+
+    A layer with several names in the model appears only once.
 
     >>> list(norm_layers(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))))
     ['1']
@@ -34,15 +36,15 @@ def norm_layers(model: nn.Module) -> dict[str, nn.Module]:
 def modules_by_name(
     model: nn.Module, names: str | Sequence[str], call: str
 ) -> dict[str, nn.Module]:
-    """Return the modules of a model that have the given names.
+    """Return a dictionary from the given names to the modules of a model with these names.
 
     Args:
         model: the model.
-        names: one name or several names, as in `named_modules`.
+        names: one name or several names, as `model.named_modules()` returns them.
         call: the name of the public function for error messages.
 
     Raises:
-        UnknownNameError: if the model has no module of one of these names.
+        UnknownNameError: if `names` contains a name that no module of the model has.
 
     >>> list(modules_by_name(nn.Sequential(nn.Linear(2, 3)), "0", "a call"))
     ['0']

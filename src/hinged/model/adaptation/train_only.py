@@ -51,18 +51,19 @@ def train_only(
 ) -> TrainableParameters:
     """Freeze all parameters of a model except for its curves, normalisation layers and head.
 
-    Curves are the trainable piecewise-linear functions of `PiecewiseLinear` layers. The function
-    sets only `requires_grad` of the parameters. Dropout and the running statistics of BatchNorm do
-    not depend on it; `model.eval()` stops them. Call `train_only` before you create the optimiser.
-    `hinged.save_curves` writes the trained parameters to a small file; name the head in its
-    argument `also`.
+    Curves are the trainable piecewise-linear functions of `PiecewiseLinear` layers. The head is the
+    last layers, which map features to outputs. `train_only` sets only the `requires_grad` of the
+    parameters. Dropout and the running statistics of BatchNorm stay active; `model.eval()` stops
+    them. Call `train_only` before you create the optimiser. `hinged.save_curves` writes the trained
+    parameters to a small file; name the head in its argument `also`.
 
     Args:
         model: any module. `requires_grad` of all its parameters is set.
         curves: whether to train the values of `PiecewiseLinear` layers, and the slopes of their
             tails if these are free.
         head: the modules that form the head and are trained. True means the last `nn.Linear` of the
-            model. A name or a list of names selects these modules. False means no head.
+            model. A name or a list of names selects the modules with these names. False means that
+            no head is trained.
         norm: whether to train weights and biases of normalisation layers (BatchNorm, LayerNorm,
             GroupNorm, InstanceNorm and RMSNorm).
 
@@ -71,9 +72,9 @@ def train_only(
         belongs to several modules counts once.
 
     Raises:
-        ArgumentError: if `curves` is True and the model has no curves, `head` is True and the model
-            has no `nn.Linear`, or no parameters are selected. The model is then unchanged.
-        UnknownNameError: if the model has no module of a name in `head`.
+        ArgumentError: if `curves` is True but the model has no curves; if `head` is True but the
+            model has no `nn.Linear`; or if no parameters are selected. The model is then unchanged.
+        UnknownNameError: if `head` contains a name that no module of the model has.
 
     >>> import hinged
     >>> act = hinged.PiecewiseLinear(8)
@@ -105,9 +106,9 @@ def train_only(
 def _parameters_by_kind(
     modules: dict[str, Iterable[nn.Module]],
 ) -> dict[str, list[nn.Parameter]]:
-    """Return the parameters of each kind.
+    """Return the parameters of each kind (`"curves"`, `"norm"` and `"head"`), without duplicates.
 
-    A parameter that belongs to modules of several kinds is returned for the first of them only.
+    A parameter that belongs to several kinds of modules is returned for the first kind only.
     """
     taken: set[int] = set()
     chosen: dict[str, list[nn.Parameter]] = {kind: [] for kind in modules}

@@ -30,12 +30,12 @@ Optimizers = Optimizer | Iterable[Optimizer]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `calibrate` did to each layer. `str` returns a table.
+    """The result of `calibrate`: what changed in each layer. `str` returns a table.
 
     Attributes:
         layers: the result for each curve layer, by the layer's name in the model.
-        stale: names of the layers whose parameters were replaced while `optimizers` was None. Your
-            optimisers still hold the old parameters of these layers.
+        stale: names of the layers that got new parameters although you passed no `optimizers`.
+            Your optimisers still hold the old parameters of these layers.
     """
 
     layers: dict[str, LayerCalibration]
@@ -70,13 +70,14 @@ def calibrate(
 
     A curve is the piecewise-linear function of a `PiecewiseLinear` layer. Its range reaches from
     the first to the last hinge. The model runs over `data` once, without gradients. The new range
-    is then the mean +- `spread` standard deviations of the inputs, or the interval that holds the
-    middle `coverage` of the inputs. If all channels of a layer share their hinges, the inputs of
-    all channels are pooled.
+    is then the mean +- `spread` standard deviations of the inputs. With `coverage`, the range is
+    the interval that holds the middle fraction `coverage` of the inputs. If all channels of a layer
+    share their hinges, the statistics are taken over the inputs of all channels together.
 
-    The new values are the least-squares fit to the old curve over the observed inputs. A ReLU is
-    kept exactly, because its kink becomes a hinge again. Every other function that the new hinges
-    can represent is kept exactly too. For other curves, the result reports the change.
+    The values of the curve at the new hinges are a least-squares fit to the old curve over the
+    observed inputs. A ReLU is kept exactly, because its kink becomes a hinge again. Every other
+    function that the new hinges can represent is kept exactly too. For other curves, the result
+    reports the change.
 
     The values are written into the existing parameters, so your optimisers continue to train them.
     If the number of hinges changes, the layer gets new parameters.
@@ -100,13 +101,13 @@ def calibrate(
         hinges: the new number of hinges of each curve. None keeps the number. With more hinges the
             function stays the same. With fewer hinges it changes by the reported error.
         sharing: `"channel"` for separate hinges in each channel, `"layer"` for the same hinges in
-            all channels of a layer. None keeps what each layer has.
+            all channels of a layer. None keeps the present sharing of each layer.
         optimizers: one or several optimisers in which new parameters replace the old ones. The
             optimiser state of the replaced parameters is dropped. None leaves all optimisers as
             they are.
 
     Returns:
-        A `Calibration`, with the change of each layer, or the reason why a layer was left
+        A `Calibration`. For each layer, it says how the layer changed, or why it was left
         unchanged.
 
     Raises:
@@ -139,7 +140,10 @@ def calibrate_layers(
     settings: CalibrationSettings,
     optimizers: Optimizers | None,
 ) -> Calibration:
-    """Move the hinges of layers, given statistics of their inputs, and update the optimisers."""
+    """Move the hinges of the given layers, update the optimisers, and return a `Calibration`.
+
+    `statistics` holds the observed inputs of each layer, by the layer's name.
+    """
     old = {name: list(layer.parameters()) for name, layer in layers.items()}
     results = {
         name: calibrate_layer(layer, statistics.get(name), settings)

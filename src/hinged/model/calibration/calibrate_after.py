@@ -39,7 +39,7 @@ def calibrate_after(
     """Freeze the curves for the first steps of training, then calibrate them and let them train.
 
     Curves are the trainable piecewise-linear functions of `PiecewiseLinear` layers. At the start of
-    training, the inputs of curves change strongly. A curve can only learn where inputs reach it.
+    training, the inputs of curves change strongly. A curve learns only where it receives inputs.
     The curves therefore keep their start function for `steps` steps. In the last `observed_steps`
     of these steps, their inputs are observed in the forward passes of the training. Then the hinges
     move to the observed inputs, as in `hinged.calibrate`, and training of the curves begins.
@@ -55,36 +55,40 @@ def calibrate_after(
       uses the inputs of all processes.
 
     Source: the statistics-based realignment of Zhou, Zhu and Zhong, "Learning specialized
-    activation functions with the piecewise linear unit" (ICCV 2021). They use running averages with
-    momentum 0.9, which remember about 20 steps.
+    activation functions with the piecewise linear unit" (ICCV 2021). The authors use running
+    averages with momentum 0.9, which cover about 20 steps.
 
     Args:
         model: any module with `PiecewiseLinear` layers.
         steps: the number of optimiser steps for which the curves are frozen. A number between 0 and
             1 is a fraction of `total`.
-        total: the number of steps of the whole training. Needed only if `steps` is a fraction.
-        observed_steps: the number of steps in which inputs are observed; these are the last of the
-            frozen steps.
-        spread: half the width of the new range, in standard deviations of the inputs.
+        total: the number of optimiser steps of the whole training. Needed only if `steps` is a
+            fraction.
+        observed_steps: the number of steps in which inputs are observed. They are the last steps
+            before the calibration.
+        spread: half the width of the new range (first to last hinge), in standard deviations of the
+            inputs.
         coverage: the fraction of the inputs inside the new range; None to use `spread`.
         placement: how hinges are placed: `"uniform"`, `"quantile"` or `"search"`, as in
             `hinged.calibrate`.
         hinges: the new number of hinges of each curve; None keeps the number.
         sharing: `"channel"` for separate hinges in each channel, `"layer"` for the same hinges in
-            all channels of a layer; None keeps what each layer has.
+            all channels of a layer; None keeps the present sharing of each layer.
         optimizers: one or several optimisers in which new parameters replace the old ones. Needed
             only if the number of hinges changes.
 
     Returns:
         A `DelayedCalibration`. Call its method `step()` after every step of the optimiser. Keep the
-        object: the curves are unfrozen when it is deleted.
+        object: if it is deleted, the curves are unfrozen without a calibration.
 
     Warns:
-        NoInputsSeenWarning: at the last frozen step, if no inputs were observed.
+        NoInputsSeenWarning: raised by `step()` when it calibrates, if the curves received no inputs
+            in the `observed_steps`.
 
     Raises:
-        ArgumentError: if `steps` or `observed_steps` is below 1, `steps` is a fraction and `total`
-            is None, the model has no curves, or a setting is one that `hinged.calibrate` rejects.
+        ArgumentError: if `steps` is neither a whole number of at least 1 nor a fraction between 0
+            and 1; if it is a fraction and `total` is None; if `observed_steps` is below 1; if the
+            model has no curves; or if `hinged.calibrate` rejects a setting.
 
     >>> import torch, hinged
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
@@ -117,11 +121,11 @@ class DelayedCalibration:
 
     Attributes:
         steps: the number of optimiser steps for which the curves are frozen.
-        observed_steps: the number of steps in which inputs are observed; these are the last of the
-            frozen steps.
-        count: the number of steps taken so far.
-        result: what the calibration did. None before the calibration, and also if training was
-            resumed from a checkpoint that was saved after the calibration.
+        observed_steps: the number of steps in which inputs are observed. They are the last steps
+            before the calibration.
+        count: how often `step()` has counted a step so far.
+        result: the `Calibration` that says how each layer changed. None before the calibration, and
+            also if training was resumed from a checkpoint that was saved after the calibration.
     """
 
     def __init__(
@@ -146,13 +150,13 @@ class DelayedCalibration:
 
     @property
     def done(self) -> bool:
-        """Whether the curves are no longer frozen."""
+        """Whether the curves are trained now: after the calibration, or after `remove()`."""
         return self._removed or self.count >= self.steps
 
     def step(self) -> None:
-        """Count one step of the optimiser; after the last frozen step, calibrate the curves.
+        """Count one step of the optimiser. The call number `steps` calibrates the curves.
 
-        Further calls have no effect.
+        Later calls have no effect.
         """
         if self.done:
             return
@@ -165,9 +169,9 @@ class DelayedCalibration:
     def drop_gradients(self) -> None:
         """Set the gradients of frozen curves to None.
 
-        The handle normally does this itself. Call this method only if an optimiser computes
-        gradients in a closure under DistributedDataParallel, which writes gradients after all other
-        hooks.
+        This object normally drops the gradients by itself. Call this method in one case only: an
+        optimiser computes gradients in a closure, and the model is wrapped in
+        DistributedDataParallel. The wrapper then writes gradients after all hooks have run.
         """
         if not self.done:
             self._freezer.drop_gradients()
@@ -180,13 +184,16 @@ class DelayedCalibration:
             self._collector.remove()
 
     def state_dict(self) -> dict[str, int]:
-        """Return the number of steps taken, for a checkpoint. Observed inputs are not saved."""
+        """Return a dictionary with the number of counted steps, for a checkpoint.
+
+        Observed inputs are not included.
+        """
         return {"count": self.count}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from a saved number of steps.
+        """Continue from the number of steps in `state`, which `state_dict()` has returned.
 
-        The hinges and values are not part of this state. They are in the `state_dict` of the model.
+        The hinges and values of the curves are in the `state_dict` of the model instead.
         """
         self.count = state["count"]
         if self.done:
@@ -206,10 +213,10 @@ class DelayedCalibration:
         )
         self.remove()
         if not statistics:
-            got = f"no inputs of curves in the {self.observed_steps} steps before step {self.steps}"
+            got = f"no inputs of curves in the {self.observed_steps} steps up to step {self.steps}"
             hint = (
-                "the hinges were not moved. Inputs are observed by forward hooks: call the model "
-                "with gradients enabled, and compile it only after the calibration"
+                "the hinges were not moved. Forward hooks observe the inputs: in these steps, call "
+                "the model with gradients enabled, and compile it only after the calibration"
             )
             message = errors.message(f"{CALL}(...).step", got, hint)
             warnings.warn(message, errors.NoInputsSeenWarning, stacklevel=3)
@@ -217,7 +224,10 @@ class DelayedCalibration:
 
 
 class ParameterFreezer:
-    """Keeps optimisers from changing parameters, by dropping the gradients until `unfreeze()`."""
+    """Keeps optimisers from changing the given parameters until `unfreeze()` is called.
+
+    The gradients of the parameters are dropped (set to None) before an optimiser can use them.
+    """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
@@ -228,14 +238,14 @@ class ParameterFreezer:
             if freezer is not None:
                 freezer.drop_gradients()
 
-        # The hooks of the parameters drop a gradient when backward has computed it. The hook of
-        # the optimisers drops gradients that were written in another way.
+        # A hook on each parameter drops its gradient when backward has computed it. A hook before
+        # each optimiser step drops gradients that were set in other ways, such as by assignment.
         self._handles: list[Any] = [
             parameter.register_post_accumulate_grad_hook(_drop_gradient)
             for parameter in self.parameters
         ]
         self._handles.append(register_optimizer_step_pre_hook(before_optimizer_step))
-        # Unfreezes the parameters when this object is deleted.
+        # The hooks are removed by calling `unfreeze()`, or when this object is deleted.
         self.unfreeze = weakref.finalize(self, _remove_hooks, self._handles)
 
     def drop_gradients(self) -> None:
@@ -257,8 +267,10 @@ def _step_count(steps: int | float, total: int | float | None) -> int:
     call = f"{CALL}(steps=...)"
     if isinstance(steps, float) and 0 < steps < 1:
         if total is None or not 1 <= total < float("inf"):
-            got = f"steps={steps} with total={total}"
-            hint = "a fraction needs the number of steps of the whole training as total=..."
+            got = f"steps={steps} and total={total}"
+            hint = (
+                "a fraction needs the number of steps of the whole training: pass it as total=..."
+            )
             raise errors.ArgumentError(errors.message(call, got, hint))
         return max(1, round(steps * total))
     if isinstance(steps, bool) or int(steps) != steps or steps < 1:

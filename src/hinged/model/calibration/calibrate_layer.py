@@ -25,18 +25,19 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class LayerCalibration:
-    """What `calibrate` did to one layer.
+    """How `calibrate` changed one curve layer.
 
     Attributes:
-        before: the first and the last hinge before the calibration.
-        after: the first and the last hinge after the calibration. Equal to `before` if the layer
-            was left unchanged.
-        outside_before: the fraction of the inputs that lay outside the range `before`.
-        rms: the root mean squared change of the output over the data.
-        error: the largest absolute change of the output over the data.
+        before: the smallest and the largest hinge of all channels before the calibration.
+        after: the smallest and the largest hinge after the calibration. Equal to `before` if the
+            layer was left unchanged.
+        outside_before: the fraction of the inputs that were outside the hinges before the
+            calibration.
+        rms: the root mean square of the change of the layer's output over the data.
+        error: the largest absolute change of the layer's output over the data.
         reason: why the layer was left unchanged. Empty if it was changed.
-        added: how many hinges each curve has more than before (negative for fewer). If it is not 0,
-            the layer has new parameters.
+        added: the new number of hinges of each curve minus the old number. If it is not 0, the
+            layer has new parameters.
     """
 
     before: Range
@@ -54,12 +55,13 @@ class CalibrationSettings:
 
     Attributes:
         call: the name of the public function for error messages.
-        spread: half the width of the new range, in standard deviations of the inputs.
+        spread: half the width of the new range (first to last hinge), in standard deviations of the
+            inputs.
         coverage: the fraction of the inputs inside the new range; None to use `spread`.
         placement: how hinges are placed: `"uniform"`, `"quantile"` or `"search"`.
         hinges: the new number of hinges of each curve; None keeps the number.
         sharing: `"channel"` for separate hinges in each channel, `"layer"` for the same hinges in
-            all channels of a layer; None keeps what each layer has.
+            all channels of a layer; None keeps the present sharing of each layer.
     """
 
     call: str
@@ -88,7 +90,10 @@ class CalibrationSettings:
         return errors.ArgumentError(errors.message(f"{self.call}({name}=...)", got, hint))
 
     def ranges(self, moments: Moments, histogram: Histogram) -> Tensor:
-        """Return the new first and last hinge of each channel, shape `(C, 2)`."""
+        """Return the new first and last hinge of each of `C` channels, shape `(C, 2)`.
+
+        `moments` (mean and variance) and `histogram` describe the inputs of each channel.
+        """
         if self.coverage is None:
             half = self.spread * moments.std
             return torch.stack((moments.mean - half, moments.mean + half), dim=1).cpu()
@@ -99,7 +104,10 @@ class CalibrationSettings:
 def calibrate_layer(
     layer: PiecewiseLinear, statistics: InputStatistics | None, settings: CalibrationSettings
 ) -> LayerCalibration:
-    """Move the hinges of a layer to its observed inputs, and return what has changed."""
+    """Move the hinges of a layer to the range of its inputs, and return what has changed.
+
+    `statistics` describes the inputs of the layer. It is None if the layer received no inputs.
+    """
     before = _range(layer)
     if statistics is None:
         return LayerCalibration(before, before, 0.0, reason="no data reached it")
@@ -122,7 +130,7 @@ def calibrate_layer(
 
 
 def _reason_to_skip(layer: PiecewiseLinear, statistics: InputStatistics) -> str:
-    """Return why the hinges of a layer cannot be moved, or an empty string."""
+    """Return why the hinges of a layer cannot be moved; empty if they can."""
     if layer._parameters.get("values") is None:
         return "its values have a parametrization of torch"
     if not (statistics.inputs.high > statistics.inputs.low).any():
@@ -146,7 +154,11 @@ def _move_hinges(curve: Curve, statistics: InputStatistics, settings: Calibratio
 
 
 def _output_change(before: Curve, after: Curve, histogram: Histogram) -> tuple[float, float]:
-    """Return the root mean squared and the largest change of the output over the inputs."""
+    """Return how much the output of a layer has changed over its inputs.
+
+    Returns:
+        A pair: the root mean square of the change, and the largest absolute change.
+    """
     points, shares = (each.cpu() for each in histogram.points())
     change = (after(points, dim=0) - before(points, dim=0)).abs()
     largest = change.masked_fill(shares == 0, 0.0).max().item()

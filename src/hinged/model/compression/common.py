@@ -15,18 +15,24 @@ from hinged.model.observation.layer_statistics import collect_custom_statistics
 from hinged.nn import PiecewiseLinear, is_constrained
 
 BOUNDED_TAIL_WIDTHS = 1.0
-"""How far beyond the first and last hinge errors are bounded, in widths of the range."""
+"""Errors are limited up to this distance outside the first and last hinge.
+
+The unit is the distance from the first to the last hinge.
+"""
 
 
 def check_tolerance(call: str, tolerance: float) -> None:
-    """Raise `ArgumentError` that names `call` unless `tolerance` is a number of at least 0."""
+    """Raise `ArgumentError` if `tolerance` is not a number of at least 0.
+
+    `call` is the name of the public function, for the error message.
+    """
     if not isinstance(tolerance, Real) or not float(tolerance) >= 0:
         hint = "expected a number of 0 or more, in units of the outputs of the activations"
         raise errors.ArgumentError(errors.message(f"{call}(tolerance=...)", repr(tolerance), hint))
 
 
 def reason_to_skip(layer: PiecewiseLinear) -> str:
-    """Return why the curves of a layer must not be changed, or an empty string.
+    """Return why the curves of a layer must not be changed; empty if they may be changed.
 
     >>> reason_to_skip(PiecewiseLinear(2, device="meta"))
     'it is on the meta device'
@@ -44,15 +50,18 @@ def reason_to_skip(layer: PiecewiseLinear) -> str:
 
 
 def reason_without_inputs(histograms: dict[str, Histogram] | None, name: str) -> str:
-    """Return the reason not to change a layer that the model did not call on the data.
+    """Return why a layer is not changed, if it received no inputs when the model ran on the data.
 
-    The result is an empty string if the layer was called, or if `histograms` is None.
+    The result is empty if the layer received inputs, or if `histograms` is None (no data given).
     """
     return "no data reached it" if histograms is not None and name not in histograms else ""
 
 
 def input_histograms(model: nn.Module, data: Any, call: str) -> dict[str, Histogram] | None:
-    """Return a histogram of the inputs of each curve layer, or None if `data` is None."""
+    """Run a model on data, and return a histogram of the inputs of each curve layer, by its name.
+
+    The result is None if `data` is None.
+    """
     if data is None:
         return None
 
@@ -63,15 +72,16 @@ def input_histograms(model: nn.Module, data: Any, call: str) -> dict[str, Histog
 
 
 def input_distribution(histograms: dict[str, Histogram] | None, name: str) -> dict[str, Tensor]:
-    """Return the inputs of a layer as keyword arguments for functions of `hinged.curve`.
+    """Return the distribution of a layer's inputs as keyword arguments for `hinged.curve`.
 
     Args:
         histograms: the histograms of the inputs by the layer's name, or None.
         name: the layer's name.
 
     Returns:
-        A dictionary with `positions` and `shares`, both of shape `(C, B)` for `B` bins. It is empty
-        if `histograms` is None.
+        A dictionary with two tensors of shape `(C, B)` for `C` channels and `B` bins: `positions`
+        (the inputs in the bins) and `shares` (the fraction of the inputs in each bin). The
+        dictionary is empty if `histograms` is None.
     """
     if histograms is None:
         return {}

@@ -21,14 +21,14 @@ CALL = "hinged.share"
 
 @dataclass(frozen=True)
 class LayerSharingResult:
-    """What `share` did to one layer.
+    """How `share` changed one layer.
 
     Attributes:
         curves: the number of different curves, as a pair `(before, after)`. The number before is
             the number of channels.
         parameters: the number of parameters, as a pair `(before, after)`. It decreases only if
             one curve serves all channels.
-        error: the largest absolute change of a value. It is 0 for an unchanged layer.
+        error: the largest absolute change of a curve. It is 0 for an unchanged layer.
         reason: why the layer was not changed. Empty if it was changed.
     """
 
@@ -40,7 +40,7 @@ class LayerSharingResult:
 
 @dataclass(frozen=True)
 class SharingResult:
-    """What `share` did to each layer. `str` returns a table.
+    """The result of `share`: what changed in each layer. `str` returns a table.
 
     Attributes:
         layers: the result for each curve layer, by the layer's name in the model.
@@ -68,7 +68,7 @@ class SharingResult:
 
 
 def share(model: nn.Module, tolerance: float) -> SharingResult:
-    """Give similar channels of a layer the same curve.
+    """Replace the curves of similar channels in a layer by one common curve.
 
     A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
     It bends only at fixed positions, called hinges.
@@ -78,8 +78,8 @@ def share(model: nn.Module, tolerance: float) -> SharingResult:
     describes the method. If one group contains all `C` channels, the layer becomes a layer with one
     curve (`channels=1`), and has `C` times fewer parameters.
 
-    Otherwise, the layer keeps a row of values for each channel, and the rows of a group are equal.
-    Further training would make them different again.
+    If there are several groups, the layer keeps a row of values for each channel. The rows of the
+    channels in one group are then equal. Further training would make these rows different again.
 
     Channels can share a curve only if they have the same hinges. If you also use `hinged.simplify`,
     call `share` first.
@@ -90,7 +90,8 @@ def share(model: nn.Module, tolerance: float) -> SharingResult:
             units of the outputs.
 
     Returns:
-        A `SharingResult`, with the change of each layer, or the reason why a layer was not changed.
+        A `SharingResult`. For each layer, it says how the layer changed, or why it was left
+        unchanged.
 
     Raises:
         ArgumentError: if `tolerance` is negative, or the model has no curves. The model is then
@@ -109,7 +110,7 @@ def share(model: nn.Module, tolerance: float) -> SharingResult:
 
 
 def _plan_layer(layer: PiecewiseLinear, tolerance: float) -> SharedCurves | str:
-    """Return the groups of channels, or the reason why the layer is not changed."""
+    """Return the groups of channels that share a curve, or why the layer is not changed."""
     reason = reason_to_skip(layer)
     if reason:
         return reason

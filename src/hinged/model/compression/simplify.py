@@ -29,12 +29,13 @@ CALL = "hinged.simplify"
 
 @dataclass(frozen=True)
 class LayerSimplification:
-    """What `simplify` did to one layer.
+    """How `simplify` changed one layer.
 
     Attributes:
         hinges: the number of hinges of each curve, as a pair `(before, after)`.
         parameters: the number of parameters, as a pair `(before, after)`.
-        error: the largest error of any channel. It is 0 for an unchanged layer.
+        error: the error of the channel with the largest error. `Simplification.measure` says which
+            kind of error. It is 0 for an unchanged layer.
         reason: why the layer was not changed. Empty if it was changed.
     """
 
@@ -46,12 +47,12 @@ class LayerSimplification:
 
 @dataclass(frozen=True)
 class Simplification:
-    """What `simplify` did to each layer. `str` returns a table.
+    """The result of `simplify`: what changed in each layer. `str` returns a table.
 
     Attributes:
         layers: the result for each curve layer, by the layer's name in the model.
-        measure: what the errors measure: `"largest"` for the largest absolute change of the output,
-            `"rms"` for its root mean square over the inputs (if data was given).
+        measure: the kind of all errors: `"largest"` for the largest absolute change of the output,
+            `"rms"` for the root mean square of the change over the inputs (if data was given).
     """
 
     layers: dict[str, LayerSimplification]
@@ -72,20 +73,21 @@ class Simplification:
 
 
 def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplification:
-    """Remove hinges from the curves of a model, while their outputs stay within a tolerance.
+    """Remove as many hinges from the curves of a model as an error tolerance allows.
 
     A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
-    It bends only at fixed positions, called hinges. The remaining hinges are a subset of the old
-    hinges. No smaller subset stays within the tolerance (`docs/design/algorithms.md` describes the
-    search and its limits). All curves of a layer keep the same number of hinges, which is the
+    It bends only at fixed positions, called hinges. The remaining hinges are the smallest subset of
+    the old hinges with an error of at most `tolerance`. (`docs/design/algorithms.md` describes the
+    search and its limits.) All curves of a layer keep the same number of hinges, which is the
     largest number that any channel needs.
 
-    The error that must stay within the tolerance depends on `data`:
+    The kind of error depends on `data`:
 
-    - Without data, it is the *largest absolute* change of each channel's output. It is bounded over
-      the range (first to last hinge) and over one width of the range on both sides. If the tails
-      are not linear, it is bounded everywhere.
-    - With data, it is the *root mean square* of the change over the inputs of each channel.
+    - Without data, the error is the *largest absolute* change of each channel's output. With linear
+      tails, only inputs up to a certain distance outside the first and last hinge count. This
+      distance is the distance from the first to the last hinge. With constant or free tails, all
+      inputs count.
+    - With data, the error is the *root mean square* of the change over the inputs of each channel.
 
     The layers remain the same modules, with their hooks. A layer that loses hinges gets new
     parameters, with the `requires_grad` of the old ones. Create a new optimiser before you continue
@@ -94,15 +96,15 @@ def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplifica
 
     Args:
         model: any module with `PiecewiseLinear` layers. It is changed in place.
-        tolerance: the largest error, in units of the outputs of the layers. 0 removes only hinges
-            at which a curve does not bend, up to rounding.
+        tolerance: the largest allowed error, in units of the outputs of the layers. 0 removes only
+            hinges at which a curve does not bend, up to rounding.
         data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
             once. A batch is an input tensor, a dictionary of keyword arguments, or a tuple of
             inputs and targets. None selects the largest absolute change.
 
     Returns:
-        A `Simplification`, with the change of each layer, or the reason why a layer was not
-        changed.
+        A `Simplification`. For each layer, it says how the layer changed, or why it was left
+        unchanged.
 
     Raises:
         ArgumentError: if `tolerance` is negative, the model has no curves, or `data` has no
@@ -127,8 +129,8 @@ class _Plan:
     """The planned change of one layer.
 
     Attributes:
-        curve: the new curves, or None if the layer is not changed.
-        error: the largest error of any channel.
+        curve: the new curves of all channels, or None if the layer is not changed.
+        error: the error of the channel with the largest error.
         reason: why the layer is not changed, or an empty string.
     """
 
@@ -155,7 +157,11 @@ def _plan_layer(
 
 
 def _rms_difference(before: Curve, after: Curve, positions: Tensor, shares: Tensor) -> Tensor:
-    """Return the root mean square of the difference of two curves, for each channel, `(C,)`."""
+    """Return the root mean square difference of two curves over the inputs, shape `(C,)`.
+
+    `positions` are inputs of each of the `C` channels, shape `(C, B)`. `shares` are the weights of
+    these inputs, of the same shape.
+    """
     with torch.no_grad():
         difference = (before(positions.T) - after(positions.T)).T
         return (shares * difference.square()).sum(dim=1).sqrt()

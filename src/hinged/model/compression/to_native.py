@@ -1,4 +1,4 @@
-"""`to_native`: replaces curve layers by native activations of torch that compute the same."""
+"""`to_native`: replaces curve layers by native activations of torch with the same function."""
 
 from __future__ import annotations
 
@@ -39,16 +39,18 @@ _MODULES: dict[str, Callable[[], nn.Module]] = {
 
 @dataclass(frozen=True)
 class LayerReplacement:
-    """What `to_native` did to one layer.
+    """What `to_native` found for one layer, and whether it replaced the layer.
 
-    A channel is called native if its curve is within the tolerance of a native activation.
+    A channel is called native if the error between its curve and some native activation is at most
+    the tolerance.
 
     Attributes:
         channels: the number of channels of the layer.
         native: the number of native channels.
         nearest: the name of the native activation that replaced the layer. If the layer was not
             replaced, the activation that is closest to all channels.
-        error: the error of `nearest`, as a maximum over the channels. NaN if it was not computed.
+        error: the error between the curves and `nearest`, for the channel with the largest error.
+            NaN if it was not computed.
         replaced: whether the layer was replaced.
         reason: why the layer was not replaced. Empty if it was replaced.
     """
@@ -63,12 +65,12 @@ class LayerReplacement:
 
 @dataclass(frozen=True)
 class NativeReplacements:
-    """What `to_native` did to each layer. `str` returns a table.
+    """The result of `to_native` for each layer. `str` returns a table.
 
     Attributes:
         layers: the result for each curve layer, by the layer's name in the model.
-        measure: what the errors measure: `"largest"` for the largest absolute difference, `"rms"`
-            for its root mean square over the inputs (if data was given).
+        measure: the kind of all errors: `"largest"` for the largest absolute difference, `"rms"`
+            for the root mean square of the difference over the inputs (if data was given).
     """
 
     layers: dict[str, LayerReplacement]
@@ -76,7 +78,7 @@ class NativeReplacements:
 
     @property
     def replaced(self) -> dict[str, str]:
-        """The name of the native activation of each replaced layer, by the layer's name."""
+        """The names of the native activations that replaced layers, by the layer's name."""
         return {name: layer.nearest for name, layer in self.layers.items() if layer.replaced}
 
     def __str__(self) -> str:
@@ -103,9 +105,11 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
     each channel. A layer is replaced if the error of every curve is at most `tolerance`. The error
     depends on `data`:
 
-    - Without data, it is the *largest absolute* difference between the curve and the activation. It
-      is taken over the range (first to last hinge) and one width of the range on both sides.
-    - With data, it is the *root mean square* of the difference over the inputs of each channel.
+    - Without data, the error is the *largest absolute* difference between the curve and the
+      activation. Only inputs up to a certain distance outside the first and last hinge count. This
+      distance is the distance from the first to the last hinge.
+    - With data, the error is the *root mean square* of the difference over the inputs of each
+      channel.
 
     The native activations are `nn.ReLU`, `nn.ReLU6`, `nn.Hardtanh`, `nn.LeakyReLU`, `nn.PReLU`, and
     three modules of `hinged.nn`: `Abs` (absolute value), `Zero` and `Copy` (the identity, returned
@@ -117,15 +121,15 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
 
     Args:
         model: any module that contains `PiecewiseLinear` layers. It is changed in place.
-        tolerance: the largest error, in units of the outputs of the layers. 0 means equal up to
-            rounding.
+        tolerance: the largest allowed error, in units of the outputs of the layers. 0 means that
+            both functions are equal up to rounding.
         data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
             once. A batch is an input tensor, a dictionary of keyword arguments, or a tuple of
             inputs and targets. None selects the largest absolute difference.
 
     Returns:
-        A `NativeReplacements`, with the closest activation of each layer, its error, and the reason
-        if the layer was not replaced.
+        A `NativeReplacements`. For each layer, it has the closest native activation, the error, and
+        the reason if the layer was not replaced.
 
     Raises:
         ArgumentError: if `tolerance` is negative, the model has no curves or is itself a
@@ -160,9 +164,9 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
 def _plan_layer(
     layer: PiecewiseLinear, tolerance: float, histograms: dict[str, Histogram] | None, name: str
 ) -> tuple[LayerReplacement, nn.Module | None]:
-    """Return the result for a layer, and the native module that replaces it.
+    """Return a pair: the result for a layer, and the native module that replaces the layer.
 
-    The module is None if the layer is not replaced.
+    The native module is None if the layer is not replaced.
     """
     channels = layer.channels
     reason = reason_to_skip(layer) or reason_without_inputs(histograms, name)

@@ -1,4 +1,4 @@
-"""One call of an activation in a model, with statistics of its inputs."""
+"""Describes one call of an activation in a model, with statistics of the inputs."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from hinged.model.observation.moments import Moments
 
 @dataclass(eq=False)
 class ActivationCall:
-    """One call in the source code of a model that applies an activation.
+    """One call in the source code of a model that applies an activation, such as `F.relu(x)`.
 
-    All executions of this call are merged into one object.
+    The call can be executed several times, for example for several batches. All executions are
+    merged into one object.
 
     Attributes:
         location: where the call is in the source code.
         module: the module that is called; None if a function is called.
         function: the function that is called; None if a module is called.
-        native: a module that computes the same as the call and does not write into its input.
+        native: a module that computes the same function as the call, but not in place.
         axis: the channel axis of the input; None if it is not known.
         channels: the size of the channel axis; 1 if the axis is not known.
         dtype: the dtype of the input.
-        inputs: the moments of the inputs, over all channels together.
+        inputs: the mean and variance of the inputs, over all channels together.
         histogram: the histogram of the inputs, over all channels together.
         count: how often one forward pass executes the call.
         is_gate: whether the output is multiplied by another tensor.
         is_output: whether the model returns the output.
-        overwrites_used_input: whether the call writes into its input, and the model reads this
+        overwrites_used_input: whether the call works in place, and the model reads the overwritten
             input again later.
-        depends_on_data: whether the input depends on the inputs of the model.
+        depends_on_data: whether the input of the call depends on the inputs of the model.
         conflict: why one curve layer cannot replace all executions; empty if it can.
     """
 
@@ -57,11 +58,11 @@ class ActivationCall:
     conflict: str = ""
 
     def merge(self, other: ActivationCall, *, statistics: bool) -> None:
-        """Add another execution of the same call.
+        """Add another execution of the same call to this object.
 
         Args:
-            other: the other execution.
-            statistics: whether to add the statistics of its inputs too.
+            other: an `ActivationCall` that describes the other execution.
+            statistics: whether to add the input statistics of `other` too.
         """
         if not same_activation(self.native, other.native):
             self.conflict = f"this call computes both {self.native} and {other.native}"

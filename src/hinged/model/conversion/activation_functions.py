@@ -1,4 +1,4 @@
-"""The activation functions of torch, and the module that computes the same as each function."""
+"""Lists the activation functions of torch, each with a module that computes the same function."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Arguments = dict[str, Any]
 
 
 def _module(module: type[nn.Module], *names: str) -> Callable[[Arguments], nn.Module]:
-    """Return a function that builds a `module` from the arguments of a call.
+    """Return a function that builds an instance of the class `module` from keyword arguments.
 
-    Only the arguments with the given names are passed to the module.
+    The returned function passes only the arguments listed in `names` to the class. It ignores all
+    others.
     """
     return lambda given: module(**{name: given[name] for name in names if name in given})
 
@@ -72,7 +73,7 @@ UNSUITABLE = {
 
 @functools.cache
 def name_of(function: Callable[..., Any]) -> str:
-    """Return the name of a torch function or method, without the names of its modules.
+    """Return the name of a torch function or method, without its module path or class.
 
     >>> name_of(torch.relu), name_of(torch.Tensor.relu_), name_of(torch.Tensor.T.__get__)
     ('relu', 'relu_', 'T')
@@ -99,7 +100,7 @@ def writes_in_place(function: Callable[..., Any], args: tuple[Any, ...], given: 
 
 
 def module_of(function: Callable[..., Any], args: tuple[Any, ...], given: Arguments) -> nn.Module:
-    """Return a module that computes the same as a call, but does not write into its input.
+    """Return a module that computes the same function as a call, but not in place.
 
     Args:
         function: the activation function that is called.
@@ -132,9 +133,9 @@ def _settings(module: nn.Module) -> Arguments:
 
 
 def _without_underscore(name: str) -> str:
-    """Return the name of the function that does not write in place, such as `relu` for `relu_`.
+    """Return the name without the underscore at its end: `relu` for the in-place function `relu_`.
 
-    Other names are returned unchanged.
+    Names without this underscore are returned unchanged.
     """
     return name.removesuffix("_") if name.removesuffix("_") in _FUNCTIONS else name
 

@@ -33,10 +33,11 @@ class Candidate:
 
     Attributes:
         call: the call that applies the activation.
-        in_first_batch: whether the model executes the call for the first batch, in its current mode
-            (training or evaluation).
-        target: the place in the model where the curves would be put. None if the activation cannot
-            be replaced, or if the model itself is the activation.
+        in_first_batch: whether the model executes the call for the first batch, in the mode
+            (training or evaluation) in which the user passed the model.
+        target: where the curves would be put: the child of a module that they replace, or the call
+            in a method. None if the activation cannot be replaced, or if the model itself is the
+            activation.
         skipped: why the activation cannot be replaced; empty if it can.
     """
 
@@ -48,11 +49,12 @@ class Candidate:
 
 @dataclass(eq=False)
 class SearchResult:
-    """All activations of a model; `find_candidates` returns it.
+    """The result of `find_candidates`: all activations of a model.
 
     Attributes:
         candidates: every activation that the model applies to the data, in the order of execution.
-        notes: sentences about what could not be examined.
+        notes: sentences for the user, if the model raised an error in its other mode (training or
+            evaluation). Activations that only this mode applies are then missing.
         inputs: the positional and keyword arguments of the first batch.
         output: the output of the model for the first batch.
     """
@@ -73,8 +75,9 @@ def find_candidates(
 ) -> SearchResult:
     """Run a model, and return every activation that it applies and where curves could be put.
 
-    The model runs over the data once, in its current mode (training or evaluation). It runs over
-    the first batch once more in the other mode, because some models apply other activations there.
+    The model runs over the data once, in its current mode (training or evaluation). It then runs on
+    the first batch once more in the other mode, because some models apply other activations in
+    training than in evaluation.
 
     Args:
         model: the model.
@@ -84,7 +87,8 @@ def find_candidates(
         activations: additional module classes that compute an elementwise activation.
 
     Raises:
-        ArgumentError: if `data` has no batches, or a batch has another form.
+        ArgumentError: if `data` has no batches, or if a batch has a form that `model_inputs` does
+            not accept.
     """
     types = tuple(activations)
     with separate_copies(model, types) as originals:
@@ -128,12 +132,13 @@ def _trace_batches(
 def _trace_other_mode(
     model: nn.Module, inputs: ModelInputs, types: ActivationTypes, calls: Calls
 ) -> list[str]:
-    """Add the calls that the model executes in its other mode (training or evaluation).
+    """Run the model in its other mode (training or evaluation), and add its calls to `calls`.
 
-    The statistics of their inputs are not added.
+    For a call that `calls` already contains, the input statistics stay unchanged.
 
     Returns:
-        Notes for the user: one if the model raises an error in this mode, otherwise none.
+        A list of sentences for the user. It holds one sentence if the model raises an error in this
+        mode. Otherwise it is empty.
     """
     with state_restored(model):
         model.train(not model.training)
@@ -156,10 +161,12 @@ def _add_calls(calls: Calls, new: Calls, *, statistics: bool) -> None:
 
 
 def _merge_calls_in_copies(calls: Calls, originals: dict[int, nn.Module]) -> Calls:
-    """Merge the calls in methods of copied modules into the calls in the original modules.
+    """Merge each call in a method of a copied module into the same call of the original module.
+
+    `separate_copies` makes the copies while the model is examined.
 
     Args:
-        calls: all calls of the model.
+        calls: all calls of the model. Calls that belong to copies are merged.
         originals: the original module of every copy, by the `id` of the copy.
     """
     merged: Calls = {}
@@ -173,7 +180,7 @@ def _merge_calls_in_copies(calls: Calls, originals: dict[int, nn.Module]) -> Cal
 
 
 def _reason_to_skip(call: ActivationCall, gates: bool) -> str:
-    """Return why a call cannot be replaced, whatever its target; empty if it can be replaced."""
+    """Return why curves cannot replace the activation of a call; empty if they can."""
     if call.conflict:
         return call.conflict
     if not call.dtype.is_floating_point:
@@ -193,7 +200,10 @@ def _reason_to_skip(call: ActivationCall, gates: bool) -> str:
 
 
 def _set_method_targets(candidates: list[Candidate], model: nn.Module) -> None:
-    """Set the target, or the reason to skip, of each candidate that has neither yet."""
+    """Set `target` or `skipped` for each candidate that has neither of them yet.
+
+    The target is a call in a method. Where this is impossible, `skipped` says why.
+    """
     open_candidates = {
         each.call: each
         for each in candidates

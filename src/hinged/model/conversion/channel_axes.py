@@ -77,12 +77,12 @@ _RESIZING = {"cat", "concat", "concatenate", "pixel_shuffle", "pixel_unshuffle",
 class ChannelAxes:
     """Follows the channel axis of tensors through the operations of a model.
 
-    For every tensor with known channels, there is a second tensor of the same shape that contains
-    channel indices. It says for each number which channel the number belongs to. It is an expanded
-    view without its own memory where possible.
+    For every tensor whose channels are known, the object stores an index tensor of the same shape.
+    Each entry of the index tensor is the channel index of the entry at the same position. Where
+    possible, the index tensor is an expanded view, which needs almost no memory.
 
-    An operation that only rearranges numbers is applied to the channel indices as well. The channel
-    axis of the result is then known for all sizes. Other operations are recognised by name.
+    An operation that only rearranges entries, such as `permute`, is applied to the index tensor
+    too. Its result shows where the channels are now. Other operations are recognised by name.
     """
 
     def __init__(self) -> None:
@@ -92,18 +92,18 @@ class ChannelAxes:
         """Return the channel axis of a tensor.
 
         Returns:
-            The axis, which is -1 for the last axis. None if the axis is not known, or if the
-            channels are spread over several axes.
+            The index of the channel axis; -1 stands for the last axis. None if the axis is not
+            known, or if the channels are spread over several axes.
         """
         channels = self._channels.get(x)
         if channels is None:
-            return -1 if x.dim() == 2 else None  # The last axis of a matrix has the features.
+            return -1 if x.dim() == 2 else None  # A matrix has its features on the last axis.
         axes = _axes_with_channels(channels)
         if len(axes) != 1:
             return None
         is_features = x.dim() == 2 and axes == [1]
         if not is_features and _has_repeats(channels.movedim(axes[0], 0)):
-            return None  # The axis has samples or positions too.
+            return None  # The axis contains samples or positions too.
         return -1 if axes[0] == x.dim() - 1 else axes[0]
 
     def copy_axis(self, old: Tensor, new: Tensor) -> None:
@@ -118,13 +118,13 @@ class ChannelAxes:
         kwargs: dict[str, Any],
         result: Any,
     ) -> None:
-        """Record the channel axes of the result of a function.
+        """Record the channel axis of every tensor that a torch function has returned.
 
         Args:
             function: the torch function that was called.
-            args: its positional arguments.
-            kwargs: its keyword arguments.
-            result: its result.
+            args: the positional arguments of the call.
+            kwargs: the keyword arguments of the call.
+            result: what the function returned.
         """
         name = name_of(function)
         if name in REARRANGING:
@@ -151,9 +151,9 @@ class ChannelAxes:
         self._channels[x] = indices.view(shape).expand(x.shape)
 
     def _set_heads(self, x: Tensor) -> None:
-        """Record the channels of the result of an attention, shape `(N, heads, L, features)`.
+        """Record the channels of an attention output `x`, shape `(N, heads, L, features)`.
 
-        Every feature of every head is a channel.
+        Every pair of a head and a feature is one channel.
         """
         _, heads, _, features = x.shape
         indices = torch.arange(heads * features, dtype=torch.int32, device=x.device)
@@ -190,7 +190,7 @@ class ChannelAxes:
         try:
             rearranged = function(channels, *args[1:], **kwargs)
         except (RuntimeError, IndexError, TypeError):
-            # An expanded tensor cannot take every view. An index may be on another device.
+            # Not every operation works on an expanded tensor. An index may be on another device.
             try:
                 rearranged = function(channels.contiguous(), *args[1:], **kwargs)
             except (RuntimeError, IndexError, TypeError):
@@ -202,9 +202,10 @@ class ChannelAxes:
 def _new_channel_axis(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
 ) -> int | None:
-    """Return the channel axis of the output of a function that determines it, such as `conv2d`.
+    """Return the channel axis of an output, if the name of the torch function determines it.
 
-    The result is None for other functions.
+    The output of `conv2d`, for example, always has the same channel axis. The result is None for
+    functions whose channel axis depends on their inputs.
     """
     if out.dim() == 0:
         return None
@@ -221,7 +222,7 @@ def _new_channel_axis(
 
 
 def _axes_with_channels(channels: Tensor) -> list[int]:
-    """Return the axes along which the channel index changes."""
+    """Return the axes of an index tensor along which the channel index changes."""
     axes = [axis for axis in range(channels.dim()) if channels.shape[axis] > 1]
     axes = [axis for axis in axes if channels.stride(axis) != 0]
     if len(axes) <= 1:
@@ -230,7 +231,7 @@ def _axes_with_channels(channels: Tensor) -> list[int]:
 
 
 def _has_repeats(channels: Tensor) -> bool:
-    """Return whether a channel index appears more than once along the first axis."""
+    """Return whether a channel index appears more than once along the first axis of `channels`."""
     indices = channels.reshape(len(channels), -1)[:, 0]
     return len(indices.unique()) < len(indices)
 

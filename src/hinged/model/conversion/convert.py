@@ -52,10 +52,10 @@ def convert(
 
     `convert` runs the model over `data` without gradients, and finds every activation that the
     model executes: modules, functions such as `F.relu(x)`, and methods such as `x.relu_()`, also in
-    loops. A module that the model calls in several places gets separate curves for each place. The
-    hinges cover the mean +- `spread` standard deviations of the activation's inputs. The channel
-    axis is found by following the operations that produce the input. If the axis cannot be found,
-    one curve serves all channels.
+    loops. A module that the source code calls several times gets separate curves for each call. The
+    hinges cover the mean +- `spread` standard deviations of the activation's inputs. `convert`
+    follows the operations that produce the input to find its channel axis. If the axis cannot be
+    found, one curve serves all channels.
 
     Piecewise-linear activations (ReLU, leaky ReLU, PReLU, ReLU6, hardtanh, hardsigmoid) are
     reproduced exactly. Smooth activations (GELU, SiLU, softplus and others) are approximated by the
@@ -74,8 +74,8 @@ def convert(
             arguments.
         hinges: the number of hinges `K` of each curve.
         init: the function that the curves start as. `"same"` means the activation that is replaced.
-            Any other start function (a name, a callable, a module or a `Curve`, as in
-            `PiecewiseLinear`) is used for all activations.
+            You can also give a name, a function, a module or a `Curve`, as for `PiecewiseLinear`.
+            All curves then start as this function.
         spread: half the distance from the first to the last hinge, in standard deviations of the
             inputs.
         sharing: `"channel"` for one curve per channel, or `"layer"` for one curve for all channels
@@ -90,12 +90,12 @@ def convert(
         activations: your own module classes that compute an elementwise activation. Each module of
             these classes is replaced as a whole.
         optimizers: one or several optimisers that train the model. The parameters of the curves are
-            added to the first one, in a group with the settings of `hinged.param_groups`.
-            Parameters of the replaced activations are removed from all. Create learning-rate
-            schedulers after this call.
+            added to the first optimiser, in a group with the settings of `hinged.param_groups`.
+            Parameters of the replaced activations are removed from all optimisers. Create
+            learning-rate schedulers after this call. None changes no optimiser.
 
     Returns:
-        The model, which is the same object. If the model itself is an activation, the new
+        The model (the same object). If the model itself is an activation, the new
         `PiecewiseLinear`.
 
     Raises:
@@ -158,12 +158,12 @@ def _install_reachable(
 
     A model can hold a second reference to an activation module, for example in a plain list. The
     search for activations does not see this reference, so the model would call the old module
-    instead of the curves. In this case the installation is undone, and repeated without these
-    curves.
+    instead of its curves. In this case the installation is undone. It is then repeated without the
+    curves that the model did not call.
 
     Returns:
-        The converted model and its output for the first batch. The output is None if no curves are
-        left.
+        A pair: the converted model, and its output for the first batch. The output is None if no
+        curves are installed.
     """
     while replacements := _replacements(decisions):
         try:
@@ -191,18 +191,18 @@ def _install_reachable(
 def revert(model: nn.Module) -> nn.Module:
     """Remove the curves that `convert` put into a model, and restore the original activations.
 
-    The outputs and the `state_dict` are then bit for bit those before the conversion, provided that
-    the other parameters have not been trained since.
+    The outputs and the `state_dict` are then equal to those before the conversion, bit for bit.
+    This holds only if the other parameters have not been trained since the conversion.
 
     Args:
         model: a converted model, or a submodule of one. It is changed in place.
 
     Returns:
-        The model, which is the same object. If the model is a `PiecewiseLinear` that replaced a
+        The model (the same object). If `model` is a `PiecewiseLinear` that `convert` returned for a
         single activation module, the original module.
 
     Raises:
-        ArgumentError: if the model contains nothing that `convert` has replaced.
+        ArgumentError: if the model contains no curves that `convert` has put in.
 
     >>> import torch
     >>> model = convert(nn.Sequential(nn.Linear(2, 3), nn.GELU()), torch.randn(8, 2))

@@ -22,7 +22,7 @@ Where = Callable[[Site], bool]
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the curves; the arguments of `hinged.convert` have the same names."""
+    """Settings of the curves: the arguments of `hinged.convert` that have the same names."""
 
     hinges: int = 9
     init: Start = "same"
@@ -31,7 +31,10 @@ class Settings:
     tails: str = "linear"
 
     def check(self, call: str) -> None:
-        """Raise `ArgumentError` if `sharing` or `spread` is invalid. The message names `call`."""
+        """Raise `ArgumentError` if `sharing` or `spread` is invalid.
+
+        `call` is the name of the public function, for the error message.
+        """
         if self.sharing not in SHARING:
             raise errors.unknown_name(f"{call}(sharing=...)", self.sharing, SHARING)
         if not 0 < self.spread < float("inf"):
@@ -45,7 +48,7 @@ class Decision:
 
     Attributes:
         candidate: the activation that could be replaced.
-        site: the public description of this activation.
+        site: the description of this activation that `hinged.sites` shows.
         layer: the curve layer that replaces it, or None if it is not replaced.
     """
 
@@ -54,7 +57,7 @@ class Decision:
     layer: PiecewiseLinear | None
 
     def skip(self, reason: str) -> None:
-        """Keep the activation, and record the reason."""
+        """Decide not to replace the activation, and record the reason for the user."""
         self.site, self.layer = replace(self.site, skipped=reason), None
 
 
@@ -65,7 +68,7 @@ def decide(
     call: str,
     where: Where | None = None,
 ) -> list[Decision]:
-    """Decide for every candidate whether it is replaced, and build the curves for those that are.
+    """Decide whether each candidate is replaced, and build the curves that replace it.
 
     Args:
         model: the model that contains the candidates.
@@ -88,7 +91,7 @@ def decide(
     for candidate in candidates:
         observed = candidate.call
         if dtypes and observed.dtype not in dtypes:
-            observed.dtype = dtypes[0]  # Autocast makes inputs narrower.
+            observed.dtype = dtypes[0]  # Autocast changed the dtype.
         name = site_name(observed, candidate.target, names)
         decision = _decide_one(candidate, name, settings, call)
         if decision.layer is not None and where is not None and not where(decision.site):

@@ -25,9 +25,9 @@ Replacements = list[tuple[Candidate, PiecewiseLinear]]
 
 @dataclass
 class Originals:
-    """The parts of a module that `install` has replaced.
+    """The children, attributes and methods of a module that `install` has replaced.
 
-    They are stored as an attribute of the module, so that copies of the module have them too.
+    This object is stored as an attribute of the module. A copy of the module therefore has it too.
 
     Attributes:
         modules: the replaced child modules, by name.
@@ -41,26 +41,28 @@ class Originals:
 
 
 class RepeatedCallCurves(nn.ModuleList):
-    """The curves of a call that one execution of a method can reach several times, as in a loop.
+    """The curves for a call that one execution of a method can run several times, as in a loop.
+
+    Each repetition of the call has a separate module. The first module serves the first repetition.
 
     Args:
-        curves: one module for each time that the call is reached.
+        curves: the modules, in the order of the repetitions.
         original: the module or function that was called before the conversion.
     """
 
     def __init__(self, curves: Iterable[nn.Module], original: Any) -> None:
         super().__init__(curves)
-        self.original = (original,)  # In a tuple, a module is not registered.
+        self.original = (original,)  # A tuple, because a plain attribute would register a module.
 
     def forward(self, counter: list[None], function: Any, *args: Any, **kwargs: Any) -> Any:
-        """Apply the next curve.
+        """Apply the curve for the next repetition of the call, and return its output.
 
-        If the call is about to call a function other than the original, this function is called
-        instead. The same applies if no curves are left.
+        `function` is called without a curve in two cases: it is not the original function, or all
+        curves were used already.
 
         Args:
-            counter: a list with one entry for each previous execution of the call. An entry is
-                added.
+            counter: a list with one entry for each earlier repetition in the same execution of the
+                method. If a curve is applied, an entry is added.
             function: the module or function that the source code calls; None for a tensor method.
             args: the positional arguments of the call.
             kwargs: the keyword arguments of the call.
@@ -75,11 +77,12 @@ class RepeatedCallCurves(nn.ModuleList):
 
 
 def install(model: nn.Module, replacements: Replacements) -> nn.Module:
-    """Put every curve layer at the target of its candidate.
+    """Put curve layers into a model, where they replace activations.
 
     Args:
         model: the model. It is changed in place.
-        replacements: pairs of a candidate and the curve layer that replaces it.
+        replacements: pairs of an activation (a `Candidate` that says where it is) and the curve
+            layer that replaces it.
 
     Returns:
         The model. If the model itself is the activation, the curve layer.
@@ -104,7 +107,10 @@ def install(model: nn.Module, replacements: Replacements) -> nn.Module:
 
 
 def _replace_call_in_method(same_call: Replacements) -> None:
-    """Add the curves of one call to the module, and rewrite the method that makes the call."""
+    """Add the curves for one call to a module, and rewrite the method that contains the call.
+
+    `same_call` has one pair of a candidate and a curve layer for each repetition of the call.
+    """
     candidate, layer = same_call[0]
     target = candidate.target
     assert isinstance(target, CallInMethod)
@@ -125,9 +131,10 @@ def _replace_call_in_method(same_call: Replacements) -> None:
 
 
 def _by_occurrence(same_call: Replacements) -> list[nn.Module]:
-    """Return one module for each time that the call is reached.
+    """Return one module for each repetition of a call, in the order of the repetitions.
 
-    It is the curve layer for this time, or the native activation if there is none.
+    The module is the curve layer of this repetition. If the repetition has no curve layer, the
+    module is the original activation.
     """
     layers = {
         candidate.target.occurrence: layer
@@ -139,11 +146,10 @@ def _by_occurrence(same_call: Replacements) -> list[nn.Module]:
 
 
 def _originals_of(module: nn.Module) -> Originals:
-    """Return the `Originals` of a module, and create them if there are none.
+    """Return the `Originals` object of a module; it is created if the module has none.
 
-    A transformer layer has a fast path that does not call its activation module. The attribute
-    `activation_relu_or_gelu` selects the activation of the fast path. The value 0 turns the fast
-    path off.
+    `nn.TransformerEncoderLayer` has a fast path that does not call its activation module. The fast
+    path is turned off here: its attribute `activation_relu_or_gelu` is set to 0.
     """
     originals: Originals = vars(module).setdefault(ORIGINALS, Originals())
     if isinstance(module, nn.TransformerEncoderLayer) and not originals.attributes:
@@ -153,7 +159,7 @@ def _originals_of(module: nn.Module) -> Originals:
 
 
 def uninstall(module: nn.Module) -> None:
-    """Restore in one module everything that `install` has replaced."""
+    """Restore the children, attributes and methods of one module that `install` has replaced."""
     originals: Originals = vars(module).pop(ORIGINALS)
     for name, original in originals.modules.items():
         layer = module.get_submodule(name)
@@ -205,8 +211,9 @@ def update_optimizers(
 
     Args:
         optimizers: one or several optimisers.
-        replacements: pairs of a candidate and the curve layer that replaces it.
-        still_used: the `id`s of activation modules that the model still uses elsewhere.
+        replacements: pairs of a replaced activation and the curve layer that replaces it.
+        still_used: the `id`s of activation modules that remain elsewhere in the model. Their
+            parameters stay in the optimisers.
     """
     given = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
     if not given:

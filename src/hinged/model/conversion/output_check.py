@@ -24,7 +24,7 @@ def run_converted(
         inputs: the positional and keyword arguments of the batch.
 
     Returns:
-        The output of the model, and the set of those `layers` that the model called.
+        A pair: the output of the model, and the set of the given `layers` that the model called.
     """
     called: set[nn.Module] = set()
     args, kwargs = clone_tensors(inputs)
@@ -38,11 +38,11 @@ def run_converted(
 
 
 def describe_difference(before: Any, after: Any, *, same_function: bool) -> str:
-    """Return a sentence that says how much the output of the first batch has changed.
+    """Return a sentence for the user about how much the conversion changed the model's output.
 
     Args:
-        before: the output before the conversion.
-        after: the output after the conversion.
+        before: the output for the first batch before the conversion.
+        after: the output for the first batch after the conversion.
         same_function: whether the curves start as the activations that they replace.
     """
     start = "the same function" if same_function else "a function chosen with init=..."
@@ -57,7 +57,7 @@ def describe_difference(before: Any, after: Any, *, same_function: bool) -> str:
 
 
 def _relative_difference(before: torch.Tensor, after: torch.Tensor) -> float:
-    """Return the largest difference, divided by the largest absolute number in `before`."""
+    """Return the largest absolute entry of `after - before`, divided by that of `before`."""
     if not before.is_floating_point() or not before.numel():
         return 0.0
     before, after = before.double(), after.double()

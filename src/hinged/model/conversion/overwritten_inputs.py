@@ -1,4 +1,4 @@
-"""Finds in-place activations whose input the model reads again after it was overwritten."""
+"""Finds in-place activations whose overwritten input the model reads again later."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class _Write:
     call: ActivationCall
     view: tuple[Any, ...]
     dtype: torch.dtype
-    memory: StorageWeakRef  # Prevents that the address is reused.
+    memory: StorageWeakRef  # While it exists, its address is not reused.
 
 
 class OverwrittenInputs:
-    """Records which memory in-place activations have overwritten.
+    """Records which regions of memory the in-place activations of a model have overwritten.
 
     Memory is recorded instead of tensors, because several tensors (views) can share memory.
     """
@@ -30,13 +30,16 @@ class OverwrittenInputs:
         self._writes: dict[int, list[_Write]] = {}
 
     def note_write(self, x: Tensor, call: ActivationCall) -> None:
-        """Record that a call has written into the tensor `x`."""
+        """Record that an activation call has written into the tensor `x`."""
         memory = x.untyped_storage()
         write = _Write(call, _view(x), x.dtype, StorageWeakRef(memory))
         self._writes.setdefault(memory._cdata, []).append(write)
 
     def note_read(self, x: Tensor) -> None:
-        """Record that the model reads the tensor `x`, and mark all calls that have changed it."""
+        """Record that the model reads `x`, and mark the calls that have overwritten its memory.
+
+        Marked means that `overwrites_used_input` of the call is set to True.
+        """
         if not self._writes or x.layout is not torch.strided:
             return
         for write in self._writes.get(x.untyped_storage()._cdata, ()):
@@ -45,7 +48,7 @@ class OverwrittenInputs:
 
 
 def _overlap(write: _Write, x: Tensor) -> bool:
-    """Return whether a write has changed any number of the tensor `x`."""
+    """Return whether a recorded write has overwritten memory of the tensor `x`."""
     if write.view == _view(x) or write.dtype != x.dtype:
         return True
     size = x.untyped_storage().nbytes() // x.element_size()

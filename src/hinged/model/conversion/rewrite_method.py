@@ -30,16 +30,16 @@ Before Python 3.11, only the first line is known. The other entries are then Non
 
 
 class MethodCurves(nn.ModuleDict):
-    """The curves that the rewritten methods of a module call, by name."""
+    """Holds the curves that the rewritten methods of a module call, by name."""
 
 
 class CannotRewriteError(Exception):
-    """The reason why a method cannot be rewritten."""
+    """Raised if a method cannot be rewritten; its text says why."""
 
 
 @dataclass(frozen=True)
 class CallReplacement:
-    """One call in a method that becomes a call of a curve.
+    """Says which call in a method becomes a call of which curve.
 
     Attributes:
         span: the lines and columns of the call in the source code.
@@ -47,8 +47,9 @@ class CallReplacement:
             the call if only its line is known.
         curve: the name of the curve in the child module `CURVES_CHILD`.
         is_tensor_method: whether the call is a method of its input, such as `x.relu()`.
-        is_counted: whether one execution of the method can reach the call several times, or with
-            several functions. The rewritten method then counts the executions to select the curve.
+        is_counted: whether the rewritten method counts how often it has executed the call, to
+            select the curve. This is needed if the call is in a loop, or if the called function
+            can change.
     """
 
     span: Span
@@ -59,10 +60,10 @@ class CallReplacement:
 
 
 class RewrittenMethod:
-    """A method of one module in which some calls are replaced; it is an attribute of the module.
+    """A method of one module in which calls of activations are replaced by calls of curves.
 
-    When the module is copied or unpickled, the method is rewritten again for the new module. A
-    method therefore always belongs to the module that contains it.
+    The object is stored as an attribute of the module, and hides the method of the class. When the
+    module is copied or unpickled, the method is rewritten again for the new module.
 
     Args:
         owner: the module.
@@ -88,7 +89,7 @@ class RewrittenMethod:
         return self.__func__.__code__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the rewritten method of the module."""
+        """Call the rewritten method on its module, and return its result."""
         return self.__func__(self.__self__, *args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -96,7 +97,7 @@ class RewrittenMethod:
 
 
 def method_name(owner: nn.Module, code: CodeType) -> str:
-    """Return the name of the method of a module that has the given code object.
+    """Return the name of the method of the module `owner` whose code object is `code`.
 
     The name is empty if the module has no such method, for example because a subclass overrides the
     method. It is also empty if the module has the same method under several names.
@@ -126,9 +127,9 @@ def _names_in_class(owner: Any, code: CodeType) -> tuple[str, ...]:
 def rewrite_method(
     owner: Any, name: str, replacements: tuple[CallReplacement, ...]
 ) -> FunctionType:
-    """Return a copy of a method of a class, with some calls replaced by calls of curves.
+    """Return a copy of a method in which calls of activations are replaced by calls of curves.
 
-    The line numbers, the names and the closure are those of the original method.
+    The copy has the line numbers, the name and the closure of the original method.
 
     Args:
         owner: the class.
@@ -137,7 +138,7 @@ def rewrite_method(
 
     Raises:
         CannotRewriteError: if the source code is not available or differs from the running code, or
-            if a replacement does not match exactly one call.
+            if one of the `replacements` does not match exactly one call.
     """
     base, function = _method_of_class(owner, name)
     code = function.__code__
@@ -160,7 +161,10 @@ def rewrite_method(
 
 
 def _method_of_class(owner: type, name: str) -> tuple[type, FunctionType]:
-    """Return the class that defines a method, and the function object of the method."""
+    """Return the class that defines the method, and the method as a function object.
+
+    The class is `owner` or one of its base classes.
+    """
     base = next((base for base in owner.__mro__ if name in base.__dict__), owner)
     function = base.__dict__.get(name)
     if not inspect.isfunction(function):
@@ -169,7 +173,7 @@ def _method_of_class(owner: type, name: str) -> tuple[type, FunctionType]:
 
 
 def _parse_verified(base: type, function: FunctionType) -> ast.Module:
-    """Return the syntax tree of a method, after a check that the tree describes the running code.
+    """Return the syntax tree of a method, if the source code still matches the running code.
 
     Raises:
         CannotRewriteError: if the source code is not available or differs from the running code.
@@ -183,10 +187,11 @@ def _parse_verified(base: type, function: FunctionType) -> ast.Module:
 
 
 def _parse_method(function: FunctionType, base: type) -> ast.Module:
-    """Return the syntax tree of a method, placed inside a class inside a function.
+    """Return the syntax tree of a method, wrapped in a class inside an outer function.
 
-    The arguments of the function are the variables in the closure of the method. All names are
-    therefore looked up as in the original. Lines and columns are those of the source file.
+    The arguments of the outer function are the variables in the closure of the method. All names
+    are therefore looked up as in the original method. Lines and columns are those of the source
+    file.
     """
     name = function.__qualname__
     try:
@@ -232,10 +237,11 @@ def _compile_method(tree: ast.Module, function: FunctionType, base: type) -> Cod
 
 
 def _fingerprint(code: CodeType) -> tuple[Any, ...]:
-    """Return the names, constants and line numbers of a code object, to compare it with another.
+    """Return the names, constants and line numbers of a code object.
 
-    The instructions are left out, because they can differ for the same source code. When a compiler
-    reads a whole file, it knows which names are imported modules.
+    Two code objects with equal results are taken as the same source code. Instructions are not
+    compared, because the compiler can produce others when it reads a method without its file: it
+    then does not know which names are imported modules.
     """
     constants = [repr(each) for each in code.co_consts if not isinstance(each, CodeType)]
     # Before Python 3.11, the full name of a nested function is also a constant.
@@ -271,7 +277,7 @@ def _find_call(tree: ast.Module, span: Span, function_names: tuple[str, ...]) ->
     ]
     if len(calls) != 1:
         raise CannotRewriteError(
-            f"line {span[0]} contains {len(calls)} calls that match the activation, not exactly one"
+            f"line {span[0]} contains {len(calls)} calls that may be the activation, not one"
         )
     return calls[0]
 
@@ -284,9 +290,9 @@ def _is_at(call: ast.Call, span: Span, function_names: tuple[str, ...]) -> bool:
 
 
 def _last_name(called: ast.expr) -> str:
-    """Return the last name of a called expression: `c` for both `a.b.c` and `c`.
+    """Return the last name of the expression that is called: `c` for both `a.b.c()` and `c()`.
 
-    The result is an empty string for expressions of other kinds.
+    The result is an empty string for other expressions, such as `functions[0]()`.
     """
     if isinstance(called, ast.Attribute):
         return called.attr
@@ -294,8 +300,8 @@ def _last_name(called: ast.expr) -> str:
 
 
 def _input_of(call: ast.Call, replacement: CallReplacement) -> ast.expr:
-    # `F.tanh(x)` calls `x.tanh()`, so it is recorded as a tensor method. Its input is an argument
-    # nevertheless. Of the methods of tensors, only `x.prelu(weight)` has arguments.
+    # `F.tanh(x)` calls `x.tanh()` inside torch, so it is recorded as a tensor method although its
+    # input is an argument. The only tensor method with arguments here is `x.prelu(weight)`.
     has_arguments = call.args or any(each.arg == "input" for each in call.keywords)
     input_is_object = not has_arguments or _last_name(call.func) == "prelu"
     if replacement.is_tensor_method and input_is_object and isinstance(call.func, ast.Attribute):
@@ -305,7 +311,7 @@ def _input_of(call: ast.Call, replacement: CallReplacement) -> ast.expr:
     inputs = [each.value for each in call.keywords if each.arg in ("input", "x")]
     if len(inputs) != 1:
         raise CannotRewriteError(
-            f"line {replacement.span[0]} does not show which argument is the input"
+            f"line {replacement.span[0]} does not show which argument is the activation's input"
         )
     return inputs[0]
 
@@ -318,7 +324,7 @@ class CallSyntax:
         name: the last name of the called expression; empty if it has none.
         is_attribute_of_self: whether the called expression is an attribute of the module.
         in_loop: whether the call is inside a loop or a comprehension.
-        in_nested_function: whether the call is inside a function that is defined in the method.
+        in_nested_function: whether the call is inside a function that the method defines.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Distinguishes the uses of one activation module that a model contains several times."""
+"""Separates activation modules that a model contains under several names."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def separate_copies(
     """Replace shared activation modules by copies during a `with` block.
 
     A model can contain the same module, such as one `nn.ReLU`, under several names. During the
-    block, every name has a different object. The first name keeps the original module. The copies
-    share the parameters of the original. At the end of the block, the originals are restored.
+    `with` block, the first name keeps this module, and every other name has a copy. The copies
+    share the parameters of the original module. After the block, all names have the original again.
 
     Args:
         model: the model.
@@ -52,7 +52,7 @@ def _may_be_activation(module: nn.Module, activations: tuple[type[nn.Module], ..
 
 
 def _copy_module(module: nn.Module) -> nn.Module:
-    """Return a copy with the same parameters, but with separate dictionaries of hooks."""
+    """Return a copy of a module that shares its parameters, but has separate hooks."""
     copied = copy.copy(module)
     vars(copied).update(
         {name: value.copy() for name, value in vars(copied).items() if isinstance(value, dict)}

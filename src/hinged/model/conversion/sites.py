@@ -23,14 +23,14 @@ _HEAD = ("site", "was", "channels", "axis", "hinges", "range", "outside", "error
 
 @dataclass(frozen=True)
 class Sites(Sequence[Site]):
-    """All sites of a model, as a sequence in the order of the forward pass. `print` shows a table.
+    """A sequence of all sites of a model, in the order of the forward pass. `print` shows a table.
 
-    A site is a place where the model applies an activation.
+    A site is a place in a model where it applies an activation.
 
     Attributes:
         all: every site, with or without curves.
-        notes: sentences about the whole model: how much its outputs changed in the conversion, and
-            what could not be examined.
+        notes: sentences about the whole model: how much the conversion changed its outputs, and
+            whether the model raised an error when it was examined in training or evaluation mode.
     """
 
     all: tuple[Site, ...]
@@ -43,7 +43,7 @@ class Sites(Sequence[Site]):
 
     @property
     def skipped(self) -> tuple[Site, ...]:
-        """The sites that keep their activation. `site.skipped` says why."""
+        """The sites whose activation was not replaced. `site.skipped` says why."""
         return tuple(site for site in self.all if site.skipped)
 
     def __len__(self) -> int:
@@ -91,11 +91,12 @@ def sites(
     Args:
         model: any module.
         data: one batch or an iterable of batches, in any form that `convert` takes. It can be None
-            for a converted model. If it is given for a converted model, the fraction of inputs
+            for a converted model. If you pass data for a converted model, the fraction of inputs
             outside the range is measured again.
         gates: whether to list gates and bounded outputs as convertible. A gate is a sigmoid,
-            hardsigmoid or tanh whose output is multiplied by another tensor. A bounded output is
-            such an activation at the output of the model. Ignored for a converted model.
+            hardsigmoid or tanh whose output is multiplied by another tensor. A bounded output is a
+            sigmoid, hardsigmoid or tanh whose output the model returns. Ignored for a converted
+            model.
         activations: your own module classes that compute an elementwise activation. Ignored for a
             converted model.
 
@@ -140,7 +141,7 @@ def forget_sites(model: nn.Module) -> None:
 
 
 def recorded_sites(model: nn.Module) -> Sites | None:
-    """Return the sites stored in the model and its submodules, or None if there are none."""
+    """Return the sites that are stored in the model or its submodules; None if none are stored."""
     records = {name: vars(m)[_SITES] for name, m in model.named_modules() if _SITES in vars(m)}
     if not records:
         return None
@@ -153,7 +154,10 @@ def recorded_sites(model: nn.Module) -> Sites | None:
 
 
 def _update_sites(model: nn.Module, recorded: Sites, data: Any) -> Sites:
-    """Return recorded sites with the current hinges of their curve layers."""
+    """Return the recorded sites, updated with the current number and range of the hinges.
+
+    With `data`, the fraction of inputs outside the range is measured again.
+    """
     modules = dict(model.named_modules(remove_duplicate=False))
     has_curves = any(isinstance(module, PiecewiseLinear) for module in modules.values())
     statistics = collect_statistics(model, data, CALL) if data is not None and has_curves else {}

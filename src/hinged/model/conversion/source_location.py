@@ -34,7 +34,8 @@ class SourceLocation:
         code: the code object of the method or function.
         span: the lines and columns of the call.
         description: the function, file and line, for messages.
-        occurrence: how many times the same execution of the method has reached the call before.
+        occurrence: how often the same execution of the method has executed the call before: 0 for
+            the first time, 1 for the second time (in a loop), and so on.
     """
 
     owner: nn.Module | None
@@ -46,14 +47,14 @@ class SourceLocation:
 
     @property
     def key(self) -> Any:
-        """A key that differs between all locations and occurrences in one model."""
+        """A hashable key; two locations in one model have different keys."""
         return id(self.owner), self.code, self.span, self.occurrence
 
 
 def calling_frames() -> list[FrameType]:
-    """Return the Python stack, with the innermost frame first.
+    """Return the frames of the Python stack, from the innermost to the outermost.
 
-    The innermost frames are left out as long as they belong to this library or to torch.
+    The list starts at the first frame that belongs neither to this package nor to torch.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_internal(frame.f_code.co_filename):
@@ -73,10 +74,11 @@ def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
     """Return the location of the call that the innermost frame executes.
 
     Args:
-        frames: the Python stack, with the innermost frame first.
+        frames: the frames of the Python stack, from the innermost to the outermost.
 
     Returns:
-        The location, and the frame of the method that contains the call.
+        A pair: the location, and the stack frame that executes the method in which the call is. If
+        no module has this method, the innermost frame.
     """
     inner = frames[0]
     file = os.path.basename(inner.f_code.co_filename)
@@ -90,9 +92,9 @@ def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
 
 
 def _method(frame: FrameType) -> tuple[nn.Module | None, str]:
-    """Return the module and the name of the method that a frame executes.
+    """Return a pair for a stack frame: the module, and the name of its method that is executed.
 
-    They are None and an empty string if the frame does not execute a method of a module.
+    The pair is `(None, "")` if the first argument in the frame is not a module.
     """
     code = frame.f_code
     owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None

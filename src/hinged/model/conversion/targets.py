@@ -1,6 +1,7 @@
-"""Decides where the curves of each call are put.
+"""Decides where to put the curves that replace each call of an activation.
 
-A module is replaced under its name in its parent. Any other call is replaced in a rewritten method.
+If the call is the only call of an activation module, the curves replace this module in its parent.
+For any other call, the method that contains the call is rewritten so that it calls the curves.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from hinged.model.module_tree import Parents
 
 @dataclass(eq=False)
 class ModuleSlot:
-    """A child of a module. The curves replace this child.
+    """A child of a module, named by its parent and its name. The curves replace this child.
 
     Attributes:
         parent: the parent module.
@@ -42,13 +43,14 @@ class ModuleSlot:
 
 @dataclass(eq=False)
 class CallInMethod:
-    """A call in a method of a module. A rewritten method calls the curves instead.
+    """A call in a method of a module. The method is rewritten, and then calls the curves instead.
 
     Attributes:
         owner: the module that has the method.
         method: the name of the method.
         replacement: how the call is replaced.
-        occurrence: the index among the curves of this call, if the call has several.
+        occurrence: which repetition of the call in one execution of the method is meant; 0 for the
+            first.
     """
 
     owner: nn.Module
@@ -60,14 +62,14 @@ class CallInMethod:
 def module_slot_targets(
     calls: Iterable[ActivationCall], parents: dict[int, Parents]
 ) -> dict[ActivationCall, ModuleSlot]:
-    """Return the slot of every activation module that has exactly one parent and exactly one call.
+    """Return a `ModuleSlot` for every activation module with one parent that is called only once.
 
     Args:
         calls: all calls of activations in the model.
         parents: the parents of every module, by the `id` of the module.
 
     Returns:
-        The slots by call. Calls without such a slot are left out.
+        A dictionary from the calls of these modules to the slots.
     """
     by_module: dict[int, list[ActivationCall]] = defaultdict(list)
     for call in calls:
@@ -83,9 +85,11 @@ def module_slot_targets(
 def method_targets(
     calls: Iterable[ActivationCall],
 ) -> dict[ActivationCall, CallInMethod | CannotRewriteError]:
-    """Return the target of each call in the method that contains the call.
+    """Return where curves can be called instead, for each call in a method.
 
-    If a call has no target, an error with the reason is returned in its place.
+    Returns:
+        A dictionary from every call to its `CallInMethod`. If the method of a call cannot be
+        rewritten, the value is an error that says why.
     """
     by_location: dict[Any, list[ActivationCall]] = defaultdict(list)
     for call in calls:
@@ -104,9 +108,9 @@ def method_targets(
 def _targets_at_location(
     calls: list[ActivationCall], name_counts: Counter[tuple[int, str]]
 ) -> dict[ActivationCall, CallInMethod]:
-    """Return the targets of calls at the same place in the source code.
+    """Return the targets of several calls with the same location in the source code.
 
-    The calls differ only in how often the method has reached the place before.
+    The calls are repetitions in one execution of the method. They differ only in `occurrence`.
 
     Raises:
         CannotRewriteError: if the method cannot be rewritten.
@@ -121,8 +125,8 @@ def _targets_at_location(
     owner_type: Any = type(owner)
     syntax = call_syntax(owner_type, location.method, location.span, function_names)
     is_counted = len(calls) > 1 or syntax.in_loop or not _is_certain(call, owner, syntax)
-    if syntax.in_nested_function and is_counted:  # Checkpointing and threads change the count.
-        why = "is a nested function, and its calls cannot be counted reliably"
+    if syntax.in_nested_function and is_counted:  # Checkpoints and threads change counts.
+        why = "is a nested function, so its repeated calls cannot be counted reliably"
         raise CannotRewriteError(f"{location.description} {why}")
     replacement = CallReplacement(
         location.span,
@@ -139,7 +143,7 @@ def _targets_at_location(
 
 
 def _possible_names(call: ActivationCall, owner: nn.Module) -> tuple[str, ...]:
-    """Return the names that the called module or function can have in the source code."""
+    """Return all names that the source code can use for the called module or function."""
     if call.module is not None:
         return tuple(name for name, child in owner._modules.items() if child is call.module)
     assert call.function is not None
@@ -150,7 +154,7 @@ def _possible_names(call: ActivationCall, owner: nn.Module) -> tuple[str, ...]:
 def _is_certain(call: ActivationCall, owner: nn.Module, syntax: CallSyntax) -> bool:
     """Return whether the source code alone shows which activation is called.
 
-    This is not certain if, for example, a variable contains the function.
+    The result is False if, for example, the source code calls a variable that holds a function.
     """
     if call.module is not None:
         return syntax.is_attribute_of_self and owner._modules.get(syntax.name) is call.module
@@ -173,14 +177,14 @@ def _unused_curve_name(
     """Return an unused name for a curve: the activation's name and a number, such as `relu_1`.
 
     Raises:
-        CannotRewriteError: if the module has an attribute with the name of the child for the
-            curves.
+        CannotRewriteError: if the module already has another attribute named `CURVES_CHILD`.
     """
     curves = owner._modules.get(CURVES_CHILD)
     attributes = {*vars(owner), *dir(type(owner)), *owner._parameters, *owner._buffers}
     if CURVES_CHILD in attributes or not isinstance(curves, MethodCurves | None):
         raise CannotRewriteError(
-            f"its module already has an attribute {CURVES_CHILD!r}, and the curves need this name"
+            f"the curves need the attribute {CURVES_CHILD!r} of the module, but the module already "
+            "uses this name"
         )
     while True:
         name_counts[id(owner), activation] += 1
@@ -196,10 +200,11 @@ def _is_tensor_method(function: Callable[..., Any] | None) -> bool:
 def site_name(
     call: ActivationCall, target: ModuleSlot | CallInMethod | None, names: dict[int, str]
 ) -> str:
-    """Return the name of a site: the name of its curves in the model, once they are there.
+    """Return the name of a site (a place where the model applies an activation).
 
-    If the call cannot be replaced, the result is the name of its module, or a name that is made of
-    the names of the enclosing module and the function.
+    The name is the one that the curves have in the model after the conversion. If the call cannot
+    be replaced, the result is the name of the called module. If a function is called, the result is
+    composed of the name of the enclosing module and the name of the function.
 
     Args:
         call: the call at this site.

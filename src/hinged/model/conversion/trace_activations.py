@@ -1,4 +1,4 @@
-"""Runs a model, and records every activation that it applies, with its place and its inputs."""
+"""Runs a model, and records the activations that it applies: their location and their inputs."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def trace_activations(
         model: the model.
         inputs: the positional and keyword arguments of the batch. The model receives copies of the
             tensors, because it may write into them.
-        activations: module classes that compute an elementwise activation. What such a module calls
-            inside is not recorded.
+        activations: module classes that compute an elementwise activation. A module of these
+            classes is recorded as one activation; its inner calls are not recorded.
 
     Returns:
-        The calls by their location and occurrence, in the order of their first execution, and the
-        output of the model.
+        A pair: a dictionary of the calls, and the output of the model. The keys of the dictionary
+        are `SourceLocation.key`. Its order is that of the first execution.
     """
     args, kwargs = clone_tensors(inputs)
     tracer = _ActivationTracer(activations)
@@ -79,7 +79,7 @@ def trace_activations(
 
 
 def clone_tensors(inputs: Any) -> Any:
-    """Return a nested structure of lists, tuples and dictionaries with copies of its tensors."""
+    """Return a copy of nested lists, tuples and dictionaries in which every tensor is cloned."""
     return tree_map_only(Tensor, Tensor.clone, inputs)
 
 
@@ -87,8 +87,8 @@ class _Execution(NamedTuple):
     """One execution of a call.
 
     Attributes:
-        key: the key of the location and occurrence of the call.
-        call: the call.
+        key: the `SourceLocation.key` of the call.
+        call: the record of the call.
         x: the input of this execution.
         y: the output of this execution.
     """
@@ -100,26 +100,29 @@ class _Execution(NamedTuple):
 
 
 class _ActivationTracer(TorchFunctionMode):
-    """Intercepts every torch function, together with the Python frame that calls the function."""
+    """Intercepts every call of a torch function, and records the calls of activations."""
 
     def __init__(self, activations: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
         self._activations = activations
         self._calls: dict[Any, list[ActivationCall]] = {}
         self._axes = ChannelAxes()
-        self._running: list[list[_Execution]] = []  # For each running module.
+        self._running: list[list[_Execution]] = []  # One list for each running module.
         self._counts: dict[FrameType, Counter[Any]] = {}
         self._overwritten = OverwrittenInputs()
         self._made_by = WeakTensorKeyDictionary()
         self._independent = WeakTensorKeyDictionary()
 
     def mark_independent(self, tensors: Iterable[Tensor]) -> None:
-        """Record that these tensors do not depend on the inputs of the model."""
+        """Record that the given tensors do not depend on the inputs of the model."""
         for tensor in tensors:
             self._independent[tensor] = True
 
     def finish(self, output: Any) -> dict[Any, ActivationCall]:
-        """Return the recorded calls of the forward pass, given the output of the model."""
+        """Return the recorded calls by `SourceLocation.key`, with all their executions merged.
+
+        `output` is the output of the model. It shows which activations the model returns.
+        """
         self._counts.clear()
         for tensor in tensors_in(output):
             if tensor in self._made_by:
@@ -176,7 +179,7 @@ class _ActivationTracer(TorchFunctionMode):
         if not self._depends_on_data(tensors_in((args, given))):
             self.mark_independent(tensors_in(result))
             return
-        # A tensor into which data is written depends on the data from now on.
+        # If `x[...] = y` writes data into a tensor, the tensor depends on the data from now on.
         written = args[:1] if name_of(func) == "__setitem__" else ()
         for tensor in tensors_in((result, written)):
             self._independent.pop(tensor, None)
@@ -195,7 +198,7 @@ class _ActivationTracer(TorchFunctionMode):
             call.conflict = "it writes into a tensor that is passed as out=..."
         if writes_in_place(func, args, given):
             self._overwritten.note_write(x, call)
-            y = y.clone()  # Later reads of the old tensor are thus noticed.
+            y = y.clone()  # Keeps later reads of `x` and `y` apart.
         self._axes.copy_axis(x, y)
         self._made_by[y] = call
         if not call.depends_on_data:
@@ -206,7 +209,7 @@ class _ActivationTracer(TorchFunctionMode):
     def _locate_call(self) -> SourceLocation:
         """Return the location of the call that is being executed.
 
-        Occurrences are counted for each frame, so every execution of a method starts at 0.
+        `occurrence` is counted for each stack frame. It starts at 0 in every execution of a method.
         """
         frames = calling_frames()
         self._counts = {frame: self._counts[frame] for frame in frames if frame in self._counts}
@@ -248,18 +251,19 @@ class _ActivationTracer(TorchFunctionMode):
             self._calls.setdefault(execution.key, []).append(execution.call)
 
     def enter_module(self, _module: nn.Module, _args: tuple[Any, ...]) -> None:
-        """Record that the execution of a module begins."""
+        """Note that a module starts to run. This is a forward pre-hook."""
         self._running.append([])
 
     def leave_module(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
-        """Record that the execution of a module ends.
+        """Note that a module has finished, and record its activations. This is a forward hook.
 
-        A module that has done nothing but apply one activation counts as this activation.
+        If the module did nothing but apply one activation, the module is recorded as the activation
+        itself.
         """
         executions = self._running.pop()
-        has_one_input = len(args) == 1 and not kwargs  # As a curve needs.
+        has_one_input = len(args) == 1 and not kwargs  # A curve has one input.
         if output is None:  # The module raised an error.
             executions = []
         elif isinstance(module, self._activations) and has_one_input:

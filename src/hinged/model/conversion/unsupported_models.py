@@ -1,4 +1,4 @@
-"""Rejects models of kinds that cannot be converted."""
+"""Raises an error for models that cannot be converted, such as compiled models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 from hinged import errors
 
-# Names instead of classes: some classes are private, and some are imported only when needed.
+# The classes are listed by name, because some are private and some are imported only when needed.
 _WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel")
 _COMPILED = ("OptimizedModule", "ScriptModule", "RecursiveScriptModule", "TopLevelTracedModule")
 
@@ -32,4 +32,6 @@ def reject_unsupported(model: nn.Module, call: str) -> None:
         raise errors.ArgumentError(errors.message(call, f"a model in {wrapper}", hint))
     for compiled in classes.intersection(_COMPILED):
         hint = "pass the model before it is compiled or scripted"
-        raise errors.ArgumentError(errors.message(call, f"a model with a {compiled}", hint))
+        raise errors.ArgumentError(
+            errors.message(call, f"a model that contains a {compiled}", hint)
+        )
