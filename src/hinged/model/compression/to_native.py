@@ -99,7 +99,7 @@ class NativeReplacements:
 
 
 def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> NativeReplacements:
-    """Replace a curve layer by a native activation of torch, if both compute the same function.
+    """Replace every curve layer that computes the same function as a native activation of torch.
 
     A curve layer is a `PiecewiseLinear`. It has a piecewise-linear function, called a curve, for
     each channel. A layer is replaced if the error of every curve is at most `tolerance`. The error

@@ -73,7 +73,7 @@ def find_candidates(
     gates: bool = False,
     activations: Sequence[type[nn.Module]] = (),
 ) -> SearchResult:
-    """Run a model, and return every activation that it applies and where curves could be put.
+    """Run a model, and return its activations and the places where curves could replace them.
 
     The model runs over the data once, in its current mode (training or evaluation). It then runs on
     the first batch once more in the other mode, because some models apply other activations in

@@ -239,9 +239,9 @@ def _compile_method(tree: ast.Module, function: FunctionType, base: type) -> Cod
 def _fingerprint(code: CodeType) -> tuple[Any, ...]:
     """Return the names, constants and line numbers of a code object.
 
-    Two code objects with equal results are taken as the same source code. Instructions are not
-    compared, because the compiler can produce others when it reads a method without its file: it
-    then does not know which names are imported modules.
+    If two code objects have equal results, their source code is taken to be the same. Instructions
+    are not compared. They can differ, because a compiler that reads only a method does not know
+    which names are imported modules.
     """
     constants = [repr(each) for each in code.co_consts if not isinstance(each, CodeType)]
     # Before Python 3.11, the full name of a nested function is also a constant.

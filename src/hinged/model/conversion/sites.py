@@ -25,7 +25,7 @@ _HEAD = ("site", "was", "channels", "axis", "hinges", "range", "outside", "error
 class Sites(Sequence[Site]):
     """A sequence of all sites of a model, in the order of the forward pass. `print` shows a table.
 
-    A site is a place in a model where it applies an activation.
+    A site is a place where the model applies an activation.
 
     Attributes:
         all: every site, with or without curves.
