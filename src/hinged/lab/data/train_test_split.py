@@ -62,7 +62,10 @@ def check_split(call: str, data: TrainTestSplit) -> TrainTestSplit:
 
 
 def _split_fault(x: Tensor, y: Tensor, problem: Problem) -> Fault | None:
-    """Return a description of the first fault of a split, or None if the split has no fault."""
+    """Return the first fault of a split with inputs `x` and targets `y`, or None without a fault.
+
+    A fault is a description and a hint how to correct it.
+    """
     if not len(x) or len(x) != len(y):
         return (
             f"{len(x)} inputs and {len(y)} targets",

@@ -82,8 +82,7 @@ def residual_detector(
 ) -> nn.Module:
     """Return a detector with `depth` blocks with shortcuts, as in a ResNet.
 
-    Except for the shortcuts, the network is that of `vgg_detector`. The arguments are the same,
-    too.
+    Arguments, result and all other layers are the same as in `vgg_detector`.
     """
     return _detector(network, data, activation, residual=True)
 
@@ -106,14 +105,14 @@ def _detector(
 
 
 def _shortcut(inputs: int, filters: int, batch_norm: bool) -> nn.Module:
-    """Return the layers of a block's shortcut, whose outputs have the shape of the block's outputs.
+    """Return the layers of a block's shortcut: average pooling and a 1 x 1 convolution.
 
-    Source: He et al., "Bag of tricks for image classification with convolutional neural networks"
-    (CVPR 2019).
+    The outputs have the shape of the block's outputs. Source: He et al., "Bag of tricks for image
+    classification with convolutional neural networks" (CVPR 2019).
 
-    A 1 x 1 convolution of stride 2 would use only a quarter of the inputs. On a CPU with torch
-    2.13.0, its backward pass also wrote outside its memory for channels-last inputs of shape (8, 3,
-    120, 160). A single `nn.Conv2d(3, 16, 1, 2)` crashed the process.
+    A 1 x 1 convolution of stride 2 is not used, because it would use only a quarter of the inputs.
+    On a CPU with torch 2.13.0, its backward pass also wrote outside its memory for channels-last
+    inputs of shape (8, 3, 120, 160). A single `nn.Conv2d(3, 16, 1, 2)` crashed the process.
     """
     pooling = nn.AvgPool2d(2, ceil_mode=True)
     return nn.Sequential(pooling, _convolution(inputs, filters, 1, 1, batch_norm))

@@ -47,8 +47,8 @@ _IMAGENET_MEAN = _PIXEL * torch.tensor([0.485, 0.456, 0.406])
 _IMAGENET_STD = _PIXEL * torch.tensor([0.229, 0.224, 0.225])
 _DEEP_COMPRESSED = "squeezenet1_0_deepcompressed_torchvision_names.pth"
 _ALTERNATIVE_FILES = {"squeezenet1_0": _DEEP_COMPRESSED}
-"""For each kind of network, the file that is used if the file of torchvision is missing in the
-folder of data sets."""
+"""Other names of files of weights, by kind of network. A file in the folder of data sets with this
+name is read if the folder does not contain the file of torchvision."""
 _READ_ERRORS = (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError)
 
 
@@ -84,14 +84,15 @@ def find_weights(
         folder: the folder of data sets. None means the folder in the environment variable
             `HINGED_DATA`. Files of torchvision are read from the subfolder `weights` of this
             folder. Missing files are downloaded.
-        study_file: the file of weights for `network.pretrained="study"`. None outside a study.
+        study_file: the file of weights for `network.pretrained="study"`. None if the training is
+            not part of a study.
 
     Returns:
         The weights, or None if `network.pretrained` is None.
 
     Raises:
         ArgumentError: if the file does not exist, if a run folder does not contain exactly one file
-            of weights, or if nobody publishes weights for this network.
+            of weights, or if neither torchvision nor timm publishes weights for this network.
         DataError: if the file is damaged or contains no weights, or if the download failed.
         MissingExtraError: if `imagenet` needs torchvision or timm, and this package is not
             installed.
@@ -172,8 +173,8 @@ def read_weights_file(path: Path) -> PretrainedWeights:
             of `torch.save` otherwise.
 
     Returns:
-        The weights. Without size and normalisation in the file, the size is unknown and the
-        normalisation is that of ImageNet.
+        The weights, with the image size and normalisation that the file contains. If the file
+        contains neither, `side` is None, and `mean` and `std` are those of ImageNet.
 
     Raises:
         DataError: if the file is damaged or contains no weights.
@@ -357,8 +358,8 @@ def _mismatches(
 ) -> list[str]:
     """Return one description for each name or shape that differs between two state dicts.
 
-    The buffer `num_batches_tracked` may be missing in `given`. Old files do not contain it. It has
-    no effect on batch normalisation with a fixed momentum.
+    `given` may lack the buffers `num_batches_tracked`, which old files do not contain. These
+    buffers have no effect on batch normalisation with a fixed momentum.
 
     Args:
         target: the state dict of the network.

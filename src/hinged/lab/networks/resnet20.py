@@ -38,9 +38,10 @@ class BasicBlock(nn.Module):
 
 
 class ResNet20(nn.Module):
-    """The ResNet with 20 layers for CIFAR-10, with shortcuts without parameters (type A).
+    """The ResNet with 20 layers for CIFAR-10.
 
-    The module names match the public weights of github.com/akamaster/pytorch_resnet_cifar10.
+    The shortcuts have no parameters (type A in the paper). The module names match the public
+    weights of github.com/akamaster/pytorch_resnet_cifar10.
 
     Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition" (CVPR 2016).
 

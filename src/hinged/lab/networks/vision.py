@@ -1,4 +1,4 @@
-"""Published image networks: those of torchvision and timm, and the ResNet with 20 layers.
+"""Published image networks: networks of torchvision and timm, and the ResNet with 20 layers.
 
 torchvision and timm are optional packages. `pip install 'hinged[vision]'` installs both.
 """

@@ -63,8 +63,9 @@ def mean_average_precision(detections: Detections, truth: Tensor, min_iou: float
 def area_under_curve(right: Tensor, true_boxes: int) -> float:
     """Return the area under the curve of precision as a function of recall, 0 to 1.
 
-    At each recall, the largest precision at this or a larger recall is used. The curve therefore
-    never rises.
+    Precision is the fraction of the predictions that are right. Recall is the fraction of the true
+    boxes that are found. At each recall, the curve has the largest precision that is reached at the
+    same recall or a larger recall. The curve therefore never rises.
 
     Args:
         right: whether each of `D` predictions is right, in descending order of score, `(D,)`.

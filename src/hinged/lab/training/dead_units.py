@@ -24,7 +24,8 @@ class DeadUnitShares(NamedTuple):
 
     Attributes:
         dead: share of units whose output is the same for all samples and pixels.
-        dormant: share of units whose mean absolute output is at most 0.025 times the mean over all
+        dormant: share of units that have small outputs compared with other units of the same layer.
+            The mean absolute output of a dormant unit is at most 0.025 times the mean over all
             units of the layer. `hinged.diagnose` uses the same rule.
     """
 
@@ -35,8 +36,9 @@ class DeadUnitShares(NamedTuple):
 class DeadUnitCounter:
     """A context manager that observes the outputs of a network's activations.
 
-    Call the network in the `with` block. Only the first batches are observed, up to the batch that
-    contains sample 1,000. Observing outputs takes about as long as computing them.
+    Call the network in the `with` block. The counter observes the first 1,000 samples, up to the
+    end of the batch that contains sample 1,000. Observing outputs takes about as long as computing
+    them.
 
     A layer whose number of channels changes between batches is left out.
 

@@ -49,7 +49,7 @@ def train_network(
 
     If `torchrun` started several processes, each process must call this function with the same
     arguments. Each process trains on its share of every batch. The running statistics of batch
-    normalisation then differ between the processes. The result of process 0 is the one to use.
+    normalisation then differ between the processes. Use the result of process 0.
 
     Args:
         model: the network. It is trained in place. For `N` samples, its outputs have the shape `(N,
@@ -149,8 +149,9 @@ def check_training(model: nn.Module, data: DataSet, settings: TrainingSettings) 
 class SeedEpochs(Callback):
     """A callback that seeds torch's random numbers at the start of each epoch.
 
-    Layers such as dropout then draw the same numbers in all trainings with the same seed, even if a
-    training is resumed. The processes of one training draw different numbers.
+    All trainings with the same seed then use the same random numbers, for example in dropout. This
+    is also true for a resumed training. If several processes train one network, each process uses
+    different random numbers.
 
     Args:
         seed: the seed of the training.

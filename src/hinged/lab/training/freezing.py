@@ -14,14 +14,14 @@ EVERYTHING = "everything"
 
 
 def freeze(model: nn.Module, trains: str, head: Sequence[str]) -> nn.Module:
-    """Freeze all parts of a network except the given parts.
+    """Freeze all parameters of a network except those of the parts in `trains`.
 
     Args:
         model: the network. `requires_grad` of its parameters is set.
         trains: the parts to train. `everything` leaves the network unchanged. All other values are
-            names joined by `+`, for example `head+curves+norm`. `curves` means the parameters of
-            activations, except those that are frozen already. `norm` means weights and biases of
-            normalisation layers.
+            names joined by `+`, for example `head+curves+norm`. `head` means the modules in the
+            argument `head`. `curves` means the parameters of activations, except those that are
+            frozen already. `norm` means weights and biases of normalisation layers.
         head: names of the modules in the head, which computes the outputs.
 
     Returns:
@@ -45,7 +45,7 @@ def set_training_mode(model: nn.Module, training: bool = True) -> nn.Module:
     """Set the training or evaluation mode of a network, and return the network.
 
     Normalisation layers with only frozen parameters are always set to evaluation mode. Their
-    running statistics then stay unchanged. All other layers follow `training`.
+    running statistics then stay unchanged. All other layers get the mode that `training` selects.
 
     Args:
         model: the network. Its mode is changed in place.

@@ -13,13 +13,13 @@ import torch
 
 @contextmanager
 def restore_determinism() -> Iterator[None]:
-    """Restore torch's switches for deterministic algorithms at the end of a `with` block.
+    """Restore torch's settings for deterministic algorithms at the end of a `with` block.
 
-    Lightning changes these switches during a training.
+    Lightning changes these settings during a training.
 
-    In deterministic mode, torch also fills uninitialised memory. This context switches the filling
-    off, which saves time. A training step of the shallow CNN on 128 images takes 45.8 ms without
-    the filling and 48.5 ms with it (best of seven runs).
+    In deterministic mode, torch also fills uninitialised memory. In the `with` block, this filling
+    is off, which saves time. A training step of the shallow CNN on 128 images takes 45.8 ms without
+    the filling and 48.5 ms with the filling (best of seven runs).
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
     flags: Any = torch.utils.deterministic

@@ -115,7 +115,12 @@ class TrainingModule(lightning.LightningModule):
 
 
 def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast:
-    """Return the autocast context for the precision of a training."""
+    """Return the autocast context for the precision of a training.
+
+    Args:
+        device: the device of the network.
+        settings: the settings of the training. Autocast to bfloat16 is on if `precision` is `bf16`.
+    """
     enabled = settings.precision == "bf16"
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 

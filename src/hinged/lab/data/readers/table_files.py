@@ -85,9 +85,10 @@ def _check_values(path: Path, table: Any) -> None:
 
 
 def _input_columns(path: Path, table: Any, name: str) -> Tensor:
-    """Return the inputs of a column: `(N, 1)` for numbers, one-hot `(N, levels)` for texts.
+    """Return one input column of the table as a tensor in float64.
 
-    `levels` is the number of different texts in the column.
+    A column of numbers or booleans has shape `(N, 1)`. A column of texts is one-hot encoded and has
+    shape `(N, L)`, where `L` is the number of different texts in the column.
     """
     column = table[name]
     if not _is_text(column):
