@@ -37,9 +37,9 @@ def check_correctness(
 ) -> dict[str, float]:
     """Check the outputs and gradients of an activation against results in float64.
 
-    Curves are compared with `hinged.curve.evaluate` in float64. For other functions, the outputs
-    are compared with outputs of the same module in float64. The float64 gradients are compared with
-    central differences.
+    Curves are compared with `hinged.curve.evaluate` in float64. For an activation that is not a
+    curve, the outputs are compared with those of the same module in float64. The gradients of the
+    float64 module are compared with central differences.
 
     Args:
         activation: the activation to check. Its family says whether it is a curve.

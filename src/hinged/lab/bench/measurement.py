@@ -69,8 +69,8 @@ class PreparedRow:
         calls: the function to time for each quantity, for example the forward pass. Empty if the
             activation failed.
         kernel: the name of a kernel of `hinged.kernels.use_kernel`. It runs the curves.
-        saved_bytes: a function that returns the bytes saved for the backward pass. It is called
-            after the timing. None means that this memory is not measured.
+        saved_bytes: a function that returns the number of bytes saved for the backward pass. It is
+            called after the timing. None means that this memory is not measured.
         peak_bytes: a function that returns the peak memory in bytes. It is called after the timing.
             None means that the peak memory is not measured.
     """
@@ -98,8 +98,9 @@ def prepare_row(row: Row, prepare: Callable[[Row], PreparedRow]) -> PreparedRow:
 def measure_case(case: Case, prepared: list[PreparedRow], options: BenchmarkOptions) -> Case:
     """Measure time and memory of all activations of a case.
 
-    Quantities, for example the forward pass, are timed one after the other. Each round times every
-    activation once. Memory is measured afterwards.
+    A case compares several activations on the same inputs or in the same network. Quantities, for
+    example the forward pass, are timed one after the other. Each round times every activation once.
+    Memory is measured afterwards.
 
     Args:
         case: the case, without measurements.

@@ -39,8 +39,9 @@ class TextTable:
 def record_tables(record: BenchmarkRecord) -> Iterator[TextTable]:
     """Yield the tables of a record.
 
-    Cases that differ only in the number of channels, samples or threads are the rows of one table.
-    Each other case has a separate table with one row for each activation.
+    A case compares several activations on the same inputs or in the same network. Cases that differ
+    only in the number of channels, samples or threads are the rows of one table. Every other case
+    has a separate table with one row for each activation.
     """
     for axis in _AXES:
         cases = [case for case in record.cases if axis in case.place]
@@ -54,6 +55,8 @@ def record_tables(record: BenchmarkRecord) -> Iterator[TextTable]:
 
 def case_table(case: Case, *, with_bandwidth: bool = False) -> TextTable:
     """Return the table of one case, with one row for each activation that was timed.
+
+    A case compares several activations on the same inputs or in the same network.
 
     Args:
         case: the measured case.

@@ -36,7 +36,7 @@ class TimedActivation:
         gradient: a function that takes the module after a backward pass. It returns the gradient of
             the loss with respect to the curve's values, shape `(C, K)`. The families `CURVE` and
             `SHARED` need it; None for other families.
-        hinges: the number of hinges `K`. None means the number that the case sets.
+        hinges: the number of hinges `K`. None means that each case of the benchmark sets it.
         placement: the positions of the hinges: `UNIFORM`, `FREE` or `PER_CHANNEL`.
         kernel: the name of a kernel of `hinged.kernels.use_kernel`. It is used for curves of
             hinged.

@@ -68,13 +68,13 @@ def time_interleaved(
     Args:
         calls: the functions to time, by name. They take no arguments.
         rounds: the number of rounds.
-        stopwatch: a stopwatch for the device of the functions.
+        stopwatch: measures time on the device of the functions.
         shortest: the shortest duration of one measurement in seconds. A shorter function is
             repeated.
         limit: the time limit in seconds. After this time no further round starts.
         min_rounds: the number of rounds that run even if the time limit is exceeded.
-        context: takes a name and returns a context manager. The function with this name runs
-            inside the context. Entering the context is not timed.
+        context: a function that takes the name of a timed function and returns a context manager.
+            The timed function runs inside this context. Entering the context is not timed.
 
     Returns:
         The seconds per call by name, one number for each round.

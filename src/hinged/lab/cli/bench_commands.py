@@ -38,7 +38,7 @@ _Rounds = Annotated[
 _Limit = Annotated[
     float,
     typer.Option(
-        min=0, help="Seconds after which a case starts no further round; 5 rounds always run."
+        min=0, help="Time limit in seconds for each comparison; at least 5 rounds always run."
     ),
 ]
 _Threads = Annotated[

@@ -92,7 +92,10 @@ class PendingTrial:
 
 
 TrialEnd = tuple[PendingTrial, TrialResult | TrialFailure | None]
-"""A trial and its saved result or error; None if another process finished or trains the trial."""
+"""A pair: a trial, and its saved result or error.
+
+The second item is None if another process has finished the trial or is training it.
+"""
 
 
 def claim_and_train(

@@ -61,7 +61,7 @@ class Comparison(Settings):
 
 
 class RecordRow(Settings):
-    """The results of one activation in one cell.
+    """The results of one activation in one cell (one combination of the study's settings).
 
     Each training has a value: the number that the study compares, for example its test score. The
     row is compared with another row, its reference.
@@ -137,7 +137,7 @@ class StudyRecord(pydantic.BaseModel):
         metric: name of the scores of the data set, for example `accuracy`.
         in_percent: whether pages show the compared numbers in percent.
         larger_is_better: whether a larger compared number is better.
-        rows: one row for each activation in each cell.
+        rows: one row for each activation in each cell (one combination of the study's settings).
         missing: number of planned trainings that are neither finished nor failed.
         failures: the errors of trainings that raised one.
         cells: all settings of each cell; the keys are the names of the cells.

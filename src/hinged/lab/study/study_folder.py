@@ -59,6 +59,8 @@ class StudyPlan(Settings):
     def cells(self, seeds: int | None = None) -> list[Cell]:
         """Return the cells of the study at this scale.
 
+        A cell is one experiment, with one combination of the study's settings.
+
         Args:
             seeds: number of seeds of each cell; None for the number that the scale sets.
         """
@@ -110,16 +112,17 @@ class StudyFolder:
             return StudyPlan.model_validate_json(file.read_text(encoding="utf-8"))
         except pydantic.ValidationError as invalid:
             raise errors.RunFolderError(
-                f"{file} is not the plan of a study. It has {invalid.error_count()} faults, the "
-                f"first is {invalid.errors()[0]['msg']!r}. Choose another folder."
+                f"{file} is not a valid plan of a study: {invalid.error_count()} entries are "
+                f"wrong, the first with the error {invalid.errors()[0]['msg']!r}. Choose another "
+                "folder."
             ) from None
 
     def open(self, plan: StudyPlan) -> None:
         """Create the folder for a plan, or write a larger plan into it.
 
         Args:
-            plan: the plan. If the folder already holds a plan, the new plan must contain all
-                trainings of the old plan.
+            plan: the study, its scale and its precision. If the folder already holds a plan, the
+                new plan must contain all trainings of the old plan.
 
         Raises:
             RunFolderError: if the folder holds files that belong to no study, another study, the
@@ -152,7 +155,7 @@ class StudyFolder:
         return RunFolder(self.path / "cells" / cell.name)
 
     def cell_runs(self, seeds: int | None = None) -> list[ExperimentRun]:
-        """Return the experiment and the run folder of each cell.
+        """Return the experiment and the run folder of each cell (one combination of settings).
 
         If the study has pretrainings, train `pretraining_runs` first: the cells need their weights.
 

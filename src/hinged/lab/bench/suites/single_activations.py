@@ -210,10 +210,10 @@ def measure_workload(
     options: BenchmarkOptions,
     **place: int,
 ) -> Case:
-    """Check activations for correctness, then measure their time and memory on one workload.
+    """Check activations for correctness, then measure their time and memory on the same inputs.
 
     Args:
-        workload: the inputs.
+        workload: the size, dtype and memory layout of the inputs.
         activations: the activations. All are compared with the first activation.
         options: rounds, threads, device and other settings of the measurement.
         **place: the value that distinguishes this case from others in the record, for example

@@ -114,7 +114,7 @@ def benchmark_whole_networks(
         networks: names of the networks to measure. An empty sequence means all `NETWORKS`.
 
     Returns:
-        A record with one case for each network. The case has one row for each activation.
+        A record with one `Case` for each network. The case has one row for each activation.
 
     Raises:
         UnknownNameError: if a name in `networks` or `activations` does not exist.
@@ -138,7 +138,7 @@ def benchmark_whole_networks(
 def measure_network(
     network: BenchmarkNetwork, activations: Sequence[str], hinges: int, options: BenchmarkOptions
 ) -> Case:
-    """Measure one network with each activation.
+    """Measure training step, inference and memory of one network with each activation.
 
     Args:
         network: the network.
