@@ -63,8 +63,8 @@ BAD_HINGES = (
     (torch.tensor([[1.0]]), "got 1 hinge; a curve needs at least 2"),
     (torch.tensor([0.0, torch.nan, 1.0]), "got positions with NaN or infinity; every position"),
     (torch.tensor([0.0, torch.inf]), "got positions with NaN or infinity; every position must be"),
-    (torch.tensor([0.0, 2.0, 1.0]), r"hinges that are not sorted \(2 followed by 1 at place 1\)"),
-    (torch.tensor([[0.0, 1.0], [3.0, 3.0]]), r"a repeated hinge \(3 followed by 3 at place 0\)"),
+    (torch.tensor([0.0, 2.0, 1.0]), r"hinges that are not sorted \(2 followed by 1 at index 1\)"),
+    (torch.tensor([[0.0, 1.0], [3.0, 3.0]]), r"a repeated hinge \(3 followed by 3 at index 0\)"),
     (torch.tensor([0.0, -0.0]), "a repeated hinge"),
 )
 
@@ -78,9 +78,18 @@ def test_hinges_that_are_no_hinges_get_a_sentence(hinges, message):
 
 
 BAD_SHAPES = (
-    ({"values": torch.zeros(3, 4)}, r"values of shape \(3, 4\) with hinges of \(3,\); expected"),
-    ({"values": torch.zeros(3)}, r"values of shape \(3,\) with hinges of \(3,\); expected values"),
-    ({"hinges": HINGES.expand(2, 3)}, r"with hinges of \(2, 3\); expected values \(C, K\) with"),
+    (
+        {"values": torch.zeros(3, 4)},
+        r"values of shape \(3, 4\) with hinges of shape \(3,\); expected",
+    ),
+    (
+        {"values": torch.zeros(3)},
+        r"values of shape \(3,\) with hinges of shape \(3,\); expected values",
+    ),
+    (
+        {"hinges": HINGES.expand(2, 3)},
+        r"with hinges of shape \(2, 3\); expected values \(C, K\) with",
+    ),
     ({"tails": "fre"}, "got 'fre'; did you mean 'free'"),
     ({"tails": "free"}, "got tails='free' without tail_slopes; free tails take tail_slopes of"),
     ({"tail_slopes": torch.zeros(3, 2)}, "got tails='linear' with tail_slopes; free tails take"),

@@ -115,7 +115,7 @@ def test_a_sum_of_relus_worked_out_by_hand():
 
 def test_lines_that_do_not_meet_are_refused():
     form = Lines(torch.tensor([0.0]), torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 0.25]]))
-    message = r"from_lines`: got lines 0\.25 apart at a hinge; a curve is continuous: neighbouring"
+    message = r"from_lines`: got neighbouring lines that differ by 0\.25 at a hinge; a curve"
     with pytest.raises(errors.ArgumentError, match=message):
         from_lines(form)
 

@@ -156,7 +156,9 @@ def test_inputs_that_are_not_floating_point_are_refused(x):
 
 
 def test_wrong_channel_count_is_refused():
-    with pytest.raises(errors.ArgumentError, match=r"got \(2, 5\) with dim=1; expected 3 channels"):
+    with pytest.raises(
+        errors.ArgumentError, match=r"of shape \(2, 5\) with dim=1; expected 3 channels"
+    ):
         evaluate(torch.zeros(2, 5), torch.zeros(3, 3), torch.tensor([-1.0, 0.0, 1.0]))
 
 

@@ -166,7 +166,7 @@ def test_fitted_values_carry_no_gradient_and_the_hinges_dtype():
     [
         (torch.tensor([1.0]), "got 1 hinge; a curve needs at least 2"),
         (torch.tensor([1.0, 0.0]), "not sorted"),
-        (torch.zeros(2, 2).cumsum(-1) + torch.arange(2.0), "positions for 2 channels; expected"),
+        (torch.zeros(2, 2).cumsum(-1) + torch.arange(2.0), "hinges for 2 channels; expected"),
     ],
 )
 def test_hinges_that_do_not_fit_are_refused(hinges, message):

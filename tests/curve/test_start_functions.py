@@ -120,7 +120,7 @@ def test_misspelt_names_are_answered_with_near_ones(name, near):
 @pytest.mark.parametrize("start", [3, None, torch.zeros(3), ["relu"]])
 def test_what_is_no_function_is_refused(start):
     with pytest.raises(
-        errors.ArgumentError, match="expected a name, a callable on a tensor, an nn"
+        errors.ArgumentError, match="expected a name, a function that takes a tensor, an nn"
     ):
         resolve_start(start)
 
@@ -134,11 +134,11 @@ def test_what_is_no_function_is_refused(start):
         ),
         (
             torch.transpose,
-            r"got mine, which raises TypeError: .*; it must map a tensor \(M, C\)",
+            r"got mine, which raises TypeError: .*; the function must map a tensor \(M, C\)",
         ),
         (lambda x: x.T, r"which returns \(1, 401\); expected a tensor of the input's shape"),
         (lambda x: x.tolist(), "which returns list; expected a tensor of the input's shape"),
-        (torch.sqrt, "returns NaN or infinite values; it must be finite over the range"),
+        (torch.sqrt, "returns NaN or infinite values; it must be finite from the first"),
     ],
 )
 def test_answers_that_are_not_elementwise_are_refused(call, message):

@@ -14,8 +14,8 @@ BAD = {
         "got 2 hinges; a function with a kink at 0 needs at least 3: one at each kink",
     ),
     "three for relu6": ({"hinges": 3, "init": "relu6"}, "a kink at 0, 6 needs at least 4"),
-    "unsorted": ({"hinges": [0.0, 2.0, 1.0]}, r"not sorted \(2 followed by 1 at place 1\); posit"),
-    "repeated": ({"hinges": [0.0, 1.0, 1.0]}, r"a repeated hinge \(1 followed by 1 at place 1\)"),
+    "unsorted": ({"hinges": [0.0, 2.0, 1.0]}, r"not sorted \(2 followed by 1 at index 1\); posit"),
+    "repeated": ({"hinges": [0.0, 1.0, 1.0]}, r"a repeated hinge \(1 followed by 1 at index 1\)"),
     "NaN": ({"hinges": [0.0, float("nan")]}, "got positions with NaN or infinity; every position"),
     "cube": (
         {"hinges": torch.zeros(2, 2, 2)},
@@ -23,7 +23,7 @@ BAD = {
     ),
     "rows": (
         {"channels": 3, "hinges": [[-1.0, 0.0], [-1.0, 0.0]]},
-        r"positions for 2 channels; expected \(K,\) or \(3, K\), as channels=3",
+        r"hinges for 2 channels; expected shape \(K,\) or \(3, K\) for channels=3",
     ),
     "no width": ({"range": (1, 1)}, r"range=\.\.\.\)`: got \(1, 1\); expected finite numbers with"),
     "reversed": ({"range": (2, 1)}, r"got \(2, 1\); expected finite numbers with low < high"),
@@ -44,7 +44,10 @@ BAD = {
     ),
     "text channels": ({"channels": "3"}, "got '3'; expected a whole number, at least 1"),
     "true channels": ({"channels": True}, "got True; expected a whole number, at least 1"),
-    "no function": ({"init": 3}, "got 3; expected a name, a callable on a tensor, an nn.Module or"),
+    "no function": (
+        {"init": 3},
+        "got 3; expected a name, a function that takes a tensor, an nn.Module or",
+    ),
     "scalar": (
         {"init": torch.sum},
         r"init=\.\.\.\)`: got sum, which returns \(\); expected a tensor of the inp",
@@ -54,10 +57,13 @@ BAD = {
         {"init": torch.log},
         r"got log, which returns NaN or infinite values; it must be",
     ),
-    "failing": ({"init": lambda x: x @ x}, r"RuntimeError: .*; it must map a tensor \(M, C\) to"),
+    "failing": (
+        {"init": lambda x: x @ x},
+        r"RuntimeError: .*; the function must map a tensor \(M, C\) to",
+    ),
     "too close": (
         {"hinges": [1.0, 1.001], "init": "identity", "dtype": torch.bfloat16},
-        r"got a repeated hinge \(1 followed by 1 at place 0\)",
+        r"got a repeated hinge \(1 followed by 1 at index 0\)",
     ),
     "too close in a grid": (
         {"hinges": 257, "range": (1, 1.01), "init": "identity", "dtype": torch.bfloat16},
@@ -91,7 +97,7 @@ def test_integer_dtypes_and_inputs_are_refused():
 
 @pytest.mark.parametrize(("shape", "dim"), [((2, 4), 1), ((3,), 1), ((2, 3, 4), -1), ((), 0)])
 def test_inputs_of_another_channel_count_are_refused(shape, dim):
-    with pytest.raises(errors.ArgumentError, match=f"with dim={dim}; expected 3 channels on that"):
+    with pytest.raises(errors.ArgumentError, match=f"with dim={dim}; expected 3 channels on axis"):
         PiecewiseLinear(3, dim=dim)(torch.zeros(shape))
 
 
@@ -103,7 +109,9 @@ def test_hinges_that_collapse_when_moved_to_bfloat16_are_refused():
 
 def test_the_function_refuses_shapes_that_do_not_fit():
     hinges, x = torch.tensor([-1.0, 0.0, 1.0]), torch.zeros(2, 3)
-    with pytest.raises(errors.ArgumentError, match=r"\(3, 4\) with hinges of \(3,\); expected"):
+    with pytest.raises(
+        errors.ArgumentError, match=r"\(3, 4\) with hinges of shape \(3,\); expected"
+    ):
         piecewise_linear(x, torch.zeros(3, 4), hinges)
     with pytest.raises(errors.ArgumentError, match="tails='free' without tail_slopes; free tails"):
         piecewise_linear(x, torch.zeros(3, 3), hinges, tails="free")

@@ -59,14 +59,16 @@ def add_hinges(curve: Curve, positions: Tensor) -> Curve:
 
 
 def split_pieces(curve: Curve, into: int = 2) -> Curve:
-    """Return a curve that computes the same function with every piece split into equal parts.
+    """Return a curve that computes the same function, with each piece split into shorter pieces.
 
-    A piece is the straight line between two neighbouring hinges. Evenly spaced hinges stay evenly
-    spaced if the dtype of the curve can represent the new positions exactly.
+    A piece is the straight line between two neighbouring hinges. The new pieces of one old piece
+    have equal widths. Evenly spaced hinges stay evenly spaced if the dtype of the curve can
+    represent the new positions exactly.
 
     Args:
         curve: the curve with `K` hinges; `split_pieces` does not change it.
-        into: number of parts per piece, at least 1. The new curve has `into * (K - 1) + 1` hinges.
+        into: number of new pieces for each old piece, at least 1. The new curve has
+            `into * (K - 1) + 1` hinges.
 
     Returns:
         A new `Curve` with the same tails.
@@ -81,7 +83,7 @@ def split_pieces(curve: Curve, into: int = 2) -> Curve:
     """
     if into < 1:
         call = "hinged.curve.split_pieces(into=...)"
-        hint = "expected 1 or more parts per piece"
+        hint = "expected 1 or more new pieces for each old piece"
         raise errors.ArgumentError(errors.message(call, repr(into), hint))
     hinges = curve.hinges.detach().double()
     parts = torch.arange(1, into, dtype=torch.float64, device=hinges.device) / into

@@ -59,7 +59,7 @@ class Curve:
 
     @property
     def range(self) -> tuple[Tensor, Tensor]:
-        """The first and the last hinge, each of shape `()` or, with one row per channel, `(C,)`."""
+        """The first and the last hinge, each of shape `()`, or `(C,)` for hinges `(C, K)`."""
         return self.hinges[..., 0], self.hinges[..., -1]
 
     def snapshot(self, dtype: torch.dtype | None = None) -> Curve:
@@ -129,7 +129,7 @@ def _not_ascending(hinges: Tensor) -> str:
     row, k = (rows.diff(dim=-1) <= 0).nonzero()[0].tolist()
     left, right = rows[row, k].item(), rows[row, k + 1].item()
     kind = "a repeated hinge" if left == right else "hinges that are not sorted"
-    return f"{kind} ({left:g} followed by {right:g} at place {k})"
+    return f"{kind} ({left:g} followed by {right:g} at index {k})"
 
 
 def check_shapes(
@@ -137,8 +137,8 @@ def check_shapes(
 ) -> None:
     """Raise `ArgumentError` unless the shapes of the tensors of a curve match.
 
-    Only shapes and dtypes are read. The check therefore does not wait for a GPU, and it works under
-    `torch.compile`.
+    The check reads shapes and dtypes, but no numbers. It therefore does not wait for a GPU, and it
+    works under `torch.compile`.
 
     Args:
         call: name of the function that the user called, for the error message.
@@ -174,6 +174,6 @@ def _check_values(call: str, values: Tensor, hinges: Tensor) -> None:
         raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", "1 hinge", hint))
     matches = values.dim() == 2 and values.shape[-1] == hinges.shape[-1]
     if not matches or (hinges.dim() == 2 and hinges.shape[0] not in (1, values.shape[0])):
-        got = f"values of shape {tuple(values.shape)} with hinges of {tuple(hinges.shape)}"
+        got = f"values of shape {tuple(values.shape)} with hinges of shape {tuple(hinges.shape)}"
         hint = "expected values (C, K) with hinges (K,) or (C, K), for C channels and K hinges"
         raise errors.ArgumentError(errors.message(f"{call}(values=...)", got, hint))

@@ -84,8 +84,8 @@ def from_lines(form: Lines) -> Curve:
         form: the hinges and the slope and intercept of each line, as a `Lines` object.
 
     Returns:
-        A `Curve` with free tails. Its outputs equal those of the lines, also if the original curve
-        had linear or constant tails.
+        A `Curve` whose outputs equal the outputs of the lines. The tails of this curve are always
+        free, also if the lines come from a curve with linear or constant tails.
 
     Raises:
         ArgumentError: if two neighbouring lines have different outputs at the hinge between them.
@@ -96,7 +96,7 @@ def from_lines(form: Lines) -> Curve:
     size = 1 + torch.maximum((slopes[:, :-1] * hinges).abs(), (slopes[:, 1:] * hinges).abs())
     gap = (left - right).abs() / size
     if (gap > 64 * torch.finfo(slopes.dtype).eps).any():
-        got = f"lines {(left - right).abs().max():g} apart at a hinge"
+        got = f"neighbouring lines that differ by {(left - right).abs().max():g} at a hinge"
         hint = "a curve is continuous: neighbouring lines must have equal outputs at their hinge"
         raise errors.ArgumentError(errors.message("hinged.curve.from_lines", got, hint))
     return Curve(hinges, right, "free", slopes[:, [0, -1]])
@@ -130,8 +130,8 @@ def from_relus(form: ReluSum) -> Curve:
         form: the straight line and the weighted ReLUs, as a `ReluSum` object.
 
     Returns:
-        A `Curve` with free tails. Its outputs equal the sum, also if the original curve had linear
-        or constant tails.
+        A `Curve` whose outputs equal the sum. The tails of this curve are always free, also if the
+        ReLUs come from a curve with linear or constant tails.
     """
     hinges = form.hinges.expand(form.weights.shape)
     ramps = (hinges.unsqueeze(-1) - hinges.unsqueeze(-2)).relu()

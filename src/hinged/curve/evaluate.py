@@ -1,4 +1,4 @@
-"""The reference evaluation of curves in plain PyTorch, with which every faster kernel must agree.
+"""The evaluation of curves in plain PyTorch, which is the reference for all faster kernels.
 
 A curve with `K` hinges has `K + 1` lines `y = s x + b`. Line 0 is the left tail, lines 1 to `K - 1`
 are the pieces between hinges, and line `K` is the right tail. Evaluation finds the line of each
@@ -49,8 +49,8 @@ def evaluate(
         tail_slopes: slopes of the left and the right tail, shape `(C, 2)`, for free tails; None for
             other tails.
         uniform: whether the hinges of each row are equally spaced without any rounding error (see
-            `is_uniform`). True computes the line of an input from the spacing. False compares the
-            input with every hinge.
+            `is_uniform`). If True, the line of an input is computed from the spacing. If False,
+            each input is compared with every hinge.
         call: name of the function that the user called, for error messages.
 
     Returns:
@@ -76,11 +76,11 @@ def evaluate(
 def slopes_and_intercepts(
     hinges: Tensor, values: Tensor, tails: str, tail_slopes: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the slopes and the intercepts of all lines of a curve, shape `(C, K + 1)` each.
+    """Return the slopes and the intercepts of all pieces and tails, shape `(C, K + 1)` each.
 
     Piece `k` has the slope `s[k] = (v[k+1] - v[k]) / (h[k+1] - h[k])` and the intercept
-    `b[k] = v[k] - s[k] h[k]`, where `h` are the hinges and `v` the values. The left tail comes
-    before the pieces and the right tail after them.
+    `b[k] = v[k] - s[k] h[k]`, where `h` are the hinges and `v` the values. Both tensors contain
+    first the left tail, then the pieces, and then the right tail.
 
     Args:
         hinges: ascending positions, shape `(K,)` or `(C, K)`.
@@ -91,8 +91,8 @@ def slopes_and_intercepts(
     # The TorchScript-based ONNX exporter does not support `diff`.
     rise = values[..., 1:] - values[..., :-1]
     inner = rise / (hinges[..., 1:] - hinges[..., :-1])
-    # The intercept is computed from that hinge of the piece which is nearer to 0, because its
-    # rounding error is smaller. The error is 0 if the hinge is 0.
+    # The intercept is computed from the hinge of the piece that is nearer to 0, because this makes
+    # the rounding error smaller. The error is 0 if the hinge is 0.
     right_is_nearer = hinges[..., 1:].abs() < hinges[..., :-1].abs()
     height = torch.where(right_is_nearer, values[..., 1:], values[..., :-1])
     inner_at_0 = height - inner * torch.where(right_is_nearer, hinges[..., 1:], hinges[..., :-1])
@@ -133,16 +133,16 @@ def check_input(x: Tensor, channels: int, dim: int, call: str) -> None:
     if channels == 1:
         return
     if not -x.dim() <= dim < x.dim() or x.shape[dim] != channels:
-        got = f"{tuple(x.shape)} with dim={dim}"
-        hint = f"expected {channels} channels on that axis: change channels= or dim= to match x"
+        got = f"a tensor of shape {tuple(x.shape)} with dim={dim}"
+        hint = f"expected {channels} channels on axis dim: change the number of channels or dim="
         raise errors.ArgumentError(errors.message(f"{call}(x)", got, hint))
 
 
 def per_channel(rows: Tensor, rank: int, dim: int) -> Tensor:
-    """Return one row per channel in a shape that broadcasts with `x[..., None]`.
+    """Reshape `rows` so that the row of each channel broadcasts with `x[..., None]`.
 
     Args:
-        rows: shape `(K,)` or `(C, K)`.
+        rows: one row for all channels, shape `(K,)`, or one row per channel, shape `(C, K)`.
         rank: number of axes of `x`.
         dim: channel axis of `x`.
 
@@ -158,7 +158,8 @@ def per_channel(rows: Tensor, rank: int, dim: int) -> Tensor:
 
 
 def _with_ends(inner: Tensor, ends: Tensor) -> Tensor:
-    """Return `inner` between the first and the last entry of `ends`."""
+    """Join the first entry of `ends`, all of `inner`, and the last entry of `ends`, along the last
+    axis."""
     return torch.cat((ends[..., :1], inner, ends[..., -1:]), dim=-1)
 
 
@@ -172,7 +173,7 @@ def _look_up(table: Tensor, indices: Tensor) -> Tensor:
 
 
 def _row_starts(table: Tensor, rank: int, dim: int) -> Tensor:
-    """Return the index in the flattened table at which the row of each channel starts.
+    """Return the index at which the row of each channel starts in `table.flatten()`.
 
     The result broadcasts with an input `x` of `rank` axes and channel axis `dim`.
     """
@@ -182,9 +183,9 @@ def _row_starts(table: Tensor, rank: int, dim: int) -> Tensor:
 
 
 def _with_finite_flat_tails(x: Tensor, slopes: Tensor, dim: int) -> Tensor:
-    """Return `x` with an infinite input replaced by the largest finite number on a tail of slope 0.
+    """Return `x` with infinite inputs replaced by the largest finite number, on tails of slope 0.
 
-    Without the replacement, the output there would be NaN, because `0 * inf` is NaN.
+    Without the replacement, the output would be NaN, because `0 * inf` is NaN.
     """
     ends = slopes.detach()[:, :: slopes.shape[1] - 1]
     infinite = torch.full_like(ends, torch.inf)
@@ -193,13 +194,13 @@ def _with_finite_flat_tails(x: Tensor, slopes: Tensor, dim: int) -> Tensor:
 
 
 def _line_by_arithmetic(x: Tensor, hinges: Tensor) -> Tensor:
-    """Return the line of each input, 0 to `K`, computed from the spacing of uniform hinges.
+    """Return the index of the line of each input, computed from the spacing of uniform hinges.
 
-    The function counts the steps from the hinge nearest to 0, called the anchor, to the input. If
-    the anchor is 0, `x - anchor` is exact and keeps its sign. A small negative input is then always
-    left of the kink at 0. The usual formula `floor((x - h[0]) / step)` rounds, so it can find the
-    line right of the kink. Floor division is used, because a quotient of two numbers can underflow
-    to 0 and lose its sign.
+    Index 0 is the left tail, and index `K` is the right tail. The function counts the steps from
+    the hinge nearest to 0, called the anchor, to the input. If the anchor is 0, `x - anchor` is
+    exact and keeps its sign. A small negative input is then always left of the kink at 0. The usual
+    formula `floor((x - h[0]) / step)` rounds, so it can find the line right of the kink. Floor
+    division is used, because a quotient of two numbers can underflow to 0 and lose its sign.
     """
     nearest = hinges.detach().abs().argmin(dim=-1, keepdim=True)
     anchor = hinges.gather(hinges.dim() - 1, nearest).squeeze(-1)
@@ -213,8 +214,10 @@ def _line_by_arithmetic(x: Tensor, hinges: Tensor) -> Tensor:
 
 
 def _line_by_comparing(x: Tensor, hinges: Tensor) -> Tensor:
-    """Return the line of each input, 0 to `K`: the number of hinges that are at most `x` (0 for
-    NaN)."""
+    """Return the index of the line of each input: the number of hinges that are at most `x`.
+
+    Index 0 is the left tail, and index `K` is the right tail. For NaN, the index is 0.
+    """
     count = torch.zeros_like(x, dtype=torch.int32)
     for k in range(hinges.shape[-1]):
         count = count + (x >= hinges[..., k])

@@ -38,7 +38,7 @@ class Fit(NamedTuple):
     exact: bool
 
     def repeat(self, channels: int) -> Fit:
-        """Return the fit of a single channel, repeated for `channels` equal channels."""
+        """Return this fit of a single channel as the fit of `channels` equal channels."""
         curve = self.curve
         values = curve.values.repeat(channels, 1)
         slopes = None if curve.tail_slopes is None else curve.tail_slopes.repeat(channels, 1)
@@ -62,8 +62,9 @@ def fit(
     between two neighbouring hinges).
 
     Args:
-        function: name of a start function such as `"relu"`, a callable that maps a tensor `(M, C)`
-            to a tensor of the same shape, an `nn.Module`, or a `Curve`.
+        function: name of a start function such as `"relu"`, a Python function that maps a tensor
+            `(M, C)`, with `M` inputs for each channel, to a tensor of the same shape, an
+            `nn.Module`, or a `Curve`.
         hinges: ascending input positions, shape `(K,)` or `(C, K)`.
         channels: number of channels `C`.
         tails: outputs outside the range: `"linear"` (the first and last piece continue),
@@ -103,14 +104,17 @@ def fit(
 def _hinges_by_channel(hinges: Tensor, channels: int, call: str) -> Tensor:
     """Return the hinges with one row per channel, shape `(C, K)`."""
     if hinges.dim() == 2 and hinges.shape[0] not in (1, channels):
-        got = f"positions for {hinges.shape[0]} channels"
-        hint = f"expected (K,) or ({channels}, K), as channels={channels}, for K hinges per channel"
+        got = f"hinges for {hinges.shape[0]} channels"
+        hint = f"expected shape (K,) or ({channels}, K) for channels={channels} with K hinges each"
         raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", got, hint))
     return hinges.expand(channels, hinges.shape[-1])
 
 
 def _values_on_same_hinges(curve: Curve | None, hinges: Tensor, channels: int) -> Tensor | None:
-    """Return the values of `curve`, or None if its hinges differ from `hinges`."""
+    """Return the values of `curve` if its hinges equal `hinges`, otherwise None.
+
+    The result is also None if `curve` has neither 1 nor `channels` channels.
+    """
     if curve is None or curve.channels not in (1, channels):
         return None
     if hinges.shape[-1] != curve.hinges.shape[-1]:
@@ -165,8 +169,8 @@ def _is_exact(function: StartFunction, rows: Tensor, tails: str) -> bool:
 def _least_squares(function: StartFunction, rows: Tensor) -> Tensor:
     """Return the values `(C, K)` that minimise the squared error over all sample points.
 
-    The sample points have the same relative positions in every piece. One matrix of hat functions
-    therefore serves all channels.
+    The sample points have the same relative positions in every piece. One matrix
+    (`_hat_functions`) therefore serves all channels.
     """
     hats = _hat_functions(rows.shape[-1]).to(rows.dtype)
     targets = sample(function, _points_inside(rows).T)
@@ -175,9 +179,10 @@ def _least_squares(function: StartFunction, rows: Tensor) -> Tensor:
 
 
 def _hat_functions(count: int) -> Tensor:
-    """Return the weight of each of `count` values at each sample point, shape `(M, K)`.
+    """Return the matrix `(M, K)` that maps `K` values at the hinges to `M` outputs.
 
-    The `M` sample points are those of `_points_inside`, and `K` equals `count`.
+    The outputs are those at the sample points of `_points_inside`, and `K` equals `count`. Column
+    `k` is a hat function: 1 at hinge `k` and 0 at all other hinges.
     """
     t = torch.linspace(0, 1, _SAMPLES_PER_PIECE + 1, dtype=torch.float64)
     hats = torch.zeros(count - 1, t.numel(), count, dtype=torch.float64)
@@ -190,7 +195,8 @@ def _hat_functions(count: int) -> Tensor:
 def _slopes_outside(function: StartFunction, rows: Tensor) -> Tensor:
     """Return the slopes `(C, 2)` of the function just outside the range.
 
-    Each slope is that of a secant whose width equals the width of the first or last piece.
+    Each slope is measured from the first or last hinge to a point outside the range. The distance
+    of this point from the hinge equals the width of the first or last piece.
     """
     left, right = rows[:, 1:2] - rows[:, :1], rows[:, -1:] - rows[:, -2:-1]
     ends = torch.cat((rows[:, :1] - left, rows[:, :1], rows[:, -1:], rows[:, -1:] + right), dim=1)

@@ -1,7 +1,7 @@
-"""Measures of curves, such as slopes and distances.
+"""Functions that compute the largest slope, the total variation and the distance of curves.
 
-All public measures can be differentiated with respect to the values of the curves, so they can be
-used as penalties.
+All public functions can be differentiated with respect to the values of the curves. The results
+can therefore be used as penalties in a training loss.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hinged.curve.curve import Curve
 from hinged.curve.equivalent_forms import to_lines
 
 NORMS = ("max", "l2")
-# Expected rounding error of the values of a curve, in units in the last place of the largest value.
+# Expected rounding error of the values of a curve, as a multiple of `eps` times the largest value.
 _ROUNDINGS = 8
 
 
@@ -31,22 +31,21 @@ def lipschitz(curve: Curve) -> Tensor:
 
 
 def total_variation(curve: Curve, order: int = 2) -> Tensor:
-    """Return the total variation of each channel, or the total variation of its slope.
-
-    The source of the second measure is Unser, "A representer theorem for deep neural networks"
-    (JMLR 2019).
+    """Return the total variation of the slope of each channel, or of its output.
 
     Args:
         curve: the curve of `C` channels.
-        order: 2 (default) sums the absolute changes of slope at all hinges, tails included. The sum
-            is 0 for a straight line and 1 for a ReLU. 1 sums the absolute changes of value from the
-            first to the last hinge.
+        order: 2 (default) or 1. With 2, the result is the sum of the absolute changes of slope at
+            all hinges, which is 0 for a straight line and 1 for a ReLU. With 1, the result is the
+            sum of the absolute changes of the output from the first to the last hinge.
 
     Returns:
         A tensor of shape `(C,)`.
 
     Raises:
         ArgumentError: if `order` is neither 1 nor 2.
+
+    Source of order 2: Unser, "A representer theorem for deep neural networks" (JMLR 2019).
 
     >>> total_variation(Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]])))
     tensor([1.])
@@ -55,7 +54,7 @@ def total_variation(curve: Curve, order: int = 2) -> Tensor:
         return curve.values.diff(dim=-1).abs().sum(dim=-1)
     if order == 2:
         return to_lines(curve).slopes.diff(dim=-1).abs().sum(dim=-1)
-    hint = "expected 1 (values) or 2 (slopes)"
+    hint = "expected 1 (changes of the output) or 2 (changes of the slope)"
     raise errors.ArgumentError(
         errors.message("hinged.curve.total_variation(order=...)", repr(order), hint)
     )
@@ -117,12 +116,12 @@ def squared_distance(
 def with_rounding(curve: Curve, tolerance: float | Tensor) -> Tensor:
     """Return the tolerance of each channel, increased by the rounding error of the curve.
 
-    The increase is 8 units in the last place of the largest absolute value of the channel. A
-    tolerance of 0 therefore still allows differences by rounding.
+    The increase is `8 eps` times the largest absolute value of the channel, where `eps` belongs to
+    the dtype of the values. A tolerance of 0 therefore still allows differences by rounding.
 
     Args:
         curve: the curve of `C` channels.
-        tolerance: one number for all channels, or a tensor `(C,)`, in the unit of the values.
+        tolerance: one number for all channels, or a tensor `(C,)`.
 
     Returns:
         A float64 tensor of shape `(C,)`.
@@ -137,14 +136,15 @@ def with_rounding(curve: Curve, tolerance: float | Tensor) -> Tensor:
 
 
 def _differences_at_hinges(first: Curve, second: Curve, call: str) -> tuple[Tensor, Tensor]:
-    """Return the differences of two curves at the hinges of both, and these positions.
+    """Return the outputs of `first` minus those of `second` at the hinges of both curves.
 
-    Both tensors have shape `(C, K)`, where `K` is the sum of the two numbers of hinges.
+    The function returns two tensors of shape `(C, K)`: these differences, and the positions of the
+    hinges. `K` is the sum of the two numbers of hinges.
     """
     channels = max(first.channels, second.channels)
     if {first.channels, second.channels} - {1, channels}:
         got = f"curves of {first.channels} and {second.channels} channels"
-        hint = "expected equal numbers of channels, or a curve with 1 channel"
+        hint = "expected equal numbers of channels, or one curve with a single channel"
         raise errors.ArgumentError(errors.message(call, got, hint))
     rows = [curve.hinges.expand(channels, curve.hinges.shape[-1]) for curve in (first, second)]
     positions = torch.cat(rows, dim=-1).sort(dim=-1).values

@@ -1,6 +1,6 @@
-"""The functions `move_range` and `move_ranges`, which give a curve new hinges.
+"""The functions `move_range` and `move_ranges`, which approximate a curve with new hinges.
 
-The new hinges may cover another range, and their number may differ.
+The new hinges may cover another range, and their number may differ from the old number.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ def move_range(
     method: str = "uniform",
     call: str = CALL,
 ) -> Refit:
-    """Fit the curve on new hinges in another range, with the same hinges for all channels.
+    """Approximate a curve with new hinges in another range, the same hinges for all channels.
 
-    The range is the interval from the first to the last hinge. The new values are the least-squares
-    fit for the distribution of the inputs. Some hinges stay at kinks (the positions where the slope
-    changes):
+    The range is the interval from the first to the last hinge. The new values have the least loss:
+    the expected squared difference from the curve for the distribution of the inputs. Some of the
+    new hinges lie at kinks (the positions where the slope of the curve changes):
 
     * A curve with one or two kinks, such as ReLU, |x|, hard tanh or ReLU6, does not change. Its
-      kinks stay hinges. This needs at least two hinges more than there are kinks. The range may
-      become wider. The spacing is uneven if no even spacing has a hinge at both kinks.
-    * If a curve with more kinks has a kink at 0, a fit with a hinge at 0 and a fit without that
-      condition are compared. The fit with the smaller loss is the result.
+      kinks stay hinges. The number of new hinges must exceed the number of kinks by at least two.
+      The new hinges may cover more than `range`. The spacing is uneven if no even spacing has a
+      hinge at both kinks.
+    * If a curve with more kinks has a kink at 0, two fits are compared: one with a hinge at 0, and
+      one that may have no hinge at 0. The fit with the smaller loss is the result.
     * If the new number of hinges exceeds the old number, all kinks stay hinges and the function
       does not change.
 
     Args:
         curve: the curve of `C` channels with `K` hinges; `move_range` does not change it.
-        range: the interval that the new hinges must cover, in units of the input. It may become
-            wider, as described in `uniform_grid`.
+        range: the interval `(low, high)` of inputs that the new hinges must cover. They may cover
+            more, for the reasons in `uniform_grid`.
         positions: input values of the distribution, shape `(P,)` or `(C, P)`.
         shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
             inputs. Only ratios matter.
@@ -63,7 +64,7 @@ def move_range(
 
     Raises:
         ArgumentError: if the range has no width, if there are fewer than two hinges, or if the
-            distribution does not match the curve.
+            shapes of `positions` and `shares` do not match each other and the curve.
         UnknownNameError: if the method is unknown.
 
     >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
@@ -101,9 +102,9 @@ def move_ranges(
     hinges: int | None = None,
     method: str = "uniform",
 ) -> Refit:
-    """Fit the curve on new hinges in another range, with different hinges for each channel.
+    """Approximate a curve with new hinges in other ranges, with different hinges for each channel.
 
-    `move_range` fits each channel separately.
+    The function calls `move_range` for each channel separately.
 
     Args:
         curve: the curve of `C` channels; `move_ranges` does not change it.
@@ -121,8 +122,9 @@ def move_ranges(
         largest error, `(C,)` each.
 
     Raises:
-        ArgumentError: if the number of ranges is not `C`, a range has no width, there are fewer
-            than two hinges, or the distribution does not match the curve.
+        ArgumentError: if the number of ranges is not `C`, if a range has no width, if there are
+            fewer than two hinges, or if the shapes of `positions` and `shares` do not match each
+            other and the curve.
         UnknownNameError: if the method is unknown.
 
     >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]] * 2))

@@ -21,9 +21,10 @@ class StartFunction:
     """An elementwise function and the positions of its kinks, where its slope jumps.
 
     Args:
-        name: name of the function in messages.
-        call: the function itself; it maps a tensor `(M, C)` to a tensor of the same shape.
-        kinks: positions of the kinks, in units of the input.
+        name: name of the function in error messages.
+        call: the function itself. It maps a tensor `(M, C)`, with `M` inputs for each of `C`
+            channels, to a tensor of the same shape.
+        kinks: input positions of the kinks.
         same_for_all_channels: True if the function is known to be the same for all channels. False
             means that it may differ between channels.
         source: name of the public function and argument that the user passed, for error messages.
@@ -37,7 +38,7 @@ class StartFunction:
 
     @property
     def curve(self) -> Curve | None:
-        """The `Curve` if the function is a `Curve`, otherwise None."""
+        """The function itself if it is a `Curve`, otherwise None."""
         return self.call if isinstance(self.call, Curve) else None
 
 
@@ -98,12 +99,12 @@ _MODULE_KINKS: dict[type[nn.Module], Callable[[nn.Module], tuple[float, ...]]] =
 def resolve_start(
     start: Start | StartFunction, source: str = "hinged.curve.resolve_start(start)"
 ) -> StartFunction:
-    """Return the `StartFunction` for a name, a callable, a module or a curve.
+    """Return the `StartFunction` for a name, a Python function, a module or a curve.
 
     Args:
-        start: name of a start function such as `"relu"`, a callable that maps a tensor `(M, C)` to
-            a tensor of the same shape, an `nn.Module`, or a `Curve`. A `StartFunction` is returned
-            unchanged.
+        start: name of a start function such as `"relu"`, a Python function that maps a tensor
+            `(M, C)` to a tensor of the same shape, an `nn.Module`, or a `Curve`. Here `M` is any
+            number of inputs for each of `C` channels. A `StartFunction` is returned unchanged.
         source: name of the public function and argument that the user passed, for error messages.
 
     Raises:
@@ -125,7 +126,7 @@ def resolve_start(
     if isinstance(start, nn.Module):
         return _from_module(start, source)
     if not callable(start):
-        hint = "expected a name, a callable on a tensor, an nn.Module or a Curve"
+        hint = "expected a name, a function that takes a tensor, an nn.Module or a Curve"
         raise errors.ArgumentError(errors.message(source, repr(start), hint))
     for call, function in _TORCH_CALLABLES:
         if call is start:
@@ -159,7 +160,7 @@ def _kink_at_zero(call: Callable[[Tensor], Tensor], name: str) -> tuple[float, .
     near = torch.tensor([[-1e-6], [0.0], [1e-6]], dtype=torch.float64)
     try:
         left, right = sample(StartFunction(name, call), near).diff(dim=0).squeeze(-1) / 1e-6
-    except errors.ArgumentError:  # It may need C channels. The fit reports other errors.
+    except errors.ArgumentError:  # The function may need C channels. The fit reports other errors.
         return ()
     return (0.0,) if (left - right).abs() > 1e-4 * (1 + left.abs() + right.abs()) else ()
 
@@ -169,7 +170,7 @@ def sample(function: StartFunction, positions: Tensor) -> Tensor:
 
     Args:
         function: the function.
-        positions: inputs, shape `(M, C)`.
+        positions: `M` inputs for each of `C` channels, shape `(M, C)`.
 
     Returns:
         A tensor of the shape and dtype of `positions`.
@@ -190,7 +191,7 @@ def sample(function: StartFunction, positions: Tensor) -> Tensor:
             if isinstance(error, errors.HingedError):
                 raise
             got = f"{function.name}, which raises {type(error).__name__}: {error}"
-            hint = "it must map a tensor (M, C) to a tensor of the same shape, for C channels"
+            hint = "the function must map a tensor (M, C) to the same shape, for C channels"
             raise errors.ArgumentError(errors.message(function.source, got, hint)) from error
     if not isinstance(outputs, Tensor) or outputs.shape != positions.shape:
         returned = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
@@ -199,6 +200,6 @@ def sample(function: StartFunction, positions: Tensor) -> Tensor:
         raise errors.ArgumentError(errors.message(function.source, got, hint))
     if not outputs.isfinite().all():
         got = f"{function.name}, which returns NaN or infinite values"
-        hint = "it must be finite over the range (first to last hinge): choose another range"
+        hint = "it must be finite from the first to the last hinge: choose another range"
         raise errors.ArgumentError(errors.message(function.source, got, hint))
     return outputs.to(positions.dtype)

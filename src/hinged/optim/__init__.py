@@ -1,5 +1,4 @@
-"""Training methods with optimal step lengths for networks with one hidden layer and their
-curves."""
+"""Methods that train networks with one hidden layer, and their curves, by optimal step lengths."""
 
 from hinged.optim.conjugate_gradient import conjugate_gradient as conjugate_gradient
 from hinged.optim.curve_step import check_activation as check_activation

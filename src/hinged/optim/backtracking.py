@@ -21,21 +21,23 @@ def backtracking_step(
     """Change the weights of a network by a step, and halve the step until the error falls.
 
     A Gauss-Newton step assumes that the slopes of the activations are constant. A long step can
-    therefore raise the error. In a downhill direction, a step that is short enough lowers it.
+    therefore raise the error. A step along a downhill direction lowers the error if the step is
+    short enough. The error is the sum of the squared errors over the outputs, averaged over the
+    samples.
 
     Args:
         network: the network, changed in place. It is unchanged if 20 halvings do not lower the
             error.
         x: inputs of `P` samples with `N` features, `(P, N)`.
         y: targets, `(P, M)` for `M` outputs.
-        now: the forward pass before the step.
+        now: the result of `forward_pass` for the network before the step.
         hidden: the step of the weights of the `H` hidden units, `(H, N + 1)` with the bias last;
             None for no step.
         output: the step of the output weights, `(M, N + H + 1)` in the order inputs, hidden units,
             bias; None for no step.
 
     Returns:
-        Whether the error fell.
+        True if the error fell, and False if the network is unchanged.
     """
     for halving in range(_HALVINGS):
         step = [None if part is None else part / 2**halving for part in (hidden, output)]

@@ -19,15 +19,16 @@ The sizes are `N` features, `H` hidden units and `M` outputs.
 
 
 def conjugate_gradient(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Return an iterator that trains a network by conjugate gradients, one iteration for each item.
+    """Return an iterator that trains a network by conjugate gradients.
 
-    In each iteration, the direction is `p = g + b p_old`. Here `g` is the negative gradient with
-    respect to all weights, `p_old` is the direction of the last iteration, and `b` is the factor of
-    Fletcher and Reeves. The length of the step along `p` minimises the linearised error, and is
-    halved until the error falls. Trainable curves then take a separate step (`curve_step`).
+    Each `next` call on the iterator trains for one iteration. In each iteration, the direction of
+    the step is `p = g + b p_old`. Here `g` is the negative gradient of the error with respect to
+    all weights, `p_old` is the direction of the last iteration, and `b` is the factor of Fletcher
+    and Reeves. `optimal_learning_factor` computes the step length, which is then halved until the
+    error falls. Trainable curves take a separate step afterwards (`curve_step`).
 
-    The direction is reset to `p = g` if no step along `p` lowers the error, or after one iteration
-    for each weight.
+    The direction is reset to `p = g` if no step along `p` lowers the error, or after `Q` iterations
+    for a network with `Q` weights.
 
     Args:
         network: the network, changed in place.
@@ -42,13 +43,17 @@ def conjugate_gradient(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
 
 
 def output_change(now: ForwardPass, direction: Direction) -> Tensor:
-    """Return the derivative of the outputs along a direction of all weights, `dy/dz`, `(P, M)`."""
+    """Return the derivative `dy/dz` of the outputs `y` of a network, `(P, M)`.
+
+    Here `z` is the length of a step of all weights along `direction`.
+    """
     hidden, output = direction
     return now.hidden_change(hidden) @ now.weights.T + now.basis @ output.T
 
 
 def _cycle(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Iterate from the negative gradient until the direction must be reset."""
+    """Train along the negative gradient first, and yield after each iteration until the next reset
+    of the direction."""
     now = forward_pass(network, x, y)
     direction = now.gradient, now.output_gradient
     energy = _energy(direction)
@@ -68,4 +73,5 @@ def _cycle(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
 
 
 def _energy(direction: Direction) -> float:
+    """Return the sum of the squares of all entries of a direction."""
     return float(sum(part.square().sum() for part in direction))

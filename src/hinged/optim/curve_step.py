@@ -49,9 +49,10 @@ def curve_step(network: MLP, x: Tensor, y: Tensor) -> float:
     """Move the values of the curves along their negative gradient, by an optimal step length.
 
     The step is `a <- a + z d`. Here `a` are the trained parameters of the curves (the values, and
-    the slopes of free tails), `d = -dE/da` is the negative gradient of the error `E`, and `z` is
-    the step length. The outputs of the network are linear in `a`. Therefore `z` is the exact
-    minimum along `d`, and the error cannot rise.
+    the slopes of free tails), `d = -dE/da` is the negative gradient, and `z` is the step length.
+    The error `E` is the sum of the squared errors over the outputs, averaged over the samples. The
+    outputs of the network are linear in `a`, so `E` is a quadratic function of `z`. The step takes
+    the `z` with the smallest `E`. The error therefore cannot rise.
 
     Args:
         network: a network with curves that require gradients, changed in place.
@@ -61,8 +62,7 @@ def curve_step(network: MLP, x: Tensor, y: Tensor) -> float:
     Returns:
         The step length `z`.
 
-    Source: Rane, Tyagi and Manry (arXiv 2308.05724), with the optimal learning factor of the same
-    laboratory as step length.
+    Source: Rane, Tyagi and Manry (arXiv 2308.05724).
     """
     trained = _trainable_parameters(network.activation)
     nets = network.hidden(x).detach()
@@ -80,17 +80,21 @@ def curve_step(network: MLP, x: Tensor, y: Tensor) -> float:
 
 
 def _trainable_parameters(activation: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters of a `PiecewiseLinear` that require gradients, by name.
+
+    For any other activation, the dict is empty.
+    """
     if not isinstance(activation, PiecewiseLinear):
         return {}
     return {name: p for name, p in activation.named_parameters() if p.requires_grad}
 
 
 def _apply_curves(activation: nn.Module, values: dict[str, Tensor], nets: Tensor) -> Tensor:
-    """Return the activations of the hidden units, `(P, H)`, for curves with other parameters.
+    """Return the outputs of the hidden units, `(P, H)`, with parameters of the layer replaced.
 
     Args:
-        activation: the `PiecewiseLinear` layer.
-        values: the other parameters, by name.
+        activation: the `PiecewiseLinear` layer, which does not change.
+        values: the tensors that replace parameters of the layer, by name.
         nets: the pre-activations of the hidden units, `(P, H)`.
     """
     outputs: Tensor = torch.func.functional_call(activation, values, (nets,))

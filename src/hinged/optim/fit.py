@@ -28,7 +28,7 @@ METHODS: dict[str, Callable[[MLP, Tensor, Tensor], Iterator[None]]] = {
     "owo-molf": owo_molf,
 }
 """The training methods by name. A method takes a network, inputs and targets, and returns an
-iterator that trains the network in place, one iteration for each item."""
+iterator. Each `next` call on the iterator trains the network in place for one iteration."""
 
 
 @dataclass
@@ -36,12 +36,12 @@ class FitResult:
     """The errors and times of a training.
 
     Attributes:
-        error: for each iteration, the training error after it. The error is the sum of the squared
-            errors over the outputs, averaged over the samples.
-        validation_error: for each iteration, the same error on the validation samples; empty
-            without validation.
-        seconds: for each iteration, its duration in seconds.
-        best: number of the iteration (from 1) after which the network had its final weights.
+        error: training error after each iteration. The error is the sum of the squared errors over
+            the outputs, averaged over the samples.
+        validation_error: error on the validation samples after each iteration; empty if there are
+            no validation samples.
+        seconds: duration of each iteration in seconds.
+        best: number of the iteration, counted from 1, whose weights the network has at the end.
     """
 
     error: list[float] = field(default_factory=list)
@@ -75,8 +75,8 @@ def fit(
         validation: inputs and targets of validation samples. At the end, the network has the
             weights with the smallest error on these samples. None means that the network has the
             weights of the last iteration.
-        on_epoch: a function that is called after each iteration with the number of iterations so
-            far. None means no call.
+        on_epoch: a function that is called after each iteration with the number of completed
+            iterations. None means that no function is called.
 
     Returns:
         A `FitResult` with the errors and times of all iterations, and the number of the best
@@ -102,7 +102,7 @@ def fit(
     check_activation(CALL, network)
     for name, tensor in _tensors(network, x, y, validation).items():
         if tensor.dtype != torch.float64:
-            hint = "the method needs float64: convert the network and the data with .double()"
+            hint = "expected float64: convert the network and the data with .double()"
             raise errors.DtypeError(errors.message(CALL, f"{tensor.dtype} in {name}", hint))
     return _run(network, METHODS[method](network, x, y), epochs, (x, y), validation, on_epoch)
 
@@ -127,6 +127,10 @@ def _run(
     validation: tuple[Tensor, Tensor] | None,
     on_epoch: Callable[[int], None] | None,
 ) -> FitResult:
+    """Train for `epochs` iterations, and return the errors and times.
+
+    With validation samples, the network then gets the weights with the least validation error.
+    """
     result = FitResult()
     best_state: dict[str, Any] | None = None
     for epoch in range(1, epochs + 1):

@@ -1,4 +1,4 @@
-"""The forward pass of all samples through a network, and derivatives of it."""
+"""The forward pass of all samples through a network, and its derivatives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ForwardPass(NamedTuple):
     Attributes:
         inputs: the features of each sample and a one for the bias, `(P, N + 1)`.
         basis: features, outputs of the hidden units, and a one for the bias, `(P, N + H + 1)`. The
-            outputs of the network are linear in these.
+            outputs of the network are linear in these functions.
         slopes: derivatives `f'(n)` of the activation at the pre-activations `n`, `(P, H)`.
         errors: targets minus outputs, `t - y`, `(P, M)`.
         weights: the weights from hidden units to outputs, `W_oh`, `(M, H)`.
@@ -38,12 +38,12 @@ class ForwardPass(NamedTuple):
 
     @property
     def gradient(self) -> Tensor:
-        """The negative gradient `-dE/dW` with respect to the hidden weights, `(H, N + 1)`."""
+        """The negative gradient of `error` with respect to the hidden weights, `(H, N + 1)`."""
         return 2 / len(self.errors) * self.deltas.T @ self.inputs
 
     @property
     def output_gradient(self) -> Tensor:
-        """The negative gradient `-dE/dW` with respect to the output weights, `(M, N + H + 1)`."""
+        """The negative gradient of `error` with respect to the output weights, `(M, N + H + 1)`."""
         return 2 / len(self.errors) * self.errors.T @ self.basis
 
     @property
@@ -58,7 +58,8 @@ class ForwardPass(NamedTuple):
             direction: a direction `d` of the hidden weights, `(H, N + 1)`.
 
         Returns:
-            `f'(n_k) sum_i d(k, i) x(i)` for each sample and hidden unit `k`, `(P, H)`.
+            `f'(n_k) sum_i d(k, i) x(i)` for each sample and hidden unit `k`, `(P, H)`. Here `x(i)`
+            are the entries of `inputs`.
         """
         return self.slopes * (self.inputs @ direction.T)
 
@@ -88,10 +89,11 @@ def forward_pass(network: MLP, x: Tensor, y: Tensor) -> ForwardPass:
 
 
 def optimal_learning_factor(errors: Tensor, change: Tensor) -> float:
-    """Return the step length along a direction of the weights that minimises the linearised error.
+    """Return the step length `z` that minimises the squared error along a direction of the weights.
 
-    The result is `z = sum (t - y) dy/dz / sum (dy/dz)^2`, one Gauss-Newton step, with targets `t`
-    and outputs `y`. It is 0 if the outputs do not change along the direction.
+    The function assumes that the outputs `y` are linear in `z`. The minimum is then at
+    `z = sum (t - y) dy/dz / sum (dy/dz)^2` for targets `t`, which is one Gauss-Newton step. The
+    result is 0 if the outputs do not change along the direction.
 
     Args:
         errors: targets minus outputs, `t - y`, `(P, M)` for `P` samples and `M` outputs.

@@ -16,12 +16,14 @@ _MIN_DAMPING, _MAX_DAMPING = 1e-12, 1e12
 
 
 def levenberg_marquardt(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Return an iterator that trains a network by Levenberg-Marquardt, one iteration for each item.
+    """Return an iterator that trains a network by the Levenberg-Marquardt method.
 
-    Each iteration solves `(J^T J + lambda h I) e = J^T (t - y)` for a step `e` of all weights. Here
-    `J` is the Jacobian of the outputs, `t - y` are targets minus outputs, and `h` is the mean of
-    the diagonal of `J^T J`. The damping `lambda` is multiplied by 10 until the step lowers the
-    error, and is then divided by 10. Trainable curves then take a separate step (`curve_step`).
+    Each `next` call on the iterator trains for one iteration. An iteration solves
+    `(J^T J + lambda h I) e = J^T (t - y)` for a step `e` of all weights. Here `J` is the Jacobian
+    of the outputs with respect to all weights, `I` is the identity matrix, `t - y` are targets
+    minus outputs, and `h` is the mean of the diagonal of `J^T J`. The damping `lambda` is
+    multiplied by 10 until the step lowers the error, and is then divided by 10. Trainable curves
+    then take a separate step (`curve_step`).
 
     Args:
         network: the network, changed in place.
@@ -40,17 +42,17 @@ def levenberg_marquardt(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
 
 
 def normal_equations(now: ForwardPass) -> tuple[Tensor, Tensor]:
-    """Return `J^T J` `(Q, Q)` and `J^T (t - y)` `(Q,)` for all `Q` weights.
+    """Return the matrix `J^T J`, `(Q, Q)`, and the vector `J^T (t - y)`, `(Q,)`.
 
-    The hidden weights come first, then the output weights, both row by row. The Jacobian `J` of the
-    outputs is not stored; it would have `P M` rows. Its entries for one sample are:
+    Here `J` is the Jacobian of the outputs with respect to all `Q` weights, and `t - y` are targets
+    minus outputs. The order of the weights is: hidden weights, then output weights, both row by
+    row. `J` itself is not stored, because it has `P M` rows. Its entries for one sample are:
 
-    - The derivative of output `i` with respect to a hidden weight is `w_oh(i, k) v(k, n)`. Here
-      `v(k, n) = f'(n_k) x(n)` for hidden unit `k` and feature `n`.
-    - The derivative with respect to an output weight is the basis function of this weight. It is 0
-      for all other outputs.
-
-    Therefore each block of `J^T J` is a product of features times a product of output weights.
+    - The derivative of output `i` with respect to the weight from feature `j` to hidden unit `k` is
+      `w_oh(i, k) v(k, j)`. Here `w_oh` are the weights from hidden units to outputs, and
+      `v(k, j) = f'(n_k) x(j)`, with pre-activations `n` and features `x`.
+    - The derivative of output `i` with respect to one of its output weights is the number that this
+      weight multiplies. The derivatives with respect to the weights of other outputs are 0.
     """
     units, outputs = now.weights.shape[1], now.weights.shape[0]
     v = (now.slopes[:, :, None] * now.inputs[:, None, :]).flatten(1)
@@ -66,8 +68,11 @@ def normal_equations(now: ForwardPass) -> tuple[Tensor, Tensor]:
 
 
 def _damped_step(network: MLP, x: Tensor, y: Tensor, damping: float) -> float:
-    """Take a step that lowers the error, if there is one, and return the damping for the next
-    step."""
+    """Take a step that lowers the error, and return the damping for the next step.
+
+    If no damping below the maximum lowers the error, the network does not change, and the initial
+    damping is returned.
+    """
     now = forward_pass(network, x, y)
     h, g = normal_equations(now)
     mean = h.diagonal().mean()

@@ -9,16 +9,17 @@ from torch import Tensor, nn
 class MLP(nn.Module):
     """A network with one hidden layer, linear outputs, and bypass weights from inputs to outputs.
 
-    The outputs are `y = W_oh f(n) + W_oi x + c` with the pre-activations `n = W x + b`. The hidden
-    weights `W` are drawn from a standard normal distribution. `net_control` then scales the
-    pre-activations to the range of the curves.
+    The outputs are `y = W_oh f(n) + W_oi x + c` with the pre-activations `n = W x + b`. Here `W_oh`
+    are the weights from hidden units to outputs, `W_oi` are the bypass weights, and `b` and `c` are
+    biases. The hidden weights `W` are drawn from a standard normal distribution. Call `net_control`
+    before the training to give the pre-activations a suitable mean and standard deviation.
 
     Args:
         inputs: number of input features, `N`.
         hidden: number of hidden units, `H`.
         outputs: number of outputs, `M`.
-        activation: the activation `f`, a module that is applied to pre-activations `(P, H)`
-            elementwise, such as a `hinged.PiecewiseLinear` with `H` channels.
+        activation: the activation `f`, a module that maps the pre-activations `(P, H)` of `P`
+            samples elementwise, such as a `hinged.PiecewiseLinear` with `H` channels.
         dtype: dtype of all parameters. The training methods need float64.
 
     Source: bypass weights and initial weights follow the Image Processing and Neural Networks Lab
@@ -73,7 +74,8 @@ class MLP(nn.Module):
 
 @torch.no_grad()
 def net_control(network: MLP, x: Tensor, mean: float = 0.5, std: float = 1.0) -> None:
-    """Scale and shift the hidden weights so that pre-activations have a given mean and deviation.
+    """Scale the hidden weights and set the biases so that pre-activations have a given mean and
+    standard deviation.
 
     For each hidden unit, the mean and the standard deviation are taken over the training samples.
 

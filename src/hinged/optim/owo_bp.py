@@ -1,4 +1,5 @@
-"""OWO-BP: gradient steps for the hidden weights, least squares for the output weights."""
+"""OWO-BP (output weight optimisation and backpropagation): gradient steps for the hidden weights,
+and least squares for the output weights."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from hinged.optim.owo import owo
 
 
 def owo_bp(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
-    """Return an iterator that trains a network by OWO-BP, one iteration for each item.
+    """Return an iterator that trains a network by OWO-BP.
 
-    One iteration has these steps:
+    Each `next` call on the iterator trains for one iteration. An iteration has these steps:
 
-    1. The hidden weights move along their negative gradient. The step length minimises the
-       linearised error, and is halved until the error falls.
+    1. The hidden weights move along the negative gradient of the error. `optimal_learning_factor`
+       computes the step length, which is then halved until the error falls.
     2. The output weights are set to their least-squares solution (`owo`).
     3. Trainable curves take a separate step (`curve_step`), and `owo` is repeated.
 
@@ -41,7 +42,7 @@ def owo_bp(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
 def solve_output_weights(network: MLP, x: Tensor, y: Tensor) -> None:
     """Set the output weights to their least-squares solution.
 
-    If the network has trainable curves, these then take a step, and the output weights are solved
+    Trainable curves then take a step (`curve_step`), and the least-squares solution is computed
     again.
     """
     owo(network, x, y)

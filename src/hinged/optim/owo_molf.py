@@ -28,23 +28,24 @@ class QuadraticModel(NamedTuple):
 
 
 def owo_molf(network: MLP, x: Tensor, y: Tensor, *, whiten: bool = True) -> Iterator[None]:
-    """Return an iterator that trains a network by OWO-MOLF, one iteration for each item.
+    """Return an iterator that trains a network by OWO-MOLF.
 
-    One iteration has these steps:
+    Each `next` call on the iterator trains for one iteration. An iteration has these steps:
 
-    1. The weights of each hidden unit `k` move along their direction by a step length `z_k`. The
-       step lengths minimise a quadratic model of the error, and are halved until the error falls.
+    1. The weights of each hidden unit `k` move along a direction (see `whiten`) by a step length
+       `z_k`. The step lengths minimise a quadratic model of the error, and are halved until the
+       error falls.
     2. The output weights are set to their least-squares solution (`owo`).
     3. Trainable curves take a separate step (`curve_step`), and `owo` is repeated.
 
-    With trainable curves, this is the training of adaptive activations (AdAct).
+    With trainable curves, this is the method AdAct (adaptive activations).
 
     Args:
         network: the network, changed in place.
         x: inputs of `P` samples with `N` features, `(P, N)`.
         y: targets, `(P, M)` for `M` outputs.
-        whiten: whether the direction is the negative gradient for whitened inputs
-            (`hidden_weight_direction`). Otherwise it is the negative gradient.
+        whiten: if True, the direction is the negative gradient for whitened inputs (see
+            `hidden_weight_direction`). If False, the direction is the negative gradient.
 
     Source: Malalur and Manry, "Multiple optimal learning factors for feed-forward networks" (SPIE
     2010). Trained activations: Rane, Tyagi and Manry, "Optimizing performance of feedforward and
@@ -61,11 +62,13 @@ def owo_molf(network: MLP, x: Tensor, y: Tensor, *, whiten: bool = True) -> Iter
 
 
 def hidden_weight_direction(now: ForwardPass) -> Tensor:
-    """Return the negative gradient for whitened inputs, `(H, N + 1)`.
+    """Return the negative gradient of the error with respect to the hidden weights, for whitened
+    inputs, `(H, N + 1)`.
 
     The result is the solution `D` of `D R = G`. Here `R = X^T X / P` is the correlation of the
-    inputs `X` of `P` samples, and `G = 2 deltas^T X / P` is the negative gradient. So `D` is twice
-    the regression of the deltas on the inputs.
+    inputs `X` of `P` samples, and `G = 2 deltas^T X / P` is the ordinary negative gradient. The
+    deltas are the errors propagated back to the pre-activations. So `D` is twice the least-squares
+    regression of the deltas on the inputs.
 
     Source: Yu, Manry, Li and Narasimha, "An efficient hidden layer training method for the
     multilayer perceptron" (Neurocomputing, 2006).
@@ -76,14 +79,15 @@ def hidden_weight_direction(now: ForwardPass) -> Tensor:
 def learning_factor_model(now: ForwardPass, direction: Tensor) -> QuadraticModel:
     """Return a quadratic model of the error as a function of the step lengths of the hidden units.
 
-    Let `u_k = f'(n_k) sum_i d(k, i) x(i)` be the derivative of hidden unit `k` along its direction
-    `d`, and `U` the matrix of `u_k` for all `P` samples. The Hessian is the elementwise product
-    `2/P (U^T U) * (W_oh^T W_oh)`. Entry `k` of the negative gradient is
-    `2/P sum_p u_k sum_i (t_i - y_i) w_oh(i, k)`, with the sum over the samples `p` and the outputs
-    `i`.
+    Let `u_k = f'(n_k) sum_j d(k, j) x(j)` be the derivative of the output of hidden unit `k` along
+    the direction `d`, for inputs `x` and pre-activations `n`. `U`, `(P, H)`, contains `u_k` for all
+    `P` samples. `W_oh` are the weights from hidden units to outputs. The Hessian is the elementwise
+    product `2/P (U^T U) * (W_oh^T W_oh)`. Entry `k` of the negative gradient is
+    `2/P sum_p u_k sum_i (t_i - y_i) w_oh(i, k)`. The sums run over the samples `p` and over the
+    outputs `i`, with targets `t` and outputs `y`.
 
     Args:
-        now: the forward pass at the present weights.
+        now: the result of `forward_pass` with the present weights.
         direction: the direction `d` of the hidden weights, `(H, N + 1)`.
     """
     u = now.hidden_change(direction)

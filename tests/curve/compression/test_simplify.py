@@ -122,7 +122,7 @@ def test_refusals():
         simplify(curve, -1)
     with pytest.raises(errors.ArgumentError, match=r"reach=\.\.\.\)`: got -2; expected 0 or more"):
         simplify(curve, 1, reach=-2)
-    with pytest.raises(errors.ArgumentError, match="positions without shares; give both"):
+    with pytest.raises(errors.ArgumentError, match="positions, but no shares; give both"):
         simplify(curve, 1, positions=torch.zeros(3))
     with pytest.raises(errors.ArgumentError, match=r"expected \(P,\) or \(C, P\) for both"):
         simplify(curve, 1, positions=torch.zeros(3), shares=torch.zeros(4))

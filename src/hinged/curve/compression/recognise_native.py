@@ -1,4 +1,4 @@
-"""Functions that find curves which equal a native activation of PyTorch exactly or nearly."""
+"""Functions that compare curves with native activations: those of PyTorch, such as ReLU."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from hinged.curve.measures import with_rounding
 from hinged.curve.placement.refit import check_both_or_neither, input_distribution
 from hinged.curve.start_functions import START_FUNCTIONS, sample
 
-# Ordered from simple to complex. If several are within the tolerance, the first is the result.
+# Ordered from simple to complex. If several activations are within the tolerance, the first of them
+# is the result.
 _WITHOUT_PARAMETERS = ("zero", "identity", "relu", "relu6", "hardtanh", "abs")
 RECOGNISE_CALL = "hinged.curve.recognise_native"
 DISTANCES_CALL = "hinged.curve.distances_to_native"
 
 
 class NativeActivation(NamedTuple):
-    """A native activation that can replace every channel of a curve.
+    """An activation of PyTorch that can replace every channel of a curve.
 
     Attributes:
         name: `"zero"`, `"identity"`, `"relu"`, `"relu6"`, `"hardtanh"`, `"abs"`, `"leaky_relu"`, or
@@ -43,9 +44,9 @@ class _ComparisonPoints(NamedTuple):
     Attributes:
         x: input positions, shape `(C, P)`, float64.
         y: outputs of the curve at `x`, shape `(C, P)`.
-        weights: share of the inputs at each point, shape `(C, P)`, for an expected squared
-            difference. None for a largest difference. The curve and the native activations are then
-            straight between neighbouring points.
+        weights: fraction of the inputs at each point, shape `(C, P)`, if the expected squared
+            difference is computed. None if the largest difference is computed. The curve and the
+            native activations are then straight between neighbouring points.
     """
 
     x: Tensor
@@ -53,10 +54,10 @@ class _ComparisonPoints(NamedTuple):
     weights: Tensor | None
 
     def norm(self, difference: Tensor) -> Tensor:
-        """Return the size of each row of differences, shape `(C,)`.
+        """Return one number for each row of `difference`, shape `(C,)`.
 
-        The size is the largest absolute number or, with weights, the root of the weighted mean
-        square.
+        The number is the largest absolute entry or, with weights, the root of the weighted mean of
+        the squared entries.
         """
         if self.weights is None:
             return difference.abs().amax(dim=1)
@@ -85,14 +86,15 @@ def recognise_native(
     positions: Tensor | None = None,
     shares: Tensor | None = None,
 ) -> NativeActivation | None:
-    """Return the native activation that differs from all channels by at most a tolerance.
+    """Return the activation of PyTorch that differs from all channels by at most a tolerance.
 
-    If no activation does, the result is None. If several do, the simplest of them is returned. The
-    slope of a leaky ReLU is the middle of all slopes within the tolerance. If no single slope suits
-    all channels, the result is a PReLU with one slope per channel.
+    If no activation is within the tolerance, the result is None. If several activations are within
+    the tolerance, the simplest is returned. The slope of a leaky ReLU is the middle of all slopes
+    within the tolerance. If no single slope suits all channels, the result is a PReLU with one
+    slope per channel.
 
-    Rounding is allowed for: 8 units in the last place of the largest value of each channel are
-    added to the tolerance.
+    The tolerance of each channel is increased by the rounding error of its values: `8 eps` times
+    the largest absolute value.
 
     Args:
         curve: the curve of `C` channels.
@@ -100,8 +102,9 @@ def recognise_native(
             inputs, this limits the largest absolute difference over the range (from the first to
             the last hinge). With a distribution, the tolerance limits the root of the expected
             squared difference.
-        reach: how far the comparison continues outside the range on each side, as a multiple of the
-            width of the range. `reach` has no effect with a distribution.
+        reach: how far outside the range the curve is compared too, on each side, as a multiple of
+            the width of the range. For the range (-3, 3), `reach=0.5` compares from -6 to 6.
+            With a distribution of inputs, `reach` has no effect.
         positions: input values of the distribution, shape `(P,)` or `(C, P)`; None for no
             distribution.
         shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
@@ -140,17 +143,17 @@ def distances_to_native(
     positions: Tensor | None = None,
     shares: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Return the distance of each channel from each native activation.
+    """Return the distance of each channel from each of several activations of PyTorch.
 
     Without a distribution of inputs, the distance is the largest absolute difference over the range
     (from the first to the last hinge). With a distribution, the distance is the root of the
-    expected squared difference. The distance from `"leaky_relu"` is that of the leaky ReLU with the
-    best slope.
+    expected squared difference. For `"leaky_relu"`, the slope with the smallest distance is used.
 
     Args:
         curve: the curve of `C` channels.
-        reach: how far the comparison continues outside the range on each side, as a multiple of the
-            width of the range. `reach` has no effect with a distribution.
+        reach: how far outside the range the curve is compared too, on each side, as a multiple of
+            the width of the range. For the range (-3, 3), `reach=0.5` compares from -6 to 6.
+            With a distribution of inputs, `reach` has no effect.
         positions: input values of the distribution, shape `(P,)` or `(C, P)`; None for no
             distribution.
         shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
@@ -194,8 +197,8 @@ def _where_slopes_change(call: str, curve: Curve, reach: float) -> tuple[Tensor,
     """Return the points where the curve or a native activation may change its slope.
 
     Between neighbouring points, the curve and the native activations are straight. The largest
-    difference therefore lies at one of the points. A kink of a native activation outside the
-    compared interval is moved to the end of that interval.
+    difference therefore lies at one of the points. If a kink lies outside the compared interval,
+    the end of the interval is used instead.
 
     Returns:
         Two tensors of shape `(C, P)`: the positions, and the outputs of the curve there.
@@ -229,8 +232,10 @@ def _recognise_leaky_relu(points: _ComparisonPoints, allowed: Tensor) -> NativeA
 
 
 def _slopes_within_maximum(points: _ComparisonPoints, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the lowest and the highest slope left of 0 with an allowed largest difference, `(C,)`
-    each."""
+    """Return the lowest and the highest slope of the leaky ReLUs within the tolerance, `(C,)` each.
+
+    `allowed` limits the largest difference left of 0.
+    """
     positive = points.x >= 0
     x = torch.where(positive, -1.0, points.x)
     least = ((points.y + allowed[:, None]) / x).masked_fill(positive, -torch.inf)
@@ -239,10 +244,10 @@ def _slopes_within_maximum(points: _ComparisonPoints, allowed: Tensor) -> tuple[
 
 
 def _slopes_within_mean(points: _ComparisonPoints, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the lowest and the highest slope left of 0 with an allowed mean squared difference.
+    """Return the lowest and the highest slope of the leaky ReLUs within the tolerance, `(C,)` each.
 
-    Both tensors have shape `(C,)`. They contain NaN if no slope is allowed. The mean squared
-    difference grows with the square of the distance from the best slope.
+    `allowed` limits the root of the mean squared difference. The result is NaN if no slope is
+    within the tolerance. The mean squared difference is a quadratic function of the slope.
     """
     best, squares = _least_squares_slopes(points)
     room = allowed.square() - points.distance_to_leaky_relu(best).square()
@@ -251,8 +256,8 @@ def _slopes_within_mean(points: _ComparisonPoints, allowed: Tensor) -> tuple[Ten
 
 
 def _least_squares_slopes(points: _ComparisonPoints) -> tuple[Tensor, Tensor]:
-    """Return the least-squares slope left of 0 and the mean of the squared inputs there, `(C,)`
-    each."""
+    """Return the least-squares slope left of 0, and the mean of the squares of the inputs left of
+    0, `(C,)` each."""
     assert points.weights is not None
     left = points.x.clamp(max=0)
     squares = (points.weights * left.square()).sum(dim=1)
@@ -261,11 +266,11 @@ def _least_squares_slopes(points: _ComparisonPoints) -> tuple[Tensor, Tensor]:
 
 
 def _least_leaky_relu_error(points: Tensor, heights: Tensor) -> Tensor:
-    """Return the largest error of the leaky ReLU with the best slope, shape `(C,)`.
+    """Return the largest difference between the curve and the best leaky ReLU, shape `(C,)`.
 
     For the best slope, either two points have the same error with opposite signs, or one point has
-    no error. The function therefore tries the slopes of all pairs of points. A point paired with
-    itself gives the slope without an error at this point.
+    no error. The function therefore tries the slopes of all pairs of points. The pair of a point
+    and itself stands for a slope without an error at this point.
 
     Args:
         points: input positions, shape `(C, P)`.

@@ -13,10 +13,11 @@ from torch import Tensor
 
 
 class PieceLosses(NamedTuple):
-    """The loss of every possible piece of an interpolant: its part of the expected squared error.
+    """The losses of all possible pieces of an interpolant.
 
-    A piece goes from candidate position `a` to candidate position `b`. There are `M` candidates. An
-    excluded piece has an infinite loss. The axes of each tensor are channel, `a` and `b`.
+    The loss of a piece is its contribution to the expected squared error. A piece goes from
+    candidate position `a` to candidate position `b`. There are `M` candidates. An excluded piece
+    has an infinite loss. The axes of each tensor are channel, `a` and `b`.
 
     Attributes:
         piece: loss between `a` and `b`, shape `(C, M, M)`.
@@ -44,8 +45,8 @@ class SubsetSearch(NamedTuple):
         loss: least loss for each size of the subset, shape `(C, most - 1)`. It is infinite if no
             subset is possible.
         last_two: indices of the last two candidates of the best subset, shape `(C, most - 1, 2)`.
-        previous: a tensor of shape `(C, M)` for each size. It holds, for each candidate as the last
-            one, the index of the best candidate before it.
+        previous: a tensor of shape `(C, M)` for each size. For a candidate that is the last of its
+            subset, the entry is the index of the best candidate before it.
     """
 
     loss: Tensor
@@ -63,9 +64,9 @@ def piece_losses(
 ) -> PieceLosses:
     """Return the loss of each possible piece between two candidate positions.
 
-    The sums use coordinates that start at the left end of the piece. Therefore the rounding error
-    of a large loss cannot hide a loss of 0. All pieces with the same left end share one cumulative
-    sum.
+    The loss of a piece is its contribution to the expected squared error. The sums use coordinates
+    that start at the left end of the piece. Therefore the rounding error of a large loss cannot
+    hide a loss of 0. All pieces with the same left end share one cumulative sum.
 
     Args:
         points: input values, ascending, shape `(C, P)`.
@@ -101,7 +102,7 @@ def _loss(sums: Tensor, slope: Tensor) -> Tensor:
 
 
 def _tail_loss(sums: Tensor, slope: Tensor, tails: str) -> Tensor:
-    """Return the loss of a tail, whose slope depends on the kind of tails.
+    """Return the loss of a tail, computed from the sums that `_loss` uses.
 
     A linear tail has the slope of the piece, a constant tail the slope 0, and a free tail the slope
     with the least loss.
@@ -148,7 +149,7 @@ def exclude_pieces(
     right = ((b < b[..., -1:]) & fixed_ends).expand_as(piece)
     for kink in kinks:
         piece = piece | ((a < kink) & (kink < b))
-        # A linear tail continues the first or last piece. There must be no kink between the two.
+        # A linear tail continues the first or last piece, so no kink may lie between the two.
         left = left | ((kink <= a) if tails == "linear" else (kink < a))
         right = right | ((kink >= b) if tails == "linear" else (kink > b))
     excluded = zip(losses, (piece, left, right), strict=True)

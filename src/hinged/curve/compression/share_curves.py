@@ -44,9 +44,10 @@ def share_curves(curve: Curve, tolerance: float) -> SharedCurves:
     The groups are formed by a greedy cover. The channel with the most other channels within the
     tolerance forms a group with them. This is repeated for the remaining channels. If one group is
     enough, one group is found. Otherwise the number of groups is at most `1 + log(C)` times the
-    least number possible with groups of this kind. To find the least number is a set-cover problem,
-    which is too slow to solve exactly. Source: Chvatal, "A greedy heuristic for the set-covering
-    problem" (1979).
+    least possible number of groups that each lie within the tolerance of one channel. To find this
+    least number is a set-cover problem, which is too slow to solve exactly.
+
+    Source: Chvatal, "A greedy heuristic for the set-covering problem" (1979).
 
     Args:
         curve: a curve of `C` channels that have the same hinges, shape `(K,)`.
@@ -88,7 +89,12 @@ def share_curves(curve: Curve, tolerance: float) -> SharedCurves:
 
 
 def _greedy_cover(rows: Tensor, tolerance: float) -> Tensor:
-    """Return the index of the group of each row, shape `(C,)`."""
+    """Divide rows into groups, and return the index of the group of each row, shape `(C,)`.
+
+    Args:
+        rows: values of each channel and slopes of its free tails, one row per channel.
+        tolerance: largest allowed difference between a row and the middle of its group.
+    """
     middle = _middle_of_groups(rows, torch.zeros(len(rows), dtype=torch.long, device=rows.device))
     centres = torch.cat((middle, rows))
     near = torch.stack([((rows - row).abs() <= tolerance).all(dim=1) for row in centres])

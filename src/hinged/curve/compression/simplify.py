@@ -1,4 +1,4 @@
-"""The function `simplify`, which removes as many hinges from a curve as an error limit allows."""
+"""The function `simplify`, which removes hinges from a curve within an error limit."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class SimplifiedCurve(NamedTuple):
             that a channel needs. A channel that needs fewer has additional hinges, at which its
             slope does not change. If possible, they are hinges that many other channels keep.
         needed: number of hinges that each channel needs, shape `(C,)`, int64.
-        error: largest absolute difference from the original curve, shape `(C,)`. It covers the
-            range (from the first to the last hinge) and the part outside it that `reach` adds.
+        error: largest absolute difference from the original curve, shape `(C,)`, over the range
+            (from the first to the last hinge). If the argument `reach` of `simplify` extends the
+            compared interval, the error covers the extended interval.
     """
 
     curve: Curve
@@ -64,24 +65,26 @@ def simplify(
     Without a distribution of inputs, the tolerance limits the *largest absolute* difference over
     the range (from the first to the last hinge). With linear tails, `reach` extends this interval.
     With constant or free tails, the limit holds for all inputs. The hinges are chosen from the
-    hinges of the curve and the ends of the compared interval. The values are free. A first or last
-    hinge outside the original range is moved along its line to the end of the range.
+    hinges of the curve and the ends of the compared interval. The values may change. If the new
+    first or last hinge lies outside the original range, it is moved to the end of the range. The
+    function does not change by this move.
 
     With a distribution of inputs, the tolerance limits the *root of the expected squared*
     difference. The hinges are chosen from the hinges of the curve and keep their values.
 
     In both cases, no other choice with fewer hinges is within the tolerance.
 
-    Rounding is allowed for: 8 units in the last place of the largest value of each channel are
-    added to the tolerance. With a tolerance of 0, `simplify` therefore removes the hinges where the
-    slope changes only by rounding.
+    The tolerance of each channel is increased by the rounding error of its values: `8 eps` times
+    the largest absolute value. With a tolerance of 0, `simplify` therefore removes the hinges where
+    the slope changes only by rounding.
 
     Args:
         curve: the curve of `C` channels; `simplify` does not change it.
         tolerance: largest allowed difference, in units of the values: one number for all channels,
             or a tensor `(C,)`.
-        reach: how far outside the range the limit holds for linear tails, as a multiple of the
-            width of the range, on each side.
+        reach: how far outside the range the tolerance holds for linear tails, on each side, as a
+            multiple of the width of the range. For the range (-3, 3), `reach=0.5` means from -6 to
+            6. With a distribution of inputs, `reach` has no effect.
         positions: input values of the distribution, shape `(P,)` or `(C, P)`; None for no
             distribution.
         shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
@@ -141,7 +144,7 @@ def _double(curve: Curve) -> tuple[Tensor, Tensor]:
 def _with_hinges_at_reach(curve: Curve, reach: float) -> Curve:
     """Return the same function with one more hinge on each linear tail, at the distance `reach`.
 
-    `reach` is a multiple of the width of the range.
+    `reach` is the distance from the range, as a multiple of the width of the range.
     """
     if not reach or curve.tails != "linear":
         return curve
@@ -153,7 +156,7 @@ def _with_hinges_at_reach(curve: Curve, reach: float) -> Curve:
 def _fewest_hinges_in_mean(
     curve: Curve, points: Tensor, weights: Tensor, allowed: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the fewest hinges for which the root of the expected squared difference is allowed.
+    """Choose the fewest hinges with at most the allowed root of the expected squared difference.
 
     Args:
         curve: the curve of `C` channels with `K` hinges.

@@ -107,9 +107,10 @@ an odd curve is 0 at 0: give bounds on both sides of 0.
 def satisfies(curve: Curve, constraint: Constraint) -> Tensor:
     """Return whether each channel of a curve satisfies a constraint.
 
-    The check has no tolerance. It tests the values at the hinges and the slopes of all lines. The
-    slopes are computed as in the evaluation of the curve: in float32, or in float64 if the values
-    are float64. Outputs between two hinges are not tested, so they can exceed a limit by rounding.
+    The check has no tolerance. It tests the values at the hinges and the slopes of all pieces and
+    tails. The slopes are computed as in the evaluation of the curve: in float32, or in float64 if
+    the values are float64. Outputs between two hinges are not tested, so they can exceed a limit by
+    rounding.
 
     Args:
         curve: the curve of `C` channels.
@@ -156,7 +157,7 @@ def evaluation_dtype(curve: Curve) -> torch.dtype:
 
 
 def check_possible(constraint: Constraint, curve: Curve, call: str = CALL) -> None:
-    """Raise `ArgumentError` if a curve with these hinges and tails cannot satisfy a constraint.
+    """Raise `ArgumentError` if no curve with the given hinges and tails can satisfy a constraint.
 
     An error is also raised if only constant curves can satisfy the constraint.
 
@@ -170,14 +171,16 @@ def check_possible(constraint: Constraint, curve: Curve, call: str = CALL) -> No
         hint = "an odd curve needs hinges that lie symmetrically about 0, such as -1, 0, 1"
         raise _contradiction("odd=True with hinges that are not symmetric", hint, call)
     if constraint.convex is not None and curve.tails == "constant":
-        hint = f'with constant tails only a flat line is {constraint.convex}: use tails="linear"'
+        hint = f'with constant tails only a constant is {constraint.convex}: use tails="linear"'
         raise _contradiction(f"convex={constraint.convex!r} with tails='constant'", hint, call)
     flat = sum(ends == (0.0, 0.0) for ends in constraint.end_slopes)
     if curve.tails == "linear" and flat and count < 2 + flat:
         hint = (
             f"only a constant curve is possible: give {2 + flat} hinges or more, or constant tails"
         )
-        raise _contradiction(f"{count} hinges whose linear tails must be flat", hint, call)
+        raise _contradiction(
+            f"{count} hinges and linear tails, which the limits force to be flat", hint, call
+        )
     inside = torch.tensor([constraint.low, constraint.high], dtype=torch.float64)
     if (inside.diff() >= 0).all() and not _representable(constraint, curve.values.dtype):
         hint = "no number of that dtype lies between the bounds: use wider bounds or float32"

@@ -48,8 +48,8 @@ def project(curve: Curve, constraint: Constraint) -> Curve:
         stays unchanged, the result is `curve` itself.
 
     Raises:
-        ArgumentError: if only constant curves with these hinges and tails satisfy the constraint,
-            or none.
+        ArgumentError: if no curve with these hinges and tails satisfies the constraint, or if only
+            constant curves do.
 
     >>> wavy = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[2.0, 1.0, 3.0]]))
     >>> project(wavy, Constraint(monotone="increasing")).values
@@ -79,8 +79,8 @@ class _Channels(NamedTuple):
     """The channels of a curve that must be projected, in float64.
 
     Attributes:
-        steps: distances between neighbouring hinges in the dtype of evaluation, shape `(1, K - 1)`
-            or `(C, K - 1)`.
+        steps: distances between neighbouring hinges, shape `(1, K - 1)` or `(C, K - 1)`. They are
+            rounded to the dtype `wide`.
         values: outputs at the hinges, shape `(C, K)`.
         ends: slopes of the left and the right tail, shape `(C, 2)` for free tails; `(C, 0)`
             otherwise.
@@ -142,8 +142,8 @@ def _project_slopes_and_values(curve: _Channels, constraint: Constraint) -> _Pro
     if constraint.odd:
         values, ends = _make_odd(values), ends.mean(dim=1, keepdim=True).expand_as(ends)
     low, high = _rounded_bounds(constraint, curve.dtype)
-    # Rounding changes a value by at most half an eps of its size. The other half allows for the
-    # rounding of the slope.
+    # Rounding changes a value by at most half of eps times its size. The other half of the margin
+    # allows for the rounding of the slope.
     margin = curve.eps * values.clamp(low, high).abs().amax(dim=1, keepdim=True)
     least, most = constraint.slopes
     fall = (-least * curve.steps * (1 - 4 * curve.eps) - margin).clamp(min=0)
@@ -186,7 +186,7 @@ def _project_convex(curve: _Channels, constraint: Constraint) -> _Projection:
         found = _project_convex(below, _mirrored(constraint))
         return _Projection(-found.values, -found.ends)
     low, _ = _rounded_bounds(constraint, curve.dtype)
-    # Values that are raised to a bound far above them are rounded to the units of that bound.
+    # If values are raised to a bound far above them, their rounding error depends on the bound.
     least = max(torch.finfo(curve.dtype).tiny / curve.eps, abs(low) if math.isfinite(low) else 0.0)
     size = curve.values.abs().amax(dim=1, keepdim=True).clamp(min=least)
     unit = curve.eps * torch.exp2(size.log2().ceil())
@@ -227,6 +227,9 @@ def _mirrored(constraint: Constraint) -> Constraint:
 class _Limits(NamedTuple):
     """The lowest and highest slope of the first and the last line of convex channels.
 
+    For free tails, the first and the last line are the tails. Otherwise they are the first and the
+    last piece.
+
     Attributes:
         first_least: lowest slope of the first line, shape `(C, 1)`.
         first_most: highest slope of the first line, shape `(C, 1)`.
@@ -248,7 +251,7 @@ def _limits(curve: _Channels, constraint: Constraint, unit: Tensor) -> _Limits:
     Args:
         curve: the channels.
         constraint: the limits that the user gave.
-        unit: distance of the numbers to which the values are rounded, shape `(C, 1)`.
+        unit: the values are rounded to multiples of this number, shape `(C, 1)`.
     """
     (first_least, first_most), (last_least, last_most) = constraint.end_slopes
     added = curve.values.shape[1] * unit / curve.steps.amin(dim=1, keepdim=True)
@@ -264,7 +267,7 @@ def _limits(curve: _Channels, constraint: Constraint, unit: Tensor) -> _Limits:
 def _closest_convex(
     curve: _Channels, limits: _Limits, low: float, size: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the closest convex values `(C, K)` and tail slopes before rounding.
+    """Return the closest convex values `(C, K)` and tail slopes, which are not yet rounded.
 
     The quadratic program works with values divided by `size` and with positions divided by the mean
     distance of the hinges.
@@ -304,10 +307,14 @@ def _closest_convex(
 
 
 def _slope_matrix(steps: Tensor, free: bool) -> Tensor:
-    """Return the matrix that maps values to slopes, shape `(1, K - 1, K)` or `(C, K - 1, K)`.
+    """Return the matrix that maps the values of a curve to the slopes of its pieces.
 
-    For free tails, the matrix has two more columns and two more rows, for the slopes of the left
-    and the right tail.
+    Its shape is `(1, K - 1, K)` or `(C, K - 1, K)`. For free tails, the matrix has two more columns
+    and two more rows, for the slopes of the left and the right tail.
+
+    Args:
+        steps: distances between neighbouring hinges, shape `(1, K - 1)` or `(C, K - 1)`.
+        free: whether the tails are free.
     """
     pieces = torch.eye(steps.shape[1] + 1).to(steps).diff(dim=0) / steps.unsqueeze(-1)
     if not free:
@@ -318,10 +325,10 @@ def _slope_matrix(steps: Tensor, free: bool) -> Tensor:
 
 
 def _free_directions(start: Tensor, flat: list[bool], free: bool) -> Tensor:
-    """Return a basis of the changes that keep a flat first or last line flat.
+    """Return the directions in which the quadratic program may change values and tail slopes.
 
-    If a free tail must be flat, its slope stays 0. If the first or last piece must be flat, the
-    values at its two hinges stay equal.
+    The directions keep a first or last line of slope 0 flat. If a free tail must be flat, its slope
+    stays 0. If the first or last piece must be flat, the values at its two hinges stay equal.
 
     Args:
         start: values, and slopes of free tails, shape `(C, n)`.
@@ -343,8 +350,8 @@ def _round_to_convex(
     """Return values that are multiples of `unit`, and their slopes, which never fall.
 
     The slopes are computed as in the evaluation of the curve. Differences of multiples of `unit`
-    are exact. On evenly spaced hinges, the rounded differences ascend. On unevenly spaced hinges, a
-    difference is increased if the slope would fall otherwise.
+    are exact. If the hinges are evenly spaced, the rounded differences of neighbouring values
+    ascend. Otherwise a difference is increased if the slope would fall.
     """
     slopes = (values.diff(dim=1) / curve.steps).clamp(limits.first_least, limits.last_most)
     if curve.tails == "linear":

@@ -1,4 +1,4 @@
-"""Two solvers of quadratic programs, which solve one program per row of a tensor in float64."""
+"""Two solvers of quadratic programs. Each solver treats every row of a tensor as one program."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def closest_with_limited_differences(
     `sum_k (v[k] - t[k])^2 / 2`. The row satisfies `least[k] <= v[k+1] - v[k] <= most[k]` and
     `low <= v[k] <= high`. If `least` is 0 and `most` is infinite, this is isotonic regression.
 
-    The solution is exact except for rounding. The method is dynamic programming from left to right.
-    Let `f_k(v)` be the least cost of the first `k` entries if entry `k` equals `v`. The derivative
+    The solution is exact except for rounding. The method is dynamic programming from left to right:
+    let `f_k(v)` be the least cost of the first `k` entries if entry `k` equals `v`. The derivative
     of `f_k` is ascending and piecewise linear, so its corners describe it. The next entry may
     differ by `least[k]` to `most[k]`. Corners left of the root of the derivative therefore move by
     `least[k]`, and corners right of the root move by `most[k]`.
@@ -44,7 +44,7 @@ def closest_with_limited_differences(
     tensor([[2., 2., 2., 5.]], dtype=torch.float64)
     """
     least, most = (_finite_limits(bound, targets, low, high) for bound in (least, most))
-    # Positions and heights of the corners of the derivative, without the term of the next entry.
+    # Positions and heights of the corners of the derivative. The next target is not yet included.
     # Positions and heights both ascend, so sorting them separately keeps the pairs together.
     corners, heights = targets[:, :1], torch.zeros_like(targets[:, :1])
     roots = [targets[:, :1].clamp(low, high)]
@@ -70,9 +70,11 @@ def closest_with_limited_differences(
 def closest_with_inequalities(start: Tensor, basis: Tensor, rows: Tensor, bounds: Tensor) -> Tensor:
     """Return the closest vectors to `start` that satisfy linear inequalities.
 
-    The vectors have the form `z = basis w`, and they satisfy `rows z >= bounds`. The solver is a
-    primal-dual interior-point method with Mehrotra's corrector. Each step solves one Newton system
-    with the size of `w`. Source: Nocedal and Wright, "Numerical Optimization" (2006), section 16.6.
+    The vectors have the form `z = basis w` with free coefficients `w`, and they satisfy
+    `rows z >= bounds`. The solver is a primal-dual interior-point method with Mehrotra's corrector.
+    Each step solves `m` linear equations for the change of `w`.
+
+    Source: Nocedal and Wright, "Numerical Optimization" (2006), section 16.6.
 
     Args:
         start: vectors to approximate, shape `(C, n)`. Their entries should have a size of about 1.
@@ -139,7 +141,17 @@ class _Newton(NamedTuple):
         rows: Tensor,
         bounds: Tensor,
     ) -> _Newton:
-        """Return the equations at a point `(C, m)` with slacks and multipliers `(C, r)`."""
+        """Return the equations at a point.
+
+        Args:
+            point: coefficients of the present solution, shape `(C, m)`.
+            slack: slacks of the inequalities, shape `(C, r)`.
+            multiplier: multipliers of the inequalities, shape `(C, r)`.
+            square: `basis^T basis`, shape `(m, m)`.
+            pull: `start basis`, shape `(C, m)`.
+            rows: coefficients of the inequalities, shape `(1, r, m)` or `(C, r, m)`.
+            bounds: lower bounds of the inequalities, shape `(C, r)`.
+        """
         system = square + rows.mT @ ((multiplier / slack).unsqueeze(-1) * rows)
         dual_residual = point @ square - pull - _multiply(rows.mT, multiplier)
         primal_residual = _multiply(rows, point) - slack - bounds
@@ -164,18 +176,21 @@ class _Newton(NamedTuple):
 
 
 def _longest_step(positive: Tensor, move: Tensor) -> Tensor:
-    """Return the longest step size up to 1 that keeps all entries nonnegative, shape `(C, 1)`."""
+    """Return the largest `z <= 1` with `positive + z move >= 0` in all entries, shape `(C, 1)`."""
     limit = torch.where(move < 0, -positive / move, torch.inf)
     return limit.amin(dim=1, keepdim=True).clamp(max=1.0)
 
 
 def _multiply(matrix: Tensor, rows: Tensor) -> Tensor:
-    """Return the product of a matrix and each row vector."""
+    """Return the products of matrices `(1 or C, a, b)` and vectors `(C, b)`, shape `(C, a)`."""
     return (matrix @ rows.unsqueeze(-1)).squeeze(-1)
 
 
 def _finite_limits(bound: Tensor, targets: Tensor, low: float, high: float) -> Tensor:
-    """Return the limits with each infinity replaced by a finite limit that no solution exceeds."""
+    """Return `bound` with each infinity replaced by a finite limit that no solution exceeds.
+
+    The other arguments are those of `closest_with_limited_differences`.
+    """
     inside = targets.clamp(low, high)
     span = inside.amax(dim=1, keepdim=True) - inside.amin(dim=1, keepdim=True) + 1.0
     return torch.minimum(torch.maximum(bound.to(targets), -span), span)
@@ -199,5 +214,8 @@ def _interpolate(x: Tensor, corners: Tensor, heights: Tensor, slope: float) -> T
 
 
 def _root(corners: Tensor, heights: Tensor, slope: float) -> Tensor:
-    """Return the root of an ascending piecewise-linear function, shape `(C, 1)`."""
+    """Return the input at which an ascending piecewise-linear function is 0, shape `(C, 1)`.
+
+    The arguments are those of `_interpolate`.
+    """
     return _interpolate(torch.zeros_like(corners[:, :1]), heights, corners, 1 / slope)

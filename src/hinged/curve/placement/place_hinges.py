@@ -65,8 +65,9 @@ def place_hinges(
     dtype of that curve.
 
     Args:
-        function: name of a start function such as `"relu"`, a callable that maps a tensor `(M, C)`
-            to a tensor of the same shape, an `nn.Module`, or a `Curve`.
+        function: name of a start function such as `"relu"`, a Python function that maps a tensor
+            `(M, C)`, with `M` inputs for each channel, to a tensor of the same shape, an
+            `nn.Module`, or a `Curve`.
         positions: input values of the distribution, shape `(P,)` or `(C, P)`.
         shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
             inputs. Only ratios matter. If all weights of a channel are 0, its input values get
@@ -219,7 +220,7 @@ class _Placement:
         step = torch.arange(1, self.count + 1).to(levels) / (counts[..., None] + 1)
         level = torch.lerp(levels[:, :-1, None], levels[:, 1:, None], step)
         even = torch.lerp(fixed[:, :-1, None], fixed[:, 1:, None], step)
-        # Equal inputs have equal quantiles. A small part of an even spacing keeps the hinges apart.
+        # Equal inputs have equal quantiles. A thousandth of an even spacing keeps the hinges apart.
         between = torch.lerp(distribution.quantiles(level.flatten(1)), even.flatten(1), 1e-3)
         between = between.masked_fill((step >= 1).flatten(1), torch.inf)
         return torch.cat((fixed, between), dim=1).sort(dim=1).values[:, : self.count]
@@ -227,10 +228,10 @@ class _Placement:
     def required(self) -> Tensor:
         """Return the positions that must be hinges, shape `(C, F)`.
 
-        Without kinks, these are the two ends of the range. With kinks, all kinks are among the
-        positions. With linear tails, or if the range continues beyond the kinks, one more position
-        follows on that side: the end of the range. If the end of the range does not lie beyond the
-        kinks, this position is one step beyond the outermost kink.
+        Without kinks, these are the two ends of the range. With kinks, these are all kinks. One
+        more position is added on each side where the tails are linear or the range continues beyond
+        the kinks. The position is the end of the range if that lies beyond the kinks. Otherwise it
+        lies beyond the outermost kink at a distance of `1 / (K - 1)` of the range.
         """
         low, high = self.ends().unbind(dim=1)
         kinks = [torch.full_like(low, kink) for kink in sorted(self.kinks)]
@@ -300,8 +301,8 @@ class _Placement:
 def _sorted_inputs(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Return the points in ascending order and their weights, both of shape `(C, P)`.
 
-    Points without weight are dropped. `P` is the number of points with weight in the channel that
-    has most of them.
+    Points of weight 0 are dropped. The new `P` is the largest number of points with a positive
+    weight in any channel.
     """
     most = int((weights > 0).sum(dim=1).max())
     counting = (weights > 0).sort(dim=1, descending=True, stable=True).indices[:, :most]
@@ -356,7 +357,10 @@ def _interpolate(x: Tensor, knots: Tensor, heights: Tensor) -> Tensor:
 
 
 def _best_for_all_channels(fits: list[Refit], rounding: Tensor) -> Refit:
-    """Return the fit with the least sum of the losses of all channels; the first fit if equal."""
+    """Return the fit with the least sum of the losses of all channels.
+
+    If losses are equal except for rounding, the first fit is taken.
+    """
     return min(fits, key=lambda fit: max(fit.loss.sum().item(), rounding.sum().item()))
 
 

@@ -45,14 +45,15 @@ def refit(
     """Fit the values of a curve on given hinges so that the expected squared error is least.
 
     The error is the difference from `function`, and the distribution of inputs is given by
-    `positions` and `shares`. The fit is a linear least-squares problem with hat functions. Its
-    unknowns are corrections to the interpolant, which is the curve that equals the function at the
-    hinges. If the interpolant equals the function, the correction is exactly 0. A small ridge (1e-9
-    of the largest weight) keeps the values of the interpolant where no inputs lie.
+    `positions` and `shares`. The values are found by linear least squares. The unknowns are
+    corrections to the interpolant, which is the curve that equals the function at the hinges. If
+    the interpolant equals the function, the corrections are exactly 0. A small ridge penalty on the
+    corrections keeps the values of the interpolant where no inputs lie.
 
     Args:
-        function: name of a start function such as `"relu"`, a callable that maps a tensor `(M, C)`
-            to a tensor of the same shape, an `nn.Module`, or a `Curve`.
+        function: name of a start function such as `"relu"`, a Python function that maps a tensor
+            `(M, C)`, with `M` inputs for each channel, to a tensor of the same shape, an
+            `nn.Module`, or a `Curve`.
         hinges: ascending input positions, shape `(K,)` or `(C, K)`.
         positions: input values of the distribution, shape `(P,)` or `(C, P)`.
         shares: weight of each input value, shape `(P,)` or `(C, P)`: a count or a fraction of the
@@ -78,7 +79,7 @@ def refit(
     rows = max(hinges.shape[0] if hinges.dim() == 2 else 1, channels_of(function))
     points, weights = input_distribution(call, positions, shares, rows)
     if hinges.dim() == 2 and hinges.shape[0] not in (1, points.shape[0]):
-        got = f"positions for {points.shape[0]} channels with hinges {tuple(hinges.shape)}"
+        got = f"{points.shape[0]} channels and hinges of shape {tuple(hinges.shape)}"
         hint = f"expected hinges (K,) or ({points.shape[0]}, K), for K hinges per channel"
         raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", got, hint))
     wide = hinges.detach().double().expand(points.shape[0], -1)
@@ -110,7 +111,7 @@ def check_both_or_neither(call: str, positions: Tensor | None, shares: Tensor | 
         shares: weight of each input value, or None.
     """
     if (positions is None) != (shares is None):
-        got = "positions without shares" if shares is None else "shares without positions"
+        got = "positions, but no shares" if shares is None else "shares, but no positions"
         hint = "give both (the distribution of the inputs) or neither"
         raise errors.ArgumentError(errors.message(f"{call}(positions=...)", got, hint))
 
@@ -157,8 +158,8 @@ def _interpolant(function: StartFunction, hinges: Tensor, tails: str) -> Tensor:
     """Return the outputs of the function at the hinges, shape `(C, K)`.
 
     For free tails, the slopes of the function just outside the range follow in two more columns, so
-    the shape is `(C, K + 2)`. Each slope is that of a secant with the width of the first or last
-    piece.
+    the shape is `(C, K + 2)`. Each slope is measured from the first or last hinge to a point
+    outside the range, at a distance equal to the width of the first or last piece.
     """
     values = sample(function, hinges.T).T
     if tails != "free":
@@ -170,10 +171,10 @@ def _interpolant(function: StartFunction, hinges: Tensor, tails: str) -> Tensor:
 
 
 def _design_matrix(points: Tensor, hinges: Tensor, tails: str) -> Tensor:
-    """Return the weight of each value at each point, shape `(C, P, K)`.
+    """Return the matrix that maps the values of a curve to its outputs at the points, `(C, P, K)`.
 
-    For free tails, two more columns hold the weights of the two tail slopes, so the shape is
-    `(C, P, K + 2)`.
+    For free tails, two more columns belong to the slopes of the left and the right tail, so the
+    shape is `(C, P, K + 2)`.
     """
     right = torch.searchsorted(hinges.contiguous(), points.contiguous(), right=True)
     right = right.clamp(1, hinges.shape[1] - 1)
@@ -191,7 +192,13 @@ def _design_matrix(points: Tensor, hinges: Tensor, tails: str) -> Tensor:
 
 
 def _least_squares(columns: Tensor, weights: Tensor, target: Tensor) -> Tensor:
-    """Return the coefficients of the weighted least-squares fit with a small ridge."""
+    """Return the coefficients of a weighted least-squares fit with a small ridge penalty.
+
+    Args:
+        columns: design matrix, shape `(C, P, Q)` for `Q` coefficients.
+        weights: weight of each point, shape `(C, P)`.
+        target: wanted outputs, shape `(C, P)`.
+    """
     weighted = columns * weights[..., None]
     normal = weighted.mT @ columns
     ridge = _RIDGE * normal.diagonal(dim1=1, dim2=2).amax(dim=1)

@@ -94,14 +94,15 @@ def check_range(range: Sequence[float], call: str) -> tuple[float, float]:
 class _Grid:
     """A uniform grid in exact fractions.
 
-    Fractions are needed, because a float64 step has a rounding error of a few units in the last
-    place. Rounding up may change the step by no more than that.
+    Fractions are needed, because a step in float64 has a rounding error. This error can be as large
+    as the later change of the step by `_exact_positions`.
 
     Attributes:
         origin: position of the hinge with the number `index`.
         step: distance between neighbouring hinges.
         index: number of the hinge at `origin`, counted from 0.
-        asymmetry: difference between the widening on the left and on the right side of the range.
+        asymmetry: absolute difference between the lengths by which the grid exceeds the range on
+            the left and on the right.
     """
 
     origin: Fraction
@@ -119,7 +120,7 @@ def _hinges_outside_kinks(
 ) -> int:
     """Return the number of hinges that must lie left and right of all kinks: 0, 1 or 2.
 
-    Hinges outside the kinks are needed for linear tails and to cover the range.
+    Hinges outside the kinks are needed to cover the range, and on both sides if `margin` is 1.
     """
     if not kinks:
         return 0
@@ -190,8 +191,8 @@ def _is_step_between(kinks: Sequence[Fraction], step: Fraction) -> bool:
     """Return whether all kinks lie a whole number of steps apart, and the step is exact in
     bfloat16.
 
-    A step with more digits is excluded, because its multiples could differ from the kinks in the
-    last place.
+    A step with more digits is excluded, because its multiples could differ from the kinks by a
+    rounding error.
     """
     short = Fraction(torch.tensor(float(step), dtype=torch.bfloat16).item()) == step
     return short and all(((kink - kinks[0]) / step).denominator == 1 for kink in kinks)
