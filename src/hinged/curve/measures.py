@@ -1,7 +1,8 @@
 """Functions that compute the largest slope, the total variation and the distance of curves.
 
-All public functions can be differentiated with respect to the values of the curves. The results
-can therefore be used as penalties in a training loss.
+The results of `lipschitz`, `total_variation`, `distance` and `squared_distance` can be
+differentiated with respect to the values of the curves. They can therefore be used as penalties in
+a training loss.
 """
 
 from __future__ import annotations
@@ -116,8 +117,8 @@ def squared_distance(
 def with_rounding(curve: Curve, tolerance: float | Tensor) -> Tensor:
     """Return the tolerance of each channel, increased by the rounding error of the curve.
 
-    The increase is `8 eps` times the largest absolute value of the channel, where `eps` belongs to
-    the dtype of the values. A tolerance of 0 therefore still allows differences by rounding.
+    The increase is `8 * torch.finfo(curve.values.dtype).eps` times the largest absolute value of
+    the channel. A tolerance of 0 therefore still allows differences by rounding.
 
     Args:
         curve: the curve of `C` channels.

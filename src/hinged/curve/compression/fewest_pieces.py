@@ -215,6 +215,11 @@ def _trace_back(band: _Band, values: Tensor, history: list[_Heights]) -> tuple[T
     The curve is built from the last hinge backwards. Each piece begins at the hinge with the widest
     possible interval of heights. Its height there is as close as possible to the original output.
 
+    Args:
+        band: the band.
+        values: outputs of the original curve at all hinges, shape `(C, K)`.
+        history: the reachable heights with 0, 1, 2, ... pieces.
+
     Returns:
         Two tensors of shape `(C, K)`: whether each hinge is kept (boolean), and the outputs at all
         hinges.

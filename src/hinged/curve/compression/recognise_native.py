@@ -93,15 +93,15 @@ def recognise_native(
     within the tolerance. If no single slope suits all channels, the result is a PReLU with one
     slope per channel.
 
-    The tolerance of each channel is increased by the rounding error of its values: `8 eps` times
-    the largest absolute value.
+    The tolerance of each channel is increased by the rounding error of its values: `8 * eps` times
+    the largest absolute value, with `eps` from `torch.finfo(curve.values.dtype)`.
 
     Args:
         curve: the curve of `C` channels.
-        tolerance: largest allowed difference, in units of the values. Without a distribution of
-            inputs, this limits the largest absolute difference over the range (from the first to
-            the last hinge). With a distribution, the tolerance limits the root of the expected
-            squared difference.
+        tolerance: largest allowed difference, in units of the values. If `positions` and `shares`
+            give a distribution of inputs, the tolerance limits the root of the expected squared
+            difference. Otherwise it limits the largest absolute difference over the range (from the
+            first to the last hinge).
         reach: how far outside the range the curve is compared too, on each side, as a multiple of
             the width of the range. For the range (-3, 3), `reach=0.5` compares from -6 to 6.
             With a distribution of inputs, `reach` has no effect.
@@ -145,9 +145,10 @@ def distances_to_native(
 ) -> dict[str, Tensor]:
     """Return the distance of each channel from each of several activations of PyTorch.
 
-    Without a distribution of inputs, the distance is the largest absolute difference over the range
-    (from the first to the last hinge). With a distribution, the distance is the root of the
-    expected squared difference. For `"leaky_relu"`, the slope with the smallest distance is used.
+    If `positions` and `shares` give a distribution of inputs, the distance is the root of the
+    expected squared difference. Otherwise it is the largest absolute difference over the range
+    (from the first to the last hinge). For `"leaky_relu"`, the slope with the smallest distance is
+    used.
 
     Args:
         curve: the curve of `C` channels.

@@ -39,7 +39,7 @@ class PieceLosses(NamedTuple):
 
 
 class SubsetSearch(NamedTuple):
-    """The best subsets of 2, 3, ..., `most` candidate positions.
+    """The subsets of 2, 3, ..., `most` candidate positions with the least loss.
 
     Attributes:
         loss: least loss for each size of the subset, shape `(C, most - 1)`. It is infinite if no
@@ -157,7 +157,7 @@ def exclude_pieces(
 
 
 def search_subsets(losses: PieceLosses, most: int) -> SubsetSearch:
-    """Return the best subsets of 2, 3, ..., `most` candidate positions.
+    """Return the subsets of 2, 3, ..., `most` candidate positions with the least loss.
 
     For `M` candidates, the time per channel is proportional to `most * M ** 2`.
     """
@@ -176,7 +176,7 @@ def search_subsets(losses: PieceLosses, most: int) -> SubsetSearch:
 
 
 def best_subset(subsets: SubsetSearch, count: int) -> Tensor:
-    """Return the indices of the best subset of `count` candidates, shape `(C, count)`."""
+    """Return the indices of the `count` candidates with the least loss, shape `(C, count)`."""
     indices = list(subsets.last_two[:, count - 2].unbind(-1))
     for before in reversed(subsets.previous[: count - 2]):
         indices.insert(0, before.gather(1, indices[0][:, None]).squeeze(1))

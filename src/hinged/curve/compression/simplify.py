@@ -62,21 +62,22 @@ def simplify(
     """Return, for each channel, the curve with the fewest hinges within a tolerance of the
     original.
 
-    Without a distribution of inputs, the tolerance limits the *largest absolute* difference over
-    the range (from the first to the last hinge). With linear tails, `reach` extends this interval.
-    With constant or free tails, the limit holds for all inputs. The hinges are chosen from the
-    hinges of the curve and the ends of the compared interval. The values may change. If the new
-    first or last hinge lies outside the original range, it is moved to the end of the range. The
-    function does not change by this move.
+    If `positions` and `shares` are None, the tolerance limits the *largest absolute* difference
+    over the range (from the first to the last hinge). With linear tails, `reach` extends this
+    interval. With constant or free tails, the limit holds for all inputs. The hinges are chosen
+    from the hinges of the curve and the ends of the compared interval. The values may change. If
+    the new first or last hinge lies outside the original range, it is moved to the end of the
+    range. The function does not change by this move.
 
-    With a distribution of inputs, the tolerance limits the *root of the expected squared*
-    difference. The hinges are chosen from the hinges of the curve and keep their values.
+    If `positions` and `shares` give a distribution of inputs, the tolerance limits the *root of the
+    expected squared* difference. The hinges are chosen from the hinges of the curve and keep their
+    values.
 
     In both cases, no other choice with fewer hinges is within the tolerance.
 
-    The tolerance of each channel is increased by the rounding error of its values: `8 eps` times
-    the largest absolute value. With a tolerance of 0, `simplify` therefore removes the hinges where
-    the slope changes only by rounding.
+    The tolerance of each channel is increased by the rounding error of its values: `8 * eps` times
+    the largest absolute value, with `eps` from `torch.finfo(curve.values.dtype)`. With a tolerance
+    of 0, `simplify` therefore removes the hinges where the slope changes only by rounding.
 
     Args:
         curve: the curve of `C` channels; `simplify` does not change it.

@@ -91,7 +91,8 @@ def place_hinges(
         A `Refit` object: the curve in float64, its expected squared error and its largest error.
 
     Raises:
-        ArgumentError: if there are fewer hinges than the kinks need, or if shapes do not match.
+        ArgumentError: if there are fewer hinges than the kinks need, or if the shapes of
+            `positions` and `shares` do not match.
         UnknownNameError: if the function, the method or the kind of tails is unknown.
 
     >>> x = torch.linspace(-3, 3, 301)

@@ -68,7 +68,8 @@ def refit(
         A `Refit` object: the fitted curve, its expected squared error and its largest error.
 
     Raises:
-        ArgumentError: if the hinges do not ascend, or if shapes do not match.
+        ArgumentError: if the hinges do not ascend, or if the shapes of `hinges`, `positions` and
+            `shares` do not match.
 
     >>> x = torch.linspace(-1, 1, 101)
     >>> refit("abs", torch.tensor([-1.0, 0.0, 1.0]), x, torch.ones(101)).error
