@@ -171,7 +171,7 @@ def check_possible(constraint: Constraint, curve: Curve, call: str = CALL) -> No
         hint = "an odd curve needs hinges that lie symmetrically about 0, such as -1, 0, 1"
         raise _contradiction("odd=True with hinges that are not symmetric", hint, call)
     if constraint.convex is not None and curve.tails == "constant":
-        hint = f'with constant tails only a constant is {constraint.convex}: use tails="linear"'
+        hint = f'with constant tails only a flat line is {constraint.convex}: use tails="linear"'
         raise _contradiction(f"convex={constraint.convex!r} with tails='constant'", hint, call)
     flat = sum(ends == (0.0, 0.0) for ends in constraint.end_slopes)
     if curve.tails == "linear" and flat and count < 2 + flat:
