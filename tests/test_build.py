@@ -26,6 +26,7 @@ def files(folder):
     return wheel.name, zipfile.ZipFile(wheel).namelist()
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_wheel_is_pure_python(tmp_path):
     done = build_wheel(tmp_path, CXX="no-such-compiler")
     assert done.returncode == 0, done.stdout

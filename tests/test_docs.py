@@ -67,6 +67,7 @@ def test_code_of_the_page_on_whole_models_runs(tmp_path, monkeypatch):
     assert "input" in through["page"]
 
 
+@pytest.mark.slow
 def test_code_of_the_page_on_second_order_training_runs(tmp_path):
     (through,) = blocks_of("reference/optim.md", tmp_path)
     assert min(through["result"].validation_error) < 0.1
@@ -148,6 +149,7 @@ def test_the_pages_of_the_studies_agree_with_the_studies_and_their_records():
     assert pages == script["pages"]()
 
 
+@pytest.mark.slow
 def test_the_results_of_the_studies_in_the_readme_agree_with_their_records():
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
     assert script["with_summary"](README) == README

@@ -11,6 +11,7 @@ from tests.curve.strategies import curves
 FAR = torch.linspace(-40, 40, 1601, dtype=torch.float64)
 
 
+@pytest.mark.slow
 @given(curves(), st.lists(st.floats(-30, 30), min_size=1, max_size=5, unique=True))
 def test_more_hinges_do_not_change_the_function(curve, positions):
     new = torch.tensor(positions, dtype=curve.hinges.dtype)

@@ -102,6 +102,7 @@ def assert_same_line(x, hinges, line):
     assert (gap <= 2 * torch.finfo(hinges.dtype).eps * hinges.abs().max()).all()
 
 
+@pytest.mark.slow
 @given(
     st.integers(3, 257),
     st.floats(-50, 50),

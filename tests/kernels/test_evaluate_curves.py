@@ -168,6 +168,7 @@ def trained(run, x, values, hinges, dtype):
     return [y.detach(), *torch.autograd.grad(y.square().sum(), given)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.float32])
 def test_calls_that_no_kernel_supports_are_trained_when_compiled(dtype):
     torch._dynamo.reset()
@@ -180,6 +181,7 @@ def test_calls_that_no_kernel_supports_are_trained_when_compiled(dtype):
     assert found[-1].abs().sum() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 def test_layers_in_other_dtypes_are_trained_when_compiled(dtype):
     torch._dynamo.reset()

@@ -216,6 +216,7 @@ def test_odd_sizes(shape):
     check_backward(x, *curve, "linear", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["NCHW", "channels_last"])
 def test_several_tiles_and_parts(monkeypatch, layout):
     """Lower limits make a small tensor take the path of a large one."""
@@ -258,6 +259,7 @@ def test_inputs_on_hinges_and_next_to_them():
         assert torch.equal(y, evaluate(x, values, hinges, dim=0))
 
 
+@pytest.mark.slow
 def test_offsets_beyond_32_bits_are_the_same_offsets(monkeypatch):
     """The kernels for tensors of 2**31 elements and more, on small tensors."""
     arguments = triton_launch.TilePlan.arguments
@@ -322,6 +324,7 @@ def test_exact_starts_are_bitwise_the_function(name, dtype):
     assert torch.equal(y, function(x))
 
 
+@pytest.mark.slow
 def test_value_gradients_of_pieces_without_inputs_are_exactly_zero():
     hinges = uniform_grid(17, (-4.0, 4.0))
     values = torch.randn(1, 17)

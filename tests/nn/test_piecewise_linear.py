@@ -134,6 +134,7 @@ def products(layer, x):
     return (weights * torch.stack([values[left], values[left + 1]])).abs().sum(dim=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["relu6", "hardtanh"])
 def test_functions_with_two_kinks_start_bitwise_exact(name):
     x = torch.cat([inputs_of_every_size(torch.float32), torch.linspace(-9, 9, 1801)])
@@ -142,6 +143,7 @@ def test_functions_with_two_kinks_start_bitwise_exact(name):
         assert torch.equal(layer(x), START_FUNCTIONS[name].call(x)), layer
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_agrees_with_numpy_interp(data):
     channels = data.draw(st.sampled_from([1, 2, 3, 5]))

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch._dynamo.testing
 import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, grad, hessian, jacrev, jvp, stack_module_state, vmap

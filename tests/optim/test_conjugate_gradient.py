@@ -27,6 +27,7 @@ def test_what_changes_along_a_direction_is_a_derivative(problem):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", [False, True])
 def test_the_error_never_rises(problem, trained):
     network, x, y = problem()

@@ -12,6 +12,7 @@ from hinged.optim import METHODS, MLP, fit, net_control
 from hinged.optim.fit import mean_error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("method", METHODS)
 def test_no_method_lets_the_error_rise(problem, method, trained):

@@ -43,6 +43,7 @@ def test_an_input_that_repeats_another_is_no_fault(problem):
         assert all(p.isfinite().all() for p in network.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whiten", [False, True])
 def test_it_learns_more_than_output_weights_alone(problem, whiten):
     network, x, y = problem(patterns=300)

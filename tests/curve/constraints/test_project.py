@@ -150,6 +150,7 @@ def any_case(draw):
     return name, random_curve(name, tails, hinges, 5, scale, dtype)
 
 
+@pytest.mark.slow
 @given(any_case())
 def test_the_closest_curve_keeps_to_it_exactly_and_is_its_own_closest(case):
     name, curve = case

@@ -19,6 +19,7 @@ def distributions(draw):
     return points, torch.rand(shape, generator=generator, dtype=torch.float64)
 
 
+@pytest.mark.slow
 @given(distributions(), st.sampled_from(NAMES), st.sampled_from(["linear", "constant", "free"]))
 def test_the_search_never_loses_more_than_the_others(inputs, name, tails):
     found = {m: place_hinges(name, *inputs, 6, method=m, tails=tails) for m in METHODS}

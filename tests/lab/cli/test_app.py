@@ -25,6 +25,7 @@ def test_compare_prints_table_verdict_and_page(compared):
     assert (folder / "report.html").exists() and (folder / "results.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_report_prints_json_and_writes_the_page_again(compared):
     folder = compared[0]
     (folder / "report.html").unlink()
@@ -110,6 +111,7 @@ def test_an_error_is_one_sentence(capsys, tmp_path, monkeypatch, arguments, mess
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_data_and_network_of_a_users_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.py").write_text(

@@ -68,6 +68,7 @@ def test_a_file_gives_exactly_its_weights(read, wrap):
     assert weights.name.startswith("weights.pt (SHA-256 ")
 
 
+@pytest.mark.slow
 def test_a_head_for_other_classes_is_new_and_depends_on_the_seed_alone(read):
     """`test_catalogue` shows for every activation that the weights do not depend on it."""
     weights = read(resnet20(classes=10).state_dict())
@@ -78,6 +79,7 @@ def test_a_head_for_other_classes_is_new_and_depends_on_the_seed_alone(read):
     assert torch.equal(original.layer1[0].conv1.weight, weights.state["layer1.0.conv1.weight"])
 
 
+@pytest.mark.slow
 def test_replaced_activations_do_not_change_the_function(read):
     weights = read(resnet20().state_dict())
     (original, pixels), (relu, _), (hinged, _) = (

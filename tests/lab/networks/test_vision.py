@@ -18,6 +18,7 @@ def test_networks_for_large_images_have_the_published_sizes(kind):
     assert sum(p.numel() for p in model.parameters()) == SIZES[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", vision.NETWORKS)
 def test_a_network_has_a_head_for_the_classes(kind):
     found = vision.find_vision_network(kind)

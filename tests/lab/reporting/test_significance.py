@@ -43,6 +43,7 @@ def test_no_spread_gives_no_false_certainty():
     assert math.isnan(third.p)
 
 
+@pytest.mark.slow
 def test_interval_covers_the_truth_as_often_as_it_says():
     generator = np.random.default_rng(0)
     samples = generator.normal(3.0, 2.0, size=(2000, 6))

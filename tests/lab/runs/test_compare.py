@@ -42,6 +42,7 @@ def test_curves_are_kept_for_trained_curves_alone(finished, small):
     assert kept == {"hinged-seed0", "hinged-seed1", "hinged-seed2"}
 
 
+@pytest.mark.slow
 def test_the_same_again_gives_the_same(finished, smallest, tmp_path):
     again = RunFolder(tmp_path / "again")
     compare(smallest, again, ProgressListener())
@@ -54,6 +55,7 @@ def test_a_finished_run_does_nothing_more(finished, small):
     assert listener.trials == []
 
 
+@pytest.mark.slow
 def test_more_seeds_do_only_what_is_missing(small, tmp_path):
     folder, listener = RunFolder(tmp_path / "run"), RecordingListener()
     few = small.model_copy(update={"seeds": (0,), "activations": ("relu", "hinged")})
@@ -192,6 +194,7 @@ def test_an_interrupted_comparison_leaves_a_clean_folder(small, tmp_path):
     assert not list(folder.path.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_leaves_its_error_and_the_others_continue(smallest, tmp_path):
     first, second = (RunFolder(tmp_path / name) for name in ("first", "second"))
     runs = [ExperimentRun(smallest, first, "first"), ExperimentRun(smallest, second, "second")]

@@ -52,6 +52,7 @@ def test_run_prints_table_and_answer_and_writes_the_record(tiny, tmp_path):
     assert taken.exit_code == 0 and (tmp_path / "r" / "tiny-smoke.json").exists()
 
 
+@pytest.mark.slow
 def test_fallback_data_are_used_where_there_is_no_folder_and_it_is_printed(
     tiny, tmp_path, monkeypatch
 ):

@@ -13,6 +13,7 @@ from hinged.nn import PiecewiseLinear
 from tests.lab.training.trainings import SETTINGS, network, train
 
 
+@pytest.mark.slow
 def test_training_learns_and_reports_each_epoch():
     epochs = []
     result = train(network(), on_epoch=epochs.append)
@@ -28,6 +29,7 @@ def test_regression_learns():
     assert result.train_score > 0.1
 
 
+@pytest.mark.slow
 def test_two_trainings_are_bitwise_equal_and_restore_torchs_switches(trained_curves):
     again = train(network())
     assert again.loss == trained_curves.loss and again.test_scores == trained_curves.test_scores

@@ -94,6 +94,7 @@ def test_a_head_is_kept_where_asked(path):
         load_curves(headless, path)
 
 
+@pytest.mark.slow
 def test_a_resnet18_takes_less_than_300_kb_and_a_fresh_one_gives_the_same_outputs(path):
     declare_missing()
     resnet18 = pytest.importorskip("torchvision").models.resnet18

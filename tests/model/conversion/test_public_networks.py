@@ -191,6 +191,7 @@ def check_error(layer, site):
     assert (y[:, 0] - activation(x)).abs().max() <= site.error * 1.001 + 1e-6
 
 
+@pytest.mark.slow
 def test_errors_name_the_site():
     with pytest.raises(errors.ArgumentError, match=r"At site 'features.0.2', ReLU6\(\): "):
         hinged.convert(build_network("mobilenet_v2"), torch.randn(2, 3, 32, 32), hinges=3)

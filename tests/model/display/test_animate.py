@@ -19,6 +19,7 @@ def history(frames=3):
     return found
 
 
+@pytest.mark.slow
 def test_each_frame_shows_the_curves_of_its_step(tmp_path):
     film = hinged.animate(history())
     (axes,) = film._fig.axes

@@ -1,3 +1,5 @@
+import pytest
+
 from hinged.lab.bench.suites.compiled_block import benchmark_compiled_block
 from hinged.lab.bench.suites.whole_networks import INFERENCE, TRAINING_STEP
 
@@ -6,6 +8,7 @@ def show_nothing(_):
     return None
 
 
+@pytest.mark.slow
 def test_the_block_is_timed_with_and_without_compilation(quick):
     (case,) = benchmark_compiled_block(
         quick, show_nothing, activations=["relu", "hinged"], hinges=5, backend="eager"

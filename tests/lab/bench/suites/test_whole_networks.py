@@ -14,6 +14,7 @@ def show_nothing(_):
     return None
 
 
+@pytest.mark.slow
 def test_networks_are_timed_with_every_activation(quick):
     record = benchmark_whole_networks(quick, show_nothing, networks=["cnn", "mlp"])
     assert [case.name for case in record.cases] == ["cnn", "mlp"]
