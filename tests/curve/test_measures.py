@@ -147,9 +147,7 @@ def test_measures_are_differentiable():
 
 
 def test_unknown_orders_and_norms_are_refused():
-    with pytest.raises(
-        errors.ArgumentError, match=r"order=\.\.\.\)`: got 3; expected 1 \(values\) or"
-    ):
+    with pytest.raises(errors.ArgumentError, match=r"order=\.\.\.\)`: got 3; expected 1 \(changes"):
         total_variation(named("relu"), order=3)
     with pytest.raises(errors.UnknownNameError, match=r"got 'l3'; did you mean 'l2'\? All of: l2"):
         distance(named("relu"), named("abs"), norm="l3")

@@ -80,7 +80,7 @@ def refit(
     rows = max(hinges.shape[0] if hinges.dim() == 2 else 1, channels_of(function))
     points, weights = input_distribution(call, positions, shares, rows)
     if hinges.dim() == 2 and hinges.shape[0] not in (1, points.shape[0]):
-        got = f"{points.shape[0]} channels and hinges of shape {tuple(hinges.shape)}"
+        got = f"inputs for {points.shape[0]} channels with hinges of shape {tuple(hinges.shape)}"
         hint = f"expected hinges (K,) or ({points.shape[0]}, K), for K hinges per channel"
         raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", got, hint))
     wide = hinges.detach().double().expand(points.shape[0], -1)
