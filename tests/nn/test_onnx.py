@@ -116,6 +116,7 @@ def layers_in_onnx(request, tmp_path_factory):
     return model, sizes, path, exported(model, inputs(sizes, 4), path, opset, dynamo)
 
 
+@pytest.mark.slow
 def test_onnx_runtime_computes_what_torch_computes(layers_in_onnx):
     model, sizes, path, graph = layers_in_onnx
     assert {opset.domain for opset in graph.opset_import} == {""}
@@ -129,6 +130,7 @@ def test_onnx_runtime_computes_what_torch_computes(layers_in_onnx):
             torch.testing.assert_close(found, y, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_nan_stays_nan(layers_in_onnx):
     _, sizes, path, _ = layers_in_onnx
     args = inputs(sizes, 4)

@@ -115,7 +115,7 @@ def test_foreign_and_damaged_folders_are_refused(tiny, tmp_path):
     with pytest.raises(errors.RunFolderError, match="holds no study"):
         _ = StudyFolder(tmp_path / "mine").plan
     (tmp_path / "mine" / "study.json").write_text("{}")
-    with pytest.raises(errors.RunFolderError, match="not the plan of a study"):
+    with pytest.raises(errors.RunFolderError, match="not a valid plan of a study"):
         _ = StudyFolder(tmp_path / "mine").plan
 
 
