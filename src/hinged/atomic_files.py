@@ -53,9 +53,9 @@ def atomic_write(path: Path, contents: bytes) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove the incomplete files and folders that stopped processes have left in a folder.
+    """Remove incomplete files and folders that were left by interrupted processes.
 
-    These have the temporary names of `atomic_path`. Subfolders are searched too.
+    Their names are the temporary names of `atomic_path`. Subfolders are searched too.
     """
     for path in folder.rglob(".hinged-*"):
         match = PARTIAL.fullmatch(path.name)

@@ -159,7 +159,7 @@ class ConstraintHook:
         _register(self)
 
     def __call__(self, _layer: nn.Module, _args: tuple[Any, ...]) -> None:
-        """Project the curves before a forward pass if they changed after the last projection."""
+        """Project the curves onto their constraint if they changed after the last projection."""
         if torch.compiler.is_compiling() or not self._has_own_values():
             return
         if self.projected_version != self._version():

@@ -196,7 +196,8 @@ class PiecewiseLinear(nn.Module):
 
         Parameters that keep their shape are overwritten in place, so an optimiser continues to
         train them. If the number of hinges or of curves changes, the layer gets new parameters with
-        the dtype, device and `requires_grad` of the old parameters. Then create a new optimiser.
+        the dtype, device and `requires_grad` of the old parameters. You must then create a new
+        optimiser.
 
         Args:
             curve: curves for the layer's `C` channels, or one curve for all channels.

@@ -28,7 +28,7 @@ from torch import Tensor
 
 
 class _Heights(NamedTuple):
-    """The reachable outputs at each hinge, as `W` intervals, shape `(C, K, W)`.
+    """The outputs that are possible at each hinge, as `W` intervals, shape `(C, K, W)`.
 
     An empty interval is (inf, -inf).
 

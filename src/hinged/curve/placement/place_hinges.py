@@ -129,8 +129,8 @@ class _Placement:
 
     Attributes:
         function: the function to approximate.
-        points: input values of the distribution, ascending, shape `(C, P)`.
-        weights: share of each input value, shape `(C, P)`; each row sums to 1.
+        points: the positions of the inputs, ascending, shape `(C, P)`.
+        weights: the fraction of the inputs at each position, shape `(C, P)`; each row sums to 1.
         count: number of hinges `K`.
         tails: kind of tails: `"linear"`, `"constant"` or `"free"`.
         kinks: positions that must be hinges.
@@ -149,7 +149,7 @@ class _Placement:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype in which the hinges must be exact."""
+        """The dtype that must represent the hinges without rounding."""
         curve = self.function.curve
         return torch.float64 if curve is None else curve.hinges.dtype
 
@@ -292,7 +292,7 @@ class _Placement:
         return torch.cat([self._best(*pair) for pair in each])
 
     def _best(self, losses: PieceLosses, candidates: Tensor) -> Tensor:
-        """Return the best choice of `K` candidates, shape `(C, K)`."""
+        """Return the `K` candidate positions with the smallest loss for each channel, `(C, K)`."""
         losses = exclude_pieces(
             losses, candidates, self.kinks, self.tails, fixed_ends=self.range is not None
         )

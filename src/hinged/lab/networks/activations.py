@@ -205,7 +205,7 @@ def check_activation_name(setting: str, name: str) -> None:
     The names of users' activations are not checked, since this function loads no files.
 
     Args:
-        setting: the setting that error messages name.
+        setting: name of the setting, for error messages.
         name: the name of an activation.
 
     Raises:

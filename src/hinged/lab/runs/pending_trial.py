@@ -1,4 +1,4 @@
-"""A trial that is still to train, in a form that can be sent to another process.
+"""A trial that has not been trained yet, in a form that can be sent to another process.
 
 A trial is one training: one activation from one seed.
 """

@@ -152,7 +152,7 @@ def _state(modules: Mapping[str, nn.Module]) -> Tensors:
 def _tensors_of(name: str, module: nn.Module, tensors: Tensors) -> Tensors:
     """Return the tensors of the module `name`, with their names in the module's `state_dict`.
 
-    `tensors` has the names of the model's `state_dict`.
+    `tensors` maps the names in the `state_dict` of the whole model to tensors.
     """
     return {key: tensors[_prefix(name) + key] for key in module.state_dict()}
 

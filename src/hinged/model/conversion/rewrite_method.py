@@ -336,7 +336,7 @@ class CallSyntax:
 def call_syntax(
     owner: type, method: str, span: Span, function_names: tuple[str, ...]
 ) -> CallSyntax:
-    """Return what the source code of a method shows about one of its calls.
+    """Find a call in the source code of a method, and return its syntax.
 
     Args:
         owner: the class that has the method.

@@ -49,8 +49,7 @@ class CallInMethod:
         owner: the module that has the method.
         method: the name of the method.
         replacement: how the call is replaced.
-        occurrence: which repetition of the call in one execution of the method is meant; 0 for the
-            first.
+        occurrence: index of the call if the method makes it several times; 0 for the first.
     """
 
     owner: nn.Module
