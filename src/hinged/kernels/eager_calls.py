@@ -26,6 +26,7 @@ def is_eager_call(*tensors: Tensor | None) -> bool:
 
     >>> is_eager_call(torch.ones(2))
     True
+
     Inside `vmap` the result is False, so 0 is added:
 
     >>> torch.func.vmap(lambda x: x + is_eager_call(x))(torch.zeros(2))

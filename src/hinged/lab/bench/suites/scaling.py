@@ -28,7 +28,8 @@ def benchmark_scaling(options: BenchmarkOptions, show_progress: ShowProgress) ->
 
     Each of these four numbers is varied while the others are fixed. One case of the record
     measures the time for all numbers of hinges. Every other case measures the time of ReLU and of
-    a curve with 9 hinges, for one number of channels, samples or threads. The number of threads is varied only on a CPU.
+    a curve with 9 hinges, for one number of channels, samples or threads. The number of threads is
+    varied only on a CPU.
 
     Args:
         options: rounds, device and other settings of the measurement. The time limit applies to
