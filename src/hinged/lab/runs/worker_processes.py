@@ -33,7 +33,8 @@ def call_in_processes(
     """
     if not arguments:
         return
-    pool = ProcessPoolExecutor(min(jobs, len(arguments)), _context(), _start_worker, (threads,))
+    settings = (threads, dict(os.environ))
+    pool = ProcessPoolExecutor(min(jobs, len(arguments)), _context(), _start_worker, settings)
     try:
         for future in as_completed([pool.submit(call, *each) for each in arguments]):
             yield future.result()
@@ -60,11 +61,15 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _start_worker(threads: int) -> None:
+def _start_worker(threads: int, environment: dict[str, str]) -> None:
     """Prepare a worker process, before its first call.
 
-    The worker ignores Ctrl+C, which its parent process handles. It ends when the parent is killed.
+    The worker takes the environment variables of its parent: a fork server still has those of its
+    own start. The worker ignores Ctrl+C, which its parent handles. It ends when the parent is
+    killed.
     """
+    os.environ.clear()
+    os.environ.update(environment)
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()

@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -14,7 +15,9 @@ def make(log):
     return {"a": np.arange(10**6), "b": np.eye(3)}
 
 
-def ask(log):
+def ask(log, cache_home=None):
+    if cache_home:  # A fork server may have been started with another one.
+        os.environ["XDG_CACHE_HOME"] = cache_home
     return int(cached_arrays("key", lambda: make(log))["a"].sum())
 
 
@@ -31,7 +34,8 @@ def test_two_processes_at_once_make_it_once(tmp_path):
     context = multiprocessing.get_context("forkserver")  # Imports once for both processes.
     context.set_forkserver_preload(["hinged.lab.data.readers.cache"])
     with ProcessPoolExecutor(2, context) as pool:
-        sums = list(pool.map(ask, [tmp_path / "log"] * 4))
+        homes = [os.environ["XDG_CACHE_HOME"]] * 4
+        sums = list(pool.map(ask, [tmp_path / "log"] * 4, homes))
     assert set(sums) == {499999500000}
     assert (tmp_path / "log").read_text() == "made\n"
 
