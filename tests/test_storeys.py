@@ -25,6 +25,7 @@ STOREYS = {
     "hinged.optim": 4,
     "hinged.hub": 4.25,
     "hinged": 4.5,
+    "hinged._torchvision_operators": 4,
     "hinged.lightning": 5,
     "hinged.sklearn": 5,
     "hinged.lab": 5,
@@ -41,7 +42,7 @@ ROOMS = {
         ["conversion", "calibration", "compression"],
     ],
     "hinged.lab": [
-        ["_write_file", "_torchvision_operators"],
+        ["_write_file"],
         ["experiment", "problems"],
         ["data"],
         ["networks"],
@@ -212,3 +213,16 @@ def test_without_the_extra_lab_the_library_works_and_the_error_says_what_to_inst
     assert done.stdout.strip() == "2.0"
     assert done.returncode == 2
     assert "needs lightning, typer" in done.stderr and "pip install 'hinged[lab]'" in done.stderr
+
+
+LIGHTNING = """
+import importlib.util as u
+find = u.find_spec
+hidden = ("filelock", "jinja2", "plotly", "pydantic", "typer")
+u.find_spec = lambda n, *a: None if n in hidden else find(n, *a)
+import hinged.lightning
+"""
+
+
+def test_the_callbacks_need_lightning_and_no_other_package_of_the_lab():
+    subprocess.run([sys.executable, "-c", LIGHTNING], check=True)

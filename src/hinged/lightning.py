@@ -18,7 +18,7 @@ from hinged import errors
 
 errors.require_extra("lab", ["lightning"])
 
-from hinged.lab._torchvision_operators import declare_missing  # noqa: E402  (after the check above)
+from hinged._torchvision_operators import declare_missing  # noqa: E402  (after the check above)
 
 declare_missing()
 
@@ -108,6 +108,11 @@ class CurveCalibration(Callback):
             "sharing": sharing,
         }
         self._loaded_state: dict[str, int] | None = None
+
+    @property
+    def state_key(self) -> str:
+        """The name of this callback in checkpoints, the same as before the class was renamed."""
+        return "CurveWarmUp"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Freeze the curves, or continue from the state of a checkpoint."""

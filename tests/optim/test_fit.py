@@ -16,7 +16,7 @@ from hinged.optim.fit import mean_error
 @pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("method", METHODS)
 def test_no_method_lets_the_error_rise(problem, method, trained):
-    for seed in range(3):
+    for seed in range(5):
         network, x, y = problem(seed=seed)
         network.activation.requires_grad_(trained)
         found = fit(network, x, y, method, epochs=30)

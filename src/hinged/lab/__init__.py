@@ -21,6 +21,6 @@ errors.require_extra(
     ),
 )
 
-from hinged.lab._torchvision_operators import declare_missing  # noqa: E402  (after the check above)
+from hinged._torchvision_operators import declare_missing  # noqa: E402  (after the check above)
 
 declare_missing()

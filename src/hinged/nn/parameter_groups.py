@@ -85,14 +85,16 @@ def curve_group(parameters: Iterable[nn.Parameter], weights: Mapping[str, Any]) 
 
     Args:
         parameters: the parameters of the curves.
-        weights: the optimiser group of the weights.
+        weights: the optimiser group of the weights. If all weights are frozen, a group of curves,
+            whose learning rate is taken unchanged.
 
     >>> group = curve_group([], {"params": [], "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01})
     >>> group["lr"], group["momentum"], group["weight_decay"]
     (0.2, 0.9, 0.0)
     """
     inherited = {key: weights[key] for key in weights if key not in ("params", "param_names")}
-    rates = {key: CURVE_LR_FACTOR * weights[key] for key in _LEARNING_RATES if key in weights}
+    factor = 1.0 if weights.get("name") == "curves" else CURVE_LR_FACTOR
+    rates = {key: factor * weights[key] for key in _LEARNING_RATES if key in weights}
     own = {"name": "curves", "params": list(parameters), "weight_decay": 0.0}
     return {**inherited, **rates, **own}
 

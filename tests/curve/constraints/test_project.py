@@ -247,3 +247,13 @@ def test_values_far_below_a_bound_become_exactly_convex():
         hinges = (torch.rand(count) ** 3).clamp(min=1e-3).cumsum(0).double()
         curve = Curve(hinges, 1e-6 * torch.randn(5, count, dtype=torch.float64))
         assert_satisfies(constraint, project(curve, constraint))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_bound_far_below_the_values_changes_nothing(dtype):
+    hinges = uniform_grid(9, (-3.0, 3.0), dtype=dtype)
+    curve = Curve(hinges, (hinges.square() / 9 + 0.1 * torch.randn(5, 9)).to(dtype))
+    unbounded = project(curve, Constraint(convex=True))
+    for low in (-10.0, -1e6):
+        bounded = project(curve, Constraint(convex=True, bounds=(low, None)))
+        assert (bounded.values - unbounded.values).abs().max() <= 4 * torch.finfo(dtype).eps

@@ -135,3 +135,10 @@ def test_activations_with_other_characters_get_different_files():
     keys = {Trial(activation=a, seed=0).key for a in ("a/b.py:f", "a-b.py:f", "a-b.py-f", "relu")}
     assert len(keys) == 4 and "relu-seed0" in keys
     assert all(re.fullmatch(r"[\w.-]+", key) for key in keys)
+
+
+@pytest.mark.parametrize(("shared", "sharing"), [(True, "layer"), (False, "channel")])
+def test_records_with_the_old_names_of_settings_are_read(shared, sharing):
+    old = {"curves": {"shared": shared}, "training": {"warm_up": 0.1}}
+    read = Experiment.model_validate(old)
+    assert (read.curves.sharing, read.training.calibrate_after) == (sharing, 0.1)

@@ -9,7 +9,7 @@ from torch import nn
 
 import hinged
 from hinged import PiecewiseLinear, errors, load_curves, save_curves
-from hinged.lab._torchvision_operators import declare_missing
+from hinged._torchvision_operators import declare_missing
 
 
 def network(seed=0, dtype=torch.float32, hinges=9, tails="linear", channels=6):

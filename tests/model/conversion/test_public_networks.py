@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import hinged
 from hinged import errors
-from hinged.lab._torchvision_operators import declare_missing
+from hinged._torchvision_operators import declare_missing
 
 declare_missing()
 timm = pytest.importorskip("timm")

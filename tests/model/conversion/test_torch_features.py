@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 import hinged
 from hinged import PiecewiseLinear
-from hinged.lab._torchvision_operators import declare_missing
+from hinged._torchvision_operators import declare_missing
 
 declare_missing()
 from torchvision.models import MobileNetV3, ResNet, VisionTransformer  # noqa: E402

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -186,9 +185,9 @@ def _project_convex(curve: _Channels, constraint: Constraint) -> _Projection:
         found = _project_convex(below, _mirrored(constraint))
         return _Projection(-found.values, -found.ends)
     low, _ = _rounded_bounds(constraint, curve.dtype)
-    # If values are raised to a bound far above them, their rounding error depends on the bound.
-    least = max(torch.finfo(curve.dtype).tiny / curve.eps, abs(low) if math.isfinite(low) else 0.0)
-    size = curve.values.abs().amax(dim=1, keepdim=True).clamp(min=least)
+    # Values below the bound are raised to it, and rounded as numbers of its size.
+    sizes = torch.maximum(curve.values.abs(), curve.values.clamp(min=low).abs())
+    size = sizes.amax(dim=1, keepdim=True).clamp(min=torch.finfo(curve.dtype).tiny / curve.eps)
     unit = curve.eps * torch.exp2(size.log2().ceil())
     limits = _limits(curve, constraint, unit)
     values, ends = _closest_convex(curve, limits, low, size)

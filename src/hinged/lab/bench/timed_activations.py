@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hinged import PiecewiseLinear
+from hinged import PiecewiseLinear, errors
 from hinged.curve import Curve, uniform_grid
 from hinged.kernels.select_kernel import AUTO
 
@@ -119,6 +119,8 @@ def _values_gradient(module: nn.Module) -> Tensor:
 
 def _hinge_positions(channels: int, hinges: int, placement: str, dtype: torch.dtype) -> Tensor:
     grid = uniform_grid(hinges, kinks=(0.0,), dtype=dtype).float()
+    if placement not in (UNIFORM, FREE, PER_CHANNEL):
+        raise errors.unknown_name("placement", placement, (UNIFORM, FREE, PER_CHANNEL))
     if placement == UNIFORM:
         return grid
     # The hinges are closer together around 0, like quantiles of normal inputs. The hinge at 0, the

@@ -116,7 +116,7 @@ def _decide_one(candidate: Candidate, name: str, settings: Settings, call: str) 
     try:
         layer = _build_layer(observed, settings)
     except errors.ArgumentError as error:
-        reason = re.sub(r"hinged\.[\w.]+(?=\()", call, str(error), count=1)
+        reason = re.sub(r"hinged\.[\w.]+(?=\((hinges|init|tails)\b)", call, str(error), count=1)
         raise errors.ArgumentError(f"At site {name!r}, {site.activation}: {reason}") from None
     ends = (layer.hinges.min().item(), layer.hinges.max().item())
     site = replace(

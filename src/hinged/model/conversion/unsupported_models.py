@@ -27,10 +27,10 @@ def reject_unsupported(model: nn.Module, call: str) -> None:
         )
         raise errors.ArgumentError(errors.message(call, got, hint))
     classes = {base.__name__ for module in model.modules() for base in type(module).__mro__}
-    for wrapper in classes.intersection(_WRAPPERS):
+    for wrapper in (name for name in _WRAPPERS if name in classes):
         hint = "pass the model inside the wrapper (its .module), and create the wrapper afterwards"
         raise errors.ArgumentError(errors.message(call, f"a model in {wrapper}", hint))
-    for compiled in classes.intersection(_COMPILED):
+    for compiled in (name for name in _COMPILED if name in classes):
         hint = "pass the model before it is compiled or scripted"
         raise errors.ArgumentError(
             errors.message(call, f"a model that contains a {compiled}", hint)

@@ -41,7 +41,7 @@ def test_two_processes_at_once_make_it_once(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
-    partial = cache_folder() / "decoded" / ".hinged-999999999-abc.partial"
+    partial = cache_folder() / "decoded" / "key.partial"
     partial.mkdir(parents=True)
     (partial / "a.npy").write_bytes(b"half")
     assert ask(tmp_path / "log") == 499999500000

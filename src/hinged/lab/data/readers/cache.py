@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from hinged import errors
-from hinged.atomic_files import atomic_path, remove_partials
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -59,11 +59,12 @@ def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
 
 
 def _store(folder: Path, arrays: Arrays) -> None:
-    remove_partials(folder.parent)
-    with atomic_path(folder) as partial:
-        partial.mkdir()
-        for name, array in arrays.items():
-            with (partial / f"{name}.npy").open("wb") as file:
-                np.save(file, array)
-                file.flush()
-                os.fsync(file.fileno())
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # Left by a process that was killed.
+    partial.mkdir()
+    for name, array in arrays.items():
+        with (partial / f"{name}.npy").open("wb") as file:
+            np.save(file, array)
+            file.flush()
+            os.fsync(file.fileno())
+    partial.rename(folder)

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 import hinged.lab
-from hinged.lab import _torchvision_operators
+from hinged import _torchvision_operators
 
 LIKE_A_WHEEL_FOR_CUDA = """
 import torch
