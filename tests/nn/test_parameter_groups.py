@@ -190,3 +190,13 @@ def test_convert_removes_replaced_parameters_from_the_same_list():
     parameters = optimiser.param_groups[0]["params"]
     convert(model, torch.randn(8, 3), optimizers=optimiser)
     assert optimiser.param_groups[0]["params"] is parameters and len(parameters) == 4
+
+
+def test_later_curves_have_the_rate_of_earlier_ones_if_all_weights_are_frozen():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.ReLU()), nn.Linear(4, 4), nn.ReLU())
+    model = convert(model, torch.randn(8, 3), where=lambda site: site.name == "1.0")
+    for layer in (model[0], model[2]):
+        layer.requires_grad_(False)
+    optimizer = torch.optim.AdamW(param_groups(model, lr=0.1))
+    convert(model, torch.randn(8, 3), optimizers=optimizer)
+    assert [(g["name"], g["lr"]) for g in optimizer.param_groups] == [("curves", 0.2)] * 2

@@ -59,6 +59,9 @@ def test_sign_flip_by_hand():
     assert significance.sign_flip_p_value([0.0, 0.0, 0.0]) == 1.0
     # 0.1 + 0.2 - 0.3 is not 0 in floating point, but as far from 0 as its opposite.
     assert significance.sign_flip_p_value([0.1, 0.2, -0.3]) == 1.0
+    # These sum to 1/450, the smallest distance from 0 that any choice of signs gives.
+    nearly_balanced = [2411, -689, -1185, -1033, -2470, 1244, 1723]
+    assert significance.sign_flip_p_value([d / 450 for d in nearly_balanced]) == 1.0
 
 
 @given(st.lists(st.integers(-20, 20), min_size=2, max_size=8))

@@ -6,7 +6,7 @@ line. The command line reads the text from `model_fields[name].description`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import pydantic
@@ -82,10 +82,7 @@ class CurveSettings(Settings):
     @classmethod
     def _read_old_record(cls, values: Any) -> Any:
         """Return the settings with `sharing` instead of the old flag `shared`."""
-        if not (isinstance(values, Mapping) and "shared" in values):
-            return values
-        rest = {name: value for name, value in values.items() if name != "shared"}
-        return rest | {"sharing": "layer" if values["shared"] else "channel"}
+        return _rename(values, "shared", "sharing", {True: "layer", False: "channel"}.get)
 
 
 class TrainingSettings(Settings):
@@ -140,16 +137,21 @@ class TrainingSettings(Settings):
     @classmethod
     def _read_old_record(cls, values: Any) -> Any:
         """Return the settings with the name `calibrate_after` instead of the old name `warm_up`."""
-        if not (isinstance(values, Mapping) and "warm_up" in values):
-            return values
-        rest = {name: value for name, value in values.items() if name != "warm_up"}
-        return rest | {"calibrate_after": values["warm_up"]}
+        return _rename(values, "warm_up", "calibrate_after", lambda share: share)
 
     @pydantic.field_validator("precision", mode="before")
     @classmethod
     def _replace_auto(cls, value: Any) -> Any:
         """Replace `auto` by a precision, so that records contain the precision in use."""
         return fast_precision() if value == "auto" else value
+
+
+def _rename(values: Any, old: str, new: str, convert: Callable[[Any], Any]) -> Any:
+    """Return settings in which the setting `old` is called `new` and has a converted value."""
+    if not (isinstance(values, Mapping) and old in values):
+        return values
+    rest = {name: value for name, value in values.items() if name != old}
+    return rest | {new: convert(values[old])}
 
 
 def merge_settings(*layers: Mapping[str, Any]) -> dict[str, Any]:
