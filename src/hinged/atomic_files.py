@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import uuid
 from pathlib import Path
+from typing import BinaryIO
 
-PARTIAL = re.compile(r"\.hinged-(\d+)-\w+\.partial")
-"""Regular expression for the temporary names of files that are being written.
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows. It cannot rename or remove an open file.
+    fcntl = None  # type: ignore[assignment]
 
-Group 1 is the id of the process that writes the file.
-"""
+PARTIAL = re.compile(r"\.hinged-[\w-]+\.partial")
+"""Regular expression for the temporary names of files that are being written."""
 
 
 def atomic_write(path: Path, contents: bytes) -> None:
@@ -29,30 +33,53 @@ def atomic_write(path: Path, contents: bytes) -> None:
     >>> path.read_text(), [each.name for each in path.parent.iterdir()]
     ('complete', ['note.txt'])
     """
-    partial = path.with_name(f".hinged-{os.getpid()}-{uuid.uuid4().hex}.partial")
+    partial = path.with_name(f".hinged-{uuid.uuid4().hex}.partial")
     try:
-        with partial.open("xb") as file:
+        with _create_locked(partial) as file:
             file.write(contents)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+            if fcntl is not None:  # Rename the file while it is locked.
+                partial.replace(path)
+        if fcntl is None:
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove temporary files that were left in a folder or its subfolders by stopped processes."""
+    """Remove temporary files that were left in a folder or its subfolders by stopped processes.
+
+    A process locks the temporary file that it writes, and the operating system releases the lock
+    when the process ends. So files of running processes are kept. The id of the process would not
+    tell: a new process may have it, and another machine may have written the file.
+    """
     for path in folder.rglob(".hinged-*"):
-        match = PARTIAL.fullmatch(path.name)
-        if match and not _is_running(int(match[1])):
-            path.unlink(missing_ok=True)
+        if PARTIAL.fullmatch(path.name):
+            with contextlib.suppress(OSError):  # The file is in use, or it is gone by now.
+                _remove_unlocked(path)
 
 
-def _is_running(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _create_locked(path: Path) -> BinaryIO:
+    """Create a file, and lock it until it is closed.
+
+    `remove_partials` may remove the file before it is locked. Then the file is created again.
+    """
+    while True:
+        file = path.open("xb")
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # Some network file systems have no locks.
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if path.exists():
+            return file
+        file.close()
+
+
+def _remove_unlocked(path: Path) -> None:
+    """Remove a file. Raise an `OSError` if another process has locked it."""
+    if fcntl is None:
+        path.unlink()
+        return
+    with path.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
