@@ -48,8 +48,9 @@ format: .venv/dev ## format all files, and correct lint errors automatically
 types: .venv/dev ## check static types
 	$(BIN)/mypy
 
+# With --quiet, --strict would count no warnings.
 docs: .venv/dev ## build the documentation; every warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir .venv/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir .venv/site
 
 record: .venv/lab ## run the demo again and write its results into docs/demo and README.md
 	rm -rf runs/record

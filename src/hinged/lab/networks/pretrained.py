@@ -60,8 +60,9 @@ class PretrainedWeights:
         name: the source of the weights and the first 12 digits of their SHA-256, for messages and
             records.
         state: parameters and buffers by their names in the network.
-        mean, std: mean and standard deviation of each input channel, `(C,)`, for pixels from 0 to
-            255. None if the inputs are not pixels.
+        mean: mean of each input channel, `(C,)`, for pixels from 0 to 255. None if the inputs are
+            not pixels.
+        std: standard deviation of each input channel, like `mean`.
         side: height and width of the images that the weights were trained on, in pixels. None if
             unknown.
     """

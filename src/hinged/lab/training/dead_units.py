@@ -104,7 +104,8 @@ class _OutputStatistics:
     """Statistics of the outputs of each unit in a layer with `C` units.
 
     Attributes:
-        low, high: the smallest and largest output of each unit, `(C,)`.
+        low: the smallest output of each unit, `(C,)`.
+        high: the largest output of each unit, `(C,)`.
         magnitudes: the sum of the absolute outputs of each unit, `(C,)`.
         count: the number of outputs of each unit.
     """

@@ -19,8 +19,9 @@ class TrainingResult:
 
     Attributes:
         model: the trained network, in evaluation mode.
-        train_score, test_score: score of the trained network on the training and test split, in the
-            metric of the data set.
+        train_score: score of the trained network on the training split, in the metric of the data
+            set.
+        test_score: score of the trained network on the test split, in the same metric.
         loss: mean training loss of each epoch.
         test_scores: score on the test split after each epoch. These scores are only for display and
             never select a model.
