@@ -19,10 +19,24 @@ from hinged.lab.reporting.picture_data import (
 
 _LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
-    "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
-    "font": {"family": "system-ui, sans-serif", "size": 13},
-    "legend": {"orientation": "h", "y": 1.12},
+    # The page has a light and a dark background.
+    "paper_bgcolor": "rgba(0, 0, 0, 0)",
+    "plot_bgcolor": "rgba(0, 0, 0, 0)",
+    "margin": {"l": 10, "r": 10, "t": 36, "b": 50},
+    "font": {"family": "system-ui, sans-serif", "size": 12},
+    "modebar": {"bgcolor": "rgba(0, 0, 0, 0)"},
+    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
 }
+_CONFIG = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+}
+_BELOW_A_MENU: dict[str, Any] = {
+    "legend": {"orientation": "h", "y": -0.18, "yanchor": "top", "x": 0},
+    "margin": {"l": 10, "r": 10, "t": 80, "b": 50},
+}
+"""Layout of a figure with a menu above it: the legend is below the figure."""
 _CHANNELS = 24
 """Largest number of channels drawn for a layer. The drawn mean is over all channels."""
 
@@ -40,7 +54,7 @@ def to_html(figures: list[tuple[str, go.Figure]]) -> list[tuple[str, str]]:
                 full_html=False,
                 include_plotlyjs=number == 0,
                 div_id=f"figure-{number}",
-                config={"displaylogo": False, "responsive": True},
+                config=_CONFIG,
             ),
         )
         for number, (title, figure) in enumerate(figures)
@@ -61,7 +75,9 @@ def draw_scores(table: ComparisonTable, activations: list[ActivationResults]) ->
             "<extra></extra>",
             showlegend=False,
         )
-    figure.update_layout(height=330, xaxis_title=score_label(table), **_LAYOUT)
+    figure.update_layout(
+        height=_height(len(activations)), xaxis_title=score_label(table), **_LAYOUT
+    )
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -92,7 +108,9 @@ def draw_differences(table: ComparisonTable, activations: list[ActivationResults
             showlegend=False,
         )
     figure.add_vline(x=0, line={"color": colour_of(table.baseline), "width": 1})
-    figure.update_layout(height=300, xaxis_title=difference_label(table), **_LAYOUT)
+    figure.update_layout(
+        height=_height(len(figure.data)), xaxis_title=difference_label(table), **_LAYOUT
+    )
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -115,6 +133,8 @@ def draw_histories(table: ComparisonTable, activations: list[ActivationResults])
                 "<extra></extra>",
             )
     figure.update_layout(height=380, xaxis_title="epoch", yaxis_title=score_label(table), **_LAYOUT)
+    epochs = max((len(history) for each in activations for history in each.histories), default=1)
+    figure.update_xaxes(dtick=max(1, round(epochs / 8)))
     return figure
 
 
@@ -128,7 +148,7 @@ def draw_curves(panels: list[CurvePanel]) -> go.Figure:
         layer_of_trace += [layer] * (len(figure.data) - before)
     buttons = [
         {
-            "label": f"layer {panel.layer} ({panel.outside:.0%} of inputs outside the hinges)",
+            "label": f"layer {panel.layer}: {panel.outside:.0%} outside the hinges",
             "method": "update",
             "args": [{"visible": [owner == layer for owner in layer_of_trace]}],
         }
@@ -139,11 +159,28 @@ def draw_curves(panels: list[CurvePanel]) -> go.Figure:
         xaxis_title="input of the activation",
         yaxis_title="output",
         yaxis2={"overlaying": "y", "side": "right", "visible": False, "rangemode": "tozero"},
-        updatemenus=[{"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.18}],
+        updatemenus=[_menu(buttons)],
         bargap=0,
-        **(_LAYOUT | {"legend": {"orientation": "h", "y": 1.12, "x": 0.45}, "margin": {"t": 60}}),
+        **(_LAYOUT | _BELOW_A_MENU),
     )
     return figure
+
+
+def _height(lines: int) -> int:
+    """Return the height in pixels of a figure with a line for each activation."""
+    return 110 + 40 * lines
+
+
+def _menu(buttons: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a menu at the upper left of a figure, with the given buttons."""
+    return {
+        "buttons": buttons,
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.04,
+        "yanchor": "bottom",
+        "pad": {"l": 2},
+    }
 
 
 def _add_panel(figure: go.Figure, panel: CurvePanel, *, visible: bool) -> None:

@@ -113,7 +113,7 @@ def score_label(table: ComparisonTable) -> str:
 def difference_label(table: ComparisonTable) -> str:
     """Return the label of an axis that shows score differences to the baseline."""
     unit = ", points" if table.metric == "accuracy" else ""
-    return f"difference in test {table.metric} to {table.baseline}{unit}"
+    return f"test {table.metric} minus {table.baseline}'s{unit}"
 
 
 def curve_panel(snapshot: CurveSnapshot) -> CurvePanel:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jinja2
-
 from hinged import errors
 from hinged.lab._write_file import write_file
 from hinged.lab.experiment.schema import Experiment, Trial
@@ -14,6 +12,7 @@ from hinged.lab.reporting.comparison_table import (
     diverged_sentence,
     verdict,
 )
+from hinged.lab.reporting.html_page import render_page
 from hinged.lab.reporting.picture_data import (
     ActivationResults,
     CurvePanel,
@@ -93,10 +92,8 @@ def _render_page(
     ]
     if panels:
         figures.append(("Learned curves and their inputs", interactive_plots.draw_curves(panels)))
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("hinged.lab"), autoescape=True, undefined=jinja2.StrictUndefined
-    ).get_template("report.html.jinja")
-    return template.render(
+    return render_page(
+        "report.html.jinja",
         experiment=experiment,
         about=results[-1].data_about or experiment.data,
         verdict=verdict(table) if "hinged" in experiment.activations else "",

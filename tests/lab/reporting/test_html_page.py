@@ -1,0 +1,35 @@
+import re
+
+import jinja2
+import pytest
+
+from hinged.lab.reporting.html_page import render_page
+
+VALUES = {
+    "experiment": {"network": {"kind": "cnn"}, "data": "<data>", "seeds": [0], "activations": []},
+    **{name: "" for name in ("about", "verdict", "diverged", "data_digest", "settings")},
+    "table": {"finished": 1, "planned": 1, "baseline": "relu"},
+    "headings": ("activation", "time"),
+    "rows": [("relu", "1 ms"), ("hinged", "2 ms")],
+    "figures": [],
+    "environment": {},
+    "seconds": 1.0,
+}
+
+
+def test_texts_are_escaped_and_our_row_stands_out():
+    page = render_page("report.html.jinja", **VALUES)
+    assert "cnn on &lt;data&gt;" in page and "<data>" not in page
+    assert page.count('class="ours"') == 1
+    assert re.search(r'<tr class="ours"><td data-heading="activation">hinged</td>', page)
+
+
+def test_the_page_has_colours_for_dark_screens_and_fits_narrow_ones():
+    page = render_page("report.html.jinja", **VALUES)
+    assert "prefers-color-scheme: dark" in page and "max-width: 760px" in page
+    assert page.startswith("<!doctype html>") and page.rstrip().endswith("</html>")
+
+
+def test_a_value_that_is_missing_is_an_error():
+    with pytest.raises(jinja2.UndefinedError, match="figures"):
+        render_page("report.html.jinja", **{k: v for k, v in VALUES.items() if k != "figures"})
