@@ -7,6 +7,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+import torch
 
 import hinged
 from hinged import errors
@@ -58,13 +59,23 @@ def blocks_of(page, folder):
         yield runpy.run_path(str(file))
 
 
+def test_code_of_the_page_on_converting_runs(tmp_path):
+    (names,) = blocks_of("reference/convert.md", tmp_path)
+    assert isinstance(names["model"].relu, torch.nn.ReLU)
+
+
 @pytest.mark.slow
-def test_code_of_the_page_on_whole_models_runs(tmp_path, monkeypatch):
+def test_code_of_the_page_on_training_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.warns(errors.OutsideRangeWarning) as said:
-        _, through, _ = blocks_of("reference/model.md", tmp_path)
+        (names,) = blocks_of("reference/train.md", tmp_path)
     assert len(said) == 1 and (tmp_path / "history.safetensors").exists()
-    assert "input" in through["page"]
+    assert "input" in names["page"]
+
+
+def test_code_of_the_page_on_lighter_models_runs(tmp_path):
+    (names,) = blocks_of("reference/lighten.md", tmp_path)
+    assert isinstance(names["model"][1], torch.nn.ReLU)
 
 
 @pytest.mark.slow
@@ -184,19 +195,25 @@ def test_edited_numbers_in_a_record_change_the_page(tmp_path):
         assert texts[page] != (script["PAGES"] / page).read_text()
 
 
-@pytest.mark.slow
-def test_code_of_the_page_on_the_laboratory_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs/reference/lab.md").read_text(), flags=re.S
-    )
-    (problem,) = [block for block in blocks if ".problem" in block]
-    exec(problem, {})
-    (study,) = [block for block in blocks if "study" in block]
+def block_of(page, word):
+    """Run the one Python block of a page that contains a word, and return its names."""
+    text = (ROOT / "docs" / page).read_text()
+    (block,) = [
+        each for each in re.findall(r"```python\n(.*?)```", text, flags=re.S) if word in each
+    ]
     names = {}
-    exec(study, names)
-    assert names["record"].scale == "smoke"
-    (pretrained,) = [block for block in blocks if "timm:" in block]
-    exec(pretrained, names)
-    trained = {n for n, p in names["model"].named_parameters() if p.requires_grad}
+    exec(block, names)
+    return names
+
+
+@pytest.mark.slow
+def test_code_of_the_pages_on_the_laboratory_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    comparison = block_of("reference/lab.md", "write_report")
+    assert {row.activation for row in comparison["table"].rows} == {"relu", "hinged"}
+    assert (tmp_path / "runs" / "small" / "report.html").exists()
+    block_of("reference/lab-data.md", ".problem")
+    assert block_of("reference/lab-studies.md", "study")["record"].scale == "smoke"
+    model = block_of("reference/lab.md", "timm:")["model"]
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert {n.rpartition(".")[2] for n in trained if not n.startswith("fc.")} == {"values"}
