@@ -13,9 +13,10 @@ from hinged.lab.reporting.plots import to_svg
 from hinged.lab.study import across_studies
 from hinged.lab.study.answer import answer_sentence
 from hinged.lab.study.cells import read_study
-from hinged.lab.study.definition import SCALES, find_study, shipped_studies
+from hinged.lab.study.definition import find_study, shipped_studies
 from hinged.lab.study.page import picture_files, study_page
 from hinged.lab.study.record import StudyRecord
+from hinged.lab.study.scales import SCALES
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "studies" / "records"

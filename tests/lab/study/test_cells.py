@@ -4,7 +4,8 @@ import pytest
 
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.study.cells import read_study, relevant_settings, study_cells
-from hinged.lab.study.definition import SCALES, find_study, shipped_studies
+from hinged.lab.study.definition import find_study, shipped_studies
+from hinged.lab.study.scales import SCALES
 
 
 def trained(study, scale="smoke", **options):

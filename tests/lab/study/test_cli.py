@@ -73,6 +73,15 @@ def test_copy_gives_a_file_of_ones_own(tmp_path):
     assert run("study", "show", str(tmp_path / "hinges.toml")).exit_code == 0
 
 
+def test_a_copy_overwrites_no_file(capsys, tmp_path):
+    own = tmp_path / "hinges.toml"
+    own.write_text("mine")
+    for target in (tmp_path, own):
+        error = error_of(capsys, "study", "copy", "hinges", str(target))
+        assert f"got {own}, which exists already; give another path" in error
+    assert own.read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -81,8 +90,8 @@ def test_copy_gives_a_file_of_ones_own(tmp_path):
         (["run", "hinges", "--scale", "big"], "`--scale`: got 'big'"),
         (["run", "hinges", "--precision", "fp16"], "`--precision`: got 'fp16'"),
         (["record", "nowhere"], "nowhere holds no study"),
-        (["copy", "hinges", "a/b.toml"], "give the path of a new file with the ending .toml"),
-        (["copy", "hinges", "mine.txt"], "give the path of a new file with the ending .toml"),
+        (["copy", "hinges", "a/b.toml"], "got a/b.toml, but there is no folder a; create"),
+        (["copy", "hinges", "mine.txt"], "got mine.txt; give the path of a new file that ends"),
     ],
 )
 def test_bad_use_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, message):

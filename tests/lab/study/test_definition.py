@@ -12,7 +12,12 @@ def test_every_fault_is_named_at_once(tiny):
     )
     with pytest.raises(errors.ArgumentError) as caught:
         definition.parse_study(tiny)
-    for part in ("question: Field required", "measure: Input should be", "small.seeds: Input"):
+    for part in (
+        "got a file with 3 faults",
+        "question: this key is missing",
+        "line 2, measure: got 'beauty'; input should be 'score'",
+        "line 19, small.seeds: got 1; input should be greater than or equal to 2",
+    ):
         assert part in str(caught.value)
 
 
@@ -26,16 +31,45 @@ def test_every_fault_of_every_experiment_is_named_at_once(tiny):
     )
     with pytest.raises(errors.ArgumentError) as caught:
         cells.read_study(tiny)
-    said = str(caught.value)
-    assert "network.depht: Extra inputs are not permitted" in said
-    assert "[smoke] `build_experiment`: got network.depht" in said
-    assert "[full]" in said and "curves.hinges: Input should be greater" in said
-    assert "[small] grid: the [grid] table of the study has no axis network.width" in said
+    assert str(caught.value).splitlines() == [
+        "`hinged study tiny.toml`: got a file with 4 faults; correct them:",
+        "  line 8, network.depht: there is no such key; did you mean 'depth'?",
+        "  line 12, curves.hinges: got 1; input should be greater than or equal to 2 "
+        "(scale smoke and small)",
+        "  line 20, network.width: the [grid] table of the study has no such axis (scale small)",
+        "  line 24, curves.hinges: got 0; input should be greater than or equal to 2 (scale full)",
+    ]
+
+
+def test_a_fault_at_all_scales_is_named_once(tiny):
+    tiny.write_text(tiny.read_text().replace("depth = 1", "depht = 1"))
+    with pytest.raises(errors.ArgumentError) as caught:
+        cells.read_study(tiny)
+    assert str(caught.value) == (
+        "`hinged study tiny.toml`: got a file with a fault: line 8, network.depht: there is no "
+        "such key; did you mean 'depth'? Correct it."
+    )
 
 
 def test_unknown_names_are_faults_too(tiny):
     tiny.write_text(tiny.read_text().replace('"relu", "hinged"', '"relu", "hnged"'))
-    with pytest.raises(errors.ArgumentError, match="did you mean 'hinged'"):
+    found = "line 7, activations: got 'hnged'; did you mean 'hinged'"
+    with pytest.raises(errors.ArgumentError, match=found):
+        cells.read_study(tiny)
+
+
+def test_a_study_needs_no_doubts(tiny):
+    tiny.write_text(tiny.read_text().replace('unsure = "Two blocks are not tried."', ""))
+    assert cells.read_study(tiny).unsure == ""
+
+
+def test_the_activations_of_the_question_are_trained(tiny):
+    tiny.write_text(
+        tiny.read_text().replace("[settings]", 'yes_if = { than = ["rlu"] }\n[settings]')
+    )
+    with pytest.raises(
+        errors.ArgumentError, match=r"line 5, yes_if\.than: got 'rlu'; no experiment"
+    ):
         cells.read_study(tiny)
 
 

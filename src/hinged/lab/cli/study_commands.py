@@ -25,8 +25,9 @@ from hinged.lab.study import page
 from hinged.lab.study.answer import answer_sentence, remaining_doubts
 from hinged.lab.study.build_record import build_record
 from hinged.lab.study.cells import read_study, study_cells
-from hinged.lab.study.definition import SCALES, Study, find_study, shipped_studies
+from hinged.lab.study.definition import Study, find_study, shipped_studies
 from hinged.lab.study.record import StudyRecord
+from hinged.lab.study.scales import SCALES
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 
 app = typer.Typer(
@@ -152,11 +153,22 @@ def copy(
     """Copy the file of a study. You can change the copy and run it as a new study."""
     source = find_study(name)
     target = to / source.name if to.is_dir() else to
-    if target.exists() or target.suffix != ".toml" or not target.parent.is_dir():
-        hint = "give the path of a new file with the ending .toml in an existing folder"
-        raise errors.ArgumentError(errors.message("hinged study copy", str(target), hint))
+    if (fault := _fault_of_target(target)) is not None:
+        raise errors.ArgumentError(errors.message("hinged study copy", *fault))
     shutil.copyfile(source, target)
     print(f"Copied to {target}. To run the study: hinged study run {target}")
+
+
+def _fault_of_target(target: Path) -> tuple[str, str] | None:
+    """Return what is wrong with the path of a copy, and what to do; None if it is right."""
+    if target.suffix != ".toml":
+        return str(target), "give the path of a new file that ends with .toml, or a folder"
+    if target.exists():
+        return f"{target}, which exists already", "give another path, or delete this file first"
+    if not target.parent.is_dir():
+        got = f"{target}, but there is no folder {target.parent}"
+        return got, "create this folder first, or give another path"
+    return None
 
 
 def _describe(name: str, study: Study) -> dict[str, Any]:

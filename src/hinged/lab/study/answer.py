@@ -73,7 +73,7 @@ def remaining_doubts(record: StudyRecord) -> str:
         )
     if record.scale == "smoke":
         parts.append("The scale `smoke` only checks that the study runs; it answers no question.")
-    return " ".join([*parts, record.unsure])
+    return " ".join([*parts, record.unsure]).strip()
 
 
 def rows_in_question(record: StudyRecord) -> list[RecordRow]:

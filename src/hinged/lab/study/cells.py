@@ -10,7 +10,7 @@ depend on the number of hinges. So a study of hinges trains ReLU only in its fir
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,9 @@ from hinged.lab.networks.activations import depends_on_curve_settings, may_have_
 from hinged.lab.networks.pretrained import FROM_STUDY
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.run_folder import as_file_name
-from hinged.lab.study.definition import SCALES, Study, Variant, parse_study
+from hinged.lab.study import faults
+from hinged.lab.study.definition import Study, Variant, parse_study
+from hinged.lab.study.scales import SCALES
 
 _CURVE_TRAINING = ("curve_lr_factor", "curve_penalty", "calibrate_after")
 """Settings of the training that affect only activations with trained parameters."""
@@ -77,16 +79,18 @@ def read_study(path: Path) -> Study:
     Raises:
         ArgumentError: if the file or a setting is wrong. The message lists all faults.
     """
-    study = parse_study(path)
-    faults = dict.fromkeys(
-        f"[{scale}] {fault}"
-        for scale, fallback in itertools.product(SCALES, (False, True))
-        for fault in _find_faults(study, scale, fallback)
-    )
-    if faults:
-        call = f"hinged study {path.name}"
-        hint = f"correct these settings in the file {path}"
-        raise errors.ArgumentError(errors.message(call, " | ".join(faults), hint))
+    study, text = parse_study(path), path.read_text(encoding="utf-8")
+    scales_of: dict[str, list[str]] = {}
+    for scale in SCALES:
+        found = (fault for each in (False, True) for fault in _find_faults(study, scale, each))
+        for fault in dict.fromkeys(found):
+            scales_of.setdefault(fault, []).append(scale)
+    if scales_of:
+        listed = [
+            f"{faults.with_lines(fault, text, scales)}{_name_scales(scales)}"
+            for fault, scales in scales_of.items()
+        ]
+        raise errors.ArgumentError(faults.list_faults(path.name, listed))
     return study
 
 
@@ -220,23 +224,28 @@ def dotted_names(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]
             yield prefix + name
 
 
+def _name_scales(scales: Sequence[str]) -> str:
+    """Return the scales of a fault in parentheses; nothing if it occurs at all scales."""
+    return "" if len(scales) == len(SCALES) else f" (scale {' and '.join(scales)})"
+
+
 def _find_faults(study: Study, scale: str, fallback: bool) -> list[str]:
-    faults: dict[str, None] = {}
-    unknown = study.scale(scale).grid.keys() - study.grid.keys()
-    if unknown:
-        names = ", ".join(sorted(unknown))
-        faults[f"grid: the [grid] table of the study has no axis {names}"] = None
+    found: dict[str, None] = {}
+    for axis in study.scale(scale).grid.keys() - study.grid.keys():
+        found[f"{axis}: the [grid] table of the study has no such axis"] = None
+    activations: set[str] = set()
     for _, _, _, settings in _combinations(study, scale, fallback, None):
-        try:
-            build_experiment(**settings)
-        except errors.HingedError as error:
-            faults[str(error)] = None
-    if not faults:
+        found |= dict.fromkeys(faults.experiment_faults(settings))
+        activations |= set(settings.get("activations", Experiment().activations))
+    if study.yes_if is not None and scale == "full":
+        for name in set(study.yes_if.than) - activations:
+            found[f"yes_if.than: got {name!r}; no experiment trains this activation"] = None
+    if not found:
         try:
             pretraining_experiments(study, scale, fallback)
         except errors.HingedError as error:
-            faults[f"pretrain: {error}"] = None
-    return list(faults)
+            found[f"pretrain: {error}"] = None
+    return list(found)
 
 
 def _combinations(

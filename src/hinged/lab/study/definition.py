@@ -12,14 +12,15 @@ import pydantic
 from hinged import errors
 from hinged.lab.experiment.environment import Precision
 from hinged.lab.experiment.settings import Settings
+from hinged.lab.study import faults
 from hinged.lab.study.outcome_measures import MEASURES
+from hinged.lab.study.scales import SCALES, Scale
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-SCALES = ("smoke", "small", "full")
 SHIPPED = Path(__file__).parent / "shipped"
 """The folder of the studies that are part of the library, with one TOML file for each study."""
 
@@ -36,23 +37,18 @@ class Variant(Settings):
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
 
 
-class Scale(Settings):
-    """A size at which a study can run, for example a short run on less data.
+class YesIf(Settings):
+    """What a study must show so that the answer to its question is Yes.
 
     Attributes:
-        settings: nested settings of an experiment. They override the settings of the study.
-        grid: lists of values for some axes of `Study.grid`. They replace the lists of the study.
-        pretrain: nested settings of an experiment. They override `Study.pretrain`.
-        seeds: number of seeds for each network and activation.
-        fallback: name of the data set that is used if there is no folder of data sets; None if the
-            study needs the folder.
+        curves_are: `better` if Yes means that trained curves are better, `worse` if it means that
+            they are worse, for example that they overfit more.
+        than: names of the activations that the question compares curves with. If the tuple is
+            empty, this is the baseline.
     """
 
-    settings: dict[str, Any] = pydantic.Field(default_factory=dict)
-    grid: dict[str, tuple[Any, ...]] = pydantic.Field(default_factory=dict)
-    pretrain: dict[str, Any] = pydantic.Field(default_factory=dict)
-    seeds: int = pydantic.Field(ge=2)
-    fallback: str | None = None
+    curves_are: Literal["better", "worse"] = "better"
+    than: tuple[str, ...] = ()
 
 
 class Study(Settings):
@@ -60,7 +56,9 @@ class Study(Settings):
 
     Attributes:
         question: the question, in one sentence.
-        unsure: a sentence about what the study cannot show, even with many seeds.
+        unsure: a sentence about what the study cannot show, even with many seeds; may be empty.
+        yes_if: when the answer to the question is Yes; None if the question cannot be answered with
+            Yes or No.
         settings: nested settings of `hinged.lab.experiment.schema.Experiment` that differ from the
             defaults.
         grid: an axis is the name of a setting, for example `network.depth`, with a list of values.
@@ -81,7 +79,8 @@ class Study(Settings):
     """
 
     question: str
-    unsure: str
+    unsure: str = ""
+    yes_if: YesIf | None = None
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
     grid: dict[str, tuple[Any, ...]] = pydantic.Field(default_factory=dict)
     variants: tuple[Variant, ...] = (Variant(name=""),)
@@ -156,17 +155,16 @@ def parse_study(path: Path) -> Study:
         ArgumentError: if the file is not valid TOML, or if fields are missing, unknown or wrong.
             The message lists all wrong fields.
     """
-    call = f"hinged study {path.name}"
+    text = path.read_text(encoding="utf-8")
     try:
-        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Study.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         hint = f"correct the file {path}"
         got = f"a file that is not valid TOML: {error}"
-        raise errors.ArgumentError(errors.message(call, got, hint)) from None
+        raise errors.ArgumentError(errors.message(f"hinged study {path.name}", got, hint)) from None
     except pydantic.ValidationError as invalid:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in invalid.errors()
+        found = [
+            faults.with_lines(fault, text, [fault.partition(".")[0]])
+            for fault in faults.field_faults(invalid, Study)
         ]
-        hint = f"correct these fields in the file {path}"
-        raise errors.ArgumentError(errors.message(call, "; ".join(faults), hint)) from None
+        raise errors.ArgumentError(faults.list_faults(path.name, found)) from None

@@ -10,10 +10,11 @@ from hinged.lab.reporting import terminal
 from hinged.lab.reporting.markdown import markdown_table
 from hinged.lab.study.answer import answer_sentence, format_value, remaining_doubts
 from hinged.lab.study.cells import study_cells
-from hinged.lab.study.definition import SCALES, Study
+from hinged.lab.study.definition import Study
 from hinged.lab.study.outcome_measures import MEASURES
 from hinged.lab.study.record import RecordRow, StudyRecord
 from hinged.lab.study.record_plots import Picture, pictures_of
+from hinged.lab.study.scales import SCALES
 from hinged.lab.study.width_saving import width_saving_sentence
 
 WRITTEN = "<!-- Written by docs/studies.py from studies/records. Do not edit this page. -->"
