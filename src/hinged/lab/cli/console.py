@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,11 +34,34 @@ def show_progress(quiet: bool) -> Iterator[ProgressListener]:
         quiet: whether to show nothing.
     """
     try:
-        if quiet:
-            yield ProgressListener()
-        else:
-            with TerminalProgress(Console()) as listener:
-                yield listener
+        with _announce_interrupts():
+            if quiet:
+                yield ProgressListener()
+            else:
+                with TerminalProgress(Console()) as listener:
+                    yield listener
     except (KeyboardInterrupt, SystemExit):  # Lightning turns SIGINT and SIGTERM into SystemExit.
         print("hinged: stopped. Run the same command again to continue.", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def _announce_interrupts() -> Iterator[None]:
+    """Print at once that the program is stopping, if the user presses Ctrl+C in the `with` block.
+
+    A second Ctrl+C ends the program immediately.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):  # A program that a shell started in the background ignores Ctrl+C.
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _interrupt(*_: object) -> None:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    # `print` fails if the interrupt came during a call of `print`.
+    os.write(sys.stderr.fileno(), b"\nhinged: stopping ...\n")
+    raise KeyboardInterrupt
