@@ -69,7 +69,7 @@ def test_writing_while_others_sweep_loses_nothing(tmp_path):
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
     atomic_write(tmp_path / "note", b"old")
 
-    def full(descriptor):
+    def full(_):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", full)

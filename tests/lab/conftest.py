@@ -1,7 +1,8 @@
 import pytest
 
 from hinged.lab.runs.build_experiment import build_experiment
-from hinged.lab.runs.compare import ProgressListener, compare
+from hinged.lab.runs.compare import compare
+from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.run_folder import RunFolder
 from tests.lab.helpers import SMALL
 

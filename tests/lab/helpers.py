@@ -2,7 +2,7 @@
 
 import json
 
-from hinged.lab.runs.compare import ProgressListener
+from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 SMALL = {

@@ -15,7 +15,8 @@ from hinged.lab.experiment.settings import CurveSettings, NetworkSettings, Train
 from hinged.lab.experiment.torchrun import SINGLE_PROCESS, TorchrunProcess, torchrun_process
 from hinged.lab.networks import catalogue
 from hinged.lab.networks.activations import ACTIVATIONS
-from hinged.lab.runs.compare import ProgressListener, compare
+from hinged.lab.runs.compare import compare
+from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.training import fit

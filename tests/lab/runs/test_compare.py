@@ -9,8 +9,10 @@ from filelock import FileLock
 from hinged import errors
 from hinged.lab.reporting import report
 from hinged.lab.runs.build_experiment import build_experiment
-from hinged.lab.runs.compare import ProgressListener, compare, compare_all
-from hinged.lab.runs.pending_trial import ExperimentRun
+from hinged.lab.runs.compare import compare, compare_all
+from hinged.lab.runs.pending_trial import ExperimentRun, SaveOptions
+from hinged.lab.runs.progress_listener import ProgressListener
+from hinged.lab.runs.ray_cluster import RayCluster
 from hinged.lab.runs.run_folder import RunFolder
 from tests.lab.helpers import COMPARE_SMALL, RecordingListener, assert_no_broken_file, scores_of
 from tests.processes import start_command, wait_until
@@ -264,3 +266,33 @@ def test_all_experiments_are_checked_before_the_first_begins(small, tmp_path):
     with pytest.raises(errors.ArgumentError, match="a cnn needs images"):
         compare_all(tasks, ProgressListener())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("logger", "cluster", "problem"),
+    [
+        ("cvs", None, "did you mean 'csv'"),
+        ("csv", RayCluster("local"), "trainings on a Ray cluster cannot be logged"),
+    ],
+)
+def test_a_logger_is_checked_before_anything_else(tmp_path, monkeypatch, logger, cluster, problem):
+    monkeypatch.delenv("HINGED_DATA", raising=False)  # Otherwise the data would be found.
+    experiment = build_experiment(data="wine_red")
+    with pytest.raises(errors.HingedError, match=problem):
+        compare(
+            experiment,
+            RunFolder(tmp_path / "run"),
+            ProgressListener(),
+            cluster=cluster,
+            save=SaveOptions(logger=logger),
+        )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_every_training_of_a_comparison_is_logged(tmp_path, smallest):
+    folder = RunFolder(tmp_path / "run")
+    compare(smallest, folder, ProgressListener(), jobs=2, save=SaveOptions(logger="csv"))
+    for trial in smallest.trials:
+        (log,) = (folder.path / "logs" / trial.key).rglob("metrics.csv")
+        assert len(log.read_text().splitlines()) > 2

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hinged import errors
-from hinged.lab.runs.compare import ProgressListener, compare
+from hinged.lab.runs.compare import compare
+from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.ray_cluster import RayCluster
 from hinged.lab.runs.run_folder import RunFolder
 from tests.lab.helpers import COMPARE_SMALL, RecordingListener, assert_no_broken_file

@@ -1,6 +1,7 @@
 import pytest
 
-from hinged.lab.runs.compare import ProgressListener, compare_all
+from hinged.lab.runs.compare import compare_all
+from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.study.cells import read_study
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 from tests.lab.study.helpers import TINY

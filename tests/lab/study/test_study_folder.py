@@ -5,7 +5,8 @@ import pytest
 from hinged import errors
 from hinged.lab.experiment import environment
 from hinged.lab.networks.pretrained import read_weights_file
-from hinged.lab.runs.compare import ProgressListener, compare_all
+from hinged.lab.runs.compare import compare_all
+from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.study.build_record import build_record
 from hinged.lab.study.cells import read_study
 from hinged.lab.study.page import origin

@@ -6,12 +6,12 @@ from hinged import errors
 from hinged.lab.training import loggers
 
 
-def test_a_missing_package_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(
-        errors.MissingExtraError, match="run `pip install wandb`, or use the logger csv"
-    ):
-        loggers.make_logger("wandb", tmp_path)
+@pytest.mark.parametrize("packages", [["wandb"], ["tensorboard", "tensorboardX"]])
+def test_a_missing_package_is_named(monkeypatch, packages):
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(errors.MissingExtraError, match=r"run `pip install 'hinged\[loggers\]'`"):
+        loggers.check_logger(packages[0], "adam")
 
 
 @pytest.mark.parametrize(("name", "error"), [("csv", "training by lm logs"), ("cvs", "csv")])

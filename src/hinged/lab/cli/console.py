@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from hinged.lab.reporting.terminal import TerminalProgress
-from hinged.lab.runs.compare import ProgressListener
+from hinged.lab.runs.progress_listener import ProgressListener
 
 
 def wide_console() -> Console:

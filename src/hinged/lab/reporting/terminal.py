@@ -24,8 +24,8 @@ from rich.table import Table
 from hinged.lab.experiment.schema import Trial
 from hinged.lab.reporting.comparison_table import ComparisonRow, ComparisonTable
 from hinged.lab.reporting.significance import Interval
-from hinged.lab.runs.compare import ProgressListener
 from hinged.lab.runs.pending_trial import ExperimentRun
+from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 

@@ -30,63 +30,15 @@ from hinged.lab.runs.pending_trial import (
     save_record,
     train,
 )
+from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.ray_cluster import RayCluster
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.run_trial import check_trial, load_data_and_weights, run_trial
-from hinged.lab.runs.trial_result import TrialFailure, TrialResult
+from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.runs.worker_processes import call_in_processes
+from hinged.lab.training import loggers
 
 _RESULT_ONLY = SaveOptions()
-
-
-class ProgressListener:
-    """Base class of objects that follow the progress of a comparison.
-
-    `compare_all` calls the methods below. In this class they do nothing; a subclass overrides the
-    methods that it needs.
-    """
-
-    def on_start(self, trials: int, finished: int, epochs: int) -> None:
-        """React to the start of a comparison, before its first training.
-
-        Args:
-            trials: number of all trials. A trial is one training: one activation from one seed.
-            finished: number of trials that an earlier run has already finished.
-            epochs: number of epochs to train, summed over all unfinished trials.
-        """
-
-    def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
-        """React to the start of a training in this process.
-
-        The method is not called for trainings in other processes or on a cluster.
-
-        Args:
-            run: the experiment.
-            trial: the activation and the seed.
-        """
-
-    def on_epoch(self, number: int) -> None:
-        """React to the end of an epoch of a training in this process.
-
-        Args:
-            number: number of epochs that this training has finished.
-        """
-
-    def on_result(self, run: ExperimentRun, result: TrialResult) -> None:
-        """React to a finished training, after its result is saved.
-
-        Args:
-            run: the experiment.
-            result: the result of the training.
-        """
-
-    def on_failure(self, run: ExperimentRun, failure: TrialFailure) -> None:
-        """React to a training that raised an error, after the error is saved.
-
-        Args:
-            run: the experiment.
-            failure: the saved error.
-        """
 
 
 def compare(
@@ -176,9 +128,12 @@ def compare_all(
             results from other data or other pretrained weights. Also if `torchrun` started this
             process and more than one trial is unfinished.
         DataError: if data are missing or damaged.
-        ArgumentError: if a network cannot be trained on its data.
+        ArgumentError: if a network cannot be trained on its data, or if a training cannot be
+            logged.
+        MissingExtraError: if the package of the logger is not installed.
     """
-    # Check all experiments before the first training: a late error would waste hours.
+    # Check everything before the first training: a late error would waste hours.
+    _check_logger(save.logger, runs, cluster)
     sources = [_check_experiment(run, data_dir) for run in runs]
     runs = [_open_folder(run, *source) for run, source in zip(runs, sources, strict=True)]
     trials = [
@@ -351,6 +306,18 @@ def _check_experiment(run: ExperimentRun, data_dir: Path | None) -> tuple[str, s
     for activation in experiment.activations:
         check_trial(experiment, Trial(activation=activation, seed=0), loaded)
     return loaded.data.digest, "" if loaded.weights is None else loaded.weights.name
+
+
+def _check_logger(name: str, runs: Sequence[ExperimentRun], cluster: RayCluster | None) -> None:
+    """Raise an error if a logger cannot record the trainings. An empty name stands for no logger.
+
+    A Ray cluster has no folder for the logs.
+    """
+    if name and cluster is not None:
+        hint = "leave one of the two out: trainings on a Ray cluster cannot be logged"
+        raise errors.ArgumentError(errors.message("logger", f"{name} with a Ray cluster", hint))
+    for run in runs if name else ():
+        loggers.check_logger(name, run.experiment.training.optimizer)
 
 
 def _check_single_training(pending: Sequence[PendingTrial]) -> None:

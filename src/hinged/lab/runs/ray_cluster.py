@@ -18,6 +18,7 @@ import torch
 
 from hinged import errors
 from hinged.lab.experiment.torchrun import torchrun_process
+from hinged.lab.runs.worker_processes import visible_gpus
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -164,8 +165,8 @@ def execution_options(address: str | None, jobs: int | None, threads: int) -> di
 
     Args:
         address: address of a Ray cluster; None to train on this machine.
-        jobs: number of trials that run at the same time; None for the number of CPU cores divided
-            by `threads`.
+        jobs: number of trials that run at the same time; None for one for each GPU of this machine,
+            or without a GPU for the number of CPU cores divided by `threads`.
         threads: number of torch threads for each trial.
 
     Raises:
@@ -179,7 +180,7 @@ def execution_options(address: str | None, jobs: int | None, threads: int) -> di
         hint = "use torchrun only with `hinged train`, for a single training"
         raise errors.ArgumentError(errors.message("torchrun", got, hint))
     cluster = None if address is None else RayCluster(address, jobs, threads)
-    jobs = jobs or max(1, joblib.cpu_count() // threads)
+    jobs = jobs or len(visible_gpus()) or max(1, joblib.cpu_count() // threads)
     return {"jobs": jobs, "threads": threads, "cluster": cluster}
 
 

@@ -22,8 +22,9 @@ from hinged.lab._write_file import write_file
 from hinged.lab.experiment.environment import Precision, fast_precision
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import Settings
-from hinged.lab.runs.compare import ProgressListener, compare_all
+from hinged.lab.runs.compare import compare_all
 from hinged.lab.runs.pending_trial import ExperimentRun, SaveOptions
+from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.run_folder import RunFolder, as_file_name
 from hinged.lab.study.cells import Cell, pretraining_experiments, study_cells
 from hinged.lab.study.definition import Study
@@ -190,7 +191,14 @@ class StudyFolder:
             for kind, experiment in self.plan.pretrainings().items()
         ]
 
-    def train(self, listener: ProgressListener, seeds: int | None = None, **options: Any) -> None:
+    def train(
+        self,
+        listener: ProgressListener,
+        seeds: int | None = None,
+        *,
+        logger: str = "",
+        **options: Any,
+    ) -> None:
         """Train all networks of the study that have no result yet, pretrainings first.
 
         An error in a training of a cell is saved in the run folder, and the next training starts.
@@ -199,6 +207,7 @@ class StudyFolder:
         Args:
             listener: an object whose methods are called when trainings start, progress and end.
             seeds: number of seeds of each cell; None for the number that the scale sets.
+            logger: name of a logger that records every epoch; empty for no logger.
             **options: arguments of `hinged.lab.runs.compare.compare_all`, for example `jobs`.
         """
         pretrainings = [
@@ -207,9 +216,11 @@ class StudyFolder:
             if not run.folder.is_finished(run.experiment.trials[0])
         ]
         if pretrainings:
-            save = SaveOptions(checkpoints=True, weights=True)
+            save = SaveOptions(checkpoints=True, weights=True, logger=logger)
             compare_all(pretrainings, listener, save=save, **options)
-        compare_all(self.cell_runs(seeds), listener, continue_on_error=True, **options)
+        save = SaveOptions(logger=logger)
+        runs = self.cell_runs(seeds)
+        compare_all(runs, listener, save=save, continue_on_error=True, **options)
 
     def _holds_other_files(self) -> bool:
         """Whether the folder holds files other than `cells` and partial files.

@@ -1,0 +1,57 @@
+"""The base class of objects that follow the progress of a comparison."""
+
+from __future__ import annotations
+
+from hinged.lab.experiment.schema import Trial
+from hinged.lab.runs.pending_trial import ExperimentRun
+from hinged.lab.runs.trial_result import TrialFailure, TrialResult
+
+
+class ProgressListener:
+    """Base class of objects that follow the progress of a comparison.
+
+    `compare_all` calls the methods below. In this class they do nothing; a subclass overrides the
+    methods that it needs.
+    """
+
+    def on_start(self, trials: int, finished: int, epochs: int) -> None:
+        """React to the start of a comparison, before its first training.
+
+        Args:
+            trials: number of all trials. A trial is one training: one activation from one seed.
+            finished: number of trials that an earlier run has already finished.
+            epochs: number of epochs to train, summed over all unfinished trials.
+        """
+
+    def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
+        """React to the start of a training in this process.
+
+        The method is not called for trainings in other processes or on a cluster.
+
+        Args:
+            run: the experiment.
+            trial: the activation and the seed.
+        """
+
+    def on_epoch(self, number: int) -> None:
+        """React to the end of an epoch of a training in this process.
+
+        Args:
+            number: number of epochs that this training has finished.
+        """
+
+    def on_result(self, run: ExperimentRun, result: TrialResult) -> None:
+        """React to a finished training, after its result is saved.
+
+        Args:
+            run: the experiment.
+            result: the result of the training.
+        """
+
+    def on_failure(self, run: ExperimentRun, failure: TrialFailure) -> None:
+        """React to a training that raised an error, after the error is saved.
+
+        Args:
+            run: the experiment.
+            failure: the saved error.
+        """
