@@ -37,6 +37,43 @@ def test_report_prints_json_and_writes_the_page_again(compared):
     assert hinged["activation_parameters"] == 2 * 2 * 9
 
 
+def test_what_proves_nothing_is_said_above_the_table_and_in_the_page(tmp_path):
+    folder = tmp_path / "run"
+    lines = run("compare", *COMPARE, "--lr", "1000", "--out", str(folder)).stdout
+    assert "seeds: too few for a verdict" in lines or "no test is possible" in lines
+    figures = json.loads(run("report", str(folder), "--json").stdout)
+    page = (folder / "report.html").read_text()
+    words = " ".join(lines.split())
+    assert len(figures["warnings"]) >= 2
+    for start in ("No network learned: ", "Too few seeds for a verdict: 2; give at least 5."):
+        [text] = [each for each in figures["warnings"] if each.startswith(start)]
+        assert text in page
+        assert words.index(f"Warning: {text}") < words.index("minus relu's")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("torch.zeros(40).long()", "got a train split with one class only; give samples of at"),
+        ("torch.full((40, 1), 2.5)", "target 0 (always 2.5) is constant"),
+        ("torch.full((40, 1), torch.nan)", "NaN or infinite values in target 0 of sample 0, 1"),
+    ],
+)
+def test_data_without_anything_to_learn_are_refused(tmp_path, capsys, labels, message):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import torch\n"
+        "def load():\n"
+        f"    x, y = torch.randn(40, 3), {labels}\n"
+        "    return (x, y), (x[:10], y[:10])\n"
+    )
+    data, out = f"{file}:load", tmp_path / "run"
+    error = error_of(
+        capsys, "compare", *COMPARE, "--model", "mlp", "--data", data, "--out", str(out)
+    )
+    assert message in error and not out.exists()
+
+
 def test_a_run_folder_with_another_experiment_is_refused(capsys, compared):
     error = error_of(capsys, "compare", *COMPARE, "--lr", "0.5", "--out", str(compared[0]))
     assert "holds another experiment: there training.lr is 0.006, not 0.5" in error

@@ -5,6 +5,7 @@ import torch
 
 from hinged import errors
 from hinged.lab import data
+from hinged.lab.data.data_set import scale_split
 from hinged.lab.data.train_test_split import (
     TrainTestSplit,
     check_split,
@@ -41,7 +42,7 @@ def test_good_splits_pass():
         ({"y_train": torch.zeros(4, 1)}, "labels of shape (4, 1); give one class index per sample"),
         (
             {"x_train": torch.tensor([[1, 2, torch.nan], [torch.inf, 0, 0], [1, 1, 1], [1, 1, 1]])},
-            "NaN or infinite values in column 0, 2 (counted from 0); replace",
+            "NaN or infinite values in column 0, 2 of sample 0, 1 (counted from 0); replace",
         ),
         (
             {
@@ -52,12 +53,40 @@ def test_good_splits_pass():
             "NaN or infinite values in target 0",
         ),
         ({"problem": Regression(1)}, "targets of shape (4,); give (samples, 1)"),
+        ({"y_train": torch.tensor([1, 1, 1, 1])}, "a train split with one class only; give"),
+        (
+            {
+                "y_train": torch.tensor([[1.0, 3.5], [2.0, 3.5], [3.0, 3.5], [4.0, 3.5]]),
+                "y_test": torch.tensor([[1.0, 3.5], [2.0, 3.5]]),
+                "problem": Regression(2),
+            },
+            "a train split in which target 1 (always 3.5) is constant (counted from 0); there is",
+        ),
+        (
+            {
+                "y_train": torch.tensor([[1.0], [2.0], [3.0], [4.0]]),
+                "y_test": torch.ones(2, 1),
+                "problem": Regression(1),
+            },
+            "a test split with equal targets; R2 needs",
+        ),
     ],
 )
 def test_unsuitable_splits_get_one_sentence(changes, message):
     with pytest.raises(errors.DataError) as refused:
         check_split("mine", replace(GOOD, **changes))
     assert message in str(refused.value) and str(refused.value).startswith("`mine`: got a t")
+
+
+def test_a_test_split_of_one_class_passes():
+    one = replace(GOOD, y_test=torch.tensor([1, 1]))
+    assert check_split("mine", one) is one
+
+
+def test_a_finished_data_set_is_checked_too():
+    finished = replace(scale_split("mine", GOOD), x_test=torch.full((2, 3), torch.nan))
+    with pytest.raises(errors.DataError, match="column 0, 1, 2 of sample 0, 1"):
+        check_split("mine", finished)
 
 
 def test_a_subset_keeps_the_shares_of_classes_and_is_part_of_larger_subsets():

@@ -3,11 +3,7 @@ import math
 import pytest
 
 from hinged.lab.reporting import terminal
-from hinged.lab.reporting.comparison_table import (
-    build_comparison_table,
-    diverged_sentence,
-    verdict,
-)
+from hinged.lab.reporting.comparison_table import build_comparison_table, verdict
 from tests.lab.helpers import make_result
 
 
@@ -40,12 +36,43 @@ def test_differences_are_taken_over_shared_seeds(small):
 
 
 def test_verdict_says_what_the_figures_say(small):
-    better = verdict(make_table({"relu": [0.5, 0.6, 0.7], "hinged": [0.61, 0.7, 0.8]}, small))
-    assert better.startswith("hinged is 10.33 points above relu")
+    relu = [0.5, 0.6, 0.7, 0.5, 0.6]
+    better = verdict(make_table({"relu": relu, "hinged": [0.61, 0.7, 0.8, 0.6, 0.7]}, small))
+    assert better.startswith("hinged is 10.20 points above relu")
     assert better.endswith("a difference at the 5 % level.")
-    worse = verdict(make_table({"relu": [0.5, 0.6, 0.7], "hinged": [0.5, 0.5, 0.7]}, small))
-    assert worse.startswith("hinged is 3.33 points below relu")
+    worse = verdict(make_table({"relu": relu, "hinged": [0.5, 0.5, 0.7, 0.5, 0.6]}, small))
+    assert worse.startswith("hinged is 2.00 points below relu")
     assert worse.endswith("no difference that these seeds can show at the 5 % level.")
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+def test_fewer_than_five_seeds_give_no_verdict(seeds, small):
+    # The differences hardly vary: with 2 seeds, p is 0.003.
+    hinged = [0.6 + 0.001 * seed for seed in range(seeds)]
+    table = make_table(
+        {"relu": [0.5 + 0.0005 * seed for seed in range(seeds)], "hinged": hinged}, small
+    )
+    assert table.rows[1].versus.p < 0.05
+    text = verdict(table)
+    assert text.endswith(f"points above relu over {seeds} seeds: too few for a verdict.")
+    assert "interval" not in text and "level" not in text
+    assert f"Too few seeds for a verdict: {seeds}; give at least 5." in table.warnings
+    assert f"Too few seeds for a verdict: {seeds}; give at least 5." in table.as_json()["warnings"]
+
+
+def test_seeds_that_diverged_do_not_count_for_a_verdict(small):
+    hinged = [0.6, 0.7, 0.8, 0.6, math.nan]
+    table = make_table({"relu": [0.5, 0.6, 0.7, 0.51, 0.6], "hinged": hinged}, small)
+    assert verdict(table).endswith("over 4 seeds: too few for a verdict.")
+
+
+def test_differences_of_other_metrics_are_shown_with_four_decimals(small):
+    results = [
+        make_result(activation, seed, score + 0.01 * seed**2).model_copy(update={"metric": "R2"})
+        for activation, score in (("relu", 0.5), ("hinged", 0.5 + 0.0123))
+        for seed in range(4)
+    ]
+    assert "0.0123 above relu" in verdict(build_comparison_table(small, results))
 
 
 def test_what_diverged_is_named_and_left_out(small):
@@ -54,8 +81,8 @@ def test_what_diverged_is_named_and_left_out(small):
     assert hinged.seeds == 3 and hinged.diverged == (1,) and hinged.versus.pairs == 2
     assert hinged.score.mean == pytest.approx(0.75)
     assert hinged.versus.difference.mean == pytest.approx(0.15)
-    assert "infinite or NaN): hinged (seed 1)." in diverged_sentence(table)
-    assert diverged_sentence(make_table({"relu": [0.5, 0.6]}, small)) == ""
+    assert any("infinite or NaN): hinged (seed 1)." in text for text in table.warnings)
+    assert make_table({"relu": [0.5, 0.6]}, small).warnings == ()
 
 
 def test_where_all_diverged_there_is_no_score(small):
@@ -63,7 +90,7 @@ def test_where_all_diverged_there_is_no_score(small):
     assert table.rows[1].versus is None
     assert terminal.row_texts(table.rows[1], table.metric)[:3] == ("hinged", "-", "")
     assert "has not been compared" in verdict(table)
-    assert "hinged (seed 0, seed 1)" in diverged_sentence(table)
+    assert "hinged (seed 0, seed 1)" in " ".join(table.warnings)
 
 
 def test_json_has_no_nan(small):

@@ -7,8 +7,8 @@ from hinged.lab.reporting.html_page import render_page
 
 VALUES = {
     "experiment": {"network": {"kind": "cnn"}, "data": "<data>", "seeds": [0], "activations": []},
-    **{name: "" for name in ("about", "verdict", "diverged", "data_digest", "settings")},
-    "table": {"finished": 1, "planned": 1, "baseline": "relu"},
+    **dict.fromkeys(("about", "verdict", "data_digest", "settings"), ""),
+    "table": {"finished": 1, "planned": 1, "baseline": "relu", "warnings": ["<few>"]},
     "headings": ("activation", "time"),
     "rows": [("relu", "1 ms"), ("hinged", "2 ms")],
     "figures": [],
@@ -21,6 +21,7 @@ def test_texts_are_escaped_and_our_row_stands_out():
     page = render_page("report.html.jinja", **VALUES)
     assert "cnn on &lt;data&gt;" in page and "<data>" not in page
     assert page.count('class="ours"') == 1
+    assert page.index("&lt;few&gt;") < page.index("<table>")
     assert re.search(r'<tr class="ours"><td data-heading="activation">hinged</td>', page)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from hinged import errors
 from hinged.lab.cli import bench_commands, study_commands
@@ -28,7 +29,7 @@ from hinged.lab.experiment import environment
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.torchrun import torchrun_process
 from hinged.lab.reporting import report, terminal
-from hinged.lab.reporting.comparison_table import diverged_sentence, verdict
+from hinged.lab.reporting.comparison_table import verdict
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.compare import compare as run_comparison
 from hinged.lab.runs.compare import join_training
@@ -200,9 +201,9 @@ def _print_report(folder: RunFolder, as_json: bool) -> None:
         print(json.dumps({"run": str(folder.path), **table.as_json()}, indent=2))
         return
     console = wide_console()
+    for warning in table.warnings:
+        console.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     console.print(terminal.terminal_table(table))
     if any(row.activation == "hinged" and row.versus is not None for row in table.rows):
         console.print(verdict(table), highlight=False)
-    if text := diverged_sentence(table):
-        console.print(text, highlight=False)
     console.print(f"Page: {folder.path / 'report.html'}", highlight=False, soft_wrap=True)

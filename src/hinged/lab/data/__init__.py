@@ -2,6 +2,7 @@
 
 from hinged.lab.data.augment import AUGMENTATIONS
 from hinged.lab.data.batches import Batch, Batches
+from hinged.lab.data.data_facts import DataFacts
 from hinged.lab.data.data_set import DataSet
 from hinged.lab.data.readers.bccd import read_bccd
 from hinged.lab.data.registry import (
@@ -18,6 +19,7 @@ __all__ = [
     "SKLEARN_DATA",
     "Batch",
     "Batches",
+    "DataFacts",
     "DataSet",
     "check_data_set_name",
     "is_data_set_name",

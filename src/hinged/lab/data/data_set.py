@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hinged.lab.data.data_facts import DataFacts, collect_facts
 from hinged.lab.data.train_test_split import TrainTestSplit
 from hinged.lab.problems import Problem
 from hinged.lab.problems.problem import standardise
@@ -85,6 +86,11 @@ class DataSet:
             state.update(tensor.contiguous().numpy().data)
         return state.hexdigest()
 
+    @functools.cached_property
+    def facts(self) -> DataFacts:
+        """Return facts that decide whether scores on the test split mean anything."""
+        return collect_facts(self.x_train, self.x_test, self.y_test, self.problem)
+
     def to_inputs(self, x: Tensor) -> Tensor:
         """Convert rows of `x_train` or `x_test` to network inputs.
 
@@ -125,9 +131,8 @@ class DataSet:
         current = self.mean, self.std
         mean, std = current if scaling is None or self.mean is None else scaling
         changed = replace(self, side=side, channels=channels, mean=mean, std=std)
-        vars(changed)["digest"] = (
-            self.digest
-        )  # The tensors are the same. Hashing 300 MB again takes time.
+        # The tensors are the same. Hashing 300 MB again takes time.
+        vars(changed).update(digest=self.digest, facts=self.facts)
         return changed
 
     def with_scaling_on(self, device: torch.device) -> DataSet:

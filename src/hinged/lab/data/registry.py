@@ -123,7 +123,7 @@ def load_data_set(
 def _load_cached(
     name: str, folder: Path | None, train_size: int | None, test_size: int | None, _changed: int
 ) -> DataSet:
-    data = _read_data_set(name, folder)
+    data = check_split(f"data {name}", _read_data_set(name, folder))
     if isinstance(data, DataSet):
         if train_size or test_size:
             size = "train_size" if train_size else "test_size"
@@ -132,7 +132,7 @@ def _load_cached(
                 errors.message(size, "a number for a function that returns a DataSet", hint)
             )
         return data
-    return scale_split(name, take_subset(check_split(f"data {name}", data), train_size, test_size))
+    return scale_split(name, take_subset(data, train_size, test_size))
 
 
 def _read_data_set(name: str, folder: Path | None) -> TrainTestSplit | DataSet:

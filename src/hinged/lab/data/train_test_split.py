@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -40,16 +41,35 @@ class TrainTestSplit:
     problem: Problem
 
 
-def check_split(call: str, data: TrainTestSplit) -> TrainTestSplit:
+class _Splits(Protocol):
+    """The attributes that a `TrainTestSplit` and a `DataSet` have in common."""
+
+    @property
+    def x_train(self) -> Tensor: ...
+    @property
+    def y_train(self) -> Tensor: ...
+    @property
+    def x_test(self) -> Tensor: ...
+    @property
+    def y_test(self) -> Tensor: ...
+    @property
+    def problem(self) -> Problem: ...
+
+
+_AnySplits = TypeVar("_AnySplits", bound=_Splits)
+
+
+def check_split(call: str, data: _AnySplits) -> _AnySplits:
     """Return the data unchanged, or raise an error if the data are unsuitable for training.
 
     Args:
         call: name of the data; error messages begin with this name.
-        data: training and test split to check.
+        data: training and test split to check: a `TrainTestSplit` or a `DataSet`.
 
     Raises:
         DataError: if a split has no samples, if the numbers of inputs and targets differ, if a
-            value is not finite, or if the targets do not fit the problem.
+            value is not finite, if the targets do not fit the problem, or if there is only one
+            class or a constant target.
     """
     for split in ("train", "test"):
         x, y = (data.x_train, data.y_train) if split == "train" else (data.x_test, data.y_test)
@@ -58,6 +78,9 @@ def check_split(call: str, data: TrainTestSplit) -> TrainTestSplit:
             raise errors.DataError(
                 errors.message(call, f"a {split} split with {fault[0]}", fault[1])
             )
+    fault = data.problem.constant_fault(data.y_train, data.y_test)
+    if fault:
+        raise errors.DataError(errors.message(call, *fault))
     return data
 
 
@@ -72,22 +95,28 @@ def _split_fault(x: Tensor, y: Tensor, problem: Problem) -> Fault | None:
             "give equal numbers of inputs and targets, at least 1",
         )
     for kind, values in (("column", x), ("target", y)):
-        columns = _columns_not_finite(values)
-        if columns:
-            shown = ", ".join(str(column) for column in columns[:5])
+        places = _describe_not_finite(values)
+        if places:
             return (
-                f"NaN or infinite values in {kind} {shown} (counted from 0)",
+                f"NaN or infinite values in {kind} {places} (counted from 0)",
                 "replace these values or remove the samples",
             )
     return problem.target_fault(y)
 
 
-def _columns_not_finite(values: Tensor) -> list[int]:
-    """Return the indices of the columns (along axis 1) that contain a NaN or an infinite value."""
+def _describe_not_finite(values: Tensor) -> str:
+    """Return which columns (along axis 1) and samples contain a NaN or an infinite value.
+
+    The text is empty if all values are finite.
+    """
     if not values.is_floating_point():
-        return []
-    columns = values.reshape(len(values), values.shape[1] if values.ndim > 1 else 1, -1)
-    return (~columns.isfinite()).any(dim=2).any(dim=0).nonzero().flatten().tolist()
+        return ""
+    wrong = ~values.reshape(len(values), values.shape[1] if values.ndim > 1 else 1, -1).isfinite()
+    columns, samples = (
+        wrong.any(dim=2).any(dim=axis).nonzero().flatten().tolist() for axis in (0, 1)
+    )
+    shown = [", ".join(map(str, found[:5])) for found in (columns, samples)]
+    return f"{shown[0]} of sample {shown[1]}{' ...' * (len(samples) > 5)}" if samples else ""
 
 
 def take_subset(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hinged.lab.problems.average_precision import Detections, mean_average_precision
 from hinged.lab.problems.boxes import box_area, generalised_box_iou, non_maximum_suppression
-from hinged.lab.problems.problem import Fault, Problem
+from hinged.lab.problems.problem import Chance, Fault, Problem
 
 PADDING = -1.0
 """Class of target rows that do not describe an object."""
@@ -135,6 +135,10 @@ class Detection(Problem):
         if (box_area(objects[:, 1:]) <= 0).any():
             return "a box without an area", "remove this box"
         return None
+
+    def chance(self, targets: Tensor) -> Chance:
+        """Return the score 0 of outputs that contain no box."""
+        return Chance(0.0, 0.01, "the score of a network that finds nothing")
 
     def mirror_targets(self, targets: Tensor) -> Tensor:
         """Return the targets `(N, M, 5)` of images that are mirrored left to right."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,20 @@ from torch import Tensor
 
 Fault = tuple[str, str]
 """Two parts of an error message: the description of a fault, and a hint how to correct it."""
+
+
+class Chance(NamedTuple):
+    """The score that a network reaches without any knowledge of its inputs.
+
+    Attributes:
+        score: the score.
+        margin: a network whose score is less than this above `score` may have learned nothing.
+        about: the meaning of the score, for example `the share of the most frequent class`.
+    """
+
+    score: float
+    margin: float
+    about: str
 
 
 class Problem(ABC):
@@ -62,6 +77,26 @@ class Problem(ABC):
     @abstractmethod
     def target_fault(self, targets: Tensor) -> Fault | None:
         """Return a description of a fault in the targets of a split, or None without a fault."""
+
+    def constant_fault(self, train: Tensor, test: Tensor) -> Fault | None:
+        """Return a description of targets that are all equal, so that there is nothing to learn.
+
+        Args:
+            train: targets of the training split, `(N, ...)`, without a `target_fault`.
+            test: targets of the test split, in the same form.
+
+        Returns:
+            The fault; None if the targets differ.
+        """
+        return None
+
+    @abstractmethod
+    def chance(self, targets: Tensor) -> Chance:
+        """Return the best score of constant outputs, which do not depend on the inputs.
+
+        Args:
+            targets: targets of the test split, `(N, ...)`.
+        """
 
     def prepare_targets(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
         """Convert the targets of both splits into the form that `loss` and `score` accept.
@@ -128,6 +163,22 @@ class Classification(Problem):
             return got, f"class indices of {self.number} classes are 0 to {self.number - 1}"
         return None
 
+    def constant_fault(self, train: Tensor, test: Tensor) -> Fault | None:
+        """Return a fault if all training samples have the same class, otherwise None."""
+        if (train == train[0]).all():
+            return "a train split with one class only", "give samples of at least 2 classes"
+        return None
+
+    def chance(self, targets: Tensor) -> Chance:
+        """Return the share of the most frequent class, with a margin of two standard errors.
+
+        >>> Classification(2).chance(torch.tensor([0, 1, 1, 1])).score
+        0.75
+        """
+        share = targets.long().bincount().max().item() / len(targets)
+        margin = 2 * math.sqrt(share * (1 - share) / len(targets))
+        return Chance(share, margin, "the share of the most frequent class")
+
     def prepare_targets(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
         """Convert the class indices of both splits to int64."""
         return train.long(), test.long()
@@ -170,6 +221,23 @@ class Regression(Problem):
         if targets.ndim == 2 and targets.shape[1] == self.number:
             return None
         return f"targets of shape {tuple(targets.shape)}", f"give (samples, {self.number})"
+
+    def constant_fault(self, train: Tensor, test: Tensor) -> Fault | None:
+        """Return a fault if a training target or all test targets are constant, otherwise None."""
+        constant = (train == train[0]).all(dim=0).nonzero().flatten().tolist()
+        if constant:
+            shown = ", ".join(f"{index} (always {train[0, index]:g})" for index in constant[:5])
+            return (
+                f"a train split in which target {shown} is constant (counted from 0)",
+                "there is nothing to learn, so choose another target or remove it",
+            )
+        if (test == test[0]).all():
+            return "a test split with equal targets", "R2 needs test targets that differ"
+        return None
+
+    def chance(self, targets: Tensor) -> Chance:
+        """Return R2 of the mean of the targets, which is 0."""
+        return Chance(0.0, 0.01, "the score of a network that always predicts the mean")
 
     def prepare_targets(self, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
         """Scale each target to mean 0 and standard deviation 1 in the training split.

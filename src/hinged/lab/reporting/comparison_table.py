@@ -13,12 +13,14 @@ from typing import Any
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.reporting.multiple_testing import holm_correction
 from hinged.lab.reporting.significance import (
+    FEWEST_SEEDS,
     Interval,
     PairedTest,
     finite_pairs,
     mean_interval,
     paired_t_test,
 )
+from hinged.lab.reporting.warnings import find_warnings
 from hinged.lab.runs.trial_result import TrialResult
 
 
@@ -67,6 +69,7 @@ class ComparisonTable:
         rows: one row for each activation with a finished training.
         finished: number of finished trainings.
         planned: number of all trainings of the experiment.
+        warnings: a sentence for each reason why the results may prove nothing.
     """
 
     metric: str
@@ -74,6 +77,7 @@ class ComparisonTable:
     rows: list[ComparisonRow]
     finished: int
     planned: int
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the table as dicts and lists that JSON can hold, with None in place of NaN."""
@@ -106,13 +110,21 @@ def build_comparison_table(experiment: Experiment, results: list[TrialResult]) -
         for name, p in zip(names, corrected, strict=True)
     ]
     metric = results[0].metric if results else "score"
-    return ComparisonTable(metric, experiment.baseline, rows, len(results), len(experiment.trials))
+    return ComparisonTable(
+        metric,
+        experiment.baseline,
+        rows,
+        len(results),
+        len(experiment.trials),
+        find_warnings(experiment, results),
+    )
 
 
 def verdict(table: ComparisonTable, activation: str = "hinged") -> str:
     """Return a sentence that compares the scores of an activation with those of the baseline.
 
-    The sentence contains the mean difference, its 95 % interval and its p-value.
+    The sentence contains the mean difference, its 95 % interval and its p-value. With fewer than 5
+    seeds it contains only the mean difference, and no verdict.
 
     Args:
         table: the table of the comparison.
@@ -123,38 +135,24 @@ def verdict(table: ComparisonTable, activation: str = "hinged") -> str:
     if row is None or row.versus is None:
         return f"{activation} has not been compared with {table.baseline}."
     (mean, low, high), p, pairs = row.versus
+    unit, scale, digits = (" points", 100, 2) if table.metric == "accuracy" else ("", 1, 4)
+    side = "above" if mean >= 0 else "below"
+    distance = f"{abs(mean) * scale:.{digits}f}{unit} {side} {table.baseline}"
+    if pairs < FEWEST_SEEDS:
+        return f"{activation} is on average {distance} over {pairs} seeds: too few for a verdict."
     comparisons = sum(not math.isnan(other.p_corrected) for other in table.rows)
     if math.isnan(p):
         return (
             f"{activation} differs from {table.baseline} without any spread: no test is possible."
         )
-    unit, scale = (" points", 100) if table.metric == "accuracy" else ("", 1)
     size = (
-        f"{abs(mean) * scale:.2f}{unit} {'above' if mean >= 0 else 'below'} {table.baseline} "
-        f"(95 % interval {low * scale:+.2f} to {high * scale:+.2f}, p = {p:.2g}, "
+        f"{distance} (95 % interval {low * scale:+.{digits}f} to {high * scale:+.{digits}f}, "
+        f"p = {p:.2g}, "
         f"{row.p_corrected:.2g} after correction for {comparisons} comparisons, {pairs} seeds)"
     )
     if row.p_corrected < 0.05:
         return f"{activation} is {size}: a difference at the 5 % level."
     return f"{activation} is {size}: no difference that these seeds can show at the 5 % level."
-
-
-def diverged_sentence(table: ComparisonTable) -> str:
-    """Return a sentence that lists the diverged trainings, or an empty text if there are none.
-
-    A training has diverged if its loss or score became infinite or NaN.
-    """
-    named = [
-        f"{row.activation} ({', '.join(f'seed {seed}' for seed in row.diverged)})"
-        for row in table.rows
-        if row.diverged
-    ]
-    if not named:
-        return ""
-    return (
-        f"Diverged (the loss became infinite or NaN): {'; '.join(named)}. "
-        "Means and differences leave out trainings without a score."
-    )
 
 
 def _test_against(

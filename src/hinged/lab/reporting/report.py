@@ -9,7 +9,6 @@ from hinged.lab.reporting import interactive_plots, plots, terminal
 from hinged.lab.reporting.comparison_table import (
     ComparisonTable,
     build_comparison_table,
-    diverged_sentence,
     verdict,
 )
 from hinged.lab.reporting.html_page import render_page
@@ -97,7 +96,6 @@ def _render_page(
         experiment=experiment,
         about=results[-1].data_about or experiment.data,
         verdict=verdict(table) if "hinged" in experiment.activations else "",
-        diverged=diverged_sentence(table),
         table=table,
         headings=terminal.headings(table),
         rows=[terminal.row_texts(row, table.metric) for row in table.rows],

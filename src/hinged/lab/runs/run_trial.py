@@ -138,6 +138,7 @@ def run_trial(
         pretrained="" if weights is None else weights.name,
         data_digest=digest,
         data_about=data.about,
+        data_facts=data.facts,
         fold=experiment.fold_of(trial),
         experiment=experiment.model_dump(mode="json", exclude={"activations", "seeds"}),
         environment=environment.describe_environment(),

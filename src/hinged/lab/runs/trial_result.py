@@ -10,6 +10,8 @@ from typing import Any
 
 import pydantic
 
+from hinged.lab.data import DataFacts
+
 
 class TrialResult(pydantic.BaseModel):
     """The result of one trained network, and all settings that are needed to train it again.
@@ -42,6 +44,8 @@ class TrialResult(pydantic.BaseModel):
             if all weights were new.
         data_digest: SHA-256 of the data.
         data_about: a sentence that describes the data.
+        data_facts: facts about the splits that decide whether scores mean anything; None in older
+            results.
         fold: number of the cross-validation fold that was the test split, from 0; None without
             cross-validation.
         experiment: all settings of the experiment.
@@ -70,6 +74,7 @@ class TrialResult(pydantic.BaseModel):
     pretrained: str = ""
     data_digest: str
     data_about: str = ""
+    data_facts: DataFacts | None = None
     fold: int | None = None
     experiment: dict[str, Any]
     environment: dict[str, str]

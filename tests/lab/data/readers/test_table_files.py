@@ -65,7 +65,10 @@ def test_classes_or_numbers(table, target, classes):
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ({"a": [None, *NUMBERS[1:]], "y": NUMBERS}, "empty, NaN or infinite values in a; replace"),
+        (
+            {"a": [None, *NUMBERS[1:]], "y": NUMBERS},
+            "infinite values in a, the first in row 1 of the data; replace",
+        ),
         ({"a": [float("inf"), *NUMBERS[1:]], "y": NUMBERS}, "empty, NaN or infinite values in a"),
         ({"a": NUMBERS, "y": [float("nan"), *NUMBERS[1:]]}, "empty, NaN or infinite values in y"),
         ({"y": NUMBERS}, "no input columns; add a column"),

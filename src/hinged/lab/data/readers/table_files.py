@@ -73,14 +73,16 @@ def _check_values(path: Path, table: Any) -> None:
     """Raise an error if a column contains an empty value, NaN or infinity."""
     import pyarrow.compute as pc
 
-    def is_complete(column: Any) -> bool:
-        if column.null_count:
-            return False
-        return not _is_float(column) or pc.all(pc.is_finite(column)).as_py()
+    def first_gap(column: Any) -> int:
+        """Return the index of the first unusable value, or -1 if there is none."""
+        usable = pc.is_finite(column) if _is_float(column) else pc.is_valid(column)
+        return int(pc.index(pc.fill_null(usable, False), False).as_py())
 
-    bad = [name for name in table.column_names if not is_complete(table[name])]
-    if bad:
-        got = f"empty, NaN or infinite values in {', '.join(bad[:5])}"
+    gaps = {name: gap for name in table.column_names if (gap := first_gap(table[name])) >= 0}
+    if gaps:
+        names = ", ".join([*gaps][:5])
+        row = min(gaps.values()) + 1
+        got = f"empty, NaN or infinite values in {names}, the first in row {row} of the data"
         raise _table_error(path, got, "replace these values, or remove the columns or rows")
 
 
