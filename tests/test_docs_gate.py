@@ -1,6 +1,8 @@
 """Tests that `make docs` fails on faults of the documentation, and that docstrings have none."""
 
+import inspect
 import logging
+import operator
 import re
 import subprocess
 import sys
@@ -8,6 +10,9 @@ from pathlib import Path
 
 import griffe
 import pytest
+
+import hinged
+import hinged.lightning
 
 ROOT = Path(__file__).parents[1]
 COMMAND = re.search(r"^docs:.*\n\t(.*)", (ROOT / "Makefile").read_text(), flags=re.M)[1]
@@ -28,24 +33,30 @@ def double(x: int) -> int:
 '''
 
 
-def make_docs(folder, page=PAGE, module=MODULE):
-    """Run the command of `make docs` on one page and one module, with the project's settings."""
+def build(folder, site="site"):
+    """Run the command of `make docs` in a folder, and write the pages into `site`."""
+    command = COMMAND.replace(".venv/site", str(site)).replace("$(BIN)/", f"{sys.executable} -m ")
+    return subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+
+
+def build_page(folder, page=PAGE, module=MODULE):
+    """Build one page about one module, with the project's settings."""
     files = {
         "mkdocs.yml": f"INHERIT: {ROOT / 'mkdocs.yml'}\nnav: [index.md]\n",
         "docs/index.md": page,
-        "docs/docstring_examples.py": (ROOT / "docs/docstring_examples.py").read_text(),
+        "docs/theme.css": "",
+        "docs/griffe_extensions.py": (ROOT / "docs/griffe_extensions.py").read_text(),
         "src/planted.py": module,
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    command = COMMAND.replace(".venv/", "").replace("$(BIN)/", f"{sys.executable} -m ")
-    return subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+    return build(folder)
 
 
 @pytest.mark.slow
 def test_docs_without_faults_are_built_with_their_examples_as_code(tmp_path):
-    built = make_docs(tmp_path)
+    built = build_page(tmp_path)
     assert built.returncode == 0, built.stderr
     html = (tmp_path / "site" / "index.html").read_text()
     assert '<span class="gp">&gt;&gt;&gt; </span><span class="n">double</span>' in html
@@ -81,7 +92,7 @@ PLANTED = {
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_planted_fault_fails(tmp_path, fault):
     changed, complaint = PLANTED[fault]
-    built = make_docs(tmp_path, **changed)
+    built = build_page(tmp_path, **changed)
     assert built.returncode != 0
     assert complaint in built.stderr
 
@@ -90,7 +101,7 @@ def test_a_planted_fault_fails(tmp_path, fault):
 def test_a_page_that_the_navigation_leaves_out_fails(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "left_out.md").write_text("# Left out\n")
-    built = make_docs(tmp_path)
+    built = build_page(tmp_path)
     assert built.returncode != 0
     assert "left_out.md" in built.stderr
 
@@ -132,3 +143,52 @@ def test_faults_of_docstrings_are_found(tmp_path, caplog):
     first, *others = faults_of("planted", tmp_path, caplog)
     assert first == "planted.Point: no attribute 'x,'"
     assert len(others) == 2 and "Parameter 'y' does not appear" in others[1]
+
+
+ENTRY = re.compile(r'<div class="doc doc-object doc-(\w+)">\s*<h[23] id="(hinged[^"]*)"')
+
+
+def entries_of(html):
+    """Return the entries of a page: a dictionary with the kind and the text of each name."""
+    _, *parts = ENTRY.split(html)
+    entries = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    return {name: (kind, text) for kind, name, text in entries}
+
+
+def kind_of(name):
+    """Return what a dotted name is when the library is imported."""
+    value = operator.attrgetter(name.removeprefix("hinged."))(hinged)
+    kinds = {"module": inspect.ismodule, "class": inspect.isclass, "function": inspect.isfunction}
+    return next((kind for kind, is_kind in kinds.items() if is_kind(value)), "attribute")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The entries of all pages of the reference, built by the command of `make docs`."""
+    site = tmp_path_factory.mktemp("site")
+    built = build(ROOT, site)
+    assert built.returncode == 0, built.stderr
+    assert not list(site.rglob("*.py"))
+    pages = sorted((site / "reference").rglob("*.html"))
+    return [entry for page in pages for entry in entries_of(page.read_text()).items()]
+
+
+@pytest.mark.slow
+def test_every_public_name_has_one_entry_with_an_example(reference):
+    found = {name: text for name, (_, text) in reference}
+    wanted = {f"hinged.{name}" for name in hinged.__all__}
+    assert wanted - found.keys() == set()
+    assert [name for name in wanted if '<span class="gp">' not in found[name]] == []
+    assert len(found) == len(reference)
+
+
+@pytest.mark.slow
+def test_every_entry_shows_what_python_finds_under_its_name(reference):
+    loaded = [(name, kind) for name, (kind, _) in reference if not name.startswith("hinged.lab")]
+    assert [(name, kind) for name, kind in loaded if kind_of(name) != kind] == []
+    assert len(loaded) > 80
+
+
+@pytest.mark.slow
+def test_no_example_is_shown_as_a_quote(reference):
+    assert [name for name, (_, text) in reference if "<blockquote>" in text] == []

@@ -1,4 +1,11 @@
-"""Saves and loads curves on the Hugging Face Hub, or in a local folder with the same files."""
+"""Saves and loads curves on the Hugging Face Hub, or in a local folder with the same files.
+
+>>> import hinged, tempfile, torch
+>>> model = torch.nn.Sequential(torch.nn.Linear(2, 8), hinged.PiecewiseLinear(8))
+>>> folder = tempfile.mkdtemp()
+>>> hinged.hub.save_curves(model, folder)
+>>> hinged.hub.load_curves(model, folder)
+"""
 
 from __future__ import annotations
 
@@ -138,6 +145,15 @@ def load_curves(
     Warns:
         OtherWeightsWarning: if the curves fit, but the other weights of the model are not the
             weights of the saved model. The outputs will then differ too.
+
+    >>> import hinged, tempfile, torch
+    >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8))
+    >>> folder = tempfile.mkdtemp()
+    >>> save_curves(model, folder)
+    >>> _ = nn.init.zeros_(model[1].values)
+    >>> load_curves(model, folder)
+    >>> model[1].values.max().item()
+    3.0
     """
     if not Path(source).is_dir():
         load_curve_file(model, _download(os.fspath(source), revision, token), LOAD)

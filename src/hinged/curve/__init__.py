@@ -1,6 +1,12 @@
 """Functions on piecewise-linear curves: evaluate, fit, constrain, measure and simplify a `Curve`.
 
 The functions work on tensors and do not need a model.
+
+>>> from hinged import curve
+>>> start = curve.fit("gelu", curve.uniform_grid(9)).curve
+>>> simple = curve.simplify(start, 0.05)
+>>> simple.needed
+tensor([5])
 """
 
 from hinged.curve.add_hinges import add_hinges as add_hinges

@@ -89,6 +89,10 @@ def from_lines(form: Lines) -> Curve:
 
     Raises:
         ArgumentError: if two neighbouring lines have different outputs at the hinge between them.
+
+    >>> absolute = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[1.0, 0.0, 1.0]]))
+    >>> from_lines(to_lines(absolute)).values
+    tensor([[1., 0., 1.]])
     """
     hinges, slopes, intercepts = form
     left = slopes[:, :-1] * hinges + intercepts[:, :-1]
@@ -132,6 +136,10 @@ def from_relus(form: ReluSum) -> Curve:
     Returns:
         A `Curve` whose outputs equal the sum. The tails of this curve are always free, also if the
         ReLUs come from a curve with linear or constant tails.
+
+    >>> absolute = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[1.0, 0.0, 1.0]]))
+    >>> from_relus(to_relus(absolute)).values
+    tensor([[1., 0., 1.]])
     """
     hinges = form.hinges.expand(form.weights.shape)
     ramps = (hinges.unsqueeze(-1) - hinges.unsqueeze(-2)).relu()

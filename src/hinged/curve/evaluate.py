@@ -59,6 +59,10 @@ def evaluate(
     Raises:
         DtypeError: if `x` is not floating point.
         ArgumentError: if axis `dim` of `x` does not have `C` entries.
+
+    >>> h = torch.tensor([-1.0, 0.0, 1.0])
+    >>> evaluate(torch.tensor([[-2.0, 0.25, 3.0]]), h.abs()[None], h)
+    tensor([[2.0000, 0.2500, 3.0000]])
     """
     check_input(x, values.shape[0], dim, call)
     dtype = torch.promote_types(x.dtype, torch.float32)

@@ -78,6 +78,10 @@ def distance(first: Curve, second: Curve, norm: str = "max") -> Tensor:
     Raises:
         UnknownNameError: if the norm is unknown.
         ArgumentError: if the numbers of channels do not match.
+
+    >>> flat = Curve(torch.tensor([0.0, 3.0]), torch.tensor([[0.0, 0.0]]))
+    >>> distance(flat, Curve(torch.tensor([0.0, 3.0]), torch.tensor([[0.0, 1.0]])))
+    tensor([1.])
     """
     call = "hinged.curve.distance"
     if norm not in NORMS:

@@ -50,6 +50,10 @@ def evaluate_curves(
     Raises:
         DtypeError: if `x` is not floating point.
         ArgumentError: if `C` is not 1 and axis `dim` of `x` does not have `C` entries.
+
+    >>> h = torch.tensor([-1.0, 0.0, 1.0])
+    >>> evaluate_curves(torch.tensor([[-2.0, 0.25, 3.0]]), h.abs()[None], h)
+    tensor([[2.0000, 0.2500, 3.0000]])
     """
     kernel = select_kernel(x, values, hinges, tail_slopes)
     if kernel is None:

@@ -1,4 +1,13 @@
-"""Methods that train networks with one hidden layer, and their curves, by optimal step lengths."""
+"""Methods that train networks with one hidden layer, and their curves, by optimal step lengths.
+
+>>> import torch
+>>> from hinged import PiecewiseLinear, optim
+>>> x = torch.linspace(-3, 3, 200, dtype=torch.float64)[:, None]
+>>> network = optim.MLP(1, 5, 1, PiecewiseLinear(5))
+>>> optim.net_control(network, x)
+>>> optim.fit(network, x, x.sin(), epochs=20).error[-1] < 1e-3
+True
+"""
 
 from hinged.optim.conjugate_gradient import conjugate_gradient as conjugate_gradient
 from hinged.optim.curve_step import check_activation as check_activation

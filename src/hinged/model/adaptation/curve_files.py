@@ -112,6 +112,15 @@ def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
     Warns:
         OtherWeightsWarning: if the curves fit, but the other weights of the model differ from those
             of the saved model. The outputs will then differ from those of the saved model.
+
+    >>> import hinged, tempfile
+    >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8))
+    >>> path = Path(tempfile.mkdtemp()) / "curves.safetensors"
+    >>> save_curves(model, path)
+    >>> _ = nn.init.zeros_(model[1].values)
+    >>> load_curves(model, path)
+    >>> model[1].values.max().item()
+    3.0
     """
     load_curve_file(model, path, LOAD)
 

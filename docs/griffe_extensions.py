@@ -1,0 +1,62 @@
+"""Extensions of griffe, which reads the docstrings for the reference pages."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import griffe
+
+EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
+FLAGS = re.compile(r" *# doctest: .*|^<BLANKLINE>$", re.MULTILINE)
+
+
+def with_code_blocks(docstring: str) -> str:
+    """Return a docstring whose examples are blocks of code, without the flags of doctest.
+
+    Markdown would show lines that start with `>>>` as nested quotes.
+    """
+    return EXAMPLE.sub(lambda found: f"```pycon\n{FLAGS.sub('', found[0])}\n```", docstring)
+
+
+class DocstringExamples(griffe.Extension):
+    """Turns the examples in the docstrings of all objects into blocks of code."""
+
+    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Change the docstring of an object after it was read, and before it is parsed."""
+        if obj.docstring:
+            obj.docstring.value = with_code_blocks(obj.docstring.value)
+
+
+class ShadowedModules(griffe.Extension):
+    """Makes `package.name` a function if the package imports it from its module `package.name`.
+
+    In Python, `hinged.curve.evaluate` is a function. Griffe would show the module of this name.
+    """
+
+    def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **_: Any) -> None:
+        """Replace the modules after all imports were followed, because that needs the modules."""
+        loader.resolve_aliases(implicit=True, external=False)
+        found = [
+            (package, name, inner) for package in packages(pkg) for name, inner in shadows(package)
+        ]
+        for package, name, inner in found:
+            package.members[name] = griffe.Alias(name, inner, parent=package)
+
+
+def packages(package: griffe.Module) -> Iterator[griffe.Module]:
+    """Yield a package and all packages inside it."""
+    yield package
+    for module in package.modules.values():
+        if module.is_init_module and not module.is_alias:
+            yield from packages(module)
+
+
+def shadows(package: griffe.Module) -> Iterator[tuple[str, griffe.Object]]:
+    """Yield the name of each module that a function of the same name shadows, and the function."""
+    inside = f"{package.package.path}."
+    for name in [name for name, path in package.imports.items() if path.startswith(inside)]:
+        member = package.members[name]
+        module = member.final_target if member.is_alias else member
+        inner = module.members.get(name) if module.is_module else None
+        if inner is not None and inner.is_function:
+            yield name, inner
