@@ -51,6 +51,17 @@ def test_every_row_is_compared_with_the_baseline_trained_once(folder):
     assert others[1].versus.p_sign_flip == 2 / 2**5
 
 
+def test_a_contender_without_hinges_counts_once_for_the_correction(tiny, tmp_path):
+    tiny.write_text(tiny.read_text().replace('"hinged"]', '"hinged", "torch.nn:Tanh"]'))
+    tanh = [0.80, 0.83, 0.80, 0.85, 0.80]
+    scores = SCORES | {(f"hinges-{count}", "torch.nn:Tanh"): tanh for count in (3, 9, 33)}
+    rows = build_record(fill_folder(tmp_path / "tanh", read_study(tiny), scores)).rows
+    compared = [row for row in rows if row.versus is not None]
+    assert [row.activation for row in compared] == ["hinged", "torch.nn:Tanh", "hinged"]
+    smallest = min(row.versus.p for row in compared)
+    assert min(row.versus.p_holm for row in compared) == pytest.approx(3 * smallest)
+
+
 def test_a_seed_that_diverged_is_left_out_of_the_pairs(tiny, tmp_path):
     scores = {**SCORES, ("hinges-9", "hinged"): [0.86, float("nan"), 0.89, 0.90, 0.84]}
     found = build_record(fill_folder(tmp_path / "nan", read_study(tiny), scores))

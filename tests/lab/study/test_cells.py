@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from hinged import errors
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.study.cells import read_study, relevant_settings, study_cells
 from hinged.lab.study.definition import find_study, shipped_studies
@@ -14,6 +15,52 @@ def trained(study, scale="smoke", **options):
 
 def test_a_network_is_trained_once_however_many_cells_it_is_in(tiny):
     assert trained(read_study(tiny)) == {"hinges-3": ("relu", "hinged"), "hinges-9": ("hinged",)}
+
+
+CONTENDERS = """
+from torch import nn
+
+class Plain(nn.Tanh):
+    pass
+
+def slope(channels, dim=1):
+    return nn.PReLU(channels)
+
+class OnCurve(nn.Module):
+    def __init__(self, channels, curve):
+        super().__init__()
+"""
+
+
+def test_users_activations_without_hinges_are_trained_once(tiny):
+    (tiny.parent / "my.py").write_text(CONTENDERS)
+    file = tiny.parent / "my.py"
+    plain, slope, on_curve = (f"{file}:{name}" for name in ("Plain", "slope", "OnCurve"))
+    names = ("relu", plain, slope, on_curve, "torch.nn:Tanh")
+    tiny.write_text(tiny.read_text().replace('"relu", "hinged"', str([*names])[1:-1]))
+    study = read_study(tiny)
+    assert trained(study) == {"hinges-3": names, "hinges-9": (on_curve,)}
+    cell = study_cells(study, "smoke")[1]
+    assert (cell.label(on_curve), cell.label(slope)) == ("hinges 9", "")
+
+
+def test_parameters_of_users_activations_count_among_the_parts_to_train(tiny):
+    (tiny.parent / "my.py").write_text(CONTENDERS)
+    head, both = (
+        relevant_settings(
+            build_experiment(training={"trains": trains}), f"{tiny.parent}/my.py:slope"
+        )
+        for trains in ("head", "head+curves")
+    )
+    assert head != both
+
+
+def test_a_users_activation_that_cannot_be_loaded_is_a_fault_of_the_study(tiny):
+    tiny.write_text(tiny.read_text().replace('"hinged"]', '"hinged", "no.py:make"]'))
+    with pytest.raises(errors.ArgumentError) as refused:
+        read_study(tiny)
+    assert "no.py, which is not an existing file" in str(refused.value)
+    assert "pretrain" not in str(refused.value)
 
 
 def test_scales_lay_their_settings_and_values_over_the_study(tiny):

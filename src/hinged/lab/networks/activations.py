@@ -22,9 +22,11 @@ is `curve_lr_factor` times the learning rate of the weights. They have no weight
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -235,13 +237,26 @@ def is_user_activation(name: str) -> bool:
 def depends_on_curve_settings(name: str) -> bool:
     """Return whether the activation of this name depends on `CurveSettings`.
 
-    The result is True for every user's function or class, since it may use these settings.
+    A user's function or class depends on them only if it has a parameter `curve`. To find this out,
+    the function is loaded.
 
-    >>> names = ("hinged", "frozen:silu", "apl", "my.py:make", "relu")
+    Raises:
+        ArgumentError: if a user's activation cannot be loaded.
+
+    >>> names = ("hinged", "frozen:silu", "apl", "relu", "torch.nn:Tanh")
     >>> [depends_on_curve_settings(name) for name in names]
-    [True, True, True, True, False]
+    [True, True, True, False, False]
     """
-    return name in ("apl", "hinged") or ":" in name
+    if not is_user_activation(name):
+        return name in ("apl", "hinged") or name.startswith(_FROZEN_PREFIX)
+    path = Path(name.rpartition(":")[0]).resolve()
+    return _takes_curve(name, path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@functools.lru_cache
+def _takes_curve(name: str, _path: Path, _changed: int) -> bool:
+    """Whether a user's function has a parameter `curve`. A file runs again only if it changed."""
+    return "curve" in inspect.signature(user_code.load_function("activations", name)).parameters
 
 
 def may_have_trained_parameters(name: str) -> bool:

@@ -10,7 +10,7 @@ depend on the number of hinges. So a study of hinges trains ReLU only in its fir
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,7 +177,8 @@ def relevant_settings(experiment: Experiment, activation: str) -> Experiment:
         for name in _CURVE_TRAINING
         if not setting_affects(f"training.{name}", activation)
     }
-    if not setting_affects("curves", activation) and activation != "prelu":
+    has_curves = setting_affects("curves", activation)
+    if not (has_curves or may_have_trained_parameters(activation)):
         defaults["trains"] = experiment.training.trains.replace("+curves", "")
     update["training"] = experiment.training.model_copy(update=defaults)
     return experiment.model_copy(update=update)
@@ -229,6 +230,15 @@ def _name_scales(scales: Sequence[str]) -> str:
     return "" if len(scales) == len(SCALES) else f" (scale {' and '.join(scales)})"
 
 
+def _loading_faults(activations: Iterable[str]) -> Iterator[str]:
+    """Yield the error of each user's activation that cannot be loaded."""
+    for name in sorted(activations):
+        try:
+            depends_on_curve_settings(name)
+        except errors.HingedError as error:
+            yield str(error)
+
+
 def _find_faults(study: Study, scale: str, fallback: bool) -> list[str]:
     found: dict[str, None] = {}
     for axis in study.scale(scale).grid.keys() - study.grid.keys():
@@ -240,6 +250,8 @@ def _find_faults(study: Study, scale: str, fallback: bool) -> list[str]:
     if study.yes_if is not None and scale == "full":
         for name in set(study.yes_if.than) - activations:
             found[f"yes_if.than: got {name!r}; no experiment trains this activation"] = None
+    if not found:
+        found |= dict.fromkeys(_loading_faults(activations))
     if not found:
         try:
             pretraining_experiments(study, scale, fallback)
