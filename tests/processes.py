@@ -38,7 +38,7 @@ def start_command(log, *arguments, limit=None):
         limit: the largest size in bytes of each file that the command writes. None means no limit.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hinged.lab.cli.app"])
+    context.set_forkserver_preload(["hinged.lab.cli.run_commands"])
     process = context.Process(target=_command, args=(str(log), arguments, limit))
     process.start()
     return process

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-import hinged.lab
 from hinged import _torchvision_operators
+from hinged.lab import networks, runs, training
 
 LIKE_A_WHEEL_FOR_CUDA = """
 import torch
@@ -36,6 +36,7 @@ def test_torchvision_imports_next_to_a_torch_it_was_not_built_for(tmp_path):
     assert done.stdout.split() == ["True", "False", "True"], done.stderr
 
 
-def test_the_laboratory_declares_them_when_it_is_imported():
-    assert hinged.lab.declare_missing is _torchvision_operators.declare_missing
+@pytest.mark.parametrize("room", [networks, runs, training])
+def test_the_laboratory_declares_them_before_it_imports_lightning(room):
+    assert room.declare_missing is _torchvision_operators.declare_missing
     assert "torchvision" in sys.modules

@@ -1,32 +1,35 @@
 """hinged replaces the activations of a network by trainable piecewise-linear curves. The curves
 have fixed hinges and start as exactly the function that they replace."""
 
-from importlib.metadata import version as _version
+import typing as _typing
+from importlib import import_module as _import_module
 
-from hinged import curve, hub, optim
-from hinged.curve import Curve
-from hinged.model import (
-    History,
-    animate,
-    calibrate,
-    calibrate_after,
-    convert,
-    copy_curves,
-    diagnose,
-    load_curves,
-    monitor_range,
-    plot,
-    revert,
-    save_curves,
-    share,
-    simplify,
-    sites,
-    to_native,
-    train_only,
-)
-from hinged.nn import PiecewiseLinear, constrain, param_groups, penalty, piecewise_linear
+if _typing.TYPE_CHECKING:
+    from hinged import curve, hub, optim
+    from hinged.curve import Curve
+    from hinged.model import (
+        History,
+        animate,
+        calibrate,
+        calibrate_after,
+        convert,
+        copy_curves,
+        diagnose,
+        load_curves,
+        monitor_range,
+        plot,
+        revert,
+        save_curves,
+        share,
+        simplify,
+        sites,
+        to_native,
+        train_only,
+    )
+    from hinged.nn import PiecewiseLinear, constrain, param_groups, penalty
+    from hinged.nn.piecewise_linear import piecewise_linear
 
-__version__ = _version("hinged")
+    __version__: str
 
 __all__ = [
     "Curve",
@@ -56,3 +59,36 @@ __all__ = [
     "to_native",
     "train_only",
 ]
+
+# `import hinged` does not import torch, because the command line must start quickly. A name is
+# imported from its module when it is first used (PEP 562).
+_MODULES = ("curve", "errors", "hub", "kernels", "model", "nn", "optim")
+_NAMES_OF_CURVE = ("Curve",)
+_NAMES_OF_NN = ("PiecewiseLinear", "constrain", "param_groups", "penalty", "piecewise_linear")
+
+if not _typing.TYPE_CHECKING:  # Otherwise mypy would accept every name.
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used."""
+        if name in _MODULES:
+            return _import_module(f"hinged.{name}")
+        if name == "__version__":
+            value = _import_module("importlib.metadata").version("hinged")
+        elif name in __all__:
+            value = getattr(_import_module(_home(name)), name)
+        else:
+            raise AttributeError(f"module 'hinged' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def _home(name: str) -> str:
+    """Return the name of the package that defines a name in `__all__`."""
+    if name in _NAMES_OF_CURVE:
+        return "hinged.curve"
+    return "hinged.nn" if name in _NAMES_OF_NN else "hinged.model"
+
+
+def __dir__() -> list[str]:
+    """Return the public names, including those that were not imported yet."""
+    return sorted({*globals(), *__all__, *_MODULES, "__version__"})

@@ -2,25 +2,40 @@
 
 import sys
 
-from hinged import errors
-
 
 def main() -> None:
     """Run the command line. Print an error of this library as one line, and exit with code 2."""
     try:
-        from hinged.lab.cli.app import app
-        from hinged.lab.cli.option_names import name_options
-    except errors.MissingExtraError as missing:
-        sys.exit(_print_error(str(missing)))
+        code = _run()
+    except KeyboardInterrupt:  # Ctrl+C while a command imports its packages.
+        code = 130
+    sys.exit(code)
+
+
+def _run() -> int:
+    # Here, so that Ctrl+C is caught during these imports too.
+    from hinged import errors
+    from hinged.cli.option_names import name_options
+
     try:
-        app()
+        return _run_program()
     except errors.HingedError as error:
-        sys.exit(_print_error(name_options(str(error))))
+        print(f"hinged: {name_options(str(error))}", file=sys.stderr)
+        return 2
 
 
-def _print_error(message: str) -> int:
-    print(f"hinged: {message}", file=sys.stderr)
-    return 2
+def _run_program() -> int:
+    from hinged import errors
+
+    try:
+        import hinged.lab  # noqa: F401  (raises if packages are missing)
+    except errors.MissingExtraError as missing:
+        from hinged.cli.core_program import run_core_program
+
+        return run_core_program(missing)
+    from hinged.cli.app import run_program
+
+    return run_program()
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import torch
 
 import hinged
 from hinged import errors
+from hinged.installation import describe_installation
 from hinged.kernels import cpu_library, select_kernel
 from hinged.kernels.cpu_library import find_cpu_library, load_cpu_library
-from hinged.lab.experiment import environment
 
 BUILT = find_cpu_library() is not None
 needs_library = pytest.mark.skipif(not BUILT, reason="built without a C++ compiler")
@@ -59,7 +59,7 @@ def described_kernel():
     """Check a layer started as ReLU at -1, 0 and 2, and return what `info` says of its kernel."""
     y = hinged.PiecewiseLinear(1)(torch.tensor([[-1.0], [0.0], [2.0]]))
     assert y.flatten().tolist() == [0, 0, 2]
-    return environment.describe_environment()["kernel"]
+    return describe_installation()["kernel"]
 
 
 @needs_library

@@ -20,7 +20,3 @@ errors.require_extra(
         "typer",
     ),
 )
-
-from hinged._torchvision_operators import declare_missing  # noqa: E402  (after the check above)
-
-declare_missing()

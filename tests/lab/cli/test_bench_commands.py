@@ -3,7 +3,7 @@ import json
 import pytest
 
 from hinged.lab.bench.record import read_benchmark_record
-from tests.lab.cli.run_command import error_of, run
+from tests.cli.run_command import error_of, run
 
 QUICK = ("--quick", "--rounds", "2", "--threads", "1")
 

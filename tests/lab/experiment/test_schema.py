@@ -115,7 +115,7 @@ def test_assignments_are_laid_over_the_settings():
         ),
         (
             "training.calibrate_after",
-            "`assignments`: got training.calibrate_after; expected SECTION.NAME=VALUE",
+            "`assignments`: got training.calibrate_after; expected NAME=VALUE",
         ),
         ("training.calibrate_after=2", "training.calibrate_after: Input should be less than 1"),
         (

@@ -20,7 +20,7 @@ from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.training import fit
-from tests.lab.cli.run_command import run
+from tests.cli.run_command import run
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hinged"]
 COMMAND = ["train", "--data", "digits", "--train-size", "512", "--epochs", "2", "--json"]

@@ -8,7 +8,7 @@ from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.study.definition import shipped_studies
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.study_folder import StudyFolder
-from tests.lab.cli.run_command import error_of, run
+from tests.cli.run_command import error_of, run
 from tests.lab.study.helpers import scores_of_study
 from tests.processes import start_command, wait_until
 

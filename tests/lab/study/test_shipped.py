@@ -6,7 +6,7 @@ import pytest
 
 from hinged.lab.study.cells import read_study, study_cells
 from hinged.lab.study.definition import find_study, shipped_studies
-from tests.lab.cli.run_command import run
+from tests.cli.run_command import run
 
 
 @pytest.mark.slow

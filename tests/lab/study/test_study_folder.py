@@ -3,7 +3,7 @@ import hashlib
 import pytest
 
 from hinged import errors
-from hinged.lab.experiment import environment
+from hinged.lab.experiment import settings
 from hinged.lab.networks.pretrained import read_weights_file
 from hinged.lab.runs.compare import compare_all
 from hinged.lab.runs.progress_listener import ProgressListener
@@ -64,7 +64,7 @@ def test_another_study_or_scale_is_refused(tiny, tmp_path):
 
 def test_a_folder_keeps_the_precision_of_the_machine_that_began_it(tiny, tmp_path):
     tiny.write_text(tiny.read_text().replace("epochs = 1,", 'epochs = 1, precision = "auto",'))
-    here, there = environment.fast_precision(), "float32"
+    here, there = settings.fast_precision(), "float32"
     there = "bf16" if here == there else there
     folder = StudyFolder(tmp_path / "run")
     folder.open(plan(tiny).model_copy(update={"precision": there}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hinged import errors
 from hinged.lab.bench.timed_activations import FAMILIES, TimedActivation
-from hinged.lab.experiment.user_code import run_file
+from hinged.user_code import run_file
 
 _CALL = "peers"
 

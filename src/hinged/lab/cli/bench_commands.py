@@ -1,105 +1,52 @@
-"""The command `hinged bench`: time and memory of activations on this machine."""
+"""Implements `hinged bench`: time and memory of activations on this machine.
+
+The help texts in `hinged.cli.commands.bench` explain the arguments of the functions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import typer
 from rich.console import Console
 
 from hinged import errors
 from hinged.kernels import use_kernel
-from hinged.kernels.select_kernel import AUTO
 from hinged.lab.bench.measurement import BenchmarkOptions, ShowProgress
 from hinged.lab.bench.peers import load_peers
 from hinged.lab.bench.record import BenchmarkRecord
 from hinged.lab.bench.suites.compiled_block import benchmark_compiled_block
 from hinged.lab.bench.suites.scaling import benchmark_scaling
 from hinged.lab.bench.suites.single_activations import benchmark_single_activations
-from hinged.lab.bench.suites.whole_networks import DEFAULT_ACTIVATIONS, benchmark_whole_networks
+from hinged.lab.bench.suites.whole_networks import benchmark_whole_networks
 from hinged.lab.bench.tables import record_tables, to_rich_table
 from hinged.lab.cli.console import wide_console
-from hinged.lab.cli.options import AsJson, split_names
-from hinged.lab.networks.activations import ACTIVATIONS
-
-app = typer.Typer(
-    help="Measure the cost of curves on this machine, compared with ReLU, PReLU, GELU and SiLU.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-_DEFAULT = ",".join(DEFAULT_ACTIVATIONS)
-_Rounds = Annotated[
-    int, typer.Option(min=1, help="Number of rounds; each round times every activation once.")
-]
-_Limit = Annotated[
-    float,
-    typer.Option(
-        min=0, help="Time limit in seconds for each comparison; at least 5 rounds always run."
-    ),
-]
-_Threads = Annotated[
-    int | None,
-    typer.Option(min=1, help="Number of torch threads; default: the number that torch chooses."),
-]
-_Device = Annotated[str, typer.Option(help="Device: cpu or cuda.")]
-_Quick = Annotated[
-    bool,
-    typer.Option(
-        "--quick", help="Use small inputs and at most 3 rounds, to test that everything runs."
-    ),
-]
-_Out = Annotated[Path | None, typer.Option(help="JSON file to which the measurements are written.")]
-_Activations = Annotated[
-    str,
-    typer.Option(
-        help="Comma-separated list of activations. All are compared with the first. Choose from: "
-        + ", ".join(ACTIVATIONS)
-    ),
-]
-_Hinges = Annotated[int, typer.Option(min=3, help="Number of hinges of each curve.")]
+from hinged.lab.experiment.settings import split_names
 
 
-@app.callback(invoke_without_command=True)
-def bench(context: typer.Context) -> None:
-    """Measure the cost of curves. Without a subcommand, one table is made in half a minute."""
-    if context.invoked_subcommand is None:
-        options = _options(rounds=10, limit=20.0, threads=None, device="cpu", quick=False)
-        _run(
-            lambda progress: benchmark_single_activations(options, progress, cases=["maps"]),
-            None,
-            False,
-        )
-        print("For all input sizes, run: hinged bench kernels. For more, run: hinged bench --help")
+def maps() -> None:
+    """Measure single activations on one input size, in about half a minute."""
+    options = _options(rounds=10, limit=20.0, threads=None, device="cpu", quick=False)
+    _run(
+        lambda progress: benchmark_single_activations(options, progress, cases=["maps"]),
+        None,
+        False,
+    )
+    print("For all input sizes, run: hinged bench kernels. For more, run: hinged bench --help")
 
 
-@app.command()
 def kernels(
-    peers: Annotated[
-        Path | None,
-        typer.Option(help="Python file with a list PEERS of activations of other packages."),
-    ] = None,
-    kernels: Annotated[
-        str,
-        typer.Option(
-            help="Comma-separated list of kernels. The first runs in all cases. An additional case "
-            "compares them if there are several."
-        ),
-    ] = AUTO,
-    case: Annotated[
-        list[str] | None,
-        typer.Option(help="Name of a case to measure; may be repeated. Default: all."),
-    ] = None,
-    rounds: _Rounds = 25,
-    limit: _Limit = 40.0,
-    threads: _Threads = None,
-    device: _Device = "cpu",
-    quick: _Quick = False,
-    out: _Out = None,
-    as_json: AsJson = False,
+    peers: Path | None,
+    kernels: str,
+    case: list[str] | None,
+    rounds: int,
+    limit: float,
+    threads: int | None,
+    device: str,
+    quick: bool,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Check single activations for correctness, and measure their time and memory."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
@@ -117,21 +64,17 @@ def kernels(
     )
 
 
-@app.command()
 def models(
-    activations: _Activations = _DEFAULT,
-    hinges: _Hinges = 9,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="Name of a network to measure; may be repeated. Default: all."),
-    ] = None,
-    rounds: _Rounds = 15,
-    limit: _Limit = 60.0,
-    threads: _Threads = None,
-    device: _Device = "cpu",
-    quick: _Quick = False,
-    out: _Out = None,
-    as_json: AsJson = False,
+    activations: str,
+    hinges: int,
+    model: list[str] | None,
+    rounds: int,
+    limit: float,
+    threads: int | None,
+    device: str,
+    quick: bool,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure training step, inference and memory of networks with different activations."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
@@ -145,18 +88,17 @@ def models(
     )
 
 
-@app.command()
 def compiled(
-    activations: _Activations = _DEFAULT,
-    hinges: _Hinges = 9,
-    backend: Annotated[str, typer.Option(help="Backend of torch.compile.")] = "inductor",
-    rounds: _Rounds = 25,
-    limit: _Limit = 60.0,
-    threads: _Threads = None,
-    device: _Device = "cpu",
-    quick: _Quick = False,
-    out: _Out = None,
-    as_json: AsJson = False,
+    activations: str,
+    hinges: int,
+    backend: str,
+    rounds: int,
+    limit: float,
+    threads: int | None,
+    device: str,
+    quick: bool,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure convolution, batch normalisation and activation, with and without torch.compile."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)
@@ -170,15 +112,14 @@ def compiled(
     )
 
 
-@app.command()
 def growth(
-    rounds: _Rounds = 15,
-    limit: _Limit = 45.0,
-    threads: _Threads = None,
-    device: _Device = "cpu",
-    quick: _Quick = False,
-    out: _Out = None,
-    as_json: AsJson = False,
+    rounds: int,
+    limit: float,
+    threads: int | None,
+    device: str,
+    quick: bool,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure how the cost grows with the number of hinges, channels, samples and threads."""
     options = _options(rounds=rounds, limit=limit, threads=threads, device=device, quick=quick)

@@ -1,4 +1,4 @@
-"""The commands `hinged study list`, `show`, `run`, `record` and `copy`."""
+"""Implements the commands `hinged study list`, `show`, `run`, `record` and `copy`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -16,9 +15,8 @@ from rich.table import Table
 from hinged import errors
 from hinged.lab._write_file import write_file
 from hinged.lab.cli.console import show_progress, wide_console
-from hinged.lab.cli.options import AsJson, DataDir, Jobs, Ray, Threads
 from hinged.lab.data.readers.data_files import find_data_folder
-from hinged.lab.experiment.environment import PRECISIONS
+from hinged.lab.experiment.settings import PRECISIONS
 from hinged.lab.reporting.plots import to_svg
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.study import page
@@ -30,22 +28,9 @@ from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.scales import SCALES
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 
-app = typer.Typer(
-    help="A study has a question, comparisons that answer it, and a record of the results.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 
-RECORDS = Path("studies") / "records"
-
-_Name = Annotated[str, typer.Argument(help="Name in `hinged study list`, or a file.toml.")]
-_Records = Annotated[Path, typer.Option(help="Folder for records.")]
-
-
-@app.command(name="list")
-def list_(as_json: AsJson = False) -> None:
-    """List the studies, with the number of trainings at each scale (smoke, small or full)."""
+def list_(as_json: bool) -> None:
+    """Print the studies, with the number of trainings at each scale."""
     rows = [_describe(name, read_study(find_study(name))) for name in shipped_studies()]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -63,9 +48,8 @@ def list_(as_json: AsJson = False) -> None:
     )
 
 
-@app.command()
-def show(name: _Name, as_json: AsJson = False) -> None:
-    """Show the question of a study and its comparisons at each scale (smoke, small, full)."""
+def show(name: str, as_json: bool) -> None:
+    """Print the question of a study and its comparisons at each scale."""
     study = read_study(find_study(name))
     if as_json:
         print(json.dumps({**_describe(name, study), "study": study.model_dump()}, indent=2))
@@ -79,42 +63,23 @@ def show(name: _Name, as_json: AsJson = False) -> None:
             console.print(escape(f"  {cell.name}: {activations}"), highlight=False)
 
 
-@app.command()
 def run(
-    name: _Name,
-    scale: Annotated[str, typer.Option(help="Size of the study: smoke, small or full.")] = "small",
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the study. The same command continues an unfinished study."),
-    ] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            min=2, help="Number of seeds; default: set by the scale. More seeds extend a study."
-        ),
-    ] = None,
-    jobs: Jobs = None,
-    threads: Threads = 1,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="float32 or bf16, for studies with precision auto. Default: the faster precision "
-            "on this machine."
-        ),
-    ] = None,
-    ray: Ray = None,
-    data_dir: DataDir = None,
-    write_record: Annotated[
-        bool, typer.Option("--record", help="Write the record into the folder --records too.")
-    ] = False,
-    records: _Records = RECORDS,
-    as_json: AsJson = False,
+    name: str,
+    scale: str,
+    out: Path | None,
+    seeds: int | None,
+    jobs: int | None,
+    threads: int,
+    precision: str | None,
+    ray: str | None,
+    data_dir: Path | None,
+    write_record: bool,
+    records: Path,
+    as_json: bool,
 ) -> None:
-    """Run all trainings of a study that have no result in the study's folder yet.
+    """Run the trainings of a study that have no result yet, and print the record.
 
-    The same command continues an interrupted study. Two processes with the same command share the
-    trainings. If a training fails, its error is written into the folder and the other trainings
-    continue.
+    The help texts in `hinged.cli.commands.study` explain the arguments.
     """
     path = find_study(name)
     study = read_study(path)
@@ -135,22 +100,13 @@ def run(
     _write_and_print(folder, records if write_record else None, as_json)
 
 
-@app.command()
-def record(
-    folder: Annotated[Path, typer.Argument(help="Folder of a study.")],
-    records: _Records = RECORDS,
-    as_json: AsJson = False,
-) -> None:
-    """Write the record of a study from the results in the study's folder."""
+def record(folder: Path, records: Path, as_json: bool) -> None:
+    """Write the record of a study from the results in its folder, and print it."""
     _write_and_print(StudyFolder(folder), records, as_json)
 
 
-@app.command()
-def copy(
-    name: _Name,
-    to: Annotated[Path, typer.Argument(help="Path of the new file, or an existing folder.")],
-) -> None:
-    """Copy the file of a study. You can change the copy and run it as a new study."""
+def copy(name: str, to: Path) -> None:
+    """Copy the file of a study to a new file or into a folder."""
     source = find_study(name)
     target = to / source.name if to.is_dir() else to
     if (fault := _fault_of_target(target)) is not None:

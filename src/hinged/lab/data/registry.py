@@ -23,7 +23,7 @@ from hinged.lab.data.readers.data_files import find_data_folder
 from hinged.lab.data.sklearn_data import SKLEARN_DATA
 from hinged.lab.data.synthetic import SYNTHETIC
 from hinged.lab.data.train_test_split import TrainTestSplit, check_split, take_subset
-from hinged.lab.experiment.user_code import names_function
+from hinged.user_code import names_function
 
 
 def _without_folder(read: Callable[[], TrainTestSplit], _folder: Path | None) -> TrainTestSplit:

@@ -21,6 +21,9 @@ from hinged.lab.experiment.settings import (
     nest_setting,
 )
 
+_MAY_GROW = ("activations", "seeds", "baseline")
+"""Settings that may differ between two runs of the same experiment."""
+
 
 class Trial(Settings):
     """One training of a network, defined by an activation and a seed."""
@@ -98,11 +101,10 @@ class Experiment(Settings):
             other: the experiment that is compared with this experiment.
         """
         mine, theirs = _flatten(self.model_dump()), _flatten(other.model_dump())
-        may_grow = {"activations", "seeds", "baseline"}
         return [
             f"{name} is {mine[name]!r}, not {theirs[name]!r}"
             for name in mine
-            if name not in may_grow and mine[name] != theirs[name]
+            if name not in _MAY_GROW and mine[name] != theirs[name]
         ]
 
     def with_trials_of(self, other: Experiment) -> Experiment:
@@ -121,8 +123,9 @@ def apply_assignments(settings: Mapping[str, Any], assignments: Iterable[str]) -
 
     Args:
         settings: nested settings of an `Experiment`, for example `{"training": {"lr": 0.1}}`.
-        assignments: texts of the form `SECTION.NAME=VALUE`. `VALUE` is parsed as JSON. If `VALUE`
-            is not valid JSON, it is used as a text.
+        assignments: texts of the form `NAME=VALUE`, for example `training.lr=0.1` or `folds=5`.
+            `VALUE` is parsed as JSON. If `VALUE` is not valid JSON, it is used as a text. The
+            settings `activations`, `seeds` and `baseline` cannot be assigned.
 
     Returns:
         New nested settings. The argument `settings` is not changed.
@@ -134,12 +137,12 @@ def apply_assignments(settings: Mapping[str, Any], assignments: Iterable[str]) -
     >>> apply_assignments({"training": {"lr": 0.1}}, ["training.epochs=2", "curves.init=gelu"])
     {'training': {'lr': 0.1, 'epochs': 2}, 'curves': {'init': 'gelu'}}
     """
-    known = [name for name in _flatten(Experiment().model_dump()) if "." in name]
+    known = [name for name in _flatten(Experiment().model_dump()) if name not in _MAY_GROW]
     assigned = dict(settings)
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
-            hint = "expected SECTION.NAME=VALUE, for example training.calibrate_after=0.1"
+            hint = "expected NAME=VALUE, for example training.calibrate_after=0.1"
             raise errors.ArgumentError(errors.message("assignments", assignment, hint))
         if name not in known:
             raise errors.unknown_name("assignments", name, known)

@@ -32,9 +32,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from hinged import errors
+from hinged import errors, user_code
 from hinged.curve import START_FUNCTIONS, Curve
-from hinged.lab.experiment import user_code
 from hinged.lab.experiment.settings import CurveSettings
 from hinged.lab.networks.published_activations import (
     AdaptivePiecewiseLinearUnit,

@@ -9,15 +9,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hinged import errors, optim
+from hinged import errors, optim, user_code
 from hinged.lab.data import DataSet
-from hinged.lab.experiment import user_code
 from hinged.lab.experiment.settings import NetworkSettings
-from hinged.lab.experiment.user_code import names_function
 from hinged.lab.networks import pretrained, vision
 from hinged.lab.networks.activations import ActivationFactory, replace_activations
 from hinged.lab.networks.detector import DETECTORS
 from hinged.lab.networks.pretrained import PretrainedWeights
+from hinged.user_code import names_function
 
 _CALIBRATION_SAMPLES = 32
 """Number of training samples that `hinged.convert` gets, to find activations and input ranges."""

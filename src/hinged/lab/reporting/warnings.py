@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from hinged.lab.data import DataFacts
 from hinged.lab.experiment.schema import Experiment
-from hinged.lab.experiment.user_code import names_function
 from hinged.lab.reporting.significance import FEWEST_SEEDS
 from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.training.freezing import EVERYTHING
+from hinged.user_code import names_function
 
 FEWEST_TEST_SAMPLES = 30
 """A smaller test split is warned of: one sample then changes an accuracy by more than 3 points."""

@@ -13,8 +13,8 @@ import pydantic
 from hinged import errors
 from hinged.curve import START_FUNCTIONS, TAILS
 from hinged.lab.data import AUGMENTATIONS, check_data_set_name
+from hinged.lab.experiment.choices import OPTIMIZERS
 from hinged.lab.experiment.schema import Experiment, apply_assignments
-from hinged.lab.experiment.settings import OPTIMIZERS
 from hinged.lab.networks.activations import INIT_SAME, check_activation_name
 from hinged.lab.networks.catalogue import check_network_kind
 
@@ -23,7 +23,7 @@ def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Exper
     """Return an experiment with these settings, after checking all of them.
 
     Args:
-        assignments: texts `SECTION.NAME=VALUE`, for example `training.epochs=2`. They override
+        assignments: texts `NAME=VALUE`, for example `training.epochs=2`. They override
             `values`.
         **values: settings of `Experiment`; the settings of a section are a dict. A setting that is
             not given has its default.

@@ -10,8 +10,7 @@ from typing import Any, Literal
 import pydantic
 
 from hinged import errors
-from hinged.lab.experiment.environment import Precision
-from hinged.lab.experiment.settings import Settings
+from hinged.lab.experiment.settings import Precision, Settings
 from hinged.lab.study import faults
 from hinged.lab.study.outcome_measures import MEASURES
 from hinged.lab.study.scales import SCALES, Scale

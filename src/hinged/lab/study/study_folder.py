@@ -19,9 +19,8 @@ from filelock import FileLock
 from hinged import errors
 from hinged.atomic_files import PARTIAL
 from hinged.lab._write_file import write_file
-from hinged.lab.experiment.environment import Precision, fast_precision
 from hinged.lab.experiment.schema import Experiment
-from hinged.lab.experiment.settings import Settings
+from hinged.lab.experiment.settings import Precision, Settings, fast_precision
 from hinged.lab.runs.compare import compare_all
 from hinged.lab.runs.pending_trial import ExperimentRun, SaveOptions
 from hinged.lab.runs.progress_listener import ProgressListener

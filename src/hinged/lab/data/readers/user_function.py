@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from hinged import errors
+from hinged import errors, user_code
 from hinged.lab.data.data_set import DataSet
 from hinged.lab.data.train_test_split import TrainTestSplit
-from hinged.lab.experiment import user_code
 from hinged.lab.problems import Classification, Regression
 
 _EXPECTED = (

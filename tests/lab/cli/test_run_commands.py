@@ -3,7 +3,7 @@ import json
 import pytest
 
 from hinged import kernels
-from tests.lab.cli.run_command import error_of, run
+from tests.cli.run_command import error_of, run
 
 SMALL = ["--width", "2", "--depth", "1", "--epochs", "1", "--batch-size", "128"]
 COMPARE = [*SMALL, "--seeds", "2", "--activations", "relu,hinged", "--jobs", "1"]

@@ -1,19 +1,15 @@
 import pytest
-import typer
 
-from hinged.lab.cli.app import app
-from hinged.lab.cli.option_names import SETTING_OPTIONS
+from hinged.cli.option_names import SETTING_OPTIONS
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.runs.build_experiment import build_experiment
-from tests.lab.cli.run_command import run
+from tests.cli.all_commands import all_commands
+from tests.cli.run_command import run
 
 
 def parameters(command):
-    return {
-        option: parameter
-        for parameter in typer.main.get_command(app).commands[command].params
-        for option in parameter.opts
-    }
+    found = all_commands()[command].params
+    return {option: parameter for parameter in found for option in parameter.opts}
 
 
 @pytest.mark.parametrize("command", ["compare", "train"])
@@ -34,7 +30,7 @@ def build(monkeypatch):
             built.append(build_experiment(*assignments, **settings))
             raise SystemExit
 
-        monkeypatch.setattr("hinged.lab.cli.app.build_experiment", stop)
+        monkeypatch.setattr("hinged.lab.cli.run_commands.build_experiment", stop)
         run(*arguments)
         return built[0]
 
@@ -62,13 +58,10 @@ def test_every_option_reaches_its_setting(build):
         "curves.low": ("-2", -2.0),
         "curves.high": ("4", 4.0),
         "curves.init": ("gelu", "gelu"),
-        "curves.tails": ("constant", "constant"),
-        "curves.sharing": ("layer", "layer"),
         "training.trains": ("head+curves", "head+curves"),
         "training.epochs": ("7", 7),
         "training.batch_size": ("64", 64),
         "training.lr": ("0.5", 0.5),
-        "training.curve_lr_factor": ("3", 3.0),
         "training.weight_decay": ("0.25", 0.25),
         "training.augment": ("crop, flip", ("crop", "flip")),
     }

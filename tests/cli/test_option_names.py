@@ -1,9 +1,7 @@
 import pytest
-import typer.core
-import typer.main
 
-from hinged.lab.cli.app import app
-from hinged.lab.cli.option_names import OPTIONS, name_options
+from hinged.cli.option_names import OPTIONS, name_options
+from tests.cli.all_commands import all_commands
 
 
 @pytest.mark.parametrize(
@@ -18,11 +16,6 @@ def test_settings_in_backticks_become_options(message, translated):
     assert name_options(message) == translated
 
 
-def all_options(command):
-    if isinstance(command, typer.core.TyperGroup):
-        return set().union(*map(all_options, command.commands.values()))
-    return {option for parameter in command.params for option in parameter.opts}
-
-
 def test_every_option_exists():
-    assert set(OPTIONS.values()) <= all_options(typer.main.get_command(app))
+    parameters = [each for command in all_commands().values() for each in command.params]
+    assert set(OPTIONS.values()) <= {option for each in parameters for option in each.opts}

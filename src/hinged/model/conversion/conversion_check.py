@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hinged import errors
-from hinged.lab.experiment import user_code
-from hinged.model import Sites, sites
+from hinged import errors, user_code
+from hinged.model.conversion.sites import Sites, sites
 
 CALL, SHAPE = "hinged convert-check", "--input-shape"
 _SAMPLES = 8

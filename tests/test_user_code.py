@@ -1,7 +1,6 @@
 import pytest
 
-from hinged import errors
-from hinged.lab.experiment import user_code
+from hinged import errors, user_code
 
 SOURCE = """
 from dataclasses import dataclass

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hinged import errors
-from hinged.lab.cli.convert_check import check_conversion
-from tests.lab.cli.run_command import run
+from hinged.model.conversion.conversion_check import check_conversion
+from tests.cli.run_command import run
 
 SOURCE = """
 import torch

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hinged.__main__ import main
-from hinged.lab.cli.app import app
+from hinged.cli.app import app
 
 
 def run(*arguments):

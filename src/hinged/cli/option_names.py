@@ -18,13 +18,10 @@ SETTING_OPTIONS = {
     "curves.low": "--range",
     "curves.high": "--range",
     "curves.init": "--init",
-    "curves.tails": "--tails",
-    "curves.sharing": "--sharing",
     "training.trains": "--trains",
     "training.epochs": "--epochs",
     "training.batch_size": "--batch-size",
     "training.lr": "--lr",
-    "training.curve_lr_factor": "--curve-lr-factor",
     "training.weight_decay": "--weight-decay",
     "training.augment": "--augment",
 }

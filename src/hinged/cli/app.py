@@ -1,0 +1,76 @@
+"""The program `hinged` with all commands, if the packages of the extra `lab` are installed."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hinged import errors
+from hinged.cli.command_list import SUMMARIES, module_of
+
+_UsageError: Any = typer.BadParameter.__bases__[0]  # typer has no public name for this class.
+
+
+class CommandGroup(TyperGroup):
+    """A group of commands that imports the module of a command when the command is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  (given by typer)
+        """Return the names of all commands."""
+        return list(SUMMARIES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """Return the command of this name, or None if there is none."""
+        if cmd_name not in SUMMARIES:
+            return None
+        if cmd_name not in self.commands:
+            command = typer.main.get_command(importlib.import_module(module_of(cmd_name)).app)
+            command.name, command.short_help = cmd_name, SUMMARIES[cmd_name]
+            self.commands[cmd_name] = command
+        return self.commands[cmd_name]
+
+
+app = typer.Typer(cls=CommandGroup, pretty_exceptions_enable=False)
+
+
+def run_program() -> int:
+    """Run the command of `sys.argv`, and return the exit code.
+
+    Raises:
+        ArgumentError: if a command or option does not exist, or if a value has the wrong type.
+    """
+    try:
+        return app(prog_name="hinged", standalone_mode=False) or 0
+    except typer.Abort:
+        return 130
+    except _UsageError as error:
+        raise errors.ArgumentError(_sentence(error)) from None
+
+
+def _sentence(error: Any) -> str:
+    """Return the message of an error in the arguments, with the command that shows the options."""
+    command = error.ctx.command_path if error.ctx else "hinged"
+    return f"{error.format_message().rstrip('.')}. `{command} --help` lists what is valid."
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import hinged
+
+        print(f"hinged {hinged.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  (its callback prints the version)
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Trainable piecewise-linear activations: are they worth it for your task?"""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
