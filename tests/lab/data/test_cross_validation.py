@@ -47,6 +47,14 @@ def test_folds_are_scaled_by_their_training_split():
     assert part.x_test.mean().abs() > 1e-4
 
 
+def test_a_fold_knows_the_units_of_its_targets():
+    whole = data.load_data_set("diabetes")
+    raw = whole.target_scale.to_units(torch.cat((whole.y_train, whole.y_test))).flatten()
+    part = cross_validation_fold(whole, 1, 10)
+    found = part.target_scale.to_units(torch.cat((part.y_train, part.y_test))).flatten()
+    torch.testing.assert_close(found.sort().values, raw.sort().values, rtol=1e-5, atol=1e-4)
+
+
 def test_the_folds_are_the_same_every_time():
     whole = data.load_data_set("diabetes")
     first, again, other = (

@@ -82,3 +82,30 @@ def test_scores():
     targets = torch.tensor([[1.0], [2.0], [3.0]])
     assert regression.score(targets, targets) == 1.0
     assert regression.score(torch.full((3, 1), 2.0), targets) == 0.0
+
+
+def test_predicted_numbers_are_described_in_the_units_of_the_data():
+    raw = datasets.load_diabetes().target
+    loaded = data.load_data_set("diabetes")
+    in_units = loaded.target_scale.to_units(loaded.y_test).flatten()
+    assert np.isin(in_units.numpy().round(3), raw).all()
+    # A network that predicts the mean of the training split: its RMSE is the spread around it.
+    mean = loaded.target_scale.to_units(loaded.y_train).mean()
+    scores, kept = loaded.describe_predictions(torch.zeros_like(loaded.y_test))
+    expected = (in_units - mean).square().mean().sqrt().item()
+    assert scores == {"RMSE": pytest.approx(expected, rel=1e-5)} and 50 < expected < 100
+    torch.testing.assert_close(kept.outputs, mean.float().expand_as(kept.outputs))
+    np.testing.assert_allclose(kept.targets.flatten().numpy(), in_units.numpy(), rtol=1e-5)
+
+
+def test_outputs_that_are_not_finite_have_no_description():
+    loaded = data.load_data_set("iris")
+    outputs = torch.zeros(len(loaded.y_test), 3)
+    assert loaded.describe_predictions(outputs)[1].counts[:, 1:].sum() == 0
+    outputs[0, 0] = torch.nan
+    assert loaded.describe_predictions(outputs) == ({}, None)
+
+
+def test_classes_of_scikit_learn_have_their_names():
+    assert data.load_data_set("iris").problem.names == ("setosa", "versicolor", "virginica")
+    assert data.load_data_set("breast_cancer").problem.names == ("malignant", "benign")

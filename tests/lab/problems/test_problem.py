@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
+import torchmetrics.functional.classification as torchmetrics
 
+from hinged import errors
 from hinged.lab.problems import Classification, Detection, Regression
 
 DETECTION = Detection(("a", "b"), (8, 12))
@@ -35,6 +37,57 @@ def test_regression_against_scikit_learn():
     assert problem.score(outputs, targets) == pytest.approx(expected, rel=1e-6)
     expected = sklearn.metrics.mean_squared_error(targets, outputs)
     assert problem.loss(outputs, targets).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_balanced_accuracy_and_macro_f1_against_torchmetrics_and_scikit_learn():
+    generator = torch.Generator().manual_seed(1)
+    outputs = torch.randn(60, 5, generator=generator)
+    labels = torch.randint(0, 4, (60,), generator=generator)  # No sample of class 4.
+    predicted = outputs.argmax(dim=1)
+    found = Classification(5).other_scores(outputs, labels)
+    present = predicted != 4
+    assert 0 < present.sum() < 60, "class 4 is predicted for some samples"
+    with pytest.warns(UserWarning, match="classes not in y_true"):
+        balanced = sklearn.metrics.balanced_accuracy_score(labels, predicted)
+    f1 = torchmetrics.multiclass_f1_score(predicted, labels, 5, average=None)
+    assert found == {
+        "balanced accuracy": pytest.approx(balanced),
+        "macro F1": pytest.approx(f1[:4].mean().item(), rel=1e-6),
+    }
+
+
+def test_a_rare_class_counts_as_much_as_a_common_one():
+    outputs, labels = torch.eye(2)[[0] * 10], torch.tensor([0] * 9 + [1])
+    found = Classification(2).other_scores(outputs, labels)
+    # Class 0: precision 0.9 and recall 1, F1 = 1.8 / 1.9. Class 1 is never found.
+    assert found["balanced accuracy"] == 0.5
+    assert found["macro F1"] == pytest.approx(1.8 / 1.9 / 2)
+
+
+def test_rmse_of_each_target_against_scikit_learn():
+    generator = torch.Generator().manual_seed(2)
+    outputs, targets = (100 * torch.randn(50, 2, generator=generator) for _ in range(2))
+    expected = sklearn.metrics.root_mean_squared_error(targets, outputs, multioutput="raw_values")
+    found = Regression(2, ("price", "area")).other_scores(outputs, targets)
+    assert found == {
+        "RMSE of price": pytest.approx(expected[0], rel=1e-6),
+        "RMSE of area": pytest.approx(expected[1], rel=1e-6),
+    }
+    assert list(Regression(2).other_scores(outputs, targets))[1] == "RMSE of target 2"
+    assert Regression(1).other_scores(outputs[:, :1], targets[:, :1]) == {
+        "RMSE": pytest.approx(expected[0], rel=1e-6)
+    }
+
+
+def test_detection_keeps_no_predictions():
+    assert DETECTION.other_scores(torch.zeros(1), torch.zeros(1)) == {}
+    assert DETECTION.keep_predictions(torch.zeros(1), torch.zeros(1)) is None
+
+
+@pytest.mark.parametrize("task", [Classification, Regression])
+def test_each_class_or_target_needs_a_name(task):
+    with pytest.raises(errors.ArgumentError, match="got 2 names for 3 network outputs; give one"):
+        task(3, ("a", "b"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 from hinged import errors
 from hinged.lab._write_file import write_file
 from hinged.lab.experiment.schema import Trial
+from hinged.lab.problems.predictions import count_classes
 from hinged.lab.runs import run_folder
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.run_folder import RunFolder
@@ -45,6 +46,23 @@ def test_curves_round_trip(folder):
     folder.save_result(TRIAL, make_result(), {"2.values": values})
     assert torch.equal(folder.load_curves(TRIAL)["2.values"], values)
     assert folder.load_curves(Trial(activation="relu", seed=1)) == {}
+
+
+def test_predictions_round_trip(folder):
+    saved = count_classes(torch.tensor([0, 1]), torch.tensor([1, 1]), ("a", "b"))
+    folder.save_result(TRIAL, make_result(), {}, saved)
+    found = folder.load_predictions(TRIAL)
+    assert found.counts.tolist() == [[0, 0], [1, 1]] and found.names == ("a", "b")
+    assert folder.load_predictions(Trial(activation="relu", seed=1)) is None
+
+
+def test_a_result_of_an_earlier_version_has_no_other_scores(folder):
+    folder.save_result(TRIAL, make_result(), {})
+    path = folder.path / "trials" / f"{TRIAL.key}.json"
+    record = json.loads(path.read_text())
+    assert record.pop("other_scores") == {}
+    path.write_text(json.dumps(record))
+    assert folder.results() == [make_result()]
 
 
 def test_another_experiment_is_refused_and_nothing_changes(folder):

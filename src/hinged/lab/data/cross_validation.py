@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -49,4 +51,8 @@ def cross_validation_fold(whole: DataSet, number: int, folds: int) -> DataSet:
     train, test = list(rows)[number]
     about = f"{whole.about.rpartition('; ')[0]}; fold {number + 1} of {folds} to test on"
     split = TrainTestSplit(about, x[train], y[train], x[test], y[test], whole.problem)
-    return scale_split(whole.name, split)
+    fold = scale_split(whole.name, split)
+    if fold.target_scale is None or whole.target_scale is None:
+        return fold
+    # The targets of `whole` are scaled already.
+    return replace(fold, target_scale=fold.target_scale.within(whole.target_scale))

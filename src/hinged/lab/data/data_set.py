@@ -14,7 +14,8 @@ from torch import Tensor
 from hinged.lab.data.data_facts import DataFacts, collect_facts
 from hinged.lab.data.train_test_split import TrainTestSplit
 from hinged.lab.problems import Problem
-from hinged.lab.problems.problem import standardise
+from hinged.lab.problems.predictions import Predictions
+from hinged.lab.problems.problem import TargetScale, standardise
 
 _CHANNELS = (1, -1, 1, 1)
 
@@ -39,6 +40,7 @@ class DataSet:
             their size.
         channels: number of channels to which `to_inputs` repeats images with one channel (grey
             images). If None, images keep their channels.
+        target_scale: the scale of targets that are numbers. None if targets were not scaled.
         digest: SHA-256 of the shapes and bytes of the inputs and targets, as hexadecimal text.
     """
 
@@ -53,6 +55,7 @@ class DataSet:
     std: Tensor | None = None
     side: int | None = None
     channels: int | None = None
+    target_scale: TargetScale | None = None
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -153,6 +156,24 @@ class DataSet:
         """
         return self.problem.score(outputs, targets) if outputs.isfinite().all() else math.nan
 
+    def describe_predictions(self, outputs: Tensor) -> tuple[dict[str, float], Predictions | None]:
+        """Return what reports show about the predictions of a network on the test split.
+
+        Args:
+            outputs: network outputs for all samples of the test split, `(N, ...)`.
+
+        Returns:
+            Further scores by name, and the predictions that are kept. There are none if an output
+            is not finite, and none in object detection.
+        """
+        if not outputs.isfinite().all():
+            return {}, None
+        targets = self.y_test
+        if self.target_scale is not None:
+            outputs, targets = map(self.target_scale.to_units, (outputs, targets))
+        scores = self.problem.other_scores(outputs, targets)
+        return scores, self.problem.keep_predictions(outputs, targets)
+
 
 def scale_split(name: str, data: TrainTestSplit) -> DataSet:
     """Create a data set and scale it with the mean and standard deviation of the training split.
@@ -172,7 +193,18 @@ def scale_split(name: str, data: TrainTestSplit) -> DataSet:
     else:
         x_train, x_test = standardise(x_train, x_test)
     y_train, y_test = data.problem.prepare_targets(data.y_train, data.y_test)
-    return DataSet(name, data.about, x_train, y_train, x_test, y_test, data.problem, mean, std)
+    return DataSet(
+        name,
+        data.about,
+        x_train,
+        y_train,
+        x_test,
+        y_test,
+        data.problem,
+        mean,
+        std,
+        target_scale=data.problem.target_scale(data.y_train),
+    )
 
 
 def _pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:

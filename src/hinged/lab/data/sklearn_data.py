@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn import datasets
 
 from hinged.lab.data.train_test_split import TrainTestSplit, describe_table, split_at_random
 from hinged.lab.problems import Classification
-
-Arrays = tuple[NDArray[np.float64], NDArray[np.generic]]
 
 
 def _digits() -> TrainTestSplit:
@@ -34,11 +32,13 @@ def _digits() -> TrainTestSplit:
     )
 
 
-def _table(loader: Callable[..., Arrays], classes: int | None) -> TrainTestSplit:
-    x, y = (torch.from_numpy(np.asarray(part)) for part in loader(return_X_y=True))
+def _table(loader: Callable[[], Any], classes: int | None) -> TrainTestSplit:
+    bunch = loader()
+    x, y = (torch.from_numpy(np.asarray(part)) for part in (bunch.data, bunch.target))
     if classes is None:
-        y = y.unsqueeze(1)
-    return split_at_random(describe_table(x, y, classes), x, y, classes)
+        return split_at_random(describe_table(x, y.unsqueeze(1), None), x, y.unsqueeze(1), None)
+    names = tuple(map(str, bunch.target_names))
+    return split_at_random(describe_table(x, y, classes), x, y, classes, names)
 
 
 SKLEARN_DATA: dict[str, Callable[[], TrainTestSplit]] = {

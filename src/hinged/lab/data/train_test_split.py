@@ -208,7 +208,9 @@ def describe_table(x: Tensor, y: Tensor, classes: int | None) -> str:
     return f"{len(x):,} rows of {x.shape[1]} columns, {task}; 30 % to test on"
 
 
-def split_at_random(about: str, x: Tensor, y: Tensor, classes: int | None) -> TrainTestSplit:
+def split_at_random(
+    about: str, x: Tensor, y: Tensor, classes: int | None, names: tuple[str, ...] = ()
+) -> TrainTestSplit:
     """Divide samples at random into a training split (70 %) and a test split (30 %).
 
     The division is the same at every call. Both splits contain the classes in the same proportions.
@@ -218,6 +220,7 @@ def split_at_random(about: str, x: Tensor, y: Tensor, classes: int | None) -> Tr
         x: inputs of all samples, `(N, ...)`.
         y: class indices `(N,)`, or numbers to predict `(N, targets)`.
         classes: number of classes; None for a regression.
+        names: names of the classes or of the numbers to predict; empty if they have none.
 
     Raises:
         DataError: if a class has a single sample, which cannot be in both splits.
@@ -231,5 +234,5 @@ def split_at_random(about: str, x: Tensor, y: Tensor, classes: int | None) -> Tr
     train, test = train_test_split(
         np.arange(len(x)), test_size=TEST_SHARE, random_state=0, stratify=labels
     )
-    problem = Regression(y.shape[1]) if classes is None else Classification(classes)
+    problem = Regression(y.shape[1], names) if classes is None else Classification(classes, names)
     return TrainTestSplit(about, x[train], y[train], x[test], y[test], problem)

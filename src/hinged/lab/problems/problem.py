@@ -9,7 +9,11 @@ from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
+
+from hinged import errors
+from hinged.lab.problems.predictions import Predictions, count_classes, keep_numbers
 
 Fault = tuple[str, str]
 """Two parts of an error message: the description of a fault, and a hint how to correct it."""
@@ -27,6 +31,26 @@ class Chance(NamedTuple):
     score: float
     margin: float
     about: str
+
+
+class TargetScale(NamedTuple):
+    """The mean and the standard deviation that targets were scaled with.
+
+    Attributes:
+        mean: mean of each target in the training split, shape `(1, T)`, float64.
+        std: standard deviation of each target, shape `(1, T)`, float64.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def to_units(self, values: Tensor) -> Tensor:
+        """Return scaled values `(N, T)` in the units of the data, in float64."""
+        return values.double() * self.std + self.mean
+
+    def within(self, outer: TargetScale) -> TargetScale:
+        """Return the scale of targets that were scaled twice, with `outer` first."""
+        return TargetScale(outer.to_units(self.mean), outer.std * self.std)
 
 
 class Problem(ABC):
@@ -110,6 +134,34 @@ class Problem(ABC):
         """
         return train, test
 
+    def target_scale(self, train: Tensor) -> TargetScale | None:
+        """Return the scale with which `prepare_targets` scales targets, or None if it does not.
+
+        Args:
+            train: targets of the training split before `prepare_targets`.
+        """
+        return None
+
+    def other_scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return further scores of network outputs by name, for reports only.
+
+        Args:
+            outputs: network outputs `(N, ...)` without NaN and infinity. Numbers are in the units
+                of the data.
+            targets: targets of the same samples, in the same units.
+        """
+        return {}
+
+    def keep_predictions(self, outputs: Tensor, targets: Tensor) -> Predictions | None:
+        """Return what is kept of network outputs for reports; None if the task keeps nothing.
+
+        Args:
+            outputs: network outputs `(N, ...)` without NaN and infinity. Numbers are in the units
+                of the data.
+            targets: targets of the same samples, in the same units.
+        """
+        return None
+
     def mirror_targets(self, targets: Tensor) -> Tensor:
         """Return the targets of images that are mirrored left to right.
 
@@ -124,6 +176,10 @@ class Classification(Problem):
 
     Attributes:
         number: number of classes.
+        names: names of the classes; empty if they have only numbers, from 0.
+
+    Raises:
+        ArgumentError: if there are names, but not one for each class.
 
     >>> one_of_three = Classification(3)
     >>> one_of_three.score(torch.eye(3), torch.tensor([0, 1, 1]))
@@ -131,7 +187,11 @@ class Classification(Problem):
     """
 
     number: int
+    names: tuple[str, ...] = ()
     metric: ClassVar[str] = "accuracy"
+
+    def __post_init__(self) -> None:
+        _check_names("Classification", self.names, self.number)
 
     @property
     def outputs(self) -> int:
@@ -183,6 +243,24 @@ class Classification(Problem):
         """Convert the class indices of both splits to int64."""
         return train.long(), test.long()
 
+    def other_scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return the balanced accuracy and the macro F1, both 0 to 1.
+
+        The balanced accuracy is the mean over the classes of the fraction of their samples with
+        the right class. Macro F1 is the mean of the F1 of the classes. Classes without a test
+        sample are left out of both.
+        """
+        present = targets.unique().tolist()
+        _, recall, f1, _ = precision_recall_fscore_support(
+            targets.numpy(), outputs.argmax(dim=1).numpy(), labels=present, zero_division=0
+        )
+        return {"balanced accuracy": float(recall.mean()), "macro F1": float(f1.mean())}
+
+    def keep_predictions(self, outputs: Tensor, targets: Tensor) -> Predictions:
+        """Return the confusion matrix."""
+        names = self.names or tuple(map(str, range(self.number)))
+        return count_classes(outputs.argmax(dim=1), targets, names)
+
 
 @dataclass(frozen=True)
 class Regression(Problem):
@@ -190,6 +268,10 @@ class Regression(Problem):
 
     Attributes:
         number: number of targets per sample.
+        names: names of the targets; empty if they have none.
+
+    Raises:
+        ArgumentError: if there are names, but not one for each target.
 
     >>> one_number = Regression(1)
     >>> one_number.score(torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [2.0]]))
@@ -197,7 +279,11 @@ class Regression(Problem):
     """
 
     number: int
+    names: tuple[str, ...] = ()
     metric: ClassVar[str] = "R2"
+
+    def __post_init__(self) -> None:
+        _check_names("Regression", self.names, self.number)
 
     @property
     def outputs(self) -> int:
@@ -247,6 +333,29 @@ class Regression(Problem):
         """
         return standardise(train, test)
 
+    def target_scale(self, train: Tensor) -> TargetScale:
+        """Return the mean and the standard deviation of each target in the training split."""
+        return TargetScale(*_mean_and_std(train))
+
+    def other_scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return the root of the mean squared error (RMSE) of each target, in its unit."""
+        rmse = (outputs - targets).double().square().mean(dim=0).sqrt().tolist()
+        if self.number == 1:
+            return {"RMSE": rmse[0]}
+        return {f"RMSE of {name}": each for name, each in zip(self._labels, rmse, strict=True)}
+
+    def keep_predictions(self, outputs: Tensor, targets: Tensor) -> Predictions:
+        """Return the true and predicted numbers of some samples."""
+        return keep_numbers(outputs, targets, self._labels)
+
+    @property
+    def _labels(self) -> tuple[str, ...]:
+        if self.names:
+            return self.names
+        return (
+            tuple(f"target {i + 1}" for i in range(self.number)) if self.number > 1 else ("target",)
+        )
+
 
 def standardise(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     """Shift and scale both splits with the mean and standard deviation of `train`.
@@ -262,8 +371,19 @@ def standardise(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Both splits in float32.
     """
-    others = tuple(axis for axis in range(train.ndim) if axis != 1)
-    mean = train.double().mean(dim=others, keepdim=True)
-    std = train.double().std(dim=others, keepdim=True)
-    std = torch.where(std > 0, std, 1.0)
+    mean, std = _mean_and_std(train)
     return ((train - mean) / std).float(), ((test - mean) / std).float()
+
+
+def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the standard deviation of each column, with 1 in place of 0."""
+    others = tuple(axis for axis in range(values.ndim) if axis != 1)
+    mean = values.double().mean(dim=others, keepdim=True)
+    std = values.double().std(dim=others, keepdim=True)
+    return mean, torch.where(std > 0, std, 1.0)
+
+
+def _check_names(task: str, names: tuple[str, ...], number: int) -> None:
+    if names and len(names) != number:
+        got = f"{len(names)} names for {number} network outputs"
+        raise errors.ArgumentError(errors.message(f"{task}(names=...)", got, "give one for each"))

@@ -169,5 +169,5 @@ def save_record(pending: PendingTrial, get_finished: Callable[[], FinishedTrial]
     if pending.save.weights:
         weights = pretrained.serialize_weights(finished.model, pending.load().data)
         folder.save_weights(pending.trial, weights)
-    folder.save_result(pending.trial, finished.result, finished.curves)
+    folder.save_result(pending.trial, finished.result, finished.curves, finished.predictions)
     return pending, finished.result

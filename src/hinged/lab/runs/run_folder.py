@@ -1,12 +1,13 @@
 """The run folder: the files of one experiment.
 
-    config.json             the settings of the experiment
-    trials/KEY.json         the result of one finished trial (one activation from one seed)
-    failed/KEY.json         the error that ended a trial
-    curves/KEY.safetensors  the learned curves of a trial and the histograms of their inputs
-    weights/KEY.safetensors the trained network of a trial, if it is saved
-    results.jsonl           the results of all finished trials, one line for each trial
-    report.html, plots/     the page and pictures that `hinged report` writes
+    config.json                  the settings of the experiment
+    trials/KEY.json              the result of one finished trial (one activation from one seed)
+    failed/KEY.json              the error that ended a trial
+    curves/KEY.safetensors       the learned curves of a trial and the histograms of their inputs
+    predictions/KEY.safetensors  what is kept of the predictions of a trial on the test split
+    weights/KEY.safetensors      the trained network of a trial, if it is saved
+    results.jsonl                the results of all finished trials, one line for each trial
+    report.html, plots/          the page and pictures that `hinged report` writes
 
 Several processes may use one run folder at the same time, and each may be killed at any moment.
 Each file is written under a temporary name and then renamed, so no file is ever incomplete. A
@@ -31,6 +32,11 @@ from hinged import errors
 from hinged.atomic_files import PARTIAL, remove_partials
 from hinged.lab._write_file import explain_write_errors, write_file
 from hinged.lab.experiment.schema import Experiment, Trial, read_experiment
+from hinged.lab.problems.predictions import (
+    Predictions,
+    read_predictions,
+    serialize_predictions,
+)
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 
@@ -119,17 +125,26 @@ class RunFolder:
             else:
                 yield not self.is_finished(trial)
 
-    def save_result(self, trial: Trial, result: TrialResult, curves: dict[str, Tensor]) -> None:
+    def save_result(
+        self,
+        trial: Trial,
+        result: TrialResult,
+        curves: dict[str, Tensor],
+        predictions: Predictions | None = None,
+    ) -> None:
         """Save the result and the curves of a finished trial, and update `results.jsonl`.
 
         Args:
             trial: the activation and the seed.
             result: the result of the training.
             curves: the tensors of its learned curves by name; empty if the network has no curves.
+            predictions: what is kept of its predictions on the test split; None to keep nothing.
         """
-        # The result is written after the curves: it marks the trial as finished.
+        # The result is written last: it marks the trial as finished.
         if curves:
             write_file(self._curves_path(trial), safetensors.torch.save(curves))
+        if predictions is not None:
+            write_file(self._predictions_path(trial), serialize_predictions(predictions))
         write_file(self._result_path(trial), result.model_dump_json(indent=2) + "\n")
         self._failure_path(trial).unlink(missing_ok=True)
         self.write_results_file()
@@ -200,6 +215,14 @@ class RunFolder:
         path = self._curves_path(trial)
         return safetensors.torch.load_file(path) if path.exists() else {}
 
+    def load_predictions(self, trial: Trial) -> Predictions | None:
+        """Return the saved predictions of a trial (an activation and a seed) on the test split.
+
+        They are None if none were saved, as in the folders of earlier versions.
+        """
+        path = self._predictions_path(trial)
+        return read_predictions(path) if path.exists() else None
+
     @contextmanager
     def _lock(self, name: str, *, wait: bool = True) -> Iterator[None]:
         """Hold a lock of the folder while a `with` block runs.
@@ -231,6 +254,9 @@ class RunFolder:
 
     def _curves_path(self, trial: Trial) -> Path:
         return self.path / "curves" / f"{trial.key}.safetensors"
+
+    def _predictions_path(self, trial: Trial) -> Path:
+        return self.path / "predictions" / f"{trial.key}.safetensors"
 
     def _check_same_experiment(self, experiment: Experiment) -> None:
         differences = self.experiment.differing_settings(experiment)

@@ -22,6 +22,7 @@ from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.networks import catalogue, pretrained
 from hinged.lab.networks.activations import activation_factory, activation_parameters
 from hinged.lab.networks.pretrained import PretrainedWeights
+from hinged.lab.problems.predictions import Predictions
 from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.training import backward_memory, fit, freezing, training_module
 from hinged.lab.training.snapshots import snapshot_tensors
@@ -52,11 +53,13 @@ class FinishedTrial(NamedTuple):
     Attributes:
         result: its scores, costs and settings.
         curves: tensors of the learned curves by name; empty if the network has no curves.
+        predictions: what is kept of its predictions on the test split; None if nothing is kept.
         model: the trained network.
     """
 
     result: TrialResult
     curves: dict[str, Tensor]
+    predictions: Predictions | None
     model: nn.Module
 
 
@@ -118,12 +121,14 @@ def run_trial(
         checkpoints=checkpoints,
         logger=logger,
     )
+    other_scores, predictions = data.describe_predictions(outcome.test_outputs)
     result = TrialResult(
         activation=trial.activation,
         seed=trial.seed,
         metric=data.metric,
         test_score=outcome.test_score,
         train_score=outcome.train_score,
+        other_scores=other_scores,
         loss=outcome.loss,
         test_scores=outcome.test_scores,
         parameters=_count_trained(outcome.model.parameters()),
@@ -145,7 +150,7 @@ def run_trial(
         finished=utc_now(),
     )
     curves = snapshot_tensors(outcome.model, data.to_inputs(data.x_test[:_EXAMPLES]))
-    return FinishedTrial(result, curves, outcome.model)
+    return FinishedTrial(result, curves, predictions, outcome.model)
 
 
 def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> None:

@@ -26,6 +26,9 @@ class TrialResult(pydantic.BaseModel):
         test_score: score of the trained network on the test split. NaN if its outputs are not
             finite.
         train_score: score of the trained network on the training split.
+        other_scores: further scores on the test split by name, for example `macro F1` or `RMSE`.
+            Empty for object detection, for a network whose outputs are not finite, and in results
+            of earlier versions.
         loss: mean training loss of each epoch.
         test_scores: test score after each epoch.
         parameters: number of trained parameters of the whole network.
@@ -60,6 +63,7 @@ class TrialResult(pydantic.BaseModel):
     metric: str
     test_score: float
     train_score: float
+    other_scores: dict[str, float] = {}
     loss: list[float]
     test_scores: list[float]
     parameters: int

@@ -98,16 +98,19 @@ def train_network(
         )
         trainer.fit(module, batches, ckpt_path=_last_checkpoint(checkpoints))
     seconds = history.earlier_seconds + time.perf_counter() - started
-    model = module.model.cpu().eval()
+    module.to(trainer.strategy.root_device)  # Lightning has moved the network to the CPU.
+    train_score = module.score(data.x_train, data.y_train)
+    test_outputs = module.compute_outputs(data.x_test)
     return TrainingResult(
-        model=model,
-        train_score=module.score(data.x_train, data.y_train),
+        model=module.model.cpu().eval(),
+        train_score=train_score,
         test_score=history.test_scores[-1],
         loss=history.loss,
         test_scores=history.test_scores,
         dead_units=history.dead_units,
         step_ms=1000 * statistics.median(history.step_seconds),
         seconds=seconds,
+        test_outputs=test_outputs,
     )
 
 

@@ -108,15 +108,18 @@ def train_second_order(
         on_epoch=record_epoch,
     )
     model.float().eval()
+    with torch.no_grad():
+        test_outputs = model(data.to_inputs(data.x_test))
     return TrainingResult(
         model=model,
         train_score=_score(model, data, data.x_train, data.y_train),
-        test_score=_score(model, data, data.x_test, data.y_test),
+        test_score=data.score(test_outputs, data.y_test),
         loss=[error / data.outputs for error in history.error],
         test_scores=test_scores,
         dead_units=dead_units,
         step_ms=1000 * statistics.median(history.seconds),
         seconds=time.perf_counter() - started,
+        test_outputs=test_outputs,
     )
 
 

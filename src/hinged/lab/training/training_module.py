@@ -75,6 +75,16 @@ class TrainingModule(lightning.LightningModule):
             x: rows of `data.x_train` or `data.x_test`.
             y: the targets of the same rows.
         """
+        return self.data.score(self.compute_outputs(x), y)
+
+    def compute_outputs(self, x: Tensor) -> Tensor:
+        """Return the outputs of the network in evaluation mode, in float32 on the CPU.
+
+        The network runs in the precision of the training.
+
+        Args:
+            x: rows of `data.x_train` or `data.x_test`.
+        """
         was_training = self.model.training
         device = next(self.model.parameters()).device
         self.model.eval()
@@ -85,7 +95,7 @@ class TrainingModule(lightning.LightningModule):
                 [self.model(in_memory_format(x, self.settings)).float().cpu() for x in batches]
             )
         set_training_mode(self.model, was_training)
-        return self.data.score(outputs, y)
+        return outputs
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and its one-cycle schedule of the learning rate."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from hinged.lab.training.dead_units import DeadUnitShares
 
@@ -31,6 +31,7 @@ class TrainingResult:
             optimizer).
         seconds: wall time of the training in seconds. For a resumed training, this includes the
             time before the checkpoint.
+        test_outputs: outputs of the trained network for the samples of the test split, `(N, ...)`.
     """
 
     model: nn.Module
@@ -41,3 +42,4 @@ class TrainingResult:
     dead_units: list[DeadUnitShares]
     step_ms: float
     seconds: float
+    test_outputs: Tensor

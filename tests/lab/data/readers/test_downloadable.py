@@ -42,6 +42,7 @@ def test_cifar10_in_the_layout_of_torchvision(tmp_path, cifar10):
     np.testing.assert_array_equal(loaded.x_train.numpy(), cifar10[:2].reshape(2, 3, 32, 32))
     assert loaded.y_train.tolist() == [3, 9] and loaded.y_test.tolist() == [0]
     assert loaded.about.startswith("CIFAR-10: ")
+    assert loaded.problem.names == tuple("abcdefghij")
 
 
 @pytest.mark.usefixtures("cifar10")

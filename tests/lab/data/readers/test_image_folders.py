@@ -26,12 +26,14 @@ def test_a_folder_of_two_splits(tmp_path, pictures, test):
     loaded = data.load_data_set(str(tmp_path))
     assert torch.equal(loaded.x_train, train) and torch.equal(loaded.x_test, held)
     assert loaded.y_train.tolist() == [0] * 4 + [1] * 4 and loaded.y_test.tolist() == [0, 0, 1, 1]
+    assert loaded.problem.names == ("cat", "dog")
 
 
 def test_a_folder_of_classes_is_divided(tmp_path, pictures):
     whole = fill(tmp_path, pictures, each=10)
     loaded = data.load_data_set(str(tmp_path))
     assert loaded.y_train.bincount().tolist() == [7, 7] and loaded.y_test.tolist().count(1) == 3
+    assert loaded.problem.names == ("cat", "dog")
     both = torch.cat([loaded.x_train, loaded.x_test]).flatten(1)
     assert {tuple(row) for row in both.tolist()} == {
         tuple(row) for row in whole.flatten(1).tolist()

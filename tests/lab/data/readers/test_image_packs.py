@@ -41,7 +41,7 @@ def test_encoded_images(tmp_path, pack):
         read = torch.cat([splits.x_train, splits.x_test]).numpy()
         np.testing.assert_array_equal(read, images.transpose(0, 3, 1, 2))
         assert splits.y_train.tolist() == [0, 1, 2, 0] and splits.y_test.tolist() == [1, 2]
-        assert splits.problem == Classification(3)
+        assert splits.problem == Classification(3, ("a", "b", "c"))
 
 
 def test_a_pack_with_another_checksum_is_rejected(tmp_path, pack):

@@ -52,12 +52,18 @@ def test_the_columns_to_predict_can_be_named(table):
 
 
 @pytest.mark.parametrize(
-    ("target", "classes"),
-    [(COLOURS, 2), ([3, 5, 9, 5] * 10, 3), (list(range(ROWS)), None), (NUMBERS, None)],
+    ("target", "classes", "names"),
+    [
+        (COLOURS, 2, ("blue", "red")),
+        ([3, 5, 9, 5] * 10, 3, ("3", "5", "9")),
+        ([True, False] * 20, 2, ("False", "True")),
+        (list(range(ROWS)), None, ("y",)),
+        (NUMBERS, None, ("y",)),
+    ],
 )
-def test_classes_or_numbers(table, target, classes):
+def test_classes_or_numbers(table, target, classes, names):
     loaded = data.load_data_set(str(table(a=NUMBERS, y=target)))
-    assert loaded.classes == classes
+    assert loaded.classes == classes and loaded.problem.names == names
     if classes:
         assert loaded.y_train.unique().tolist() == list(range(classes))
 

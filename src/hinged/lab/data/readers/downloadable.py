@@ -43,7 +43,8 @@ def read_cifar(name: str, loader: str, classes: int, folder: Path | None) -> Tra
         torch.from_numpy(s.data).permute(0, 3, 1, 2).contiguous() for s in (train, test)
     )
     y_train, y_test = (torch.tensor(split.targets) for split in (train, test))
-    return TrainTestSplit(about, x_train, y_train, x_test, y_test, Classification(classes))
+    problem = Classification(classes, tuple(train.classes))
+    return TrainTestSplit(about, x_train, y_train, x_test, y_test, problem)
 
 
 def read_svhn(folder: Path | None) -> TrainTestSplit:

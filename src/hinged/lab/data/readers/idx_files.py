@@ -29,12 +29,14 @@ class IdxDataSet:
         loader: name of the class in `torchvision.datasets` that downloads the files.
         about: sentence that describes the data and the division into splits.
         md5: MD5 checksums of the uncompressed files, in the order of `FILES`.
+        classes: names of the ten classes; empty if the classes are digits.
     """
 
     name: str
     loader: str
     about: str
     md5: tuple[str, str, str, str]
+    classes: tuple[str, ...] = ()
 
 
 FILES = (
@@ -64,6 +66,10 @@ FASHION_MNIST = IdxDataSet(
         "8181f5470baa50b63fa0f6fddb340f0a",
         "15d484375f8d13e6eb1aabb0c3f46965",
     ),
+    (
+        *("T-shirt", "trousers", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
 )
 
 
@@ -83,9 +89,9 @@ def read_idx_data_set(source: IdxDataSet, folder: Path | None) -> TrainTestSplit
         parse_idx_file(find_data_file(source.name, folder, _candidates(folders, file)), md5)
         for file, md5 in zip(FILES, source.md5, strict=True)
     )
-    return TrainTestSplit(
-        source.about, x_train.unsqueeze(1), y_train, x_test.unsqueeze(1), y_test, Classification(10)
-    )
+    x_train, x_test = x_train.unsqueeze(1), x_test.unsqueeze(1)
+    problem = Classification(10, source.classes)
+    return TrainTestSplit(source.about, x_train, y_train, x_test, y_test, problem)
 
 
 def parse_idx_file(path: Path, md5: str) -> Tensor:

@@ -75,7 +75,8 @@ def read_image_files(
     x = torch.from_numpy(arrays["images"])
     y = torch.tensor([classes.index(label) for _, label in files], dtype=torch.long)
     n = len(train)
-    return TrainTestSplit(about, x[:n], y[:n], x[n:], y[n:], Classification(len(classes)))
+    problem = Classification(len(classes), tuple(classes))
+    return TrainTestSplit(about, x[:n], y[:n], x[n:], y[n:], problem)
 
 
 def _read_without_split(folder: Path, size: int | None) -> TrainTestSplit:
@@ -86,7 +87,8 @@ def _read_without_split(folder: Path, size: int | None) -> TrainTestSplit:
         raise errors.DataError(errors.message("data", got, hint))
     whole = read_image_files(str(folder), f"images of {folder}", files, [], size)
     about = f"{whole.about}, {len(files):,} of {whole.problem.outputs} classes; 30 % to test on"
-    return split_at_random(about, whole.x_train, whole.y_train, whole.problem.classes)
+    names = tuple(sorted({label for _, label in files}))
+    return split_at_random(about, whole.x_train, whole.y_train, len(names), names)
 
 
 def _list_files(folder: Path) -> LabelledFiles:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hinged.lab.data.readers.cache import Arrays, cached_arrays
 from hinged.lab.data.readers.data_files import find_data_file, read_npz, verify_sha256
@@ -95,12 +97,11 @@ def read_encoded_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
         DataError: if `folder` is None, or if the file is missing, damaged, or has another checksum.
     """
     path = pack.path(folder)
-    arrays = cached_arrays(f"{pack.name}-{pack.sha256[:16]}", lambda: _decode_pack(pack.name, path))
+    key = f"{pack.name}-named-{pack.sha256[:16]}"
+    arrays = cached_arrays(key, lambda: _decode_pack(pack.name, path))
     x, y = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
     n = int(arrays["n_train"])
-    return TrainTestSplit(
-        pack.about, x[:n], y[:n], x[n:], y[n:], Classification(int(arrays["classes"]))
-    )
+    return TrainTestSplit(pack.about, x[:n], y[:n], x[n:], y[n:], _problem(arrays["classes"]))
 
 
 def read_pixel_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
@@ -120,9 +121,12 @@ def read_pixel_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
     x_train, y_train, x_test, y_test = (
         torch.from_numpy(arrays[name]) for name in ("x_train", "y_train", "x_test", "y_test")
     )
-    return TrainTestSplit(
-        pack.about, x_train, y_train, x_test, y_test, Classification(len(arrays["classes"]))
-    )
+    problem = _problem(arrays["classes"])
+    return TrainTestSplit(pack.about, x_train, y_train, x_test, y_test, problem)
+
+
+def _problem(names: NDArray[Any]) -> Classification:
+    return Classification(len(names), tuple(map(str, names)))
 
 
 def _decode_pack(name: str, path: Path) -> Arrays:
@@ -136,5 +140,5 @@ def _decode_pack(name: str, path: Path) -> Arrays:
         "images": stack_images(images, len(offset) - 1, name),
         "labels": pack["label"].astype(np.int64),
         "n_train": np.asarray(pack["n_train"]),
-        "classes": np.asarray(len(pack["classes"])),
+        "classes": pack["classes"].astype(str),
     }

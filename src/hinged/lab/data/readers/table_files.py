@@ -50,8 +50,12 @@ def read_csv_or_parquet(path: Path, targets: str | None = None) -> TrainTestSpli
     if not inputs:
         raise _table_error(path, "no input columns", "add a column that is not a target")
     x = torch.cat([_input_columns(path, table, name) for name in inputs], dim=1)
-    y, classes = _target_columns(path, table, names)
-    return split_at_random(describe_table(x, y, classes), x, y, classes)
+    if len(names) == 1 and _are_classes(table[names[0]]):
+        y, levels = _integer_codes(table[names[0]])
+        about = describe_table(x, y, len(levels))
+        return split_at_random(about, x, y, len(levels), tuple(map(str, levels)))
+    y = torch.stack([_numbers(path, table[name], name) for name in names], dim=1)
+    return split_at_random(describe_table(x, y, None), x, y, None, tuple(names))
 
 
 def _load_table(path: Path) -> Any:
@@ -96,16 +100,10 @@ def _input_columns(path: Path, table: Any, name: str) -> Tensor:
     if not _is_text(column):
         return _numbers(path, column, name).unsqueeze(1)
     codes, levels = _integer_codes(column)
-    if levels > MOST_LEVELS:
-        got = f"{levels} different texts in the input column {name}"
+    if len(levels) > MOST_LEVELS:
+        got = f"{len(levels)} different texts in the input column {name}"
         raise _table_error(path, got, f"at most {MOST_LEVELS} are allowed: remove this column")
-    return torch.nn.functional.one_hot(codes, levels).double()
-
-
-def _target_columns(path: Path, table: Any, names: list[str]) -> tuple[Tensor, int | None]:
-    if len(names) == 1 and _are_classes(table[names[0]]):
-        return _integer_codes(table[names[0]])
-    return torch.stack([_numbers(path, table[name], name) for name in names], dim=1), None
+    return torch.nn.functional.one_hot(codes, len(levels)).double()
 
 
 def _are_classes(column: Any) -> bool:
@@ -116,16 +114,16 @@ def _are_classes(column: Any) -> bool:
     return _is_text(column) or kinds.is_boolean(column.type)
 
 
-def _integer_codes(column: Any) -> tuple[Tensor, int]:
+def _integer_codes(column: Any) -> tuple[Tensor, list[Any]]:
     """Convert the values of a column into integers.
 
     Returns:
-        The index of each value in the sorted list of different values, `(N,)`, and the number of
-        different values.
+        The index of each value in the sorted list of different values, `(N,)`, and this list.
     """
     values = column.to_pylist()
-    index = {value: position for position, value in enumerate(sorted(set(values)))}
-    return torch.tensor([index[value] for value in values]), len(index)
+    levels = sorted(set(values))
+    index = {value: position for position, value in enumerate(levels)}
+    return torch.tensor([index[value] for value in values]), levels
 
 
 def _numbers(path: Path, column: Any, name: str) -> Tensor:

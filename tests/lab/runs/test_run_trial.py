@@ -1,0 +1,48 @@
+import math
+
+import pytest
+import sklearn.metrics
+
+from hinged.lab.experiment.schema import Trial
+from hinged.lab.runs.build_experiment import build_experiment
+from hinged.lab.runs.run_trial import load_data_and_weights, run_trial
+
+
+def finish(**settings):
+    experiment = build_experiment(**settings)
+    loaded = load_data_and_weights(experiment)
+    trial = Trial(activation="hinged", seed=0)
+    return run_trial(experiment, trial, loaded), loaded.data
+
+
+def test_the_confusion_matrix_and_the_scores_are_those_of_the_trained_network(small):
+    finished, data = finish(**small.model_dump(exclude={"activations", "seeds"}))
+    counts = finished.predictions.counts
+    assert counts.sum(dim=1).tolist() == data.y_test.bincount(minlength=10).tolist()
+    assert counts.diag().sum().item() / counts.sum().item() == finished.result.test_score
+    predicted = finished.model(data.to_inputs(data.x_test)).argmax(dim=1)
+    assert finished.result.other_scores == {
+        "balanced accuracy": sklearn.metrics.balanced_accuracy_score(data.y_test, predicted),
+        "macro F1": sklearn.metrics.f1_score(data.y_test, predicted, average="macro"),
+    }
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "owo-molf"])
+def test_the_kept_numbers_and_the_rmse_are_those_of_the_trained_network(optimizer):
+    network = {"kind": "bypass-mlp", "width": 4, "depth": 1}
+    training = {"epochs": 2, "optimizer": optimizer}
+    finished, data = finish(data="diabetes", network=network, training=training)
+    kept, scores = finished.predictions, finished.result.other_scores
+    assert len(kept.targets) == len(data.y_test)
+    rmse = sklearn.metrics.root_mean_squared_error(kept.targets, kept.outputs)
+    assert scores == {"RMSE": pytest.approx(rmse, rel=1e-5)}
+    r2 = sklearn.metrics.r2_score(kept.targets, kept.outputs)
+    assert r2 == pytest.approx(finished.result.test_score, abs=1e-5)
+
+
+def test_a_diverged_training_keeps_no_predictions():
+    training = {"epochs": 1, "lr": 1e30, "gradient_clip": 0.0, "optimizer": "sgd"}
+    network = {"kind": "mlp", "width": 4, "depth": 1}
+    finished, _ = finish(data="diabetes", network=network, training=training)
+    assert math.isnan(finished.result.test_score)
+    assert finished.predictions is None and finished.result.other_scores == {}
