@@ -17,7 +17,7 @@ RECORDS := benchmarks/records
 
 .PHONY: demo test test-fast check lint format types docs record studies-smoke studies-page bench bench-peers bench-page clean
 
-DEMO = --lr 0.012 # the learning rate at which ReLU has the best score: docs/design/demo.md
+DEMO = --lr 0.012 # the learning rate at which ReLU has the best score: docs/demo.md
 
 demo: .venv/lab ## compare activations on small images of digits: a table, and runs/demo/report.html
 	$(BIN)/hinged compare $(DEMO) --out runs/demo
