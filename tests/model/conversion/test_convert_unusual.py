@@ -41,6 +41,7 @@ def randomise_curves(model):
         (unusual.SamplesAndChannelsOnOneAxis, MAPS, ["hinged.relu_1", "hinged.relu_2"]),
         (unusual.IntegerInput, ROWS, ["hinged.relu_1"]),
         (unusual.CustomFunction, ROWS, ["hinged.relu_1", "hinged.relu_2"]),
+        (unusual.decorated_layers, ROWS, ["0.act", "1.act"]),
         (unusual.LoopOverSamples, ROWS, [f"hinged.relu_1.{row}" for row in range(8)]),
     ],
 )
@@ -218,3 +219,10 @@ def test_no_tensor_of_the_trace_stays_alive():
     del x
     gc.collect()
     assert len(references) > 2 and all(each() is None for each in references)
+
+
+@pytest.mark.parametrize("make", [unusual.NewModuleInEachCall, unusual.ModuleOutsideOfTheModel])
+def test_a_module_outside_of_the_model_is_one_site_with_a_reason(make):
+    (site,) = hinged.sites(make(), [ROWS, ROWS + 1, ROWS - 1])
+    assert "calls a module that the model does not contain" in site.skipped
+    assert "forward (unusual_networks.py:" in site.skipped

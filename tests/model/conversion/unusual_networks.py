@@ -60,6 +60,50 @@ class PlainList(TwoLayers):
         return x
 
 
+class NewModuleInEachCall(TwoLayers):
+    """An activation module that is made in every call, so that it does not belong to the model."""
+
+    def forward(self, x):
+        return self.second(nn.ReLU()(self.first(x)))
+
+
+class ModuleOutsideOfTheModel(TwoLayers):
+    """An activation module in a plain list, which torch does not know."""
+
+    def __init__(self):
+        super().__init__()
+        self.act = None
+        self.hidden = [nn.ReLU()]
+
+    def forward(self, x):
+        return self.second(self.hidden[0](self.first(x)))
+
+
+def decorated(method):
+    @functools.wraps(method)
+    def run(self, *args):
+        return method(self, *args)
+
+    return run
+
+
+class DecoratedLayer(nn.Module):
+    """A layer whose method `forward` has a decorator."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.act = nn.Linear(4, 4), nn.ReLU()
+
+    @decorated
+    def forward(self, x):
+        return self.act(self.linear(x))
+
+
+def decorated_layers():
+    """Two layers, whose activations are called at the same place of the source code."""
+    return nn.Sequential(DecoratedLayer(), DecoratedLayer())
+
+
 class ReversedLayers(nn.Module):
     """One module in two slots, called from the last slot to the first."""
 

@@ -183,6 +183,11 @@ def _reason_to_skip(call: ActivationCall, gates: bool) -> str:
     """Return why curves cannot replace the activation of a call; empty if they can."""
     if call.conflict:
         return call.conflict
+    if call.location.in_other_module:
+        return (
+            f"{call.location.description} calls a module that the model does not contain: make it "
+            "once, as an attribute of the model"
+        )
     if not call.dtype.is_floating_point:
         return f"its input has dtype {call.dtype}, which is not a floating-point dtype"
     if type(call.native) in UNSUITABLE:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
+from collections.abc import Container
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -36,6 +38,10 @@ class SourceLocation:
         description: the function, file and line, for messages.
         occurrence: how often the same execution of the method has executed the call before: 0 for
             the first time, 1 for the second time (in a loop), and so on.
+        called: `id` of the module that is called, if `owner` is None. It tells apart the calls of
+            several modules whose methods have the same code.
+        in_other_module: whether a module that does not belong to the model makes the call. The
+            location is then where the model calls this module.
     """
 
     owner: nn.Module | None
@@ -44,11 +50,13 @@ class SourceLocation:
     span: Span
     description: str
     occurrence: int = 0
+    called: int = 0
+    in_other_module: bool = False
 
     @property
     def key(self) -> Any:
         """A hashable key; two locations in one model have different keys."""
-        return id(self.owner), self.code, self.span, self.occurrence
+        return id(self.owner), self.code, self.span, self.occurrence, self.called
 
 
 def calling_frames() -> list[FrameType]:
@@ -68,6 +76,28 @@ def calling_frames() -> list[FrameType]:
 
 def _is_internal(file: str) -> bool:
     return file in _TORCH_FILES or os.path.dirname(file) == _THIS_FOLDER
+
+
+def frames_in_model(frames: list[FrameType], members: Container[int]) -> list[FrameType]:
+    """Return the frames without the innermost ones that belong to modules outside of the model.
+
+    For a call inside the new module of `nn.ReLU()(x)`, the first frame of the result executes
+    `nn.ReLU()(x)`.
+
+    Args:
+        frames: the frames of the Python stack, from the innermost to the outermost.
+        members: the `id` of every module of the model.
+
+    Returns:
+        The list `frames` itself if the innermost module in it belongs to the model.
+    """
+    owners = [_first_argument(frame) for frame in frames]
+    modules = [i for i, owner in enumerate(owners) if isinstance(owner, nn.Module)]
+    others = list(itertools.takewhile(lambda i: id(owners[i]) not in members, modules))
+    if not others or len(others) == len(modules):
+        return frames
+    rest = frames[others[-1] + 1 :]
+    return list(itertools.dropwhile(lambda frame: _is_internal(frame.f_code.co_filename), rest))
 
 
 def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
@@ -91,14 +121,19 @@ def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
     return SourceLocation(None, inner.f_code.co_name, inner.f_code, span, description), inner
 
 
+def _first_argument(frame: FrameType) -> Any:
+    code = frame.f_code
+    return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+
+
 def _method(frame: FrameType) -> tuple[nn.Module | None, str]:
     """Return a pair for a stack frame: the module, and the name of its method that is executed.
 
     The pair is `(None, "")` if the first argument in the frame is not a module.
     """
-    code = frame.f_code
-    owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
-    return (owner, method_name(owner, code)) if isinstance(owner, nn.Module) else (None, "")
+    owner = _first_argument(frame)
+    is_module = isinstance(owner, nn.Module)
+    return (owner, method_name(owner, frame.f_code)) if is_module else (None, "")
 
 
 def _contains(outer: CodeType, inner: CodeType) -> bool:

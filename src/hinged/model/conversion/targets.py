@@ -118,7 +118,8 @@ def _targets_at_location(
     location, owner = call.location, call.location.owner
     if owner is None:
         raise CannotRewriteError(
-            f"it is called in {location.description}, which is not a method of a module"
+            f"it is called in {location.description}, which is not a method of a module or has a "
+            "decorator"
         )
     function_names = _possible_names(call, owner)
     owner_type: Any = type(owner)

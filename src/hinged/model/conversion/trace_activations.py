@@ -23,7 +23,12 @@ from hinged.model.conversion.activation_functions import (
 )
 from hinged.model.conversion.channel_axes import REARRANGING, ChannelAxes, tensors_in
 from hinged.model.conversion.overwritten_inputs import OverwrittenInputs
-from hinged.model.conversion.source_location import SourceLocation, calling_frames, locate_call
+from hinged.model.conversion.source_location import (
+    SourceLocation,
+    calling_frames,
+    frames_in_model,
+    locate_call,
+)
 from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.moments import Moments
 from hinged.model.observation.run_model import ModelInputs
@@ -61,7 +66,7 @@ def trace_activations(
         are `SourceLocation.key`. Its order is that of the first execution.
     """
     args, kwargs = clone_tensors(inputs)
-    tracer = _ActivationTracer(activations)
+    tracer = _ActivationTracer(model, activations)
     tracer.mark_independent((*model.parameters(), *model.buffers()))
     with contextlib.ExitStack() as stack:
         for module in model.modules():
@@ -102,8 +107,9 @@ class _Execution(NamedTuple):
 class _ActivationTracer(TorchFunctionMode):
     """Intercepts every call of a torch function, and records the calls of activations."""
 
-    def __init__(self, activations: tuple[type[nn.Module], ...]) -> None:
+    def __init__(self, model: nn.Module, activations: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
+        self._members = {id(module) for module in model.modules()}
         self._activations = activations
         self._calls: dict[Any, list[ActivationCall]] = {}
         self._axes = ChannelAxes()
@@ -206,14 +212,18 @@ class _ActivationTracer(TorchFunctionMode):
         self._add(_Execution(location.key, call, x, y))
         return y
 
-    def _locate_call(self) -> SourceLocation:
-        """Return the location of the call that is being executed.
+    def _locate_call(self, module: nn.Module | None = None) -> SourceLocation:
+        """Return the location of the call that is being executed, of a module or a function.
 
         `occurrence` is counted for each stack frame. It starts at 0 in every execution of a method.
         """
-        frames = calling_frames()
+        all_frames = calling_frames()
+        frames = frames_in_model(all_frames, self._members)
         self._counts = {frame: self._counts[frame] for frame in frames if frame in self._counts}
         location, frame = locate_call(frames)
+        location.in_other_module = frames is not all_frames
+        if location.owner is None:
+            location.called = id(module)
         counts = self._counts.setdefault(frame, Counter())
         location.occurrence = counts[location.span]
         counts[location.span] += 1
@@ -268,7 +278,7 @@ class _ActivationTracer(TorchFunctionMode):
             executions = []
         elif isinstance(module, self._activations) and has_one_input:
             (x,) = args
-            location = self._locate_call()
+            location = self._locate_call(module)
             call = self._new_call(location, module, module, x)
             self._axes.copy_axis(x, output)
             self._made_by[output] = call
@@ -276,7 +286,7 @@ class _ActivationTracer(TorchFunctionMode):
         elif len(executions) == 1 and has_one_input:
             _, call, x, y = executions[0]
             if x is args[0] and y is output:
-                call.location = self._locate_call()
+                call.location = self._locate_call(module)
                 call.module, call.function = module, None
                 executions = [_Execution(call.location.key, call, x, y)]
         for execution in executions:
