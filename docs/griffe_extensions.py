@@ -7,24 +7,27 @@ from typing import Any
 import griffe
 
 EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
+NAME = re.compile(r"`(hinged(?:\.\w+)+)`")
 FLAGS = re.compile(r" *# doctest: .*|^<BLANKLINE>$", re.MULTILINE)
 
 
-def with_code_blocks(docstring: str) -> str:
-    """Return a docstring whose examples are blocks of code, without the flags of doctest.
+def as_markdown(docstring: str) -> str:
+    """Return a docstring whose examples are blocks of code, and whose names link to their entries.
 
-    Markdown would show lines that start with `>>>` as nested quotes.
+    Markdown would show lines that start with `>>>` as nested quotes. The blocks are without the
+    flags of doctest. A name without an entry gets no link.
     """
-    return EXAMPLE.sub(lambda found: f"```pycon\n{FLAGS.sub('', found[0])}\n```", docstring)
+    linked = NAME.sub(r'<autoref identifier="\1" optional><code>\1</code></autoref>', docstring)
+    return EXAMPLE.sub(lambda found: f"```pycon\n{FLAGS.sub('', found[0])}\n```", linked)
 
 
-class DocstringExamples(griffe.Extension):
-    """Turns the examples in the docstrings of all objects into blocks of code."""
+class DocstringsInMarkdown(griffe.Extension):
+    """Turns the docstrings of all objects into Markdown."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """Change the docstring of an object after it was read, and before it is parsed."""
         if obj.docstring:
-            obj.docstring.value = with_code_blocks(obj.docstring.value)
+            obj.docstring.value = as_markdown(obj.docstring.value)
 
 
 class ShadowedModules(griffe.Extension):

@@ -190,5 +190,12 @@ def test_every_entry_shows_what_python_finds_under_its_name(reference):
 
 
 @pytest.mark.slow
+def test_names_in_docstrings_link_to_their_entries(reference):
+    (text,) = [text for name, (_, text) in reference if name == "hinged.calibrate_after"]
+    assert '<a class="autorefs autorefs-internal"' in text
+    assert 'href="../curve/#hinged.curve.place_hinges"><code>hinged.curve.place_hinges' in text
+
+
+@pytest.mark.slow
 def test_no_example_is_shown_as_a_quote(reference):
     assert [name for name, (_, text) in reference if "<blockquote>" in text] == []
