@@ -1,6 +1,7 @@
 import pickle
 
 import pytest
+import torch
 
 from hinged import errors
 
@@ -49,7 +50,7 @@ def test_errors_can_be_pickled(kind):
     ("name", "hint"),
     [
         ("rleu", "did you mean 'relu' or 'gelu'? All of: abs, gelu, relu"),
-        ("GELU", "did you mean 'gelu' or 'relu'? All of: abs, gelu, relu"),
+        ("GELU", "did you mean 'gelu'? All of: abs, gelu, relu"),
         ("xyz", "expected one of: abs, gelu, relu"),
         (3, "expected one of: abs, gelu, relu"),
     ],
@@ -71,3 +72,15 @@ def test_the_error_for_a_missing_extra_names_its_packages_and_what_to_install():
         "`hinged.lab` needs no_such_package, nor_this (not installed). Install what is missing "
         "with: pip install 'hinged[lab]'."
     )
+
+
+def test_a_long_list_of_names_is_cut():
+    error = errors.unknown_name("f(head=...)", "fc", [f"layer{number:03}" for number in range(200)])
+    assert str(error).endswith("layer058, layer059 and 140 more.")
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 200, list(range(100)), torch.nn.Sequential(torch.nn.ReLU())]
+)
+def test_long_values_are_shown_by_their_class(value):
+    assert errors.shown(value) == f"a {type(value).__name__}"

@@ -1,5 +1,6 @@
 """hinged replaces the activations of a network by trainable piecewise-linear curves. The curves
-have fixed hinges and start as exactly the function that they replace."""
+have fixed hinges. They start as the activations that they replace: exactly, if these are piecewise
+linear, and as the closest fit, if they are smooth."""
 
 import typing as _typing
 from importlib import import_module as _import_module

@@ -4,7 +4,25 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+_OTHER_NAMES = {
+    "clamp": "constant",
+    "flat": "constant",
+    "hswish": "hardswish",
+    "leaky": "leaky_relu",
+    "linear": "identity",
+    "logistic": "sigmoid",
+    "lrelu": "leaky_relu",
+    "none": "identity",
+    "swish": "silu",
+    "tv": "differences",
+    "tv2": "curvature",
+}
+"""Names that other libraries and papers use, with the names that this library uses."""
+
+_MOST_NAMES = 60
+"""Largest number of valid names that a message lists."""
 
 
 class HingedError(Exception):
@@ -92,13 +110,53 @@ def unknown_name(call: str, name: object, known: Iterable[str]) -> UnknownNameEr
         call: the call that the user made, with the argument in question.
         name: the name that the user gave.
         known: all valid names. The message lists them, and names that are similar to `name` first.
+
+    >>> print(unknown_name("f(init=...)", "swish", ["relu", "silu", "hardswish"]))
+    `f(init=...)`: got 'swish'; did you mean 'silu'? All of: hardswish, relu, silu.
     """
     names = sorted(known)
-    similar = [
-        repr(each) for each in difflib.get_close_matches(str(name).lower(), names, cutoff=0.5)
-    ]
+    similar = [repr(each) for each in _similar_names(str(name), names)]
     hint = f"did you mean {' or '.join(similar)}? All" if similar else "expected one"
-    return UnknownNameError(message(call, repr(name), f"{hint} of: {', '.join(names)}"))
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    listed = ", ".join(names[:_MOST_NAMES])
+    return UnknownNameError(message(call, shown(name), f"{hint} of: {listed}{more}"))
+
+
+def _similar_names(name: str, names: Sequence[str]) -> list[str]:
+    """Return the name that a word of the user means, or up to three names that are spelled like it.
+
+    Capitals and underscores do not matter, so `LeakyReLU` means `leaky_relu`.
+    """
+    spelled = {_letters_of(each): each for each in names}
+    letters = _letters_of(name)
+    meant = spelled.get(letters, _OTHER_NAMES.get(letters, ""))
+    if meant in names:
+        return [meant]
+    return difflib.get_close_matches(name.lower(), names, cutoff=0.5)
+
+
+def _letters_of(name: str) -> str:
+    return "".join(each for each in name.lower() if each.isalnum())
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: its `repr`, or its class if the `repr` is long.
+
+    >>> shown("3"), shown([1.0] * 100), shown(None)
+    ("'3'", 'a list', 'None')
+    """
+    text = repr(value)
+    return text if len(text) <= 60 and "\n" not in text else class_of(value)
+
+
+def class_of(value: object) -> str:
+    """Return the class of a value with its article; `None` for None.
+
+    >>> class_of([]), class_of(3), class_of(None)
+    ('a list', 'an int', 'None')
+    """
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def require_extra(extra: str, packages: Iterable[str]) -> None:

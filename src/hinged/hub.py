@@ -138,8 +138,8 @@ def load_curves(
             installed.
         CurveFileError: if the file is damaged, or its curves do not fit the model. The model is
             then unchanged.
-        ArgumentError: if the model has no curves, or if `source` is a folder and `revision` is not
-            None.
+        ArgumentError: if the model has no curves, if `source` is neither a folder nor a possible
+            name on the Hub, or if `source` is a folder and `revision` is not None.
         OSError: if the folder has no `curves.safetensors`, or the repository cannot be reached.
 
     Warns:
@@ -167,8 +167,14 @@ def load_curves(
 def _download(repo_id: str, revision: str | None, token: str | bool | None) -> str:
     errors.require_extra("hub", ["huggingface_hub"])
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
 
-    return hf_hub_download(repo_id, FILE, revision=revision, token=token, library_name="hinged")
+    try:
+        return hf_hub_download(repo_id, FILE, revision=revision, token=token, library_name="hinged")
+    except HFValidationError:
+        got = f"{repo_id!r}, which is not a folder, and cannot be a name on the Hub"
+        hint = "give an existing folder, or a name such as 'user/name'"
+        raise errors.ArgumentError(errors.message(f"{LOAD}(source)", got, hint)) from None
 
 
 def _write_folder(
@@ -183,7 +189,7 @@ def _write_folder(
 
 
 def _card(model: nn.Module, source: str, also: Sequence[str], base: str | None, call: str) -> str:
-    layers = curve_layers(model, f"{call}(model)").values()
+    layers = curve_layers(model, call).values()
     # JSON is valid YAML, and it quotes every name correctly.
     base_line = "" if base is None else f"base_model: {json.dumps(base)}\n"
     with_also = f", and the modules {', '.join(f'`{name}`' for name in also)}" if also else ""

@@ -109,7 +109,7 @@ def test_a_curve_stands_for_itself():
         ("rleu", "'relu'"),
         ("GELU", "'gelu'"),
         ("leakyrelu", "'leaky_relu'"),
-        ("swish", "'hardswish'"),
+        ("swish", "'silu'"),
     ],
 )
 def test_misspelt_names_are_answered_with_near_ones(name, near):

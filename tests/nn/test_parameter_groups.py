@@ -126,7 +126,7 @@ def test_a_model_with_everything_frozen_is_refused():
 @pytest.mark.parametrize("name", ["lr", "weight_decay", "curve_lr"])
 @pytest.mark.parametrize("rate", [-1.0, float("nan")])
 def test_rates_below_zero_are_refused(name, rate):
-    message = rf"param_groups\({name}=\.\.\.\)`: got {rate}; expected 0 or more"
+    message = rf"param_groups\({name}=\.\.\.\)`: got {rate}; expected a number of 0 or more"
     with pytest.raises(errors.ArgumentError, match=message):
         param_groups(network(), **{"lr": 1e-3, name: rate})
 
@@ -200,3 +200,11 @@ def test_later_curves_have_the_rate_of_earlier_ones_if_all_weights_are_frozen():
     optimizer = torch.optim.AdamW(param_groups(model, lr=0.1))
     convert(model, torch.randn(8, 3), optimizers=optimizer)
     assert [(g["name"], g["lr"]) for g in optimizer.param_groups] == [("curves", 0.2)] * 2
+
+
+@pytest.mark.parametrize("rate", [None, "0.1", nn.ReLU()], ids=str)
+def test_rates_that_are_no_numbers_are_refused(rate):
+    for name in ("lr", "weight_decay"):
+        given = {"lr": 0.1, name: rate}
+        with pytest.raises(errors.ArgumentError, match=rf"groups\({name}=.*expected a number of 0"):
+            param_groups(nn.Linear(2, 2), **given)

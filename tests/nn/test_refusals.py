@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from hinged import PiecewiseLinear, errors, piecewise_linear
+from hinged import Curve, PiecewiseLinear, errors, piecewise_linear
 
 BAD = {
     "one hinge": ({"hinges": 1}, r"hinges=\.\.\.\)`: got 1 hinge; a curve needs at least 2"),
@@ -121,3 +122,35 @@ def test_the_function_refuses_shapes_that_do_not_fit():
         piecewise_linear(x, torch.zeros(3, 3), hinges, tails="free", tail_slopes=torch.zeros(3, 1))
     with pytest.raises(errors.DtypeError, match=r"got values of torch\.int64 and hinges of"):
         piecewise_linear(x, torch.zeros(3, 3).long(), hinges)
+
+
+@pytest.mark.parametrize("given", [np.zeros((2, 3)), [1.0]], ids=str)
+def test_inputs_that_are_no_tensors_are_refused(given):
+    with pytest.raises(errors.ArgumentError, match=r"\(x\)`: got an? \w+; expected a tensor: conv"):
+        PiecewiseLinear(3)(given)
+    with pytest.raises(
+        errors.ArgumentError, match=r"expected a tensor: convert it with torch\.tens"
+    ):
+        piecewise_linear(torch.zeros(2, 3), given, torch.tensor([-1.0, 1.0]))
+    with pytest.raises(
+        errors.ArgumentError, match=r"Curve\(hinges=\.\.\.\)`: got .* expected a tens"
+    ):
+        Curve(given, torch.zeros(1, 3))
+
+
+def test_a_dtype_given_as_text_is_refused():
+    with pytest.raises(
+        errors.DtypeError, match="got 'float32'; expected a floating-point dtype, s"
+    ):
+        PiecewiseLinear(dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("swish", "silu"), ("SiLU", "silu"), ("linear", "identity"), ("LReLU", "leaky_relu")],
+)
+def test_other_names_of_activations_are_known(given, meant):
+    with pytest.raises(
+        errors.UnknownNameError, match=rf"got '{given}'; did you mean '{meant}'\? A"
+    ):
+        PiecewiseLinear(init=given)

@@ -49,6 +49,7 @@ class Curve:
     tail_slopes: Tensor | None = None
 
     def __post_init__(self) -> None:
+        _check_tensors("hinged.Curve", self.hinges, self.values)
         check_hinges(self.hinges, "hinged.Curve(hinges=...)")
         check_shapes("hinged.Curve", self.values, self.hinges, self.tails, self.tail_slopes)
 
@@ -94,6 +95,14 @@ class Curve:
             tail_slopes=self.tail_slopes,
             call="hinged.Curve",
         )
+
+
+def _check_tensors(call: str, hinges: Tensor, values: Tensor) -> None:
+    for name, given in {"hinges": hinges, "values": values}.items():
+        if not isinstance(given, Tensor):
+            hint = f"expected a tensor: convert it with torch.tensor({name})"
+            got = errors.class_of(given)
+            raise errors.ArgumentError(errors.message(f"{call}({name}=...)", got, hint))
 
 
 def check_hinges(hinges: Tensor, call: str) -> None:
@@ -165,6 +174,7 @@ def check_shapes(
 
 def _check_values(call: str, values: Tensor, hinges: Tensor) -> None:
     """Raise an error unless values and hinges are floating point and have matching shapes."""
+    _check_tensors(call, hinges, values)
     if not (values.is_floating_point() and hinges.is_floating_point()):
         got = f"values of {values.dtype} and hinges of {hinges.dtype}"
         hint = "both must be floating point: convert them with .float()"

@@ -131,6 +131,9 @@ def check_input(x: Tensor, channels: int, dim: int, call: str) -> None:
         dim: channel axis of `x`.
         call: name of the function that the user called, for the error message.
     """
+    if not isinstance(x, Tensor):
+        hint = "expected a tensor: convert it with torch.as_tensor(x)"
+        raise errors.ArgumentError(errors.message(f"{call}(x)", errors.class_of(x), hint))
     if not x.is_floating_point():
         hint = "expected floating point: convert it with x.float()"
         raise errors.DtypeError(errors.message(f"{call}(x)", f"a tensor of {x.dtype}", hint))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -97,7 +97,9 @@ _MODULE_KINKS: dict[type[nn.Module], Callable[[nn.Module], tuple[float, ...]]] =
 
 
 def resolve_start(
-    start: Start | StartFunction, source: str = "hinged.curve.resolve_start(start)"
+    start: Start | StartFunction,
+    source: str = "hinged.curve.resolve_start(start)",
+    names: Iterable[str] = START_FUNCTIONS,
 ) -> StartFunction:
     """Return the `StartFunction` for a name, a Python function, a module or a curve.
 
@@ -106,11 +108,12 @@ def resolve_start(
             `(M, C)` to a tensor of the same shape, an `nn.Module`, or a `Curve`. Here `M` is any
             number of inputs for each of `C` channels. A `StartFunction` is returned unchanged.
         source: name of the public function and argument that the user passed, for error messages.
+        names: the names that the error message lists.
 
     Raises:
         UnknownNameError: if the name is not in `START_FUNCTIONS`. The message lists the most
             similar names.
-        ArgumentError: if `start` has another type.
+        ArgumentError: if `start` has another type, or is a class.
 
     >>> resolve_start("relu6").kinks
     (0.0, 6.0)
@@ -119,15 +122,19 @@ def resolve_start(
         return start
     if isinstance(start, str):
         if start not in START_FUNCTIONS:
-            raise errors.unknown_name(source, start, START_FUNCTIONS)
+            raise errors.unknown_name(source, start, names)
         return replace(START_FUNCTIONS[start], source=source)
     if isinstance(start, Curve):
         return StartFunction("the curve", start, source=source)
     if isinstance(start, nn.Module):
         return _from_module(start, source)
+    if isinstance(start, type):
+        name = start.__name__
+        hint = f"pass an object of this class, for example init={name}()"
+        raise errors.ArgumentError(errors.message(source, f"the class {name}", hint))
     if not callable(start):
         hint = "expected a name, a function that takes a tensor, an nn.Module or a Curve"
-        raise errors.ArgumentError(errors.message(source, repr(start), hint))
+        raise errors.ArgumentError(errors.message(source, errors.shown(start), hint))
     for call, function in _TORCH_CALLABLES:
         if call is start:
             return replace(function, source=source)

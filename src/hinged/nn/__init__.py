@@ -8,6 +8,7 @@ from hinged.nn.find_layers import curve_layers as curve_layers
 from hinged.nn.function_modules import Abs as Abs
 from hinged.nn.function_modules import Copy as Copy
 from hinged.nn.function_modules import Zero as Zero
+from hinged.nn.model_argument import check_model as check_model
 from hinged.nn.parameter_groups import param_groups as param_groups
 from hinged.nn.penalties import penalty as penalty
 from hinged.nn.piecewise_linear import PiecewiseLinear as PiecewiseLinear

@@ -19,7 +19,7 @@ from hinged.curve.constraints.project import project
 from hinged.curve.curve import Curve
 from hinged.nn.find_layers import curve_layers
 from hinged.nn.piecewise_linear import PiecewiseLinear
-from hinged.nn.site import Site, layer_site
+from hinged.nn.site import Site, check_where, layer_site
 
 CALL = "hinged.constrain"
 
@@ -103,10 +103,11 @@ def constrain(
     >>> bool((slopes >= 0).all() and (slopes <= 1).all())
     True
     """
+    check_where(where, CALL)
     constraint = Constraint(monotone, lipschitz, convex, bounds, odd)
     layers = {
         name: layer
-        for name, layer in curve_layers(model, f"{CALL}(model)").items()
+        for name, layer in curve_layers(model, CALL).items()
         if where is None or where(layer_site(name, layer))
     }
     if not layers:

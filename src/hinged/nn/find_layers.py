@@ -8,6 +8,7 @@ from torch import nn
 
 from hinged import errors
 from hinged.curve import Curve
+from hinged.nn.model_argument import check_model
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
 
@@ -16,19 +17,20 @@ def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
 
     Args:
         model: any module.
-        call: the call that the user made, for the error message.
+        call: the name of the public function, for the error message.
 
     Raises:
-        ArgumentError: if the model has no `PiecewiseLinear` layer.
+        ArgumentError: if `model` is not a module, or has no `PiecewiseLinear` layer.
 
     >>> list(curve_layers(nn.Sequential(nn.Linear(2, 3), PiecewiseLinear(3)), "a call"))
     ['1']
     """
+    check_model(model, call)
     layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
     if not layers:
-        got = f"a {type(model).__name__} without curves"
+        got = f"{errors.class_of(model)} without curves"
         hint = "convert the model first: model = hinged.convert(model, batch)"
-        raise errors.ArgumentError(errors.message(call, got, hint))
+        raise errors.ArgumentError(errors.message(f"{call}(model)", got, hint))
     return layers
 
 
@@ -45,8 +47,10 @@ def check_start_curves(
     Raises:
         ArgumentError: if the names of `start` and `layers` differ.
     """
-    if start.keys() != layers.keys():
-        only = sorted(start.keys() ^ layers.keys())
-        got = f"curves of other layers than the model's (layers in only one of the two: {only})"
+    if not isinstance(start, Mapping) or start.keys() != layers.keys():
+        got = errors.class_of(start)
+        if isinstance(start, Mapping):
+            only = sorted(start.keys() ^ layers.keys())
+            got = f"curves of other layers than the model's (layers in only one of the two: {only})"
         hint = "take start from hinged.copy_curves(model), called with this model before training"
         raise errors.ArgumentError(errors.message(f"{call}(start=...)", got, hint))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hinged import errors
+from hinged.nn.model_argument import check_model
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
 CURVE_LR_FACTOR = 2.0
@@ -47,18 +49,17 @@ def param_groups(
         `"curves"`), `params`, `lr` and `weight_decay`. A group without parameters is left out.
 
     Raises:
-        ArgumentError: if no parameter of the model requires gradients, or if `lr`, `weight_decay`
-            or `curve_lr` is negative or NaN.
+        ArgumentError: if `model` is not a module, if none of its parameters requires gradients, or
+            if `lr`, `weight_decay` or `curve_lr` is negative or not a number.
 
     >>> model = nn.Sequential(nn.Linear(3, 4), PiecewiseLinear(4), nn.Linear(4, 1))
     >>> [(g["name"], g["weight_decay"]) for g in param_groups(model, 1e-3, weight_decay=0.01)]
     [('weights', 0.01), ('curves', 0.0)]
     """
-    rates = {"lr": lr, "weight_decay": weight_decay, "curve_lr": curve_lr}
-    for name, rate in rates.items():
-        if rate is not None and not rate >= 0:
-            call = f"{_CALL}({name}=...)"
-            raise errors.ArgumentError(errors.message(call, repr(rate), "expected 0 or more"))
+    check_model(model, _CALL)
+    _check_rate("lr", lr)
+    _check_rate("weight_decay", weight_decay)
+    _check_rate("curve_lr", lr if curve_lr is None else curve_lr)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
         got = "a model with every parameter frozen"
@@ -75,6 +76,14 @@ def param_groups(
     if curve_lr is not None:
         curves["lr"] = curve_lr
     return [group for group in (weights, curves) if group["params"]]
+
+
+def _check_rate(name: str, rate: float | Tensor) -> None:
+    """Raise `ArgumentError` unless a setting is a number, or a tensor of one number, of at least
+    0."""
+    if not isinstance(rate, float | Real | Tensor) or not rate >= 0:
+        call, hint = f"{_CALL}({name}=...)", "expected a number of 0 or more"
+        raise errors.ArgumentError(errors.message(call, errors.shown(rate), hint))
 
 
 def curve_group(parameters: Iterable[nn.Parameter], weights: Mapping[str, Any]) -> dict[str, Any]:

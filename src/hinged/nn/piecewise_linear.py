@@ -106,7 +106,7 @@ class PiecewiseLinear(nn.Module):
         tail_slopes: the trained slopes of the left and the right tail, a parameter of shape
             `(C, 2)`, with free tails. None with other tails.
         start_error: the largest absolute difference between the curves at the start and `init` over
-            the range. It is 0 if the start is exact.
+            the range. It is 0 if the start is exact except for rounding.
 
     Raises:
         ArgumentError: if `channels`, `hinges`, `range` or `init` is not valid.
@@ -160,7 +160,7 @@ class PiecewiseLinear(nn.Module):
         self.dim = dim
         self.tails = tails
         self.inplace = inplace
-        self.start_error = result.error.max().item()
+        self.start_error = 0.0 if result.exact else result.error.max().item()
         self.register_buffer("hinges", positions.to(device))
         self.values = nn.Parameter(result.curve.values.to(device))
         slopes = result.curve.tail_slopes
@@ -341,14 +341,16 @@ def _overwrite_or_replace(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
 def _check_channels(channels: int) -> None:
     if isinstance(channels, bool) or not isinstance(channels, Integral) or channels < 1:
         hint = "expected a whole number, at least 1 (1 means one curve for all channels)"
-        raise errors.ArgumentError(errors.message(f"{CALL}(channels=...)", repr(channels), hint))
+        raise errors.ArgumentError(
+            errors.message(f"{CALL}(channels=...)", errors.shown(channels), hint)
+        )
 
 
 def _check_dtype(dtype: torch.dtype | None) -> torch.dtype:
     dtype = torch.get_default_dtype() if dtype is None else dtype
-    if not dtype.is_floating_point:
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         hint = "expected a floating-point dtype, such as torch.float32"
-        raise errors.DtypeError(errors.message(f"{CALL}(dtype=...)", str(dtype), hint))
+        raise errors.DtypeError(errors.message(f"{CALL}(dtype=...)", repr(dtype), hint))
     return dtype
 
 

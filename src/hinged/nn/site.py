@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from hinged import errors
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
 SHARING = ("channel", "layer")
@@ -28,7 +30,8 @@ class Site:
         hinges: number of hinges of each curve; 0 if there are no curves.
         range: positions of the first and the last hinge; None if there are no curves.
         outside: fraction of the observed inputs that lie outside the range; None if not measured.
-        error: largest absolute difference between the curves and the activation within the range.
+        error: largest absolute difference within the range between the curves at the start and the
+            function that they start as. 0 means that they are equal except for rounding.
         calls: number of times that one forward pass applies the activation here.
         source: method, file and line of the call, as text.
         skipped: the reason why `hinged.convert` left the activation unchanged; empty if it was
@@ -48,6 +51,18 @@ class Site:
     source: str = ""
     skipped: str = ""
     note: str = ""
+
+
+def check_where(where: Callable[[Site], bool] | None, call: str) -> None:
+    """Raise `ArgumentError` unless the argument `where` of a function is a function or None.
+
+    Args:
+        where: what the user passed to select sites.
+        call: the name of the public function for error messages.
+    """
+    if where is not None and not callable(where):
+        hint = "expected a function of a site, for example lambda site: site.name == 'layer1.relu'"
+        raise errors.ArgumentError(errors.message(f"{call}(where=...)", errors.shown(where), hint))
 
 
 def layer_site(name: str, layer: PiecewiseLinear) -> Site:

@@ -84,8 +84,8 @@ def fit(
 
     Raises:
         UnknownNameError: if `method` does not exist.
-        ArgumentError: if the activation is not a `PiecewiseLinear` and has parameters that require
-            gradients.
+        ArgumentError: if `network` is not an `MLP`, or if the activation is not a
+            `PiecewiseLinear` and has parameters that require gradients.
         DtypeError: if the network, the inputs or the targets are not in float64.
 
     >>> from hinged.nn import PiecewiseLinear
@@ -99,6 +99,9 @@ def fit(
     """
     if method not in METHODS:
         raise errors.unknown_name(f"{CALL}(method=...)", method, METHODS)
+    if not isinstance(network, MLP):
+        got, hint = errors.class_of(network), "expected a hinged.optim.MLP in float64"
+        raise errors.ArgumentError(errors.message(f"{CALL}(network)", got, hint))
     check_activation(CALL, network)
     for name, tensor in _tensors(network, x, y, validation).items():
         if tensor.dtype != torch.float64:

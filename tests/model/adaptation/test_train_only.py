@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+import hinged
 from hinged import PiecewiseLinear, errors, train_only
 
 
@@ -90,3 +91,12 @@ def test_refusals_change_nothing(model, given, message):
     with pytest.raises(errors.ArgumentError, match=message):
         train_only(model, **given)
     assert trained(model) == before
+
+
+@pytest.mark.parametrize("head", [None, 4, nn.Linear(2, 2)], ids=str)
+def test_a_head_that_is_no_name_is_refused(head):
+    model = nn.Sequential(nn.Linear(2, 3), hinged.PiecewiseLinear(3), nn.Linear(3, 2))
+    with pytest.raises(errors.ArgumentError, match="expected the name of a module or a list of na"):
+        hinged.train_only(model, head=head)
+    with pytest.raises(errors.UnknownNameError, match="got 'fc'; expected one of: 0, 1, 2\\."):
+        hinged.train_only(model, head="fc")

@@ -1,5 +1,6 @@
 import copy
 import io
+import re
 
 import pytest
 import torch
@@ -99,10 +100,13 @@ def test_the_reported_errors_of_smooth_activations_are_right(make, x):
     worst = max(site.error for site in sites)
     assert 0 < worst < 0.01
     assert close(before, outputs(model, x), 0.05)
-    (note,) = [note for note in sites.notes if "have changed by" in note]
-    reported = float(note.split("at most ")[1].split(" ")[0])
+    (note,) = [note for note in sites.notes if "differ by at most" in note]
+    absolute, share = re.search(r"at most (\S+) \((\S+) % of the largest output\)", note).groups()
     (a,), (b,) = before, outputs(model, x)
-    assert reported == pytest.approx(((a - b).abs().max() / a.abs().max()).item(), rel=0.1)
+    largest = (a - b).abs().max().item()
+    assert float(absolute) == pytest.approx(largest, rel=0.1)
+    assert float(share) == pytest.approx(100 * largest / a.abs().max().item(), rel=0.1)
+    assert "no exact curve, so the closest curve with 65 hinges was taken" in note
 
 
 def test_functions_and_tensor_methods_are_converted():
@@ -269,7 +273,7 @@ def test_settings_reach_the_curves():
     )
     for layer in layers(model):
         assert layer.channels == 1 and layer.hinges.numel() == 17 and layer.tails == "constant"
-    assert "a function chosen with init" in str(hinged.sites(model))
+    assert "the curves start as the function in init=..." in str(hinged.sites(model))
     assert hinged.sites(model)[0].outside > 0.1
 
 
@@ -350,7 +354,7 @@ def test_a_failed_conversion_changes_nothing():
 
 
 def test_nothing_to_convert_warns():
-    with pytest.warns(errors.NoEffectWarning, match="with 0 activations, and none was converted"):
+    with pytest.warns(errors.NoEffectWarning, match="that applies no activation to these"):
         hinged.convert(nn.Linear(4, 4), ROWS)
 
 
@@ -358,3 +362,89 @@ def test_sites_print_as_a_table():
     table = str(hinged.sites(Gated(), MAPS))
     assert table.splitlines()[0].split()[:4] == ["site", "was", "channels", "axis"]
     assert "not converted: a gate" in table
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6(), nn.Hardtanh(), nn.Identity()])
+def test_outputs_of_exact_starts_are_said_to_be_unchanged(activation):
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), activation)
+    before = model(ROWS)
+    sites = hinged.sites(hinged.convert(model, ROWS))
+    assert torch.equal(model(ROWS), before)
+    assert sites.notes == ("Outputs of the first batch are unchanged, bit for bit.",)
+    assert all(site.error == 0 and "closest fit" not in site.note for site in sites)
+
+
+def test_outputs_of_closest_fits_are_said_to_differ_and_why():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.GELU(), nn.SiLU())
+    before = model(ROWS)
+    sites = hinged.sites(hinged.convert(model, ROWS))
+    assert [site.note for site in sites] == ["", "closest fit", "closest fit"]
+    difference = (model(ROWS) - before).abs().max().item()
+    (note,) = sites.notes
+    assert note.startswith(f"Outputs of the first batch differ by at most {difference:.1e} (")
+    assert note.endswith(
+        "GELU and SiLU have no exact curve, so the closest curve with 9 hinges was taken. More "
+        "hinges bring it closer."
+    )
+    assert "same function" not in str(sites)
+
+
+def test_rounding_and_constant_tails_are_named_as_reasons():
+    slopes = nn.Sequential(nn.Linear(4, 4, bias=False), nn.LeakyReLU(0.3))
+    note = hinged.sites(hinged.convert(slopes, 1e3 * torch.randn(999, 4))).notes[-1]
+    assert "unchanged" in note or note.endswith("equal the activations except for rounding.")
+    flat = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    note = hinged.sites(hinged.convert(flat, ROWS, tails="constant", spread=0.5)).notes[-1]
+    assert note.endswith(
+        "constant tails differ from the activations outside the range of the hinges."
+    )
+
+
+def test_a_second_conversion_says_that_the_model_is_converted():
+    model = hinged.convert(nn.Sequential(nn.Linear(4, 8), nn.ReLU()), ROWS)
+    message = (
+        r"got a Sequential that has 8 curves already, in place of all its activations; "
+        r"hinged\.revert\(model\) restores the activations"
+    )
+    with pytest.warns(errors.NoEffectWarning, match=message):
+        hinged.convert(model, ROWS, hinges=17)
+    by_hand = nn.Sequential(nn.Linear(4, 8), hinged.PiecewiseLinear(8))
+    with pytest.warns(errors.NoEffectWarning, match="has 8 curves already.*; train it as it is"):
+        hinged.convert(by_hand, ROWS)
+
+
+WRONG = {
+    "other name": (
+        {"init": "swish"},
+        r"convert\(init=\.\.\.\)`: got 'swish'; did you mean 'silu'\?",
+    ),
+    "capitals": ({"init": "LeakyReLU"}, r"got 'LeakyReLU'; did you mean 'leaky_relu'\? All of"),
+    "class": ({"init": nn.ReLU}, r"got the class ReLU; pass an object .* init=ReLU\(\)"),
+    "misspelt": ({"init": "sam"}, r"did you mean 'same'\? All"),
+    "positions": (
+        {"hinges": [-1.0, 0.0, 1.0]},
+        r"hinges=\.\.\.\)`: got .* expected a whole number",
+    ),
+    "text": ({"hinges": "9"}, "got '9'; expected a whole number of hinges for each curve"),
+    "spread": ({"spread": "3"}, "got '3'; expected a positive number of standard deviations"),
+    "tails": (
+        {"tails": "flat"},
+        r"convert\(tails=\.\.\.\)`: got 'flat'; did you mean 'constant'\?",
+    ),
+    "where": ({"where": ["1"]}, r"where=\.\.\.\)`: got \['1'\]; expected a function of a site"),
+    "one class": ({"activations": nn.ReLU}, r"a list of classes, for example activations=\[ReLU\]"),
+    "objects": ({"activations": [nn.ReLU()]}, r"got ReLU\(\); .* for example activations=\[ReLU\]"),
+    "names": ({"activations": ["ReLU"]}, "a list of your own activation classes"),
+    "optimiser": ({"optimizers": "adam"}, r"got 'adam'; expected an optimiser of torch\.optim"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_settings_are_refused_before_the_model_runs(case):
+    arguments, message = WRONG[case]
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    with pytest.raises(errors.ArgumentError, match=message) as caught:
+        hinged.convert(model, ROWS, **arguments)
+    assert str(caught.value).startswith("`hinged.convert(") and not calls

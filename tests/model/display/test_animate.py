@@ -57,3 +57,11 @@ def test_refusals(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", hide)
     with pytest.raises(errors.MissingExtraError, match="needs matplotlib"):
         hinged.animate(history(1))
+
+
+@pytest.mark.parametrize("given", ["curves", [PiecewiseLinear(2)], nn.ReLU()], ids=str)
+def test_other_things_than_a_history_are_refused(given):
+    with pytest.raises(
+        errors.ArgumentError, match=r"expected a hinged\.History, whose method record"
+    ):
+        hinged.animate(given)

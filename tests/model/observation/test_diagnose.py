@@ -102,3 +102,12 @@ def test_refusals():
         )
     with pytest.raises(errors.ArgumentError, match="a ReLU without curves"):
         hinged.diagnose(nn.ReLU(), torch.zeros(1))
+
+
+def test_a_model_in_place_of_the_start_is_refused():
+    model = nn.Sequential(nn.Linear(2, 3), hinged.PiecewiseLinear(3))
+    message = r"start=\.\.\.\)`: got a Sequential; take start from hinged\.copy_curves\(model\)"
+    with pytest.raises(errors.ArgumentError, match=message):
+        hinged.diagnose(model, torch.zeros(4, 2), start=model)
+    with pytest.raises(errors.ArgumentError, match=message):
+        hinged.penalty(model, "drift", start=model)

@@ -86,3 +86,14 @@ def test_refusals(tmp_path):
     safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "other")
     with pytest.raises(errors.CurveFileError, match=r"a file that hinged\.History\.save"):
         hinged.History.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize("step", ["epoch 1", 1.5, True])
+def test_a_step_is_a_whole_number(step):
+    with pytest.raises(errors.ArgumentError, match=r"record\(step=...\)`: got .*a whole number"):
+        hinged.History().record(hinged.PiecewiseLinear(2), step)
+
+
+def test_a_model_in_place_of_a_number_is_named_by_its_class():
+    with pytest.raises(errors.ArgumentError, match=r"got a Sequential; expected a whole number"):
+        hinged.History(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))

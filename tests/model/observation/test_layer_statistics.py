@@ -90,7 +90,7 @@ def test_refusals():
     with pytest.raises(errors.ArgumentError, match="got a ReLU without curves"):
         collect_statistics(nn.ReLU(), X)
     for data, got in [
-        (3, "got a int"),
+        (3, "got an int"),
         ([], "got no batches"),
         (iter(()), "got no batches"),
         (["x"], "got a batch that is a str"),

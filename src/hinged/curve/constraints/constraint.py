@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import torch
@@ -221,9 +222,10 @@ def _check_choice(name: str, given: object, choices: tuple[str, str]) -> str | N
 
 
 def _check_lipschitz(steepest: float | None) -> float | None:
-    if steepest is not None and not 0 < steepest < math.inf:
+    if steepest is not None and not (isinstance(steepest, Real) and 0 < steepest < math.inf):
         hint = "expected a largest slope above 0, or None for no limit"
-        raise errors.ArgumentError(errors.message(f"{CALL}(lipschitz=...)", repr(steepest), hint))
+        call = f"{CALL}(lipschitz=...)"
+        raise errors.ArgumentError(errors.message(call, errors.shown(steepest), hint))
     return None if steepest is None else float(steepest)
 
 

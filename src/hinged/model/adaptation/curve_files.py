@@ -7,7 +7,6 @@ import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import safetensors.torch
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from hinged import errors
 from hinged.atomic_files import atomic_write
+from hinged.model.adaptation.file_paths import path_to_read, path_to_write
 from hinged.model.adaptation.model_parts import modules_by_name, norm_layers
 from hinged.nn import PiecewiseLinear, curve_layers
 from hinged.nn.saved_state import describe_mismatch
@@ -49,10 +49,11 @@ def save_curves(
             names, as `model.named_modules()` returns them.
 
     Raises:
-        ArgumentError: if the model has no curves.
+        ArgumentError: if the model has no curves, or if the folder of the file does not exist.
         UnknownNameError: if `also` contains a name that no module of the model has.
 
     >>> import hinged, tempfile
+    >>> from pathlib import Path
     >>> def network():
     ...     torch.manual_seed(0)
     ...     return nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
@@ -75,8 +76,9 @@ def write_curve_file(
 
     `call` is the name of the public function, for error messages.
     """
-    curve_layers(model, f"{call}(model)")
-    modules = _modules_to_save(model, also, f"{call}(also=...)")
+    curve_layers(model, call)
+    file = path_to_write(path, f"{call}(path)")
+    modules = _modules_to_save(model, also, call)
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in _state(modules).items()
@@ -88,7 +90,7 @@ def write_curve_file(
         "weights": _fingerprint(model, modules),
     }
     metadata["checksum"] = _checksum(metadata, tensors)
-    atomic_write(Path(path), safetensors.torch.save(tensors, metadata))
+    atomic_write(file, safetensors.torch.save(tensors, metadata))
 
 
 def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -106,8 +108,8 @@ def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
         CurveFileError: if the file is truncated or was changed; if it was written by another
             program, or in a format version that this release of hinged cannot read; or if names,
             shapes or dtypes in the file differ from those in the model.
-        ArgumentError: if the model has no curves.
-        OSError: if the file cannot be opened.
+        ArgumentError: if the model has no curves, or if `path` is a folder.
+        OSError: if the file does not exist or cannot be opened.
 
     Warns:
         OtherWeightsWarning: if the curves fit, but the other weights of the model differ from those
@@ -130,12 +132,12 @@ def load_curve_file(model: nn.Module, path: str | os.PathLike[str], call: str) -
 
     `call` is the name of the public function, for error messages.
     """
-    curve_layers(model, f"{call}(model)")
+    curve_layers(model, call)
     metadata, tensors = _read_curve_file(path, f"{call}(path)")
     names = dict(model.named_modules(remove_duplicate=False))
     # If the model lacks a module of the file, `_check_fit` raises the error.
     also = [name for name in json.loads(metadata["also"]) if name in names]
-    modules = _modules_to_save(model, also, f"{call}(model)")
+    modules = _modules_to_save(model, also, call)
     _check_fit(modules, tensors, call)
     _warn_if_other_weights(model, modules, metadata["weights"], call)
     for name, module in modules.items():
@@ -145,7 +147,7 @@ def load_curve_file(model: nn.Module, path: str | os.PathLike[str], call: str) -
 def _modules_to_save(
     model: nn.Module, also: str | Sequence[str], call: str
 ) -> dict[str, nn.Module]:
-    also_modules = modules_by_name(model, also, call)
+    also_modules = modules_by_name(model, also, f"{call}(also=...)")
     return {**curve_layers(model, call), **norm_layers(model), **also_modules}
 
 
@@ -265,10 +267,12 @@ def read_safetensors(path: str | os.PathLike[str], call: str) -> tuple[dict[str,
 
     Raises:
         CurveFileError: if the file is truncated or is not a safetensors file.
-        OSError: if the file cannot be opened.
+        ArgumentError: if `path` is not a path, or is a folder.
+        OSError: if the file does not exist or cannot be opened.
     """
+    path = path_to_read(path, call)
     try:
-        with safe_open(os.fspath(path), framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:

@@ -44,14 +44,18 @@ def modules_by_name(
         call: the name of the public function for error messages.
 
     Raises:
+        ArgumentError: if `names` is neither a name nor a list.
         UnknownNameError: if `names` contains a name that no module of the model has.
 
     >>> list(modules_by_name(nn.Sequential(nn.Linear(2, 3)), "0", "a call"))
     ['0']
     """
     modules = dict(model.named_modules(remove_duplicate=False))
+    if not isinstance(names, Sequence):
+        hint = "expected the name of a module or a list of names, as in model.named_modules()"
+        raise errors.ArgumentError(errors.message(call, errors.shown(names), hint))
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in modules:
-            raise errors.unknown_name(call, name, modules)
+            raise errors.unknown_name(call, name, filter(None, modules))
     return {name: modules[name] for name in wanted}

@@ -9,7 +9,7 @@ from torch import nn
 
 from hinged import errors
 from hinged.model.adaptation.model_parts import modules_by_name, norm_layers
-from hinged.nn import curve_layers
+from hinged.nn import check_model, curve_layers
 
 CALL = "hinged.train_only"
 
@@ -84,9 +84,10 @@ def train_only(
     >>> model[0].weight.requires_grad, model[2].values.requires_grad
     (False, True)
     """
+    check_model(model, CALL)
     heads = _heads(model, head)
     modules: dict[str, Iterable[nn.Module]] = {
-        "curves": curve_layers(model, f"{CALL}(curves=True)").values() if curves else (),
+        "curves": curve_layers(model, CALL).values() if curves else (),
         "norm": norm_layers(model).values() if norm else (),
         "head": heads.values(),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 from torch import nn
@@ -273,7 +274,8 @@ def _step_count(steps: int | float, total: int | float | None) -> int:
             )
             raise errors.ArgumentError(errors.message(call, got, hint))
         return max(1, round(steps * total))
-    if isinstance(steps, bool) or int(steps) != steps or steps < 1:
+    is_number = isinstance(steps, Real) and not isinstance(steps, bool)
+    if not (is_number and steps >= 1 and steps % 1 == 0):
         hint = "expected a number of steps, at least 1, or a fraction above 0 and below 1"
-        raise errors.ArgumentError(errors.message(call, repr(steps), hint))
+        raise errors.ArgumentError(errors.message(call, errors.shown(steps), hint))
     return int(steps)

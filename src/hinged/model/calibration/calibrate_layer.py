@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -72,9 +72,10 @@ class CalibrationSettings:
     sharing: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.spread < float("inf"):
+        if not (isinstance(self.spread, Real) and 0 < self.spread < float("inf")):
             raise self._error("spread", "expected a positive number of standard deviations")
-        if self.coverage is not None and not 0 < self.coverage <= 1:
+        share = 1 if self.coverage is None else self.coverage
+        if not (isinstance(share, Real) and 0 < share <= 1):
             raise self._error("coverage", "expected a fraction of the inputs, above 0 and up to 1")
         if self.placement not in METHODS:
             raise errors.unknown_name(f"{self.call}(placement=...)", self.placement, METHODS)
@@ -86,7 +87,7 @@ class CalibrationSettings:
             raise self._error("hinges", "expected a whole number of hinges, at least 2")
 
     def _error(self, name: str, hint: str) -> errors.ArgumentError:
-        got = repr(getattr(self, name))
+        got = errors.shown(getattr(self, name))
         return errors.ArgumentError(errors.message(f"{self.call}({name}=...)", got, hint))
 
     def ranges(self, moments: Moments, histogram: Histogram) -> Tensor:

@@ -28,7 +28,8 @@ def check_tolerance(call: str, tolerance: float) -> None:
     """
     if not isinstance(tolerance, Real) or not float(tolerance) >= 0:
         hint = "expected a number of 0 or more, in units of the outputs of the activations"
-        raise errors.ArgumentError(errors.message(f"{call}(tolerance=...)", repr(tolerance), hint))
+        shown = errors.shown(tolerance)
+        raise errors.ArgumentError(errors.message(f"{call}(tolerance=...)", shown, hint))
 
 
 def reason_to_skip(layer: PiecewiseLinear) -> str:

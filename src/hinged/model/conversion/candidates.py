@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,12 @@ from hinged.model.conversion.targets import (
 )
 from hinged.model.conversion.trace_activations import trace_activations
 from hinged.model.module_tree import all_parents
-from hinged.model.observation.run_model import ModelInputs, model_inputs, state_restored
+from hinged.model.observation.run_model import (
+    ModelInputs,
+    failures_explained,
+    model_inputs,
+    state_restored,
+)
 
 Calls = dict[Any, ActivationCall]
 """Calls by their location and occurrence, in the order of their first execution."""
@@ -92,9 +97,7 @@ def find_candidates(
     """
     types = tuple(activations)
     with separate_copies(model, types) as originals:
-        calls, reached, inputs, output = _trace_batches(
-            model, model_inputs(model, data, call), types
-        )
+        calls, reached, inputs, output = _trace_batches(model, data, types, call)
         notes = _trace_other_mode(model, inputs, types, calls)
         calls = _merge_calls_in_copies(calls, originals)
         slots = module_slot_targets(calls.values(), all_parents(model))
@@ -109,7 +112,7 @@ def find_candidates(
 
 
 def _trace_batches(
-    model: nn.Module, all_inputs: Iterator[ModelInputs], types: ActivationTypes
+    model: nn.Module, data: Any, types: ActivationTypes, call: str
 ) -> tuple[Calls, set[ActivationCall], ModelInputs, Any]:
     """Run the model over all batches, and record its calls of activations.
 
@@ -118,15 +121,17 @@ def _trace_batches(
         the output for the first batch.
     """
     calls: Calls = {}
+    reached: set[ActivationCall] = set()
+    first: tuple[ModelInputs, Any] | None = None
     with state_restored(model):
-        first_inputs = next(all_inputs)
-        first_calls, first_output = trace_activations(model, first_inputs, types)
-        _add_calls(calls, first_calls, statistics=True)
-        reached = set(calls.values())
-        for inputs in all_inputs:
-            new_calls, _ = trace_activations(model, inputs, types)
+        for inputs in model_inputs(model, data, call):
+            with failures_explained(model, inputs, data, call):
+                new_calls, output = trace_activations(model, inputs, types)
             _add_calls(calls, new_calls, statistics=True)
-    return calls, reached, first_inputs, first_output
+            if first is None:
+                first, reached = (inputs, output), set(calls.values())
+    assert first is not None  # Without a batch, `model_inputs` raises an error.
+    return calls, reached, *first
 
 
 def _trace_other_mode(

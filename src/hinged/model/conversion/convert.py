@@ -22,11 +22,16 @@ from hinged.model.conversion.install import (
     uninstall,
     update_optimizers,
 )
-from hinged.model.conversion.output_check import describe_difference, run_converted
+from hinged.model.conversion.output_check import (
+    describe_difference,
+    reason_for_difference,
+    run_converted,
+)
 from hinged.model.conversion.sites import forget_sites, record_sites
-from hinged.model.conversion.unsupported_models import reject_unsupported
+from hinged.model.conversion.unsupported_models import check_activation_classes, reject_unsupported
 from hinged.model.observation.run_model import ModelInputs
-from hinged.nn import PiecewiseLinear
+from hinged.nn import PiecewiseLinear, check_model
+from hinged.nn.site import check_where
 
 CALL = "hinged.convert"
 
@@ -45,7 +50,7 @@ def convert(
     activations: Sequence[type[nn.Module]] = (),
     optimizers: Optimizer | Sequence[Optimizer] = (),
 ) -> nn.Module:
-    """Replace every activation of a model by a `PiecewiseLinear` that starts as the same function.
+    """Replace every activation of a model by a `PiecewiseLinear` that starts as this activation.
 
     A `PiecewiseLinear` applies a trainable piecewise-linear function, called a curve, to each
     channel. A curve bends only at fixed positions, called hinges.
@@ -58,10 +63,11 @@ def convert(
     found, one curve serves all channels.
 
     Piecewise-linear activations (ReLU, leaky ReLU, PReLU, ReLU6, hardtanh, hardsigmoid) are
-    reproduced exactly. Smooth activations (GELU, SiLU, softplus and others) are approximated by the
-    least-squares fit. An activation that cannot be converted stays in the model.
-    `print(hinged.sites(model))` shows every activation, the error of its fit, and why it was not
-    converted.
+    reproduced exactly, and the outputs of the model stay the same. Smooth activations (GELU, SiLU,
+    tanh and others) have no exact curve. Their curves start as the closest fit (least squares), and
+    the outputs of the model change a little. An activation that cannot be converted stays in the
+    model. `print(hinged.sites(model))` shows every activation, the error of its fit, why it was not
+    converted, and how much the outputs have changed.
 
     The rest of the model does not change: other parameters and buffers, the class, methods, hooks,
     training flags and the random state.
@@ -124,23 +130,60 @@ def convert(
     [('hinged.relu_1', 'ReLU()', 8)]
     """
     settings = Settings(hinges, init, spread, sharing, tails)
-    settings.check(CALL)
     reject_unsupported(model, CALL)
+    settings.check(CALL)
+    _check_types(where, activations, optimizers)
     search = find_candidates(model, data, CALL, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, settings, CALL, where)
     converted, output = _install_reachable(model, decisions, search.inputs)
     replacements = _replacements(decisions)
     if not replacements:
-        got = f"a {type(model).__name__} with {len(decisions)} activations, and none was converted"
-        hint = "print(hinged.sites(model, data)) shows each activation and the reason"
-        message = errors.message(f"{CALL}(model)", got, hint)
+        message = errors.message(f"{CALL}(model)", *_say_why_nothing_changed(model, decisions))
         warnings.warn(message, errors.NoEffectWarning, stacklevel=2)
         return model
     still_used = {id(each.candidate.call.module) for each in decisions if each.layer is None}
     update_optimizers(optimizers, replacements, still_used)
-    difference = describe_difference(search.output, output, same_function=init == "same")
-    record_sites(converted, [each.site for each in decisions], [*search.notes, difference])
+    all_sites = [each.site for each in decisions]
+    changed = [site for site in all_sites if not site.skipped]
+    reason = reason_for_difference(changed, settings)
+    difference = describe_difference(search.output, output, reason)
+    record_sites(converted, all_sites, [*search.notes, difference])
     return converted
+
+
+def _check_types(
+    where: Where | None,
+    activations: Sequence[type[nn.Module]],
+    optimizers: Optimizer | Sequence[Optimizer],
+) -> None:
+    """Raise `ArgumentError` if one of these arguments of `convert` has a wrong type."""
+    check_where(where, CALL)
+    check_activation_classes(activations, CALL)
+    given = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
+    if not (isinstance(given, Sequence) and all(isinstance(each, Optimizer) for each in given)):
+        hint = "expected an optimiser of torch.optim, or a list of them"
+        got = errors.shown(optimizers)
+        raise errors.ArgumentError(errors.message(f"{CALL}(optimizers=...)", got, hint))
+
+
+def _say_why_nothing_changed(model: nn.Module, decisions: list[Decision]) -> tuple[str, str]:
+    """Return which model `convert` got that it did not change, and what the user can do."""
+    got = errors.class_of(model)
+    layers = [module for module in model.modules() if isinstance(module, PiecewiseLinear)]
+    if layers and not decisions:
+        got += f" that has {sum(layer.channels for layer in layers)} curves already, in place of"
+        got += " all its activations"
+        can_revert = any(ORIGINALS in vars(module) for module in model.modules())
+        return got, (
+            "hinged.revert(model) restores the activations, and you can then convert them again"
+            if can_revert
+            else "train it as it is"
+        )
+    if not decisions:
+        hint = "name your own activation classes in activations=[...], if the model has some"
+        return f"{got} that applies no activation to these data", hint
+    hint = "print(hinged.sites(model, data)) shows each activation and the reason"
+    return f"{got} with {len(decisions)} activations, of which none can be converted", hint
 
 
 def _replacements(decisions: list[Decision]) -> Replacements:
@@ -209,12 +252,13 @@ def revert(model: nn.Module) -> nn.Module:
     >>> revert(model)[1]
     GELU(approximate='none')
     """
+    check_model(model, "hinged.revert")
     if isinstance(model, PiecewiseLinear) and ORIGINALS in vars(model):
         originals: Originals = vars(model)[ORIGINALS]
         return originals.modules[""].train(model.training)
     changed = [module for module in model.modules() if ORIGINALS in vars(module)]
     if not changed:
-        got = f"a {type(model).__name__} in which no activation was converted"
+        got = f"{errors.class_of(model)} in which no activation was converted"
         hint = "only a model that hinged.convert has changed can be reverted"
         raise errors.ArgumentError(errors.message("hinged.revert(model)", got, hint))
     for module in changed:

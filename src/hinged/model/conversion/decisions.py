@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 
 import torch
 from torch import nn
 
 from hinged import errors
-from hinged.curve.start_functions import Start
+from hinged.curve.curve import TAILS
+from hinged.curve.start_functions import START_FUNCTIONS, Start, resolve_start
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.candidates import Candidate
 from hinged.model.conversion.targets import site_name
@@ -31,14 +33,27 @@ class Settings:
     tails: str = "linear"
 
     def check(self, call: str) -> None:
-        """Raise `ArgumentError` if `sharing` or `spread` is invalid.
+        """Raise `ArgumentError` if a setting is invalid for every activation.
 
         `call` is the name of the public function, for the error message.
         """
+        if isinstance(self.hinges, bool) or not isinstance(self.hinges, Integral):
+            got, hint = (
+                errors.shown(self.hinges),
+                "expected a whole number of hinges for each curve",
+            )
+            raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", got, hint))
+        if self.init != "same":
+            resolve_start(self.init, f"{call}(init=...)", ("same", *START_FUNCTIONS))
+        if self.tails not in TAILS:
+            raise errors.unknown_name(f"{call}(tails=...)", self.tails, TAILS)
         if self.sharing not in SHARING:
             raise errors.unknown_name(f"{call}(sharing=...)", self.sharing, SHARING)
-        if not 0 < self.spread < float("inf"):
-            got, hint = repr(self.spread), "expected a positive number of standard deviations"
+        if not (isinstance(self.spread, Real) and 0 < self.spread < float("inf")):
+            got, hint = (
+                errors.shown(self.spread),
+                "expected a positive number of standard deviations",
+            )
             raise errors.ArgumentError(errors.message(f"{call}(spread=...)", got, hint))
 
 
@@ -119,13 +134,16 @@ def _decide_one(candidate: Candidate, name: str, settings: Settings, call: str) 
         reason = re.sub(r"hinged\.[\w.]+(?=\((hinges|init|tails)\b)", call, str(error), count=1)
         raise errors.ArgumentError(f"At site {name!r}, {site.activation}: {reason}") from None
     ends = (layer.hinges.min().item(), layer.hinges.max().item())
+    notes = ["closest fit"] if settings.init == "same" and layer.start_error > 0 else []
+    if observed.axis is None:
+        notes.append("one curve for all channels: their axis is not known")
     site = replace(
         site,
         hinges=layer.hinges.shape[-1],
         range=ends,
         outside=observed.histogram.share_outside(*ends).item(),
         error=layer.start_error,
-        note="one curve for all channels: their axis is not known" if observed.axis is None else "",
+        note="; ".join(notes),
     )
     return Decision(candidate, site, layer)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from hinged.model.conversion.channel_axes import tensors_in
+from hinged.model.conversion.decisions import Settings
 from hinged.model.conversion.trace_activations import clone_tensors
 from hinged.model.observation.run_model import ModelInputs, state_restored
-from hinged.nn import PiecewiseLinear
+from hinged.nn import PiecewiseLinear, Site
 
 
 def run_converted(
@@ -37,30 +39,57 @@ def run_converted(
             handle.remove()
 
 
-def describe_difference(before: Any, after: Any, *, same_function: bool) -> str:
+def describe_difference(before: Any, after: Any, reason: str) -> str:
     """Return a sentence for the user about how much the conversion changed the model's output.
 
     Args:
         before: the output for the first batch before the conversion.
         after: the output for the first batch after the conversion.
-        same_function: whether the curves start as the activations that they replace.
+        reason: why the outputs differ, from `reason_for_difference`. It is used only if they do.
+
+    >>> describe_difference(torch.tensor([2.0]), torch.tensor([2.0]), "")
+    'Outputs of the first batch are unchanged, bit for bit.'
+    >>> describe_difference(torch.tensor([2.0, 1.0]), torch.tensor([2.0, 1.5]), "by design.")
+    'Outputs of the first batch differ by at most 5.0e-01 (25 % of the largest output): by design.'
     """
-    start = "the same function" if same_function else "a function chosen with init=..."
-    pairs = zip(tensors_in(before), tensors_in(after), strict=True)
-    differences = [_relative_difference(*pair) for pair in pairs]
-    if not differences:
-        return f"Curves started as {start}: the output contains no tensors to compare."
-    return (
-        f"Curves started as {start}: the outputs of the first batch have changed by at most "
-        f"{max(differences):.1e} of the largest output."
-    )
+    pairs = list(zip(tensors_in(before), tensors_in(after), strict=True))
+    if not pairs:
+        return "The output of the model contains no tensors to compare."
+    differences = [_differences(*pair) for pair in pairs]
+    absolute, relative = (max(each) for each in zip(*differences, strict=True))
+    if absolute == 0:
+        return "Outputs of the first batch are unchanged, bit for bit."
+    size = f"{absolute:.1e} ({100 * relative:.2g} % of the largest output)"
+    return f"Outputs of the first batch differ by at most {size}: {reason}"
 
 
-def _relative_difference(before: torch.Tensor, after: torch.Tensor) -> float:
-    """Return the largest absolute entry of `after - before`, divided by that of `before`."""
+def reason_for_difference(sites: Sequence[Site], settings: Settings) -> str:
+    """Return why the outputs of a converted model differ from those before the conversion.
+
+    Args:
+        sites: the sites that were converted.
+        settings: the settings of the curves.
+    """
+    if settings.init != "same":
+        return "the curves start as the function in init=..., and not as the activations."
+    fitted = dict.fromkeys(site.activation.partition("(")[0] for site in sites if site.error > 0)
+    if fitted:
+        have = "has" if len(fitted) == 1 else "have"
+        return (
+            f"{' and '.join(fitted)} {have} no exact curve, so the closest curve with "
+            f"{settings.hinges} hinges was taken. More hinges bring it closer."
+        )
+    if settings.tails == "constant":
+        return "constant tails differ from the activations outside the range of the hinges."
+    return "the curves equal the activations except for rounding."
+
+
+def _differences(before: torch.Tensor, after: torch.Tensor) -> tuple[float, float]:
+    """Return the largest absolute entry of `after - before`, also divided by that of `before`."""
     if not before.is_floating_point() or not before.numel():
-        return 0.0
+        return 0.0, 0.0
     before, after = before.double(), after.double()
     equal = (before == after) | (before.isnan() & after.isnan())
     largest = (before - after).abs().masked_fill(equal, 0.0).max()
-    return float(largest / before.nan_to_num(0.0, 0.0, 0.0).abs().max().clamp(min=1e-30))
+    scale = before.nan_to_num(0.0, 0.0, 0.0).abs().max().clamp(min=1e-30)
+    return float(largest), float(largest / scale)

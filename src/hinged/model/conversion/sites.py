@@ -11,10 +11,10 @@ from torch import nn
 from hinged import errors
 from hinged.model.conversion.candidates import find_candidates
 from hinged.model.conversion.decisions import Settings, decide
-from hinged.model.conversion.unsupported_models import reject_unsupported
+from hinged.model.conversion.unsupported_models import check_activation_classes, reject_unsupported
 from hinged.model.observation.layer_statistics import collect_statistics
 from hinged.model.observation.text_tables import format_table
-from hinged.nn import PiecewiseLinear, Site
+from hinged.nn import PiecewiseLinear, Site, check_model
 
 CALL = "hinged.sites"
 _SITES = "_hinged_sites"
@@ -29,8 +29,9 @@ class Sites(Sequence[Site]):
 
     Attributes:
         all: every site, with or without curves.
-        notes: sentences about the whole model: how much the conversion changed its outputs, and
-            whether the model raised an error when it was examined in training or evaluation mode.
+        notes: sentences about the whole model: whether the outputs are unchanged, or how much the
+            conversion changed them and why; and whether the model raised an error when it was
+            examined in training or evaluation mode.
     """
 
     all: tuple[Site, ...]
@@ -114,14 +115,16 @@ def sites(
     >>> site.name, site.channels, site.axis
     ('1', 3, -1)
     """
+    check_model(model, CALL)
     recorded = recorded_sites(model)
     if recorded is not None:
         return _update_sites(model, recorded, data)
     if data is None:
-        got = f"a {type(model).__name__} that was not converted, and data=None"
+        got = f"{errors.class_of(model)} that was not converted, and data=None"
         hint = "pass a batch to run the model on: hinged.sites(model, data)"
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
     reject_unsupported(model, CALL)
+    check_activation_classes(activations, CALL)
     search = find_candidates(model, data, CALL, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, Settings(), CALL)
     return Sites(tuple(each.site for each in decisions), tuple(search.notes))

@@ -1,10 +1,14 @@
-"""Raises an error for models that cannot be converted, such as compiled models."""
+"""Raises an error for models that cannot be converted, such as compiled models, and for wrong
+classes of activations."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import nn
 
 from hinged import errors
+from hinged.nn import check_model
 
 # The classes are listed by name, because some are private and some are imported only when needed.
 _WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel")
@@ -12,12 +16,14 @@ _COMPILED = ("OptimizedModule", "ScriptModule", "RecursiveScriptModule", "TopLev
 
 
 def reject_unsupported(model: nn.Module, call: str) -> None:
-    """Raise `ArgumentError` if a model is on the meta device, wrapped, compiled or scripted.
+    """Raise `ArgumentError` if a model is not a module, or is on the meta device, wrapped, compiled
+    or scripted.
 
     Args:
         model: the model.
         call: the name of the public function for error messages.
     """
+    check_model(model, call)
     call = f"{call}(model)"
     if any(parameter.is_meta for parameter in model.parameters()):
         got = "a model on the meta device"
@@ -33,5 +39,24 @@ def reject_unsupported(model: nn.Module, call: str) -> None:
     for compiled in (name for name in _COMPILED if name in classes):
         hint = "pass the model before it is compiled or scripted"
         raise errors.ArgumentError(
-            errors.message(call, f"a model that contains a {compiled}", hint)
+            errors.message(call, f"a model that contains the compiled module {compiled}", hint)
         )
+
+
+def check_activation_classes(activations: Any, call: str) -> None:
+    """Raise `ArgumentError` unless the argument `activations` is a list of module classes.
+
+    Args:
+        activations: what the user passed.
+        call: the name of the public function for error messages.
+    """
+    listed = isinstance(activations, list | tuple)
+    for each in activations if listed else [activations]:
+        is_class = isinstance(each, type) and issubclass(each, nn.Module)
+        if not (listed and is_class):
+            name = each.__name__ if is_class else type(each).__name__
+            hint = f"expected a list of classes, for example activations=[{name}]"
+            if not isinstance(each, nn.Module) and not is_class:
+                hint = "expected a list of your own activation classes, which are nn.Module"
+            call = f"{call}(activations=...)"
+            raise errors.ArgumentError(errors.message(call, errors.shown(each), hint))

@@ -38,7 +38,7 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
 
     Raises:
         MissingExtraError: if matplotlib is not installed.
-        ArgumentError: if the history is empty, or `examples` is below 0.
+        ArgumentError: if `history` is not a `History` or is empty, or `examples` is below 0.
 
     >>> import hinged
     >>> layer, history = hinged.PiecewiseLinear(8), History()
@@ -49,6 +49,10 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
     True
     """
     check_example_count(CALL, examples)
+    if not isinstance(history, History):
+        got = errors.class_of(history)
+        hint = "expected a hinged.History, whose method record(model, step) records the curves"
+        raise errors.ArgumentError(errors.message(f"{CALL}(history)", got, hint))
     if not history.frames:
         hint = "call history.record(model, step) during the training to record curves"
         raise errors.ArgumentError(errors.message(f"{CALL}(history)", "an empty history", hint))

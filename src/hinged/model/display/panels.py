@@ -30,7 +30,9 @@ def check_example_count(call: str, examples: int) -> None:
     """Raise `ArgumentError` unless `examples` is a whole number of at least 0."""
     if isinstance(examples, bool) or not isinstance(examples, int) or examples < 0:
         hint = "expected a whole number of single channels to draw, 0 or more"
-        raise errors.ArgumentError(errors.message(f"{call}(examples=...)", repr(examples), hint))
+        raise errors.ArgumentError(
+            errors.message(f"{call}(examples=...)", errors.shown(examples), hint)
+        )
 
 
 def make_panels(count: int) -> tuple[Figure, list[Axes]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from numbers import Integral
 from typing import Any
 
 import safetensors.torch
@@ -15,7 +15,8 @@ from hinged import errors
 from hinged.atomic_files import atomic_write
 from hinged.curve import Curve
 from hinged.model.adaptation.curve_files import read_safetensors
-from hinged.model.observation.diagnose import copy_curves
+from hinged.model.adaptation.file_paths import path_to_write
+from hinged.nn import curve_layers
 
 CALL = "hinged.History"
 FORMAT, VERSION = "hinged history", "1"
@@ -42,6 +43,7 @@ class History:
         ArgumentError: if `channels` is below 1.
 
     >>> import hinged, tempfile
+    >>> from pathlib import Path
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8))
     >>> history = History()
     >>> for step in range(0, 300, 100):
@@ -58,7 +60,7 @@ class History:
         if channels is not None and not (whole and channels >= 1):
             hint = "expected a whole number of channels, at least 1, or None to record all channels"
             raise errors.ArgumentError(
-                errors.message(f"{CALL}(channels=...)", repr(channels), hint)
+                errors.message(f"{CALL}(channels=...)", errors.shown(channels), hint)
             )
         self.channels = channels
         self.steps: list[int] = []
@@ -83,9 +85,11 @@ class History:
             step: the current step of the training. None means one more than the last recorded step.
 
         Raises:
-            ArgumentError: if the model has no curves, or has other layers than in earlier records.
+            ArgumentError: if the model has no curves, or has other layers than in earlier records,
+                or if `step` is not a whole number.
         """
-        curves = copy_curves(model)
+        layers = curve_layers(model, f"{CALL}.record")
+        curves = {name: layer.curve().snapshot() for name, layer in layers.items()}
         frame = {name: _select_channels(curve, self.channels) for name, curve in curves.items()}
         if self.frames and frame.keys() != self.frames[0].keys():
             different = sorted(frame.keys() ^ set(self.layers))
@@ -94,6 +98,7 @@ class History:
             raise errors.ArgumentError(errors.message(f"{CALL}.record(model)", got, hint))
         if step is None:
             step = self.steps[-1] + 1 if self.steps else 0
+        _check_step(step)
         while self.steps and self.steps[-1] >= step:
             self.steps.pop()
             self.frames.pop()
@@ -109,7 +114,7 @@ class History:
             path: the file to write. An existing file is replaced.
 
         Raises:
-            ArgumentError: if nothing was recorded.
+            ArgumentError: if nothing was recorded, or if the folder of the file does not exist.
         """
         if not self.frames:
             hint = "call history.record(model) before history.save(path)"
@@ -124,7 +129,8 @@ class History:
         tails = [{name: curve.tails for name, curve in frame.items()} for frame in self.frames]
         contents = {"steps": self.steps, "tails": tails, "channels": self.channels}
         metadata = {"format": FORMAT, "version": VERSION, "contents": json.dumps(contents)}
-        atomic_write(Path(path), safetensors.torch.save(tensors, metadata))
+        file = path_to_write(path, f"{CALL}.save(path)")
+        atomic_write(file, safetensors.torch.save(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
@@ -139,7 +145,8 @@ class History:
         Raises:
             CurveFileError: if the file is truncated, does not contain a history, or has a format
                 version that this release cannot read.
-            OSError: if the file cannot be opened.
+            ArgumentError: if `path` is a folder.
+            OSError: if the file does not exist or cannot be opened.
         """
         contents, tensors = _read_history_file(path)
         history = cls(contents["channels"])
@@ -159,6 +166,13 @@ class History:
         return history
 
 
+def _check_step(step: int) -> None:
+    if isinstance(step, bool) or not isinstance(step, Integral):
+        hint = "expected a whole number, for example the number of trained steps or epochs"
+        call = f"{CALL}.record(step=...)"
+        raise errors.ArgumentError(errors.message(call, errors.shown(step), hint))
+
+
 def _select_channels(curve: Curve, count: int | None) -> Curve:
     """Return `count` channels of a curve, evenly spaced from the first to the last channel."""
     if count is None or count >= curve.channels:
@@ -170,11 +184,11 @@ def _select_channels(curve: Curve, count: int | None) -> Curve:
 
 
 def _read_history_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    call, name = f"{CALL}.load(path)", repr(os.fspath(path))
+    call = f"{CALL}.load(path)"
     metadata, tensors = read_safetensors(path, call)
     if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
         kind, version = metadata.get("format"), metadata.get("version")
-        got = f"{name}, a file of format {kind!r} and version {version!r}"
+        got = f"{os.fspath(path)!r}, a file of format {kind!r} and version {version!r}"
         hint = f"expected a file that {CALL}.save has written, format {FORMAT!r}, version {VERSION}"
         raise errors.CurveFileError(errors.message(call, got, hint))
     return json.loads(metadata["contents"]), tensors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import torch
@@ -52,10 +53,10 @@ def monitor_range(model: nn.Module, *, every: int = 100, max_outside: float = 0.
     """
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         hint = "expected a whole number of calls, at least 1"
-        raise errors.ArgumentError(errors.message(f"{CALL}(every=...)", repr(every), hint))
-    if not 0 <= max_outside <= 1:
+        raise errors.ArgumentError(errors.message(f"{CALL}(every=...)", errors.shown(every), hint))
+    if not (isinstance(max_outside, Real) and 0 <= max_outside <= 1):
         hint = "expected a fraction of the inputs, from 0 to 1"
-        got = repr(max_outside)
+        got = errors.shown(max_outside)
         raise errors.ArgumentError(errors.message(f"{CALL}(max_outside=...)", got, hint))
     return RangeMonitor(model, every, max_outside)
 

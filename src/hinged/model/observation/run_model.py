@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -27,8 +28,66 @@ def run_model(model: nn.Module, data: Any, call: str) -> None:
         ArgumentError: if there are no batches, or a batch has another form.
     """
     with state_restored(model):
-        for args, kwargs in model_inputs(model, data, call):
-            model(*args, **kwargs)
+        for inputs in model_inputs(model, data, call):
+            with failures_explained(model, inputs, data, call):
+                args, kwargs = inputs
+                model(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def failures_explained(
+    model: nn.Module, inputs: ModelInputs, data: Any, call: str
+) -> Iterator[None]:
+    """Add a note to an error that a model raises: what it received, and how `data` was read.
+
+    Python shows the note below the error, from version 3.11 on.
+
+    Args:
+        model: the model.
+        inputs: the positional and keyword arguments with which it is called in the `with` block.
+        data: the data that the user passed.
+        call: the name of the public function.
+    """
+    try:
+        yield
+    except Exception as error:
+        if sys.version_info >= (3, 11):
+            error.add_note(_explain_failure(model, inputs, data, call))
+        raise
+
+
+def _explain_failure(model: nn.Module, inputs: ModelInputs, data: Any, call: str) -> str:
+    args, kwargs = inputs
+    got = [_describe_input(x) for x in args]
+    got += [f"{name}={_describe_input(x)}" for name, x in kwargs.items()]
+    explanation = errors.message(
+        f"{call}(data=...)",
+        f"a batch on which the model raises this error, called with {', '.join(got)}",
+        "pass a batch that the model accepts",
+    )
+    for kind, how in _HOW_DATA_ARE_READ.items():
+        if isinstance(data, kind):
+            explanation += f" {how}"
+    dtypes = {x.dtype for x in (*args, *kwargs.values()) if isinstance(x, Tensor)}
+    own = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    if own is not None and any(each.is_floating_point and each != own for each in dtypes):
+        explanation += f" The parameters of the model have dtype {own}."
+    return explanation
+
+
+_HOW_DATA_ARE_READ = {
+    dict: "A dictionary is passed as keyword arguments: model(**batch).",
+    list: "A list is read as several batches. If it is one batch of inputs and targets, as a "
+    "DataLoader returns, pass tuple(batch).",
+    tuple: "A tuple is read as (inputs, targets), and the targets are not passed. For a model with "
+    "several inputs, pass ((input_1, input_2), targets).",
+}
+
+
+def _describe_input(x: Any) -> str:
+    if isinstance(x, Tensor):
+        return f"a tensor of shape {tuple(x.shape)} and dtype {x.dtype}"
+    return errors.class_of(x)
 
 
 @contextlib.contextmanager
@@ -90,7 +149,7 @@ def _split_batches(data: Any, call: str) -> Iterator[ModelInputs]:
         raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
     if not single and not isinstance(data, Iterable):
         hint = "expected one batch (a tensor, a pair or a dictionary), or an iterable of batches"
-        got = f"a {type(data).__name__}"
+        got = errors.class_of(data)
         raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
     for batch in [data] if single else data:
         yield _inputs_of_batch(batch, call)
@@ -109,10 +168,10 @@ def _inputs_of_batch(batch: Any, call: str) -> ModelInputs:
     if isinstance(inputs, tuple | list) and inputs and isinstance(inputs[0], Tensor):
         return tuple(inputs), {}
     hint = (
-        "expected a tensor, a dictionary, or a pair (inputs, targets) whose inputs are a tensor, a "
-        "dictionary or a tuple of tensors"
+        "expected a tensor (torch.as_tensor makes one), a dictionary, or a pair (inputs, targets) "
+        "whose inputs are a tensor, a dictionary or a tuple of tensors"
     )
-    got = f"a batch that is a {type(batch).__name__}"
+    got = f"a batch that is {errors.class_of(batch)}"
     raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
 
 
