@@ -1,9 +1,10 @@
-from rich.console import Console
+import pytest
 
 from hinged.lab.bench.plots import plot_case_ratios
 from hinged.lab.bench.record import Case, Row
-from hinged.lab.bench.tables import case_table, record_tables, to_rich_table
+from hinged.lab.bench.tables import case_table, record_tables, to_fitted_table
 from hinged.lab.reporting.plots import to_svg
+from tests.lab.tables import WIDTHS, printed, whole_cells
 
 
 def row(name, scale, **more):
@@ -56,13 +57,18 @@ def test_the_share_of_a_copys_bandwidth_counts_every_byte_once():
     assert [row[column] for row in table.rows] == ["42%", "33%"]
 
 
-def test_the_terminal_shows_every_row_of_a_record(record):
-    console = Console(record=True, width=160, quiet=False, file=None)
-    with console.capture() as shown:
-        for table in record_tables(record):
-            console.print(to_rich_table(table))
-    for name in ("relu", "gelu", "hinged K=33"):
-        assert name in shown.get()
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_terminal_shows_every_row_of_a_record_and_cuts_no_number(record, width):
+    for table in map(to_fitted_table, record_tables(record)):
+        text, shown = printed(table, width), table.columns_for(width)
+        assert all(whole_cells(text, row, shown) for row in table.rows)
+        quantities = [i for i, heading in enumerate(table.headings) if "quartiles" in heading]
+        assert set(quantities) <= set(shown) and len({table.headings[i] for i in shown}) > 1
+
+
+def test_headings_name_the_quantity_if_its_times_are_left_out():
+    headings = to_fitted_table(case_table(case())).headings
+    assert headings[2] == "forward over relu's (quartiles)"
 
 
 def test_a_record_always_gives_the_same_plot(record):

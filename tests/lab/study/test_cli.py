@@ -1,15 +1,20 @@
+import io
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from hinged.lab.cli import study_commands
 from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.study.definition import shipped_studies
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.study_folder import StudyFolder
 from tests.cli.run_command import error_of, run
 from tests.lab.study.helpers import scores_of_study
+from tests.lab.tables import WIDTHS, printed, whole_cells
 from tests.processes import start_command, wait_until
 
 
@@ -125,3 +130,25 @@ def test_the_interrupt_key_leaves_a_clean_folder_and_the_same_command_continues(
     again.join()
     assert again.exitcode == 0, log.read_text()
     assert scores_of_study(StudyFolder(out)) == scores_of_study(finished)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["cifar10-shallow", "overfitting", "regression"])
+def test_the_table_of_a_record_fits_the_terminal_and_cuts_no_number(name, width):
+    path = Path(__file__).parents[3] / "studies" / "records" / f"{name}-small.json"
+    table = study_commands._record_table(StudyRecord.model_validate_json(path.read_text()))
+    text, shown = printed(table, width), table.columns_for(width)
+    assert all(whole_cells(text, row, shown) for row in table.rows)
+    assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_list_of_studies_fits_the_terminal(width, monkeypatch):
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr(study_commands, "wide_console", lambda: console)
+    study_commands.list_(False)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    line = next(line for line in text.splitlines() if line.startswith("regression"))
+    assert line.split()[-3:] == ["36", "720", "1,440"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from rich import box
-from rich.table import Table
 
 from hinged.lab.bench.measurement import BACKWARD, FORWARD, FORWARD_BACKWARD
 from hinged.lab.bench.record import BenchmarkRecord, Case, Row
+from hinged.lab.reporting.fitted_table import FittedTable
 
 # The smallest number of tensors of the input's size that a pass reads and writes. Forward: x and y.
 # Backward: x and the gradients with respect to y and x.
@@ -106,15 +104,33 @@ def format_bytes(count: int | None) -> str:
     return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
 
 
-def to_rich_table(table: TextTable) -> Table:
-    """Return a table that `rich` prints in the terminal. The rows of hinged are bold."""
-    drawn = Table(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, heading in enumerate(table.headings):
-        lines = heading.replace(" (", "\n(").replace(" for ", "\nfor ")
-        drawn.add_column(lines, justify="right" if column else "left")
-    for row in table.rows:
-        drawn.add_row(*row, style="bold" if row[0].startswith("hinged") else "")
-    return drawn
+def to_fitted_table(table: TextTable) -> FittedTable:
+    """Return a table for the terminal. The rows of hinged are bold.
+
+    In a narrow terminal, columns of memory and bandwidth are left out first, then columns of times.
+    The ratios stay.
+    """
+    ratios = [i for i, heading in enumerate(table.headings) if "quartiles" in heading]
+    times = [i - 1 for i in ratios]
+    others = [i for i in range(1, len(table.headings)) if i not in (*ratios, *times)]
+    return FittedTable(
+        [_full_heading(table.headings, i) for i in range(len(table.headings))],
+        table.rows,
+        title=table.title,
+        left_out=(*reversed(others), *reversed(times)),
+        found_in="The output of `--json`",
+        bold=tuple(row[0] for row in table.rows if row[0].startswith("hinged")),
+    )
+
+
+def _full_heading(headings: Sequence[str], index: int) -> str:
+    """Return the heading of a column, with the quantity that the columns before it name."""
+    heading = headings[index]
+    if heading.startswith("over "):
+        return f"{headings[index - 1]} {heading}"
+    if heading.startswith("ratio "):
+        return f"{headings[index - 2].partition(',')[0]}, {heading}"
+    return heading
 
 
 def _axis_table(axis: str, cases: list[Case]) -> TextTable:

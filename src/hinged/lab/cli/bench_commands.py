@@ -20,8 +20,8 @@ from hinged.lab.bench.suites.compiled_block import benchmark_compiled_block
 from hinged.lab.bench.suites.scaling import benchmark_scaling
 from hinged.lab.bench.suites.single_activations import benchmark_single_activations
 from hinged.lab.bench.suites.whole_networks import benchmark_whole_networks
-from hinged.lab.bench.tables import record_tables, to_rich_table
-from hinged.lab.cli.console import wide_console
+from hinged.lab.bench.tables import record_tables, to_fitted_table
+from hinged.lab.cli.console import print_table, wide_console
 from hinged.lab.experiment.settings import split_names
 
 
@@ -168,7 +168,7 @@ def _run(
 def _print_tables(record: BenchmarkRecord) -> None:
     console = wide_console()
     for table in record_tables(record):
-        console.print(to_rich_table(table))
+        print_table(console, to_fitted_table(table))
         for name, problem in table.problems:
             console.print(f"{name} was not timed: {problem}", highlight=False, markup=False)
     facts = record.environment

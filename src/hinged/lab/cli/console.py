@@ -11,17 +11,22 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
+from hinged.lab.reporting.fitted_table import FittedTable
 from hinged.lab.reporting.terminal import TerminalProgress
 from hinged.lab.runs.progress_listener import ProgressListener
 
 
 def wide_console() -> Console:
-    """Return a console for printing tables.
+    """Return a console for printing sentences and tables.
 
-    If the output is not a terminal, the console has 160 columns. The default of `rich`, 80 columns,
-    is too narrow for the tables.
+    If the output is not a terminal, the console has 160 columns.
     """
     return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def print_table(console: Console, table: FittedTable) -> None:
+    """Print a table to a console. The table fits the width of the terminal, without cut numbers."""
+    console.print(table, crop=False)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from hinged import errors
-from hinged.lab.cli.console import show_progress, wide_console
+from hinged.lab.cli.console import print_table, show_progress, wide_console
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import split_names
 from hinged.lab.experiment.torchrun import torchrun_process
@@ -113,7 +113,7 @@ def _print_report(folder: RunFolder, as_json: bool) -> None:
     console = wide_console()
     for warning in table.warnings:
         console.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
-    console.print(terminal.terminal_table(table))
+    print_table(console, terminal.terminal_table(table))
     if any(row.activation == "hinged" and row.versus is not None for row in table.rows):
         console.print(verdict(table), highlight=False)
     console.print(f"Page: {folder.path / 'report.html'}", highlight=False, soft_wrap=True)

@@ -8,15 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
 from hinged import errors
 from hinged.lab._write_file import write_file
-from hinged.lab.cli.console import show_progress, wide_console
+from hinged.lab.cli.console import print_table, show_progress, wide_console
 from hinged.lab.data.readers.data_files import find_data_folder
 from hinged.lab.experiment.settings import PRECISIONS
+from hinged.lab.reporting.fitted_table import FittedTable
 from hinged.lab.reporting.plots import to_svg
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.study import page
@@ -28,6 +27,17 @@ from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.scales import SCALES
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 
+_LEFT_OUT = (
+    "p, signs flipped",
+    "parameters",
+    "standard deviation",
+    "time per step",
+    "n",
+    "p (Holm)",
+    "95 % interval",
+)
+"""Columns of a record that a narrow terminal leaves out, in this order."""
+
 
 def list_(as_json: bool) -> None:
     """Print the studies, with the number of trainings at each scale."""
@@ -35,14 +45,10 @@ def list_(as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("study", "question", *SCALES):
-        table.add_column(heading, justify="right" if heading in SCALES else "left")
-    for row in rows:
-        sizes = [f"{row['scales'][scale]['trainings']:,}" for scale in SCALES]
-        table.add_row(row["name"], escape(row["question"]), *sizes)
+    sizes = [[f"{row['scales'][scale]['trainings']:,}" for scale in SCALES] for row in rows]
+    texts = [(r["name"], r["question"], *size) for r, size in zip(rows, sizes, strict=True)]
     console = wide_console()
-    console.print(table)
+    print_table(console, FittedTable(("study", "question", *SCALES), texts, folded=(0, 1)))
     console.print(
         "The numbers count trainings. `hinged study show NAME` lists the comparisons of a study."
     )
@@ -158,16 +164,17 @@ def _write_and_print(folder: StudyFolder, records: Path | None, as_json: bool) -
         print(text, end="")
         return
     console = wide_console()
-    console.print(_record_table(record))
+    print_table(console, _record_table(record))
     console.print(answer_sentence(record), highlight=False)
     console.print(f"What remains unsure: {remaining_doubts(record)}", highlight=False)
     console.print(f"Folder: {folder.path}", highlight=False, soft_wrap=True)
 
 
-def _record_table(record: StudyRecord) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, heading in enumerate(page.headings(record)):
-        table.add_column(heading, justify="right" if column else "left")
-    for row in record.rows:
-        table.add_row(*(escape(text) for text in page.row_texts(record, row)))
-    return table
+def _record_table(record: StudyRecord) -> FittedTable:
+    headings = page.headings(record)
+    return FittedTable(
+        headings,
+        [page.row_texts(record, row) for row in record.rows],
+        left_out=tuple(headings.index(each) for each in _LEFT_OUT if each in headings),
+        found_in="The file record.json",
+    )

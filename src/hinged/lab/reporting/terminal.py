@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from types import TracebackType
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -19,10 +18,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from hinged.lab.experiment.schema import Trial
 from hinged.lab.reporting.comparison_table import ComparisonRow, ComparisonTable
+from hinged.lab.reporting.fitted_table import FittedTable
 from hinged.lab.reporting.significance import Interval
 from hinged.lab.runs.pending_trial import ExperimentRun
 from hinged.lab.runs.progress_listener import ProgressListener
@@ -144,21 +143,31 @@ def row_texts(row: ComparisonRow, metric: str) -> tuple[str, ...]:
     )
 
 
-def terminal_table(table: ComparisonTable) -> Table:
-    """Return the table of a comparison as a `rich` table, which a `rich` console can print."""
-    drawn = Table(
-        title=f"{table.finished} of {table.planned} trials; ± is half the 95 % interval",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
+_LEFT_OUT = tuple(
+    HEADINGS.index(heading)
+    for heading in (
+        "kept for backward",
+        "parameters (activ.)",
+        "time per step",
+        "p (corrected)",
     )
-    for heading in headings(table):
-        two_lines = heading.replace(" (", "\n(").replace("for ", "for\n")
-        drawn.add_column(two_lines, justify="left" if heading == "activation" else "right")
-    for row in table.rows:
-        style = "bold" if row.activation == "hinged" else ""
-        drawn.add_row(*row_texts(row, table.metric), style=style)
-    return drawn
+)
+
+
+def terminal_table(table: ComparisonTable) -> FittedTable:
+    """Return the table of a comparison for the terminal.
+
+    In a narrow terminal these columns are left out, in this order: memory, parameters, time and
+    p-values.
+    """
+    return FittedTable(
+        headings(table),
+        [row_texts(row, table.metric) for row in table.rows],
+        title=f"{table.finished} of {table.planned} trials; ± is half the 95 % interval",
+        left_out=_LEFT_OUT,
+        found_in="The page",
+        bold=("hinged",),
+    )
 
 
 def format_score(value: float, metric: str, sign: str = "") -> str:
