@@ -17,16 +17,19 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_results_in_the_readme_agree_with_the_record():
+def test_the_results_of_the_demo_agree_with_the_record():
     record = runpy.run_path(str(ROOT / "docs" / "record.py"))
-    assert record["with_figures"](README) == README
+    page = record["PAGE"].read_text()
+    assert record["with_results"](page, record["figures"]()) == page
+    assert record["with_results"](README, record["sentence"]()) == README
 
 
-def test_edited_results_in_the_readme_are_found():
+def test_edited_results_of_the_demo_are_found():
     record = runpy.run_path(str(ROOT / "docs" / "record.py"))
-    edited = re.sub(r"(\| hinged \| )\d+", r"\g<1>99", README)
-    assert edited != README
-    assert record["with_figures"](edited) == README
+    page = record["PAGE"].read_text()
+    edited = re.sub(r"(\| hinged \| )\d+", r"\g<1>99", page)
+    assert edited != page
+    assert record["with_results"](edited, record["figures"]()) == page
 
 
 def test_code_of_the_readme_runs():
@@ -36,7 +39,11 @@ def test_code_of_the_readme_runs():
     assert [group["name"] for group in names["optimizer"].param_groups] == ["weights", "curves"]
 
 
-VERBS = re.findall(r"^\| `(\w+)` \| .*? \| (?:`(\w+)`|the model)", README, flags=re.M)
+VERBS = re.findall(
+    r"^\| `(\w+)` \| .*? \| (?:`(\w+)`|the model)",
+    (ROOT / "docs" / "reference" / "index.md").read_text(),
+    flags=re.M,
+)
 
 
 def test_the_table_of_functions_is_complete_and_names_what_each_returns():
@@ -164,12 +171,6 @@ def test_the_pages_of_the_studies_agree_with_the_studies_and_their_records():
 def test_the_results_of_the_studies_in_the_readme_agree_with_their_records():
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
     assert script["with_summary"](README) == README
-
-
-def test_code_of_the_page_on_the_recipe_runs(tmp_path):
-    (names,) = blocks_of("recipe.md", tmp_path)
-    weights, curves = names["optimizer"].param_groups
-    assert curves["max_lr"] == pytest.approx(2 * weights["max_lr"])
 
 
 def test_the_page_of_a_study_shows_every_record_with_its_picture():

@@ -1,0 +1,143 @@
+"""Tests that the code and the figures of the guides in docs are right."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import hinged
+from hinged.lab.data import DATA_SETS
+from hinged.lab.study.cells import study_cells
+from hinged.lab.study.definition import Study
+from hinged.lab.study.outcome_measures import MEASURES
+from hinged.lab.study.scales import Scale
+from hinged.model.observation.advice import SIGNS
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def blocks(page, language="python"):
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), flags=re.S)
+
+
+def run_page(page, folder, monkeypatch):
+    """Run the Python blocks of a page one after the other, in a folder. Return their names."""
+    monkeypatch.chdir(folder)
+    names = {"__name__": "page"}
+    for block in blocks(page):
+        exec(compile(block, page, "exec"), names)
+    return names
+
+
+def test_the_home_page_and_the_readme_have_the_same_example():
+    readme = (DOCS.parent / "README.md").read_text()
+    (block,) = blocks("index.md")
+    assert block in readme
+
+
+def test_code_of_the_page_on_the_own_loop_runs(tmp_path, monkeypatch, capsys):
+    names = run_page("train.md", tmp_path, monkeypatch)
+    weights, curves = names["optimizer"].param_groups
+    assert curves["max_lr"] == pytest.approx(2 * weights["max_lr"])
+    assert curves["weight_decay"] == 0 < weights["weight_decay"]
+    assert names["calibration"].done
+    assert capsys.readouterr().out.count("accuracy") == names["epochs"]
+
+
+def test_a_resumed_training_continues_with_the_saved_curves(tmp_path, monkeypatch):
+    """The checkpoint of the page, loaded into a model that was converted with another batch."""
+    names = run_page("train.md", tmp_path, monkeypatch)
+    model = hinged.convert(names["network"](), 100 * torch.randn(4, 3, 8, 8))
+    model.load_state_dict(torch.load("checkpoint.pt")["model"])
+    x = torch.randn(4, 3, 8, 8)
+    fresh = hinged.convert(names["network"](), names["train_loader"][0])
+    fresh.load_state_dict(torch.load("checkpoint.pt")["model"])
+    assert torch.equal(model.eval()(x), fresh.eval()(x))
+
+
+def test_code_of_the_page_on_missing_gains_runs(tmp_path, monkeypatch):
+    names = run_page("no-gain.md", tmp_path, monkeypatch)
+    (advice,) = hinged.diagnose(names["model"], names["data"]).advice
+    assert advice.sign == "inputs outside"
+
+
+def test_the_table_of_advice_has_a_row_for_each_sign():
+    (table,) = re.findall(r"\| advice .*?\n\n", (DOCS / "no-gain.md").read_text(), flags=re.S)
+    assert len(table.strip().splitlines()) - 2 == len(SIGNS)
+
+
+def test_figures_in_the_page_on_missing_gains_are_in_the_linked_studies():
+    """Each difference in a paragraph stands in a table of one of the studies that it links."""
+    paragraphs = (DOCS / "no-gain.md").read_text().split("\n\n")
+    checked = 0
+    for paragraph in paragraphs:
+        studies = re.findall(r"\]\((studies/[\w-]+\.md)", paragraph)
+        tables = "".join((DOCS / study).read_text() for study in studies)
+        for figure in re.findall(r"[+-]\d+\.\d+", paragraph):
+            assert f"| {figure} |" in tables, f"{figure} of {paragraph}"
+            checked += 1
+    assert checked > 8
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_code_of_the_page_on_transformers_runs(tmp_path, monkeypatch):
+    """Needs transformers and accelerate; the test says so if they are missing."""
+    pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    names = run_page("transformers.md", tmp_path, monkeypatch)
+    weights, curves = names["trainer"].optimizer.param_groups
+    assert (curves["name"], curves["weight_decay"]) == ("curves", 0)
+    assert weights["weight_decay"] == 0.01
+    trainer = names["CurveTrainer"](names["model"], names["arguments"])
+    assert [group["name"] for group in trainer.create_optimizer().param_groups][1] == "curves"
+    decayed = names["Trainer"].get_decay_parameter_names(trainer, names["model"])
+    assert any(name.endswith(".values") for name in decayed)  # Why the page gives an optimizer.
+
+
+def test_the_example_of_a_study_runs_and_has_the_stated_size(tmp_path, monkeypatch):
+    (tmp_path / "mine.toml").write_text(blocks("own-study.md", "toml")[0])
+    names = run_page("own-study.md", tmp_path, monkeypatch)
+    cells = study_cells(names["study"], "small")
+    assert len(cells) == 4
+    assert sum(len(cell.experiment.trials) for cell in cells) == 120
+
+
+def test_every_key_of_a_study_is_on_its_page():
+    text = (DOCS / "own-study.md").read_text()
+    tables = [
+        set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|(.*?)\|", part, flags=re.M))))
+        for part in text.split("\n#")
+    ]
+    keys, scale, measures = [table for table in tables if table]
+    assert keys == set(Study.model_fields)
+    assert scale == set(Scale.model_fields)
+    assert measures == set(MEASURES)
+
+
+def test_activations_named_on_the_page_on_data_are_replaced_in_a_network_without_argument():
+    """The page says that not only ReLU is replaced."""
+    assert "`hinged.convert` would replace: ReLU, GELU, SiLU" in (DOCS / "data.md").read_text()
+    model = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4), nn.SiLU())
+    assert len(hinged.sites(model, torch.randn(8, 4))) == 2
+
+
+def test_every_data_set_is_on_its_page():
+    first_cells = re.findall(r"^\| (`.*?) \|", (DOCS / "data.md").read_text(), flags=re.M)
+    named = set(re.findall(r"`([\w-]+)`", " ".join(first_cells)))
+    assert set(DATA_SETS) <= named
+
+
+def test_rows_of_tables_have_as_many_cells_as_their_heading():
+    for page in [DOCS.parent / "README.md", *DOCS.glob("*.md")]:
+        lines = page.read_text().splitlines()
+        for above, line in itertools.pairwise(lines):
+            if above.startswith("| ") and line.startswith("|"):
+                assert cells(above) == cells(line), f"{page.name}: {line}"
+
+
+def cells(row):
+    return row.replace("\\|", "").count("|")
