@@ -63,12 +63,18 @@ class Command:
         return found
 
 
-def interrupt_repeatedly(folder, log, arguments, has_begun, moments):
+def interrupt_repeatedly(folder, log, arguments, moments):
     """Run a command, and interrupt it at each moment: seconds after its start or its training."""
     for after_start, seconds in moments:
+        started = time.time()
+
+        def trains(started=started):
+            locks = list(folder.rglob(".locks/*-seed*"))  # Written when a training starts.
+            return any(path.stat().st_mtime > started for path in locks)
+
         command = Command(log, *arguments)
         if not after_start:
-            command.wait_for(has_begun, 60)
+            command.wait_for(trains, 60)
         command.wait_for(lambda: False, seconds)
         if command.process.poll() is not None:
             assert command.process.returncode == 0, log.read_text()
@@ -102,13 +108,7 @@ def test_compare_ends_at_once_and_continues_to_the_same_result(tmp_path, where):
         pytest.importorskip("ray", reason="needs the extra `ray`")
     command = (*COMPARE_SMALL, "--epochs", 12, *where)
     folder, log = tmp_path / "run", tmp_path / "log"
-    interrupt_repeatedly(
-        folder,
-        log,
-        (*command, "--out", folder),
-        lambda: list(folder.glob(".locks/*-seed*")),
-        moments(seed=len(where)),
-    )
+    interrupt_repeatedly(folder, log, (*command, "--out", folder), moments(seed=len(where)))
     for out in (folder, tmp_path / "uninterrupted"):
         last = Command(log, *command, "--out", out)
         assert last.process.wait() == 0, log.read_text()
@@ -120,13 +120,7 @@ def test_a_study_ends_at_once_and_continues_to_the_same_result(tmp_path):
     (tmp_path / "mine.toml").write_text(TINY.replace("epochs = 1", "epochs = 12"))
     command = ("study", "run", tmp_path / "mine.toml", "--scale", "smoke", "--jobs", 2, "--json")
     folder, log = tmp_path / "study", tmp_path / "log"
-    interrupt_repeatedly(
-        folder,
-        log,
-        (*command, "--out", folder),
-        lambda: list(folder.glob("cells/*/.locks/*-seed*")),
-        moments(seed=0),
-    )
+    interrupt_repeatedly(folder, log, (*command, "--out", folder), moments(seed=0))
     for out in (folder, tmp_path / "uninterrupted"):
         last = Command(log, *command, "--out", out)
         assert last.process.wait() == 0, log.read_text()
