@@ -1,6 +1,9 @@
 """The command-line program `hinged`."""
 
+import os
 import sys
+
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -8,8 +11,17 @@ def main() -> None:
     try:
         code = _run()
     except KeyboardInterrupt:  # Ctrl+C while a command imports its packages.
-        code = 130
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        _exit_at_once(code)
     sys.exit(code)
+
+
+def _exit_at_once(code: int) -> None:
+    """End the process without freeing all modules, which takes Python 1 to 3 seconds."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run() -> int:

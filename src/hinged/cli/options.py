@@ -52,7 +52,14 @@ Jobs = Annotated[
     typer.Option(
         min=1,
         metavar="INT",
-        help="Trainings at the same time; default: one per core.",
+        help="Trainings at the same time; default: one per GPU, or without a GPU one per core.",
+    ),
+]
+Logger = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Record every epoch in the run folder with this logger: csv, tensorboard or wandb.",
     ),
 ]
 Ray = Annotated[

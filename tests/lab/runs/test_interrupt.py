@@ -102,17 +102,28 @@ def moments(seed):
     ]
 
 
+LONGER = (*COMPARE_SMALL, "--epochs", 12)
+"""The small comparison with more epochs, so that many moments are in its trainings."""
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The scores of the comparison without an interrupt."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    last = Command(folder / "log", *LONGER, "--jobs", 2, "--out", folder / "run")
+    assert last.process.wait() == 0, (folder / "log").read_text()
+    return scores_of(RunFolder(folder / "run"))
+
+
 @pytest.mark.parametrize("where", [("--jobs", 2), ("--jobs", 2, "--ray", "local")])
-def test_compare_ends_at_once_and_continues_to_the_same_result(tmp_path, where):
+def test_compare_ends_at_once_and_continues_to_the_same_result(tmp_path, uninterrupted, where):
     if "--ray" in where:
         pytest.importorskip("ray", reason="needs the extra `ray`")
-    command = (*COMPARE_SMALL, "--epochs", 12, *where)
     folder, log = tmp_path / "run", tmp_path / "log"
-    interrupt_repeatedly(folder, log, (*command, "--out", folder), moments(seed=len(where)))
-    for out in (folder, tmp_path / "uninterrupted"):
-        last = Command(log, *command, "--out", out)
-        assert last.process.wait() == 0, log.read_text()
-    assert scores_of(RunFolder(folder)) == scores_of(RunFolder(out))
+    command = (*LONGER, *where, "--out", folder)
+    interrupt_repeatedly(folder, log, command, moments(seed=len(where)))
+    assert Command(log, *command).process.wait() == 0, log.read_text()
+    assert scores_of(RunFolder(folder)) == uninterrupted
     assert not list(folder.rglob("*.partial"))
 
 

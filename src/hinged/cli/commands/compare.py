@@ -12,6 +12,7 @@ from hinged.cli.options import (
     Assignments,
     DataDir,
     Jobs,
+    Logger,
     Out,
     Ray,
     Threads,
@@ -60,6 +61,7 @@ def compare(
     jobs: Jobs = None,
     threads: Threads = 1,
     ray: Ray = None,
+    logger: Logger = "",
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:

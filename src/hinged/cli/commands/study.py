@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hinged.cli.declaration import STUDIES, implemented_in, new_app
-from hinged.cli.options import AsJson, DataDir, Jobs, Ray, Threads
+from hinged.cli.options import AsJson, DataDir, Jobs, Logger, Ray, Threads
 
 app = new_app(
     help="A study has a question, comparisons that answer it, and a record of the results."
@@ -72,6 +72,7 @@ def run(
         ),
     ] = None,
     ray: Ray = None,
+    logger: Logger = "",
     data_dir: DataDir = None,
     write_record: Annotated[
         bool, typer.Option("--record", help="Write the record into the folder --records too.")

@@ -11,6 +11,7 @@ from hinged.cli.options import (
     AsJson,
     Assignments,
     DataDir,
+    Logger,
     Out,
     Threads,
     complete,
@@ -46,13 +47,7 @@ def train(
     assignments: Assignments = None,
     data_dir: DataDir = None,
     threads: Threads = 1,
-    logger: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Logger that records every epoch in the run folder: csv, tensorboard or wandb.",
-        ),
-    ] = "",
+    logger: Logger = "",
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:

@@ -22,7 +22,6 @@ from hinged.lab.runs.compare import join_training
 from hinged.lab.runs.pending_trial import SaveOptions
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.runs.run_folder import RunFolder, as_file_name
-from hinged.lab.training import loggers
 
 
 def compare(
@@ -36,6 +35,7 @@ def compare(
     jobs: int | None,
     threads: int,
     ray: str | None,
+    logger: str,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -55,8 +55,9 @@ def compare(
     )
     folder = RunFolder(out or _default_folder(experiment))
     options = execution_options(ray, jobs, threads)
+    save = SaveOptions(logger=logger)
     with show_progress(as_json) as listener:
-        run_comparison(experiment, folder, listener, data_dir=data_dir, **options)
+        run_comparison(experiment, folder, listener, save=save, data_dir=data_dir, **options)
     _print_report(folder, as_json)
 
 
@@ -79,8 +80,6 @@ def train(
         assignments or (), **settings, activations=(activation,), seeds=(seed,), baseline=activation
     )
     folder = RunFolder(out or _default_folder(experiment, activation, f"seed{seed}"))
-    if logger:
-        loggers.check_logger(logger, experiment.training.optimizer)
     save = SaveOptions(checkpoints=True, weights=True, logger=logger)
     if torchrun_process().rank:
         join_training(experiment, folder, threads=threads, save=save, data_dir=data_dir)

@@ -78,6 +78,7 @@ def run(
     threads: int,
     precision: str | None,
     ray: str | None,
+    logger: str,
     data_dir: Path | None,
     write_record: bool,
     records: Path,
@@ -102,7 +103,7 @@ def run(
         print(f"No folder with data sets was found, so {instead}.", file=sys.stderr)
     options = execution_options(ray, 1 if study.alone else jobs, threads)
     with show_progress(as_json) as listener:
-        folder.train(listener, seeds, **options, data_dir=data_dir)
+        folder.train(listener, seeds, logger=logger, **options, data_dir=data_dir)
     _write_and_print(folder, records if write_record else None, as_json)
 
 
