@@ -37,8 +37,8 @@ class Curve:
             shapes of the arguments do not match.
         DtypeError: if the values or the hinges are not floating point.
 
-    >>> import torch
-    >>> relu = Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
+    >>> import hinged, torch
+    >>> relu = hinged.Curve(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0]]))
     >>> relu(torch.tensor([-5.0, 0.5, 7.0]))
     tensor([0.0000, 0.5000, 7.0000])
     """

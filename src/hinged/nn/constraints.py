@@ -93,8 +93,10 @@ def constrain(
     Warns:
         MovedStartWarning: if some curves did not satisfy the constraint and were moved.
 
-    >>> model = nn.Sequential(nn.Linear(2, 3), PiecewiseLinear(3), nn.Linear(3, 1))
-    >>> print(constrain(model, monotone=True, lipschitz=1.0))
+    >>> import hinged, torch
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(2, 3), hinged.PiecewiseLinear(3), nn.Linear(3, 1))
+    >>> print(hinged.constrain(model, monotone=True, lipschitz=1.0))
     1 layers held to Constraint(monotone='increasing', lipschitz=1.0); none moved
     >>> optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     >>> model(torch.randn(8, 2)).square().mean().backward()

@@ -52,8 +52,11 @@ def param_groups(
         ArgumentError: if `model` is not a module, if none of its parameters requires gradients, or
             if `lr`, `weight_decay` or `curve_lr` is negative or not a number.
 
-    >>> model = nn.Sequential(nn.Linear(3, 4), PiecewiseLinear(4), nn.Linear(4, 1))
-    >>> [(g["name"], g["weight_decay"]) for g in param_groups(model, 1e-3, weight_decay=0.01)]
+    >>> import hinged
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(3, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
+    >>> groups = hinged.param_groups(model, 1e-3, weight_decay=0.01)
+    >>> [(group["name"], group["weight_decay"]) for group in groups]
     [('weights', 0.01), ('curves', 0.0)]
     """
     check_model(model, _CALL)

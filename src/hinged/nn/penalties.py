@@ -57,12 +57,13 @@ def penalty(
             model.
         UnknownNameError: if `kind` or `reduction` is none of the names above.
 
-    >>> import hinged
+    >>> import hinged, torch
+    >>> from torch import nn
     >>> model = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
     >>> start = hinged.copy_curves(model)
-    >>> penalty(model).item(), penalty(model, "drift", start=start).item()
+    >>> hinged.penalty(model).item(), hinged.penalty(model, "drift", start=start).item()
     (1.0, 0.0)
-    >>> loss = model(torch.randn(8, 2)).square().mean() + 1e-3 * penalty(model, "curvature")
+    >>> loss = model(torch.randn(8, 2)).square().mean() + 1e-3 * hinged.penalty(model, "curvature")
     >>> loss.backward()
     """
     if kind not in KINDS:

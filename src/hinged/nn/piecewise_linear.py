@@ -60,8 +60,9 @@ def piecewise_linear(
             `tail_slopes` is None, or if `tails` is not `"free"` and `tail_slopes` is given.
         DtypeError: if a tensor is not floating point.
 
+    >>> import hinged, torch
     >>> h = torch.tensor([-1.0, 0.0, 1.0])
-    >>> piecewise_linear(torch.tensor([[-2.0, 0.25, 3.0]]), h.abs()[None], h)
+    >>> hinged.piecewise_linear(torch.tensor([[-2.0, 0.25, 3.0]]), h.abs()[None], h)
     tensor([[2.0000, 0.2500, 3.0000]])
     """
     call = "hinged.piecewise_linear"
@@ -116,7 +117,8 @@ class PiecewiseLinear(nn.Module):
     Warns:
         InexactStartWarning: if `hinges` are positions, and some kink of `init` has no hinge.
 
-    >>> act = PiecewiseLinear(channels=64)
+    >>> import hinged, torch
+    >>> act = hinged.PiecewiseLinear(channels=64)
     >>> act
     PiecewiseLinear(64, hinges=9, range=(-3, 3), dim=1, tails=linear)
     >>> x = torch.randn(8, 64, 5, 5)

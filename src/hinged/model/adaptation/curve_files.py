@@ -52,16 +52,16 @@ def save_curves(
         ArgumentError: if the model has no curves, or if the folder of the file does not exist.
         UnknownNameError: if `also` contains a name that no module of the model has.
 
-    >>> import hinged, tempfile
-    >>> from pathlib import Path
+    >>> import hinged, tempfile, torch
+    >>> from torch import nn
     >>> def network():
     ...     torch.manual_seed(0)
     ...     return nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
     >>> trained, fresh = network(), network()
     >>> _ = nn.init.normal_(trained[1].values)
-    >>> path = Path(tempfile.mkdtemp()) / "curves.safetensors"
-    >>> save_curves(trained, path)
-    >>> load_curves(fresh, path)
+    >>> path = tempfile.mkdtemp() + "/curves.safetensors"
+    >>> hinged.save_curves(trained, path)
+    >>> hinged.load_curves(fresh, path)
     >>> x = torch.randn(5, 2)
     >>> torch.equal(trained(x), fresh(x))
     True
@@ -116,11 +116,12 @@ def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
             of the saved model. The outputs will then differ from those of the saved model.
 
     >>> import hinged, tempfile
+    >>> from torch import nn
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8))
-    >>> path = Path(tempfile.mkdtemp()) / "curves.safetensors"
-    >>> save_curves(model, path)
+    >>> path = tempfile.mkdtemp() + "/curves.safetensors"
+    >>> hinged.save_curves(model, path)
     >>> _ = nn.init.zeros_(model[1].values)
-    >>> load_curves(model, path)
+    >>> hinged.load_curves(model, path)
     >>> model[1].values.max().item()
     3.0
     """

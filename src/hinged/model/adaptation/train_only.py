@@ -77,9 +77,10 @@ def train_only(
         UnknownNameError: if `head` contains a name that no module of the model has.
 
     >>> import hinged
+    >>> from torch import nn
     >>> act = hinged.PiecewiseLinear(8)
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), act, nn.Linear(8, 3))
-    >>> print(train_only(model))
+    >>> print(hinged.train_only(model))
     115 of 155 parameters trained (74.19%): curves 72, normalisation 16, head (3) 27
     >>> model[0].weight.requires_grad, model[2].values.requires_grad
     (False, True)

@@ -115,14 +115,15 @@ def calibrate(
             `hinges` is below 2; if the model has no curves; or if `data` has no batches.
         UnknownNameError: if `placement` or `sharing` is not one of the names above.
 
-    >>> import torch
-    >>> model = nn.Sequential(nn.Linear(2, 8), PiecewiseLinear(8), nn.Linear(8, 1))
+    >>> import hinged, torch
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
     >>> x = 100 * torch.randn(64, 2)
-    >>> done = calibrate(model, x)
+    >>> done = hinged.calibrate(model, x)
     >>> done.layers["1"].outside_before > 0.5, done.layers["1"].error
     (True, 0.0)
     >>> optimiser = torch.optim.Adam(model.parameters())
-    >>> done = calibrate(model, x, coverage=0.99, hinges=17, optimizers=optimiser)
+    >>> done = hinged.calibrate(model, x, coverage=0.99, hinges=17, optimizers=optimiser)
     >>> done.layers["1"].added, done.layers["1"].error, done.stale
     (8, 0.0, ())
     """

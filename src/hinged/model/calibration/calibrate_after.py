@@ -91,10 +91,11 @@ def calibrate_after(
             and 1; if it is a fraction and `total` is None; if `observed_steps` is below 1; if the
             model has no curves; or if `hinged.calibrate` rejects a setting.
 
-    >>> import torch, hinged
+    >>> import hinged, torch
+    >>> from torch import nn
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
     >>> optimiser = torch.optim.Adam(hinged.param_groups(model, lr=0.01))
-    >>> calibration = calibrate_after(model, 0.1, total=100)
+    >>> calibration = hinged.calibrate_after(model, 0.1, total=100)
     >>> for step in range(100):
     ...     x = 50 * torch.randn(32, 2)
     ...     optimiser.zero_grad()

@@ -97,8 +97,10 @@ def share(model: nn.Module, tolerance: float) -> SharingResult:
         ArgumentError: if `tolerance` is negative, or the model has no curves. The model is then
             unchanged.
 
-    >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
-    >>> print(share(model, 0.01))
+    >>> import hinged
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
+    >>> print(hinged.share(model, 0.01))
     layer  curves before  after  parameters before  after  error
     1                  4      1                 36      9      0
     parameters: 36 before, 9 after (25%)

@@ -110,8 +110,10 @@ def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplifica
         ArgumentError: if `tolerance` is negative, the model has no curves, or `data` has no
             batches. The model is then unchanged.
 
-    >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
-    >>> print(simplify(model, 1e-3))
+    >>> import hinged
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
+    >>> print(hinged.simplify(model, 1e-3))
     layer  hinges before  after  largest error
     1                  9      3              0
     parameters: 36 before, 12 after (33%)

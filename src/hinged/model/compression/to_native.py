@@ -135,8 +135,10 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
         ArgumentError: if `tolerance` is negative, the model has no curves or is itself a
             `PiecewiseLinear`, or `data` has no batches. The model is then unchanged.
 
-    >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
-    >>> print(to_native(model))
+    >>> import hinged
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
+    >>> print(hinged.to_native(model))
     layer  became  nearest  largest error  native channels
     1        relu     relu              0           4 of 4
     1 of 1 layers replaced

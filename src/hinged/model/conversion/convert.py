@@ -113,6 +113,7 @@ def convert(
         NoEffectWarning: if no activation was converted.
 
     >>> import hinged, torch
+    >>> from torch import nn
     >>> class Network(nn.Module):
     ...     def __init__(self):
     ...         super().__init__()
@@ -123,7 +124,7 @@ def convert(
     ...         return self.head(x)
     >>> model, x = Network(), torch.randn(4, 3, 9, 9)
     >>> before = model(x)
-    >>> model = convert(model, x)
+    >>> model = hinged.convert(model, x)
     >>> torch.allclose(model(x), before)
     True
     >>> [(site.name, site.activation, site.channels) for site in hinged.sites(model)]
@@ -247,9 +248,10 @@ def revert(model: nn.Module) -> nn.Module:
     Raises:
         ArgumentError: if the model contains no curves that `convert` has put in.
 
-    >>> import torch
-    >>> model = convert(nn.Sequential(nn.Linear(2, 3), nn.GELU()), torch.randn(8, 2))
-    >>> revert(model)[1]
+    >>> import hinged, torch
+    >>> from torch import nn
+    >>> model = hinged.convert(nn.Sequential(nn.Linear(2, 3), nn.GELU()), torch.randn(8, 2))
+    >>> hinged.revert(model)[1]
     GELU(approximate='none')
     """
     check_model(model, "hinged.revert")

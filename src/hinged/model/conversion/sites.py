@@ -109,9 +109,10 @@ def sites(
         ArgumentError: if the model was not converted and `data` is None; or if the model is of a
             kind that `convert` rejects, such as a compiled model.
 
-    >>> import torch
+    >>> import hinged, torch
+    >>> from torch import nn
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
-    >>> [site] = sites(model, torch.randn(8, 2))
+    >>> [site] = hinged.sites(model, torch.randn(8, 2))
     >>> site.name, site.channels, site.axis
     ('1', 3, -1)
     """

@@ -40,12 +40,12 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
         MissingExtraError: if matplotlib is not installed.
         ArgumentError: if `history` is not a `History` or is empty, or `examples` is below 0.
 
-    >>> import hinged
-    >>> layer, history = hinged.PiecewiseLinear(8), History()
+    >>> import hinged, torch
+    >>> layer, history = hinged.PiecewiseLinear(8), hinged.History()
     >>> for _ in range(3):
     ...     history.record(layer)
     ...     _ = torch.nn.init.normal_(layer.values)
-    >>> "<input" in animate(history).to_jshtml()
+    >>> "<input" in hinged.animate(history).to_jshtml()
     True
     """
     check_example_count(CALL, examples)

@@ -42,9 +42,10 @@ def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
         MissingExtraError: if matplotlib is not installed.
         ArgumentError: if the model has no curves, `data` has no batches, or `examples` is below 0.
 
-    >>> import hinged
+    >>> import hinged, torch
+    >>> from torch import nn
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
-    >>> figure = plot(model, torch.zeros(100, 2))
+    >>> figure = hinged.plot(model, torch.zeros(100, 2))
     >>> figure.axes[0].get_title()
     '1: 8 channels, 0.0 % outside'
     """

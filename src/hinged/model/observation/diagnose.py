@@ -90,12 +90,13 @@ def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None =
         ArgumentError: if the model has no curves, `data` has no batches, or `start` has other
             layers than the model.
 
-    >>> import torch
+    >>> import hinged, torch
+    >>> from torch import nn
     >>> _ = torch.manual_seed(0)
-    >>> model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4), nn.Linear(4, 1))
+    >>> model = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
     >>> with torch.no_grad():
     ...     model[0].bias[1] = -1e6
-    >>> found = diagnose(model, torch.randn(100, 2), start=copy_curves(model))
+    >>> found = hinged.diagnose(model, torch.randn(100, 2), start=hinged.copy_curves(model))
     >>> layer = found.layers["1"]
     >>> layer.dead.tolist(), layer.drift.max().item()
     ([False, True, False, False], 0.0)
@@ -140,7 +141,10 @@ def copy_curves(model: nn.Module) -> dict[str, Curve]:
     Raises:
         ArgumentError: if the model has no curves.
 
-    >>> copy_curves(nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4)))["1"].values.shape
+    >>> import hinged
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4))
+    >>> hinged.copy_curves(model)["1"].values.shape
     torch.Size([4, 9])
     """
     layers = curve_layers(model, "hinged.copy_curves")

@@ -43,15 +43,15 @@ class History:
         ArgumentError: if `channels` is below 1.
 
     >>> import hinged, tempfile
-    >>> from pathlib import Path
+    >>> from torch import nn
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8))
-    >>> history = History()
+    >>> history = hinged.History()
     >>> for step in range(0, 300, 100):
     ...     history.record(model, step)
     ...     _ = nn.init.normal_(model[1].values)
-    >>> path = Path(tempfile.mkdtemp()) / "history.safetensors"
+    >>> path = tempfile.mkdtemp() + "/history.safetensors"
     >>> history.save(path)
-    >>> History.load(path).steps
+    >>> hinged.History.load(path).steps
     [0, 100, 200]
     """
 

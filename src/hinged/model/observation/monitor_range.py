@@ -43,9 +43,10 @@ def monitor_range(model: nn.Module, *, every: int = 100, max_outside: float = 0.
         OutsideRangeWarning: if the fraction of inputs outside the range is above `max_outside`. The
             message has the name of the layer, the fraction, and the range.
 
-    >>> import warnings
-    >>> model = nn.Sequential(nn.Linear(2, 8), PiecewiseLinear(8))
-    >>> with warnings.catch_warnings(record=True) as caught, monitor_range(model) as monitor:
+    >>> import hinged, torch, warnings
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8))
+    >>> with warnings.catch_warnings(record=True) as caught, hinged.monitor_range(model) as monitor:
     ...     warnings.simplefilter("always")
     ...     _ = model(100 * torch.randn(64, 2))
     >>> caught[0].category.__name__, monitor.share_outside["1"] > 0.1
