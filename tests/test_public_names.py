@@ -1,6 +1,7 @@
 """Tests that `hinged` has its public names, and no others except its modules."""
 
 import ast
+import doctest
 import importlib
 import pickle
 import subprocess
@@ -71,3 +72,12 @@ def test_an_unknown_name_is_an_attribute_error(name):
 def test_a_public_class_can_be_pickled():
     layer = pickle.loads(pickle.dumps(hinged.PiecewiseLinear(2)))
     assert isinstance(layer, hinged.PiecewiseLinear)
+
+
+@pytest.mark.parametrize("name", hinged.__all__)
+def test_the_example_of_a_public_name_runs_when_it_is_copied(name):
+    """A copied example has only the names that it imports itself."""
+    text = getattr(hinged, name).__doc__
+    example = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
