@@ -118,10 +118,9 @@ class PiecewiseLinear(nn.Module):
         InexactStartWarning: if `hinges` are positions, and some kink of `init` has no hinge.
 
     >>> import hinged, torch
-    >>> act = hinged.PiecewiseLinear(channels=64)
+    >>> act, x = hinged.PiecewiseLinear(channels=64), torch.randn(8, 64, 5, 5)
     >>> act
     PiecewiseLinear(64, hinges=9, range=(-3, 3), dim=1, tails=linear)
-    >>> x = torch.randn(8, 64, 5, 5)
     >>> torch.equal(act(x), x.relu())
     True
     """
