@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import Settings
 from hinged.lab.reporting import terminal
 from hinged.lab.reporting.markdown import markdown_table
 from hinged.lab.reporting.multiple_testing import holm_correction
 from hinged.lab.reporting.significance import finite_pairs, paired_t_test
-from hinged.lab.study.answer import LEVEL
-from hinged.lab.study.cells import relevant_settings
 from hinged.lab.study.record import RecordRow, StudyRecord
+from hinged.lab.study.rivals import LEVEL, rows_in_same_setting
+from hinged.lab.study.wording import activation_words, setting_words
 
 _RELUS = ("relu", "leaky_relu")
 _OTHERS = ("prelu", "silu", "gelu")
@@ -81,7 +80,7 @@ def collect_gains(records: Iterable[StudyRecord]) -> list[GainsInSetting]:
     for record in records:
         for row in record.rows:
             if row.activation == "hinged":
-                others = _rows_in_same_setting(record, row)
+                others = rows_in_same_setting(record, row)
                 gains = {other.activation: _compute_gain(row, other) for other in others}
                 known = {name: gain for name, gain in gains.items() if gain is not None}
                 if "relu" in known and row.mean is not None:
@@ -149,24 +148,6 @@ def _count_gains(name: str, gains: Sequence[Gain | None], significant: set[int])
     corrected = sum(id(gain) in significant for gain in known)
     below = f", below in {worse}" if worse else ""
     return f"above {name} in {above} of {len(known)} ({alone}{below}; {corrected})"
-
-
-def _rows_in_same_setting(record: StudyRecord, row: RecordRow) -> list[RecordRow]:
-    """Return the rows of the other activations that were trained like a given row.
-
-    All settings of such a row are equal to those of the given row, except settings that do not
-    affect the other activation.
-    """
-
-    def settings_of(cell: str, activation: str) -> Experiment:
-        return relevant_settings(Experiment.model_validate(record.cells[cell]), activation)
-
-    return [
-        other
-        for other in record.rows
-        if other.activation != row.activation
-        and settings_of(other.cell, other.activation) == settings_of(row.cell, other.activation)
-    ]
 
 
 def _compute_gain(row: RecordRow, other: RecordRow) -> Gain | None:

@@ -1,142 +1,238 @@
-"""Sentences about the record of a study: the answer to its question, and what remains unsure.
+"""The answer of a record to the question of its study, in plain words.
 
-A row of a record is one activation in one cell. A cell is one combination of the study's settings.
+All sentences are computed from the figures of the record. A row of a record is one activation in
+one cell (one combination of the study's settings).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from hinged.lab.study.record import VISIBLE, RecordRow, StudyRecord
+from hinged.lab.study.definition import YesIf
+from hinged.lab.study.measure_words import signed_range, words_for
+from hinged.lab.study.record import StudyRecord
+from hinged.lab.study.rivals import (
+    FEWEST_SEEDS,
+    Difference,
+    Rivalry,
+    against_baseline,
+    against_others,
+)
+from hinged.lab.study.supplements import levels_sentence, supplements
+from hinged.lab.study.wording import (
+    CONFIGURATIONS,
+    Noun,
+    activation_words,
+    experiment_of,
+    join,
+    noun_of,
+    number_word,
+    reference_words,
+    setting_words,
+)
 
-LEVEL = 0.05
-"""Significance level of all tests."""
-_MOST_NAMED = 4
-"""Largest number of rows that a sentence lists by name."""
+_MOST_NAMED = 3
+"""Largest number of settings that a sentence lists by name."""
 
 
-def answer_sentence(record: StudyRecord) -> str:
-    """Return a sentence that answers the question of a study.
+class Answer(NamedTuple):
+    """The answer to the question of a study.
 
-    The sentence says how many activations are better, worse, or not different at the 5 % level.
-    P-values have Holm's correction for all comparisons of the study.
+    Attributes:
+        verdict: `Yes`, `No`, `In part`, `Not shown` or `No verdict`; empty if the question cannot
+            be answered so.
+        lead: the answer in one or two sentences, without the verdict.
+        more: further sentences: what else the figures say about the question.
     """
-    rows = rows_in_question(record)
-    if not rows:
-        return "Nothing has been compared yet."
-    better, worse = (
-        [row for row in rows if _is_significant(row) and _is_better(record, row) == wanted]
-        for wanted in (True, False)
-    )
-    compared = sum(row.versus is not None for row in record.rows)
-    undecided = len(rows) - len(better) - len(worse)
-    who = "hinged" if record.baseline != "hinged" else "other configurations"
-    smallest, largest = min(rows, key=_mean_difference), max(rows, key=_mean_difference)
-    return (
-        f"Of {_count(len(rows), 'comparison')} of {who} with {_reference_label(record, rows)}, "
-        f"{_count_named('better', better)}, {_count_named('worse', worse)}, "
-        f"and {undecided} show no difference at the 5 % level "
-        f"(corrected for {_count(compared, 'comparison')}); "
-        f"differences in {record.measure} range from {_format_difference(record, smallest)} "
-        f"to {_format_difference(record, largest)}."
-    )
+
+    verdict: str
+    lead: str
+    more: list[str]
+
+    @property
+    def text(self) -> str:
+        """Return the verdict, if there is one, and the lead."""
+        return f"{self.verdict}. {self.lead}" if self.verdict else self.lead
 
 
-def remaining_doubts(record: StudyRecord) -> str:
-    """Return sentences about the limits of a study's results.
+def answer(record: StudyRecord, yes_if: YesIf | None = None) -> Answer:
+    """Return the answer of a record to the question of its study.
 
-    They say how many seeds would be needed to find a small difference, which trainings are missing,
-    failed or diverged, and what the study cannot show with any number of seeds.
-    """
-    parts = []
-    rows = rows_in_question(record)
-    if rows and record.measure.startswith("test"):
-        needed = sorted(row.versus.seeds_needed for row in rows if row.versus is not None)
-        pairs = min(row.versus.pairs for row in rows if row.versus is not None)
-        visible = "0.2 points" if record.in_percent else f"{VISIBLE:g}"
-        span = f"{needed[0]:,}" if needed[0] == needed[-1] else f"{needed[0]:,} to {needed[-1]:,}"
-        parts.append(
-            f"With the spread of these results, {span} seeds are needed to find a difference of "
-            f"{visible} with a probability of 80 %; this record compares {pairs} seeds."
-        )
-    if record.missing:
-        parts.append(f"Missing trainings: {record.missing}.")
-    if record.failures:
-        kinds = {failure.last_line for failure in record.failures}
-        parts.append(f"Failed trainings: {len(record.failures)} ({'; '.join(sorted(kinds))}).")
-    diverged = [row for row in record.rows if row.diverged]
-    if diverged:
-        count = sum(len(row.diverged) for row in diverged)
-        named = "; ".join(f"{row.title}, {_seeds(row.diverged)}" for row in diverged)
-        parts.append(
-            f"{_count(count, 'training')} diverged (loss or score infinite or NaN): {named}."
-        )
-    if record.scale == "smoke":
-        parts.append("The scale `smoke` only checks that the study runs; it answers no question.")
-    return " ".join([*parts, record.unsure]).strip()
-
-
-def rows_in_question(record: StudyRecord) -> list[RecordRow]:
-    """Return the rows of `hinged` that are compared with another row.
-
-    These rows answer the question of the study. If `hinged` is the baseline, all rows that are
-    compared with another row are returned.
-    """
-    return [
-        row
-        for row in record.rows
-        if row.versus is not None and (row.activation == "hinged" or record.baseline == "hinged")
-    ]
-
-
-def format_value(record: StudyRecord, value: float | None, sign: str = "") -> str:
-    """Return a value of the study's measure as text.
+    If the question can be answered with Yes or No, the verdict is `Yes`, `No`, `In part` or
+    `Not shown`. The last means that no difference is significant, in either direction. A difference
+    counts if it is significant at the 5 % level after Holm's correction. Fewer than five seeds
+    never give a verdict.
 
     Args:
-        record: the record of the study. If its `in_percent` is True, the text is in percent with 2
-            decimals. Otherwise it has 4 decimals.
-        value: a value or a difference of values. The text is a dash for None.
-        sign: `+` to write a plus sign before positive values; empty for no plus sign.
-
-    >>> record = StudyRecord.model_construct(in_percent=True)
-    >>> format_value(record, 0.5), format_value(record, 0.001, "+"), format_value(record, None)
-    ('50.00', '+0.10', '-')
+        record: the record of the study.
+        yes_if: what the study must show for the answer Yes; None for other questions.
     """
-    if value is None:
-        return "-"
-    return f"{100 * value:{sign}.2f}" if record.in_percent else f"{value:{sign}.4f}"
+    rivalry = against_baseline(record)
+    if not rivalry.differences:
+        return Answer("", "Nothing has been compared yet.", [])
+    if len(rivalry.few) == len(rivalry.differences):
+        lead = _too_few_seeds(record, rivalry)
+        return Answer("No verdict", lead, supplements(record, has_verdict=False))
+    names = yes_if.than if yes_if is not None else ()
+    others = against_others(record, names)
+    main = (
+        _compare_configurations(record, rivalry)
+        if record.baseline == "hinged"
+        else _compare_curves(record, rivalry)
+    )
+    verdict = "" if yes_if is None else _verdict(yes_if, record, [rivalry, *others])
+    parts = [levels_sentence(record), main, _compare_others(others)]
+    lead = " ".join(part for part in parts if part)
+    return Answer(verdict, lead, supplements(record, has_verdict=True))
 
 
-def _is_significant(row: RecordRow) -> bool:
-    p = None if row.versus is None else row.versus.p_holm
-    return p is not None and p < LEVEL
+def _verdict(yes_if: YesIf, record: StudyRecord, rivalries: Sequence[Rivalry]) -> str:
+    asked = yes_if.than or (record.baseline,)
+    found = [each for each in rivalries if each.rival in asked]
+    wins = [each.better if yes_if.curves_are == "better" else each.worse for each in found]
+    losses = [each.worse if yes_if.curves_are == "better" else each.better for each in found]
+    complete = all(len(won) == len(each.differences) for won, each in zip(wins, found, strict=True))
+    if complete and len(found) == len(asked):
+        return "Yes"
+    if any(wins):
+        return "In part"
+    return "No" if any(losses) else "Not shown"
 
 
-def _is_better(record: StudyRecord, row: RecordRow) -> bool:
-    return (_mean_difference(row) > 0) == record.larger_is_better
+def _compare_curves(record: StudyRecord, rivalry: Rivalry) -> str:
+    """Return a sentence that compares curves with the baseline."""
+    noun, words = noun_of(record, [each.row for each in rivalry.differences]), words_for(record)
+    reference = reference_words(record, [each.row for each in rivalry.differences])
+    whole = len(rivalry.differences)
+    if not rivalry.better and not rivalry.worse:
+        return _no_difference(record, rivalry, noun, reference)
+    clauses = []
+    for subject, verb, found in (
+        ("Curves", words.better, rivalry.better),
+        ("They" if rivalry.better else "Curves", words.worse, rivalry.worse),
+    ):
+        if found:
+            share = noun.share(len(found), whole)
+            amount = words.amount([abs(each.mean) for each in found])
+            named = _name(record, found, whole)
+            clauses.append(f"{subject} {verb} {reference} {share}{named}, by {amount}")
+    rest = _rest(record, rivalry, noun.preposition)
+    return f"{'. '.join(clauses)}{rest} {_evidence(record, rivalry)}."
 
 
-def _mean_difference(row: RecordRow) -> float:
-    return 0.0 if row.versus is None else row.versus.t.mean
+def _compare_configurations(record: StudyRecord, rivalry: Rivalry) -> str:
+    """Return a sentence that compares other configurations with curves, which are the baseline."""
+    reference = reference_words(record, [each.row for each in rivalry.differences])
+    if not rivalry.better and not rivalry.worse:
+        return _no_difference(record, rivalry, CONFIGURATIONS, reference)
+    whole, words = len(rivalry.differences), words_for(record)
+    clauses = []
+    for adjective, found in (("better", rivalry.better), ("worse", rivalry.worse)):
+        count = f"{len(found)} of {whole} configurations" if found else "no configuration"
+        amount = f", by {words.amount([abs(each.mean) for each in found])}" if found else ""
+        verb = "is" if len(found) < 2 else "are"
+        clauses.append(f"{count} {verb} {adjective}{_name_rows(record, found)}{amount}")
+    text = f"Compared with {reference}, {'; '.join(clauses)}"
+    return f"{text}{_rest(record, rivalry, 'for')} {_evidence(record, rivalry)}."
 
 
-def _reference_label(record: StudyRecord, rows: Sequence[RecordRow]) -> str:
-    labels = {row.versus.label for row in rows if row.versus is not None}
-    return labels.pop() if len(labels) == 1 else record.baseline
+def _no_difference(record: StudyRecord, rivalry: Rivalry, noun: Noun, reference: str) -> str:
+    spread = signed_range(record, [each.mean for each in rivalry.differences])
+    who = "curves" if record.baseline != "hinged" else "other configurations"
+    return (
+        f"These {_seeds(record, rivalry)} show no significant difference between {who} and "
+        f"{reference} {noun.any_of(len(rivalry.differences))} (5 % level, after correction for "
+        f"{_count(rivalry.tests, 'comparison')}). Mean differences in {record.measure}: {spread}."
+    )
 
 
-def _count_named(adjective: str, rows: Sequence[RecordRow]) -> str:
-    named = f" ({'; '.join(row.title for row in rows)})" if 0 < len(rows) <= _MOST_NAMED else ""
-    return f"{len(rows)} {'is' if len(rows) == 1 else 'are'} {adjective}{named}"
+def _compare_others(rivalries: Sequence[Rivalry]) -> str:
+    """Return sentences that compare curves with other activations than the baseline."""
+    if not rivalries:
+        return ""
+    wins = join(
+        [
+            f"{activation_words(each.rival)} in {len(each.better)} of {len(each.differences)}"
+            for each in rivalries
+        ]
+    )
+    losses = [
+        f"{activation_words(each.rival)} in {len(each.worse)} of {len(each.differences)}"
+        for each in rivalries
+        if each.worse
+    ]
+    worse = f"; they are worse than {join(losses)}" if losses else ""
+    return f"They beat {wins}{worse}."
 
 
-def _format_difference(record: StudyRecord, row: RecordRow) -> str:
-    unit = " points" if record.in_percent else ""
-    return f"{format_value(record, _mean_difference(row), '+')}{unit} ({row.title})"
+def _too_few_seeds(record: StudyRecord, rivalry: Rivalry) -> str:
+    noun = noun_of(record, [each.row for each in rivalry.differences])
+    reference = reference_words(record, [each.row for each in rivalry.differences])
+    ahead = noun.share(
+        sum(each.is_better for each in rivalry.differences), len(rivalry.differences)
+    )
+    who = "curves" if record.baseline != "hinged" else "other configurations"
+    spread = signed_range(record, [each.mean for each in rivalry.differences])
+    return (
+        f"{_seeds(record, rivalry)} are too few; at least {number_word(FEWEST_SEEDS)} are "
+        f" needed. On average over these trainings, {who} {words_for(record).ahead} {reference} "
+        f"{ahead}. Mean differences in {record.measure}: {spread}."
+    )
 
 
-def _seeds(numbers: Sequence[int]) -> str:
-    return f"seed{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
+def _rest(record: StudyRecord, rivalry: Rivalry, where: str) -> str:
+    """Return a clause about the comparisons without a verdict, with the separator before it.
+
+    Args:
+        record: the record of the study.
+        rivalry: the comparisons.
+        where: what precedes `the other three`, for example `in` or `for`.
+    """
+    text = ""
+    if rivalry.undecided:
+        count = len(rivalry.undecided)
+        spread = signed_range(record, [each.mean for each in rivalry.undecided])
+        others, what = ("", "the") if count == 1 else (f" {number_word(count)}", "no")
+        not_ = " not" if count == 1 else ""
+        text += f"; {where} the other{others}, {what} difference is{not_} significant ({spread})"
+    if rivalry.few:
+        text += f"; {number_word(len(rivalry.few))} with fewer than {FEWEST_SEEDS} seeds left out"
+    return text
+
+
+def _evidence(record: StudyRecord, rivalry: Rivalry) -> str:
+    decided = len(rivalry.better) + len(rivalry.worse)
+    all_hold = decided == len(rivalry.differences)
+    holds = "every difference holds" if all_hold else "significant at the 5 % level"
+    tests = _count(rivalry.tests, "comparison")
+    return f"({_seeds(record, rivalry)} each; {holds} after correction for {tests})"
+
+
+def _seeds(record: StudyRecord, rivalry: Rivalry) -> str:
+    low, high = rivalry.pairs
+    folds = all(experiment_of(record, cell).folds is not None for cell in record.cells)
+    number = f"{low}" if low == high else f"{low} to {high}"
+    return f"{number} {'folds' if folds else 'seeds'}"
+
+
+def _name(record: StudyRecord, found: Sequence[Difference], whole: int) -> str:
+    if len(found) == whole or len(found) > _MOST_NAMED:
+        return ""
+    return f" ({'; '.join(setting_words(record, each.row) for each in found)})"
+
+
+def _name_rows(record: StudyRecord, found: Sequence[Difference]) -> str:
+    """Return the names of configurations in parentheses. Those of curves need no activation."""
+    if not 0 < len(found) <= _MOST_NAMED + 2:
+        return ""
+    named = []
+    for row in (each.row for each in found):
+        setting = setting_words(record, row)
+        is_curve = row.activation == "hinged" and setting
+        words = [] if is_curve else [activation_words(row.activation)]
+        named.append(", ".join(filter(None, [*words, setting])))
+    return f" ({'; '.join(named)})"
 
 
 def _count(number: int, noun: str) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hinged.lab.experiment.settings import Settings
 from hinged.lab.study.record import ConfidenceInterval, RecordRow, StudyRecord
+from hinged.lab.study.wording import activation_words, join
 
 AXIS = "network.width"
 _RESAMPLES = 2000
@@ -99,13 +100,14 @@ def width_saving_sentence(record: StudyRecord) -> str | None:
         return None
     low, high = (f"{100 * bound:.0f} %" for bound in (saving.share.low, saving.share.high))
     is_sure = saving.share.low > 0 or saving.share.high < 0
-    widths = ", ".join(str(width) for width in saving.widths)
+    widths = join([str(width) for width in saving.widths])
+    baseline = activation_words(record.baseline)
     return (
         f"At equal score, trained curves need {100 * abs(saving.share.mean):.0f} % "
-        f"{'fewer' if saving.share.mean >= 0 else 'more'} filters than {record.baseline} "
+        f"{'fewer' if saving.share.mean >= 0 else 'more'} filters than {baseline} "
         f"(95 % interval of the saved fraction: {low} to {high}"
         f"{'' if is_sure else ', which contains 0'}). This is the mean over networks with {widths} "
-        f"filters in their first block. Scores of {record.baseline} between the trained widths are "
+        f"filters in their first block. Scores of {baseline} between the trained widths are "
         "interpolated."
     )
 

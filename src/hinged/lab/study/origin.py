@@ -1,0 +1,39 @@
+"""How the record of a study was measured, in sentences."""
+
+from __future__ import annotations
+
+from hinged.lab.reporting import terminal
+from hinged.lab.study.record import StudyRecord
+
+
+def origin(record: StudyRecord) -> str:
+    """Return sentences about how a record was measured, with the command to repeat the study."""
+    about = record.environments[0]
+    data = dict.fromkeys(f"{row.data} ({row.data_digest[:12]})" for row in record.rows)
+    commits = sorted({each["commit"] for each in record.environments})
+    return (
+        f"Data, with the beginning of their hash: {', '.join(data)}. Measured on {record.made} at "
+        f"commit {', '.join(commits)} with torch {about['torch']}, Python {about['python']}, on "
+        f"{about['processor']}, {about['cores']} cores, in {record.seconds:,.0f} s of training in "
+        f"{_precisions(record)}.{_pretrainings(record)} Command: `{record.command}`."
+    )
+
+
+def _precisions(record: StudyRecord) -> str:
+    return " and ".join(sorted({cell["training"]["precision"] for cell in record.cells.values()}))
+
+
+def _pretrainings(record: StudyRecord) -> str:
+    """Return a sentence about the pretrainings of a study, with a space before it.
+
+    The text is empty if the study has no pretrainings.
+    """
+    phrases = []
+    for kind, result in record.pretrainings.items():
+        score = terminal.format_score(result.test_score, result.metric) + " %" * record.in_percent
+        phrases.append(
+            f"{kind} on {result.experiment['data']} to {score} ({result.seconds:,.0f} s)"
+        )
+    if not phrases:
+        return ""
+    return f" Pretrained first, to this test {record.metric}: {', '.join(phrases)}."

@@ -1,0 +1,174 @@
+"""The tables of a study's record: the results, and the details behind them.
+
+A row of a record is one activation in one cell (one combination of the study's settings).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hinged.lab.reporting import terminal
+from hinged.lab.study.measure_words import format_value, measure_of
+from hinged.lab.study.record import RecordRow, StudyRecord
+from hinged.lab.study.wording import (
+    activation_words,
+    reference_words,
+    row_words,
+    setting_words,
+)
+
+
+class Table(NamedTuple):
+    """A table of a record.
+
+    Attributes:
+        title: what the table shows.
+        about: a sentence above the table; may be empty.
+        headings: the headings of the columns.
+        rows: the texts of each row.
+        is_curve: whether each row is about curves. Such rows stand out.
+    """
+
+    title: str
+    about: str
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    is_curve: list[bool]
+
+
+def results(record: StudyRecord) -> Table:
+    """Return the main table: the mean of each row, and its difference to the reference.
+
+    A setting is named only in the first of the rows that have it.
+    """
+    unit = ", %" if record.in_percent else ""
+    settings = [setting_words(record, row) for row in record.rows]
+    before = ["", *settings]
+    base = activation_words(record.baseline)
+    headings: tuple[str, ...] = (
+        "activation",
+        f"{record.measure}{unit}",
+        f"minus {base}",
+        "p, corrected",
+    )
+    rows: list[tuple[str, ...]] = [_result_texts(record, row) for row in record.rows]
+    if any(settings):
+        headings = ("setting", *headings)
+        shown = ("" if s == last else s for s, last in zip(settings, before, strict=False))
+        rows = [(setting, *texts) for setting, texts in zip(shown, rows, strict=True)]
+    return _table(record, "Results", "", headings, rows)
+
+
+def how_to_read(record: StudyRecord) -> str:
+    """Return sentences that explain the columns of the main table."""
+    rows = [row for row in record.rows if row.versus is not None]
+    same = len({row.versus.label for row in rows if row.versus is not None}) > 1
+    where = " in the same setting" if same and not _is_first(record) else ""
+    direction = "larger" if record.larger_is_better else "smaller"
+    return (
+        f"A {direction} {record.measure} is better. A difference is the value of the row minus the "
+        f"value of {reference_words(record, rows)}{where}: the mean over pairs of trainings with "
+        "the same seed, with its 95 % interval in parentheses. p is that of the paired t-test after "
+        "Holm's correction for all comparisons of the table. A difference is significant if p is "
+        "below 0.05."
+    )
+
+
+def details(record: StudyRecord) -> list[Table]:
+    """Return the further tables: statistics, cost, and the advice of `hinged.diagnose`."""
+    return [_statistics(record), _cost(record), *_advice(record)]
+
+
+def _result_texts(record: StudyRecord, row: RecordRow) -> tuple[str, ...]:
+    difference = p = ""
+    if row.versus is not None:
+        mean, low, high = (
+            format_value(record, value, "+")
+            for value in (row.versus.t.mean, row.versus.t.low, row.versus.t.high)
+        )
+        difference = f"{mean} ({low} to {high})"
+        p = terminal.format_p_value(row.versus.p_holm)
+    return activation_words(row.activation), format_value(record, row.mean), difference, p
+
+
+def _statistics(record: StudyRecord) -> Table:
+    shows_score = measure_of(record) != "score"
+    rows = []
+    for row in record.rows:
+        versus = row.versus
+        ps = ("", "") if versus is None else (versus.p, versus.p_sign_flip)
+        rows.append(
+            (
+                row_words(record, row),
+                _format_count(row),
+                format_value(record, row.std),
+                *((_format_test_score(record, row),) if shows_score else ()),
+                *(p if isinstance(p, str) else terminal.format_p_value(p) for p in ps),
+            )
+        )
+    score = (f"test {record.metric}",) if shows_score else ()
+    headings = ("row", "trainings", "standard deviation", *score, "p", "p, signs flipped")
+    about = (
+        "p is that of the paired t-test without correction. The p with signs flipped is that of "
+        "the permutation test."
+    )
+    return _table(record, "Spread and tests", about, headings, rows)
+
+
+def _cost(record: StudyRecord) -> Table:
+    rows = [
+        (
+            row_words(record, row),
+            f"{row.parameters:,}",
+            f"{row.activation_parameters:,}",
+            f"{row.step_ms:.2f} ms",
+            "" if row.step_ratio is None else f"{row.step_ratio:.2f}",
+        )
+        for row in record.rows
+    ]
+    headings = ("row", "trained parameters", "of these, activations", "time per step", "relative")
+    about = "The relative time is that of the row divided by that of the row it is compared with."
+    return _table(record, "Parameters and time", about, headings, rows)
+
+
+def _advice(record: StudyRecord) -> list[Table]:
+    signs = list(dict.fromkeys(sign for row in record.rows for sign in row.advice))
+    curves = [row for row in record.rows if row.activation == "hinged"]
+    rows = [
+        (
+            setting_words(record, row) or "curves",
+            *(f"{100 * row.advice.get(sign, 0):.0f} %" for sign in signs),
+        )
+        for row in curves
+    ]
+    about = "Percentage of trainings after which `hinged.diagnose` finds a sign of a problem."
+    title = "What hinged.diagnose finds"
+    return [Table(title, about, ("curves", *signs), rows, [False] * len(rows))] if signs else []
+
+
+def _table(
+    record: StudyRecord,
+    title: str,
+    about: str,
+    headings: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+) -> Table:
+    stands_out = record.baseline != "hinged"
+    is_curve = [stands_out and row.activation == "hinged" for row in record.rows]
+    return Table(title, about, headings, list(rows), is_curve)
+
+
+def _is_first(record: StudyRecord) -> bool:
+    """Whether a row of the baseline is compared with another row of the baseline."""
+    return any(row.versus is not None and row.activation == record.baseline for row in record.rows)
+
+
+def _format_count(row: RecordRow) -> str:
+    """Return the number of trainings as text; `4 of 5` if only 4 of 5 have a finite value."""
+    finite = sum(value is not None for value in row.values.values())
+    return str(row.n) if finite == row.n else f"{finite} of {row.n}"
+
+
+def _format_test_score(record: StudyRecord, row: RecordRow) -> str:
+    return "-" if row.test_score is None else terminal.format_score(row.test_score, record.metric)
