@@ -1,5 +1,8 @@
-"""A small study, and folders with invented results."""
+"""A small study, and folders and records with invented results."""
 
+from hinged.lab.experiment.schema import Experiment
+from hinged.lab.study.outcome_measures import MEASURES
+from hinged.lab.study.record import Comparison, ConfidenceInterval, RecordRow, StudyRecord
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 from tests.lab.helpers import make_result
 
@@ -58,3 +61,80 @@ def scores_of_study(folder):
         for run in folder.cell_runs()
         for r in run.folder.results()
     }
+
+
+def invent_record(differences, *, measure="score", metric="accuracy", seeds=10, **changes):
+    """Return a record of CNNs with 1, 2, 3 ... blocks, trained with ReLU and with curves.
+
+    Args:
+        differences: pairs of mean difference and corrected p-value, one pair for each network.
+        measure: name of the measure.
+        metric: metric of the data.
+        seeds: number of seeds.
+        **changes: fields of the record that differ, for example `baseline`.
+    """
+    about, experiment = MEASURES[measure], changes.pop("experiment", {})
+    cells, rows = {}, []
+    for depth, (mean, p) in enumerate(differences, start=1):
+        cell = f"depth-{depth}"
+        network = {"kind": "cnn", "depth": depth}
+        cells[cell] = Experiment(network=network, **experiment).model_dump()
+        shared = {"cell": cell, "label": f"depth {depth}", "point": {"network.depth": depth}}
+        base = [0.5 + 0.001 * seed for seed in range(seeds)]
+        rows.append(invent_row("relu", base, **shared))
+        interval = ConfidenceInterval(mean=mean, low=mean - 0.001, high=mean + 0.001)
+        versus = Comparison(
+            label=rows[-1].title,
+            pairs=seeds,
+            t=interval,
+            bootstrap=interval,
+            std=0.001,
+            p=p,
+            p_holm=p,
+            p_sign_flip=p,
+            seeds_needed=7,
+        )
+        ours = [value + mean + 1e-4 * (seed % 3) for seed, value in enumerate(base)]
+        rows.append(invent_row("hinged", ours, versus=versus, step_ratio=1.1, **shared))
+    fields = {
+        "name": "invented",
+        "scale": "small",
+        "question": "Do curves beat ReLU?",
+        "unsure": "",
+        "baseline": "relu",
+        "command": "hinged study run invented.toml",
+        "measure": about.about.format(metric=metric),
+        "metric": metric,
+        "in_percent": about.in_percent(metric),
+        "larger_is_better": about.larger_is_better,
+        "rows": rows,
+        "failures": [],
+        "cells": cells,
+        "environments": [],
+        "seconds": 1.0,
+        "made": "2026-01-01",
+    }
+    return StudyRecord(**(fields | changes))
+
+
+def invent_row(activation, values, **fields):
+    """Return a row of a record with the given values, one for each seed."""
+    mean = sum(values) / len(values)
+    usual = {
+        "activation": activation,
+        "n": len(values),
+        "mean": mean,
+        "std": 0.001,
+        "values": dict(enumerate(values)),
+        "test_score": mean,
+        "train_score": mean,
+        "dead": [],
+        "dormant": [],
+        "parameters": 10,
+        "activation_parameters": 1,
+        "step_ms": 2.0,
+        "kept_bytes": 1,
+        "data": "digits",
+        "data_digest": "0" * 64,
+    }
+    return RecordRow(**(usual | fields))

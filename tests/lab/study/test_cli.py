@@ -43,7 +43,7 @@ def test_run_prints_table_and_answer_and_writes_the_record(tiny, tmp_path):
     done = run("study", "run", str(tiny), *options, "--record", "--records", str(tmp_path / "r"))
     assert done.exit_code == 0
     assert "9/9" in done.output and "hinges-9  hinged" in done.output
-    assert "Of 2 comparisons of hinged with relu" in done.output
+    assert "3 seeds are too few; at least five are needed." in done.output
     written = (tmp_path / "r" / "tiny-smoke.json").read_text()
     assert (tmp_path / "run" / "record.json").read_text() == written
     assert (tmp_path / "run" / "tiny-smoke.svg").exists()

@@ -23,10 +23,11 @@ def with_axis(found, values=(3, 9, 33)):
 
 def test_differences_are_drawn_with_and_without_comparisons(finished):
     found = build_record(finished)
-    assert "difference in test accuracy, points" in to_svg(record_plots.draw_differences(found))
+    label = record_plots.draw_differences(found).axes[0].get_xlabel()
+    assert label.replace("\n", " ") == "test accuracy, minus that of ReLU, points"
     alone = [row.model_copy(update={"versus": None}) for row in found.rows]
     drawn = to_svg(record_plots.draw_differences(found.model_copy(update={"rows": alone})))
-    assert "test accuracy, %" in drawn and "difference" not in drawn
+    assert "test accuracy, %" in drawn and "minus" not in drawn
 
 
 def test_rows_know_their_place_on_the_axes_that_concern_them(finished):
@@ -42,7 +43,7 @@ def test_three_values_make_an_axis_and_two_do_not(finished):
     found = build_record(finished)
     assert record_plots.line_axis(found) is None and suffixes(found) == [""]
     found = with_axis(found)
-    assert record_plots.line_axis(found) == "curves.hinges" and "-along" in suffixes(found)
+    assert record_plots.line_axis(found) == "curves.hinges" and suffixes(found) == ["-along", ""]
     with pytest.raises(ValueError, match="no setting takes at least 3 numbers"):
         record_plots.draw_along_axis(build_record(finished))
 
@@ -51,9 +52,9 @@ def test_along_an_axis_each_activation_is_a_line(finished):
     figure = record_plots.draw_along_axis(with_axis(build_record(finished)))
     axes = figure.axes[0]
     lines = {line.get_label(): line for line in axes.lines}
-    assert set(lines) == {"relu", "hinged"}
-    assert list(lines["hinged"].get_xdata()) == [3, 9, 33]
-    level = lines["relu"].get_ydata()
+    assert set(lines) == {"ReLU", "curves"}
+    assert list(lines["curves"].get_xdata()) == [3, 9, 33]
+    level = lines["ReLU"].get_ydata()
     assert len(level) == 3 and len(set(level)) == 1
     assert axes.get_xscale() == "log"
 

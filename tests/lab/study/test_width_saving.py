@@ -65,7 +65,7 @@ def test_two_widths_a_missing_seed_or_a_lost_training_give_no_figure_they_cannot
 
 
 def test_the_sentence_says_what_is_saved_and_whether_it_may_be_nothing():
-    assert "33 % fewer filters than relu" in width_saving_sentence(record(1.5))
+    assert "33 % fewer filters than ReLU" in width_saving_sentence(record(1.5))
     assert "25 % more filters" in width_saving_sentence(record(0.8))
     assert "which contains 0" in width_saving_sentence(record(1.0, 0.05))
     assert width_saving_sentence(record(64.0)) is None

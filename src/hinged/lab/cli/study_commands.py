@@ -18,25 +18,15 @@ from hinged.lab.experiment.settings import PRECISIONS
 from hinged.lab.reporting.fitted_table import FittedTable
 from hinged.lab.reporting.plots import to_svg
 from hinged.lab.runs.ray_cluster import execution_options
-from hinged.lab.study import page
-from hinged.lab.study.answer import answer_sentence, remaining_doubts
+from hinged.lab.study import page, tables
+from hinged.lab.study.answer import answer
 from hinged.lab.study.build_record import build_record
 from hinged.lab.study.cells import read_study, study_cells
 from hinged.lab.study.definition import Study, find_study, shipped_studies
+from hinged.lab.study.doubts import remaining_doubts, trouble
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.scales import SCALES
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
-
-_LEFT_OUT = (
-    "p, signs flipped",
-    "parameters",
-    "standard deviation",
-    "time per step",
-    "n",
-    "p (Holm)",
-    "95 % interval",
-)
-"""Columns of a record that a narrow terminal leaves out, in this order."""
 
 
 def list_(as_json: bool) -> None:
@@ -165,17 +155,23 @@ def _write_and_print(folder: StudyFolder, records: Path | None, as_json: bool) -
         print(text, end="")
         return
     console = wide_console()
+    for sentence in trouble(record):
+        console.print(f"[bold red]{escape(sentence)}[/]", highlight=False)
     print_table(console, _record_table(record))
-    console.print(answer_sentence(record), highlight=False)
-    console.print(f"What remains unsure: {remaining_doubts(record)}", highlight=False)
+    said = answer(record, folder.plan.study.yes_if)
+    for text in (said.text, *said.more):
+        console.print(escape(text), highlight=False)
+    if doubts := remaining_doubts(record):
+        console.print(f"What remains unsure: {escape(doubts)}", highlight=False)
     console.print(f"Folder: {folder.path}", highlight=False, soft_wrap=True)
 
 
 def _record_table(record: StudyRecord) -> FittedTable:
-    headings = page.headings(record)
+    results = tables.results(record)
     return FittedTable(
-        headings,
-        [page.row_texts(record, row) for row in record.rows],
-        left_out=tuple(headings.index(each) for each in _LEFT_OUT if each in headings),
+        results.headings,
+        [row.texts for row in results.rows],
+        left_out=(3,),
         found_in="The file record.json",
+        bold=tuple({row.texts[0] for row in results.rows if row.stands_out}),
     )

@@ -14,13 +14,17 @@ from hinged.lab.experiment.settings import Settings
 from hinged.lab.reporting import terminal
 from hinged.lab.reporting.markdown import markdown_table
 from hinged.lab.reporting.multiple_testing import holm_correction
-from hinged.lab.reporting.significance import finite_pairs, paired_t_test
+from hinged.lab.reporting.significance import FEWEST_SEEDS, finite_pairs, paired_t_test
+from hinged.lab.study.measure_words import number_range
 from hinged.lab.study.record import RecordRow, StudyRecord
 from hinged.lab.study.rivals import LEVEL, rows_in_same_setting
 from hinged.lab.study.wording import activation_words, setting_words
 
 _RELUS = ("relu", "leaky_relu")
 _OTHERS = ("prelu", "silu", "gelu")
+_BEST_OTHER = "the best of PReLU, SiLU and GELU"
+_MOST_NAMED = 3
+"""Largest number of settings that a sentence names."""
 
 
 class Gain(Settings):
@@ -30,6 +34,8 @@ class Gain(Settings):
         activation: name of the other activation.
         pairs: number of seeds at which the curves and the other activation have finite scores.
         mean: mean of the differences, positive if curves are better.
+        low: lower bound of the 95 % interval of the mean.
+        high: upper bound of the 95 % interval of the mean.
         p: p-value of the paired t-test, not corrected for several tests. None if all differences
             are equal but not 0.
     """
@@ -37,12 +43,9 @@ class Gain(Settings):
     activation: str
     pairs: int
     mean: float
+    low: float
+    high: float
     p: float | None
-
-    @property
-    def is_significant(self) -> bool:
-        """Whether curves are better and the uncorrected p-value is below 5 %."""
-        return self.mean > 0 and self.p is not None and self.p < LEVEL
 
 
 class GainsInSetting(Settings):
@@ -54,11 +57,13 @@ class GainsInSetting(Settings):
         name: name of the study, followed by the values in which this setting differs from other
             settings of the study.
         score: mean score of the trained curves.
+        step_ratio: time of a training step divided by the time with ReLU; None if it is unknown.
         gains: the gain over each other activation that was trained in this setting, by its name.
     """
 
     name: str
     score: float
+    step_ratio: float | None = None
     gains: dict[str, Gain]
 
     @property
@@ -84,8 +89,11 @@ def collect_gains(records: Iterable[StudyRecord]) -> list[GainsInSetting]:
                 gains = {other.activation: _compute_gain(row, other) for other in others}
                 known = {name: gain for name, gain in gains.items() if gain is not None}
                 if "relu" in known and row.mean is not None:
-                    name = f"{record.name}{', ' if row.label else ''}{row.label}"
-                    settings.append(GainsInSetting(name=name, score=row.mean, gains=known))
+                    name = ": ".join(filter(None, [record.name, setting_words(record, row)]))
+                    ratio = row.step_ratio if record.baseline == "relu" else None
+                    settings.append(
+                        GainsInSetting(name=name, score=row.mean, step_ratio=ratio, gains=known)
+                    )
     return settings
 
 
@@ -94,60 +102,93 @@ def gains_table(settings: Sequence[GainsInSetting]) -> str:
 
     Scores are in percent and gains in percentage points, for accuracy and for R2.
     """
-    headings = ("setting", "n", "curves, %", *(f"over {name}" for name in _RELUS))
+    headings = ("setting", "curves, %", *(f"over {activation_words(name)}" for name in _RELUS))
     rows = [
         (
             setting.name,
-            str(setting.gains["relu"].pairs),
             f"{100 * setting.score:.2f}",
             *(_format_gain(setting.gains.get(name)) for name in _RELUS),
             _format_gain(setting.over_best_other, named=True),
         )
         for setting in settings
     ]
-    return markdown_table((*headings, "over the best of PReLU, SiLU, GELU"), rows)
+    return markdown_table((*headings, f"over {_BEST_OTHER}"), rows)
 
 
-def gains_sentence(settings: Sequence[GainsInSetting]) -> str:
-    """Return a sentence about the number of settings in which trained curves are better.
+def summary_lines(settings: Sequence[GainsInSetting]) -> list[str]:
+    """Return sentences about how often curves are better than other activations, and their cost.
 
-    The sentence also says in how many settings the gain is significant: by each test alone, and
-    after Holm's correction for all tests of the table.
+    A difference counts if it is significant at the 5 % level after Holm's correction for all tests
+    of `gains_table`, and comes from at least five seeds.
     """
-    columns = {name: [s.gains.get(name) for s in settings] for name in _RELUS}
-    columns["the best of PReLU, SiLU and GELU"] = [s.over_best_other for s in settings]
-    gains = [gain for column in columns.values() for gain in column if gain is not None]
-    corrected = holm_correction([math.nan if g.p is None else g.p for g in gains])
-    significant = {id(g) for g, p in zip(gains, corrected, strict=True) if g.mean > 0 and p < LEVEL}
-    parts = [_count_gains(name, column, significant) for name, column in columns.items()]
+    columns = {activation_words(name): [s.gains.get(name) for s in settings] for name in _RELUS}
+    columns[_BEST_OTHER] = [setting.over_best_other for setting in settings]
+    known = {
+        name: [(setting, gain) for setting, gain in zip(settings, column, strict=True) if gain]
+        for name, column in columns.items()
+    }
+    ps = [gain.p for column in known.values() for _, gain in column]
+    corrected = iter(holm_correction([math.nan if p is None else p for p in ps]))
+    lines = [
+        _count_gains(name, [(setting, gain, next(corrected)) for setting, gain in column])
+        for name, column in known.items()
+        if column
+    ]
+    ratios = [setting.step_ratio for setting in settings if setting.step_ratio is not None]
+    if ratios:
+        span = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        lines.append(f"**Cost**: a training step takes {span} times as long as with ReLU.")
+    return lines
+
+
+def how_gains_are_counted(settings: Sequence[GainsInSetting]) -> str:
+    """Return a sentence about the tests behind `summary_lines`."""
+    tests = sum(
+        gain is not None
+        for setting in settings
+        for gain in (*(setting.gains.get(name) for name in _RELUS), setting.over_best_other)
+    )
+    pairs = sorted({setting.gains["relu"].pairs for setting in settings})
+    seeds = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
     return (
-        f"In {len(settings)} settings, mean scores of trained curves are {'; '.join(parts)}. "
-        "The numbers in parentheses count only differences that are significant at the 5 % level: "
-        f"first by each test alone, then after Holm's correction for the {len(gains)} tests of "
-        "the table."
+        f"A difference counts if it is significant at the 5 % level: paired t-tests over {seeds} "
+        f"seeds or folds, with Holm's correction for all {tests} tests. Points are percentage "
+        "points of accuracy; for tables, they are hundredths of R2."
     )
 
 
 def describe_trainings(records: Iterable[StudyRecord]) -> str:
     """Return a text about the trainings of several records.
 
-    It contains the range of epochs, the largest number of training samples and the data sets.
+    It contains the range of epochs and the largest number of training samples.
     """
     cells = [cell for record in records for cell in record.cells.values()]
     epochs = sorted({cell["training"]["epochs"] for cell in cells})
     sizes = sorted({cell["train_size"] for cell in cells if cell["train_size"] is not None})
-    size = f" on at most {sizes[-1]:,} training samples" if sizes else ""
-    data = ", ".join(dict.fromkeys(cell["data"] for cell in cells))
-    return f"{epochs[0]} to {epochs[-1]} epochs{size}; data sets {data}"
+    every = any(cell["train_size"] is None for cell in cells)
+    amounts = [f"at most {sizes[-1]:,} training samples"] if sizes else []
+    amounts += ["all training samples"] if every else []
+    return f"{epochs[0]} to {epochs[-1]} epochs on {' or on '.join(amounts)}"
 
 
-def _count_gains(name: str, gains: Sequence[Gain | None], significant: set[int]) -> str:
-    known = [gain for gain in gains if gain is not None]
-    above, alone = sum(g.mean > 0 for g in known), sum(g.is_significant for g in known)
-    worse = sum(g.mean < 0 and g.p is not None and g.p < LEVEL for g in known)
-    corrected = sum(id(gain) in significant for gain in known)
-    below = f", below in {worse}" if worse else ""
-    return f"above {name} in {above} of {len(known)} ({alone}{below}; {corrected})"
+def _count_gains(name: str, gains: Sequence[tuple[GainsInSetting, Gain, float]]) -> str:
+    """Return a sentence about the gains over one activation.
+
+    Args:
+        name: the other activation, in words.
+        gains: each setting with its gain, and the p-value of the gain after correction.
+    """
+    sure = [(s, g) for s, g, p in gains if p < LEVEL and g.pairs >= FEWEST_SEEDS]
+    better = [gain.mean for _, gain in sure if gain.mean > 0]
+    worse = [(setting, gain) for setting, gain in sure if gain.mean < 0]
+    by = f", by {number_range([100 * mean for mean in better], 1)} points" if better else ""
+    losses = ", ".join(f"{setting.name}, by {-100 * gain.mean:.1f}" for setting, gain in worse)
+    where = f" ({losses} points)" if 0 < len(worse) <= _MOST_NAMED else ""
+    rest = len(gains) - len(better) - len(worse)
+    return (
+        f"**Against {name}**: curves are better in {len(better)} of {len(gains)} settings{by}, "
+        f"worse in {len(worse)}{where}, and not significantly different in {rest}."
+    )
 
 
 def _compute_gain(row: RecordRow, other: RecordRow) -> Gain | None:
@@ -159,6 +200,8 @@ def _compute_gain(row: RecordRow, other: RecordRow) -> Gain | None:
         activation=other.activation,
         pairs=len(ours),
         mean=test.difference.mean,
+        low=test.difference.low,
+        high=test.difference.high,
         p=None if math.isnan(test.p) else test.p,
     )
 
@@ -166,5 +209,6 @@ def _compute_gain(row: RecordRow, other: RecordRow) -> Gain | None:
 def _format_gain(gain: Gain | None, named: bool = False) -> str:
     if gain is None:
         return "-"
-    name = f"{gain.activation}: " if named else ""
-    return f"{name}{100 * gain.mean:+.2f} (p {terminal.format_p_value(gain.p)})"
+    name = f"{activation_words(gain.activation)}: " if named else ""
+    text = f"{name}{100 * gain.mean:+.2f} (p {terminal.format_p_value(gain.p)})"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hinged.lab.reporting.significance import FEWEST_SEEDS
 from hinged.lab.study.definition import YesIf
 from hinged.lab.study.measure_words import signed_range, words_for
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.rivals import (
-    FEWEST_SEEDS,
     Difference,
     Rivalry,
     against_baseline,
@@ -116,7 +116,7 @@ def _compare_curves(record: StudyRecord, rivalry: Rivalry) -> str:
             share = noun.share(len(found), whole)
             amount = words.amount([abs(each.mean) for each in found])
             named = _name(record, found, whole)
-            clauses.append(f"{subject} {verb} {reference} {share}{named}, by {amount}")
+            clauses.append(f"{subject} {verb} {reference}{share}{named}, by {amount}")
     rest = _rest(record, rivalry, noun.preposition)
     return f"{'. '.join(clauses)}{rest} {_evidence(record, rivalry)}."
 
@@ -128,11 +128,15 @@ def _compare_configurations(record: StudyRecord, rivalry: Rivalry) -> str:
         return _no_difference(record, rivalry, CONFIGURATIONS, reference)
     whole, words = len(rivalry.differences), words_for(record)
     clauses = []
-    for adjective, found in (("better", rivalry.better), ("worse", rivalry.worse)):
-        count = f"{len(found)} of {whole} configurations" if found else "no configuration"
-        amount = f", by {words.amount([abs(each.mean) for each in found])}" if found else ""
-        verb = "is" if len(found) < 2 else "are"
-        clauses.append(f"{count} {verb} {adjective}{_name_rows(record, found)}{amount}")
+    for adjective, found in (("worse", rivalry.worse), ("better", rivalry.better)):
+        if found:
+            verb = "is" if len(found) == 1 else "are"
+            amount = words.amount([abs(each.mean) for each in found])
+            named = _name_rows(record, found)
+            count = f"{len(found)} of {whole} configurations {verb}"
+            clauses.append(f"{count} {adjective}, by {amount}{named}")
+        else:
+            clauses.append(f"none is {adjective}")
     text = f"Compared with {reference}, {'; '.join(clauses)}"
     return f"{text}{_rest(record, rivalry, 'for')} {_evidence(record, rivalry)}."
 
@@ -142,7 +146,7 @@ def _no_difference(record: StudyRecord, rivalry: Rivalry, noun: Noun, reference:
     who = "curves" if record.baseline != "hinged" else "other configurations"
     return (
         f"These {_seeds(record, rivalry)} show no significant difference between {who} and "
-        f"{reference} {noun.any_of(len(rivalry.differences))} (5 % level, after correction for "
+        f"{reference}{noun.any_of(len(rivalry.differences))} (5 % level, after correction for "
         f"{_count(rivalry.tests, 'comparison')}). Mean differences in {record.measure}: {spread}."
     )
 
@@ -169,15 +173,14 @@ def _compare_others(rivalries: Sequence[Rivalry]) -> str:
 def _too_few_seeds(record: StudyRecord, rivalry: Rivalry) -> str:
     noun = noun_of(record, [each.row for each in rivalry.differences])
     reference = reference_words(record, [each.row for each in rivalry.differences])
-    ahead = noun.share(
-        sum(each.is_better for each in rivalry.differences), len(rivalry.differences)
-    )
+    whole = len(rivalry.differences)
+    ahead = noun.share(sum(each.is_better for each in rivalry.differences), whole)
     who = "curves" if record.baseline != "hinged" else "other configurations"
+    means = f"On average, {who} {words_for(record).ahead} {reference}{ahead}. " if ahead else ""
     spread = signed_range(record, [each.mean for each in rivalry.differences])
     return (
-        f"{_seeds(record, rivalry)} are too few; at least {number_word(FEWEST_SEEDS)} are "
-        f" needed. On average over these trainings, {who} {words_for(record).ahead} {reference} "
-        f"{ahead}. Mean differences in {record.measure}: {spread}."
+        f"{_seeds(record, rivalry)} are too few; at least {number_word(FEWEST_SEEDS)} are needed. "
+        f"{means}Mean differences in {record.measure}: {spread}."
     )
 
 
@@ -195,7 +198,7 @@ def _rest(record: StudyRecord, rivalry: Rivalry, where: str) -> str:
         spread = signed_range(record, [each.mean for each in rivalry.undecided])
         others, what = ("", "the") if count == 1 else (f" {number_word(count)}", "no")
         not_ = " not" if count == 1 else ""
-        text += f"; {where} the other{others}, {what} difference is{not_} significant ({spread})"
+        text += f"; {where} the other{others}, {what} difference is{not_} significant: {spread}"
     if rivalry.few:
         text += f"; {number_word(len(rivalry.few))} with fewer than {FEWEST_SEEDS} seeds left out"
     return text

@@ -39,7 +39,7 @@ def words_for(record: StudyRecord) -> MeasureWords:
             "have smaller test errors than",
             "have larger test errors than",
             "have smaller test errors than",
-            lambda values: f"a factor of {_range([10**value for value in values], 1)}",
+            lambda values: f"a factor of {number_range([10**value for value in values], 1)}",
         ),
         "dead": MeasureWords(
             "have fewer dead units than",
@@ -51,7 +51,7 @@ def words_for(record: StudyRecord) -> MeasureWords:
             "need less time for a training step than",
             "need more time for a training step than",
             "need less time for a training step than",
-            lambda values: f"{_range(values, 1)} ms",
+            lambda values: f"{number_range(values, 1)} ms",
         ),
     }
     unit = " points of " if record.in_percent else " in "
@@ -74,13 +74,13 @@ def measure_of(record: StudyRecord) -> str:
 
 def _points(record: StudyRecord, values: Sequence[float], unit: str) -> str:
     scale, decimals = (100, 1) if record.in_percent else (1, 3)
-    return f"{_range([scale * value for value in values], decimals)}{unit}"
+    return f"{number_range([scale * value for value in values], decimals)}{unit}"
 
 
-def _range(values: Sequence[float], decimals: int) -> str:
+def number_range(values: Sequence[float], decimals: int) -> str:
     """Return the range of values as text, with more decimals if the smallest would be 0.
 
-    >>> _range([1.84, 4.29], 1), _range([0.02, 1.5], 1), _range([2.0], 1)
+    >>> number_range([1.84, 4.29], 1), number_range([0.02, 1.5], 1), number_range([2.0], 1)
     ('1.8 to 4.3', '0.02 to 1.50', '2.0')
     """
     low, high = min(values), max(values)

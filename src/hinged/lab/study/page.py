@@ -55,6 +55,7 @@ def record_section(record: StudyRecord, study: Study) -> list[str]:
         f"![{picture.description}]({file})" for file, picture in picture_files(record).items()
     ]
     doubts = remaining_doubts(record)
+    numbers = f"All numbers: `studies/records/{record.name}-{record.scale}.json`."
     return [
         f"**{said.verdict}.** {said.lead}" if said.verdict else said.lead,
         *(["\n".join(f"- {sentence}" for sentence in said.more)] if said.more else []),
@@ -65,7 +66,7 @@ def record_section(record: StudyRecord, study: Study) -> list[str]:
         *([f"What remains unsure: {doubts}"] if doubts else []),
         *([_fold("More pictures", "\n\n".join(pictures))] if pictures else []),
         *(_fold(table.title, _as_markdown(table)) for table in tables.details(record)),
-        _fold("How it was measured", origin(record)),
+        _fold("How it was measured", f"{origin(record)} {numbers}"),
     ]
 
 
@@ -91,10 +92,10 @@ def _scale_size(study: Study, scale: str) -> tuple[str, ...]:
 
 
 def _as_markdown(table: tables.Table) -> str:
-    """Return a table as Markdown, with the rows of curves in bold."""
-    rows = [
-        [f"**{text}**" if text and is_curve else text for text in texts]
-        for texts, is_curve in zip(table.rows, table.is_curve, strict=True)
-    ]
+    """Return a table as Markdown, with rows of curves in bold and headings of groups in italics."""
+    rows = []
+    for texts, stands_out, is_heading in table.rows:
+        mark = "**" if stands_out else "*" if is_heading else ""
+        rows.append([f"{mark}{text}{mark}" if text else "" for text in texts])
     about = [table.about] if table.about else []
     return "\n\n".join([*about, markdown_table(table.headings, rows)])

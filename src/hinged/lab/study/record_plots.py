@@ -6,6 +6,7 @@ A row of a record is one activation in one cell (one combination of the study's 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,9 +18,12 @@ from hinged.lab.reporting.picture_data import colour_of
 from hinged.lab.reporting.plots import hide_top_and_right
 from hinged.lab.reporting.significance import mean_interval
 from hinged.lab.study.record import RecordRow, StudyRecord
+from hinged.lab.study.wording import axis_words, reference_words, row_words
 
 _MIN_VALUES = 3
 """An axis of the grid is drawn if it has at least this number of values."""
+_LABEL_WIDTH = 34
+"""Largest number of characters in a line of an axis label."""
 _STYLES = ("-", "--", ":", "-.")
 
 
@@ -38,17 +42,18 @@ class Picture(NamedTuple):
 
 
 def pictures_of(record: StudyRecord) -> list[Picture]:
-    """Return the kinds of pictures that can be drawn of a record.
+    """Return the kinds of pictures that can be drawn of a record, the most telling first.
 
     The differences can always be drawn. The means over a setting are drawn if `line_axis` returns a
     setting. Dead and dormant units are drawn if the study compares dead units.
     """
-    pictures = [Picture("", "the difference and its 95 % interval in each row", draw_differences)]
-    if line_axis(record) is not None:
-        about = "the means with their 95 % intervals, over the values of one setting"
-        pictures.append(Picture("-along", about, draw_along_axis))
+    pictures = [Picture("", "The differences with their 95 % intervals", draw_differences)]
+    axis = line_axis(record)
+    if axis is not None:
+        about = f"The means with their 95 % intervals, over the {axis_words(axis)}"
+        pictures.insert(0, Picture("-along", about, draw_along_axis))
     if record.measure.startswith("dead"):
-        about = "the shares of dead and of dormant units after each epoch, means over seeds"
+        about = "The shares of dead and of dormant units after each epoch, means over seeds"
         pictures.append(Picture("-epochs", about, draw_idle_units))
     return pictures
 
@@ -68,13 +73,14 @@ def draw_differences(record: StudyRecord) -> Figure:
         colour = colour_of(row.activation)
         axes.plot([scale * low, scale * high], [line, line], color=colour, linewidth=2.5)
         axes.plot([scale * mean], [line], "D", color=colour, markersize=5)
-    axes.set_yticks(range(len(rows)), [row.title for row in rows], fontsize=8)
+    axes.set_yticks(range(len(rows)), [row_words(record, row) for row in rows], fontsize=8)
     axes.invert_yaxis()
     if compared:
         axes.axvline(0, color=colour_of("relu"), linewidth=1)
-    what = f"difference in {record.measure}" if compared else record.measure
+    minus = f", minus that of {reference_words(record, compared)}" if compared else ""
+    what = f"{record.measure}{minus}"
     unit = ", points" if compared and record.in_percent else ", %" if record.in_percent else ""
-    axes.set_xlabel(f"{what}{unit}")
+    axes.set_xlabel(textwrap.fill(f"{what}{unit}", _LABEL_WIDTH))
     return hide_top_and_right(figure)
 
 
@@ -117,7 +123,7 @@ def draw_along_axis(record: StudyRecord) -> Figure:
         axes.set_xscale("log", base=2)
     axes.set_xticks(xs, [f"{x:g}" for x in xs])
     axes.minorticks_off()
-    axes.set_xlabel(name)
+    axes.set_xlabel(axis_words(name))
     axes.set_ylabel(f"{record.measure}{', %' if record.in_percent else ''}")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return hide_top_and_right(figure)
@@ -130,7 +136,9 @@ def draw_idle_units(record: StudyRecord) -> Figure:
     """
     figure, panels = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
     for axes, kind in zip(panels, ("dead", "dormant"), strict=True):
-        for style, (title, rows) in _with_styles({row.title: [row] for row in record.rows}):
+        for style, (title, rows) in _with_styles(
+            {row_words(record, row): [row] for row in record.rows}
+        ):
             shares = [100 * share for share in getattr(rows[0], kind)]
             colour = colour_of(rows[0].activation)
             axes.plot(range(1, len(shares) + 1), shares, style, color=colour, label=title)
@@ -152,9 +160,7 @@ def _lines_along(record: StudyRecord, name: str) -> dict[str, list[RecordRow]]:
     """
     lines: dict[str, list[RecordRow]] = {}
     for row in record.rows:
-        on_axis = f"{name.rpartition('.')[2].replace('_', '-')} "
-        parts = [part for part in row.label.split(", ") if part and not part.startswith(on_axis)]
-        lines.setdefault(" ".join((row.activation, *parts)), []).append(row)
+        lines.setdefault(row_words(record, row, without=name), []).append(row)
     return {t: sorted(rows, key=lambda row: row.point.get(name, 0)) for t, rows in lines.items()}
 
 

@@ -10,15 +10,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hinged.lab.reporting.multiple_testing import holm_correction
-from hinged.lab.reporting.significance import finite_pairs, paired_t_test
+from hinged.lab.reporting.significance import FEWEST_SEEDS, finite_pairs, paired_t_test
 from hinged.lab.study.cells import relevant_settings
 from hinged.lab.study.record import RecordRow, StudyRecord
 from hinged.lab.study.wording import experiment_of
 
 LEVEL = 0.05
 """Significance level of all tests."""
-FEWEST_SEEDS = 5
-"""Smallest number of seeds from which a comparison gets a verdict."""
 
 
 class Difference(NamedTuple):

@@ -11,10 +11,17 @@ from hinged.lab.study.measure_words import measure_of
 from hinged.lab.study.record import RecordRow, StudyRecord
 from hinged.lab.study.rivals import against_baseline, best_activations, rows_in_same_setting
 from hinged.lab.study.width_saving import width_saving_sentence
-from hinged.lab.study.wording import activation_words, join, noun_of, number_word, setting_words
+from hinged.lab.study.wording import (
+    activation_words,
+    axis_words,
+    join,
+    noun_of,
+    number_word,
+    setting_words,
+)
 
-_TUNED = {"training.lr": "learning rate", "curves.hinges": "number of hinges"}
-"""Settings whose best value answers a question, with their names in a sentence."""
+_TUNED = ("training.lr", "curves.hinges")
+"""Settings whose best value answers a question."""
 
 _MOST_SETTINGS = 6
 """Largest number of settings for which a sentence names the best values."""
@@ -61,7 +68,7 @@ def best_values(record: StudyRecord) -> list[str]:
     best: dict[tuple[str, str], RecordRow] = {}
     for row in record.rows:
         if axis in row.point and row.mean is not None:
-            key = (_setting_without(record, row, axis), row.activation)
+            key = (setting_words(record, row, without=axis), row.activation)
             if key not in best or row.mean > (best[key].mean or 0.0):
                 best[key] = row
     names: dict[str, dict[str, list[str]]] = {}
@@ -75,7 +82,7 @@ def best_values(record: StudyRecord) -> list[str]:
         + ", ".join(f"{value} for {join(who)}" for value, who in values.items())
         for where, values in names.items()
     ]
-    return [f"The {_TUNED[axis]} with the best mean: {'; '.join(parts)}."]
+    return [f"The {axis_words(axis)} with the best mean: {'; '.join(parts)}."]
 
 
 def best_activation_sentence(record: StudyRecord) -> str:
@@ -156,11 +163,3 @@ def _by_activation(record: StudyRecord) -> dict[str, list[RecordRow]]:
 def _span(ends: Sequence[str]) -> str:
     first, last = ends
     return first if first == last else f"{first} to {last}"
-
-
-def _setting_without(record: StudyRecord, row: RecordRow, axis: str) -> str:
-    """Return the words for the settings of a row, without the setting on one axis."""
-    point = {name: value for name, value in row.point.items() if name != axis}
-    value = f"{axis.rpartition('.')[2].replace('_', '-')} {row.point[axis]}"
-    label = ", ".join(part for part in row.label.split(", ") if part != value)
-    return setting_words(record, row.model_copy(update={"point": point, "label": label}))

@@ -5,7 +5,7 @@ A row of a record is one activation in one cell (one combination of the study's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from typing import NamedTuple
 
 from hinged.lab.reporting import terminal
@@ -18,6 +18,22 @@ from hinged.lab.study.wording import (
     setting_words,
 )
 
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        texts: one text for each column.
+        stands_out: whether the row is about curves, and should stand out from other rows.
+        is_heading: whether the row only has a text in its first column, above a group of rows.
+    """
+
+    texts: tuple[str, ...]
+    stands_out: bool = False
+    is_heading: bool = False
+
 
 class Table(NamedTuple):
     """A table of a record.
@@ -26,38 +42,33 @@ class Table(NamedTuple):
         title: what the table shows.
         about: a sentence above the table; may be empty.
         headings: the headings of the columns.
-        rows: the texts of each row.
-        is_curve: whether each row is about curves. Such rows stand out.
+        rows: the rows.
     """
 
     title: str
     about: str
     headings: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    is_curve: list[bool]
+    rows: list[Row]
 
 
 def results(record: StudyRecord) -> Table:
     """Return the main table: the mean of each row, and its difference to the reference.
 
-    A setting is named only in the first of the rows that have it.
+    Rows of the same setting form a group under a heading.
     """
+    rows: list[Row] = []
+    for setting, group in itertools.groupby(record.rows, lambda row: setting_words(record, row)):
+        members = list(group)
+        has_heading = bool(setting) and len(members) > 1
+        if has_heading:
+            rows.append(Row((setting, "", "", ""), is_heading=True))
+        for row in members:
+            words = activation_words(row.activation) if has_heading else row_words(record, row)
+            rows.append(Row((words, *_result_texts(record, row)), _stands_out(record, row)))
     unit = ", %" if record.in_percent else ""
-    settings = [setting_words(record, row) for row in record.rows]
-    before = ["", *settings]
-    base = activation_words(record.baseline)
-    headings: tuple[str, ...] = (
-        "activation",
-        f"{record.measure}{unit}",
-        f"minus {base}",
-        "p, corrected",
-    )
-    rows: list[tuple[str, ...]] = [_result_texts(record, row) for row in record.rows]
-    if any(settings):
-        headings = ("setting", *headings)
-        shown = ("" if s == last else s for s, last in zip(settings, before, strict=False))
-        rows = [(setting, *texts) for setting, texts in zip(shown, rows, strict=True)]
-    return _table(record, "Results", "", headings, rows)
+    minus = f"minus {activation_words(record.baseline)}"
+    headings = ("activation", f"{record.measure}{unit}", minus, "p, corrected")
+    return Table("Results", "", headings, rows)
 
 
 def how_to_read(record: StudyRecord) -> str:
@@ -65,13 +76,13 @@ def how_to_read(record: StudyRecord) -> str:
     rows = [row for row in record.rows if row.versus is not None]
     same = len({row.versus.label for row in rows if row.versus is not None}) > 1
     where = " in the same setting" if same and not _is_first(record) else ""
-    direction = "larger" if record.larger_is_better else "smaller"
+    direction = "Larger" if record.larger_is_better else "Smaller"
     return (
-        f"A {direction} {record.measure} is better. A difference is the value of the row minus the "
+        f"{direction} numbers are better. A difference is the value of the row minus the "
         f"value of {reference_words(record, rows)}{where}: the mean over pairs of trainings with "
-        "the same seed, with its 95 % interval in parentheses. p is that of the paired t-test after "
-        "Holm's correction for all comparisons of the table. A difference is significant if p is "
-        "below 0.05."
+        "the same seed, with its 95 % interval in parentheses. p is that of the paired t-test "
+        "after Holm's correction for all comparisons of the table. A difference is significant if "
+        "p is below 0.05."
     )
 
 
@@ -87,9 +98,9 @@ def _result_texts(record: StudyRecord, row: RecordRow) -> tuple[str, ...]:
             format_value(record, value, "+")
             for value in (row.versus.t.mean, row.versus.t.low, row.versus.t.high)
         )
-        difference = f"{mean} ({low} to {high})"
+        difference = f"{mean} ({low} to {high})".replace(" to ", _NO_BREAK + "to" + _NO_BREAK)
         p = terminal.format_p_value(row.versus.p_holm)
-    return activation_words(row.activation), format_value(record, row.mean), difference, p
+    return format_value(record, row.mean), difference, p
 
 
 def _statistics(record: StudyRecord) -> Table:
@@ -98,65 +109,61 @@ def _statistics(record: StudyRecord) -> Table:
     for row in record.rows:
         versus = row.versus
         ps = ("", "") if versus is None else (versus.p, versus.p_sign_flip)
-        rows.append(
-            (
-                row_words(record, row),
-                _format_count(row),
-                format_value(record, row.std),
-                *((_format_test_score(record, row),) if shows_score else ()),
-                *(p if isinstance(p, str) else terminal.format_p_value(p) for p in ps),
-            )
+        texts = (
+            _format_count(row),
+            format_value(record, row.std),
+            *((_format_test_score(record, row),) if shows_score else ()),
+            *(p if isinstance(p, str) else terminal.format_p_value(p) for p in ps),
         )
+        rows.append(Row((row_words(record, row), *texts), _stands_out(record, row)))
     score = (f"test {record.metric}",) if shows_score else ()
-    headings = ("row", "trainings", "standard deviation", *score, "p", "p, signs flipped")
+    headings = ("activation", "trainings", "standard deviation", *score, "p", "p, signs flipped")
     about = (
         "p is that of the paired t-test without correction. The p with signs flipped is that of "
         "the permutation test."
     )
-    return _table(record, "Spread and tests", about, headings, rows)
+    return Table("Spread and tests", about, headings, rows)
 
 
 def _cost(record: StudyRecord) -> Table:
-    rows = [
-        (
-            row_words(record, row),
+    rows = []
+    for row in record.rows:
+        texts = (
             f"{row.parameters:,}",
             f"{row.activation_parameters:,}",
             f"{row.step_ms:.2f} ms",
             "" if row.step_ratio is None else f"{row.step_ratio:.2f}",
         )
-        for row in record.rows
-    ]
-    headings = ("row", "trained parameters", "of these, activations", "time per step", "relative")
+        rows.append(Row((row_words(record, row), *texts), _stands_out(record, row)))
+    headings = (
+        "activation",
+        "trained parameters",
+        "of these, of activations",
+        "time per step",
+        "relative time",
+    )
     about = "The relative time is that of the row divided by that of the row it is compared with."
-    return _table(record, "Parameters and time", about, headings, rows)
+    return Table("Parameters and time", about, headings, rows)
 
 
 def _advice(record: StudyRecord) -> list[Table]:
     signs = list(dict.fromkeys(sign for row in record.rows for sign in row.advice))
     curves = [row for row in record.rows if row.activation == "hinged"]
     rows = [
-        (
-            setting_words(record, row) or "curves",
-            *(f"{100 * row.advice.get(sign, 0):.0f} %" for sign in signs),
+        Row(
+            (
+                setting_words(record, row) or "curves",
+                *(f"{100 * row.advice.get(sign, 0):.0f} %" for sign in signs),
+            )
         )
         for row in curves
     ]
     about = "Percentage of trainings after which `hinged.diagnose` finds a sign of a problem."
-    title = "What hinged.diagnose finds"
-    return [Table(title, about, ("curves", *signs), rows, [False] * len(rows))] if signs else []
+    return [Table("What hinged.diagnose finds", about, ("curves", *signs), rows)] if signs else []
 
 
-def _table(
-    record: StudyRecord,
-    title: str,
-    about: str,
-    headings: tuple[str, ...],
-    rows: Sequence[tuple[str, ...]],
-) -> Table:
-    stands_out = record.baseline != "hinged"
-    is_curve = [stands_out and row.activation == "hinged" for row in record.rows]
-    return Table(title, about, headings, list(rows), is_curve)
+def _stands_out(record: StudyRecord, row: RecordRow) -> bool:
+    return record.baseline != "hinged" and row.activation == "hinged"
 
 
 def _is_first(record: StudyRecord) -> bool:

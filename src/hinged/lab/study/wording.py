@@ -43,7 +43,7 @@ _NETWORKS = {
 _PARTS = {"cnn": "block", "mlp": "hidden layer", "bypass-mlp": "hidden layer"}
 """What the depth of a kind of network counts. For all other kinds, it counts blocks."""
 _SETTINGS: dict[str, Callable[[Experiment], str]] = {
-    "data": lambda e: e.data,
+    "data": lambda e: f"{'' if e.network.pretrained is None else 'to '}{e.data}",
     "train_size": lambda e: f"{e.train_size or 0:,} training samples",
     "curves.hinges": lambda e: f"{e.curves.hinges} hinges",
     "curves.sharing": lambda e: f"one curve per {e.curves.sharing}",
@@ -86,33 +86,39 @@ class Noun(NamedTuple):
     plural: str
 
     def share(self, part: int, whole: int) -> str:
-        """Return how many of all settings are meant.
+        """Return how many of all settings are meant, with a space before it.
+
+        The text is empty if there is only one setting.
 
         >>> noun = Noun("in", "network", "networks")
         >>> noun.share(6, 6), noun.share(3, 4), noun.share(0, 2), noun.share(1, 1)
-        ('in all six networks', 'in 3 of 4 networks', 'in neither network', 'in the one network')
+        (' in all six networks', ' in 3 of 4 networks', ' in neither network', '')
         """
+        if whole == 1:
+            return ""
         if part == whole:
-            return f"{self.preposition} {self._all(whole)}"
+            every = f"both {self.plural}" if whole == 2 else f"all {self.number(whole)}"
+            return f" {self.preposition} {every}"
         if part == 0:
             none = "neither " + self.singular if whole == 2 else f"none of the {self.number(whole)}"
-            return f"{self.preposition} {none}"
-        return f"{self.preposition} {part} of {whole} {self.plural}"
+            return f" {self.preposition} {none}"
+        return f" {self.preposition} {part} of {whole} {self.plural}"
 
     def any_of(self, whole: int) -> str:
-        """Return the words for any of all settings, for example `in any of the six networks`."""
+        """Return the words for any of all settings, with a space before them.
+
+        The text is empty if there is only one setting.
+
+        >>> Noun("in", "network", "networks").any_of(6)
+        ' in any of the six networks'
+        """
         if whole <= 2:
-            return f"{self.preposition} {'the one' if whole == 1 else 'either'} {self.singular}"
-        return f"{self.preposition} any of the {self.number(whole)}"
+            return "" if whole == 1 else f" {self.preposition} either {self.singular}"
+        return f" {self.preposition} any of the {self.number(whole)}"
 
     def number(self, number: int) -> str:
         """Return a number with the noun, for example `six networks`."""
         return f"{number_word(number)} {self.singular if number == 1 else self.plural}"
-
-    def _all(self, whole: int) -> str:
-        if whole == 1:
-            return f"the one {self.singular}"
-        return f"both {self.plural}" if whole == 2 else f"all {self.number(whole)}"
 
 
 _NOUNS = {
@@ -141,25 +147,38 @@ def activation_words(activation: str) -> str:
     return _ACTIVATIONS.get(activation, activation)
 
 
-def setting_words(record: StudyRecord, row: RecordRow) -> str:
+def setting_words(record: StudyRecord, row: RecordRow, without: str | None = None) -> str:
     """Return the settings that distinguish a row from others, for example `CNN with 2 blocks`.
 
     The text is empty if the record has no such settings.
+
+    Args:
+        record: the record of the study.
+        row: a row of the record.
+        without: name of a setting that is left out, for example `network.depth`.
     """
     experiment = experiment_of(record, row.cell)
-    axes = list(row.point)
+    axes = [axis for axis in row.point if axis != without]
     of_network = [axis for axis in axes if axis.partition(".")[0] == "network"]
-    texts = {axis: _axis_words(axis, row.point[axis], experiment) for axis in axes}
-    if of_network:
-        words = _network_words(record, experiment.network, of_network)
-        texts = {of_network[0] if a in of_network else a: t for a, t in texts.items()}
-        texts[of_network[0]] = words
-    return ", ".join(part for part in (*texts.values(), _variant(row)) if part)
+    parts = [
+        _network_words(record, experiment.network, of_network)
+        if axis in of_network
+        else _axis_words(axis, row.point[axis], experiment)
+        for axis in axes
+        if axis not in of_network[1:]
+    ]
+    return ", ".join(part for part in (*parts, _variant(row)) if part)
 
 
-def row_words(record: StudyRecord, row: RecordRow) -> str:
-    """Return the activation of a row, with its settings in parentheses."""
-    setting = setting_words(record, row)
+def row_words(record: StudyRecord, row: RecordRow, without: str | None = None) -> str:
+    """Return the activation of a row, with its settings in parentheses.
+
+    Args:
+        record: the record of the study.
+        row: a row of the record.
+        without: name of a setting that is left out.
+    """
+    setting = setting_words(record, row, without)
     activation = activation_words(row.activation)
     return f"{activation} ({setting})" if setting else activation
 
@@ -199,6 +218,12 @@ def _read_experiment(text: str) -> Experiment:
     return Experiment.model_validate_json(text)
 
 
+def axis_words(axis: str) -> str:
+    """Return the name of a setting in words, for example `learning rate`."""
+    names = {"training.lr": "learning rate", "curves.hinges": "number of hinges"}
+    return names.get(axis, axis.rpartition(".")[2].replace("_", " "))
+
+
 def join(words: Sequence[str]) -> str:
     """Return words as a list in a sentence.
 
@@ -212,8 +237,7 @@ def join(words: Sequence[str]) -> str:
 def _axis_words(axis: str, value: Any, experiment: Experiment) -> str:
     if axis in _SETTINGS:
         return _SETTINGS[axis](experiment)
-    name = axis.rpartition(".")[2].replace("_", " ")
-    return f"{name} {({True: 'yes', False: 'no'}[value]) if isinstance(value, bool) else value}"
+    return f"{axis_words(axis)} {_value_text(value)}"
 
 
 def _network_words(record: StudyRecord, network: NetworkSettings, axes: Sequence[str]) -> str:
@@ -224,29 +248,30 @@ def _network_words(record: StudyRecord, network: NetworkSettings, axes: Sequence
     if "network.depth" in axes:
         details.append(f"with {_count(network.depth, part)}")
     if "network.width" in axes:
-        details.append(
-            f"with {_count(network.width, units)}" if not details else _count(network.width, units)
-        )
-    if "network.batch_norm" in axes:
-        details.append("batch norm" if network.batch_norm else "no batch norm")
+        details.append(f"{'' if details else 'with '}{_count(network.width, units)}")
     if network.pretrained == FROM_STUDY:
         details.append(f"pretrained on {record.pretrainings[network.kind].experiment['data']}")
     elif network.pretrained is not None:
         details.append(f"pretrained on {network.pretrained.replace('imagenet', 'ImageNet')}")
-    name = _NETWORKS.get(network.kind, network.kind)
-    return " ".join([name, ", ".join(details)]).strip()
+    name = " ".join([_NETWORKS.get(network.kind, network.kind), ", ".join(details)]).strip()
+    if "network.batch_norm" in axes:
+        return f"{name}, {'batch norm' if network.batch_norm else 'no batch norm'}"
+    return name
 
 
 def _variant(row: RecordRow) -> str:
     """Return the name of the variant of a row: its label without the values of the grid."""
     values = [
-        f"{axis.rpartition('.')[2].replace('_', '-')} "
-        f"{({True: 'yes', False: 'no'}[value]) if isinstance(value, bool) else value}"
-        if axis != "data"
-        else str(value)
+        _value_text(value)
+        if axis == "data"
+        else f"{axis.rpartition('.')[2].replace('_', '-')} {_value_text(value)}"
         for axis, value in row.point.items()
     ]
     return row.label.removeprefix(", ".join(values)).removeprefix(", ")
+
+
+def _value_text(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _count(number: int, noun: str) -> str:
