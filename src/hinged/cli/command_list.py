@@ -5,7 +5,7 @@ from __future__ import annotations
 SUMMARIES = {
     "compare": "Train one network with several activations and test which activation is better.",
     "train": "Train one network and save a checkpoint after each epoch.",
-    "report": "Write the table, the plots and the HTML page of a run again.",
+    "report": "Write the page of a run again, or its results as CSV, LaTeX or plots.",
     "study": "List, show, run or copy studies: questions with comparisons that answer them.",
     "settings": "List all settings with their defaults, and the names of data sets and networks.",
     "convert-check": "List the activations of your model and say if hinged would replace them.",

@@ -37,6 +37,7 @@ OPTIONS = SETTING_OPTIONS | {
     "baseline": "--baseline",
     "cases": "--case",
     "data_dir": "--data-dir",
+    "figures": "--figures",
     "hinged.kernels.use_kernel(...)": "--kernels",
     "logger": "--logger",
     "networks": "--model",

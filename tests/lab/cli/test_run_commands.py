@@ -37,6 +37,48 @@ def test_report_prints_json_and_writes_the_page_again(compared):
     assert hinged["activation_parameters"] == 2 * 2 * 9
 
 
+@pytest.mark.slow
+def test_report_writes_files_for_other_programs_and_prints_their_paths(compared, tmp_path):
+    options = ("--csv", "--latex", "--figures", "svg", "--to", str(tmp_path))
+    result = run("report", str(compared[0]), *options)
+    paths = [line.removeprefix("File: ") for line in result.stdout.splitlines() if "File: " in line]
+    assert {str(p) for p in tmp_path.rglob("*.*")} == set(paths)
+    assert {"results.csv", "table.csv", "table.tex", "scores.svg"} <= {
+        path.rpartition("/")[2] for path in paths
+    }
+    figures = json.loads(run("report", str(compared[0]), "--csv", "--json").stdout)
+    assert [path.rpartition("/")[2] for path in figures["files"]][:2] == [
+        "results.csv",
+        "table.csv",
+    ]
+    assert figures["files"][0].startswith(str(compared[0]))
+    assert 0 < figures["other_scores"]["hinged"]["macro F1"]["mean"] < 1
+    assert figures["class_accuracy"]["relu"].keys() == set("0123456789")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["{folder}", "--figures", "gif"],
+            "`--figures`: got 'gif'; expected one of: pdf, png, svg.",
+        ),
+        (["{folder}", "--to", "x"], "`--to`: got no format; give --csv, --latex or --figures too"),
+        (
+            ["{folder}", "{folder}", "--csv", "--to", "x"],
+            "`--to`: got several folders with the name",
+        ),
+        (
+            ["{folder}/plots"],
+            "plots holds neither a run nor a study: config.json and study.json are",
+        ),
+    ],
+)
+def test_report_refuses_in_words(capsys, compared, options, message):
+    given = [option.format(folder=compared[0]) for option in options]
+    assert message in error_of(capsys, "report", *given)
+
+
 def test_what_proves_nothing_is_said_above_the_table_and_in_the_page(tmp_path):
     folder = tmp_path / "run"
     lines = run("compare", *COMPARE, "--lr", "1000", "--out", str(folder)).stdout
@@ -132,7 +174,7 @@ def test_help_lists_every_command():
         (["compare", "--data", "wine", "--out", "x"], "a cnn needs images: use `--model mlp`"),
         (["compare", "--hinges", "2", "--out", "x"], "a kink at 0 needs at least 3"),
         (["compare", "--range", "3", "-3", "--out", "x"], "finite numbers with low < high"),
-        (["report", "nowhere"], "nowhere holds no experiment"),
+        (["report", "nowhere"], "nowhere holds neither a run nor a study: config.json and"),
         (["convert-check", "my.py:make"], "got my.py, which is not an existing file"),
         (
             ["convert-check", "resnet18"],

@@ -12,6 +12,8 @@ VALUES = {
     "headings": ("activation", "time"),
     "rows": [("relu", "1 ms"), ("hinged", "2 ms")],
     "figures": [],
+    "class_tables": [],
+    "more_scores": {"rows": []},
     "environment": {},
     "seconds": 1.0,
 }

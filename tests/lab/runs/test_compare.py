@@ -245,7 +245,7 @@ def test_a_training_that_diverges_is_recorded_named_and_not_done_again(smallest,
     results = folder.results()
     assert len(results) == 3 and folder.failures() == []
     assert all(result.diverged and math.isnan(result.test_score) for result in results)
-    assert [row.diverged for row in report.write_report(folder).rows] == [(0,)] * 3
+    assert [row.diverged for row in report.write_report(folder).table.rows] == [(0,)] * 3
     assert "Diverged (the loss became infinite or NaN): relu (seed 0); " in (
         folder.path / "report.html"
     ).read_text(encoding="utf-8")

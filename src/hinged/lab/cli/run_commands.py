@@ -16,12 +16,15 @@ from hinged.lab.experiment.torchrun import torchrun_process
 from hinged.lab.reporting import terminal
 from hinged.lab.reporting.comparison_table import verdict
 from hinged.lab.reporting.report import write_report
+from hinged.lab.reporting.take_away_files import Formats, write_run_files
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.compare import compare as run_comparison
 from hinged.lab.runs.compare import join_training
 from hinged.lab.runs.pending_trial import SaveOptions
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.runs.run_folder import RunFolder, as_file_name
+
+_PAGE_ONLY = Formats()
 
 
 def compare(
@@ -89,10 +92,48 @@ def train(
     _print_report(folder, as_json)
 
 
-def report(runs: list[Path], as_json: bool) -> None:
-    """Write the table, the plots and the HTML page again, for each run folder."""
-    for run in runs:
-        _print_report(RunFolder(run), as_json)
+def report(
+    folders: list[Path],
+    csv: bool,
+    latex: bool,
+    figures: str | None,
+    to: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the page of each run or study again, and its results in other formats.
+
+    The help texts in `hinged.cli.commands.report` explain the arguments.
+    """
+    formats = Formats(csv, latex, figures)
+    formats.check()
+    if to is not None and formats == _PAGE_ONLY:
+        hint = "give --csv, --latex or --figures too: the page stays in the folder of the run"
+        raise errors.ArgumentError(errors.message("--to", "no format", hint))
+    for folder, target in zip(folders, _target_folders(folders, to), strict=True):
+        if RunFolder(folder).holds_experiment:
+            _print_report(RunFolder(folder), as_json, formats, target)
+        else:
+            raise errors.RunFolderError(
+                f"{folder} holds neither a run nor a study: config.json and study.json are missing "
+                "in it. Give a folder that `hinged compare`, `hinged train` or `hinged study run` "
+                "has written."
+            )
+
+
+def _target_folders(folders: list[Path], to: Path | None) -> list[Path]:
+    """Return the folder for the files of each run or study.
+
+    Raises:
+        ArgumentError: if two folders with the same name would share a folder.
+    """
+    if to is None or len(folders) == 1:
+        return [to or folder for folder in folders]
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        got = f"several folders with the name {max(names, key=names.count)}"
+        hint = "their files would get the same paths: call `hinged report` once for each"
+        raise errors.ArgumentError(errors.message("--to", got, hint))
+    return [to / name for name in names]
 
 
 def _default_folder(experiment: Experiment, *parts: str) -> Path:
@@ -104,10 +145,16 @@ def _default_folder(experiment: Experiment, *parts: str) -> Path:
     return Path("runs") / as_file_name(name)
 
 
-def _print_report(folder: RunFolder, as_json: bool) -> None:
-    table = write_report(folder)
+def _print_report(
+    folder: RunFolder, as_json: bool, formats: Formats = _PAGE_ONLY, target: Path | None = None
+) -> None:
+    """Write the page of a run and the files of the formats, and print the results and the paths."""
+    data = write_report(folder)
+    paths = write_run_files(data, target or folder.path, formats)
+    table = data.table
     if as_json:
-        print(json.dumps({"run": str(folder.path), **table.as_json()}, indent=2))
+        files = {"files": [str(path) for path in paths]} if paths else {}
+        print(json.dumps({"run": str(folder.path), **data.as_json(), **files}, indent=2))
         return
     console = wide_console()
     for warning in table.warnings:
@@ -116,3 +163,5 @@ def _print_report(folder: RunFolder, as_json: bool) -> None:
     if any(row.activation == "hinged" and row.versus is not None for row in table.rows):
         console.print(verdict(table), highlight=False)
     console.print(f"Page: {folder.path / 'report.html'}", highlight=False, soft_wrap=True)
+    for path in paths:
+        console.print(f"File: {path}", highlight=False, soft_wrap=True)

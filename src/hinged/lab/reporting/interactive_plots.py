@@ -17,22 +17,23 @@ from hinged.lab.reporting.picture_data import (
     score_label,
 )
 
-_LAYOUT: dict[str, Any] = {
+LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
     # The page has a light and a dark background.
     "paper_bgcolor": "rgba(0, 0, 0, 0)",
     "plot_bgcolor": "rgba(0, 0, 0, 0)",
     "margin": {"l": 10, "r": 10, "t": 36, "b": 50},
     "font": {"family": "system-ui, sans-serif", "size": 12},
-    "modebar": {"bgcolor": "rgba(0, 0, 0, 0)"},
+    "modebar": {"bgcolor": "rgba(0, 0, 0, 0)", "color": "#94a3b8", "activecolor": "#475569"},
     "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
 }
+"""Layout of every figure."""
 _CONFIG = {
     "displaylogo": False,
     "responsive": True,
     "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
 }
-_BELOW_A_MENU: dict[str, Any] = {
+BELOW_A_MENU: dict[str, Any] = {
     "legend": {"orientation": "h", "y": -0.18, "yanchor": "top", "x": 0},
     "margin": {"l": 10, "r": 10, "t": 80, "b": 50},
 }
@@ -75,9 +76,7 @@ def draw_scores(table: ComparisonTable, activations: list[ActivationResults]) ->
             "<extra></extra>",
             showlegend=False,
         )
-    figure.update_layout(
-        height=_height(len(activations)), xaxis_title=score_label(table), **_LAYOUT
-    )
+    figure.update_layout(height=_height(len(activations)), xaxis_title=score_label(table), **LAYOUT)
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -109,7 +108,7 @@ def draw_differences(table: ComparisonTable, activations: list[ActivationResults
         )
     figure.add_vline(x=0, line={"color": colour_of(table.baseline), "width": 1})
     figure.update_layout(
-        height=_height(len(figure.data)), xaxis_title=difference_label(table), **_LAYOUT
+        height=_height(len(figure.data)), xaxis_title=difference_label(table), **LAYOUT
     )
     figure.update_yaxes(autorange="reversed")
     return figure
@@ -132,7 +131,7 @@ def draw_histories(table: ComparisonTable, activations: list[ActivationResults])
                 hovertemplate=f"{each.activation}, seed {trial.seed}, epoch %{{x}}: %{{y:.2f}}"
                 "<extra></extra>",
             )
-    figure.update_layout(height=380, xaxis_title="epoch", yaxis_title=score_label(table), **_LAYOUT)
+    figure.update_layout(height=380, xaxis_title="epoch", yaxis_title=score_label(table), **LAYOUT)
     epochs = max((len(history) for each in activations for history in each.histories), default=1)
     figure.update_xaxes(dtick=max(1, round(epochs / 8)))
     return figure
@@ -159,19 +158,14 @@ def draw_curves(panels: list[CurvePanel]) -> go.Figure:
         xaxis_title="input of the activation",
         yaxis_title="output",
         yaxis2={"overlaying": "y", "side": "right", "visible": False, "rangemode": "tozero"},
-        updatemenus=[_menu(buttons)],
+        updatemenus=[menu(buttons)],
         bargap=0,
-        **(_LAYOUT | _BELOW_A_MENU),
+        **(LAYOUT | BELOW_A_MENU),
     )
     return figure
 
 
-def _height(lines: int) -> int:
-    """Return the height in pixels of a figure with a line for each activation."""
-    return 110 + 40 * lines
-
-
-def _menu(buttons: list[dict[str, Any]]) -> dict[str, Any]:
+def menu(buttons: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a menu at the upper left of a figure, with the given buttons."""
     return {
         "buttons": buttons,
@@ -181,6 +175,11 @@ def _menu(buttons: list[dict[str, Any]]) -> dict[str, Any]:
         "yanchor": "bottom",
         "pad": {"l": 2},
     }
+
+
+def _height(lines: int) -> int:
+    """Return the height in pixels of a figure with a line for each activation."""
+    return 110 + 40 * lines
 
 
 def _add_panel(figure: go.Figure, panel: CurvePanel, *, visible: bool) -> None:

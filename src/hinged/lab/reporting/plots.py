@@ -1,4 +1,4 @@
-"""The pictures of a comparison as matplotlib figures, for PNG and SVG files."""
+"""The pictures of a comparison as matplotlib figures, for PNG, PDF and SVG files."""
 
 from __future__ import annotations
 
@@ -108,6 +108,18 @@ def to_png(figure: Figure) -> bytes:
     """Return the bytes of a figure's PNG file, and close the figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """Return the bytes of a figure's PDF file, and close the figure.
+
+    The same figure always has the same bytes.
+    """
+    buffer = io.BytesIO()
+    with mpl.rc_context({"pdf.fonttype": 42}):  # Fonts that other programs can edit.
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
     plt.close(figure)
     return buffer.getvalue()
 

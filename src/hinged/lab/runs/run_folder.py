@@ -54,13 +54,18 @@ class RunFolder:
         self.path = path
 
     @property
+    def holds_experiment(self) -> bool:
+        """Whether the folder holds an experiment, so that it is a run folder."""
+        return self._config.exists()
+
+    @property
     def experiment(self) -> Experiment:
         """Return the experiment that the file `config.json` describes.
 
         Raises:
             RunFolderError: if the folder holds no experiment.
         """
-        if not self._config.exists():
+        if not self.holds_experiment:
             raise errors.RunFolderError(
                 f"{self.path} holds no experiment: the file {self._config.name} is missing in it. "
                 "Give a folder that `hinged compare` or `hinged train` has written."
@@ -83,7 +88,7 @@ class RunFolder:
                 f"{self.path} is a file, but results need a folder. Choose a folder."
             )
         # The order matters: another process may write the experiment between the two checks.
-        if self._holds_other_files() and not self._config.exists():
+        if self._holds_other_files() and not self.holds_experiment:
             raise errors.RunFolderError(
                 f"{self.path} holds files but no experiment: the file {self._config.name} is "
                 "missing in it. Choose an empty folder, so that other files are not mixed with "
@@ -93,7 +98,7 @@ class RunFolder:
             for name in ("trials", "curves", "plots", ".locks"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
         with self._lock("folder"):
-            if self._config.exists():
+            if self.holds_experiment:
                 self._check_same_experiment(experiment)
                 experiment = experiment.with_trials_of(self.experiment)
             remove_partials(self.path)

@@ -1,0 +1,101 @@
+"""Everything that the reports of a run show: its table, predictions, curves and pictures."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from hinged import errors
+from hinged.lab.experiment.schema import Experiment, Trial
+from hinged.lab.reporting import plots, prediction_plots
+from hinged.lab.reporting.comparison_table import ComparisonTable, build_comparison_table
+from hinged.lab.reporting.picture_data import (
+    ActivationResults,
+    CurvePanel,
+    curve_panel,
+    results_by_activation,
+)
+from hinged.lab.reporting.prediction_data import (
+    MOST_CLASSES,
+    PredictionData,
+    read_prediction_data,
+)
+from hinged.lab.runs.run_folder import RunFolder
+from hinged.lab.runs.trial_result import TrialResult
+from hinged.lab.training.snapshots import read_snapshots
+
+
+class ReportData(NamedTuple):
+    """What the reports of a run show.
+
+    Attributes:
+        experiment: the settings of the run.
+        results: results of its finished trainings, at least one.
+        table: the table of the comparison.
+        activations: the results of each activation, for drawing.
+        panels: the learned curves of every layer; empty if none were saved.
+        predictions: further scores, and the predictions on the test split.
+    """
+
+    experiment: Experiment
+    results: list[TrialResult]
+    table: ComparisonTable
+    activations: list[ActivationResults]
+    panels: list[CurvePanel]
+    predictions: PredictionData
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the table, the further scores and the accuracies of classes, for JSON."""
+        return {**self.table.as_json(), **self.predictions.as_json()}
+
+
+def read_report_data(folder: RunFolder) -> ReportData:
+    """Return what the reports of a run show.
+
+    Raises:
+        RunFolderError: if the folder holds no experiment or no finished training.
+    """
+    experiment, results = folder.experiment, folder.results()
+    if not results:
+        raise errors.RunFolderError(
+            f"{folder.path} holds no finished trial yet, so there are no results to report. "
+            "Run `hinged compare` with this folder first."
+        )
+    table = build_comparison_table(experiment, results)
+    return ReportData(
+        experiment,
+        results,
+        table,
+        results_by_activation(table, results),
+        _curve_panels(folder, experiment),
+        read_prediction_data(folder, table, results),
+    )
+
+
+def draw_pictures(data: ReportData) -> dict[str, Figure]:
+    """Return the pictures of a run as matplotlib figures, by file name without ending."""
+    figures = {
+        "scores": plots.draw_scores(data.table, data.activations),
+        "differences": plots.draw_differences(data.table, data.activations),
+        "histories": plots.draw_histories(data.table, data.activations),
+    }
+    if data.panels:
+        figures["curves"] = plots.draw_curves(data.panels)
+    if 0 < len(data.predictions.class_names) <= MOST_CLASSES:
+        figures["confusion"] = prediction_plots.draw_confusions(data.predictions.confusions)
+    if data.predictions.numbers:
+        figures["predictions"] = prediction_plots.draw_numbers(data.predictions.numbers)
+    return figures
+
+
+def _curve_panels(folder: RunFolder, experiment: Experiment) -> list[CurvePanel]:
+    """Return the learned curves of every layer, from the first seed with saved curves.
+
+    The list is empty if no seed has saved curves.
+    """
+    for seed in experiment.seeds:
+        saved = folder.load_curves(Trial(activation="hinged", seed=seed))
+        if panels := [curve_panel(snapshot) for snapshot in read_snapshots(saved)]:
+            return panels
+    return []
