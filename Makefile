@@ -15,7 +15,7 @@ PEERS := .venv-peers/bin
 KERNELS ?= auto,reference
 RECORDS := benchmarks/records
 
-.PHONY: demo test test-fast check lint format types docs record studies-smoke studies-page bench bench-peers bench-page clean
+.PHONY: demo test test-fast check lint format types docs record studies-smoke studies-page commands-page bench bench-peers bench-page clean
 
 DEMO = --lr 0.012 # the learning rate at which ReLU has the best score: docs/demo.md
 
@@ -52,7 +52,7 @@ types: .venv/dev ## check static types
 docs: .venv/dev ## build the documentation; every warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir .venv/site
 
-record: .venv/lab ## run the demo again and write its results into docs/demo and README.md
+record: .venv/lab ## run the demo again and write its results into docs/demo, docs/demo.md and README.md
 	rm -rf runs/record
 	$(BIN)/hinged compare $(DEMO) --out runs/record
 	$(BIN)/python docs/record.py runs/record
@@ -62,6 +62,9 @@ studies-smoke: .venv/dev ## run every study at its smallest scale, about 3 minut
 
 studies-page: .venv/lab ## write docs/studies from the studies and their records
 	$(BIN)/python docs/studies.py
+
+commands-page: .venv/lab ## run the commands of docs/commands.md, and write their outputs into it
+	$(BIN)/python docs/commands.py
 
 bench: .venv/vision ## run all benchmarks except bench-peers, about 8 minutes
 	$(BIN)/hinged bench kernels --kernels $(KERNELS) --out $(RECORDS)/kernels.json
