@@ -25,6 +25,10 @@ def double(x: int) -> int:
     Args:
         x: the number.
 
+    Returns:
+        The number
+        twice.
+
     >>> double(2)
     4
     """
@@ -59,6 +63,7 @@ def test_docs_without_faults_are_built_with_their_examples_as_code(tmp_path):
     assert built.returncode == 0, built.stderr
     html = (tmp_path / "site" / "index.html").read_text()
     assert '<span class="gp">&gt;&gt;&gt; </span><span class="n">double</span>' in html
+    assert re.search(r"The number\s+twice", html)
     assert "blockquote" not in html
     assert not list(tmp_path.glob("site/**/*.py"))
 
