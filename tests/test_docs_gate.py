@@ -65,6 +65,8 @@ def test_docs_without_faults_are_built_with_their_examples_as_code(tmp_path):
     assert '<span class="gp">&gt;&gt;&gt; </span><span class="n">double</span>' in html
     assert re.search(r"The number\s+twice", html)
     assert "blockquote" not in html
+    assert 'data-md-color-media="(prefers-color-scheme: dark)"' in html
+    assert "content.code.copy" in html
     assert not list(tmp_path.glob("site/**/*.py"))
 
 
