@@ -74,9 +74,9 @@ def test_figures_are_json_and_the_table_has_a_line_for_each_layer():
     figures = json.loads(json.dumps(found.figures()))
     assert list(figures) == ["first", "second"]
     lines = str(found).splitlines()
-    assert [line.split()[0] for line in lines[:3]] == ["layer", "first", "second"]
+    assert [line.split()[0] for line in lines[1:4]] == ["layer", "first", "second"]
     assert lines[-1] == "Not called on the data: spare."
-    assert "relu +- 0" in lines[1]
+    assert "relu +- 0" in lines[2]
 
 
 def test_the_model_does_not_change():
