@@ -6,6 +6,7 @@ Run it with: python docs/studies.py
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from hinged.lab.reporting.markdown import replace_between
@@ -17,6 +18,7 @@ from hinged.lab.study.definition import Study, find_study, shipped_studies
 from hinged.lab.study.page import picture_files, study_page
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.scales import SCALES
+from hinged.lab.study.sizes import TIMES, measured_time
 from hinged.lab.study.summary_plot import draw_gains
 
 ROOT = Path(__file__).parents[1]
@@ -122,8 +124,21 @@ def _short_answer(records: list[StudyRecord], study: Study) -> str:
     return f"**{said.verdict}.** {said.lead}" if said.verdict else said.lead
 
 
+def measured_times() -> str:
+    """Return the text of the file with the measured times of all records."""
+    times = {
+        name: {record.scale: measured_time(record).model_dump() for record in read_records(name)}
+        for name in shipped_studies()
+    }
+    return json.dumps(times, indent=1) + "\n"
+
+
 def write() -> None:
-    """Write all pages and pictures, and delete all other files in docs/studies."""
+    """Write all pages and pictures, and delete all other files in docs/studies.
+
+    The measured times of the studies are written into the package.
+    """
+    TIMES.write_text(measured_times())
     files = {name: text.encode() for name, text in pages().items()}
     for name in shipped_studies():
         for record in read_records(name):

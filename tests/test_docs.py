@@ -167,6 +167,11 @@ def test_the_pages_of_the_studies_agree_with_the_studies_and_their_records():
     assert pages == script["pages"]()
 
 
+def test_the_measured_times_in_the_package_agree_with_the_records():
+    script = runpy.run_path(str(ROOT / "docs" / "studies.py"))
+    assert script["TIMES"].read_text() == script["measured_times"]()
+
+
 @pytest.mark.slow
 def test_the_results_of_the_studies_in_the_readme_agree_with_their_records():
     script = runpy.run_path(str(ROOT / "docs" / "studies.py"))

@@ -28,7 +28,14 @@ def test_list_names_every_study_with_its_question():
 
 
 def test_show_names_every_cell():
-    shown = run("study", "show", "hinges").output
+    shown = " ".join(run("study", "show", "hinges").output.split())
+    for text in (
+        "90 trainings: 15 combinations of settings, each with its activations and 5 seeds",
+        "epochs: 5 learning rate: 0.006 training samples: 5,700",
+        "of training in all, by the times of 72 recorded trainings on Intel",
+    ):
+        assert text in shown
+    assert shown.count("expected time: unknown (") == 2
     assert "hinges-33: hinged" in shown and "How many hinges are right" in shown
     assert (
         json.loads(run("study", "show", "hinges", "--json").stdout)["study"]["measure"] == "score"
@@ -47,6 +54,8 @@ def test_run_prints_table_and_answer_and_writes_the_record(tiny, tmp_path):
     written = (tmp_path / "r" / "tiny-smoke.json").read_text()
     assert (tmp_path / "run" / "record.json").read_text() == written
     assert (tmp_path / "run" / "tiny-smoke.svg").exists()
+    page = tmp_path / "run" / "report.html"
+    assert page.exists() and f"Page: {page}" in done.output
     more = run("study", "run", str(tiny), *options, "--seeds", "4", "--json")
     found = StudyRecord.model_validate_json(more.stdout)
     assert {row.n for row in found.rows} == {4} and found.command.endswith(

@@ -16,17 +16,17 @@ from hinged.lab.cli.console import print_table, show_progress, wide_console
 from hinged.lab.data.readers.data_files import find_data_folder
 from hinged.lab.experiment.settings import PRECISIONS
 from hinged.lab.reporting.fitted_table import FittedTable
-from hinged.lab.reporting.plots import to_svg
 from hinged.lab.runs.ray_cluster import execution_options
-from hinged.lab.study import page, tables
+from hinged.lab.study import tables
 from hinged.lab.study.answer import answer
-from hinged.lab.study.build_record import build_record
 from hinged.lab.study.cells import read_study, study_cells
 from hinged.lab.study.definition import Study, find_study, shipped_studies
-from hinged.lab.study.doubts import remaining_doubts, trouble
+from hinged.lab.study.doubts import remaining_doubts
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.scales import SCALES
+from hinged.lab.study.sizes import expected_time, scale_size
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
+from hinged.lab.study.study_report import PAGE, find_study_warnings, write_study_report
 
 
 def list_(as_json: bool) -> None:
@@ -46,17 +46,24 @@ def list_(as_json: bool) -> None:
 
 def show(name: str, as_json: bool) -> None:
     """Print the question of a study and its comparisons at each scale."""
-    study = read_study(find_study(name))
+    path = find_study(name)
+    study = read_study(path)
     if as_json:
         print(json.dumps({**_describe(name, study), "study": study.model_dump()}, indent=2))
         return
     console = wide_console()
-    console.print(f"[bold]{escape(study.question)}[/]\n{escape(study.unsure)}", highlight=False)
+    for text in filter(None, (f"[bold]{escape(study.question)}[/]", escape(study.unsure))):
+        console.print(text, highlight=False)
     for scale in SCALES:
-        console.print(f"\n[bold]{scale}[/]: {study.scale(scale).seeds} seeds")
+        console.print(f"\n[bold]{scale}[/]")
+        size = scale_size(study, scale).as_words()
+        time = expected_time(path.stem, study, scale)
+        for what, text in {**size, "expected time": time}.items():
+            line = text if what == "trainings" else f"{what}: {text}"
+            console.print(escape(f"  {line}"), highlight=False)
         for cell in study_cells(study, scale):
             activations = ", ".join(cell.experiment.activations)
-            console.print(escape(f"  {cell.name}: {activations}"), highlight=False)
+            console.print(escape(f"    {cell.name}: {activations}"), highlight=False)
 
 
 def run(
@@ -125,45 +132,38 @@ def _fault_of_target(target: Path) -> tuple[str, str] | None:
 
 
 def _describe(name: str, study: Study) -> dict[str, Any]:
-    sizes = {scale: [cell.experiment for cell in study_cells(study, scale)] for scale in SCALES}
     return {
         "name": name,
         "question": study.question,
-        "scales": {
-            scale: {"cells": len(each), "trainings": sum(len(e.trials) for e in each)}
-            for scale, each in sizes.items()
-        },
+        "scales": {scale: scale_size(study, scale).model_dump() for scale in SCALES},
     }
 
 
 def _write_and_print(folder: StudyFolder, records: Path | None, as_json: bool) -> None:
-    """Write the record and the pictures of a study into the study's folder, and print the record.
+    """Write the record, the pictures and the page of a study, and print the record.
 
     Args:
         folder: the folder of the study.
         records: a second folder for the record. None means that the record is not written there.
         as_json: whether to print the record as JSON instead of a table.
     """
-    record = build_record(folder)
-    text = record.model_dump_json(indent=1) + "\n"
-    write_file(folder.path / "record.json", text)
-    for name, picture in page.picture_files(record).items():
-        write_file(folder.path / name, to_svg(picture.draw(record)))
+    record = write_study_report(folder)
+    text = (folder.path / "record.json").read_text(encoding="utf-8")
     if records is not None:
         write_file(records / f"{record.name}-{record.scale}.json", text)
     if as_json:
         print(text, end="")
         return
     console = wide_console()
-    for sentence in trouble(record):
-        console.print(f"[bold red]{escape(sentence)}[/]", highlight=False)
+    for sentence in find_study_warnings(folder, record):
+        console.print(f"[yellow]Warning:[/] {escape(sentence)}", highlight=False)
     print_table(console, _record_table(record))
     said = answer(record, folder.plan.study.yes_if)
     for text in (said.text, *said.more):
         console.print(escape(text), highlight=False)
     if doubts := remaining_doubts(record):
         console.print(f"What remains unsure: {escape(doubts)}", highlight=False)
-    console.print(f"Folder: {folder.path}", highlight=False, soft_wrap=True)
+    console.print(f"Page: {folder.path / PAGE}", highlight=False, soft_wrap=True)
 
 
 def _record_table(record: StudyRecord) -> FittedTable:

@@ -42,10 +42,15 @@ _CHANNELS = 24
 """Largest number of channels drawn for a layer. The drawn mean is over all channels."""
 
 
-def to_html(figures: list[tuple[str, go.Figure]]) -> list[tuple[str, str]]:
+def to_html(
+    figures: list[tuple[str, go.Figure]], plotly_file: str | None = None
+) -> list[tuple[str, str]]:
     """Return pairs of title and HTML text, one for each pair of title and figure.
 
-    The first HTML text contains the plotly library, which all figures of the page use.
+    Args:
+        figures: pairs of title and figure.
+        plotly_file: path of the plotly library, relative to the page. None to write the library
+            into the first HTML text, so that the page needs no other file.
     """
     return [
         (
@@ -53,7 +58,7 @@ def to_html(figures: list[tuple[str, go.Figure]]) -> list[tuple[str, str]]:
             plotly.io.to_html(
                 figure,
                 full_html=False,
-                include_plotlyjs=number == 0,
+                include_plotlyjs=(plotly_file or True) if number == 0 else False,
                 div_id=f"figure-{number}",
                 config=_CONFIG,
             ),

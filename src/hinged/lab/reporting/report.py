@@ -14,8 +14,13 @@ from hinged.lab.reporting.report_data import ReportData, draw_pictures, read_rep
 from hinged.lab.runs.run_folder import RunFolder
 
 
-def write_report(folder: RunFolder) -> ReportData:
+def write_report(folder: RunFolder, plotly_file: str | None = None) -> ReportData:
     """Write the page `report.html` and the pictures `plots/*.png` into a run folder.
+
+    Args:
+        folder: the run folder.
+        plotly_file: path of the plotly library, relative to the page. None to write the library
+            into the page, which then needs no other file.
 
     Returns:
         What the page shows.
@@ -27,11 +32,11 @@ def write_report(folder: RunFolder) -> ReportData:
     data = read_report_data(folder)
     for name, figure in draw_pictures(data).items():
         write_file(folder.path / "plots" / f"{name}.png", plots.to_png(figure))
-    write_file(folder.path / "report.html", _render_page(data))
+    write_file(folder.path / "report.html", _render_page(data, plotly_file))
     return data
 
 
-def _render_page(data: ReportData) -> str:
+def _render_page(data: ReportData, plotly_file: str | None) -> str:
     experiment, results, table = data.experiment, data.results, data.table
     return render_page(
         "report.html.jinja",
@@ -43,7 +48,7 @@ def _render_page(data: ReportData) -> str:
         rows=[terminal.row_texts(row, table.metric) for row in table.rows],
         more_scores=score_table(table, data.predictions),
         class_tables=class_tables(data.predictions),
-        figures=interactive_plots.to_html(_interactive_figures(data)),
+        figures=interactive_plots.to_html(_interactive_figures(data), plotly_file),
         environment=results[-1].environment,
         data_digest=results[0].data_digest,
         settings=experiment.model_dump_json(indent=2),

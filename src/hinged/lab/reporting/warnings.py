@@ -25,15 +25,24 @@ def find_warnings(experiment: Experiment, results: Sequence[TrialResult]) -> tup
     """
     if not results:
         return ()
-    found = (
-        *_warn_of_no_learning(results),
+    return (
+        *warn_of_scores(experiment, results),
         *_warn_of_divergence(results),
-        *_warn_of_equal_scores(results),
-        *_warn_of_data(results),
-        *_warn_of_random_weights(experiment, results),
         *_warn_of_few_seeds(experiment, results),
     )
-    return tuple(found)
+
+
+def warn_of_scores(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator[str]:
+    """Yield a sentence for each reason why scores may mean little, however many seeds there are.
+
+    Args:
+        experiment: the experiment.
+        results: the results of its finished trainings, at least one.
+    """
+    yield from _warn_of_no_learning(results)
+    yield from _warn_of_equal_scores(results)
+    yield from _warn_of_data(results)
+    yield from _warn_of_random_weights(experiment, results)
 
 
 def _warn_of_no_learning(results: Sequence[TrialResult]) -> Iterator[str]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from hinged.lab.reporting.markdown import markdown_table
 from hinged.lab.study import tables
 from hinged.lab.study.answer import answer
-from hinged.lab.study.cells import study_cells
 from hinged.lab.study.definition import Study
 from hinged.lab.study.doubts import remaining_doubts, trouble
 from hinged.lab.study.origin import origin
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.record_plots import Picture, pictures_of
 from hinged.lab.study.scales import SCALES
+from hinged.lab.study.sizes import expected_time, scale_size
 
 WRITTEN = "<!-- Written by docs/studies.py from studies/records. Do not edit this page. -->"
 
@@ -33,10 +33,10 @@ def study_page(name: str, study: Study, records: list[StudyRecord]) -> str:
         parts += [f"## At scale {record.scale}", *record_section(record, study)]
     if not records:
         parts.append(f"No record yet: `hinged study run {name} --scale small --record` makes one.")
-    sizes = [(scale, *_scale_size(study, scale)) for scale in SCALES]
-    parts += ["## The study", markdown_table(("scale", "cells", "trainings", "epochs"), sizes)]
+    sizes = "\n".join(f"- **{scale}**: {_size_words(name, study, scale)}" for scale in SCALES)
+    parts += ["## The study", sizes]
     parts.append(
-        f"A cell is one combination of settings. `hinged study show {name}` prints all of them. "
+        f"`hinged study show {name}` prints all combinations of settings. "
         f"`hinged study copy {name} .` copies its file, so that you can change it."
     )
     if not records and study.unsure:
@@ -76,19 +76,16 @@ def picture_files(record: StudyRecord) -> dict[str, Picture]:
     return {f"{stem}{picture.suffix}.svg": picture for picture in pictures_of(record)}
 
 
+def _size_words(name: str, study: Study, scale: str) -> str:
+    size = scale_size(study, scale).as_words()
+    rest = "; ".join(f"{what} {text}" for what, text in size.items() if what != "trainings")
+    time = expected_time(name, study, scale)
+    return f"{size['trainings']}; {rest}. Expected time: {time}."
+
+
 def _fold(title: str, content: str) -> str:
     """Return a part of the page that is closed at first."""
     return f'<details markdown="1">\n<summary>{title}</summary>\n\n{content}\n\n</details>'
-
-
-def _scale_size(study: Study, scale: str) -> tuple[str, ...]:
-    cells = study_cells(study, scale)
-    epochs = sorted({cell.experiment.training.epochs for cell in cells})
-    return (
-        str(len(cells)),
-        f"{sum(len(cell.experiment.trials) for cell in cells):,}",
-        " to ".join(str(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1]))),
-    )
 
 
 def _as_markdown(table: tables.Table) -> str:
