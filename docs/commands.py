@@ -35,17 +35,30 @@ def run(command: str, folder: Path) -> str:
     without = ("HINGED_DATA", "HINGED_KERNEL", "FORCE_COLOR")
     environment = {name: value for name, value in os.environ.items() if name not in without}
     environment |= {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
+    screen, terminal = os.openpty()
+    with subprocess.Popen(
         [sys.executable, "-m", "hinged", *arguments],
         cwd=folder,
         env=environment,
-        check=True,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    lines = [line.rstrip() for line in done.stdout.strip("\n").splitlines()]
-    return "\n".join(lines).strip("\n")
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        shown = b"".join(iter(lambda: _read(screen), b""))
+    os.close(screen)
+    lines = [line.rstrip() for line in shown.decode().replace("\r\n", "\n").splitlines()]
+    output = "\n".join(lines).strip("\n")
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    return output
+
+
+def _read(screen: int) -> bytes:
+    try:
+        return os.read(screen, 65536)
+    except OSError:  # The program has ended.
+        return b""
 
 
 def with_outputs(page: str) -> str:

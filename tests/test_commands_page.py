@@ -47,5 +47,5 @@ def test_options_on_the_page_exist():
     help_texts = SCRIPT["run"]("hinged compare --help", ROOT)
     (table,) = re.findall(r"\| to \| add \|\n(.*?)\n\n", PAGE, flags=re.S)
     named = set(re.findall(r"--[a-z][a-z-]+", table))
-    assert len(named) > 6
+    assert len(named) > 5
     assert named <= set(re.findall(r"--[a-z][a-z-]+", help_texts))
