@@ -19,6 +19,7 @@ STOREYS = {
     "hinged.errors": 0,
     "hinged.atomic_files": 0,
     "hinged.user_code": 0,
+    "hinged._torch_import": 0,
     "hinged.curve": 1,
     "hinged.kernels": 2,
     "hinged.nn": 3,

@@ -5,6 +5,8 @@ linear, and as the closest fit, if they are smooth."""
 import typing as _typing
 from importlib import import_module as _import_module
 
+from hinged._torch_import import import_torch as _import_torch
+
 if _typing.TYPE_CHECKING:
     from hinged import curve, hub, optim
     from hinged.curve import Curve
@@ -63,33 +65,30 @@ __all__ = [
 
 # `import hinged` does not import torch, because the command line must start quickly. A name is
 # imported from its module when it is first used (PEP 562).
-_MODULES = ("curve", "errors", "hub", "kernels", "model", "nn", "optim")
-_NAMES_OF_CURVE = ("Curve",)
-_NAMES_OF_NN = ("PiecewiseLinear", "constrain", "param_groups", "penalty", "piecewise_linear")
+_MODULES = ("curve", "hub", "kernels", "model", "nn", "optim")
+_NAMES = {
+    "curve": ("Curve",),
+    "nn": ("PiecewiseLinear", "constrain", "param_groups", "penalty", "piecewise_linear"),
+}  # All other names are in `hinged.model`.
 
 if not _typing.TYPE_CHECKING:  # Otherwise mypy would accept every name.
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used."""
+        if name == "__version__":
+            return _import_module("importlib.metadata").version("hinged")
+        if name == "errors":
+            return _import_module("hinged.errors")
+        if name not in (*_MODULES, *__all__):
+            raise AttributeError(f"module 'hinged' has no attribute {name!r}")
+        _import_torch()
         if name in _MODULES:
             return _import_module(f"hinged.{name}")
-        if name == "__version__":
-            value = _import_module("importlib.metadata").version("hinged")
-        elif name in __all__:
-            value = getattr(_import_module(_home(name)), name)
-        else:
-            raise AttributeError(f"module 'hinged' has no attribute {name!r}")
-        globals()[name] = value
+        home = next((module for module, names in _NAMES.items() if name in names), "model")
+        value = globals()[name] = getattr(_import_module(f"hinged.{home}"), name)
         return value
-
-
-def _home(name: str) -> str:
-    """Return the name of the package that defines a name in `__all__`."""
-    if name in _NAMES_OF_CURVE:
-        return "hinged.curve"
-    return "hinged.nn" if name in _NAMES_OF_NN else "hinged.model"
 
 
 def __dir__() -> list[str]:
     """Return the public names, including those that were not imported yet."""
-    return sorted({*globals(), *__all__, *_MODULES, "__version__"})
+    return sorted({*globals(), *__all__, *_MODULES, "__version__", "errors"})

@@ -9,6 +9,7 @@ import argparse
 
 import hinged
 from hinged import errors
+from hinged._torch_import import import_torch
 from hinged.cli.command_list import CORE_COMMANDS, SUMMARIES
 
 
@@ -24,9 +25,11 @@ def run_core_program(missing: errors.MissingExtraError) -> int:
     parser = _parser()
     given, rest = parser.parse_known_args()
     if given.command in SUMMARIES and given.command not in CORE_COMMANDS:
-        raise errors.MissingExtraError(f"`hinged {given.command}`: {missing}")
+        reason = str(missing).removeprefix("`hinged.lab`")
+        raise errors.MissingExtraError(f"`hinged {given.command}`{reason}")
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    import_torch()
     # Imported here because it imports torch, which the help does not need.
     from hinged.cli import core_commands
 
