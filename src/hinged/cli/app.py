@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +32,16 @@ class CommandGroup(TyperGroup):
             self.commands[cmd_name] = command
         return self.commands[cmd_name]
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the first argument names.
+
+        Raises:
+            UnknownNameError: if there is no such command. The message names the nearest one.
+        """
+        if args[0] not in SUMMARIES and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise errors.unknown_name("hinged", args[0], SUMMARIES)
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(cls=CommandGroup, pretty_exceptions_enable=False)
 
@@ -50,9 +61,24 @@ def run_program() -> int:
 
 
 def _sentence(error: Any) -> str:
-    """Return the message of an error in the arguments, with the command that shows the options."""
+    """Return the message of an error in the arguments, and what to do."""
+    message = error.format_message().rstrip(".")
     command = error.ctx.command_path if error.ctx else "hinged"
-    return f"{error.format_message().rstrip('.')}. `{command} --help` lists what is valid."
+    unknown = re.match(r"No such option: --([\w-]+)", message)
+    if unknown and (setting := _setting_of(unknown[1])):
+        hint = f"give --set {setting}=VALUE; `hinged settings {setting}` says what it means"
+        return errors.message(f"{command} --{unknown[1]}", "a setting that has no option", hint)
+    end = "" if message.endswith("?") else "."
+    return f"{message}{end} `{command} --help` lists what is valid."
+
+
+def _setting_of(option: str) -> str | None:
+    """Return the setting whose name ends with the name of an option."""
+    # Here, because only this message needs the settings, and their import takes time.
+    from hinged.lab.experiment.setting_list import list_settings
+
+    ends = {name.rpartition(".")[2]: name for name in list_settings()}
+    return ends.get(option.replace("-", "_"))
 
 
 def _show_version(wanted: bool) -> None:

@@ -29,17 +29,22 @@ def run_core_program(missing: errors.MissingExtraError) -> int:
         raise errors.MissingExtraError(f"`hinged {given.command}`{reason}")
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if given.command is None:
+        parser.print_help()
+    else:
+        _run_core_command(given)
+    return 0
+
+
+def _run_core_command(given: argparse.Namespace) -> None:
     import_torch()
     # Imported here because it imports torch, which the help does not need.
     from hinged.cli import core_commands
 
     if given.command == "info":
         core_commands.info(given.json)
-    elif given.command == "convert-check":
-        core_commands.convert_check(given.network, given.input_shape, given.json)
     else:
-        parser.print_help()
-    return 0
+        core_commands.convert_check(given.network, given.input_shape, given.json)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,8 @@ import typer
 
 from hinged.cli.declaration import SETTINGS, implemented_in, new_app
 from hinged.cli.option_names import SETTING_OPTIONS
-from hinged.cli.options import AsJson
+from hinged.cli.options import AsJson, complete
+from hinged.lab.experiment.setting_list import list_settings
 
 app = new_app()
 
@@ -18,7 +19,8 @@ def settings_(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]",
+            metavar="NAME",
+            autocompletion=complete({each.name: each.summary for each in list_settings().values()}),
             help="A setting, for example data, model, activations or training.optimizer, or a "
             "section: network, curves or training.",
         ),

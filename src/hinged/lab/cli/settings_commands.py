@@ -14,6 +14,9 @@ from rich.table import Table
 from hinged import errors
 from hinged.lab.experiment.setting_list import Setting, list_settings
 
+_DEFAULT_WIDTH = 10
+"""Number of characters of the column of defaults. Longer defaults are folded."""
+
 
 def settings(name: str | None, options: dict[str, str], as_json: bool) -> None:
     """Print all settings, the settings of a section, or one setting and the names it accepts.
@@ -45,13 +48,16 @@ def _find(name: str | None, options: dict[str, str]) -> list[Setting]:
     section = [setting for setting in known.values() if setting.name.startswith(f"{name}.")]
     if section:
         return section
-    short = {option.removeprefix("--"): setting for setting, option in options.items()}
-    short |= {each.rpartition(".")[2]: each for each in known if each not in options}
-    plain = name.removeprefix("--")
-    if plain not in short:
+    short = {each.rpartition(".")[2]: each for each in known}
+    short |= {_plain_name(option): setting for setting, option in options.items()}
+    if _plain_name(name) not in short:
         sections = {each.partition(".")[0] for each in known}
         raise errors.unknown_name("hinged settings", name, {*known, *sections, *short})
-    return [known[short[plain]]]
+    return [known[short[_plain_name(name)]]]
+
+
+def _plain_name(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")
 
 
 def _plain(setting: Setting, options: dict[str, str]) -> dict[str, Any]:
@@ -85,10 +91,11 @@ def _print_table(settings: list[Setting]) -> None:
 
 
 def _table(rows: Iterable[tuple[str, ...]], headings: tuple[str, ...] = ()) -> Table:
-    """Return a table whose last column takes the width that is left."""
+    """Return a table. Long texts are folded, so that no text is cut off."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=bool(headings))
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        width = _DEFAULT_WIDTH if heading == "default" else None
+        table.add_column(heading, overflow="fold", max_width=width)
     for row in rows:
         table.add_row(*map(escape, row))
     return table

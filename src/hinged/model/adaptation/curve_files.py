@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -51,6 +52,7 @@ def save_curves(
     Raises:
         ArgumentError: if the model has no curves, or if the folder of the file does not exist.
         UnknownNameError: if `also` contains a name that no module of the model has.
+        MissingExtraError: if numpy is not installed.
 
     >>> import hinged, tempfile, torch
     >>> from torch import nn
@@ -90,7 +92,20 @@ def write_curve_file(
         "weights": _fingerprint(model, modules),
     }
     metadata["checksum"] = _checksum(metadata, tensors)
-    atomic_write(file, safetensors.torch.save(tensors, metadata))
+    atomic_write(file, _serialize(tensors, metadata, call))
+
+
+def _serialize(tensors: Tensors, metadata: dict[str, str], call: str) -> bytes:
+    """Return the content of a safetensors file."""
+    try:
+        return safetensors.torch.save(tensors, metadata)
+    except ModuleNotFoundError as missing:
+        if missing.name != "numpy":
+            raise
+        hint = "safetensors needs it to write a file: run `pip install numpy`"
+        raise errors.MissingExtraError(
+            errors.message(call, "no installed package numpy", hint)
+        ) from None
 
 
 def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -255,7 +270,8 @@ def _hash(tensors: Tensors, text: str = "") -> str:
     for name in sorted(tensors):
         tensor = tensors[name].cpu().contiguous()
         state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        # `Tensor.numpy` would need numpy, which may be missing.
+        state.update((ctypes.c_ubyte * tensor.nbytes).from_address(tensor.data_ptr()))
     return state.hexdigest()
 
 
