@@ -143,6 +143,13 @@ def test_logarithms_of_errors_become_factors():
     assert "by a factor of 2.0 to 10.0 (" in said
 
 
+def test_insignificant_errors_are_ratios():
+    record = invent_record([(-0.30103, SURE), (-1.0, UNSURE)], measure="log_error", metric="R2")
+    assert "difference is not significant: errors 0.10 times as large (" in answer(record).lead
+    unsure = invent_record([(-0.30103, UNSURE)], measure="log_error", metric="R2")
+    assert answer(unsure).lead.endswith("On average, there are errors 0.50 times as large.")
+
+
 def with_rival(record, activation, values):
     """Return the record with rows of one more activation, with these values in each network."""
     extra = [
@@ -158,11 +165,13 @@ def test_yes_needs_every_activation_that_the_question_names():
     asked = YesIf(than=("relu", "silu"))
     lower = [[v - 0.1 - 0.001 * (s % 3) for s, v in enumerate(each)] for each in ours]
     beaten = answer(with_rival(record, "silu", lower), asked)
-    assert beaten.verdict == "Yes" and beaten.lead.endswith("They beat SiLU in 2 of 2.")
+    assert beaten.verdict == "Yes" and beaten.lead.endswith(
+        "They beat SiLU in 2 of 2 (after correction for 4 comparisons)."
+    )
     higher = [[v + 0.1 + 0.001 * (s % 3) for s, v in enumerate(each)] for each in ours]
     lost = answer(with_rival(record, "silu", higher), asked)
     assert lost.verdict == "In part"
-    assert lost.lead.endswith("They beat SiLU in 0 of 2; they are worse than SiLU in 2 of 2.")
+    assert "They beat SiLU in 0 of 2; they are worse than SiLU in 2 of 2 (after" in lost.lead
     assert answer(record, asked).verdict == "In part"  # SiLU was not trained.
 
 
@@ -182,8 +191,12 @@ def test_other_configurations_are_compared_with_curves():
     said = answer(record).lead
     assert said.startswith("Compared with curves, 2 of 3 configurations are worse, by 10.0 to 20.0")
     assert "(CNN with 2 blocks; CNN with 3 blocks); none is better; for the other, the " in said
-    nothing = answer(invent_record([(0.0, UNSURE)], baseline="hinged")).lead
-    assert "no significant difference between other configurations and curves" in nothing
+    nothing = invent_record([(-0.013, UNSURE), (0.002, UNSURE)], baseline="hinged")
+    assert answer(nothing).lead == (
+        "These 10 seeds show no significant difference between curves and any of the two other "
+        "configurations (5 % level, after correction for 2 comparisons). Mean differences in test "
+        "accuracy: -1.3 points (CNN with 1 block) to +0.2 points (CNN with 2 blocks)."
+    )
 
 
 def test_warnings_of_worse_configurations_are_counted():

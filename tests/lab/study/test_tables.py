@@ -46,6 +46,16 @@ def test_signs_of_failure_are_a_table_of_shares(finished):
     assert titles == ["Spread and tests", "Parameters and time"]
 
 
+def test_the_heading_names_a_reference_that_all_rows_share():
+    record = invent_record([(0.018, SURE), (0.03, 0.2)])
+    first, _, second, fourth = record.rows
+    shared = fourth.versus.model_copy(update={"label": first.title})
+    rows = [first, second.model_copy(update={"versus": shared}), fourth]
+    rows[2] = fourth.model_copy(update={"versus": shared})
+    record = record.model_copy(update={"rows": rows})
+    assert tables.results(record).headings[2] == "minus ReLU (CNN with 1 block)"
+
+
 def test_how_to_read_says_what_is_subtracted():
     record = invent_record([(0.018, SURE), (0.03, 0.2)])
     assert "minus the value of ReLU in the same setting:" in tables.how_to_read(record)

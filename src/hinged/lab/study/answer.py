@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from hinged.lab.reporting.significance import FEWEST_SEEDS
 from hinged.lab.study.definition import YesIf
-from hinged.lab.study.measure_words import signed_range, words_for
+from hinged.lab.study.measure_words import mean_differences, signed_range, words_for
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.rivals import (
     Difference,
@@ -142,13 +142,29 @@ def _compare_configurations(record: StudyRecord, rivalry: Rivalry) -> str:
 
 
 def _no_difference(record: StudyRecord, rivalry: Rivalry, noun: Noun, reference: str) -> str:
-    spread = signed_range(record, [each.mean for each in rivalry.differences])
-    who = "curves" if record.baseline != "hinged" else "other configurations"
+    whole = len(rivalry.differences)
+    between = f"between curves and {reference}{noun.any_of(whole)}"
+    if record.baseline == "hinged":
+        between = f"between {reference} and {noun.any_other(whole)}"
     return (
-        f"These {_seeds(record, rivalry)} show no significant difference between {who} and "
-        f"{reference}{noun.any_of(len(rivalry.differences))} (5 % level, after correction for "
-        f"{_count(rivalry.tests, 'comparison')}). Mean differences in {record.measure}: {spread}."
+        f"These {_seeds(record, rivalry)} show no significant difference {between} (5 % level, "
+        f"after correction for {_count(rivalry.tests, 'comparison')}). {_means(record, rivalry)}"
     )
+
+
+def _means(record: StudyRecord, rivalry: Rivalry) -> str:
+    """Return a sentence about the range of the mean differences.
+
+    If the rows are other configurations of curves, those with the extreme means are named.
+    """
+    ordered = sorted(rivalry.differences, key=lambda each: each.mean)
+    if record.baseline != "hinged" or len(ordered) < 2:
+        return mean_differences(record, [each.mean for each in ordered])
+    first, last = (
+        f"{signed_range(record, [each.mean])} ({_configuration(record, each)})"
+        for each in (ordered[0], ordered[-1])
+    )
+    return f"Mean differences in {record.measure}: {first} to {last}."
 
 
 def _compare_others(rivalries: Sequence[Rivalry]) -> str:
@@ -167,7 +183,8 @@ def _compare_others(rivalries: Sequence[Rivalry]) -> str:
         if each.worse
     ]
     worse = f"; they are worse than {join(losses)}" if losses else ""
-    return f"They beat {wins}{worse}."
+    tests = _count(rivalries[0].tests, "comparison")
+    return f"They beat {wins}{worse} (after correction for {tests})."
 
 
 def _too_few_seeds(record: StudyRecord, rivalry: Rivalry) -> str:
@@ -177,10 +194,9 @@ def _too_few_seeds(record: StudyRecord, rivalry: Rivalry) -> str:
     ahead = noun.share(sum(each.is_better for each in rivalry.differences), whole)
     who = "curves" if record.baseline != "hinged" else "other configurations"
     means = f"On average, {who} {words_for(record).ahead} {reference}{ahead}. " if ahead else ""
-    spread = signed_range(record, [each.mean for each in rivalry.differences])
     return (
         f"{_seeds(record, rivalry)} are too few; at least {number_word(FEWEST_SEEDS)} are needed. "
-        f"{means}Mean differences in {record.measure}: {spread}."
+        f"{means}{_means(record, rivalry)}"
     )
 
 
@@ -229,13 +245,16 @@ def _name_rows(record: StudyRecord, found: Sequence[Difference]) -> str:
     """Return the names of configurations in parentheses. Those of curves need no activation."""
     if not 0 < len(found) <= _MOST_NAMED + 2:
         return ""
-    named = []
-    for row in (each.row for each in found):
-        setting = setting_words(record, row)
-        is_curve = row.activation == "hinged" and setting
-        words = [] if is_curve else [activation_words(row.activation)]
-        named.append(", ".join(filter(None, [*words, setting])))
-    return f" ({'; '.join(named)})"
+    return f" ({'; '.join(_configuration(record, each) for each in found)})"
+
+
+def _configuration(record: StudyRecord, difference: Difference) -> str:
+    """Return the settings of a configuration. If it is not one of curves, its activation too."""
+    setting = setting_words(record, difference.row)
+    if difference.row.activation == "hinged" and setting:
+        return setting
+    activation = activation_words(difference.row.activation)
+    return f"{activation}, {setting}" if setting else activation
 
 
 def _count(number: int, noun: str) -> str:

@@ -91,16 +91,23 @@ def number_range(values: Sequence[float], decimals: int) -> str:
     return first if first == last else f"{first} to {last}"
 
 
+def mean_differences(record: StudyRecord, values: Sequence[float]) -> str:
+    """Return a sentence about the range of mean differences."""
+    if measure_of(record) == "log_error":
+        return f"On average, there are {signed_range(record, values)}."
+    return f"Mean differences in {record.measure}: {signed_range(record, values)}."
+
+
 def signed_range(record: StudyRecord, values: Sequence[float]) -> str:
     """Return a range of differences with signs, for example `-0.3 to +1.2 points`.
 
-    The differences are those of the measure: of scores, of logarithms of errors, of milliseconds.
+    For logarithms of errors, it is a range of ratios, for example `errors 0.26 times as large`.
     """
+    if measure_of(record) == "log_error":
+        return f"errors {number_range([10**value for value in values], 2)} times as large"
     scale, decimals, unit = (100, 1, " points") if record.in_percent else (1, 3, "")
     if measure_of(record) == "step_ms":
         decimals, unit = 1, " ms"
-    elif measure_of(record) == "log_error":
-        decimals, unit = 2, " in log10"
     ends = (min(values), max(values))
     first, last = (f"{scale * end:+.{decimals}f}" for end in ends)
     return (first if first == last else f"{first} to {last}") + unit

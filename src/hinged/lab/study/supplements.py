@@ -77,12 +77,13 @@ def best_values(record: StudyRecord) -> list[str]:
         at_value.append(activation_words(activation))
     if len(names) > _MOST_SETTINGS:
         return []
+    several = len({activation for _, activation in best}) > 1
     parts = [
         f"{f'{where}: ' if where else ''}"
-        + ", ".join(f"{value} for {join(who)}" for value, who in values.items())
+        + ", ".join(f"{v} for {join(who)}" if several else v for v, who in values.items())
         for where, values in names.items()
     ]
-    return [f"The {axis_words(axis)} with the best mean: {'; '.join(parts)}."]
+    return [f"The {axis_words(axis)} with the best mean, without a test: {'; '.join(parts)}."]
 
 
 def best_activation_sentence(record: StudyRecord) -> str:

@@ -66,7 +66,9 @@ def results(record: StudyRecord) -> Table:
             words = activation_words(row.activation) if has_heading else row_words(record, row)
             rows.append(Row((words, *_result_texts(record, row)), _stands_out(record, row)))
     unit = ", %" if record.in_percent else ""
-    minus = f"minus {activation_words(record.baseline)}"
+    compared = [row for row in record.rows if row.versus is not None]
+    base = activation_words(record.baseline)
+    minus = f"minus {reference_words(record, compared) if _is_first(record) else base}"
     headings = ("activation", f"{record.measure}{unit}", minus, "p, corrected")
     return Table("Results", "", headings, rows)
 

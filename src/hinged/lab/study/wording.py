@@ -116,6 +116,12 @@ class Noun(NamedTuple):
             return "" if whole == 1 else f" {self.preposition} either {self.singular}"
         return f" {self.preposition} any of the {self.number(whole)}"
 
+    def any_other(self, whole: int) -> str:
+        """Return the words for any of several others, for example `any of 15 other networks`."""
+        if whole == 1:
+            return f"the other {self.singular}"
+        return f"any of the {number_word(whole)} other {self.plural}"
+
     def number(self, number: int) -> str:
         """Return a number with the noun, for example `six networks`."""
         return f"{number_word(number)} {self.singular if number == 1 else self.plural}"
@@ -220,7 +226,11 @@ def _read_experiment(text: str) -> Experiment:
 
 def axis_words(axis: str) -> str:
     """Return the name of a setting in words, for example `learning rate`."""
-    names = {"training.lr": "learning rate", "curves.hinges": "number of hinges"}
+    names = {
+        "training.lr": "learning rate",
+        "curves.hinges": "number of hinges",
+        "train_size": "number of training samples",
+    }
     return names.get(axis, axis.rpartition(".")[2].replace("_", " "))
 
 
