@@ -10,10 +10,14 @@ from hinged import errors
 from hinged.curve import Curve
 from hinged.nn.model_argument import check_model
 from hinged.nn.piecewise_linear import PiecewiseLinear
+from hinged.nn.site import RECORDED_SITES
 
 
 def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
     """Return the `PiecewiseLinear` layers of a model by name, each layer once.
+
+    Layers that `hinged.convert` has put into the model come first, in the order of the forward
+    pass. Other layers follow in the order of the model.
 
     Args:
         model: any module.
@@ -26,12 +30,19 @@ def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
     ['1']
     """
     check_model(model, call)
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
+    layers: dict[str, PiecewiseLinear] = {}
+    recorded: list[str] = []
+    for name, module in model.named_modules():
+        if isinstance(module, PiecewiseLinear):
+            layers[name] = module
+        sites = vars(module).get(RECORDED_SITES, ())
+        recorded += [f"{name}.{site.name}".strip(".") for site in sites]
     if not layers:
         got = f"{errors.class_of(model)} without curves"
         hint = "convert the model first: model = hinged.convert(model, batch)"
         raise errors.ArgumentError(errors.message(f"{call}(model)", got, hint))
-    return layers
+    names = dict.fromkeys([*(name for name in recorded if name in layers), *layers])
+    return {name: layers[name] for name in names}
 
 
 def check_start_curves(

@@ -15,6 +15,12 @@ With `"channel"`, each channel has separate ones. With `"layer"`, all channels o
 same ones.
 """
 
+RECORDED_SITES = "_hinged_sites"
+"""Name of the attribute in which `hinged.convert` records the sites of a model.
+
+They are in the order of the forward pass.
+"""
+
 
 @dataclass(frozen=True)
 class Site:

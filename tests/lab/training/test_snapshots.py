@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+import hinged
 from hinged import PiecewiseLinear
 from hinged.lab.training.snapshots import read_snapshots, snapshot_tensors
 
@@ -33,3 +34,19 @@ def test_sites_are_in_the_order_of_the_network():
     layers = [PiecewiseLinear(1) for _ in range(12)]
     tensors = snapshot_tensors(torch.nn.Sequential(*layers), torch.zeros(1, 1))
     assert [site.name for site in read_snapshots(tensors)] == [str(n) for n in range(12)]
+
+
+def test_sites_of_a_converted_network_are_in_the_order_of_the_forward_pass():
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+            self.zero = PiecewiseLinear(2)
+
+        def forward(self, x):
+            return self.block(self.zero(x))
+
+    tensors = snapshot_tensors(hinged.convert(Network(), torch.randn(9, 2)), torch.randn(9, 2))
+    assert [site.name for site in read_snapshots(tensors)] == ["zero", "block.1"]
+    older = {name: tensor for name, tensor in tensors.items() if not name.endswith(".place")}
+    assert [site.name for site in read_snapshots(older)] == ["block.1", "zero"]

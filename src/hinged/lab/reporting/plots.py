@@ -22,6 +22,7 @@ from hinged.lab.reporting.picture_data import (
     score_label,
 )
 from hinged.lab.reporting.significance import Interval
+from hinged.model.display.panels import panel_title
 
 # With these options the same figure always has the same SVG text: ids are not random.
 _SVG_OPTIONS: dict[Any, Any] = {
@@ -166,5 +167,5 @@ def _draw_panel(axes: Axes, panel: CurvePanel) -> None:
     for hinge in panel.hinges:
         axes.axvline(hinge, color="#94a3b8", linewidth=0.4)
     count = len(panel.channels)
-    title = f"layer {panel.layer}: {count} curves, {panel.outside:.0%} of inputs outside"
-    axes.set_title(title, fontsize=9)
+    facts = f"{count} curves, {panel.outside:.0%} of inputs outside"
+    axes.set_title(panel_title(f"layer {panel.layer}", facts), fontsize=8)

@@ -88,9 +88,9 @@ def snapshot_tensors(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
     Returns:
         Tensors by name. Each `PiecewiseLinear` called `NAME` in the network has the tensors
-        `NAME.hinges`, `NAME.values`, `NAME.tails`, `NAME.edges`, `NAME.counts` and `NAME.outside`,
-        and `NAME.tail_slopes` if its tails are `free`. The dictionary is empty if the network has
-        no curves.
+        `NAME.place` (its number in the order of the forward pass), `NAME.hinges`, `NAME.values`,
+        `NAME.tails`, `NAME.edges`, `NAME.counts` and `NAME.outside`, and `NAME.tail_slopes` if its
+        tails are `free`. The dictionary is empty if the network has no curves.
     """
     layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
     if not layers:
@@ -98,9 +98,10 @@ def snapshot_tensors(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     batches = list(x.split(_BATCH_SIZE))
     histograms = collect_custom_statistics(model, batches, _InputHistogram.of, "snapshot_tensors")
     tensors: dict[str, Tensor] = {}
-    for name, histogram in histograms.items():
+    for place, (name, histogram) in enumerate(histograms.items()):
         layer = layers[name]
         parts = {
+            "place": torch.tensor(place),
             "hinges": layer.hinges,
             "values": layer.values,
             "tails": layer.get_extra_state(),
@@ -122,10 +123,13 @@ def read_snapshots(tensors: dict[str, Tensor]) -> Iterator[CurveSnapshot]:
         tensors: the tensors that `snapshot_tensors` returned.
 
     Yields:
-        The snapshots, sorted by the names of the layers. Layer `2` is before layer `10`.
+        The snapshots, in the order of the forward pass. Tensors of older runs do not contain this
+        order; their snapshots are sorted by the names of the layers, layer `2` before layer `10`.
     """
     names = [name.removesuffix(".hinges") for name in tensors if name.endswith(".hinges")]
-    for name in sorted(names, key=_numeric_order):
+    names.sort(key=_numeric_order)
+    names.sort(key=lambda name: int(tensors.get(f"{name}.place", 0)))
+    for name in names:
         curve = Curve(
             tensors[f"{name}.hinges"],
             tensors[f"{name}.values"],

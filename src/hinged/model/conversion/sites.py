@@ -15,9 +15,9 @@ from hinged.model.conversion.unsupported_models import check_activation_classes,
 from hinged.model.observation.layer_statistics import collect_statistics
 from hinged.model.observation.text_tables import format_table
 from hinged.nn import PiecewiseLinear, Site, check_model
+from hinged.nn.site import RECORDED_SITES
 
 CALL = "hinged.sites"
-_SITES = "_hinged_sites"
 _HEAD = ("site", "was", "channels", "axis", "hinges", "range", "outside", "error", "")
 
 
@@ -135,18 +135,22 @@ def record_sites(model: nn.Module, new: Sequence[Site], notes: Sequence[str]) ->
     """Store the sites of a conversion in the model, after the sites of earlier conversions."""
     earlier = recorded_sites(model)
     converted = () if earlier is None else earlier.converted
-    vars(model)[_SITES] = Sites((*converted, *new), tuple(notes))
+    vars(model)[RECORDED_SITES] = Sites((*converted, *new), tuple(notes))
 
 
 def forget_sites(model: nn.Module) -> None:
     """Remove the stored sites from the model and from all its submodules."""
     for module in model.modules():
-        vars(module).pop(_SITES, None)
+        vars(module).pop(RECORDED_SITES, None)
 
 
 def recorded_sites(model: nn.Module) -> Sites | None:
     """Return the sites that are stored in the model or its submodules; None if none are stored."""
-    records = {name: vars(m)[_SITES] for name, m in model.named_modules() if _SITES in vars(m)}
+    records = {
+        name: vars(m)[RECORDED_SITES]
+        for name, m in model.named_modules()
+        if RECORDED_SITES in vars(m)
+    }
     if not records:
         return None
     merged: list[Site] = []

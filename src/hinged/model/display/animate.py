@@ -8,7 +8,13 @@ import torch
 
 from hinged import errors
 from hinged.curve import Curve
-from hinged.model.display.panels import add_legend, check_example_count, draw_panel, make_panels
+from hinged.model.display.panels import (
+    add_legend,
+    check_example_count,
+    draw_panel,
+    make_panels,
+    panel_title,
+)
 from hinged.model.observation.history import History
 
 if TYPE_CHECKING:
@@ -70,7 +76,7 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
             axes.clear()
             draw_panel(axes, curve, None, examples)
             axes.set(xlim=limits[name][0], ylim=limits[name][1])
-            axes.set_title(f"{name}: step {history.steps[number]}".lstrip(": "), fontsize=9)
+            axes.set_title(panel_title(name, f"step {history.steps[number]}"), fontsize=8)
         return list(panels)
 
     draw_frame(0)

@@ -23,6 +23,9 @@ CURVE_COLOR, CHANNEL_COLOR, INPUTS_COLOR, ZERO_LINE_COLOR = (
     "#e2e8f0",
 )
 _COLUMNS, _POINTS, _BINS = 4, 401, 60
+_PANEL_WIDTH = 3.2  # inches
+_NAME_LENGTH = 36
+"""Largest number of characters in the name of a layer that fit above a panel."""
 _BAND_QUANTILES = (0.05, 0.95)
 
 
@@ -33,6 +36,36 @@ def check_example_count(call: str, examples: int) -> None:
         raise errors.ArgumentError(
             errors.message(f"{call}(examples=...)", errors.shown(examples), hint)
         )
+
+
+def panel_title(name: str, facts: str) -> str:
+    """Return the title of a panel: the name of a layer, shortened to one line, and facts below it.
+
+    >>> print(panel_title("encoder.layers.11.feed_forward.activation", "8 channels"))
+    encoder.layers.11.feed…ard.acti…tion
+    8 channels
+    """
+    return f"{shorten_name(name)}\n{facts}" if name else facts
+
+
+def shorten_name(name: str, length: int = _NAME_LENGTH) -> str:
+    """Shorten the name of a module to at most `length` characters.
+
+    Its longest parts are shortened in their middle. Short parts, such as the number of a layer,
+    stay as they are.
+
+    >>> shorten_name("encoder.layers.11.feed_forward.activation", 24)
+    'en…r.la…s.11.fe…rd.ac…on'
+    """
+    parts = name.split(".")
+    while len(".".join(parts)) > length and max(map(len, parts)) > 2:
+        longest = max(range(len(parts)), key=lambda number: len(parts[number]))
+        letters = parts[longest].replace("…", "")
+        kept = len(parts[longest]) - 2
+        left = (kept + 1) // 2
+        parts[longest] = letters[:left] + "…" + letters[len(letters) - (kept - left) :]
+    short = ".".join(parts)
+    return short if len(short) <= length else f"{short[: length // 2]}…{short[-length // 2 + 1 :]}"
 
 
 def make_panels(count: int) -> tuple[Figure, list[Axes]]:
@@ -46,7 +79,7 @@ def make_panels(count: int) -> tuple[Figure, list[Axes]]:
 
     columns = min(_COLUMNS, count)
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(3.2 * columns, 2.5 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(_PANEL_WIDTH * columns, 2.5 * rows + 0.5), layout="constrained")
     return figure, [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
 
 
@@ -74,6 +107,7 @@ def draw_panel(axes: Axes, curve: Curve, inputs: Histogram | None, examples: int
     if curve.hinges.dim() == 1:
         axes.set_xticks(curve.hinges.tolist(), minor=True)
     axes.tick_params(labelsize=7)
+    axes.locator_params(axis="x", nbins=7)
     axes.tick_params(axis="x", which="minor", length=4, color=CURVE_COLOR)
     axes.set_xlim(x[0].item(), x[-1].item())
 
@@ -140,7 +174,13 @@ def _draw_inputs(axes: Axes, histogram: Histogram, low: float, high: float) -> N
 
 
 def add_legend(figure: Figure) -> None:
-    """Add a legend below the panels, with one entry for each kind of line."""
+    """Add a legend below the panels, with one entry for each kind of line.
+
+    A figure with one column of panels has two entries in a row, and a wider figure has four.
+    """
     lines = (line for axes in figure.axes for line in axes.get_legend_handles_labels()[0])
     handles = {line.get_label(): line for line in lines}
-    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=4, fontsize=8)
+    columns = 2 if figure.get_figwidth() < 2 * _PANEL_WIDTH else 4
+    figure.legend(
+        handles=list(handles.values()), loc="outside lower center", ncols=columns, fontsize=8
+    )

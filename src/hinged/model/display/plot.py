@@ -8,7 +8,13 @@ import torch
 from torch import nn
 
 from hinged.curve import Curve
-from hinged.model.display.panels import add_legend, check_example_count, draw_panel, make_panels
+from hinged.model.display.panels import (
+    add_legend,
+    check_example_count,
+    draw_panel,
+    make_panels,
+    panel_title,
+)
 from hinged.model.observation.layer_statistics import LayerStatistics, collect_statistics
 from hinged.nn import curve_layers
 
@@ -20,6 +26,8 @@ CALL = "hinged.plot"
 
 def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
     """Draw the curves of a model over the histogram of their inputs, with one panel for each layer.
+
+    The panels of a converted model are in the order of the forward pass.
 
     A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
     It bends only at fixed positions, called hinges. A panel shows the median over the channels, a
@@ -47,7 +55,7 @@ def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
     >>> figure = hinged.plot(model, torch.zeros(100, 2))
     >>> figure.axes[0].get_title()
-    '1: 8 channels, 0.0 % outside'
+    '1\\n8 channels, 0.0 % outside'
     """
     check_example_count(CALL, examples)
     layers = curve_layers(model, CALL)
@@ -56,14 +64,13 @@ def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
     for axes, (name, layer) in zip(panels, layers.items(), strict=True):
         curve, found = layer.curve().snapshot(torch.float64), statistics.get(name)
         draw_panel(axes, curve, None if found is None else found.histogram, examples)
-        axes.set_title(_title(name, curve, found, data is not None), fontsize=9)
+        axes.set_title(panel_title(name, _facts(curve, found, data is not None)), fontsize=8)
     add_legend(figure)
     return figure
 
 
-def _title(name: str, curve: Curve, found: LayerStatistics | None, has_data: bool) -> str:
+def _facts(curve: Curve, found: LayerStatistics | None, has_data: bool) -> str:
     count = f"{curve.channels} channel{'s' * (curve.channels != 1)}"
-    title = f"{name}: {count}" if name else count
     if found is None:
-        return f"{title}, no inputs" if has_data else title
-    return f"{title}, {100 * found.lines.pooled().share_outside.item():.1f} % outside"
+        return f"{count}, no inputs" if has_data else count
+    return f"{count}, {100 * found.lines.pooled().share_outside.item():.1f} % outside"
