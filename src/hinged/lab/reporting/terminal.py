@@ -85,7 +85,7 @@ class TerminalProgress(ProgressListener):
         """Print a line with the score of a finished training, and advance the bar."""
         self._end_trial(
             run,
-            f"{result.activation:<12}seed {result.seed:<3} {result.metric} "
+            f"{result.activation:<11} seed {result.seed:<3} {result.metric} "
             f"{format_score(result.test_score, result.metric)}  [dim]{result.seconds:.1f} s[/]"
             f"{'  [red]diverged[/]' if result.diverged else ''}",
         )
@@ -94,7 +94,7 @@ class TerminalProgress(ProgressListener):
         """Print a line with the error of a failed training, and advance the bar."""
         self._end_trial(
             run,
-            f"{failure.activation:<12}seed {failure.seed:<3} "
+            f"{failure.activation:<11} seed {failure.seed:<3} "
             f"[red]failed:[/] {escape(failure.last_line)}",
         )
 

@@ -40,7 +40,7 @@ def warn_of_scores(experiment: Experiment, results: Sequence[TrialResult]) -> It
         results: the results of its finished trainings, at least one.
     """
     yield from _warn_of_no_learning(results)
-    yield from _warn_of_equal_scores(results)
+    yield from _warn_of_equal_scores(experiment, results)
     yield from _warn_of_data(results)
     yield from _warn_of_random_weights(experiment, results)
 
@@ -84,13 +84,19 @@ def _warn_of_divergence(results: Sequence[TrialResult]) -> Iterator[str]:
         )
 
 
-def _warn_of_equal_scores(results: Sequence[TrialResult]) -> Iterator[str]:
-    several = len(_by_activation(results)) > 1
-    if several and len({r.test_score for r in results}) == 1 and any(map(_has_learned, results)):
-        score = _format(results[0].test_score, results[0].metric)
+def _warn_of_equal_scores(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator[str]:
+    """Yield a sentence if activations have the same scores as the baseline at every seed."""
+    scores = {
+        name: {result.seed: _finite_score(result) for result in group}
+        for name, group in _by_activation(results).items()
+    }
+    baseline = scores.pop(experiment.baseline, {})
+    equal = [name for name, each in scores.items() if each == baseline and len(baseline) > 1]
+    if equal and any(map(_has_learned, results)):
         yield (
-            f"All {len(results)} trainings have the same test {results[0].metric}, {score}, so "
-            "this test cannot show differences between activations."
+            f"{' and '.join(equal)} {'has' if len(equal) == 1 else 'have'} exactly the test scores "
+            f"of {experiment.baseline} at all {len(baseline)} seeds. Either the test split is too "
+            "easy or too small to tell them apart, or what differs between them is not trained."
         )
 
 
@@ -118,8 +124,8 @@ def _warn_of_random_weights(
     # A user's function may load weights itself.
     if trains != EVERYTHING and not results[0].pretrained and not names_function(kind):
         yield (
-            f"Only {trains.replace('+', ' and ')} were trained, but the network has no pretrained "
-            "weights, so all other weights stayed random. Give weights with --pretrained."
+            f"Only a part of the network was trained ({trains.replace('+', ' and ')}), but without "
+            "pretrained weights the rest stays random. Give weights with --pretrained."
         )
 
 
