@@ -96,6 +96,11 @@ class StudyFolder:
         self.path = path
 
     @property
+    def holds_study(self) -> bool:
+        """Whether the folder holds a study."""
+        return (self.path / "study.json").exists()
+
+    @property
     def plan(self) -> StudyPlan:
         """Return the plan in the file `study.json` of this folder.
 
