@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _OTHER_NAMES = {
     "clamp": "constant",
@@ -157,6 +159,23 @@ def class_of(value: object) -> str:
     """
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+@contextlib.contextmanager
+def note_on_error(describe: Callable[[], str]) -> Iterator[None]:
+    """Add a note to an error that is raised in the `with` block.
+
+    Python shows the note below the error, from version 3.11 on.
+
+    Args:
+        describe: a function that returns the note. It is called only if there is an error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if sys.version_info >= (3, 11):
+            error.add_note(describe())
+        raise
 
 
 def require_extra(extra: str, packages: Iterable[str]) -> None:

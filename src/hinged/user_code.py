@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,34 @@ def load_function(call: str, text: str) -> Callable[..., Any]:
             errors.message(call, f"the function {name!r}, which {file} does not define", hint)
         )
     return functions[name]
+
+
+def check_call(
+    call: str, function: Callable[..., Any], hint: str, *args: Any, **kwargs: Any
+) -> None:
+    """Raise `ArgumentError` if a function of the user cannot be called with these arguments.
+
+    Args:
+        call: name of the setting or command, and of the function.
+        function: the function or class.
+        hint: with which arguments it is called, and what the user can do.
+        args: the positional arguments.
+        kwargs: the keyword arguments.
+
+    >>> check_call("network.kind my.py:make", lambda a, b: a, "it gets one argument", 1)
+    Traceback (most recent call last):
+    hinged.errors.ArgumentError: `network.kind my.py:make`: got a function that needs the \
+arguments a, b; it gets one argument.
+    """
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        parameters = [each for each in signature.parameters.values() if each.kind not in variadic]
+        needed = [each.name for each in parameters if each.default is each.empty]
+        got = f"a function that needs the argument{'s' * (len(needed) > 1)} {', '.join(needed)}"
+        raise errors.ArgumentError(errors.message(call, got, hint)) from None
 
 
 def run_file(path: Path) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def run_program() -> int:
 def _sentence(error: Any) -> str:
     """Return the message of an error in the arguments, and what to do."""
     message = error.format_message().rstrip(".")
+    message = re.sub(r"'(--\w+)' requires 2 arg.*", r"'\1' takes two numbers: \1 -3 3", message)
     command = error.ctx.command_path if error.ctx else "hinged"
     unknown = re.match(r"No such option: --([\w-]+)", message)
     if unknown and (setting := _setting_of(unknown[1])):

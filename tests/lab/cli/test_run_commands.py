@@ -169,11 +169,21 @@ def test_help_lists_every_command():
             ["compare", "--data", "a/b"],
             "`--data`: got a/b, which is not an existing folder; give a",
         ),
+        *(
+            (["compare", "--data", f"./nodir/{end}"], "got nodir, which is not an existing folder")
+            for end in ("", ":64")
+        ),
+        (["compare", "--epochs", "0"], "`--epochs`: got 0; expected at least 1."),
+        (["compare", "--lr", "-1"], "`--lr`: got -1.0; expected more than 0."),
+        (["compare", "--range", "3,-3"], "'--range' takes two numbers: --range -3 3."),
         (["compare", "--activations", "relu,hnged"], "did you mean 'hinged'"),
         (["compare", "--seeds", "1"], "a comparison needs at least 2"),
         (["compare", "--data", "wine", "--out", "x"], "a cnn needs images: use `--model mlp`"),
         (["compare", "--hinges", "2", "--out", "x"], "a kink at 0 needs at least 3"),
-        (["compare", "--range", "3", "-3", "--out", "x"], "finite numbers with low < high"),
+        (
+            ["compare", "--range", "3", "-3", "--out", "x"],
+            "got 3 for the first hinge and -3 for the last; ",
+        ),
         (["report", "nowhere"], "nowhere holds neither a run nor a study: config.json and"),
         (["convert-check", "my.py:make"], "got my.py, which is not an existing file"),
         (

@@ -21,16 +21,30 @@ from hinged.lab.runs.build_experiment import build_experiment
         ({"curves": {"init": "rleu"}}, "`curves.init`: got 'rleu'; did you mean 'relu'"),
         (
             {"curves": {"tails": "flat"}},
-            "`curves.tails`: got 'flat'; expected one of: constant, free",
+            "`curves.tails`: got 'flat'; did you mean 'constant'? All of: constant, free",
         ),
         ({"activations": ("relu", "relu")}, "list each activation only once"),
         ({"baseline": "gelu"}, "which is not among relu, leaky_relu"),
         (
             {"training": {"epochs": 0}},
-            "training.epochs: Input should be greater than or equal to 1",
+            "`training.epochs`: got 0; expected at least 1.",
         ),
-        ({"curves": {"hinges": 1}}, "curves.hinges: Input should be greater than or equal to 2"),
-        ({"trainig": {}}, "trainig: Extra inputs are not permitted"),
+        ({"curves": {"hinges": 1}}, "`curves.hinges`: got 1; expected at least 2."),
+        (
+            {"training": {"epochs": 1.5, "lr": -1}},
+            "`training.epochs`: got 1.5; expected a whole number. "
+            "`training.lr`: got -1; expected more than 0.",
+        ),
+        ({"training": {"trains": "all"}}, "got 'all'; expected 'everything', 'head', "),
+        (
+            {"curves": {"low": 3, "high": -3}},
+            "`curves.low`: got 3 for the first hinge and -3 for the last; the first number must be",
+        ),
+        (
+            {"curves": {"hinges": 2}},
+            "`curves.hinges`: got 2 hinges; a function with a kink at 0 needs at least 3",
+        ),
+        ({"trainig": {}}, "`trainig`: got {}; there is no such setting: `hinged settings` lists"),
     ],
 )
 def test_bad_settings_get_a_sentence(values, message):
@@ -117,10 +131,10 @@ def test_assignments_are_laid_over_the_settings():
             "training.calibrate_after",
             "`assignments`: got training.calibrate_after; expected NAME=VALUE",
         ),
-        ("training.calibrate_after=2", "training.calibrate_after: Input should be less than 1"),
+        ("training.calibrate_after=2", "`training.calibrate_after`: got 2; expected less than 1."),
         (
             "training.calibrate_after=much",
-            "training.calibrate_after: Input should be a valid number",
+            "`training.calibrate_after`: got 'much'; expected a number.",
         ),
         ("curves.init=rleu", "`curves.init`: got 'rleu'; did you mean 'relu'"),
     ],

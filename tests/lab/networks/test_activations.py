@@ -178,6 +178,10 @@ def test_parameters_of_a_users_activation_are_in_the_group_of_curves(own):
 def test_functions_that_cannot_be_loaded_are_errors(own, tmp_path):
     with pytest.raises(errors.ArgumentError, match="returns an object of class builtin_function"):
         own("nothing")(3)
+    (tmp_path / "needs.py").write_text("def make(channels, slope, *, start):\n    pass")
+    message = r"a function that needs the arguments channels, slope, start; it gets the number of"
+    with pytest.raises(errors.ArgumentError, match=message):
+        activation_factory(f"{tmp_path / 'needs.py'}:make", CurveSettings())(3)
     for name, message in [
         (f"{tmp_path / 'own.py'}:Scald", "the function 'Scald', which"),
         ("torch.nn:Tanhh", "did you mean 'Tanh'"),

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -115,6 +117,18 @@ def too_few(activation):
 
 def nothing(activation):
     return None
+
+def needs_two(activation, classes):
+    return too_few(activation)
+
+def needs_a_name(*, classes):
+    return has_relus()
+
+def takes_a_number(classes):
+    return nn.Linear(64, classes)
+
+def for_colours():
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 10), nn.ReLU())
 """
 
 
@@ -157,9 +171,29 @@ def test_every_activation_of_a_users_network_is_replaced(own, activation):
             "shape (2, 9) for 2 samples; the data set digits needs outputs of shape (2, 10).",
         ),
         ("nothing", "got an object of class NoneType; the function must return an nn.Module."),
+        (
+            "needs_two",
+            "needs_two`: got a function that needs the arguments activation, classes; it is called "
+            "without arguments, or with one: a function that makes an activation.",
+        ),
+        ("needs_a_name", "got a function that needs the argument classes; it is called without"),
     ],
 )
 def test_a_function_that_makes_no_network_for_the_data_is_an_error(own, name, message):
     with pytest.raises(errors.ArgumentError) as refused:
         build(own(name))
     assert message in str(refused.value)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="errors have notes from Python 3.11 on")
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("takes_a_number", "it was called with a function that makes an activation: activation(c"),
+        ("for_colours", "was called with 2 samples of shape 1 x 8 x 8."),
+    ],
+)
+def test_errors_of_a_users_network_have_a_note(own, name, note):
+    with pytest.raises((TypeError, RuntimeError)) as raised:
+        build(own(name))
+    assert note in raised.value.__notes__[0]

@@ -15,8 +15,8 @@ def test_every_fault_is_named_at_once(tiny):
     for part in (
         "got a file with 3 faults",
         "question: this key is missing",
-        "line 2, measure: got 'beauty'; input should be 'score'",
-        "line 19, small.seeds: got 1; input should be greater than or equal to 2",
+        "line 2, measure: got 'beauty'; expected 'score'",
+        "line 19, small.seeds: got 1; expected at least 2",
     ):
         assert part in str(caught.value)
 
@@ -34,10 +34,9 @@ def test_every_fault_of_every_experiment_is_named_at_once(tiny):
     assert str(caught.value).splitlines() == [
         "`hinged study tiny.toml`: got a file with 4 faults; correct them:",
         "  line 8, network.depht: there is no such key; did you mean 'depth'?",
-        "  line 12, curves.hinges: got 1; input should be greater than or equal to 2 "
-        "(scale smoke and small)",
+        "  line 12, curves.hinges: got 1; expected at least 2 (scale smoke and small)",
         "  line 20, network.width: the [grid] table of the study has no such axis (scale small)",
-        "  line 24, curves.hinges: got 0; input should be greater than or equal to 2 (scale full)",
+        "  line 24, curves.hinges: got 0; expected at least 2 (scale full)",
     ]
 
 

@@ -81,7 +81,7 @@ def test_the_random_state_does_not_change(mine):
         (":make", "3,0,8", "`--input-shape`: got '3,0,8'; expected"),
         (":make", "", "`--input-shape`: got ''; expected"),
         (":make", "4,8,8", "a network of class Network that raises RuntimeError: Given groups=1"),
-        (":needs", "3,8,8", "got a function that needs arguments; the command calls it without"),
+        (":needs", "3,8,8", "got a function that needs the argument size; the command calls i"),
         (":nothing", "3,8,8", "a function that returns an object of class NoneType; return an"),
         (":mkae", "3,8,8", "does not define; this file defines Network, make, make_both"),
         ("", "3,8,8", "add the name of a function in this file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -78,11 +79,11 @@ def check_data_set_name(name: str) -> None:
     """
     if is_data_set_name(name):
         return
-    if len(Path(name).parts) > 1:
+    path, _ = _split_path(name)
+    if "/" in name or os.sep in name or name.startswith((".", "~")):
+        kind = "a file" if path.is_file() else "not an existing folder"
         hint = "give a folder of images, a .csv or .parquet table, or my.py:make_loaders"
-        raise errors.DataError(
-            errors.message("data", f"{name}, which is not an existing folder", hint)
-        )
+        raise errors.DataError(errors.message("data", f"{path}, which is {kind}", hint))
     raise errors.unknown_name("data", name, DATA_SETS)
 
 

@@ -300,6 +300,8 @@ def _user_activation_factory(name: str, curves: CurveSettings) -> ActivationFact
 
     def make(channels: int, dim: int = 1) -> nn.Module:
         arguments = _requested_arguments(function, channels, dim, curves)
+        hint = "it gets the number of channels, and dim or curve if it has arguments of these names"
+        user_code.check_call(f"activations {name}", function, hint, **arguments)
         inner = function(**arguments)
         if not isinstance(inner, nn.Module):
             got = f"{name}, which returns an object of class {type(inner).__name__}"

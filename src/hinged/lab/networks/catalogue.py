@@ -67,7 +67,8 @@ def build_network(
             return _initialized(network, model, weights)
         make, takes_activation = _network_function(network, data, weights)
         if takes_activation:
-            model = make(_with_own_random_state(activation))
+            with errors.note_on_error(lambda: _FACTORY_NOTE.format(kind=network.kind)):
+                model = make(_with_own_random_state(activation))
             return _checked_outputs(network.kind, _initialized(network, model, weights), data)
         model = _checked_outputs(network.kind, _initialized(network, make(), weights), data)
         sample = data.to_inputs(data.x_train[:_CALIBRATION_SAMPLES])
@@ -226,6 +227,18 @@ def _shallow_cnn(
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(size, data.outputs))
 
 
+_NETWORK_ARGUMENTS = (
+    "it is called without arguments, or with one: a function that makes an activation. Give all "
+    "other arguments a default"
+)
+
+
+_FACTORY_NOTE = (
+    "{kind} has an argument, so it was called with a function that makes an activation: "
+    "activation(channels). If the network needs no such function, remove the argument."
+)
+
+
 def _network_function(
     network: NetworkSettings, data: DataSet, weights: PretrainedWeights | None
 ) -> tuple[Callable[..., nn.Module], bool]:
@@ -242,7 +255,10 @@ def _network_function(
     """
     if names_function(network.kind):
         make = user_code.load_function("network.kind", network.kind)
-        return make, bool(inspect.signature(make).parameters)
+        takes_activation = bool(inspect.signature(make).parameters)
+        given = ["the factory of activations"] if takes_activation else []
+        user_code.check_call(f"network.kind {network.kind}", make, _NETWORK_ARGUMENTS, *given)
+        return make, takes_activation
     side = weights.side if weights is not None and weights.side else min(data.sample_shape[1:])
     definition = vision.find_vision_network(network.kind)
     return lambda: definition.make(data.outputs, side), False
@@ -267,12 +283,14 @@ def _checked_outputs(kind: str, model: nn.Module, data: DataSet) -> nn.Module:
 
 @torch.no_grad()
 def _outputs(kind: str, model: nn.Module, sample: Tensor) -> Tensor:
+    shape = " x ".join(map(str, sample.shape[1:]))
+    note = f"The network of {kind} was called with 2 samples of shape {shape}."
     try:
-        return model(sample)  # type: ignore[no-any-return]
+        with errors.note_on_error(lambda: note):
+            return model(sample)  # type: ignore[no-any-return]
     except RuntimeError as error:
         if names_function(kind):
             raise  # The error comes from the user's code.
-        shape = " x ".join(map(str, sample.shape[1:]))
         reason = str(error).splitlines()[0]
         got = f"images of shape {shape}, which this network cannot process ({reason})"
         hint = "give larger images, or resize them with `network.image_size`"

@@ -11,10 +11,12 @@ from typing import Any
 import pydantic
 
 from hinged import errors
-from hinged.curve import START_FUNCTIONS, TAILS
+from hinged.curve import START_FUNCTIONS, TAILS, uniform_grid
 from hinged.lab.data import AUGMENTATIONS, check_data_set_name
 from hinged.lab.experiment.choices import OPTIMIZERS
 from hinged.lab.experiment.schema import Experiment, apply_assignments
+from hinged.lab.experiment.setting_faults import setting_faults
+from hinged.lab.experiment.settings import CurveSettings
 from hinged.lab.networks.activations import INIT_SAME, check_activation_name
 from hinged.lab.networks.catalogue import check_network_kind
 
@@ -38,13 +40,7 @@ def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Exper
     try:
         return check_experiment(Experiment(**values))
     except pydantic.ValidationError as invalid:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in invalid.errors()
-        )
-        raise errors.ArgumentError(
-            errors.message("build_experiment", faults, "correct these settings")
-        ) from None
+        raise errors.ArgumentError(setting_faults(invalid)) from None
 
 
 def check_experiment(experiment: Experiment) -> Experiment:
@@ -55,7 +51,8 @@ def check_experiment(experiment: Experiment) -> Experiment:
             does not exist. Also if the tails of curves or the function with which curves start is
             unknown.
         ArgumentError: if an activation is listed twice, if the baseline is not among the
-            activations, or if there are more seeds than folds.
+            activations, if there are more seeds than folds, or if no curve can have the hinges and
+            the range.
     """
     names: list[tuple[str, str, Iterable[str]]] = [
         *(("training.augment", name, AUGMENTATIONS) for name in experiment.training.augment),
@@ -70,6 +67,8 @@ def check_experiment(experiment: Experiment) -> Experiment:
             raise errors.unknown_name(setting, name, known)
     for activation in experiment.activations:
         check_activation_name("activations", activation)
+    if "hinged" in experiment.activations:
+        _check_curves(experiment.curves)
     if experiment.folds is not None and len(experiment.seeds) > experiment.folds:
         got = f"{len(experiment.seeds)} seeds for {experiment.folds} folds"
         hint = "each seed tests on a different fold, so use fewer seeds or more folds"
@@ -83,3 +82,17 @@ def check_experiment(experiment: Experiment) -> Experiment:
         got = ", ".join(experiment.activations)
         raise errors.ArgumentError(errors.message("activations", got, hint))
     return experiment
+
+
+def _check_curves(curves: CurveSettings) -> None:
+    """Raise `ArgumentError` if there is no curve with these settings."""
+    if not curves.low < curves.high:
+        got = f"{curves.low:g} for the first hinge and {curves.high:g} for the last"
+        hint = "the first number must be smaller than the second"
+        raise errors.ArgumentError(errors.message("curves.low", got, hint))
+    kinks = () if curves.init == INIT_SAME else START_FUNCTIONS[curves.init].kinks
+    try:
+        uniform_grid(curves.hinges, (curves.low, curves.high), kinks=kinks, tails=curves.tails)
+    except errors.ArgumentError as error:
+        _, _, fault = str(error).partition("`: ")
+        raise errors.ArgumentError(f"`curves.hinges`: {fault}") from None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import pydantic
 
 from hinged import errors
 from hinged.lab.experiment.schema import Experiment
+from hinged.lab.experiment.setting_faults import what_is_allowed
 from hinged.lab.runs.build_experiment import check_experiment
 from hinged.lab.study.scales import SCALES
 
@@ -30,12 +32,11 @@ def field_faults(invalid: pydantic.ValidationError, model: type[pydantic.BaseMod
     ...     Box(width=0, widht=2)
     ... except pydantic.ValidationError as invalid:
     ...     field_faults(invalid, Box)
-    ['width: got 0; input should be greater than or equal to 1', "widht: there is no such key; \
+    ['width: got 0; expected at least 1', "widht: there is no such key; \
 did you mean 'width'?"]
     """
     return [
-        f"{'.'.join(str(part) for part in fault['loc'])}: "
-        f"{_what_is_wrong(fault['type'], fault['msg'], fault['input'], fault['loc'], model)}"
+        f"{'.'.join(str(part) for part in fault['loc'])}: {_what_is_wrong(fault, model)}"
         for fault in invalid.errors()
     ]
 
@@ -87,21 +88,16 @@ def list_faults(file: str, faults: list[str]) -> str:
     return f"`{call}`: got a file with {len(faults)} faults; correct them:\n  {listed}"
 
 
-def _what_is_wrong(
-    kind: str,
-    said: str,
-    given: object,
-    place: tuple[int | str, ...],
-    model: type[pydantic.BaseModel],
-) -> str:
-    if kind == "missing":
+def _what_is_wrong(fault: Any, model: type[pydantic.BaseModel]) -> str:
+    place = fault["loc"]
+    if fault["type"] == "missing":
         return "this key is missing"
-    if kind == "extra_forbidden":
+    if fault["type"] == "extra_forbidden":
         known = _fields_at(model, place[:-1])
         similar = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {similar[0]!r}?" if similar else f"the keys are {', '.join(known)}"
         return f"there is no such key; {hint}"
-    return f"got {given!r}; {said[0].lower()}{said[1:]}"
+    return f"got {fault['input']!r}; {what_is_allowed(fault)}"
 
 
 def _fields_at(model: type[pydantic.BaseModel], place: tuple[int | str, ...]) -> list[str]:

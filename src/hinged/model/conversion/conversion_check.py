@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -115,12 +114,8 @@ def _make_network_and_data(function: str, input_shape: str | None) -> tuple[nn.M
     call = f"{CALL} {function}"
     shape = None if input_shape is None else _parse_shape(input_shape)
     make = user_code.load_function(CALL, function)
-    try:
-        inspect.signature(make).bind()
-    except TypeError:
-        got = "a function that needs arguments"
-        hint = "the command calls it without arguments, so give each argument a default"
-        raise errors.ArgumentError(errors.message(call, got, hint)) from None
+    hint = "the command calls it without arguments, so give each argument a default"
+    user_code.check_call(call, make, hint)
     made = make()
     pair = isinstance(made, tuple) and len(made) == 2
     model = made[0] if pair else made

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -34,13 +34,10 @@ def run_model(model: nn.Module, data: Any, call: str) -> None:
                 model(*args, **kwargs)
 
 
-@contextlib.contextmanager
 def failures_explained(
     model: nn.Module, inputs: ModelInputs, data: Any, call: str
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Add a note to an error that a model raises: what it received, and how `data` was read.
-
-    Python shows the note below the error, from version 3.11 on.
 
     Args:
         model: the model.
@@ -48,12 +45,7 @@ def failures_explained(
         data: the data that the user passed.
         call: the name of the public function.
     """
-    try:
-        yield
-    except Exception as error:
-        if sys.version_info >= (3, 11):
-            error.add_note(_explain_failure(model, inputs, data, call))
-        raise
+    return errors.note_on_error(lambda: _explain_failure(model, inputs, data, call))
 
 
 def _explain_failure(model: nn.Module, inputs: ModelInputs, data: Any, call: str) -> str:

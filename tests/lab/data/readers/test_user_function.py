@@ -70,6 +70,13 @@ def test_a_finished_data_set(mine):
         data.load_data_set(mine("finished"), train_size=10)
 
 
+def test_a_function_that_needs_arguments_is_refused(tmp_path):
+    (tmp_path / "loaders.py").write_text("def make(path):\n    pass")
+    message = "got a function that needs the argument path; it is called without arguments, so gi"
+    with pytest.raises(errors.ArgumentError, match=message):
+        data.load_data_set(f"{tmp_path / 'loaders.py'}:make")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

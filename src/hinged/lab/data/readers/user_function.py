@@ -36,11 +36,14 @@ def read_from_function(text: str) -> TrainTestSplit | DataSet:
         `(train, test)`.
 
     Raises:
-        ArgumentError: if the function does not exist.
+        ArgumentError: if the function does not exist or needs arguments.
         DataError: if the function returns neither a `DataSet` nor a pair `(train, test)` of data
             loaders, datasets or pairs of tensors.
     """
-    returned = user_code.load_function("data", text)()
+    function = user_code.load_function("data", text)
+    hint = "it is called without arguments, so give each argument a default"
+    user_code.check_call(f"data {text}", function, hint)
+    returned = function()
     if isinstance(returned, DataSet):
         return returned
     if not isinstance(returned, tuple | list) or len(returned) != 2:
