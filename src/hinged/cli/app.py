@@ -95,7 +95,9 @@ def main(
     context: typer.Context,
     version: Annotated[  # noqa: ARG001  (its callback prints the version)
         bool,
-        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+        typer.Option(
+            "--version", metavar="", help="Show the version.", callback=_show_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Trainable piecewise-linear activations: are they worth it for your task?"""

@@ -78,5 +78,5 @@ Out = Annotated[
 ]
 AsJson = Annotated[
     bool,
-    typer.Option("--json", help="Print the result as JSON and nothing else."),
+    typer.Option("--json", metavar="", help="Print the result as JSON and nothing else."),
 ]

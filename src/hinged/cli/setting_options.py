@@ -53,7 +53,7 @@ _PANEL_OF_OPTION = {
     "data_dir": "Data",
 }
 """The panels of options that change no setting, except those in the last panel."""
-_METAVARS = {int: "INT", float: "FLOAT", str: "NAME"}
+_METAVARS = {bool: "", int: "INT", float: "FLOAT", str: "NAME"}
 _METAVAR_OF = {"training.augment": "LIST", "network.pretrained": "WEIGHTS"}
 _SETTINGS = list_settings()
 
@@ -138,13 +138,13 @@ def _option(parameter: inspect.Parameter) -> OptionInfo:
     return parameter.annotation.__metadata__[0]  # type: ignore[no-any-return]
 
 
-def _metavar(settings: list[Setting]) -> str | None:
-    """Return the placeholder of an option's value. None for an option without a value."""
+def _metavar(settings: list[Setting]) -> str:
+    """Return the placeholder of an option's value. It is empty for an option without a value."""
     if len(settings) > 1:
         return " ".join(setting.name.rpartition(".")[2].upper() for setting in settings)
     kind = _option_type(settings[0])
     kinds = (kind, *get_args(kind))  # `int | None` has the arguments int and None.
-    plain = next((metavar for each, metavar in _METAVARS.items() if each in kinds), None)
+    plain = next(metavar for each, metavar in _METAVARS.items() if each in kinds)
     return _METAVAR_OF.get(settings[0].name, plain)
 
 

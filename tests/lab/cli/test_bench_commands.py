@@ -26,10 +26,16 @@ def test_models_prints_the_record_as_json():
     assert [row["name"] for row in plain["cases"][0]["rows"]] == ["relu", "silu"]
 
 
-def test_help_lists_every_benchmark():
-    text = run("bench", "--help").output
-    for command in ("kernels", "models", "compiled", "growth"):
-        assert command in text
+def test_without_a_subcommand_one_table_is_made(monkeypatch):
+    limits = {}
+
+    def stop(options, _progress, *, cases):
+        limits.update(rounds=options.rounds, cases=cases)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hinged.lab.cli.bench_commands.benchmark_single_activations", stop)
+    assert run("bench").exit_code == 130
+    assert limits == {"rounds": 10, "cases": ["maps"]}
 
 
 @pytest.mark.parametrize(

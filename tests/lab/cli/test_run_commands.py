@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from hinged import kernels
 from tests.cli.run_command import error_of, run
 
 SMALL = ["--width", "2", "--depth", "1", "--epochs", "1", "--batch-size", "128"]
@@ -139,16 +138,13 @@ def test_train_saves_checkpoint_and_settings(tmp_path):
     assert settings["training"]["augment"] == ["crop", "flip"] and settings["test_size"] == 100
 
 
-def test_info_prints_the_environment_as_text_or_json():
-    facts = json.loads(run("info", "--json").stdout)
-    assert facts["kernel"] == kernels.describe_kernel()
-    assert "torch" in run("info").stdout
-
-
-def test_help_lists_every_command():
-    text = run("--help").output
-    for command in ("compare", "train", "report", "convert-check", "info"):
-        assert command in text
+def test_the_default_folder_is_named_after_the_settings_in_use(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wine = ("--set", "data=wine", "--set", "network.kind=mlp", "--set", "folds=3")
+    assert run("train", *SMALL, *wine, "--activation", "relu").exit_code == 0
+    [record] = (tmp_path / "runs").glob("*/results.jsonl")
+    assert record.parent.name == "wine-mlp-relu-seed0"
+    assert json.loads(record.read_text())["experiment"]["folds"] == 3
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ _Device = Annotated[str, typer.Option(metavar="NAME", help="Device: cpu or cuda.
 _Quick = Annotated[
     bool,
     typer.Option(
-        "--quick", help="Use small inputs and at most 3 rounds, to test that everything runs."
+        "--quick",
+        metavar="",
+        help="Use small inputs and at most 3 rounds, to test that everything runs.",
     ),
 ]
 _Out = Annotated[

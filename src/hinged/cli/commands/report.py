@@ -20,10 +20,14 @@ def report(
         list[Path], typer.Argument(metavar="RUN|STUDY", help="Folders of runs or studies.")
     ],
     csv: Annotated[
-        bool, typer.Option("--csv", help="Write results.csv (trainings) and table.csv too.")
+        bool,
+        typer.Option("--csv", metavar="", help="Write results.csv (trainings) and table.csv too."),
     ] = False,
     latex: Annotated[
-        bool, typer.Option("--latex", help="Write table.tex too; it needs the package booktabs.")
+        bool,
+        typer.Option(
+            "--latex", metavar="", help="Write table.tex too; it needs the package booktabs."
+        ),
     ] = False,
     figures: Annotated[
         str | None,

@@ -16,7 +16,9 @@ app = new_app(
 
 RECORDS = Path("studies") / "records"
 
-_Name = Annotated[str, typer.Argument(help="Name in 'hinged study list', or a file.toml.")]
+_Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name in 'hinged study list', or a file.toml.")
+]
 _Records = Annotated[Path, typer.Option(metavar="DIR", help="Folder for records.")]
 
 
@@ -75,7 +77,10 @@ def run(
     logger: Logger = "",
     data_dir: DataDir = None,
     write_record: Annotated[
-        bool, typer.Option("--record", help="Write the record into the folder --records too.")
+        bool,
+        typer.Option(
+            "--record", metavar="", help="Write the record into the folder --records too."
+        ),
     ] = False,
     records: _Records = RECORDS,
     as_json: AsJson = False,
@@ -91,7 +96,7 @@ def run(
 @app.command()
 @implemented_in(STUDIES)
 def record(
-    folder: Annotated[Path, typer.Argument(help="Folder of a study.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a study.")],
     records: _Records = RECORDS,
     as_json: AsJson = False,
 ) -> None:
@@ -102,6 +107,8 @@ def record(
 @implemented_in(STUDIES)
 def copy(
     name: _Name,
-    to: Annotated[Path, typer.Argument(help="Path of the new file, or an existing folder.")],
+    to: Annotated[
+        Path, typer.Argument(metavar="PATH", help="The new file, or an existing folder.")
+    ],
 ) -> None:
     """Copy the file of a study. You can change the copy and run it as a new study."""
