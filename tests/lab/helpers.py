@@ -26,16 +26,26 @@ class RecordingListener(ProgressListener):
     """Records what a comparison reports.
 
     Attributes:
-        counts: the arguments of the last `on_start`.
+        counts: the first three arguments of the last `on_start`.
+        jobs: the last argument of it.
+        started: activation and seed of each training that has started.
+        epochs: activation, seed and number of each finished epoch.
         results: label, activation and seed of each finished trial.
         failures: label and failure of each failed trial.
     """
 
     def __init__(self):
-        self.counts, self.results, self.failures = None, [], []
+        self.counts, self.jobs, self.results, self.failures = None, None, [], []
+        self.started, self.epochs = [], []
 
-    def on_start(self, trials, finished, epochs):
-        self.counts = trials, finished, epochs
+    def on_start(self, trials, finished, epochs, jobs):
+        self.counts, self.jobs = (trials, finished, epochs), jobs
+
+    def on_trial_start(self, _run, trial):
+        self.started.append((trial.activation, trial.seed))
+
+    def on_epoch(self, _run, trial, number):
+        self.epochs.append((trial.activation, trial.seed, number))
 
     def on_result(self, run, result):
         assert result.experiment["data"] == run.experiment.data

@@ -182,7 +182,7 @@ class Interrupting(RecordingListener):
     def on_trial_start(self, *_):
         self.started += 1
 
-    def on_epoch(self, number):
+    def on_epoch(self, _run, _trial, number):
         if self.started == 2 and number == 1:
             raise self.error
 

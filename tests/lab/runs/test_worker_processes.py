@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hinged.lab.runs.ray_cluster import execution_options
-from hinged.lab.runs.worker_processes import call_in_processes, visible_gpus
+from hinged.lab.runs.worker_processes import call_in_processes, send_message, visible_gpus
 
 
 def variable(name):
@@ -25,6 +25,26 @@ def test_workers_have_the_present_environment_of_their_parent(monkeypatch):
     for value in ("first", "second"):  # The fork server starts with the first one.
         monkeypatch.setenv("HINGED_TEST", value)
         assert list(call_in_processes(variable, [("HINGED_TEST",)] * 2, 2, 1)) == [value] * 2
+
+
+def send_numbers(name, count):
+    for number in range(count):
+        send_message((name, number))
+    return name
+
+
+@pytest.mark.slow
+def test_messages_of_workers_arrive_before_the_end_of_their_calls():
+    heard, ended = [], []
+    calls = [("a", 3), ("b", 200), ("c", 0)]
+    for name in call_in_processes(send_numbers, calls, 2, 1, heard.append):
+        ended.append(name)
+        assert [n for who, n in heard if who == name] == list(range(dict(calls)[name]))
+    assert sorted(ended) == ["a", "b", "c"] and len(heard) == 203
+
+
+def test_a_message_outside_of_a_worker_goes_nowhere():
+    send_message("nobody listens")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ class Silent(ProgressListener):
     def __init__(self):
         self.begun, self.done = None, []
 
-    def on_start(self, trials, finished, epochs):
+    def on_start(self, trials, finished, epochs, _jobs):
         self.begun = trials, finished, epochs
 
     def on_result(self, task, result):

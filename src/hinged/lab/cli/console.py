@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from hinged.lab.reporting.fitted_table import FittedTable
-from hinged.lab.reporting.terminal import TerminalProgress
+from hinged.lab.reporting.terminal_progress import TerminalProgress
 from hinged.lab.runs.progress_listener import ProgressListener
 
 

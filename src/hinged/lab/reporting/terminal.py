@@ -1,112 +1,12 @@
-"""The progress of trainings and the table of a comparison, as text in the terminal.
-
-A trial is one training: one activation from one seed.
-"""
+"""The table of a comparison, as text in the terminal."""
 
 from __future__ import annotations
 
 import math
-from types import TracebackType
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
-from hinged.lab.experiment.schema import Trial
 from hinged.lab.reporting.comparison_table import ComparisonRow, ComparisonTable
 from hinged.lab.reporting.fitted_table import FittedTable
 from hinged.lab.reporting.significance import Interval
-from hinged.lab.runs.pending_trial import ExperimentRun
-from hinged.lab.runs.progress_listener import ProgressListener
-from hinged.lab.runs.trial_result import TrialFailure, TrialResult
-
-
-class TerminalProgress(ProgressListener):
-    """A progress bar over all epochs of a comparison, and a printed line after each training.
-
-    The bar is visible while a `with` block of this object runs.
-
-    Args:
-        console: the `rich` console to print to. If it is not a terminal, it shows the lines
-            without the bar.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar = Progress(
-            TextColumn("{task.description:<24}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("epochs"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._bar.add_task("setting up", total=None)
-        self._epochs = self._finished = self._trials = 0
-
-    def __enter__(self) -> TerminalProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def on_start(self, trials: int, finished: int, epochs: int) -> None:
-        """Set the length of the bar to the number of epochs to train."""
-        self._trials, self._finished, self._epochs = trials, finished, 0
-        if finished:
-            self._console.print(f"{finished} of {trials} trials were finished before.")
-        self._bar.reset(self._task, total=epochs, description="training")
-
-    def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
-        """Show the activation and the seed of the current training next to the bar."""
-        words = [run.label, trial.activation, f"seed {trial.seed}"]
-        self._bar.update(self._task, description=escape(", ".join(filter(None, words))))
-
-    def on_epoch(self, number: int) -> None:
-        """Advance the bar after an epoch of the current training."""
-        self._bar.update(self._task, completed=self._epochs + number)
-
-    def on_result(self, run: ExperimentRun, result: TrialResult) -> None:
-        """Print a line with the score of a finished training, and advance the bar."""
-        self._end_trial(
-            run,
-            f"{result.activation:<11} seed {result.seed:<3} {result.metric} "
-            f"{format_score(result.test_score, result.metric)}  [dim]{result.seconds:.1f} s[/]"
-            f"{'  [red]diverged[/]' if result.diverged else ''}",
-        )
-
-    def on_failure(self, run: ExperimentRun, failure: TrialFailure) -> None:
-        """Print a line with the error of a failed training, and advance the bar."""
-        self._end_trial(
-            run,
-            f"{failure.activation:<11} seed {failure.seed:<3} "
-            f"[red]failed:[/] {escape(failure.last_line)}",
-        )
-
-    def _end_trial(self, run: ExperimentRun, line: str) -> None:
-        self._finished += 1
-        self._epochs += run.experiment.training.epochs
-        self._bar.update(self._task, completed=self._epochs)
-        label = f"{escape(run.label)}  " if run.label else ""
-        self._console.print(
-            f"[dim]{self._finished:>3}/{self._trials}[/]  {label}{line}", highlight=False
-        )
-
 
 HEADINGS = (
     "activation",

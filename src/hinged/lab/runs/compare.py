@@ -29,6 +29,7 @@ from hinged.lab.runs.pending_trial import (
     claim_and_train,
     save_record,
     train,
+    train_in_worker,
 )
 from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.ray_cluster import RayCluster
@@ -147,7 +148,8 @@ def compare_all(
     pending = [each for each in trials if not each.is_finished]
     _check_single_training(pending)
     epochs = sum(each.run.experiment.training.epochs for each in pending)
-    listener.on_start(len(trials), len(trials) - len(pending), epochs)
+    at_once = jobs if cluster is None else None
+    listener.on_start(len(trials), len(trials) - len(pending), epochs, at_once)
     train_all = functools.partial(
         _train_all, listener=listener, jobs=jobs, threads=threads, cluster=cluster
     )
@@ -227,8 +229,22 @@ def _train_all(
     if cluster is not None:
         return _train_on_cluster(pending, cluster)
     if jobs > 1:
-        return call_in_processes(claim_and_train, [(each,) for each in pending], jobs, threads)
+        return _train_in_processes(pending, jobs, threads, listener)
     return _train_here(pending, threads, listener)
+
+
+def _train_in_processes(
+    pending: list[PendingTrial], jobs: int, threads: int, listener: ProgressListener
+) -> _TrialEnds:
+    def report(message: tuple[int, int]) -> None:
+        (index, epochs) = message
+        run, trial = pending[index].run, pending[index].trial
+        if epochs:
+            listener.on_epoch(run, trial, epochs)
+        else:
+            listener.on_trial_start(run, trial)
+
+    return call_in_processes(train_in_worker, list(enumerate(pending)), jobs, threads, report)
 
 
 def _train_here(
@@ -239,7 +255,7 @@ def _train_here(
     try:
         for each in pending:
             listener.on_trial_start(each.run, each.trial)
-            yield claim_and_train(each, listener.on_epoch)
+            yield claim_and_train(each, functools.partial(listener.on_epoch, each.run, each.trial))
     finally:
         torch.set_num_threads(before)
 

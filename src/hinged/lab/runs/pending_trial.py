@@ -18,6 +18,7 @@ from hinged.lab.networks import pretrained
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.run_trial import DataAndWeights, FinishedTrial, run_trial, utc_now
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
+from hinged.lab.runs.worker_processes import send_message
 from hinged.lab.training import loggers
 
 Loader = Callable[[], DataAndWeights]
@@ -118,6 +119,20 @@ def claim_and_train(
         if not claimed:
             return pending, None
         return save_record(pending, lambda: train(pending, on_epoch))
+
+
+def train_in_worker(index: int, pending: PendingTrial) -> TrialEnd:
+    """Train a trial as `claim_and_train` does, in a process of `call_in_processes`.
+
+    The parent gets a message at the start and after each epoch: a pair of `index` and the number of
+    finished epochs.
+
+    Args:
+        index: number of the trial, for the messages.
+        pending: the trial.
+    """
+    send_message((index, 0))
+    return claim_and_train(pending, lambda epochs: send_message((index, epochs)))
 
 
 def train(pending: PendingTrial, on_epoch: Callable[[int], None] | None = None) -> FinishedTrial:

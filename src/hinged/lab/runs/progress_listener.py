@@ -14,29 +14,30 @@ class ProgressListener:
     methods that it needs.
     """
 
-    def on_start(self, trials: int, finished: int, epochs: int) -> None:
+    def on_start(self, trials: int, finished: int, epochs: int, jobs: int | None) -> None:
         """React to the start of a comparison, before its first training.
 
         Args:
             trials: number of all trials. A trial is one training: one activation from one seed.
             finished: number of trials that an earlier run has already finished.
             epochs: number of epochs to train, summed over all unfinished trials.
+            jobs: number of trials that are trained at the same time; None if it is not known.
         """
 
     def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
-        """React to the start of a training in this process.
-
-        The method is not called for trainings in other processes or on a cluster.
+        """React to the start of a training. The method is not called for trainings on a cluster.
 
         Args:
             run: the experiment.
             trial: the activation and the seed.
         """
 
-    def on_epoch(self, number: int) -> None:
-        """React to the end of an epoch of a training in this process.
+    def on_epoch(self, run: ExperimentRun, trial: Trial, number: int) -> None:
+        """React to the end of an epoch. The method is not called for trainings on a cluster.
 
         Args:
+            run: the experiment.
+            trial: the activation and the seed.
             number: number of epochs that this training has finished.
         """
 

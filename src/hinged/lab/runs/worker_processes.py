@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
@@ -22,8 +22,18 @@ import torch
 T = TypeVar("T")
 
 
+_POLL = 0.25
+"""Longest time in seconds until this process reads a message of a worker."""
+_messages: SimpleQueue[Any] | None = None
+"""In a worker: the queue of the messages to its parent."""
+
+
 def call_in_processes(
-    call: Callable[..., T], arguments: Sequence[tuple[Any, ...]], jobs: int, threads: int
+    call: Callable[..., T],
+    arguments: Sequence[tuple[Any, ...]],
+    jobs: int,
+    threads: int,
+    on_message: Callable[[Any], None] = lambda _: None,
 ) -> Generator[T, None, None]:
     """Run `call(*arguments[i])` for every `i`, in several processes in parallel.
 
@@ -36,6 +46,7 @@ def call_in_processes(
         arguments: a tuple of arguments for each call; all must be picklable.
         jobs: largest number of processes.
         threads: number of torch threads in each process.
+        on_message: called in this process with each object that a call gives to `send_message`.
 
     Yields:
         The result of each call, in the order in which the calls finish.
@@ -44,18 +55,22 @@ def call_in_processes(
         return
     jobs, before = min(jobs, len(arguments)), set(multiprocessing.active_children())
     context = _context()
-    gpus = context.SimpleQueue()
+    gpus, messages = context.SimpleQueue(), context.SimpleQueue()
     for gpu in itertools.islice(itertools.cycle(visible_gpus() or [""]), jobs):
         gpus.put(gpu)
-    settings = (threads, dict(os.environ), gpus)
+    settings = (threads, dict(os.environ), gpus, messages)
     pool = ProcessPoolExecutor(jobs, context, _start_worker, settings)
     try:
         if context.get_start_method() == "forkserver":
             _start_fork_server()
         with _delayed_interrupts():  # An interrupt here could lose track of a new process.
-            futures = [pool.submit(call, *each) for each in arguments]
-        for future in as_completed(futures):
-            yield future.result()
+            waiting = {pool.submit(call, *each) for each in arguments}
+        while waiting:
+            done, waiting = wait(waiting, _POLL, FIRST_COMPLETED)
+            while not messages.empty():
+                on_message(messages.get())
+            for future in done:
+                yield future.result()
     except BaseException as error:
         for worker in set(multiprocessing.active_children()) - before:
             worker.kill()  # Lightning catches the signal of `terminate`.
@@ -65,6 +80,15 @@ def call_in_processes(
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def send_message(message: object) -> None:
+    """Send an object from a worker to its parent, which gives it to `on_message`.
+
+    Nothing happens in a process that `call_in_processes` has not started.
+    """
+    if _messages is not None:
+        _messages.put(message)
 
 
 def visible_gpus() -> list[str]:
@@ -140,7 +164,12 @@ def _delayed_interrupts() -> Iterator[None]:
             handler(*received[0])
 
 
-def _start_worker(threads: int, environment: dict[str, str], gpus: SimpleQueue[str]) -> None:
+def _start_worker(
+    threads: int,
+    environment: dict[str, str],
+    gpus: SimpleQueue[str],
+    messages: SimpleQueue[Any],
+) -> None:
     """Prepare a worker process, before its first call.
 
     The worker takes the environment variables of its parent: a fork server still has those of its
@@ -151,7 +180,10 @@ def _start_worker(threads: int, environment: dict[str, str], gpus: SimpleQueue[s
         threads: number of torch threads.
         environment: the environment variables of the parent.
         gpus: the GPUs that are left for new workers. The worker takes one; an empty text is no GPU.
+        messages: the queue of the messages to the parent.
     """
+    global _messages
+    _messages = messages
     os.environ.clear()
     os.environ.update(environment)
     if gpu := gpus.get():
