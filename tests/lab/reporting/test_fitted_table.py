@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -68,3 +69,11 @@ def test_without_a_terminal_nothing_is_left_out():
 
 def test_brackets_in_texts_are_not_taken_for_colours():
     assert "[red]odd[/red]" in printed(TABLE, 200)
+
+
+def test_columns_without_texts_are_not_shown():
+    rows = [(name, accuracy, "", time, "") for name, accuracy, _, time, _ in TABLE.rows]
+    for width in (200, 50):
+        text = printed(replace(TABLE, rows=rows), width)
+        assert "parameters" not in text and "kept" not in text
+    assert "Left out in 50 columns: time per step." in text

@@ -24,7 +24,8 @@ class FittedTable:
     If the table is wider than the console, columns of names and sentences are folded into several
     lines. If this is not enough in a terminal, columns are left out in a fixed order, and a line
     under the table names them. Numbers are never cut: if no more column may be left out, or if the
-    output is not a terminal, lines are longer than the console is wide.
+    output is not a terminal, lines are longer than the console is wide. Columns without any text
+    are not shown.
 
     Attributes:
         headings: the heading of each column.
@@ -47,30 +48,33 @@ class FittedTable:
 
     def columns_for(self, width: int) -> list[int]:
         """Return the indices of the columns that fit into a width in characters."""
-        shown = list(range(len(self.headings)))
+        shown = self._with_texts()
         for index in self.left_out:
             if self._least_width(shown, _COMFORTABLE) <= width:
                 break
-            shown.remove(index)
+            if index in shown:
+                shown.remove(index)
         return shown
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text | Table]:
         """Yield the title, the table, and a line about the columns that are left out."""
         room = options.max_width
-        shown = list(range(len(self.headings)))
-        if console.is_terminal:
-            shown = self.columns_for(room)
+        shown = self.columns_for(room) if console.is_terminal else self._with_texts()
         width = max(self._least_width(shown, _NARROWEST), min(self._natural_width(shown), room))
         yield Text()
         if self.title:
             yield Text(self.title, style="italic")
         yield self._draw(shown, width)
-        missing = dict.fromkeys(h for i, h in enumerate(self.headings) if i not in shown)
+        missing = dict.fromkeys(self.headings[i] for i in self._with_texts() if i not in shown)
         if missing:
             text = f"Left out in {room} columns: {'; '.join(missing)}."
             where = f" {self.found_in} has them." if self.found_in else ""
             yield Text(text + where, style="dim")
         yield Text()
+
+    def _with_texts(self) -> list[int]:
+        """Return the indices of the columns in which a row has a text."""
+        return [i for i in range(len(self.headings)) if any(row[i] for row in self.rows)]
 
     def _draw(self, shown: Sequence[int], width: int) -> Table:
         table = Table(
