@@ -14,8 +14,7 @@ def test_the_size_counts_what_is_trained(tiny):
 
 def test_the_size_is_told_in_words():
     assert scale_size(read_study(find_study("tables")), "small").as_words() == {
-        "trainings": "540 trainings: 9 combinations of settings, each with its activations and 10 "
-        "folds",
+        "trainings": "540 trainings: 9 combinations of settings, 10 folds",
         "epochs": "25",
         "learning rate": "0.006",
         "training samples": "9 of 10 folds",

@@ -41,8 +41,8 @@ class ScaleSize(Settings):
         samples = [f"{number:,}" if number else every for number in self.train_samples]
         each = "seed" if self.folds is None else "fold"
         return {
-            "trainings": f"{self.trainings:,} trainings: {self.cells} combinations of settings, "
-            f"each with its activations and {self.seeds} {each}s",
+            "trainings": f"{self.trainings:,} trainings: {self.cells} "
+            f"combination{'' if self.cells == 1 else 's'} of settings, {self.seeds} {each}s",
             "epochs": _listed(self.epochs),
             "learning rate": _listed(self.learning_rates),
             "training samples": ", ".join(samples),
