@@ -11,9 +11,11 @@ def partials(folder):
     return list(folder.rglob("*.partial"))
 
 
-@pytest.mark.parametrize("owner", [os.getpid(), 1, 999_999_999])
+@pytest.mark.parametrize(
+    "owner", [os.getpid, lambda: 1, lambda: 999_999_999], ids=["this", "first", "none"]
+)
 def test_files_of_ended_processes_are_removed_even_if_a_new_process_has_their_id(tmp_path, owner):
-    (tmp_path / f".hinged-{owner}-abc.partial").write_text("half")
+    (tmp_path / f".hinged-{owner()}-abc.partial").write_text("half")
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / ".hinged-abc.partial").write_text("half")
     (tmp_path / ".hinged-notes").write_text("whole")
