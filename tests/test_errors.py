@@ -84,3 +84,8 @@ def test_a_long_list_of_names_is_cut():
 )
 def test_long_values_are_shown_by_their_class(value):
     assert errors.shown(value) == f"a {type(value).__name__}"
+
+
+def test_what_else_is_valid_stands_after_the_names():
+    error = errors.unknown_name("f(data=...)", "xyz", ["mnist"], ", or a folder")
+    assert str(error) == "`f(data=...)`: got 'xyz'; expected one of: mnist, or a folder."

@@ -105,13 +105,14 @@ def message(call: str, got: str, hint: str) -> str:
     return f"`{call}`: got {got}; {hint}."
 
 
-def unknown_name(call: str, name: object, known: Iterable[str]) -> UnknownNameError:
+def unknown_name(call: str, name: object, known: Iterable[str], also: str = "") -> UnknownNameError:
     """Return the error for a name that is not in `known`.
 
     Args:
         call: the call that the user made, with the argument in question.
         name: the name that the user gave.
         known: all valid names. The message lists them, and names that are similar to `name` first.
+        also: what is valid besides these names.
 
     >>> print(unknown_name("f(init=...)", "swish", ["relu", "silu", "hardswish"]))
     `f(init=...)`: got 'swish'; did you mean 'silu'? All of: hardswish, relu, silu.
@@ -121,7 +122,7 @@ def unknown_name(call: str, name: object, known: Iterable[str]) -> UnknownNameEr
     hint = f"did you mean {' or '.join(similar)}? All" if similar else "expected one"
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     listed = ", ".join(names[:_MOST_NAMES])
-    return UnknownNameError(message(call, shown(name), f"{hint} of: {listed}{more}"))
+    return UnknownNameError(message(call, shown(name), f"{hint} of: {listed}{more}{also}"))
 
 
 def _similar_names(name: str, names: Sequence[str]) -> list[str]:

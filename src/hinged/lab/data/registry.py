@@ -84,7 +84,8 @@ def check_data_set_name(name: str) -> None:
         kind = "a file" if path.is_file() else "not an existing folder"
         hint = "give a folder of images, a .csv or .parquet table, or my.py:make_loaders"
         raise errors.DataError(errors.message("data", f"{path}, which is {kind}", hint))
-    raise errors.unknown_name("data", name, DATA_SETS)
+    also = ", or an existing folder of images, a table.csv, or my.py:make_loaders"
+    raise errors.unknown_name("data", name, DATA_SETS, also)
 
 
 def load_data_set(

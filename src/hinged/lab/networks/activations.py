@@ -218,7 +218,7 @@ def check_activation_name(setting: str, name: str) -> None:
         if function not in START_FUNCTIONS:
             raise errors.unknown_name(f"{setting} {_FROZEN_PREFIX}...", function, START_FUNCTIONS)
     elif not is_user_activation(name) and name not in ACTIVATIONS:
-        raise errors.unknown_name(setting, name, ACTIVATIONS)
+        raise errors.unknown_name(setting, name, ACTIVATIONS, ", or frozen:NAME or my.py:make")
 
 
 def is_user_activation(name: str) -> bool:

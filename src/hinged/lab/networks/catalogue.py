@@ -116,7 +116,8 @@ def check_network_kind(kind: str) -> None:
     if vision.is_vision_network(kind):
         vision.find_vision_network(kind)
     elif kind not in NETWORK_KINDS and not names_function(kind):
-        raise errors.unknown_name("network.kind", kind, NETWORK_KINDS)
+        also = ", or timm:NAME or my.py:make_net"
+        raise errors.unknown_name("network.kind", kind, NETWORK_KINDS, also)
 
 
 def _check_data_fit(network: NetworkSettings, data: DataSet) -> None:

@@ -62,7 +62,18 @@ class ConversionCheck:
             f"{self.curves:,} curves with {self.values:,} values. The network has "
             f"{self.parameters:,} parameters now."
         )
-        return f"{self.sites}\n{verdict}"
+        return f"{self.sites}\n{verdict}{self._describe_starts()}"
+
+    def _describe_starts(self) -> str:
+        """Return how many sites would start exactly as their activations."""
+        fitted = [site.error for site in self.sites.converted if site.error > 0]
+        if not fitted:
+            return " Curves would start exactly as the activations." if self.curves else ""
+        exact = len(self.sites.converted) - len(fitted)
+        return (
+            f" {exact} site{'s' * (exact != 1)} would start exactly as their activations, and "
+            f"{len(fitted)} as the closest fit (largest error {max(fitted):.1e})."
+        )
 
 
 def check_conversion(function: str, input_shape: str | None = None) -> ConversionCheck:
