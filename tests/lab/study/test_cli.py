@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def test_show_names_every_cell():
     assert (
         json.loads(run("study", "show", "hinges", "--json").stdout)["study"]["measure"] == "score"
     )
+
+
+@pytest.mark.slow
+def test_report_writes_the_page_and_the_files_of_a_study(finished, tmp_path):
+    folder = shutil.copytree(finished.path, tmp_path / "study")
+    options = ("--csv", "--latex", "--figures", "png", "--to", str(tmp_path / "out"))
+    shown = run("report", str(folder), *options).output
+    names = ["results.csv", "table.csv", "table.tex", "plots/tiny-smoke.png"]
+    assert f"Page: {folder / 'report.html'}" in shown and (folder / "report.html").exists()
+    for name in names:
+        assert f"File: {tmp_path / 'out' / name}" in shown and (tmp_path / "out" / name).exists()
+    found = json.loads(run("report", str(folder), "--latex", "--json").stdout)
+    assert found["files"] == [str(folder / "table.tex")] and found["name"] == "tiny"
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -27,6 +28,12 @@ def wide_console() -> Console:
 def print_table(console: Console, table: FittedTable) -> None:
     """Print a table to a console. The table fits the width of the terminal, without cut numbers."""
     console.print(table, crop=False)
+
+
+def print_paths(console: Console, page: Path, files: Iterable[Path]) -> None:
+    """Print the path of a page, and of other files that were written."""
+    for what, path in (("Page", page), *(("File", each) for each in files)):
+        console.print(f"{what}: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -9,22 +9,22 @@ from typing import Any
 from rich.markup import escape
 
 from hinged import errors
-from hinged.lab.cli.console import print_table, show_progress, wide_console
+from hinged.lab.cli import study_commands
+from hinged.lab.cli.console import print_paths, print_table, show_progress, wide_console
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import split_names
 from hinged.lab.experiment.torchrun import torchrun_process
 from hinged.lab.reporting import terminal
 from hinged.lab.reporting.comparison_table import verdict
 from hinged.lab.reporting.report import write_report
-from hinged.lab.reporting.take_away_files import Formats, write_run_files
+from hinged.lab.reporting.take_away_files import PAGE_ONLY, Formats, write_run_files
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.compare import compare as run_comparison
 from hinged.lab.runs.compare import join_training
 from hinged.lab.runs.pending_trial import SaveOptions
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.runs.run_folder import RunFolder, as_file_name
-
-_PAGE_ONLY = Formats()
+from hinged.lab.study.study_folder import StudyFolder
 
 
 def compare(
@@ -106,12 +106,14 @@ def report(
     """
     formats = Formats(csv, latex, figures)
     formats.check()
-    if to is not None and formats == _PAGE_ONLY:
+    if to is not None and formats == PAGE_ONLY:
         hint = "give --csv, --latex or --figures too: the page stays in the folder of the run"
         raise errors.ArgumentError(errors.message("--to", "no format", hint))
     for folder, target in zip(folders, _target_folders(folders, to), strict=True):
         if RunFolder(folder).holds_experiment:
             _print_report(RunFolder(folder), as_json, formats, target)
+        elif (study := StudyFolder(folder)).holds_study:
+            study_commands.print_report(study, as_json, formats=formats, target=target)
         else:
             raise errors.RunFolderError(
                 f"{folder} holds neither a run nor a study: config.json and study.json are missing "
@@ -146,7 +148,7 @@ def _default_folder(experiment: Experiment, *parts: str) -> Path:
 
 
 def _print_report(
-    folder: RunFolder, as_json: bool, formats: Formats = _PAGE_ONLY, target: Path | None = None
+    folder: RunFolder, as_json: bool, formats: Formats = PAGE_ONLY, target: Path | None = None
 ) -> None:
     """Write the page of a run and the files of the formats, and print the results and the paths."""
     data = write_report(folder)
@@ -162,6 +164,4 @@ def _print_report(
     print_table(console, terminal.terminal_table(table))
     if any(row.activation == "hinged" and row.versus is not None for row in table.rows):
         console.print(verdict(table), highlight=False)
-    console.print(f"Page: {folder.path / 'report.html'}", highlight=False, soft_wrap=True)
-    for path in paths:
-        console.print(f"File: {path}", highlight=False, soft_wrap=True)
+    print_paths(console, folder.path / "report.html", paths)

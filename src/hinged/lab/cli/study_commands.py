@@ -12,10 +12,11 @@ from rich.markup import escape
 
 from hinged import errors
 from hinged.lab._write_file import write_file
-from hinged.lab.cli.console import print_table, show_progress, wide_console
+from hinged.lab.cli.console import print_paths, print_table, show_progress, wide_console
 from hinged.lab.data.readers.data_files import find_data_folder
 from hinged.lab.experiment.settings import PRECISIONS
 from hinged.lab.reporting.fitted_table import FittedTable
+from hinged.lab.reporting.take_away_files import PAGE_ONLY, Formats
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.study import tables
 from hinged.lab.study.answer import answer
@@ -25,6 +26,7 @@ from hinged.lab.study.doubts import remaining_doubts
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.scales import SCALES
 from hinged.lab.study.sizes import expected_time, scale_size
+from hinged.lab.study.study_files import write_study_files
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 from hinged.lab.study.study_report import PAGE, find_study_warnings, write_study_report
 
@@ -101,12 +103,12 @@ def run(
     options = execution_options(ray, 1 if study.alone else jobs, threads)
     with show_progress(as_json) as listener:
         folder.train(listener, seeds, logger=logger, **options, data_dir=data_dir)
-    _write_and_print(folder, records if write_record else None, as_json)
+    print_report(folder, as_json, records=records if write_record else None)
 
 
 def record(folder: Path, records: Path, as_json: bool) -> None:
     """Write the record of a study from the results in its folder, and print it."""
-    _write_and_print(StudyFolder(folder), records, as_json)
+    print_report(StudyFolder(folder), as_json, records=records)
 
 
 def copy(name: str, to: Path) -> None:
@@ -139,20 +141,31 @@ def _describe(name: str, study: Study) -> dict[str, Any]:
     }
 
 
-def _write_and_print(folder: StudyFolder, records: Path | None, as_json: bool) -> None:
+def print_report(
+    folder: StudyFolder,
+    as_json: bool,
+    *,
+    records: Path | None = None,
+    formats: Formats = PAGE_ONLY,
+    target: Path | None = None,
+) -> None:
     """Write the record, the pictures and the page of a study, and print the record.
 
     Args:
         folder: the folder of the study.
-        records: a second folder for the record. None means that the record is not written there.
         as_json: whether to print the record as JSON instead of a table.
+        records: a second folder for the record. None means that the record is not written there.
+        formats: the formats of the files for other programs, whose paths are printed.
+        target: the folder for these files; None for the folder of the study.
     """
     record = write_study_report(folder)
     text = (folder.path / "record.json").read_text(encoding="utf-8")
     if records is not None:
         write_file(records / f"{record.name}-{record.scale}.json", text)
+    paths = write_study_files(folder, record, target or folder.path, formats)
     if as_json:
-        print(text, end="")
+        files = {"files": [str(path) for path in paths]} if paths else {}
+        print(json.dumps({**json.loads(text), **files}, indent=1))
         return
     console = wide_console()
     for sentence in find_study_warnings(folder, record):
@@ -163,7 +176,7 @@ def _write_and_print(folder: StudyFolder, records: Path | None, as_json: bool) -
         console.print(escape(text), highlight=False)
     if doubts := remaining_doubts(record):
         console.print(f"What remains unsure: {escape(doubts)}", highlight=False)
-    console.print(f"Page: {folder.path / PAGE}", highlight=False, soft_wrap=True)
+    print_paths(console, folder.path / PAGE, paths)
 
 
 def _record_table(record: StudyRecord) -> FittedTable:

@@ -40,6 +40,10 @@ class Formats(NamedTuple):
             raise errors.unknown_name("figures", self.figures, _PICTURE_FORMATS)
 
 
+PAGE_ONLY = Formats()
+"""No files except the page of a run or study."""
+
+
 def write_run_files(data: ReportData, folder: Path, formats: Formats) -> list[Path]:
     """Write the results of a run as files, and return their paths.
 
