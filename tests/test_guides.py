@@ -126,6 +126,11 @@ def test_activations_named_on_the_page_on_comparisons_are_replaced():
     assert len(hinged.sites(model, torch.randn(8, 4))) == 2
 
 
+def test_the_network_on_the_page_on_comparisons_can_be_trained(tmp_path, monkeypatch):
+    make_net = run_page("comparisons.md", tmp_path, monkeypatch)["make_net"]
+    assert make_net(hinged.PiecewiseLinear)(torch.randn(2, 3, 8, 8)).shape == (2, 2)
+
+
 def test_every_data_set_is_on_its_page():
     first_cells = re.findall(r"^\| (`.*?) \|", (DOCS / "data.md").read_text(), flags=re.M)
     named = set(re.findall(r"`([\w-]+)`", " ".join(first_cells)))
