@@ -49,3 +49,13 @@ def test_a_panel_holds_the_curves_of_a_layer(finished):
             expected = np.interp(x[inside], hinges, values)
             assert panel.channels[channel].numpy()[inside] == pytest.approx(expected, abs=1e-5)
         assert panel.hinges == snapshot.curve.hinges.reshape(-1).tolist()
+
+
+def test_the_scores_of_a_single_epoch_are_points(comparison):
+    table, activations = comparison
+    short = [each._replace(histories=[h[:1] for h in each.histories]) for each in activations]
+    assert {trace.mode for trace in interactive_plots.draw_histories(table, short).data} == {
+        "markers"
+    }
+    page = interactive_plots.draw_histories(table, activations)
+    assert {trace.mode for trace in page.data} == {"lines"}

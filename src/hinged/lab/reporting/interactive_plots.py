@@ -38,6 +38,8 @@ BELOW_A_MENU: dict[str, Any] = {
     "margin": {"l": 10, "r": 10, "t": 80, "b": 50},
 }
 """Layout of a figure with a menu above it: the legend is below the figure."""
+_NAME = 16
+"""Largest number of characters of a layer's name in a menu."""
 _CHANNELS = 24
 """Largest number of channels drawn for a layer. The drawn mean is over all channels."""
 
@@ -127,7 +129,7 @@ def draw_histories(table: ComparisonTable, activations: list[ActivationResults])
             figure.add_scatter(
                 x=list(range(1, len(history) + 1)),
                 y=history,
-                mode="lines",
+                mode="lines" if len(history) > 1 else "markers",
                 line={"color": each.colour, "width": 1.2},
                 opacity=0.6,
                 name=each.activation,
@@ -143,7 +145,10 @@ def draw_histories(table: ComparisonTable, activations: list[ActivationResults])
 
 
 def draw_curves(panels: list[CurvePanel]) -> go.Figure:
-    """Return a figure of the learned curves of one layer, with a menu to choose the layer."""
+    """Return a figure of the learned curves of one layer, with a menu to choose the layer.
+
+    The menu also says which share of the inputs is outside the hinges.
+    """
     figure = go.Figure()
     layer_of_trace: list[int] = []
     for layer, panel in enumerate(panels):
@@ -152,7 +157,7 @@ def draw_curves(panels: list[CurvePanel]) -> go.Figure:
         layer_of_trace += [layer] * (len(figure.data) - before)
     buttons = [
         {
-            "label": f"layer {panel.layer}: {panel.outside:.0%} outside the hinges",
+            "label": f"layer {_shorten(panel.layer)}: {panel.outside:.0%} of inputs outside",
             "method": "update",
             "args": [{"visible": [owner == layer for owner in layer_of_trace]}],
         }
@@ -179,7 +184,17 @@ def menu(buttons: list[dict[str, Any]]) -> dict[str, Any]:
         "y": 1.04,
         "yanchor": "bottom",
         "pad": {"l": 2},
+        "bgcolor": "#ffffff",  # The default is the transparent background of the figure.
     }
+
+
+def _shorten(name: str) -> str:
+    """Return the end of a long name, so that a menu fits a narrow screen.
+
+    >>> _shorten("features.block2.second.activation")
+    '…cond.activation'
+    """
+    return name if len(name) <= _NAME else f"…{name[1 - _NAME :]}"
 
 
 def _height(lines: int) -> int:
