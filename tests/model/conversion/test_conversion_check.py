@@ -65,15 +65,12 @@ def test_every_site_is_listed_with_the_reason_if_it_is_skipped(mine, name, shape
     assert "Network: 2 of 3 sites would be converted, to 10 curves with 90 values" in table
     error = found.sites[0].error
     assert error > 0 and found.sites[0].note == "closest fit"
-    assert table.endswith(
-        "1 site would start exactly as their activations, and 1 as the closest fit (largest error "
-        f"{error:.1e})."
-    )
+    assert table.endswith(f"\nExact starts: 1. Closest fits: 1, with errors of up to {error:.1e}.")
 
 
 def test_a_network_of_piecewise_linear_activations_is_said_to_start_exactly(mine):
     table = str(check_conversion(f"{mine}:relus", "3"))
-    assert table.endswith("Curves would start exactly as the activations.")
+    assert table.endswith("\nExact starts: 2. Closest fits: 0.")
 
 
 def test_a_network_without_activations(mine):

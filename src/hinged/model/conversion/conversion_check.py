@@ -66,14 +66,12 @@ class ConversionCheck:
 
     def _describe_starts(self) -> str:
         """Return how many sites would start exactly as their activations."""
+        if not self.sites.converted:
+            return ""
         fitted = [site.error for site in self.sites.converted if site.error > 0]
-        if not fitted:
-            return " Curves would start exactly as the activations." if self.curves else ""
         exact = len(self.sites.converted) - len(fitted)
-        return (
-            f" {exact} site{'s' * (exact != 1)} would start exactly as their activations, and "
-            f"{len(fitted)} as the closest fit (largest error {max(fitted):.1e})."
-        )
+        errors_of_fits = f", with errors of up to {max(fitted):.1e}" if fitted else ""
+        return f"\nExact starts: {exact}. Closest fits: {len(fitted)}{errors_of_fits}."
 
 
 def check_conversion(function: str, input_shape: str | None = None) -> ConversionCheck:
