@@ -1,5 +1,8 @@
+import itertools
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from hinged.lab.experiment.schema import Trial
 from hinged.lab.reporting import interactive_plots, plots
@@ -59,3 +62,14 @@ def test_the_scores_of_a_single_epoch_are_points(comparison):
     }
     page = interactive_plots.draw_histories(table, activations)
     assert {trace.mode for trace in page.data} == {"lines"}
+
+
+def test_titles_of_many_panels_do_not_overlap(finished):
+    saved = finished.load_curves(Trial(activation="hinged", seed=0))
+    panel = curve_panel(next(read_snapshots(saved)))
+    name = "encoder.stages.{}.blocks.1.feed_forward.hinged.gelu_1"
+    figure = plots.draw_curves([panel._replace(layer=name.format(n)) for n in range(20)])
+    FigureCanvasAgg(figure).draw()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+    assert len(boxes) == 20
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
