@@ -5,6 +5,11 @@ import hypothesis
 import pytest
 import torch
 
+# Triton reads this when it is imported. With a GPU the tests run the compiled kernels; without one
+# the interpreter runs them on the CPU.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # An example has no time limit. The first call of an operator of torch is slow, so a limit would
 # make tests fail at random.
 hypothesis.settings.register_profile("default", deadline=None, max_examples=60)

@@ -40,34 +40,31 @@ def print_paths(console: Console, page: Path, files: Iterable[Path]) -> None:
 def show_progress(quiet: bool) -> Iterator[ProgressListener]:
     """Yield a listener that shows the progress of a run in the terminal.
 
-    If the user stops the run, the command prints how to continue the run and exits with code 130.
-
     Args:
         quiet: whether to show nothing.
     """
-    try:
-        with _announce_interrupts():
-            if quiet:
-                yield ProgressListener()
-            else:
-                with TerminalProgress(Console()) as listener:
-                    yield listener
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns SIGINT and SIGTERM into SystemExit.
-        print("hinged: stopped. Run the same command again to continue.", file=sys.stderr)
-        raise typer.Exit(130) from None
+    if quiet:
+        yield ProgressListener()
+        return
+    with TerminalProgress(Console()) as listener:
+        yield listener
 
 
 @contextmanager
-def _announce_interrupts() -> Iterator[None]:
-    """Print at once that the program is stopping, if the user presses Ctrl+C in the `with` block.
+def resumable() -> Iterator[None]:
+    """Let the user stop the command in the `with` block by Ctrl+C.
 
-    A second Ctrl+C ends the program immediately.
+    The command prints at once that it is stopping. Then it prints how to continue, and exits with
+    code 130. A second Ctrl+C ends the program immediately.
     """
     handler = signal.getsignal(signal.SIGINT)
     if callable(handler):  # A program that a shell started in the background ignores Ctrl+C.
         signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns SIGINT and SIGTERM into SystemExit.
+        print("hinged: stopped. Run the same command again to continue.", file=sys.stderr)
+        raise typer.Exit(130) from None
     finally:
         signal.signal(signal.SIGINT, handler)
 

@@ -10,7 +10,13 @@ from rich.markup import escape
 
 from hinged import errors
 from hinged.lab.cli import study_commands
-from hinged.lab.cli.console import print_paths, print_table, show_progress, wide_console
+from hinged.lab.cli.console import (
+    print_paths,
+    print_table,
+    resumable,
+    show_progress,
+    wide_console,
+)
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import split_names
 from hinged.lab.experiment.torchrun import torchrun_process
@@ -59,9 +65,10 @@ def compare(
     folder = RunFolder(out or _default_folder(experiment))
     options = execution_options(ray, jobs, threads)
     save = SaveOptions(logger=logger)
-    with show_progress(as_json) as listener:
-        run_comparison(experiment, folder, listener, save=save, data_dir=data_dir, **options)
-    _print_report(folder, as_json)
+    with resumable():
+        with show_progress(as_json) as listener:
+            run_comparison(experiment, folder, listener, save=save, data_dir=data_dir, **options)
+        _print_report(folder, as_json)
 
 
 def train(
@@ -84,12 +91,14 @@ def train(
     )
     folder = RunFolder(out or _default_folder(experiment, activation, f"seed{seed}"))
     save = SaveOptions(checkpoints=True, weights=True, logger=logger)
+    options = {"threads": threads, "save": save, "data_dir": data_dir}
     if torchrun_process().rank:
-        join_training(experiment, folder, threads=threads, save=save, data_dir=data_dir)
+        join_training(experiment, folder, **options)
         return
-    with show_progress(as_json) as listener:
-        run_comparison(experiment, folder, listener, threads=threads, save=save, data_dir=data_dir)
-    _print_report(folder, as_json)
+    with resumable():
+        with show_progress(as_json) as listener:
+            run_comparison(experiment, folder, listener, **options)
+        _print_report(folder, as_json)
 
 
 def report(

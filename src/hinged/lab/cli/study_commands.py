@@ -12,7 +12,13 @@ from rich.markup import escape
 
 from hinged import errors
 from hinged.lab._write_file import write_file
-from hinged.lab.cli.console import print_paths, print_table, show_progress, wide_console
+from hinged.lab.cli.console import (
+    print_paths,
+    print_table,
+    resumable,
+    show_progress,
+    wide_console,
+)
 from hinged.lab.data.readers.data_files import find_data_folder
 from hinged.lab.experiment.settings import PRECISIONS
 from hinged.lab.reporting.fitted_table import FittedTable
@@ -101,9 +107,10 @@ def run(
         instead = f"the study uses {study.scale(scale).fallback} instead"
         print(f"No folder with data sets was found, so {instead}.", file=sys.stderr)
     options = execution_options(ray, 1 if study.alone else jobs, threads)
-    with show_progress(as_json) as listener:
-        folder.train(listener, seeds, logger=logger, **options, data_dir=data_dir)
-    print_report(folder, as_json, records=records if write_record else None)
+    with resumable():
+        with show_progress(as_json) as listener:
+            folder.train(listener, seeds, logger=logger, **options, data_dir=data_dir)
+        print_report(folder, as_json, records=records if write_record else None)
 
 
 def record(folder: Path, records: Path, as_json: bool) -> None:
