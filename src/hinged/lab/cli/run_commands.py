@@ -91,7 +91,7 @@ def train(
     )
     folder = RunFolder(out or _default_folder(experiment, activation, f"seed{seed}"))
     save = SaveOptions(checkpoints=True, weights=True, logger=logger)
-    options = {"threads": threads, "save": save, "data_dir": data_dir}
+    options: dict[str, Any] = {"threads": threads, "save": save, "data_dir": data_dir}
     if torchrun_process().rank:
         join_training(experiment, folder, **options)
         return
