@@ -38,11 +38,14 @@ def test_differences_are_taken_over_shared_seeds(small):
 def test_verdict_says_what_the_figures_say(small):
     relu = [0.5, 0.6, 0.7, 0.5, 0.6]
     better = verdict(make_table({"relu": relu, "hinged": [0.61, 0.7, 0.8, 0.6, 0.7]}, small))
-    assert better.startswith("hinged is 10.20 points above relu")
-    assert better.endswith("a difference at the 5 % level.")
-    worse = verdict(make_table({"relu": relu, "hinged": [0.5, 0.5, 0.7, 0.5, 0.6]}, small))
-    assert worse.startswith("hinged is 2.00 points below relu")
-    assert worse.endswith("no difference that these seeds can show at the 5 % level.")
+    assert better.startswith("Better: on average, hinged is 10.20 points above relu (95 % interval")
+    worse = verdict(make_table({"relu": relu, "hinged": [0.4, 0.51, 0.6, 0.4, 0.5]}, small))
+    assert worse.startswith("Worse: on average, hinged is 9.80 points below relu (95 % interval")
+    alike = verdict(make_table({"relu": relu, "hinged": [0.5, 0.5, 0.7, 0.5, 0.6]}, small))
+    assert alike.startswith(
+        "No difference that 5 seeds can show: on average, hinged is 2.00 points"
+    )
+    assert alike.endswith("p = 0.37; 5 seeds).")
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 4])

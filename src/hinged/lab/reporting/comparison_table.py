@@ -123,8 +123,8 @@ def build_comparison_table(experiment: Experiment, results: list[TrialResult]) -
 def verdict(table: ComparisonTable, activation: str = "hinged") -> str:
     """Return a sentence that compares the scores of an activation with those of the baseline.
 
-    The sentence contains the mean difference, its 95 % interval and its p-value. With fewer than 5
-    seeds it contains only the mean difference, and no verdict.
+    The sentence begins with the conclusion. Then it gives the mean difference, its 95 % interval and
+    its p-value. With fewer than 5 seeds it gives only the mean difference, and no verdict.
 
     Args:
         table: the table of the comparison.
@@ -145,14 +145,15 @@ def verdict(table: ComparisonTable, activation: str = "hinged") -> str:
         return (
             f"{activation} differs from {table.baseline} without any spread: no test is possible."
         )
-    size = (
-        f"{distance} (95 % interval {low * scale:+.{digits}f} to {high * scale:+.{digits}f}, "
-        f"p = {p:.2g}, "
-        f"{row.p_corrected:.2g} after correction for {comparisons} comparisons, {pairs} seeds)"
+    corrected = f"{row.p_corrected:.2g} after correction for {comparisons} comparisons"
+    numbers = (
+        f"95 % interval {low * scale:+.{digits}f} to {high * scale:+.{digits}f}; p = {p:.2g}"
+        f"{', ' + corrected if comparisons > 1 else ''}; {pairs} seeds"
     )
+    conclusion = f"No difference that {pairs} seeds can show"
     if row.p_corrected < 0.05:
-        return f"{activation} is {size}: a difference at the 5 % level."
-    return f"{activation} is {size}: no difference that these seeds can show at the 5 % level."
+        conclusion = "Better" if mean > 0 else "Worse"
+    return f"{conclusion}: on average, {activation} is {distance} ({numbers})."
 
 
 def _test_against(
