@@ -123,8 +123,8 @@ def build_comparison_table(experiment: Experiment, results: list[TrialResult]) -
 def verdict(table: ComparisonTable, activation: str = "hinged") -> str:
     """Return a sentence that compares the scores of an activation with those of the baseline.
 
-    The sentence begins with the conclusion. Then it gives the mean difference, its 95 % interval and
-    its p-value. With fewer than 5 seeds it gives only the mean difference, and no verdict.
+    The sentence begins with the conclusion. Then it gives the mean difference, its 95 % interval
+    and its p-value. With fewer than 5 seeds it gives only the mean difference, and no verdict.
 
     Args:
         table: the table of the comparison.
