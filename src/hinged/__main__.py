@@ -32,7 +32,8 @@ def _run() -> int:
     try:
         return _run_program()
     except errors.HingedError as error:
-        print(f"hinged: {name_options(str(error))}", file=sys.stderr)
+        command = next(iter(sys.argv[1:]), "")
+        print(f"hinged: {name_options(str(error), command)}", file=sys.stderr)
         return 2
 
 

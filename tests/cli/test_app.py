@@ -25,6 +25,9 @@ from tests.cli.run_command import error_of, run
             "curves.tails=VALUE; `hinged settings curves.tails` says what it means.",
         ),
         (["train", "--calibrate-after", "1"], "give --set training.calibrate_after=VALUE"),
+        (["study", "run", "mnist", "--epochs", "3"], "No such option: --epochs"),
+        (["report", "--tails", "x"], "No such option: --tails"),
+        (["train", "--activation", "rleu"], "`--activation`: got 'rleu'; did you mean"),
     ],
 )
 def test_wrong_arguments_get_one_sentence(capsys, arguments, message):

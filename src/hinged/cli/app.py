@@ -66,11 +66,17 @@ def _sentence(error: Any) -> str:
     message = re.sub(r"'(--\w+)' requires 2 arg.*", r"'\1' takes two numbers: \1 -3 3", message)
     command = error.ctx.command_path if error.ctx else "hinged"
     unknown = re.match(r"No such option: --([\w-]+)", message)
-    if unknown and (setting := _setting_of(unknown[1])):
+    if unknown and _sets_settings(error) and (setting := _setting_of(unknown[1])):
         hint = f"give --set {setting}=VALUE; `hinged settings {setting}` says what it means"
         return errors.message(f"{command} --{unknown[1]}", "a setting that has no option", hint)
     end = "" if message.endswith("?") else "."
     return f"{message}{end} `{command} --help` lists what is valid."
+
+
+def _sets_settings(error: Any) -> bool:
+    """Whether the command of an error has the option `--set`."""
+    parameters = error.ctx.command.params if error.ctx else []
+    return any("--set" in parameter.opts for parameter in parameters)
 
 
 def _setting_of(option: str) -> str | None:

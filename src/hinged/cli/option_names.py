@@ -47,15 +47,22 @@ OPTIONS = SETTING_OPTIONS | {
 }
 """The command-line option for each setting or argument that error messages of the library name."""
 
+_OPTIONS_OF_TRAIN = {"activations": "--activation", "seeds": "--seed"}
+"""The options of `hinged train`, which has one activation and one seed."""
 _QUOTED = re.compile(rf"`({'|'.join(map(re.escape, OPTIONS))})(?=[` ])")
 
 
-def name_options(message: str) -> str:
+def name_options(message: str, command: str = "") -> str:
     """Replace settings in an error message by the options of the command line.
 
     Only settings in backticks are replaced.
 
+    Args:
+        message: the message.
+        command: name of the command that raised the error.
+
     >>> name_options("`curves.init`: got 'rleu'; did you mean 'relu'?")
     "`--init`: got 'rleu'; did you mean 'relu'?"
     """
-    return _QUOTED.sub(lambda match: f"`{OPTIONS[match[1]]}", message)
+    options = OPTIONS | (_OPTIONS_OF_TRAIN if command == "train" else {})
+    return _QUOTED.sub(lambda match: f"`{options[match[1]]}", message)
