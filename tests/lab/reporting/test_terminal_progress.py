@@ -72,7 +72,7 @@ def test_trainings_at_the_same_time_are_counted():
     screen.end_epoch(several[0], 1, 10.0)
     screen.end_epoch(several[2], 1, 10.0)
     assert screen.progress._bar.tasks[0].completed == 3
-    assert screen.left == "about 2 min left"  # 33 epochs of 10 s, 3 at a time: 110 s.
+    assert screen.left == "about 110 s left"  # 33 epochs of 10 s, 3 at a time: 110 s.
 
 
 def test_short_comparisons_and_unknown_clusters_say_nothing():

@@ -54,10 +54,10 @@ class TimeEstimate:
 def in_words(seconds: float) -> str:
     """Return a duration in words, with one or two units.
 
-    >>> in_words(42), in_words(125), in_words(3 * 3600 + 1300), in_words(200_000)
-    ('42 s', '2 min', '3 h 22 min', '2 d 8 h')
+    >>> in_words(88), in_words(125), in_words(3 * 3600 + 1300), in_words(200_000)
+    ('88 s', '2 min', '3 h 22 min', '2 d 8 h')
     """
-    if round(seconds) < 60:
+    if round(seconds) < 120:
         return f"{max(1, round(seconds))} s"
     minutes, hours = round(seconds / 60), round(seconds / 3600)
     if minutes < 60:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from hinged.lab.experiment.settings import Settings
+from hinged.lab.reporting.time_estimate import in_words
 from hinged.lab.study.cells import study_cells
 from hinged.lab.study.definition import SHIPPED, Study, find_study, parse_study, shipped_studies
 from hinged.lab.study.record import StudyRecord
@@ -109,21 +110,9 @@ def expected_time(name: str, study: Study, scale: str) -> str:
     planned = scale_size(study, scale).trainings
     seconds = measured.seconds / measured.trainings * planned
     return (
-        f"about {duration_words(seconds)} of training in all, by the times of "
+        f"about {in_words(seconds)} of training in all, by the times of "
         f"{measured.trainings:,} recorded trainings on {measured.machine}"
     )
-
-
-def duration_words(seconds: float) -> str:
-    """Return a duration in words.
-
-    >>> duration_words(8674), duration_words(88), duration_words(7.2)
-    ('2 h 25 min', '88 s', '7 s')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _listed(numbers: Iterable[float]) -> str:
