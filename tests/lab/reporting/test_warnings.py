@@ -47,6 +47,27 @@ def test_an_unfinished_comparison_says_how_many_seeds_are_finished(small):
     assert text == "Too few finished seeds for a verdict: 2 of 10."
 
 
+def earlier_and_present_results(scores):
+    """Results of seeds 0 to 2 from an earlier version, and of seeds 3 and 4 from this one."""
+    present = {"data_facts": TEN_CLASSES, "other_scores": {"macro F1": 0.5}}
+    return [
+        make_result(activation, seed, score).model_copy(update=present if seed > 2 else {})
+        for activation, values in scores.items()
+        for seed, score in enumerate(values)
+    ]
+
+
+def test_an_extended_run_of_an_earlier_version_says_what_is_missing(small):
+    [text] = find_warnings(small, earlier_and_present_results(GOOD))
+    assert text.startswith("Further scores and predictions are those of 2 of 5 seeds only")
+
+
+def test_results_of_an_earlier_version_are_judged_by_the_facts_of_the_others(small):
+    chance = {"relu": [0.1] * 5, "hinged": [0.1, 0.11, 0.09, 0.1, 0.1]}
+    texts = find_warnings(small, earlier_and_present_results(chance))
+    assert texts[0].startswith("No network learned: the best accuracy is 11.00 %")
+
+
 def test_networks_at_chance_level(small):
     five = {"relu": [0.1, 0.09, 0.1, 0.1, 0.1], "hinged": [0.12, 0.1, math.nan, 0.1, 0.1]}
     learned, diverged = warn(small, five)

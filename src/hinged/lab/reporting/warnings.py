@@ -28,6 +28,7 @@ def find_warnings(experiment: Experiment, results: Sequence[TrialResult]) -> tup
     return (
         *warn_of_scores(experiment, results),
         *_warn_of_divergence(results),
+        *_warn_of_missing_predictions(results),
         *_warn_of_few_seeds(experiment, results),
     )
 
@@ -39,10 +40,23 @@ def warn_of_scores(experiment: Experiment, results: Sequence[TrialResult]) -> It
         experiment: the experiment.
         results: the results of its finished trainings, at least one.
     """
+    results = _add_facts(results)
     yield from _warn_of_no_learning(results)
     yield from _warn_of_equal_scores(experiment, results)
     yield from _warn_of_data(results)
     yield from _warn_of_random_weights(experiment, results)
+
+
+def _add_facts(results: Sequence[TrialResult]) -> list[TrialResult]:
+    """Return the results, those of earlier versions with the facts of other results.
+
+    All results of a run are on the same data.
+    """
+    known = next((each.data_facts for each in results if each.data_facts is not None), None)
+    return [
+        each.model_copy(update={"data_facts": known}) if each.data_facts is None else each
+        for each in results
+    ]
 
 
 def _warn_of_no_learning(results: Sequence[TrialResult]) -> Iterator[str]:
@@ -81,6 +95,18 @@ def _warn_of_divergence(results: Sequence[TrialResult]) -> Iterator[str]:
         yield (
             f"Diverged (the loss became infinite or NaN): {'; '.join(named)}. "
             "Means and differences leave out trainings without a score."
+        )
+
+
+def _warn_of_missing_predictions(results: Sequence[TrialResult]) -> Iterator[str]:
+    """Yield a sentence if only some trainings have further scores, because a run was extended."""
+    finite = [result for result in results if math.isfinite(result.test_score)]
+    seeds = {result.seed for result in finite}
+    missing = {result.seed for result in finite if not result.other_scores}
+    if missing and missing != seeds:
+        yield (
+            f"Further scores and predictions are those of {len(seeds - missing)} of {len(seeds)} "
+            "seeds only: an earlier version trained the others without saving them."
         )
 
 
