@@ -10,13 +10,15 @@ from hinged.lab.reporting.table_files import csv_text, escape_latex, latex_text
 def test_csv_is_read_back_with_all_digits():
     rows = [
         {"name": 'a, "b"\nc', "score": 1 / 3, "p": None},
-        {"name": "leaky_relu", "score": -1e-300, "more": math.inf},
+        {"name": "leaky_relu", "score": -1e-300, "p": math.nan, "more": math.inf},
     ]
     read = list(csv.DictReader(io.StringIO(csv_text(rows))))
     assert [each["name"] for each in read] == [row["name"] for row in rows]
     assert [float(each["score"]) for each in read] == [1 / 3, -1e-300]
     assert list(read[0]) == ["name", "score", "p", "more"]
-    assert read[0]["p"] == read[0]["more"] == "" and float(read[1]["more"]) == math.inf
+    assert (
+        read[0]["p"] == read[1]["p"] == read[0]["more"] == "" and float(read[1]["more"]) == math.inf
+    )
 
 
 def test_a_latex_table_has_a_cell_for_each_heading_and_no_free_special_character():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -26,8 +27,8 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows as CSV text with a header line. Numbers keep all their digits.
 
     Args:
-        rows: values by the name of their column. A row without a column, and a value of None, leave
-            the cell empty.
+        rows: values by the name of their column. A row without a column, None and NaN leave the
+            cell empty.
 
     >>> print(csv_text([{"name": "relu", "score": 0.1}, {"name": "a, b", "p": None}]), end="")
     name,score,p
@@ -38,7 +39,8 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({name: None if _is_nan(value) else value for name, value in row.items()})
     return text.getvalue()
 
 
@@ -71,6 +73,10 @@ def escape_latex(text: str) -> str:
     leaky\\_relu: $-$0.5 \\%
     """
     return _MINUS.sub("$-$", text.translate(_ESCAPES))
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _latex_line(texts: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,7 +148,7 @@ def _row_values(row: ComparisonRow, predictions: PredictionData) -> dict[str, An
     for name, score in predictions.scores[row.activation].items():
         column = _column(name)
         values |= {column: score.mean, f"{column}_low": score.low, f"{column}_high": score.high}
-    values |= {
+    return values | {
         "parameters": row.parameters,
         "activation_parameters": row.activation_parameters,
         "step_ms": row.step_ms,
@@ -157,16 +156,12 @@ def _row_values(row: ComparisonRow, predictions: PredictionData) -> dict[str, An
         "kept_mib": row.kept_mib,
         "diverged": len(row.diverged),
     }
-    return {name: None if _is_nan(value) else value for name, value in values.items()}
 
 
 def _class_rows(predictions: PredictionData) -> list[dict[str, Any]]:
     accuracies = predictions.class_accuracies()
     return [
-        {
-            "class": name,
-            **{a: None if _is_nan(each[i]) else each[i] for a, each in accuracies.items()},
-        }
+        {"class": name, **{activation: each[i] for activation, each in accuracies.items()}}
         for i, name in enumerate(predictions.class_names)
     ]
 
@@ -187,7 +182,3 @@ def _confusion_rows(predictions: PredictionData) -> list[dict[str, Any]]:
 
 def _column(score: str) -> str:
     return score.replace(" ", "_")
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
