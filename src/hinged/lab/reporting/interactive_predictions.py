@@ -9,10 +9,7 @@ import plotly.graph_objects as go
 from hinged.lab.problems.predictions import ConfusionMatrix, PredictedNumbers
 from hinged.lab.reporting.interactive_plots import BELOW_A_MENU, LAYOUT, menu
 from hinged.lab.reporting.picture_data import SHARE_COLOURS, colour_of
-from hinged.lab.reporting.prediction_data import shares_of_classes
-
-_LABELLED_CELLS = 12
-"""Largest number of classes at which the cells of a confusion matrix show their numbers."""
+from hinged.lab.reporting.prediction_data import MOST_NUMBERED_CLASSES, shares_of_classes
 
 
 def draw_confusions(confusions: dict[str, ConfusionMatrix]) -> go.Figure:
@@ -123,7 +120,7 @@ def _buttons(labels: list[str], traces: int) -> list[dict[str, Any]]:
 
 
 def _cell_texts(matrix: ConfusionMatrix) -> list[list[str]]:
-    if len(matrix.names) > _LABELLED_CELLS:
+    if len(matrix.names) > MOST_NUMBERED_CLASSES:
         return [["" for _ in matrix.names] for _ in matrix.names]
     return [
         [f"{100 * share:.0f}" if share >= 0.005 else "" for share in row]

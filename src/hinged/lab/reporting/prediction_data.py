@@ -23,6 +23,8 @@ from hinged.lab.runs.trial_result import TrialResult
 MOST_CLASSES = 25
 """Largest number of classes whose confusion matrix is drawn. With more, reports list the pairs of
 classes that are confused most."""
+MOST_NUMBERED_CLASSES = 12
+"""Largest number of classes at which the cells of a drawn confusion matrix show their numbers."""
 _PAIRS = 15
 
 

@@ -12,12 +12,10 @@ from matplotlib.figure import Figure
 from hinged.lab.problems.predictions import ConfusionMatrix, PredictedNumbers
 from hinged.lab.reporting.picture_data import SHARE_COLOURS, colour_of
 from hinged.lab.reporting.plots import hide_top_and_right
-from hinged.lab.reporting.prediction_data import shares_of_classes
+from hinged.lab.reporting.prediction_data import MOST_NUMBERED_CLASSES, shares_of_classes
 
 _COLUMNS = 3
 _MAP = LinearSegmentedColormap.from_list("share", list(SHARE_COLOURS))
-_LABELLED_CELLS = 12
-"""Largest number of classes at which the cells of a confusion matrix show their numbers."""
 
 
 def draw_confusions(confusions: dict[str, ConfusionMatrix]) -> Figure:
@@ -82,7 +80,7 @@ def _draw_confusion(axes: Axes, matrix: ConfusionMatrix) -> None:
     axes.set_yticks(ticks, matrix.names, fontsize=7)
     axes.set_xlabel("predicted class", fontsize=8)
     axes.set_ylabel("true class, %", fontsize=8)
-    if len(matrix.names) <= _LABELLED_CELLS:
+    if len(matrix.names) <= MOST_NUMBERED_CLASSES:
         for row, column in (shares >= 0.5).nonzero().tolist():
             share = shares[row, column].item()
             colour = "white" if share > 60 else "black"
