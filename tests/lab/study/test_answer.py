@@ -83,7 +83,52 @@ def test_rows_with_few_seeds_are_left_out_of_the_verdict():
     assert said.startswith(
         "In part. Curves beat ReLU in 1 of 2 networks (CNN with 1 block), by 2.0"
     )
-    assert "; one with fewer than 5 seeds left out (4 to 10 seeds each;" in said
+    assert "; one with fewer than 5 seeds left out (10 seeds each;" in said
+
+
+def test_few_seeds_do_not_show_that_there_is_no_difference():
+    record = invent_record([(0.001, UNSURE), (0.002, UNSURE), (0.3, SURE)])
+    few = record.rows[5].versus.model_copy(update={"pairs": 2})
+    rows = [*record.rows[:5], record.rows[5].model_copy(update={"versus": few})]
+    assert answer(record.model_copy(update={"rows": rows}), ASKED).text == (
+        "Not shown. These 10 seeds show no significant difference between curves and ReLU in "
+        "either network (5 % level, after correction for 3 comparisons; one with fewer than 5 "
+        "seeds left out). Mean differences in test accuracy: +0.1 to +0.2 points."
+    )
+
+
+def diverge(row):
+    """Return the row as if all its trainings had diverged."""
+    nothing = dict.fromkeys(row.values)
+    seeds = tuple(row.values)
+    changes = {"mean": None, "values": nothing, "diverged": seeds, "versus": None}
+    return row.model_copy(update=changes)
+
+
+def test_curves_that_diverge_in_one_network_are_no_yes():
+    record = invent_record([(0.018, SURE), (0.03, SURE), (0.043, SURE)])
+    rows = [*record.rows[:5], diverge(record.rows[5])]
+    said = answer(record.model_copy(update={"rows": rows}), ASKED).text
+    assert said.startswith("In part. Curves beat ReLU in 2 of 3 networks (CNN with 1 block; CNN ")
+    assert said.endswith("Of 3 comparisons, 1 cannot be made. 10 trainings of curves diverged.")
+    few = record.rows[5].model_copy(update={"diverged": (3,)})
+    one = answer(record.model_copy(update={"rows": [*record.rows[:5], few]}), ASKED)
+    assert one.verdict == "In part" and one.lead.endswith("1 training of curves diverged.")
+    none = answer(record.model_copy(update={"rows": [record.rows[0], rows[5]]}), ASKED)
+    assert none.text == "Nothing has been compared yet. 10 trainings of curves diverged."
+
+
+def test_a_network_whose_trainings_failed_still_counts():
+    record = invent_record([(0.018, SURE), (0.03, SURE)])
+    said = answer(record.model_copy(update={"rows": record.rows[:2]}), ASKED).text
+    assert said.startswith("In part. Curves beat ReLU (CNN with 1 block) in 1 of 2 settings (CNN")
+
+
+def test_an_unfinished_study_says_that_its_answer_can_change():
+    record = invent_record([(0.018, SURE)]).model_copy(update={"missing": 1})
+    said = answer(record, ASKED)
+    assert said.verdict == "In part"
+    assert said.lead.endswith("1 training is missing, so this answer can change.")
 
 
 def test_scores_of_regression_are_no_points():
@@ -173,6 +218,10 @@ def test_yes_needs_every_activation_that_the_question_names():
     assert lost.verdict == "In part"
     assert "They beat SiLU in 0 of 2; they are worse than SiLU in 2 of 2 (after" in lost.lead
     assert answer(record, asked).verdict == "In part"  # SiLU was not trained.
+    half = with_rival(record, "silu", lower)
+    half = half.model_copy(update={"rows": [*half.rows[:-1], diverge(half.rows[-1])]})
+    assert answer(half, asked).verdict == "In part"
+    assert "They beat SiLU in 1 of 2 (after correction for 3" in answer(half, asked).lead
 
 
 def test_the_best_mean_is_told_whoever_has_it():
@@ -184,6 +233,12 @@ def test_the_best_mean_is_told_whoever_has_it():
         "curves in 1 of 2 networks."
     )
     assert not any("By the means" in each for each in answer(record).more)
+
+
+def test_activations_with_equal_means_share_the_first_place():
+    record = invent_record([(0.018, SURE)])
+    said = answer(with_rival(record, "gelu", [list(record.rows[1].values.values())])).more
+    assert "the three activations is curves and GELU together in 1 of 1 setting." in said[0]
 
 
 def test_other_configurations_are_compared_with_curves():

@@ -171,3 +171,13 @@ def test_cells_of_the_shipped_studies_have_names_of_their_own(name):
             own = [cell.name for cell in study_cells(study, scale, fallback)]
             assert len(set(own)) == len(own) > 0
             assert all(re.fullmatch(r"[\w.-]+", word) for word in own)
+
+
+def test_a_study_has_one_baseline(tiny):
+    variants = '\n[[variants]]\nname = "a"\n[[variants]]\nname = "b"\n'
+    tiny.write_text(tiny.read_text() + variants + 'settings = { baseline = "hinged" }\n')
+    with pytest.raises(
+        errors.ArgumentError,
+        match="line 29, baseline: got 'hinged' and 'relu'; all experiments of a study have the",
+    ):
+        read_study(tiny)

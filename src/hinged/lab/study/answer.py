@@ -62,17 +62,18 @@ def answer(record: StudyRecord, yes_if: YesIf | None = None) -> Answer:
     If the question can be answered with Yes or No, the verdict is `Yes`, `No`, `In part` or
     `Not shown`. The last means that no difference is significant, in either direction. A difference
     counts if it is significant at the 5 % level after Holm's correction. Fewer than five seeds
-    never give a verdict.
+    never give a verdict. The verdict is not `Yes` if curves diverged or a comparison is missing.
 
     Args:
         record: the record of the study.
         yes_if: what the study must show for the answer Yes; None for other questions.
     """
     rivalry = against_baseline(record)
+    left_out = _left_out(record, rivalry)
     if not rivalry.differences:
-        return Answer("", "Nothing has been compared yet.", [])
+        return Answer("", " ".join(["Nothing has been compared yet.", *left_out]), [])
     if len(rivalry.few) == len(rivalry.differences):
-        lead = _too_few_seeds(record, rivalry)
+        lead = " ".join([_too_few_seeds(record, rivalry), *left_out])
         return Answer("No verdict", lead, supplements(record, has_verdict=False))
     names = yes_if.than if yes_if is not None else ()
     others = against_others(record, names)
@@ -82,7 +83,7 @@ def answer(record: StudyRecord, yes_if: YesIf | None = None) -> Answer:
         else _compare_curves(record, rivalry)
     )
     verdict = "" if yes_if is None else _verdict(yes_if, record, [rivalry, *others])
-    parts = [levels_sentence(record), main, _compare_others(others)]
+    parts = [levels_sentence(record), main, _compare_others(others), *left_out]
     lead = " ".join(part for part in parts if part)
     return Answer(verdict, lead, supplements(record, has_verdict=True))
 
@@ -92,8 +93,8 @@ def _verdict(yes_if: YesIf, record: StudyRecord, rivalries: Sequence[Rivalry]) -
     found = [each for each in rivalries if each.rival in asked]
     wins = [each.better if yes_if.curves_are == "better" else each.worse for each in found]
     losses = [each.worse if yes_if.curves_are == "better" else each.better for each in found]
-    complete = all(len(won) == len(each.differences) for won, each in zip(wins, found, strict=True))
-    if complete and len(found) == len(asked):
+    complete = all(len(won) == each.settings for won, each in zip(wins, found, strict=True))
+    if complete and len(found) == len(asked) and not (_count_diverged(record) or record.missing):
         return "Yes"
     if any(wins):
         return "In part"
@@ -104,7 +105,7 @@ def _compare_curves(record: StudyRecord, rivalry: Rivalry) -> str:
     """Return a sentence that compares curves with the baseline."""
     noun, words = noun_of(record, [each.row for each in rivalry.differences]), words_for(record)
     reference = reference_words(record, [each.row for each in rivalry.differences])
-    whole = len(rivalry.differences)
+    whole = rivalry.settings
     if not rivalry.better and not rivalry.worse:
         return _no_difference(record, rivalry, noun, reference)
     clauses = []
@@ -126,7 +127,7 @@ def _compare_configurations(record: StudyRecord, rivalry: Rivalry) -> str:
     reference = reference_words(record, [each.row for each in rivalry.differences])
     if not rivalry.better and not rivalry.worse:
         return _no_difference(record, rivalry, CONFIGURATIONS, reference)
-    whole, words = len(rivalry.differences), words_for(record)
+    whole, words = rivalry.settings, words_for(record)
     clauses = []
     for adjective, found in (("worse", rivalry.worse), ("better", rivalry.better)):
         if found:
@@ -142,22 +143,23 @@ def _compare_configurations(record: StudyRecord, rivalry: Rivalry) -> str:
 
 
 def _no_difference(record: StudyRecord, rivalry: Rivalry, noun: Noun, reference: str) -> str:
-    whole = len(rivalry.differences)
+    whole = len(rivalry.undecided)
     between = f"between curves and {reference}{noun.any_of(whole)}"
     if record.baseline == "hinged":
         between = f"between {reference} and {noun.any_other(whole)}"
     return (
         f"These {_seeds(record, rivalry)} show no significant difference {between} (5 % level, "
-        f"after correction for {_count(rivalry.tests, 'comparison')}). {_means(record, rivalry)}"
+        f"after correction for {_count(rivalry.tests, 'comparison')}{_few(rivalry)}). "
+        f"{_means(record, rivalry.undecided)}"
     )
 
 
-def _means(record: StudyRecord, rivalry: Rivalry) -> str:
-    """Return a sentence about the range of the mean differences.
+def _means(record: StudyRecord, differences: Sequence[Difference]) -> str:
+    """Return a sentence about the range of mean differences.
 
     If the rows are other configurations of curves, those with the extreme means are named.
     """
-    ordered = sorted(rivalry.differences, key=lambda each: each.mean)
+    ordered = sorted(differences, key=lambda each: each.mean)
     if record.baseline != "hinged" or len(ordered) < 2:
         return mean_differences(record, [each.mean for each in ordered])
     first, last = (
@@ -173,12 +175,12 @@ def _compare_others(rivalries: Sequence[Rivalry]) -> str:
         return ""
     wins = join(
         [
-            f"{activation_words(each.rival)} in {len(each.better)} of {len(each.differences)}"
+            f"{activation_words(each.rival)} in {len(each.better)} of {each.settings}"
             for each in rivalries
         ]
     )
     losses = [
-        f"{activation_words(each.rival)} in {len(each.worse)} of {len(each.differences)}"
+        f"{activation_words(each.rival)} in {len(each.worse)} of {each.settings}"
         for each in rivalries
         if each.worse
     ]
@@ -190,13 +192,12 @@ def _compare_others(rivalries: Sequence[Rivalry]) -> str:
 def _too_few_seeds(record: StudyRecord, rivalry: Rivalry) -> str:
     noun = noun_of(record, [each.row for each in rivalry.differences])
     reference = reference_words(record, [each.row for each in rivalry.differences])
-    whole = len(rivalry.differences)
-    ahead = noun.share(sum(each.is_better for each in rivalry.differences), whole)
+    ahead = noun.share(sum(each.is_better for each in rivalry.differences), rivalry.settings)
     who = "curves" if record.baseline != "hinged" else "other configurations"
     means = f"On average, {who} {words_for(record).ahead} {reference}{ahead}. " if ahead else ""
     return (
         f"{_seeds(record, rivalry)} are too few; at least {number_word(FEWEST_SEEDS)} are needed. "
-        f"{means}{_means(record, rivalry)}"
+        f"{means}{_means(record, rivalry.differences)}"
     )
 
 
@@ -208,21 +209,45 @@ def _rest(record: StudyRecord, rivalry: Rivalry, where: str) -> str:
         rivalry: the comparisons.
         where: what precedes `the other three`, for example `in` or `for`.
     """
-    text = ""
-    if rivalry.undecided:
-        count = len(rivalry.undecided)
-        spread = signed_range(record, [each.mean for each in rivalry.undecided])
-        others, what = ("", "the") if count == 1 else (f" {number_word(count)}", "no")
-        not_ = " not" if count == 1 else ""
-        text += f"; {where} the other{others}, {what} difference is{not_} significant: {spread}"
-    if rivalry.few:
-        text += f"; {number_word(len(rivalry.few))} with fewer than {FEWEST_SEEDS} seeds left out"
-    return text
+    if not rivalry.undecided:
+        return _few(rivalry)
+    count = len(rivalry.undecided)
+    spread = signed_range(record, [each.mean for each in rivalry.undecided])
+    others = "the other" if count == 1 else f"the other {number_word(count)}"
+    if rivalry.few or rivalry.left_out:
+        others = "another" if count == 1 else f"{number_word(count)} others"
+    verb = "the difference is not" if count == 1 else "no difference is"
+    return f"; {where} {others}, {verb} significant: {spread}{_few(rivalry)}"
+
+
+def _few(rivalry: Rivalry) -> str:
+    """Return a clause about the comparisons with too few seeds, with the separator before it."""
+    if not rivalry.few:
+        return ""
+    return f"; {number_word(len(rivalry.few))} with fewer than {FEWEST_SEEDS} seeds left out"
+
+
+def _left_out(record: StudyRecord, rivalry: Rivalry) -> list[str]:
+    """Return sentences about trainings that the comparisons lack."""
+    sentences, diverged = [], _count_diverged(record)
+    if rivalry.left_out and rivalry.differences:
+        sentences.append(f"Of {rivalry.settings} comparisons, {rivalry.left_out} cannot be made.")
+    if diverged:
+        sentences.append(f"{_count(diverged, 'training')} of curves diverged.")
+    if record.missing:
+        verb = "is" if record.missing == 1 else "are"
+        missing = f"{_count(record.missing, 'training')} {verb} missing"
+        sentences.append(f"{missing}, so this answer can change.")
+    return sentences
+
+
+def _count_diverged(record: StudyRecord) -> int:
+    return sum(len(row.diverged) for row in record.rows if row.activation == "hinged")
 
 
 def _evidence(record: StudyRecord, rivalry: Rivalry) -> str:
     decided = len(rivalry.better) + len(rivalry.worse)
-    all_hold = decided == len(rivalry.differences)
+    all_hold = decided == rivalry.settings
     holds = "every difference holds" if all_hold else "significant at the 5 % level"
     tests = _count(rivalry.tests, "comparison")
     return f"({_seeds(record, rivalry)} each; {holds} after correction for {tests})"

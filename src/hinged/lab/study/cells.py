@@ -244,9 +244,14 @@ def _find_faults(study: Study, scale: str, fallback: bool) -> list[str]:
     for axis in study.scale(scale).grid.keys() - study.grid.keys():
         found[f"{axis}: the [grid] table of the study has no such axis"] = None
     activations: set[str] = set()
+    baselines: set[str] = set()
     for _, _, _, settings in _combinations(study, scale, fallback, None):
         found |= dict.fromkeys(faults.experiment_faults(settings))
+        baselines.add(str(settings.get("baseline", Experiment().baseline)))
         activations |= set(settings.get("activations", Experiment().activations))
+    if len(baselines) > 1:
+        names = " and ".join(map(repr, sorted(baselines)))
+        found[f"baseline: got {names}; all experiments of a study have the same baseline"] = None
     if study.yes_if is not None and scale == "full":
         for name in set(study.yes_if.than) - activations:
             found[f"yes_if.than: got {name!r}; no experiment trains this activation"] = None

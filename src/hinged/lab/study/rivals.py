@@ -47,13 +47,21 @@ class Rivalry(NamedTuple):
 
     Attributes:
         rival: name of the other activation.
-        differences: one difference for each setting.
+        differences: one difference for each setting in which both can be compared.
         tests: number of tests for which the p-values are corrected.
+        left_out: number of settings in which both cannot be compared, because their trainings
+            failed, diverged or are missing.
     """
 
     rival: str
     differences: list[Difference]
     tests: int
+    left_out: int = 0
+
+    @property
+    def settings(self) -> int:
+        """Return the number of all settings."""
+        return len(self.differences) + self.left_out
 
     @property
     def better(self) -> list[Difference]:
@@ -78,8 +86,12 @@ class Rivalry(NamedTuple):
 
     @property
     def pairs(self) -> tuple[int, int]:
-        """Return the smallest and the largest number of pairs of a difference."""
-        counts = [each.pairs for each in self.differences]
+        """Return the smallest and the largest number of pairs of a difference.
+
+        Differences that come from too few seeds count only if there are no others.
+        """
+        every = [each.pairs for each in self.differences]
+        counts = [pairs for pairs in every if pairs >= FEWEST_SEEDS] or every
         return min(counts), max(counts)
 
 
@@ -104,7 +116,7 @@ def against_baseline(record: StudyRecord) -> Rivalry:
         if row.versus is not None
     ]
     tests = sum(row.versus is not None for row in record.rows)
-    return Rivalry(record.baseline, differences, tests)
+    return Rivalry(record.baseline, differences, tests, _count_left_out(record, len(differences)))
 
 
 def against_others(record: StudyRecord, names: Iterable[str]) -> list[Rivalry]:
@@ -129,8 +141,9 @@ def against_others(record: StudyRecord, names: Iterable[str]) -> list[Rivalry]:
         for (name, each), p in zip(found, corrected, strict=True)
     ]
     return [
-        Rivalry(name, [each for other, each in differences if other == name], len(ps))
+        Rivalry(name, own, len(ps), max(_count_common_settings(record, name) - len(own), 0))
         for name in dict.fromkeys(name for name, _ in differences)
+        for own in [[each for other, each in differences if other == name]]
     ]
 
 
@@ -164,6 +177,26 @@ def best_activations(record: StudyRecord) -> list[list[RecordRow]]:
                 sign = -1 if record.larger_is_better else 1
                 groups.append(sorted(known, key=lambda each: sign * (each.mean or 0.0)))
     return groups
+
+
+def _count_left_out(record: StudyRecord, compared: int) -> int:
+    """Return the number of settings in which curves are not compared with the baseline."""
+    if record.baseline == "hinged":
+        references = {row.versus.label for row in record.rows if row.versus is not None}
+        return sum(row.versus is None and row.title not in references for row in record.rows)
+    planned = sum("hinged" in cell["activations"] for cell in record.cells.values())
+    return max(planned - compared, 0)
+
+
+def _count_common_settings(record: StudyRecord, name: str) -> int:
+    """Return the number of settings in which curves and another activation were to be trained."""
+    experiments = [experiment_of(record, cell) for cell in record.cells]
+    with_name = [relevant_settings(e, name) for e in experiments if name in e.activations]
+    return sum(
+        relevant_settings(each, name) in with_name
+        for each in experiments
+        if "hinged" in each.activations
+    )
 
 
 def _uncorrected(record: StudyRecord, name: str) -> list[Difference]:

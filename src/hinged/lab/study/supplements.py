@@ -5,6 +5,7 @@ A row of a record is one activation in one cell (one combination of the study's 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from hinged.lab.study.measure_words import measure_of
@@ -94,17 +95,21 @@ def best_activation_sentence(record: StudyRecord) -> str:
     groups = best_activations(record)
     if measure_of(record) not in ("score", "log_error") or not groups:
         return ""
-    counts: dict[str, int] = {}
-    for first, *_ in groups:
-        counts[first.activation] = counts.get(first.activation, 0) + 1
+    counts = Counter(_best_of(group) for group in groups)
     noun = noun_of(record, [row for group in groups for row in group if row.activation == "hinged"])
     of = len({row.activation for group in groups for row in group})
     wins = sorted(counts.items(), key=lambda item: -item[1])
-    said = [f"{activation_words(name)} {noun.preposition} {count}" for name, count in wins]
+    said = [f"{name} {noun.preposition} {count}" for name, count in wins]
     return (
         f"By the means alone, without a test, the best of the {number_word(of)} activations is "
         f"{join(said)} of {len(groups)} {noun.singular if len(groups) == 1 else noun.plural}."
     )
+
+
+def _best_of(group: Sequence[RecordRow]) -> str:
+    """Return the activation with the best mean, or those that share it. The best come first."""
+    best = [activation_words(row.activation) for row in group if row.mean == group[0].mean]
+    return join(best) + " together" * (len(best) > 1)
 
 
 def advice_sentence(record: StudyRecord) -> str:
