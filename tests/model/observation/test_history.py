@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -32,6 +33,12 @@ def test_frames_have_the_curves_of_their_step():
             assert torch.equal(curve.values, state[f"{name}.values"])
             assert torch.equal(curve.hinges, state[f"{name}.hinges"])
             assert not curve.values.requires_grad
+
+
+def test_steps_may_be_numbers_of_numpy(tmp_path):
+    history, _ = recorded(steps=np.arange(3))
+    history.save(tmp_path / "h.safetensors")
+    assert hinged.History.load(tmp_path / "h.safetensors").steps == [0, 1, 2]
 
 
 def test_a_saved_history_is_loaded_completely(tmp_path):

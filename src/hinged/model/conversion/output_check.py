@@ -52,10 +52,12 @@ def describe_difference(before: Any, after: Any, reason: str) -> str:
     >>> describe_difference(torch.tensor([2.0, 1.0]), torch.tensor([2.0, 1.5]), "by design.")
     'Outputs of the first batch differ by at most 5.0e-01 (25 % of the largest output): by design.'
     """
-    pairs = list(zip(tensors_in(before), tensors_in(after), strict=True))
-    if not pairs:
+    old, new = tensors_in(before), tensors_in(after)
+    if not old and not new:
         return "The output of the model contains no tensors to compare."
-    differences = [_differences(*pair) for pair in pairs]
+    if [tensor.shape for tensor in old] != [tensor.shape for tensor in new]:
+        return f"Outputs of the first batch have other shapes than before: {reason}"
+    differences = [_differences(*pair) for pair in zip(old, new, strict=True)]
     absolute, relative = (max(each) for each in zip(*differences, strict=True))
     if absolute == 0:
         return "Outputs of the first batch are unchanged, bit for bit."
@@ -86,8 +88,10 @@ def reason_for_difference(sites: Sequence[Site], settings: Settings) -> str:
 
 def _differences(before: torch.Tensor, after: torch.Tensor) -> tuple[float, float]:
     """Return the largest absolute entry of `after - before`, also divided by that of `before`."""
-    if not before.is_floating_point() or not before.numel():
+    if not before.numel():
         return 0.0, 0.0
+    if before.is_complex():
+        before, after = torch.view_as_real(before), torch.view_as_real(after)
     before, after = before.double(), after.double()
     equal = (before == after) | (before.isnan() & after.isnan())
     largest = (before - after).abs().masked_fill(equal, 0.0).max()

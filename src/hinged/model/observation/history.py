@@ -98,7 +98,7 @@ class History:
             raise errors.ArgumentError(errors.message(f"{CALL}.record(model)", got, hint))
         if step is None:
             step = self.steps[-1] + 1 if self.steps else 0
-        _check_step(step)
+        step = _whole_number(step)
         while self.steps and self.steps[-1] >= step:
             self.steps.pop()
             self.frames.pop()
@@ -166,11 +166,12 @@ class History:
         return history
 
 
-def _check_step(step: int) -> None:
+def _whole_number(step: int) -> int:
     if isinstance(step, bool) or not isinstance(step, Integral):
         hint = "expected a whole number, for example the number of trained steps or epochs"
         call = f"{CALL}.record(step=...)"
         raise errors.ArgumentError(errors.message(call, errors.shown(step), hint))
+    return int(step)
 
 
 def _select_channels(curve: Curve, count: int | None) -> Curve:
