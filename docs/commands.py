@@ -47,11 +47,19 @@ def run(command: str, folder: Path) -> str:
         os.close(terminal)
         shown = b"".join(iter(lambda: _read(screen), b""))
     os.close(screen)
-    lines = [line.rstrip() for line in shown.decode().replace("\r\n", "\n").splitlines()]
+    lines = [_as_output(line) for line in shown.decode().replace("\r\n", "\n").splitlines()]
     output = "\n".join(lines).strip("\n")
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
     return output
+
+
+def _as_output(line: str) -> str:
+    """Return a line of an output so that the page does not show it as a command.
+
+    A line that begins with a prompt (`%`, `#` or `$`) gets an invisible character before it.
+    """
+    return re.sub(r"^(?=\s*[%#$])", "\u200b", line.rstrip())
 
 
 def _read(screen: int) -> bytes:

@@ -5,6 +5,8 @@ import runpy
 from pathlib import Path
 
 import pytest
+from pygments.lexers.shell import BashSessionLexer
+from pygments.token import Token
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = runpy.run_path(str(ROOT / "docs" / "commands.py"))
@@ -65,3 +67,12 @@ def test_options_on_the_page_exist():
     named = set(re.findall(r"--[a-z][a-z-]+", table))
     assert len(named) > 5
     assert named <= set(re.findall(r"--[a-z][a-z-]+", help_texts))
+
+
+def test_no_line_of_an_output_looks_like_a_command():
+    assert SCRIPT["_as_output"]("% of 5 seeds ") == "\u200b% of 5 seeds"
+    assert SCRIPT["_as_output"](" 5 % of") == " 5 % of"
+    for command, output in SCRIPT["BLOCK"].findall(PAGE):
+        tokens = BashSessionLexer().get_tokens(f"$ {command}\n{output}")
+        prompts = [text for kind, text in tokens if kind is Token.Generic.Prompt]
+        assert prompts == ["$ "], command
