@@ -206,3 +206,8 @@ def test_names_in_docstrings_link_to_their_entries(reference):
 @pytest.mark.slow
 def test_no_example_is_shown_as_a_quote(reference):
     assert [name for name, (_, text) in reference if "<blockquote>" in text] == []
+
+
+@pytest.mark.slow
+def test_no_sentence_is_shown_as_a_type(reference):
+    assert [name for name, (_, text) in reference if re.search("<code>[^<]*`", text)] == []

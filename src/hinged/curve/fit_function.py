@@ -73,7 +73,8 @@ def fit(
         call: name of the function that the user called, for error messages.
 
     Returns:
-        A `Fit` object: the curve, its largest error per channel, and whether the curve is exact.
+        A `Fit` object with the curve, its largest error per channel, and whether the curve is
+        exact.
 
     Raises:
         ArgumentError: if the hinges do not ascend or do not match `channels`, or if the function

@@ -59,7 +59,7 @@ def move_range(
         call: name of the function that the user called, for error messages.
 
     Returns:
-        A `Refit` object: the new curve, its expected squared error and its largest error. Its
+        A `Refit` object with the new curve, its expected squared error and its largest error. Its
         tensors are float64. The new hinges have shape `(K,)` and are exact in the dtype of `curve`.
 
     Raises:
@@ -118,7 +118,7 @@ def move_ranges(
             `move_range`.
 
     Returns:
-        A `Refit` object: the new curve with hinges `(C, K)`, and its expected squared error and
+        A `Refit` object with the new curve of hinges `(C, K)`, its expected squared error and
         largest error, `(C,)` each.
 
     Raises:

@@ -83,7 +83,8 @@ def constrain(
             whether to constrain that layer. None constrains all layers.
 
     Returns:
-        A `ConstraintReport`: the constraint, and for each layer how far its curves moved.
+        A `ConstraintReport` object with the constraint, and for each layer how far its curves
+        moved.
 
     Raises:
         ArgumentError: if the constraints contradict each other, if only flat curves satisfy the

@@ -55,8 +55,7 @@ def share_curves(curve: Curve, tolerance: float) -> SharedCurves:
             the values. For free tails, it also limits the difference of the tail slopes.
 
     Returns:
-        A `SharedCurves` object: the curve with one channel per group, the group of each channel,
-        and the errors.
+        A `SharedCurves` object with one curve per group, the group of each channel, and the errors.
 
     Raises:
         ArgumentError: if the tolerance is negative, or if the hinges differ between channels.

@@ -92,8 +92,8 @@ def simplify(
             inputs.
 
     Returns:
-        A `SimplifiedCurve` object: the curve, the number of hinges that each channel needs, and the
-        errors.
+        A `SimplifiedCurve` object with the curve, the number of hinges that each channel needs, and
+        the errors.
 
     Raises:
         ArgumentError: if the tolerance or `reach` is negative, if only one of `positions` and

@@ -88,7 +88,8 @@ def place_hinges(
         call: name of the function that the user called, for error messages.
 
     Returns:
-        A `Refit` object: the curve in float64, its expected squared error and its largest error.
+        A `Refit` object with the curve in float64, its expected squared error and its largest
+        error.
 
     Raises:
         ArgumentError: if there are fewer hinges than the kinks need, or if the shapes of

@@ -65,7 +65,7 @@ def refit(
         call: name of the function that the user called, for error messages.
 
     Returns:
-        A `Refit` object: the fitted curve, its expected squared error and its largest error.
+        A `Refit` object with the fitted curve, its expected squared error and its largest error.
 
     Raises:
         ArgumentError: if the hinges do not ascend, or if the shapes of `hinges`, `positions` and

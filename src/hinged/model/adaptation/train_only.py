@@ -68,8 +68,8 @@ def train_only(
             GroupNorm, InstanceNorm and RMSNorm).
 
     Returns:
-        A `TrainableParameters`: the number of trainable parameters of each kind. A parameter that
-        belongs to several modules counts once.
+        A `TrainableParameters` object with the number of trainable parameters of each kind. A
+        parameter that belongs to several modules counts once.
 
     Raises:
         ArgumentError: if `curves` is True but the model has no curves; if `head` is True but the

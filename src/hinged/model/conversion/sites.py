@@ -102,7 +102,7 @@ def sites(
             converted model.
 
     Returns:
-        A `Sites` object: a sequence of `Site` in the order of the forward pass. `print` shows it as
+        A `Sites` object, a sequence of `Site` in the order of the forward pass. `print` shows it as
         a table.
 
     Raises:
