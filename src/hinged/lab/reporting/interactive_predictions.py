@@ -35,6 +35,7 @@ def draw_confusions(confusions: dict[str, ConfusionMatrix]) -> go.Figure:
             ygap=1,
             text=_cell_texts(matrix),
             texttemplate="%{text}",
+            textfont={"color": "#0f172a"},
             hovertemplate=f"{activation}: %{{y}} taken for %{{x}}, %{{z:.1f}} % "
             "(%{customdata} samples, all seeds)<extra></extra>",
             visible=number == 0,
@@ -45,9 +46,14 @@ def draw_confusions(confusions: dict[str, ConfusionMatrix]) -> go.Figure:
         updatemenus=[menu(_buttons(list(confusions), 1))],
         **(LAYOUT | BELOW_A_MENU),
     )
-    figure.update_xaxes(title="predicted class", type="category", tickangle=-60, showgrid=False)
+    figure.update_xaxes(title="predicted class", type="category", showgrid=False)
     figure.update_yaxes(
-        title="true class", type="category", autorange="reversed", dtick=1, showgrid=False
+        title="true class",
+        type="category",
+        autorange="reversed",
+        dtick=1,
+        showgrid=False,
+        ticksuffix=" ",
     )
     return figure
 

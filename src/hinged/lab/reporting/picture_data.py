@@ -24,8 +24,11 @@ COLOURS = {
 }
 _OTHER_COLOUR = "#64748b"
 HISTOGRAM_COLOUR = "#cbd5e1"
-SHARE_COLOURS = ((0.0, "#ffffff"), (0.3, "#fed7aa"), (1.0, "#c2410c"))
-"""Colours of shares from 0 to 1, from which the colours of other shares are interpolated."""
+SHARE_COLOURS = ((0.0, "#ffffff"), (0.3, "#fed7aa"), (1.0, "#f97316"))
+"""Colours of shares from 0 to 1, from which the colours of other shares are interpolated.
+
+Dark text can be read on all of them. On a dark page, they are inverted, and so is the text.
+"""
 
 
 def colour_of(activation: str) -> str:

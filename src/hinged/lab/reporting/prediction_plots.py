@@ -83,7 +83,4 @@ def _draw_confusion(axes: Axes, matrix: ConfusionMatrix) -> None:
     if len(matrix.names) <= MOST_NUMBERED_CLASSES:
         for row, column in (shares >= 0.5).nonzero().tolist():
             share = shares[row, column].item()
-            colour = "white" if share > 60 else "black"
-            axes.text(
-                column, row, f"{share:.0f}", ha="center", va="center", fontsize=6, color=colour
-            )
+            axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=6)
