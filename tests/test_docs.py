@@ -112,7 +112,7 @@ def test_every_linked_file_exists():
     docs = ROOT / "docs"
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *docs.glob("*.md")]
     for page in (*pages, *docs.glob("design/*.md")):
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        for target in re.findall(r'(?:\]\(|src=")([^)#:"]+)(?:#[^)]*)?[)"]', page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 

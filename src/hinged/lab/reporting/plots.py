@@ -76,20 +76,20 @@ def draw_histories(table: ComparisonTable, activations: list[ActivationResults])
     return hide_top_and_right(figure)
 
 
-def draw_curves(panels: list[CurvePanel], columns: int = 4) -> Figure:
+def draw_curves(panels: list[CurvePanel]) -> Figure:
     """Return a figure of the learned curves, with one panel for each layer.
 
     In each panel, thin lines are the curves of single channels and the thick line is their mean.
-    The dashed line is ReLU, and the grey area is the histogram of the layer's inputs.
+    The dashed line is ReLU, and the grey area is the histogram of the layer's inputs. Up to four
+    panels are in two columns, so that a phone shows their texts in a readable size.
 
     Args:
         panels: the curves of each layer.
-        columns: largest number of panels next to each other.
     """
-    columns = min(columns, len(panels))
+    columns = min(2 if len(panels) <= 4 else 4, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure, grid = plt.subplots(
-        rows, columns, figsize=(3 * columns, 2.7 * rows), squeeze=False, layout="constrained"
+        rows, columns, figsize=(3 * columns, 2.2 * rows), squeeze=False, layout="constrained"
     )
     for axes, panel in zip(grid.flat, panels, strict=False):
         _draw_panel(axes, panel)

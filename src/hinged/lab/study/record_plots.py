@@ -22,8 +22,12 @@ from hinged.lab.study.wording import axis_words, reference_words, row_words
 
 _MIN_VALUES = 3
 """An axis of the grid is drawn if it has at least this number of values."""
-_LABEL_WIDTH = 34
-"""Largest number of characters in a line of an axis label."""
+_WIDTH = 6.2
+"""Width of a picture in inches. Its texts can be read on a phone, which shrinks wider pictures."""
+_LABEL_WIDTH = 45
+"""Largest number of characters in a line of a label."""
+_LEGEND_LINE = 0.17
+"""Height of a line of a legend in inches."""
 _STYLES = ("-", "--", ":", "-.")
 
 
@@ -66,21 +70,24 @@ def draw_differences(record: StudyRecord) -> Figure:
     """
     compared = [row for row in record.rows if row.versus is not None]
     rows = compared or record.rows
-    figure, axes = plt.subplots(figsize=(8, 0.3 * len(rows) + 1.2), layout="constrained")
+    labels = [textwrap.fill(row_words(record, row), _LABEL_WIDTH) for row in rows]
+    lines = max(label.count("\n") + 1 for label in labels)
+    height = (0.12 * lines + 0.07) * len(rows) + 0.8
+    figure, axes = plt.subplots(figsize=(_WIDTH, height), layout="constrained")
     scale = _scale(record)
     for line, row in enumerate(rows):
         mean, low, high = _difference_interval(row)
         colour = colour_of(row.activation)
-        axes.plot([scale * low, scale * high], [line, line], color=colour, linewidth=2.5)
-        axes.plot([scale * mean], [line], "D", color=colour, markersize=5)
-    axes.set_yticks(range(len(rows)), [row_words(record, row) for row in rows], fontsize=8)
-    axes.invert_yaxis()
+        axes.plot([scale * low, scale * high], [line, line], color=colour, linewidth=2)
+        axes.plot([scale * mean], [line], "D", color=colour, markersize=4)
+    axes.set_yticks(range(len(rows)), labels, fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     if compared:
         axes.axvline(0, color=colour_of("relu"), linewidth=1)
     minus = f", minus that of {reference_words(record, compared)}" if compared else ""
     what = f"{record.measure}{minus}"
     unit = ", points" if compared and record.in_percent else ", %" if record.in_percent else ""
-    axes.set_xlabel(textwrap.fill(f"{what}{unit}", _LABEL_WIDTH))
+    axes.set_xlabel(textwrap.fill(f"{what}{unit}", _LABEL_WIDTH), fontsize=9)
     return hide_top_and_right(figure)
 
 
@@ -113,9 +120,12 @@ def draw_along_axis(record: StudyRecord) -> Figure:
             f"In the record of {record.name}, no setting takes at least {_MIN_VALUES} numbers. "
             "Call draw_along_axis only if line_axis returns a name."
         )
-    figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
+    drawn = _lines_along(record, name)
+    columns = _legend_columns(drawn)
+    height = 3.4 + _LEGEND_LINE * math.ceil(len(drawn) / columns)
+    figure, axes = plt.subplots(figsize=(_WIDTH, height), layout="constrained")
     xs = sorted({row.point[name] for row in record.rows if name in row.point})
-    for style, (title, rows) in _with_styles(_lines_along(record, name)):
+    for style, (title, rows) in _with_styles(drawn):
         positions = [row.point[name] for row in rows] if name in rows[0].point else xs
         rows = rows if name in rows[0].point else rows * len(xs)
         _draw_line(axes, positions, rows, _scale(record), title, style)
@@ -124,8 +134,9 @@ def draw_along_axis(record: StudyRecord) -> Figure:
     axes.set_xticks(xs, [f"{x:g}" for x in xs])
     axes.minorticks_off()
     axes.set_xlabel(axis_words(name))
-    axes.set_ylabel(f"{record.measure}{', %' if record.in_percent else ''}")
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    measure = f"{record.measure}{', %' if record.in_percent else ''}"
+    axes.set_ylabel(textwrap.fill(measure, _LABEL_WIDTH), fontsize=9)
+    _add_legend(figure, axes, columns)
     return hide_top_and_right(figure)
 
 
@@ -134,17 +145,35 @@ def draw_idle_units(record: StudyRecord) -> Figure:
 
     Both are means over the seeds.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    drawn = {row_words(record, row): [row] for row in record.rows}
+    columns = _legend_columns(drawn)
+    height = 2.8 + _LEGEND_LINE * math.ceil(len(drawn) / columns)
+    figure, panels = plt.subplots(1, 2, figsize=(_WIDTH, height), layout="constrained")
     for axes, kind in zip(panels, ("dead", "dormant"), strict=True):
-        for style, (title, rows) in _with_styles(
-            {row_words(record, row): [row] for row in record.rows}
-        ):
+        for style, (title, rows) in _with_styles(drawn):
             shares = [100 * share for share in getattr(rows[0], kind)]
             colour = colour_of(rows[0].activation)
             axes.plot(range(1, len(shares) + 1), shares, style, color=colour, label=title)
         axes.set(xlabel="epoch", ylabel=f"{kind} units, %")
-    panels[1].legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    _add_legend(figure, panels[1], columns)
     return hide_top_and_right(figure)
+
+
+def _legend_columns(lines: dict[str, list[RecordRow]]) -> int:
+    """Return the number of columns of a legend below a picture. Long titles need one column."""
+    return 2 if max(map(len, lines)) <= _LABEL_WIDTH else 1
+
+
+def _add_legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """Add a legend of the lines of an axes below the figure."""
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        frameon=False,
+        fontsize=8,
+        loc="outside lower center",
+        ncols=columns,
+        handlelength=4,  # Shorter pieces of lines do not show whether a line is dashed.
+    )
 
 
 def _lines_along(record: StudyRecord, name: str) -> dict[str, list[RecordRow]]:
