@@ -26,6 +26,15 @@ def test_a_single_row_of_a_setting_names_it(finished):
     assert titles == ["ReLU", "curves (3 hinges)", "curves (9 hinges)"]
 
 
+def test_significance_needs_five_pairs():
+    record = invent_record([(0.018, SURE)], seeds=4)
+    assert tables.how_to_read(record).endswith(
+        "A difference is significant if p is below 0.05 and at least five pairs are compared."
+    )
+    alone = record.model_copy(update={"rows": record.rows[:1]})
+    assert tables.how_to_read(alone) == "Larger numbers are better."
+
+
 def test_each_row_has_a_text_for_each_heading(finished):
     found = build_record(finished)
     other = found.model_copy(update={"measure": "dead units"})

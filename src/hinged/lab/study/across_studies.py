@@ -136,7 +136,7 @@ def summary_lines(settings: Sequence[GainsInSetting]) -> list[str]:
     ]
     ratios = [setting.step_ratio for setting in settings if setting.step_ratio is not None]
     if ratios:
-        span = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        span = number_range(ratios, 2)
         lines.append(f"**Cost**: a training step takes {span} times as long as with ReLU.")
     return lines
 

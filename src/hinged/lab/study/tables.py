@@ -9,10 +9,13 @@ import itertools
 from typing import NamedTuple
 
 from hinged.lab.reporting import terminal
+from hinged.lab.reporting.significance import FEWEST_SEEDS
 from hinged.lab.study.measure_words import format_value, measure_of
 from hinged.lab.study.record import RecordRow, StudyRecord
+from hinged.lab.study.rivals import LEVEL
 from hinged.lab.study.wording import (
     activation_words,
+    number_word,
     reference_words,
     row_words,
     setting_words,
@@ -79,12 +82,14 @@ def how_to_read(record: StudyRecord) -> str:
     same = len({row.versus.label for row in rows if row.versus is not None}) > 1
     where = " in the same setting" if same and not _is_first(record) else ""
     direction = "Larger" if record.larger_is_better else "Smaller"
+    if not rows:
+        return f"{direction} numbers are better."
     return (
         f"{direction} numbers are better. A difference is the value of the row minus the "
         f"value of {reference_words(record, rows)}{where}: the mean over pairs of trainings with "
         "the same seed, with its 95 % interval in parentheses. p is that of the paired t-test "
         "after Holm's correction for all comparisons of the table. A difference is significant if "
-        "p is below 0.05."
+        f"p is below {LEVEL:g} and at least {number_word(FEWEST_SEEDS)} pairs are compared."
     )
 
 
