@@ -93,8 +93,18 @@ def test_code_of_the_page_on_transformers_runs(tmp_path, monkeypatch):
     weights, curves = names["trainer"].optimizer.param_groups
     assert (curves["name"], curves["weight_decay"]) == ("curves", 0)
     assert weights["weight_decay"] == 0.01
+    names["arguments"].weight_decay = 0.01
     trainer = names["CurveTrainer"](names["model"], names["arguments"])
-    assert [group["name"] for group in trainer.create_optimizer().param_groups][1] == "curves"
+    decay = {
+        p: g["weight_decay"] for g in trainer.create_optimizer().param_groups for p in g["params"]
+    }
+    trained = dict(names["model"].named_parameters())
+    assert decay.keys() == set(trained.values())
+    assert {name for name, p in trained.items() if decay[p]} == {
+        name
+        for name in names["Trainer"].get_decay_parameter_names(trainer, names["model"])
+        if name in trained and not name.endswith((".values", ".tail_slopes"))
+    }
     decayed = names["Trainer"].get_decay_parameter_names(trainer, names["model"])
     assert any(name.endswith(".values") for name in decayed)  # Why the page gives an optimizer.
 

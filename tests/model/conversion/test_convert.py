@@ -448,3 +448,45 @@ def test_wrong_settings_are_refused_before_the_model_runs(case):
     with pytest.raises(errors.ArgumentError, match=message) as caught:
         hinged.convert(model, ROWS, **arguments)
     assert str(caught.value).startswith("`hinged.convert(") and not calls
+
+
+class TwoBlocks(nn.Module):
+    """Two equal blocks, each with a module and a function as activations."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.act = nn.Linear(4, 4), nn.ReLU()
+
+        def forward(self, x):
+            return torch.tanh(self.linear(self.act(x))) + torch.relu(x)
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = self.Block(), self.Block()
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+def test_sites_of_a_reverted_submodule_are_listed_as_reverted():
+    model = hinged.convert(TwoBlocks(), ROWS)
+    assert len(hinged.sites(model).converted) == 6
+    hinged.revert(model.second)
+    for found in (hinged.sites(model), hinged.sites(model, ROWS)):
+        assert {site.name.split(".")[0] for site in found.converted} == {"first"}
+        assert {site.skipped for site in found.skipped} == {"reverted"}
+        assert {site.hinges for site in found.skipped} == {0} and len(found) == 6
+
+
+def test_sites_that_became_native_again_are_not_listed_as_reverted():
+    model = hinged.convert(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), ROWS)
+    hinged.to_native(model, tolerance=0.1)
+    (site,) = hinged.sites(model)
+    assert site.note == "now ReLU()" and not site.skipped
+
+
+def test_a_single_layer_of_a_model_cannot_be_reverted():
+    model = hinged.convert(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), ROWS)
+    with pytest.raises(errors.ArgumentError, match="submodule that contains the layer"):
+        hinged.revert(model[1])

@@ -262,6 +262,8 @@ def revert(model: nn.Module) -> nn.Module:
     if not changed:
         got = f"{errors.class_of(model)} in which no activation was converted"
         hint = "only a model that hinged.convert has changed can be reverted"
+        if isinstance(model, PiecewiseLinear):
+            got, hint = "a curve layer", "pass the model, or the submodule that contains the layer"
         raise errors.ArgumentError(errors.message("hinged.revert(model)", got, hint))
     for module in changed:
         uninstall(module)

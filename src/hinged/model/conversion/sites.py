@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 from hinged import errors
 from hinged.model.conversion.candidates import find_candidates
 from hinged.model.conversion.decisions import Settings, decide
+from hinged.model.conversion.install import ORIGINALS
 from hinged.model.conversion.unsupported_models import check_activation_classes, reject_unsupported
 from hinged.model.observation.layer_statistics import collect_statistics
 from hinged.model.observation.text_tables import format_table
@@ -173,8 +174,7 @@ def _update_sites(model: nn.Module, recorded: Sites, data: Any) -> Sites:
     for site in recorded:
         layer = modules.get(site.name)
         if not isinstance(layer, PiecewiseLinear):
-            note = "" if site.skipped else f"now {layer}"
-            updated.append(replace(site, note=site.note or note))
+            updated.append(site if site.skipped else _without_curves(site, modules))
             continue
         outside = site.outside
         if site.name in statistics:
@@ -183,3 +183,23 @@ def _update_sites(model: nn.Module, recorded: Sites, data: Any) -> Sites:
         hinges = layer.hinges.shape[-1]
         updated.append(replace(site, hinges=hinges, range=ends, outside=outside))
     return Sites(tuple(updated), recorded.notes)
+
+
+def _without_curves(site: Site, modules: Mapping[str, nn.Module]) -> Site:
+    """Return a converted site whose curves `to_native` has replaced or `revert` has removed.
+
+    Args:
+        site: the site, as it was recorded.
+        modules: the modules of the model, by name.
+    """
+    layer, parts = modules.get(site.name), site.name.split(".")
+    places = [(".".join(parts[:depth]), ".".join(parts[depth:])) for depth in range(len(parts))]
+    if layer is not None and any(_has_changed(modules.get(above), rest) for above, rest in places):
+        return replace(site, note=site.note or f"now {layer}")
+    return replace(site, hinges=0, range=None, outside=None, error=0.0, skipped="reverted")
+
+
+def _has_changed(module: nn.Module | None, name: str) -> bool:
+    """Whether the conversion has changed a method of a module, or its submodule of this name."""
+    originals = None if module is None else vars(module).get(ORIGINALS)
+    return originals is not None and (bool(originals.methods) or name in originals.modules)
