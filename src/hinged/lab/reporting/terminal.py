@@ -90,12 +90,19 @@ def format_score(value: float, metric: str, sign: str = "") -> str:
 def format_p_value(p: float | None) -> str:
     """Return a p-value as text with 3 decimals, or a dash for None and NaN.
 
+    A value close to 0.05 has more decimals, so that the text shows on which side of 0.05 it is.
+
     >>> format_p_value(0.0312), format_p_value(0.0002), format_p_value(None)
     ('0.031', '< 0.001', '-')
+    >>> format_p_value(0.04998), format_p_value(0.0502)
+    ('0.04998', '0.0502')
     """
     if p is None or math.isnan(p):
         return "-"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    if p < 0.001:
+        return "< 0.001"
+    decimals = next(n for n in range(3, 20) if p == 0.05 or round(p, n) != 0.05)
+    return f"{p:.{decimals}f}"
 
 
 def _format_interval(interval: Interval, metric: str, sign: str = "") -> str:
