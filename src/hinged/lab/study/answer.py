@@ -24,6 +24,7 @@ from hinged.lab.study.wording import (
     CONFIGURATIONS,
     Noun,
     activation_words,
+    counted,
     experiment_of,
     join,
     noun_of,
@@ -149,7 +150,7 @@ def _no_difference(record: StudyRecord, rivalry: Rivalry, noun: Noun, reference:
         between = f"between {reference} and {noun.any_other(whole)}"
     return (
         f"These {_seeds(record, rivalry)} show no significant difference {between} (5 % level, "
-        f"after correction for {_count(rivalry.tests, 'comparison')}{_few(rivalry)}). "
+        f"after correction for {counted(rivalry.tests, 'comparison')}{_few(rivalry)}). "
         f"{_means(record, rivalry.undecided)}"
     )
 
@@ -185,7 +186,7 @@ def _compare_others(rivalries: Sequence[Rivalry]) -> str:
         if each.worse
     ]
     worse = f"; they are worse than {join(losses)}" if losses else ""
-    tests = _count(rivalries[0].tests, "comparison")
+    tests = counted(rivalries[0].tests, "comparison")
     return f"They beat {wins}{worse} (after correction for {tests})."
 
 
@@ -233,10 +234,10 @@ def _left_out(record: StudyRecord, rivalry: Rivalry) -> list[str]:
     if rivalry.left_out and rivalry.differences:
         sentences.append(f"Of {rivalry.settings} comparisons, {rivalry.left_out} cannot be made.")
     if diverged:
-        sentences.append(f"{_count(diverged, 'training')} of curves diverged.")
+        sentences.append(f"{counted(diverged, 'training')} of curves diverged.")
     if record.missing:
         verb = "is" if record.missing == 1 else "are"
-        missing = f"{_count(record.missing, 'training')} {verb} missing"
+        missing = f"{counted(record.missing, 'training')} {verb} missing"
         sentences.append(f"{missing}, so this answer can change.")
     return sentences
 
@@ -249,7 +250,7 @@ def _evidence(record: StudyRecord, rivalry: Rivalry) -> str:
     decided = len(rivalry.better) + len(rivalry.worse)
     all_hold = decided == rivalry.settings
     holds = "every difference holds" if all_hold else "significant at the 5 % level"
-    tests = _count(rivalry.tests, "comparison")
+    tests = counted(rivalry.tests, "comparison")
     return f"({_seeds(record, rivalry)} each; {holds} after correction for {tests})"
 
 
@@ -280,7 +281,3 @@ def _configuration(record: StudyRecord, difference: Difference) -> str:
         return setting
     activation = activation_words(difference.row.activation)
     return f"{activation}, {setting}" if setting else activation
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hinged.lab.study.record import VISIBLE, StudyRecord
 from hinged.lab.study.rivals import rows_in_question
-from hinged.lab.study.wording import row_words
+from hinged.lab.study.wording import counted, row_words
 
 
 def trouble(record: StudyRecord) -> list[str]:
@@ -22,7 +22,7 @@ def trouble(record: StudyRecord) -> list[str]:
         count = sum(len(row.diverged) for row in diverged)
         named = "; ".join(f"{row_words(record, row)}, {_seeds(row.diverged)}" for row in diverged)
         found.append(
-            f"{_count(count, 'training')} diverged (loss or score infinite or NaN): {named}."
+            f"{counted(count, 'training')} diverged (loss or score infinite or NaN): {named}."
         )
     if record.scale == "smoke":
         found.append("The scale `smoke` only checks that the study runs; it answers no question.")
@@ -51,7 +51,3 @@ def remaining_doubts(record: StudyRecord) -> str:
 
 def _seeds(numbers: Sequence[int]) -> str:
     return f"seed{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

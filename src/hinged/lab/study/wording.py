@@ -141,6 +141,15 @@ def number_word(number: int) -> str:
     return _NUMBERS[number] if number < len(_NUMBERS) else f"{number:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "seed"), counted(3, "seed")
+    ('1 seed', '3 seeds')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def activation_words(activation: str) -> str:
     """Return an activation as people write it; a user's own activation keeps its name.
 
@@ -256,9 +265,9 @@ def _network_words(record: StudyRecord, network: NetworkSettings, axes: Sequence
     units = "hidden unit" if part == "hidden layer" else "filter"
     details = []
     if "network.depth" in axes:
-        details.append(f"with {_count(network.depth, part)}")
+        details.append(f"with {counted(network.depth, part)}")
     if "network.width" in axes:
-        details.append(f"{'' if details else 'with '}{_count(network.width, units)}")
+        details.append(f"{'' if details else 'with '}{counted(network.width, units)}")
     if network.pretrained == FROM_STUDY:
         details.append(f"pretrained on {record.pretrainings[network.kind].experiment['data']}")
     elif network.pretrained is not None:
@@ -282,7 +291,3 @@ def _variant(row: RecordRow) -> str:
 
 def _value_text(value: Any) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
