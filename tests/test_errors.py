@@ -32,6 +32,7 @@ def test_every_class_is_either_an_error_of_hinged_or_a_warning(kind):
         (errors.DtypeError, TypeError),
         (errors.MissingExtraError, ImportError),
         (errors.RunFolderError, RuntimeError),
+        (errors.WorkerError, RuntimeError),
         (errors.InexactStartWarning, UserWarning),
     ],
 )

@@ -53,6 +53,10 @@ class RunFolderError(HingedError, RuntimeError):
     read or written."""
 
 
+class WorkerError(HingedError, RuntimeError):
+    """Error for a process of several that was killed, so that its training has no result."""
+
+
 class DataError(HingedError, ValueError):
     """Error for a data set that is missing, damaged, or unsuitable for training a network."""
 

@@ -39,6 +39,7 @@ OPTIONS = SETTING_OPTIONS | {
     "data_dir": "--data-dir",
     "figures": "--figures",
     "hinged.kernels.use_kernel(...)": "--kernels",
+    "jobs": "--jobs",
     "logger": "--logger",
     "networks": "--model",
     "peers": "--peers",

@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from hinged import errors
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.runs.worker_processes import call_in_processes, send_message, visible_gpus
 
@@ -73,6 +74,20 @@ def test_gpus_are_numbered_if_the_user_selects_none(monkeypatch):
 def test_each_worker_sees_one_gpu(jobs, expected):
     calls = [("CUDA_VISIBLE_DEVICES",)] * jobs
     assert sorted(call_in_processes(variable_later, calls, jobs, 1)) == expected
+
+
+def end_without_a_result():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_an_error_that_says_what_to_do():
+    before = set(multiprocessing.active_children())
+    with pytest.raises(
+        errors.WorkerError, match="Run the same command again with a smaller `jobs`"
+    ):
+        list(call_in_processes(end_without_a_result, [()] * 3, 2, 1))
+    assert set(multiprocessing.active_children()) <= before
 
 
 def ignore_termination(path):

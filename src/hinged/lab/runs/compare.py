@@ -132,6 +132,7 @@ def compare_all(
         ArgumentError: if a network cannot be trained on its data, or if a training cannot be
             logged.
         MissingExtraError: if the package of the logger is not installed.
+        WorkerError: if one of several processes is killed, for example because memory runs out.
     """
     # Check everything before the first training: a late error would waste hours.
     _check_logger(save.logger, runs, cluster)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
@@ -18,6 +19,8 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import torch
+
+from hinged import errors
 
 T = TypeVar("T")
 
@@ -50,6 +53,9 @@ def call_in_processes(
 
     Yields:
         The result of each call, in the order in which the calls finish.
+
+    Raises:
+        WorkerError: if one of the processes is killed, for example because memory runs out.
     """
     if not arguments:
         return
@@ -77,6 +83,11 @@ def call_in_processes(
             worker.join()
         if isinstance(error, KeyboardInterrupt | SystemExit):
             _kill_fork_server()
+        if isinstance(error, BrokenProcessPool):
+            raise errors.WorkerError(
+                "A training process was killed, probably because memory ran out. Run the same "
+                "command again with a smaller `jobs`. It continues with the unfinished trainings."
+            ) from error
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
