@@ -100,7 +100,7 @@ def test_the_reported_errors_of_smooth_activations_are_right(make, x):
     worst = max(site.error for site in sites)
     assert 0 < worst < 0.01
     assert close(before, outputs(model, x), 0.05)
-    (note,) = [note for note in sites.notes if "differ by at most" in note]
+    (note,) = [note for note in sites.notes if "changed the outputs of the first batch" in note]
     absolute, share = re.search(r"at most (\S+) \((\S+) % of the largest output\)", note).groups()
     (a,), (b,) = before, outputs(model, x)
     largest = (a - b).abs().max().item()
@@ -370,7 +370,9 @@ def test_outputs_of_exact_starts_are_said_to_be_unchanged(activation):
     before = model(ROWS)
     sites = hinged.sites(hinged.convert(model, ROWS))
     assert torch.equal(model(ROWS), before)
-    assert sites.notes == ("Outputs of the first batch are unchanged, bit for bit.",)
+    assert sites.notes == (
+        "The conversion left the outputs of the first batch unchanged, bit for bit.",
+    )
     assert all(site.error == 0 and "closest fit" not in site.note for site in sites)
 
 
@@ -381,7 +383,9 @@ def test_outputs_of_closest_fits_are_said_to_differ_and_why():
     assert [site.note for site in sites] == ["", "closest fit", "closest fit"]
     difference = (model(ROWS) - before).abs().max().item()
     (note,) = sites.notes
-    assert note.startswith(f"Outputs of the first batch differ by at most {difference:.1e} (")
+    assert note.startswith(
+        f"The conversion changed the outputs of the first batch by at most {difference:.1e} ("
+    )
     assert note.endswith(
         "GELU and SiLU have no exact curve, so the closest curve with 9 hinges was taken. More "
         "hinges bring it closer."

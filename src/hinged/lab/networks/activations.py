@@ -329,12 +329,13 @@ def _requested_arguments(
     parameters = list(inspect.signature(function).parameters.values())
     arguments = {each.name: available[each.name]() for each in parameters if each.name in available}
     first = parameters[0] if parameters else None
-    if first and first.name not in available and _is_required(first):
+    if first and first.name not in available and is_required(first):
         arguments[first.name] = channels
     return arguments
 
 
-def _is_required(parameter: inspect.Parameter) -> bool:
+def is_required(parameter: inspect.Parameter) -> bool:
+    """Whether a function cannot be called without an argument for this parameter."""
     by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     return by_name and parameter.default is parameter.empty
 

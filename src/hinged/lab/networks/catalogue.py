@@ -13,7 +13,7 @@ from hinged import errors, optim, user_code
 from hinged.lab.data import DataSet
 from hinged.lab.experiment.settings import NetworkSettings
 from hinged.lab.networks import pretrained, vision
-from hinged.lab.networks.activations import ActivationFactory, replace_activations
+from hinged.lab.networks.activations import ActivationFactory, is_required, replace_activations
 from hinged.lab.networks.detector import DETECTORS
 from hinged.lab.networks.pretrained import PretrainedWeights
 from hinged.user_code import names_function
@@ -256,7 +256,10 @@ def _network_function(
     """
     if names_function(network.kind):
         make = user_code.load_function("network.kind", network.kind)
-        takes_activation = bool(inspect.signature(make).parameters)
+        parameters = inspect.signature(make).parameters.values()
+        takes_activation = any(
+            each.name == "activation" or is_required(each) for each in parameters
+        )
         given = ["the factory of activations"] if takes_activation else []
         user_code.check_call(f"network.kind {network.kind}", make, _NETWORK_ARGUMENTS, *given)
         return make, takes_activation

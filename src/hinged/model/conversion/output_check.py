@@ -48,9 +48,9 @@ def describe_difference(before: Any, after: Any, reason: str) -> str:
         reason: why the outputs differ, from `reason_for_difference`. It is used only if they do.
 
     >>> describe_difference(torch.tensor([2.0]), torch.tensor([2.0]), "")
-    'Outputs of the first batch are unchanged, bit for bit.'
-    >>> describe_difference(torch.tensor([2.0, 1.0]), torch.tensor([2.0, 1.5]), "by design.")
-    'Outputs of the first batch differ by at most 5.0e-01 (25 % of the largest output): by design.'
+    'The conversion left the outputs of the first batch unchanged, bit for bit.'
+    >>> describe_difference(torch.tensor([2.0, 1.0]), torch.tensor([2.0, 1.5]), "by design.")[57:]
+    'at most 5.0e-01 (25 % of the largest output): by design.'
     """
     old, new = tensors_in(before), tensors_in(after)
     if not old and not new:
@@ -60,9 +60,9 @@ def describe_difference(before: Any, after: Any, reason: str) -> str:
     differences = [_differences(*pair) for pair in zip(old, new, strict=True)]
     absolute, relative = (max(each) for each in zip(*differences, strict=True))
     if absolute == 0:
-        return "Outputs of the first batch are unchanged, bit for bit."
+        return "The conversion left the outputs of the first batch unchanged, bit for bit."
     size = f"{absolute:.1e} ({100 * relative:.2g} % of the largest output)"
-    return f"Outputs of the first batch differ by at most {size}: {reason}"
+    return f"The conversion changed the outputs of the first batch by at most {size}: {reason}"
 
 
 def reason_for_difference(sites: Sequence[Site], settings: Settings) -> str:

@@ -108,3 +108,17 @@ def test_a_truncated_file(table):
     with pytest.raises(errors.DataError, match="the file is damaged or incomplete") as refused:
         table_files.read_csv_or_parquet(path)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "separator"),
+    [
+        ("a;b;c\n1;2;3\n4;5;6\n", "semicolons"),
+        ("a;b\n1,5;2\n3;4,5\n", "semicolons"),
+        ("a\tb\n1\t2\n3\t4\n", "tabs"),
+    ],
+)
+def test_another_separator_is_named(tmp_path, content, separator):
+    (tmp_path / "table.csv").write_text(content)
+    with pytest.raises(errors.DataError, match=f"separated by {separator}; save it with commas"):
+        table_files.read_csv_or_parquet(tmp_path / "table.csv", "b")

@@ -67,10 +67,25 @@ def _load_table(path: Path) -> Any:
         read = csv.read_csv if path.suffix.lower() == ".csv" else parquet.read_table
         table = read(path)
     except (pyarrow.ArrowException, OSError) as error:
+        _check_separator(path)
         raise damaged_file_error(path, error) from None
+    if len(table.column_names) == 1:
+        _check_separator(path)
     if not table.num_rows:
         raise _table_error(path, "a table without rows", "add at least 2 rows")
     return table.combine_chunks()
+
+
+def _check_separator(path: Path) -> None:
+    """Raise an error if semicolons or tabs separate the columns of a CSV file."""
+    if path.suffix.lower() != ".csv":
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        header = file.readline()
+    for name, separator in (("semicolons", ";"), ("tabs", "\t")):
+        if separator in header:
+            hint = "save it with commas between the columns, and with points in the numbers"
+            raise _table_error(path, f"a file whose columns are separated by {name}", hint)
 
 
 def _check_values(path: Path, table: Any) -> None:
