@@ -43,7 +43,7 @@ def test_verdict_says_what_the_figures_say(small):
     assert worse.startswith("Worse: on average, hinged is 9.80 points below relu (95 % interval")
     alike = verdict(make_table({"relu": relu, "hinged": [0.5, 0.5, 0.7, 0.5, 0.6]}, small))
     assert alike.startswith(
-        "No difference that 5 seeds can show: on average, hinged is 2.00 points"
+        "No difference that these seeds can show: on average, hinged is 2.00 points"
     )
     assert alike.endswith("p = 0.37; 5 seeds).")
 

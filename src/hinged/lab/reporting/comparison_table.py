@@ -150,7 +150,7 @@ def verdict(table: ComparisonTable, activation: str = "hinged") -> str:
         f"95 % interval {low * scale:+.{digits}f} to {high * scale:+.{digits}f}; p = {p:.2g}"
         f"{', ' + corrected if comparisons > 1 else ''}; {pairs} seeds"
     )
-    conclusion = f"No difference that {pairs} seeds can show"
+    conclusion = "No difference that these seeds can show"
     if row.p_corrected < 0.05:
         conclusion = "Better" if mean > 0 else "Worse"
     return f"{conclusion}: on average, {activation} is {distance} ({numbers})."
