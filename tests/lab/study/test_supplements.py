@@ -1,4 +1,9 @@
-from hinged.lab.study.supplements import best_values, levels_sentence, supplements
+from hinged.lab.study.supplements import (
+    best_activation_sentence,
+    best_values,
+    levels_sentence,
+    supplements,
+)
 from tests.lab.study.helpers import invent_record, invent_row
 
 SURE = 0.001
@@ -69,3 +74,10 @@ def test_a_saving_from_few_seeds_is_no_verdict(monkeypatch):
         "Half the filters. This, too, comes from too few seeds for a verdict."
     )
     assert supplements(record, has_verdict=True)[0] == "Half the filters."
+
+
+def test_the_smallest_error_is_the_best():
+    record = invent_record([(-0.3, SURE)], measure="log_error", metric="R2")
+    larger = record.rows[0].model_copy(update={"activation": "gelu", "mean": 0.9})
+    record = record.model_copy(update={"rows": [*record.rows, larger]})
+    assert "the three activations is curves in 1 of 1" in best_activation_sentence(record)

@@ -226,3 +226,17 @@ def test_a_module_outside_of_the_model_is_one_site_with_a_reason(make):
     (site,) = hinged.sites(make(), [ROWS, ROWS + 1, ROWS - 1])
     assert "calls a module that the model does not contain" in site.skipped
     assert "forward (unusual_networks.py:" in site.skipped
+
+
+def test_a_module_that_calls_convert_is_not_taken_for_a_part_of_the_model():
+    class Positive(nn.Module):
+        def forward(self, x):
+            return torch.relu(x)
+
+    class Trainer(nn.Module):
+        def convert(self):
+            return hinged.convert(Positive(), ROWS)
+
+    model = Trainer().convert()
+    assert len(layers(model)) == 1
+    assert torch.equal(outputs(model, ROWS), ROWS.relu())

@@ -222,8 +222,8 @@ class _ActivationTracer(TorchFunctionMode):
         self._counts = {frame: self._counts[frame] for frame in frames if frame in self._counts}
         location, frame = locate_call(frames)
         location.in_other_module = frames is not all_frames
-        if location.owner is None:
-            location.called = id(module)
+        if id(location.owner) not in self._members:  # For example, a method that calls `convert`.
+            location.owner, location.called = None, id(module)
         counts = self._counts.setdefault(frame, Counter())
         location.occurrence = counts[location.span]
         counts[location.span] += 1
