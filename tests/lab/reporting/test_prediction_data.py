@@ -90,3 +90,9 @@ def test_a_run_of_an_earlier_version_has_no_predictions(tmp_path):
             folder.save_result(trial, make_result(activation, seed), {})
     data = read_report_data(folder).predictions
     assert data.confusions == data.numbers == {} and data.score_names == []
+
+
+def test_predictions_of_an_earlier_training_of_a_trial_are_removed(tmp_path):
+    folder, trial = classes_run(tmp_path), Trial(activation="relu", seed=0)
+    folder.save_result(trial, make_result("relu", 0, math.nan), {}, None)
+    assert folder.load_predictions(trial) is None and folder.load_curves(trial) == {}

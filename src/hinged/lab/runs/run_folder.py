@@ -145,6 +145,9 @@ class RunFolder:
             curves: the tensors of its learned curves by name; empty if the network has no curves.
             predictions: what is kept of its predictions on the test split; None to keep nothing.
         """
+        # An earlier training of this trial, whose result was deleted, may have left these files.
+        for path in (self._curves_path(trial), self._predictions_path(trial)):
+            path.unlink(missing_ok=True)
         # The result is written last: it marks the trial as finished.
         if curves:
             write_file(self._curves_path(trial), safetensors.torch.save(curves))
