@@ -18,6 +18,7 @@ from tests.lab.study.helpers import TINY, scores_of_study
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("interruptible"),
     pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc"),
 ]
 

@@ -97,6 +97,7 @@ def ignore_termination(path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_workers_that_ignore_the_signal_to_terminate(tmp_path):
     """Lightning catches this signal during a training."""
     paths = [tmp_path / "first", tmp_path / "second"]
