@@ -1,3 +1,4 @@
+import contextlib
 import io
 from pathlib import Path
 
@@ -109,3 +110,14 @@ def test_every_epoch_of_every_process_is_reported(small, tmp_path, jobs):
     assert sorted(listener.started) == sorted(expected) and listener.jobs == jobs
     epochs = [(*trial, number) for trial in expected for number in (1, 2)]
     assert sorted(listener.epochs) == sorted(epochs)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no data"), None])
+def test_no_bar_is_left_above_an_early_error(error):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    with contextlib.suppress(RuntimeError), TerminalProgress(console):
+        if error is not None:
+            raise error
+    last = screen.getvalue().rpartition("\r")[2]
+    assert ("setting up" in last) == (error is None)

@@ -175,3 +175,9 @@ def test_the_list_of_studies_fits_the_terminal(width, monkeypatch):
     assert max(map(len, text.splitlines())) <= width
     line = next(line for line in text.splitlines() if line.startswith("regression"))
     assert line.split()[-3:] == ["36", "720", "1,440"]
+
+
+def test_a_logger_is_checked_before_a_folder_is_made(tiny, tmp_path, capsys):
+    out = tmp_path / "run"
+    command = ("study", "run", str(tiny), "--scale", "smoke", "--logger", "cvs", "--out", str(out))
+    assert "did you mean 'csv'" in error_of(capsys, *command) and not out.exists()

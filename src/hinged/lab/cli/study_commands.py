@@ -35,6 +35,7 @@ from hinged.lab.study.sizes import expected_time, scale_size
 from hinged.lab.study.study_files import write_study_files
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 from hinged.lab.study.study_report import PAGE, find_study_warnings, write_study_report
+from hinged.lab.training.loggers import check_logger
 
 
 def list_(as_json: bool) -> None:
@@ -98,6 +99,8 @@ def run(
     fallback = study.scale(scale).fallback is not None and find_data_folder(data_dir) is None
     if precision not in (None, *PRECISIONS):
         raise errors.unknown_name("--precision", precision, PRECISIONS)
+    for cell in study_cells(study, scale) if logger else ():
+        check_logger(logger, cell.experiment.training.optimizer)
     plan = StudyPlan(
         name=path.stem, scale=scale, fallback=fallback, precision=precision, study=study
     )

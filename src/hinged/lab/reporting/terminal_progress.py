@@ -66,6 +66,8 @@ class TerminalProgress(ProgressListener):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None and not self._trials:  # The bar would stand above the error message.
+            self._bar.update(self._task, visible=False)
         self._bar.stop()
 
     def on_start(self, trials: int, finished: int, epochs: int, jobs: int | None) -> None:
