@@ -166,9 +166,9 @@ def describe_trainings(records: Iterable[StudyRecord]) -> str:
     epochs = sorted({cell["training"]["epochs"] for cell in cells})
     sizes = sorted({cell["train_size"] for cell in cells if cell["train_size"] is not None})
     every = any(cell["train_size"] is None for cell in cells)
-    amounts = [f"at most {sizes[-1]:,} training samples"] if sizes else []
-    amounts += ["all training samples"] if every else []
-    return f"{epochs[0]} to {epochs[-1]} epochs on {' or on '.join(amounts)}"
+    amounts = [f"at most {sizes[-1]:,}"] if sizes else []
+    amounts += ["all"] if every else []
+    return f"{epochs[0]} to {epochs[-1]} epochs on {' or '.join(amounts)} training samples"
 
 
 def _count_gains(name: str, gains: Sequence[tuple[GainsInSetting, Gain, float]]) -> str:
