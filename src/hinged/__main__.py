@@ -1,6 +1,7 @@
 """The command-line program `hinged`."""
 
 import os
+import signal
 import sys
 
 _INTERRUPTED = 130
@@ -14,6 +15,7 @@ def main() -> None:
         code = _INTERRUPTED
     if code == _INTERRUPTED:
         _exit_at_once(code)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The command has finished: its exit code stays.
     sys.exit(code)
 
 

@@ -16,6 +16,7 @@ def error_of(capsys, *arguments):
     """Run a command that fails with exit code 2, and return what it prints to standard error."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["hinged", *arguments])
+        patch.setattr("signal.signal", lambda *_: None)  # `main` ignores Ctrl+C at its end.
         with pytest.raises(SystemExit) as exit_:
             main()
     assert exit_.value.code == 2
