@@ -5,7 +5,7 @@ import pytest
 from hinged.lab.study.answer import answer
 from hinged.lab.study.record import StudyRecord
 from hinged.lab.study.study_folder import StudyFolder
-from hinged.lab.study.study_report import find_study_warnings, write_study_report
+from hinged.lab.study.study_report import write_study_report
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,7 @@ def reported(finished, tmp_path_factory):
     """A copy of the small study's folder, with its page."""
     path = shutil.copytree(finished.path, tmp_path_factory.mktemp("report") / "run")
     folder = StudyFolder(path)
-    return folder, write_study_report(folder)
+    return folder, write_study_report(folder).record
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_only_pages_of_cells_with_new_results_are_written_again(reported):
 
 @pytest.mark.slow
 def test_warnings_about_scores_name_their_cell(reported, monkeypatch):
-    folder, record = reported
+    folder, _ = reported
 
     def warn(experiment, _):
         yield "Nothing varies."
@@ -75,8 +75,7 @@ def test_warnings_about_scores_name_their_cell(reported, monkeypatch):
             yield "No network learned."
 
     monkeypatch.setattr("hinged.lab.study.study_report.warn_of_scores", warn)
-    found = find_study_warnings(folder, record)
+    found = write_study_report(folder).warnings
     assert found[-2:] == ["Nothing varies.", "9 hinges: No network learned."]
-    write_study_report(folder)
     page = (folder.path / "report.html").read_text()
     assert page.index("9 hinges: No network learned.") < page.index("<img")

@@ -25,7 +25,6 @@ from hinged.lab.reporting.fitted_table import FittedTable
 from hinged.lab.reporting.take_away_files import PAGE_ONLY, Formats
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.study import tables
-from hinged.lab.study.answer import answer
 from hinged.lab.study.cells import read_study, study_cells
 from hinged.lab.study.definition import Study, find_study, shipped_studies
 from hinged.lab.study.doubts import remaining_doubts
@@ -34,7 +33,7 @@ from hinged.lab.study.scales import SCALES
 from hinged.lab.study.sizes import expected_time, scale_size
 from hinged.lab.study.study_files import write_study_files
 from hinged.lab.study.study_folder import StudyFolder, StudyPlan
-from hinged.lab.study.study_report import PAGE, find_study_warnings, write_study_report
+from hinged.lab.study.study_report import PAGE, write_study_report
 from hinged.lab.training.loggers import check_logger
 
 
@@ -168,20 +167,18 @@ def print_report(
         formats: the formats of the files for other programs, whose paths are printed.
         target: the folder for these files; None for the folder of the study.
     """
-    record = write_study_report(folder)
-    text = (folder.path / "record.json").read_text(encoding="utf-8")
+    record, said, warnings = write_study_report(folder)
     if records is not None:
-        write_file(records / f"{record.name}-{record.scale}.json", text)
+        write_file(records / f"{record.name}-{record.scale}.json", record.to_json())
     paths = write_study_files(folder, record, target or folder.path, formats)
     if as_json:
         files = {"files": [str(path) for path in paths]} if paths else {}
-        print(json.dumps({**json.loads(text), **files}, indent=1))
+        print(json.dumps({**json.loads(record.to_json()), **files}, indent=1))
         return
     console = wide_console()
-    for sentence in find_study_warnings(folder, record):
+    for sentence in warnings:
         console.print(f"[yellow]Warning:[/] {escape(sentence)}", highlight=False)
     print_table(console, _record_table(record))
-    said = answer(record, folder.plan.study.yes_if)
     for text in (said.text, *said.more):
         console.print(escape(text), highlight=False)
     if doubts := remaining_doubts(record):

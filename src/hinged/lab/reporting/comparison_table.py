@@ -81,12 +81,12 @@ class ComparisonTable:
 
     def as_json(self) -> dict[str, Any]:
         """Return the table as dicts and lists that JSON can hold, with None in place of NaN."""
-        plain: dict[str, Any] = _replace_nan(asdict(self))
+        plain: dict[str, Any] = replace_nan(asdict(self))
         for row, source in zip(plain["rows"], self.rows, strict=True):
-            row["score"] = _replace_nan(source.score._asdict())
+            row["score"] = replace_nan(source.score._asdict())
             if source.versus is not None:
-                difference = _replace_nan(source.versus.difference._asdict())
-                row["versus"] = {"difference": difference, "p": _replace_nan(source.versus.p)}
+                difference = replace_nan(source.versus.difference._asdict())
+                row["versus"] = {"difference": difference, "p": replace_nan(source.versus.p)}
         return plain
 
 
@@ -191,9 +191,10 @@ def _build_row(
     )
 
 
-def _replace_nan(value: Any) -> Any:
+def replace_nan(value: Any) -> Any:
+    """Return a value for JSON: NaN becomes None, also in lists, tuples and dictionaries."""
     if isinstance(value, dict):
-        return {name: _replace_nan(inner) for name, inner in value.items()}
+        return {name: replace_nan(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_replace_nan(inner) for inner in value]
+        return [replace_nan(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value

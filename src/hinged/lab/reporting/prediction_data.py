@@ -6,7 +6,6 @@ earlier versions and of object detection have none.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from hinged.lab.experiment.schema import Trial
 from hinged.lab.problems.predictions import ConfusionMatrix, PredictedNumbers
-from hinged.lab.reporting.comparison_table import ComparisonTable
+from hinged.lab.reporting.comparison_table import ComparisonTable, replace_nan
 from hinged.lab.reporting.significance import Interval, mean_interval
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.trial_result import TrialResult
@@ -101,11 +100,11 @@ class PredictionData:
         names = self.class_names
         return {
             "other_scores": {
-                activation: {name: _without_nan(each._asdict()) for name, each in scores.items()}
+                activation: {name: replace_nan(each._asdict()) for name, each in scores.items()}
                 for activation, scores in self.scores.items()
             },
             "class_accuracy": {
-                activation: _without_nan(dict(zip(names, values, strict=True)))
+                activation: replace_nan(dict(zip(names, values, strict=True)))
                 for activation, values in self.class_accuracies().items()
             },
         }
@@ -168,7 +167,3 @@ def _mean_scores(results: list[TrialResult]) -> dict[str, Interval]:
         name: mean_interval([r.other_scores[name] for r in results if name in r.other_scores])
         for name in names
     }
-
-
-def _without_nan(values: dict[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}

@@ -169,6 +169,10 @@ class StudyRecord(pydantic.BaseModel):
     seconds: float
     made: str
 
+    def to_json(self) -> str:
+        """Return the record as the text of its file."""
+        return self.model_dump_json(indent=1) + "\n"
+
 
 def row_title(activation: str, label: str) -> str:
     """Return the name of an activation, followed by a label in parentheses if it is not empty."""

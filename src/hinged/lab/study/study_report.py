@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import NamedTuple
 
 import plotly.offline
 
@@ -14,7 +15,7 @@ from hinged.lab.reporting.report import write_report
 from hinged.lab.reporting.warnings import warn_of_scores
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.study import tables
-from hinged.lab.study.answer import answer
+from hinged.lab.study.answer import Answer, answer
 from hinged.lab.study.build_record import build_record
 from hinged.lab.study.doubts import remaining_doubts, trouble
 from hinged.lab.study.origin import origin
@@ -28,21 +29,35 @@ _LIBRARY = "plotly.min.js"
 """The library of the interactive figures, which the pages of all cells load from one file."""
 
 
-def write_study_report(folder: StudyFolder) -> StudyRecord:
+class StudyReport(NamedTuple):
+    """What the page of a study says.
+
+    Attributes:
+        record: the record of the study.
+        answer: the answer to the study's question.
+        warnings: sentences about what went wrong, and why scores may mean little.
+    """
+
+    record: StudyRecord
+    answer: Answer
+    warnings: list[str]
+
+
+def write_study_report(folder: StudyFolder) -> StudyReport:
     """Write the record of a study, its pictures and its page `report.html` into its folder.
 
     The page needs no other file. It links to the page of each cell (one combination of the study's
     settings), which is written too if the cell has new results.
 
     Returns:
-        The record of the study.
+        The record of the study, and what the page says about it.
 
     Raises:
         RunFolderError: if the folder holds no study or no finished training, or if a file cannot be
             written.
     """
     record = build_record(folder)
-    write_file(folder.path / "record.json", record.model_dump_json(indent=1) + "\n")
+    write_file(folder.path / "record.json", record.to_json())
     pictures = {
         name: (picture.description, to_svg(picture.draw(record)))
         for name, picture in picture_files(record).items()
@@ -56,20 +71,20 @@ def write_study_report(folder: StudyFolder) -> StudyRecord:
     for run in runs:
         if _has_new_results(run):
             write_report(run, plotly_file=f"../{_LIBRARY}")
-    page = _render(folder, record, list(pictures.values()), runs)
-    write_file(folder.path / PAGE, page)
-    return record
+    said = answer(record, folder.plan.study.yes_if)
+    report = StudyReport(record, said, _find_warnings(record, runs))
+    write_file(folder.path / PAGE, _render(report, list(pictures.values()), runs))
+    return report
 
 
-def find_study_warnings(folder: StudyFolder, record: StudyRecord) -> list[str]:
+def _find_warnings(record: StudyRecord, runs: list[RunFolder]) -> list[str]:
     """Return sentences about what went wrong, and why scores may mean little.
 
     Args:
-        folder: the folder of the study.
         record: the record of the study.
+        runs: the run folders of the cells that have results.
     """
     cells_of: dict[str, list[str]] = {}
-    runs = _finished_runs(folder, record)
     for run in runs:
         for sentence in warn_of_scores(run.experiment, run.results()):
             cells_of.setdefault(sentence, []).append(_cell_words(record, run))
@@ -86,13 +101,8 @@ def _finished_runs(folder: StudyFolder, record: StudyRecord) -> list[RunFolder]:
     return [run for run in runs if run.results()]
 
 
-def _render(
-    folder: StudyFolder,
-    record: StudyRecord,
-    pictures: list[tuple[str, str]],
-    runs: list[RunFolder],
-) -> str:
-    said = answer(record, folder.plan.study.yes_if)
+def _render(report: StudyReport, pictures: list[tuple[str, str]], runs: list[RunFolder]) -> str:
+    record, said, warnings = report
     first, *more = [(about, _as_address(svg)) for about, svg in pictures]
     return render_page(
         "study.html.jinja",
@@ -100,7 +110,7 @@ def _render(
         verdict=said.verdict,
         lead=said.lead,
         more=[_without_marks(sentence) for sentence in said.more],
-        warnings=[_without_marks(sentence) for sentence in find_study_warnings(folder, record)],
+        warnings=[_without_marks(sentence) for sentence in warnings],
         picture=first,
         pictures=more,
         results=tables.results(record),
