@@ -51,8 +51,8 @@ def remove_partials(folder: Path) -> None:
     """Remove temporary files that were left in a folder or its subfolders by stopped processes.
 
     A process locks the temporary file that it writes, and the operating system releases the lock
-    when the process ends. So files of running processes are kept. The id of the process would not
-    tell: a new process may have it, and another machine may have written the file.
+    when the process ends. So files of running processes are kept. The id of the process cannot show
+    this: a new process may have the same id, and another machine may have written the file.
     """
     for path in folder.rglob(".hinged-*"):
         if PARTIAL.fullmatch(path.name):

@@ -26,7 +26,7 @@ MEASURED = "HINGED_TEST_INTERRUPTS"
 """Name of the variable with the number of moments, for a measurement on an idle machine."""
 INTERRUPTS = int(os.environ.get(MEASURED, "2"))
 LIMIT = 3.0 if MEASURED in os.environ else 60.0
-"""Seconds after which no process may be left. Beside other tests, ends take longer."""
+"""Seconds after which no process may be left. Next to other tests, processes take longer to end."""
 
 
 class Command:

@@ -129,7 +129,7 @@ class RayCluster:
                 (finished, *_), _ = ray.wait(list(running))
                 yield running.pop(finished), functools.partial(ray.get, finished)
         finally:
-            # To disconnect stops all calls of this process. To cancel them before can crash Ray.
+            # Disconnecting stops all calls of this process. Cancelling them first can crash Ray.
             for reference in () if self._disconnect_at_exit else running:
                 ray.cancel(reference, force=True)
 
