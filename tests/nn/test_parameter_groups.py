@@ -6,7 +6,13 @@ import torch.nn.utils.parametrize as parametrize
 from torch import nn
 
 from hinged import PiecewiseLinear, convert, errors, param_groups
-from hinged.nn.parameter_groups import replace_parameters
+from hinged.nn.parameter_groups import (
+    CURVE_DECAY,
+    CURVE_LR_FACTOR,
+    MOST_CURVE_LR,
+    SMOOTHING,
+    replace_parameters,
+)
 
 
 class Doubled(nn.Module):
@@ -36,7 +42,31 @@ def test_curves_stand_apart_without_weight_decay():
         "0.weight", "0.bias", "2.weight", "2.bias", "3.weight", "3.bias"
     ]  # fmt: skip
     assert (weights["name"], weights["lr"], weights["weight_decay"]) == ("weights", 1e-3, 0.01)
-    assert (curves["name"], curves["lr"], curves["weight_decay"]) == ("curves", 2e-3, 0.0)
+    assert (curves["name"], curves["lr"], curves["weight_decay"]) == ("curves", 4e-3, 0.0)
+    assert curves["smoothing"] == SMOOTHING and curves["curve_decay"] == CURVE_DECAY
+
+
+def test_without_the_metric_curves_have_twice_the_rate_of_the_weights():
+    _, curves = param_groups(network(), 1e-3, smoothing=None)
+    assert curves["lr"] == 2e-3 and "smoothing" not in curves
+
+
+@pytest.mark.parametrize("rate", [0.1, torch.tensor(0.1)])
+def test_the_default_rate_of_curves_has_an_upper_limit(rate):
+    weights, curves = param_groups(network(), rate)
+    assert weights["lr"] == rate and float(curves["lr"]) == pytest.approx(0.05)
+
+
+def test_a_decay_of_curves_needs_the_metric():
+    with pytest.raises(
+        errors.ArgumentError, match=r"got curve_decay=0\.1 with smoothing=None; lea"
+    ):
+        param_groups(network(), 1e-3, smoothing=None, curve_decay=0.1)
+
+
+def test_a_smoothing_of_zero_is_refused():
+    with pytest.raises(errors.ArgumentError, match=r"smoothing=.*got 0; expected a number above 0"):
+        param_groups(network(), 1e-3, smoothing=0)
 
 
 def test_curves_take_a_learning_rate_of_their_own():
@@ -46,19 +76,24 @@ def test_curves_take_a_learning_rate_of_their_own():
     assert (weights["lr"], curves["lr"]) == (1e-3, 0.5)
 
 
-def test_tail_slopes_are_curves_too():
-    model = network(tails="free")
-    _, curves = param_groups(model, 1e-3)
-    assert names(model, curves) == ["1.values", "1.tail_slopes"]
+def test_tail_slopes_and_other_activations_have_a_group_of_their_own():
+    model = nn.Sequential(*network(tails="free"), nn.PReLU(), nn.Linear(1, 1))
+    _, curves, others = param_groups(model, 1e-3, curve_types=(PiecewiseLinear, nn.PReLU))
+    assert names(model, curves) == ["1.values"]
+    assert names(model, others) == ["1.tail_slopes", "4.weight"]
+    assert (others["name"], others["lr"], others["weight_decay"]) == ("activations", 2e-3, 0.0)
+    *_, others = param_groups(model, 1e-3, activation_lr=0.3)
+    assert others["lr"] == 0.3
 
 
 @pytest.mark.parametrize("name", ["values", "tail_slopes"])
 def test_parametrised_tensors_of_a_curve_are_curves(name):
     model = network(tails="free")
     parametrize.register_parametrization(model[1], name, Doubled())
-    weights, curves = param_groups(model, 1e-3)
-    assert f"1.parametrizations.{name}.original" in names(model, curves)
-    assert len(curves["params"]) == 2
+    weights, *others = param_groups(model, 1e-3)
+    listed = [each for group in others for each in names(model, group)]
+    assert f"1.parametrizations.{name}.original" in listed
+    assert len(listed) == 2
     assert len(weights["params"]) == 6
 
 
@@ -106,7 +141,8 @@ def test_one_step_of_training_moves_all_but_what_is_frozen():
     model = network()
     model[0].weight.requires_grad_(False)
     before = copy.deepcopy(model.state_dict())
-    optimiser = torch.optim.AdamW(param_groups(model, 0.1, weight_decay=0.5, curve_lr=0.001))
+    groups = param_groups(model, 0.1, weight_decay=0.5, curve_lr=0.001, smoothing=None)
+    optimiser = torch.optim.AdamW(groups)
     model(torch.randn(32, 3)).square().mean().backward()
     optimiser.step()
     after = model.state_dict()
@@ -134,7 +170,8 @@ def test_rates_below_zero_are_refused(name, rate):
 @pytest.mark.parametrize("several", [False, True])
 def test_replaced_parameters_keep_their_place_and_lose_their_state(several):
     model = network()
-    optimiser = torch.optim.AdamW(param_groups(model, lr=0.1, curve_lr=0.5))
+    groups = param_groups(model, lr=0.1, curve_lr=0.5, smoothing=None)
+    optimiser = torch.optim.AdamW(groups)
     model(torch.randn(8, 3)).sum().backward()
     optimiser.step()
     old, new = model[1].values, nn.Parameter(torch.zeros(4, 5))
@@ -166,7 +203,7 @@ def test_convert_and_param_groups_give_curves_the_same_settings(kind):
     curves["param_groups"] = OPTIMISERS[kind](param_groups(after, 0.3, 0.01)).param_groups[-1]
     converted, grouped = ({k: v for k, v in g.items() if k != "params"} for g in curves.values())
     assert converted == grouped
-    assert converted["lr"] == 0.6 and converted["weight_decay"] == 0
+    assert converted["lr"] == pytest.approx(MOST_CURVE_LR) and converted["weight_decay"] == 0
     assert curves["convert"]["params"] == [before[1].values]
 
 
@@ -176,12 +213,12 @@ def test_convert_uses_the_present_settings_of_the_group_of_weights():
     head = {"params": model[2].parameters(), "lr": 0.5}
     weights = {"params": model[0].parameters(), "lr": 0.1, "name": "weights", "momentum": 0.5}
     optimiser = torch.optim.SGD([head, weights], lr=0.3)
-    torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=[0.5, 1.0], total_steps=10)
+    torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=[0.5, 0.01], total_steps=10)
     convert(model, x, optimizers=optimiser)
     _, weights, curves = optimiser.param_groups
     assert curves["momentum"] == weights["momentum"]
     for rate in ("lr", "initial_lr", "max_lr", "min_lr"):
-        assert curves[rate] == 2 * weights[rate]
+        assert curves[rate] == CURVE_LR_FACTOR * weights[rate]
 
 
 def test_convert_removes_replaced_parameters_from_the_same_list():
@@ -197,9 +234,9 @@ def test_later_curves_have_the_rate_of_earlier_ones_if_all_weights_are_frozen():
     model = convert(model, torch.randn(8, 3), where=lambda site: site.name == "1.0")
     for layer in (model[0], model[2]):
         layer.requires_grad_(False)
-    optimizer = torch.optim.AdamW(param_groups(model, lr=0.1))
+    optimizer = torch.optim.AdamW(param_groups(model, lr=0.01))
     convert(model, torch.randn(8, 3), optimizers=optimizer)
-    assert [(g["name"], g["lr"]) for g in optimizer.param_groups] == [("curves", 0.2)] * 2
+    assert [(g["name"], g["lr"]) for g in optimizer.param_groups] == [("curves", 0.04)] * 2
 
 
 @pytest.mark.parametrize("rate", [None, "0.1", nn.ReLU()], ids=str)

@@ -143,6 +143,11 @@ def test_functions_with_two_kinks_start_bitwise_exact(name):
         assert torch.equal(layer(x), START_FUNCTIONS[name].call(x)), layer
 
 
+def _strides(x):
+    """Return the strides of the axes with several entries; torch does not define the others."""
+    return [step for step, entries in zip(x.stride(), x.shape, strict=True) if entries > 1]
+
+
 @pytest.mark.slow
 @given(st.data())
 def test_agrees_with_numpy_interp(data):
@@ -157,7 +162,7 @@ def test_agrees_with_numpy_interp(data):
     assert y.shape == x.shape
     assert y.dtype == x.dtype
     assert y.device == x.device
-    assert y.stride() == x.relu().stride()
+    assert _strides(y) == _strides(x.relu())
     # On a steep tail far outside, 1e-12 of the size of slope times distance.
     steepest = layer.values.detach().diff(dim=-1).abs().max() / layer.hinges.diff().min()
     reach = x.abs().max() if x.numel() else 0.0

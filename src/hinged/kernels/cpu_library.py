@@ -68,7 +68,12 @@ def find_cpu_library() -> Path | None:
 def _declare_functions(handle: ctypes.CDLL) -> ctypes.CDLL:
     handle.hinged_instruction_sets.restype = ctypes.c_char_p
     handle.hinged_uses_openmp.restype = ctypes.c_int32
-    for function in (handle.hinged_forward, handle.hinged_backward):
-        function.argtypes = (ctypes.c_char_p,)  # The address of a packed `Call`.
+    for function in (
+        handle.hinged_forward,
+        handle.hinged_backward,
+        handle.hinged_metric_step,
+        handle.hinged_input_moments,
+    ):
+        function.argtypes = (ctypes.c_char_p,)  # The address of a packed struct of arguments.
         function.restype = ctypes.c_int32
     return handle

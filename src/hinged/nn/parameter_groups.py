@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -10,11 +10,26 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hinged import errors
+from hinged.nn.metric_steps import train_in_metric
 from hinged.nn.model_argument import check_model
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
-CURVE_LR_FACTOR = 2.0
-"""Default ratio of the curves' learning rate to the weights' learning rate."""
+CURVE_LR_FACTOR = 4.0
+"""Default ratio of the learning rate of curves in their metric to the learning rate of weights."""
+
+MOST_CURVE_LR = 0.05
+"""Largest default learning rate of curves in their metric. Optimisers such as SGD have learning
+rates of another kind, which would be too large for curves."""
+
+ACTIVATION_LR_FACTOR = 2.0
+"""Default ratio of the learning rate of all other parameters of activations to that of weights, and
+of curves that are trained without their metric."""
+
+SMOOTHING = 0.04
+"""Default factor of the roughness in the metric of curves."""
+
+CURVE_DECAY = 0.0
+"""Default factor with which curves return to their start, relative to their learning rate."""
 
 _CALL = "hinged.param_groups"
 # The settings of a group that are learning rates. All but "lr" are added by schedulers.
@@ -27,99 +42,173 @@ def param_groups(
     weight_decay: float = 0.0,
     *,
     curve_lr: float | None = None,
+    smoothing: float | None = SMOOTHING,
+    curve_decay: float = CURVE_DECAY,
+    activation_lr: float | None = None,
     curve_types: tuple[type[nn.Module], ...] = (PiecewiseLinear,),
 ) -> list[dict[str, Any]]:
-    """Return two optimiser groups for a model: the weights, and the curves without weight decay.
+    """Return optimiser groups for a model: the weights, the curves, and other activations.
 
-    Weight decay would pull the values of curves towards 0, and not towards the function that the
-    curves started as.
+    Any optimiser of torch may train the groups. The curves are trained in their metric, whatever
+    the optimiser is: steps of a curve are measured as changes of a function, not hinge by hinge
+    (`hinged.curve.metric`). Their steps do not depend on the number of hinges or on the unit of the
+    inputs. With `smoothing=None`, the optimiser trains the values of the curves like any other
+    parameters.
+
+    With several processes, curves are measured on the inputs of all processes of the default group
+    of `torch.distributed`.
 
     Args:
         model: any module. Parameters that do not require gradients are left out of the groups.
         lr: learning rate of the weights.
-        weight_decay: weight decay of the weights. The curves have no weight decay.
-        curve_lr: learning rate of the curves. None means twice `lr`, which suits Adam and similar
-            optimisers. With SGD, use a fraction of `lr` first: steps of SGD are proportional to the
-            gradient, and the gradient of a curve is large because it is a sum over all its inputs.
-        curve_types: module types whose parameters count as curves. Add `nn.PReLU` to include its
-            slopes.
+        weight_decay: weight decay of the weights. Other groups have no weight decay, because it
+            would pull the values of curves towards 0, and not towards their start.
+        curve_lr: learning rate of the curves. In their metric, a step changes the outputs of a
+            curve by about `curve_lr` standard deviations of its inputs. None means four times `lr`,
+            but at most 0.05. With `smoothing=None`, None means twice `lr`.
+        smoothing: how stiff curves are where they have few inputs: the factor of the roughness in
+            the metric. None trains the curves without their metric.
+        curve_decay: pulls curves back to their start: in each step, by `curve_lr * curve_decay`
+            times their distance. It needs the metric.
+        activation_lr: learning rate of the other parameters of activations: slopes of free tails
+            and parameters of other `curve_types`. None means twice `lr`.
+        curve_types: module types whose parameters count as parameters of activations. Add
+            `nn.PReLU` to include its slopes.
 
     Returns:
-        A list of dictionaries for a `torch.optim` optimiser, each with `name` (`"weights"` or
-        `"curves"`), `params`, `lr` and `weight_decay`. A group without parameters is left out.
+        A list of dictionaries for a `torch.optim` optimiser, each with `name` (`"weights"`,
+        `"curves"` or `"activations"`), `params`, `lr` and `weight_decay`. The group of curves also
+        has `smoothing` and `curve_decay`. A group without parameters is left out.
 
     Raises:
-        ArgumentError: if `model` is not a module, if none of its parameters requires gradients, or
-            if `lr`, `weight_decay` or `curve_lr` is negative or not a number.
+        ArgumentError: if `model` is not a module, if none of its parameters requires gradients, if
+            a number is negative or not a number, if `smoothing` is 0, or if `curve_decay` is given
+            with `smoothing=None`.
 
     >>> import hinged
     >>> from torch import nn
     >>> model = nn.Sequential(nn.Linear(3, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
     >>> groups = hinged.param_groups(model, 1e-3, weight_decay=0.01)
-    >>> [(group["name"], group["weight_decay"]) for group in groups]
-    [('weights', 0.01), ('curves', 0.0)]
+    >>> [(group["name"], group["lr"], group["weight_decay"]) for group in groups]
+    [('weights', 0.001, 0.01), ('curves', 0.004, 0.0)]
     """
     check_model(model, _CALL)
-    _check_rate("lr", lr)
-    _check_rate("weight_decay", weight_decay)
-    _check_rate("curve_lr", lr if curve_lr is None else curve_lr)
+    _check_settings(
+        lr=lr,
+        weight_decay=weight_decay,
+        curve_lr=curve_lr,
+        smoothing=smoothing,
+        curve_decay=curve_decay,
+        activation_lr=activation_lr,
+    )
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
         got = "a model with every parameter frozen"
         hint = "set requires_grad=True for the parameters to train"
-        raise errors.ArgumentError(errors.message(f"{_CALL}(model)", got, hint))
-    curve_ids = {id(parameter) for parameter in parameters_of(model, curve_types)}
+        raise errors.ArgumentError(errors.message(_CALL, got, hint))
+    values = {
+        id(layer._parameters.get("values"))
+        for layer in model.modules()
+        if isinstance(layer, PiecewiseLinear)
+    }
+    activations = {id(p) for p in parameters_of(model, curve_types)} - values
     weights = {
         "name": "weights",
-        "params": [parameter for parameter in trainable if id(parameter) not in curve_ids],
+        "params": [p for p in trainable if id(p) not in values | activations],
         "lr": lr,
         "weight_decay": weight_decay,
     }
-    curves = curve_group([p for p in trainable if id(p) in curve_ids], weights)
-    if curve_lr is not None:
-        curves["lr"] = curve_lr
-    return [group for group in (weights, curves) if group["params"]]
+    curves = curve_group([p for p in trainable if id(p) in values], weights, smoothing, curve_decay)
+    others = _group_like(weights, "activations", [p for p in trainable if id(p) in activations])
+    for group, rate in ((curves, curve_lr), (others, activation_lr)):
+        group["lr"] = group["lr"] if rate is None else rate
+    if smoothing is not None:
+        train_in_metric(model)
+    return [group for group in (weights, curves, others) if group["params"]]
 
 
-def _check_rate(name: str, rate: float | Tensor) -> None:
-    """Raise `ArgumentError` unless a setting is a number, or a tensor of one number, of at least
-    0."""
-    if not isinstance(rate, float | Real | Tensor) or not rate >= 0:
-        call, hint = f"{_CALL}({name}=...)", "expected a number of 0 or more"
-        raise errors.ArgumentError(errors.message(call, errors.shown(rate), hint))
+def _check_settings(**numbers: float | Tensor | None) -> None:
+    """Raise `ArgumentError` unless the settings are numbers, or tensors of one number, of at least
+    0. The smoothing must be above 0. Settings other than `lr` and `weight_decay` may be None."""
+    for name, number in numbers.items():
+        if number is None and name not in ("lr", "weight_decay"):
+            continue
+        call = f"{_CALL}({name}=...)"
+        if not isinstance(number, float | Real | Tensor) or not number >= 0:
+            hint = "expected a number of 0 or more"
+            raise errors.ArgumentError(errors.message(call, errors.shown(number), hint))
+        if name == "smoothing" and number == 0:
+            hint = "expected a number above 0, or None to train curves without their metric"
+            raise errors.ArgumentError(errors.message(call, errors.shown(number), hint))
+    if numbers["smoothing"] is None and numbers["curve_decay"]:
+        got = f"curve_decay={errors.shown(numbers['curve_decay'])} with smoothing=None"
+        hint = "leave out smoothing=None: only training in the metric pulls curves to their start"
+        raise errors.ArgumentError(errors.message(_CALL, got, hint))
 
 
-def curve_group(parameters: Iterable[nn.Parameter], weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an optimiser group for the parameters of curves.
+def curve_group(
+    values: Iterable[nn.Parameter],
+    weights: Mapping[str, Any],
+    smoothing: float | None = SMOOTHING,
+    curve_decay: float = CURVE_DECAY,
+) -> dict[str, Any]:
+    """Return an optimiser group for the values of curves, with the settings of the weights' group.
 
-    The group has the settings of the weights' group, with two exceptions. The learning rate is
-    multiplied by `CURVE_LR_FACTOR`, and the weight decay is 0.
+    The learning rate is `CURVE_LR_FACTOR` times that of the weights, or `MOST_CURVE_LR` if that is
+    less. The weight decay is 0.
 
     Args:
-        parameters: the parameters of the curves.
-        weights: the optimiser group of the weights. If all weights are frozen, a group of curves,
-            whose learning rate is taken unchanged.
+        values: the parameters `values` of curve layers.
+        weights: the optimiser group of the weights.
+        smoothing: the factor of the roughness in the metric. None trains the curves without their
+            metric. The learning rate is then `ACTIVATION_LR_FACTOR` times that of the weights.
+        curve_decay: the factor of the pull to the start.
 
-    >>> group = curve_group([], {"params": [], "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01})
+    >>> weights = {"params": [], "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01}
+    >>> group = curve_group([], weights)
     >>> group["lr"], group["momentum"], group["weight_decay"]
-    (0.2, 0.9, 0.0)
+    (0.04, 0.9, 0.0)
     """
-    inherited = {key: weights[key] for key in weights if key not in ("params", "param_names")}
-    factor = 1.0 if weights.get("name") == "curves" else CURVE_LR_FACTOR
-    rates = {key: factor * weights[key] for key in _LEARNING_RATES if key in weights}
-    own = {"name": "curves", "params": list(parameters), "weight_decay": 0.0}
-    return {**inherited, **rates, **own}
+    if smoothing is None:
+        return _group_like(weights, "curves", values)
+    largest = max(weights[key] for key in _LEARNING_RATES if key in weights)
+    factor = min(CURVE_LR_FACTOR, MOST_CURVE_LR / largest) if largest > 0 else CURVE_LR_FACTOR
+    group = _group_like(weights, "curves", values, factor)
+    return {**group, "smoothing": smoothing, "curve_decay": curve_decay}
 
 
-def add_curves(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
-    """Add the parameters of curves to an optimiser as a new group, made by `curve_group`.
+def _group_like(
+    group: Mapping[str, Any],
+    name: str,
+    parameters: Iterable[nn.Parameter],
+    factor: float = ACTIVATION_LR_FACTOR,
+) -> dict[str, Any]:
+    """Return a group with the settings of another group, without weight decay, and with learning
+    rates multiplied by `factor`."""
+    inherited = {key: group[key] for key in group if key not in ("params", "param_names")}
+    rates = {key: factor * group[key] for key in _LEARNING_RATES if key in group}
+    return {**inherited, **rates, "name": name, "params": list(parameters), "weight_decay": 0.0}
 
-    Its settings are derived from the optimiser's group named "weights", or from the first group if
-    no group has this name.
+
+def add_curves(optimizer: Optimizer, layers: Sequence[PiecewiseLinear]) -> None:
+    """Add the parameters of curve layers to an optimiser, in groups like those of `param_groups`.
+
+    Their settings are derived from the optimiser's group named "weights", or from the first group
+    if no group has this name. If that is a group of curves, new curves get the same settings.
     """
     groups = optimizer.param_groups
-    weights = next((group for group in groups if group.get("name") == "weights"), groups[0])
-    optimizer.add_param_group(curve_group(parameters, weights))
+    model = next((group for group in groups if group.get("name") == "weights"), groups[0])
+    values = [layer.values for layer in layers]
+    slopes = [layer.tail_slopes for layer in layers if layer.tail_slopes is not None]
+    if model.get("name") == "curves":
+        curves = _group_like(model, "curves", values, factor=1.0)
+    else:
+        curves = curve_group(values, model)
+    optimizer.add_param_group(curves)
+    if slopes:
+        optimizer.add_param_group(_group_like(model, "activations", slopes))
+    for layer in layers:
+        train_in_metric(layer)
 
 
 def parameters_of(model: nn.Module, types: tuple[type[nn.Module], ...]) -> list[nn.Parameter]:

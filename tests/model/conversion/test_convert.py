@@ -301,7 +301,7 @@ def test_optimisers_train_the_curves_instead_of_the_replaced_activations():
     weights, curves = optimizer.param_groups
     assert all(parameter is not slopes for parameter in weights["params"])
     assert curves["params"] == [model[1].values, model[3].values]
-    assert curves["weight_decay"] == 0 and curves["lr"] == 0.2
+    assert curves["weight_decay"] == 0 and curves["lr"] == pytest.approx(0.05)
 
 
 def test_a_transformers_layer_loses_its_fast_path_and_gets_it_back():

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "metric.hpp"
 #include "tables.hpp"
 #include "types.hpp"
 
@@ -364,5 +365,18 @@ HINGED_EXPORT int32_t hinged_backward(const Call* call) {
   return hinged::outcome_of([&] {
     if (call->number == hinged::kFloat32) return hinged::run_backward<float>(*call);
     hinged::run_backward<hinged::BFloat16>(*call);
+  });
+}
+
+// Takes one step of the values of a layer in their metric. Returns an `Outcome`.
+HINGED_EXPORT int32_t hinged_metric_step(const hinged::MetricStep* step) {
+  return hinged::outcome_of([&] { hinged::take_step(*step); });
+}
+
+// Computes the moments of the inputs of a layer. Returns an `Outcome`.
+HINGED_EXPORT int32_t hinged_input_moments(const hinged::InputMoments* call) {
+  return hinged::outcome_of([&] {
+    if (call->number == hinged::kFloat32) return hinged::add_moments<float>(*call);
+    hinged::add_moments<hinged::BFloat16>(*call);
   });
 }

@@ -117,9 +117,16 @@ class TrainingSettings(Settings):
     """Number of samples per training step."""
     lr: float = pydantic.Field(default=0.006, gt=0)
     """Largest learning rate of the one-cycle schedule."""
-    curve_lr_factor: float = pydantic.Field(default=2.0, gt=0)
-    """Learning rate of the trainable activations divided by the learning rate of the weights.
-    Trainable activations are curves and the slopes of PReLU."""
+    curve_lr_factor: float = pydantic.Field(default=4.0, gt=0)
+    """Learning rate of the curves divided by the learning rate of the weights."""
+    activation_lr_factor: float = pydantic.Field(default=2.0, gt=0)
+    """Learning rate of other trainable activations, such as the slopes of PReLU, divided by the
+    learning rate of the weights."""
+    smoothing: float | None = pydantic.Field(default=0.04, gt=0)
+    """How stiff curves are where they have few inputs: the factor of the roughness in the metric of
+    the curves (`hinged.param_groups`). `null` trains the curves without their metric."""
+    curve_decay: float = pydantic.Field(default=0.0, ge=0)
+    """Factor of the pull of the curves to their start (`hinged.param_groups`)."""
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
     """Weight decay of the weights. The parameters of activations have no weight decay."""
     curve_penalty: float = pydantic.Field(default=0.0, ge=0)

@@ -105,6 +105,9 @@ class TrainingModule(lightning.LightningModule):
             settings.lr,
             settings.weight_decay,
             curve_lr=settings.curve_lr_factor * settings.lr,
+            smoothing=settings.smoothing,
+            curve_decay=settings.curve_decay,
+            activation_lr=settings.activation_lr_factor * settings.lr,
             curve_types=TRAINABLE_ACTIVATIONS,
         )
         optimizer: torch.optim.Optimizer

@@ -221,4 +221,4 @@ def update_optimizers(
     modules = [candidate.call.module for candidate, _ in replacements]
     unused = [module for module in modules if module is not None and id(module) not in still_used]
     replace_parameters(given, dict.fromkeys(p for module in unused for p in module.parameters()))
-    add_curves(given[0], [p for _, layer in replacements for p in layer.parameters()])
+    add_curves(given[0], [layer for _, layer in replacements])

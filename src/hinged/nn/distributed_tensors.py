@@ -1,0 +1,54 @@
+"""Reads and writes parameters that are spread over processes, and averages over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+_PLAIN_TYPES = (Tensor, nn.Parameter)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor whole, also if each process holds a part of it, as with FSDP2."""
+    return tensor.full_tensor() if _is_spread(tensor) else tensor  # type: ignore[attr-defined]
+
+
+def overwrite(parameter: nn.Parameter, new: Tensor) -> None:
+    """Copy a whole tensor into a parameter, of which each process may hold a part."""
+    if _is_spread(parameter):
+        from torch.distributed.tensor import distribute_tensor  # Its import takes a second.
+
+        mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
+        new = distribute_tensor(new.to(parameter.dtype), mesh, placements)
+    parameter.copy_(new)
+
+
+def mean_over_processes(sums: Sequence[tuple[Tensor, int]]) -> list[Tensor]:
+    """Return the mean that belongs to each pair of a sum and a count, over all processes.
+
+    The processes are those of the default group of `torch.distributed`. A mean is 0 if no process
+    has counted anything. Every process must call this function with tensors of the same shapes.
+
+    >>> mean_over_processes([(torch.tensor([6.0, 9.0]), 3)])
+    [tensor([2., 3.])]
+    """
+    if not sums:
+        return []
+    flat = torch.cat([torch.cat((total.flatten(), total.new_tensor([n]))) for total, n in sums])
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(flat)
+    parts = flat.split([total.numel() + 1 for total, _ in sums])
+    return [
+        (part[:-1] / part[-1].clamp(min=1)).view_as(total)
+        for part, (total, _) in zip(parts, sums, strict=True)
+    ]
+
+
+def _is_spread(tensor: Tensor) -> bool:
+    if type(tensor) in _PLAIN_TYPES:
+        return False
+    from torch.distributed.tensor import DTensor  # Its import takes a second.
+
+    return isinstance(tensor, DTensor)
