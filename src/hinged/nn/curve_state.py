@@ -51,6 +51,9 @@ class CurveState:
         elif observer.hinges_changed() and not torch.equal(state["hinges"], observer.layer.hinges):
             layer = observer.layer
             self._begin(_evaluate_at(layer.hinges, state["start"], state["hinges"], layer.tails))
+        # Loading a state moves the tensor to the device of the parameter if the optimizer is fused.
+        # Reading it there would wait for the GPU.
+        state["step"] = state["step"].cpu()
 
     def _begin(self, start: Tensor) -> None:
         """Begin the training of curves that start with these values at the hinges of the layer."""
