@@ -167,13 +167,32 @@ def read_experiment(path: Path) -> Experiment:
         RunFolderError: if the file does not contain the settings of an experiment.
     """
     try:
-        return Experiment.model_validate_json(path.read_text(encoding="utf-8"))
+        return Experiment.model_validate_json(
+            _with_older_training(path.read_text(encoding="utf-8"))
+        )
     except pydantic.ValidationError as invalid:
         raise errors.RunFolderError(
             f"{path} does not contain the valid settings of an experiment. It has "
             f"{invalid.error_count()} errors; the first is {invalid.errors()[0]['msg']!r}. "
             "Choose another run folder."
         ) from None
+
+
+def _with_older_training(text: str) -> str:
+    """Complete settings that an earlier version wrote, before curves were trained in their metric.
+
+    The settings that are missing get the values that describe the training of that version.
+    """
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        return text  # The caller says what is wrong with it.
+    training = settings.get("training") if isinstance(settings, dict) else None
+    if not isinstance(training, dict) or "smoothing" in training:
+        return text
+    factor = training.get("curve_lr_factor", 2.0)
+    older = {"smoothing": None, "curve_lr_factor": factor, "activation_lr_factor": factor}
+    return json.dumps(settings | {"training": older | training})
 
 
 def _flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
