@@ -46,14 +46,22 @@ class CurveState:
         state: dict[str, Any],
     ) -> None:
         self.observer, self.parameter, self.group, self.state = observer, parameter, group, state
-        if "start" not in state:
+        if "start" in state:
+            self._continue()
+        else:
             self._begin(_wide(whole(parameter)).clone())
-        elif observer.hinges_changed() and not torch.equal(state["hinges"], observer.layer.hinges):
-            layer = observer.layer
-            self._begin(_evaluate_at(layer.hinges, state["start"], state["hinges"], layer.tails))
-        # Loading a state moves the tensor to the device of the parameter if the optimizer is fused.
-        # Reading it there would wait for the GPU.
-        state["step"] = state["step"].cpu()
+
+    def belongs_to(self, group: dict[str, Any], state: dict[str, Any] | None) -> bool:
+        """Return whether the layer still has the parameter, and the optimizer this group and
+        state."""
+        values, steps = self.observer.layer._parameters.get("values"), self._steps.state
+        return (
+            self.parameter is values
+            and self.group is group
+            and self.state is state
+            and steps.direction is state["direction"]
+            and steps.moments is state["moments"]
+        )
 
     def _begin(self, start: Tensor) -> None:
         """Begin the training of curves that start with these values at the hinges of the layer."""
@@ -67,11 +75,22 @@ class CurveState:
             moments=evenly_spread_moments(hinges.to(start), len(start)),
             measured=False,
         )
+        self._continue()
+
+    def _continue(self) -> None:
+        """Continue from the optimizer state."""
+        state = self.state
+        # Loading a state moves this tensor to the device of the parameter if the optimizer is
+        # fused. Reading it there would wait for the GPU.
+        state["step"] = state["step"].cpu()
+        self._count = int(state["step"])
+        running = MetricState(state["direction"], state["size"], state["moments"], state["start"])
+        self._steps = metric_kernel.LayerSteps(self.observer.layer.hinges, running)
 
     @property
     def measurement_due(self) -> bool:
         """Whether this step uses the inputs of the forward passes since the last step."""
-        return not self.state["measured"] or int(self.state["step"]) % MEASURED_EVERY == 0
+        return not self.state["measured"] or self._count % MEASURED_EVERY == 0
 
     def measure(self) -> tuple[Tensor, int]:
         """Return the sum of the moments of the observed inputs, and the number of forward passes.
@@ -81,43 +100,45 @@ class CurveState:
         total, passes = self.observer.take()
         return (torch.zeros_like(self.state["moments"]), 0) if total is None else (total, passes)
 
-    def add_measurement(self, moments: Tensor) -> None:
-        """Update the running mean of the moments. Channels without inputs keep their moments.
-
-        `moments` is the mean over all forward passes and processes, or 0 without forward passes.
-        """
-        mean = self.state["moments"]
-        seen = (moments.abs().sum(dim=1, keepdim=True) > 0) & moments.isfinite().all()
-        weight = 1 - _KEPT if self.state["measured"] else 1.0
-        mean.copy_(torch.where(seen, mean.lerp(moments.to(mean), weight), mean))
-        self.state["measured"] = self.state["measured"] or bool(seen.any())
+    def add_measurement(self, moments: Tensor | None) -> None:
+        """Update the running mean of the moments. `moments` is None without forward passes."""
+        if moments is None:
+            return
+        self._steps.state.moments.lerp_(moments, 1 - _KEPT if self.state["measured"] else 1.0)
+        self.state["measured"] = True
 
     def step(self, grad_scale: float = 1.0) -> None:
         """Take one step in the metric, with the gradient divided by `grad_scale`."""
-        state, group, parameter = self.state, self.group, self.parameter
+        group, parameter = self.group, self.parameter
         assert parameter.grad is not None
-        state["step"] += 1
+        if self.observer.hinges_changed():
+            self._adapt_to(self.observer.layer.hinges)
+        self.state["step"].add_(1)
+        self._count += 1
         self.observer.needed = self.measurement_due
         factor = (-1.0 if group.get("maximize") else 1.0) / grad_scale
         values, grad = _wide(whole(parameter)), _wide(whole(parameter.grad))
-        metric_kernel.take_step(
-            values,
-            grad if factor == 1.0 else grad * factor,
-            state["hinges"],
-            MetricState(state["direction"], state["size"], state["moments"], state["start"]),
-            MetricStep(
-                rate=float(group["lr"]),
-                smoothing=group["smoothing"],
-                decay=group["curve_decay"],
-                count=int(state["step"]),
-            ),
+        step = MetricStep(
+            float(group["lr"]), group["smoothing"], group["curve_decay"], count=self._count
         )
+        self._steps.take(values, grad if factor == 1.0 else grad * factor, step)
         if values is not parameter:
             overwrite(parameter, values)
+
+    def _adapt_to(self, hinges: Tensor) -> None:
+        """Begin anew if the hinges have moved, with the old start as a function."""
+        before = self.state["hinges"]
+        if torch.equal(before, hinges):
+            self._continue()
+        else:
+            tails = self.observer.layer.tails
+            self._begin(_evaluate_at(hinges, self.state["start"], before, tails))
 
 
 def _wide(tensor: Tensor) -> Tensor:
     """Return a tensor in float32, or in float64 if it is in float64."""
+    if tensor.dtype is torch.float32:
+        return tensor
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 

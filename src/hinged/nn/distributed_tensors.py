@@ -25,23 +25,27 @@ def overwrite(parameter: nn.Parameter, new: Tensor) -> None:
     parameter.copy_(new)
 
 
-def mean_over_processes(sums: Sequence[tuple[Tensor, int]]) -> list[Tensor]:
+def mean_over_processes(sums: Sequence[tuple[Tensor, int]]) -> list[Tensor | None]:
     """Return the mean that belongs to each pair of a sum and a count, over all processes.
 
-    The processes are those of the default group of `torch.distributed`. A mean is 0 if no process
-    has counted anything. Every process must call this function with tensors of the same shapes.
+    The processes are those of the default group of `torch.distributed`. A mean is None if no
+    process has counted anything. Every process must call this function with tensors of the same
+    shapes.
 
-    >>> mean_over_processes([(torch.tensor([6.0, 9.0]), 3)])
-    [tensor([2., 3.])]
+    >>> mean_over_processes([(torch.tensor([6.0, 9.0]), 3), (torch.tensor([0.0]), 0)])
+    [tensor([2., 3.]), None]
     """
-    if not sums:
-        return []
+    if sums and torch.distributed.is_available() and torch.distributed.is_initialized():
+        sums = _sum_over_processes(sums)
+    return [total / count if count else None for total, count in sums]
+
+
+def _sum_over_processes(sums: Sequence[tuple[Tensor, int]]) -> list[tuple[Tensor, int]]:
     flat = torch.cat([torch.cat((total.flatten(), total.new_tensor([n]))) for total, n in sums])
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(flat)
+    torch.distributed.all_reduce(flat)
     parts = flat.split([total.numel() + 1 for total, _ in sums])
     return [
-        (part[:-1] / part[-1].clamp(min=1)).view_as(total)
+        (part[:-1].view_as(total), int(part[-1]))
         for part, (total, _) in zip(parts, sums, strict=True)
     ]
 

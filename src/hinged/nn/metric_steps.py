@@ -9,6 +9,7 @@ the state of the optimizer, so its checkpoints contain them.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,9 @@ _CALL = "hinged.param_groups(smoothing=...)"
 _hooks: list[Any] = []
 _hidden: dict[int, list[tuple[nn.Parameter, Tensor | None]]] = {}
 """The gradients that are hidden during a step, by the `id` of the optimizer."""
+_known_states: weakref.WeakKeyDictionary[Optimizer, dict[int, CurveState]]
+_known_states = weakref.WeakKeyDictionary()
+"""The states of curves from earlier steps, by the `id` of the parameter."""
 
 
 def train_in_metric(model: nn.Module) -> None:
@@ -46,7 +50,7 @@ def _before_step(
     optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     """Move the curves before a step, or at the end of the closure that computes the gradients."""
-    if not any(_in_metric(group) for group in optimizer.param_groups):
+    if not any(map(_in_metric, optimizer.param_groups)):
         return None
     if isinstance(optimizer, LBFGS):
         got = "an LBFGS optimizer, which computes gradients several times in a step"
@@ -81,8 +85,10 @@ def _in_metric(group: dict[str, Any]) -> bool:
 def _move_curves(optimizer: Optimizer) -> None:
     states = list(_states(optimizer))
     due = [state for state in states if state.measurement_due]
-    for state, moments in zip(due, mean_over_processes([s.measure() for s in due]), strict=True):
-        state.add_measurement(moments)
+    if due:
+        means = mean_over_processes([state.measure() for state in due])
+        for state, moments in zip(due, means, strict=True):
+            state.add_measurement(moments)
     overflow, grad_scale = _overflow_and_scale(optimizer)
     hidden = _hidden.setdefault(id(optimizer), [])
     for state in states:
@@ -94,16 +100,25 @@ def _move_curves(optimizer: Optimizer) -> None:
 
 def _states(optimizer: Optimizer) -> Iterator[CurveState]:
     """Yield the state of all curves that have gradients and are trained in the metric."""
-    observers = observers_by_values()
+    known = _known_states.setdefault(optimizer, {})
     for group in filter(_in_metric, optimizer.param_groups):
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
-            if id(parameter) not in observers:
-                got = "an optimizer group with a parameter that is not `values` of a curve layer"
-                hint = "make the groups from the model that is trained, with hinged.param_groups"
-                raise errors.ArgumentError(errors.message(_CALL, got, hint))
-            yield CurveState(observers[id(parameter)], parameter, group, optimizer.state[parameter])
+            state = known.get(id(parameter))
+            if state is None or not state.belongs_to(group, optimizer.state.get(parameter)):
+                state = _new_state(optimizer, group, parameter)
+                known[id(parameter)] = state
+            yield state
+
+
+def _new_state(optimizer: Optimizer, group: dict[str, Any], parameter: nn.Parameter) -> CurveState:
+    observer = observers_by_values().get(id(parameter))
+    if observer is None:
+        got = "an optimizer group with a parameter that is not `values` of a curve layer"
+        hint = "make the groups from the model that is trained, with hinged.param_groups"
+        raise errors.ArgumentError(errors.message(_CALL, got, hint))
+    return CurveState(observer, parameter, group, optimizer.state[parameter])
 
 
 def _overflow_and_scale(optimizer: Optimizer) -> tuple[bool, float]:

@@ -12,16 +12,18 @@ namespace hinged {
 // `values`, `direction`, `grad` and `start` have a number for each hinge, `moments` has 2 hinges +
 // 1 numbers, and `size` has one number.
 struct MetricStep {
-  float* values;
+  // These arguments are the same in all steps.
   float* direction;
   float* size;
-  const float* grad;
   const float* start;
   const float* moments;
   const float* positions;
   int64_t channels, hinges, positions_by_channel;
-  double rate, pull, smoothing, floor, keep_direction, keep_size, direction_correction,
-      size_correction;
+  double floor;
+  // These arguments change.
+  float* values;
+  const float* grad;
+  double rate, pull, smoothing, keep_direction, keep_size, direction_correction, size_correction;
 };
 
 // The arguments of `add_moments`. `x` has the layout (outer, channels, inner). Every `step`-th of
