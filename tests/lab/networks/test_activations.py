@@ -10,12 +10,12 @@ from hinged.lab.experiment.settings import CurveSettings
 from hinged.lab.networks.activations import (
     ACTIVATIONS,
     TRAINABLE_ACTIVATIONS,
-    ChannelPReLU,
     activation_factory,
     activation_parameters,
     check_activation_name,
     replace_activations,
 )
+from hinged.lab.networks.published_activations import ChannelPReLU
 from hinged.nn import param_groups
 
 

@@ -3,6 +3,8 @@ import torch
 from torch import nn
 
 from hinged import PiecewiseLinear
+from hinged.lab.experiment.settings import CurveSettings
+from hinged.lab.networks.activations import activation_factory
 from hinged.lab.training.freezing import freeze, set_training_mode
 
 
@@ -27,7 +29,16 @@ def network(activation):
         ("head+curves+norm", {"1", "2", "5"}),
     ],
 )
-@pytest.mark.parametrize("activation", [nn.ReLU(), nn.PReLU(4), PiecewiseLinear(4)], ids=type)
+@pytest.mark.parametrize(
+    "activation",
+    [
+        nn.ReLU(),
+        nn.PReLU(4),
+        PiecewiseLinear(4),
+        activation_factory("curvature_tuning", CurveSettings())(4),
+    ],
+    ids=type,
+)
 def test_only_the_named_parts_are_trained(trains, names, activation):
     model = freeze(network(activation.requires_grad_(True)), trains, ["5"])
     own = {n.partition(".")[0] for n, p in model.named_parameters() if p.requires_grad}

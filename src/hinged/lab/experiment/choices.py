@@ -84,6 +84,7 @@ ACTIVATIONS = {
     "hinged": "trainable piecewise-linear curves",
     "prelu": "PReLU: one trained slope per channel",
     "apl": "adaptive piecewise-linear units (Agostinelli et al.)",
+    "curvature_tuning": "smooth ReLUs with two trained numbers per channel (Hu et al.)",
     "original": "the activations that the network already has",
     "hardshrink": "hard shrinkage: 0 between -0.5 and 0.5",
     **_FUNCTIONS,

@@ -30,15 +30,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hinged import errors, user_code
 from hinged.curve import START_FUNCTIONS, Curve
 from hinged.lab.experiment.settings import CurveSettings
 from hinged.lab.networks.published_activations import (
     AdaptivePiecewiseLinearUnit,
+    ChannelPReLU,
+    CurvatureTuningUnit,
     WrappedActivation,
-    call_with_channels_on_axis_1,
 )
 from hinged.model import convert, replace_module, sites
 from hinged.nn import PiecewiseLinear
@@ -62,27 +63,6 @@ class ActivationFactory(Protocol):
             dim: the channel axis of the layer's outputs.
         """
         ...
-
-
-class ChannelPReLU(nn.PReLU):
-    """`nn.PReLU` for inputs with the channels on any axis.
-
-    Args:
-        channels: number of channels `C`. Each channel has one trained slope.
-        dim: the channel axis of the inputs.
-
-    >>> import torch
-    >>> ChannelPReLU(3, dim=-1)(torch.ones(2, 5, 3)).shape
-    torch.Size([2, 5, 3])
-    """
-
-    def __init__(self, channels: int, dim: int = 1) -> None:
-        super().__init__(channels)
-        self.dim = dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the outputs for inputs `x`, both `(..., C, ...)` with `C` on axis `dim`."""
-        return call_with_channels_on_axis_1(super().forward, x, self.dim)
 
 
 def _curve_factory(curves: CurveSettings) -> ActivationFactory:
@@ -158,6 +138,10 @@ def _apl_factory(curves: CurveSettings) -> ActivationFactory:
     return make
 
 
+def _make_curvature_tuning_unit(channels: int, dim: int = 1) -> nn.Module:
+    return WrappedActivation(CurvatureTuningUnit(channels), dim)
+
+
 _WITHOUT_PARAMETERS: dict[str, type[nn.Module]] = {
     "celu": nn.CELU,
     "elu": nn.ELU,
@@ -189,6 +173,7 @@ the network unchanged. A network that is built with this factory gets ReLUs."""
 ACTIVATIONS: dict[str, Callable[[CurveSettings], ActivationFactory]] = {
     **{name: _fixed(module) for name, module in _WITHOUT_PARAMETERS.items()},
     "apl": _apl_factory,
+    "curvature_tuning": lambda curves: _make_curvature_tuning_unit,
     "hinged": _curve_factory,
     "original": lambda curves: KEEP_ORIGINAL,
     "prelu": lambda curves: ChannelPReLU,
@@ -265,7 +250,8 @@ def may_have_trained_parameters(name: str) -> bool:
     >>> [may_have_trained_parameters(name) for name in names]
     [True, True, True, False, False]
     """
-    return name in ("apl", "hinged", "prelu") or is_user_activation(name)
+    trainable = ("apl", "curvature_tuning", "hinged", "prelu")
+    return name in trainable or is_user_activation(name)
 
 
 def activation_factory(name: str, curves: CurveSettings) -> ActivationFactory:

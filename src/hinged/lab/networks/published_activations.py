@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+_SMALLEST_WIDTH = 1e-6
+"""Added to `1 - b` in `CurvatureTuningUnit`, as in the paper, so that no division is by 0."""
 
 
 def call_with_channels_on_axis_1(
@@ -53,6 +58,27 @@ class WrappedActivation(nn.Module):
         return call_with_channels_on_axis_1(self.inner, x, self.dim)
 
 
+class ChannelPReLU(nn.PReLU):
+    """`nn.PReLU` for inputs with the channels on any axis.
+
+    Args:
+        channels: number of channels `C`. Each channel has one trained slope.
+        dim: the channel axis of the inputs.
+
+    >>> import torch
+    >>> ChannelPReLU(3, dim=-1)(torch.ones(2, 5, 3)).shape
+    torch.Size([2, 5, 3])
+    """
+
+    def __init__(self, channels: int, dim: int = 1) -> None:
+        super().__init__(channels)
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs for inputs `x`, both `(..., C, ...)` with `C` on axis `dim`."""
+        return call_with_channels_on_axis_1(super().forward, x, self.dim)
+
+
 class AdaptivePiecewiseLinearUnit(nn.Module):
     """The APL unit, a sum of ReLUs per channel: `y = max(0, x) + sum_s a_s max(0, b_s - x)`.
 
@@ -83,3 +109,42 @@ class AdaptivePiecewiseLinearUnit(nn.Module):
         for slope, position in zip(self.slopes.unbind(1), self.positions.unbind(1), strict=True):
             y = y + slope.view(shape) * (position.view(shape) - x).relu()
         return y
+
+
+class CurvatureTuningUnit(nn.Module):
+    """The trainable unit of Curvature Tuning, a smooth ReLU with two trained numbers per channel.
+
+    `y = c x sigmoid(b x / (1 - b)) + (1 - c) (1 - b) softplus(x / (1 - b))`, with `b` and `c`
+    between 0 and 1. The unit approaches ReLU as `b` approaches 1, and it is linear for `b = 0`. The
+    number `c` mixes SiLU (`c = 1`) and softplus (`c = 0`), which have opposite errors. Each channel
+    has its own `b` and `c`. The trained parameters are their logits, as in the code of the paper.
+
+    The unit starts with `b = 0.8` and `c = 0.5`, as in the paper. It then differs from ReLU by at
+    most 0.07. The paper trains these numbers by Adam at a rate of 0.1, next to 0.001 for the
+    head. In an experiment, `training.lr = 0.001` and `training.curve_lr_factor = 100` are these
+    rates.
+
+    Source: Hu, Gamba and Balestriero, "Curvature tuning: provable training-free model steering from
+    a single parameter" (NeurIPS 2025, arXiv 2502.07783).
+
+    Args:
+        channels: number of channels `C`.
+
+    >>> round(CurvatureTuningUnit(1)(torch.zeros(1, 1)).item(), 4)
+    0.0693
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.smoothness_logits = nn.Parameter(torch.full((channels,), math.log(0.8 / 0.2)))
+        self.mixture_logits = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs for inputs `x`, both `(N, C, ...)`."""
+        shape = (-1, *[1] * (x.dim() - 2))
+        b, c = (
+            logits.sigmoid().view(shape) for logits in (self.smoothness_logits, self.mixture_logits)
+        )
+        width = 1 - b + _SMALLEST_WIDTH
+        z = x / width
+        return c * x * (b * z).sigmoid() + (1 - c) * width * functional.softplus(z)

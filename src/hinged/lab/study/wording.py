@@ -26,6 +26,7 @@ _ACTIVATIONS = {
     "selu": "SELU",
     "mish": "Mish",
     "apl": "APL",
+    "curvature_tuning": "Curvature Tuning",
     "hinged": "curves",
     "original": "the networks' own activations",
 }
