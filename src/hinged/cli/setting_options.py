@@ -29,8 +29,8 @@ _HELP = {
     "network.depth": "VGG blocks, or hidden layers.",
     "network.pretrained": "Initial weights: imagenet, a file, or the folder of a run of 'train'.",
     "network.image_size": "Height and width of the images in pixels, after resizing.",
-    "training.trains": "Parts to train: everything, head, head+norm, head+curves or "
-    "head+curves+norm.",
+    "training.trains": "Parts to train: everything, head, or head with norm, biases, lora or "
+    "curves, as in head+curves+norm.",
     "training.augment": "Changes of the training images: crop, flip, cutout.",
     "curves.low": "Inputs of the first and last hinge.",
     "curves.init": "Function with which the curves start; same: the replaced activation.",

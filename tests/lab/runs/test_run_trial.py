@@ -46,3 +46,39 @@ def test_a_diverged_training_keeps_no_predictions():
     finished, _ = finish(data="diabetes", network=network, training=training)
     assert math.isnan(finished.result.test_score)
     assert finished.predictions is None and finished.result.other_scores == {}
+
+
+def trained_by(activation, seed=0, **training):
+    """The network and the result of a short training of a small CNN that started with its head."""
+    settings = {"network": {"kind": "cnn", "width": 2, "depth": 1}, "data": "digits"}
+    training = {"epochs": 1, "batch_size": 128, "lr": 1e-9, "head_epochs": 2, **training}
+    experiment = build_experiment(
+        **settings, activations=(activation,), baseline=activation, training=training
+    )
+    loaded = load_data_and_weights(experiment)
+    return run_trial(experiment, Trial(activation=activation, seed=seed), loaded)
+
+
+def test_all_activations_start_from_the_same_trained_head():
+    parts = {"relu": "head", "hinged": "head+curves", "curvature_tuning": "head+curves"}
+    done = {name: trained_by(name, trains=trains) for name, trains in parts.items()}
+    assert len({each.result.initial_weights for each in done.values()}) == 1
+    untrained = trained_by("relu", trains="head", head_epochs=0)
+    assert untrained.result.initial_weights != done["relu"].result.initial_weights
+    assert done["relu"].result.loss[0] < untrained.result.loss[0]
+    assert trained_by("relu", trains="head", lr=2e-9).result.initial_weights == (
+        done["relu"].result.initial_weights
+    )
+    other = trained_by("relu", seed=1, trains="head").result.initial_weights
+    assert other != done["relu"].result.initial_weights
+
+
+def test_a_network_with_lora_is_returned_with_its_own_weights_and_counts_what_was_trained():
+    done = trained_by("relu", trains="head+lora", lr=0.01, lora_rank=2)
+    plain = trained_by("relu", trains="head")
+    assert done.model.state_dict().keys() == plain.model.state_dict().keys()
+    head = 10 * 2 * 4 * 4 + 10
+    assert plain.result.parameters == head
+    assert done.result.parameters == head + 2 * (2 + 9) + 2 * (2 + 18)
+    assert not done.model[0].weight.equal(plain.model[0].weight)
+    assert done.model[0].bias.equal(plain.model[0].bias)

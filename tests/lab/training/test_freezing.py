@@ -45,6 +45,15 @@ def test_only_the_named_parts_are_trained(trains, names, activation):
     assert own == names - (set() if list(activation.parameters()) else {"2"})
 
 
+@pytest.mark.parametrize("trains", ["head+biases", "head+curves+biases"])
+def test_biases_are_those_of_layers_and_of_normalisation(trains):
+    model = freeze(network(nn.PReLU(4)), trains, ["5"])
+    own = {name for name, p in model.named_parameters() if p.requires_grad}
+    curves = {"2.weight"} if "curves" in trains else set()
+    assert own == {"0.bias", "1.bias", "5.weight", "5.bias"} | curves
+    assert set_training_mode(model)[1].training
+
+
 def test_curves_with_frozen_values_stay_frozen():
     model = network(PiecewiseLinear(4).requires_grad_(False))
     freeze(model, "head+curves", ["5"])

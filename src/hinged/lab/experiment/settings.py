@@ -101,12 +101,29 @@ class CurveSettings(Settings):
 class TrainingSettings(Settings):
     """Settings of the training. They are the same for every activation of an experiment."""
 
-    trains: Literal["everything", "head", "head+norm", "head+curves", "head+curves+norm"] = (
-        "everything"
-    )
-    """Parts of the network to train: `everything`, or only `head` (the output layers).
-    `head+curves` also trains the trainable activations, `head+norm` the normalisation layers, and
-    `head+curves+norm` both."""
+    trains: Literal[
+        "everything",
+        "head",
+        "head+norm",
+        "head+biases",
+        "head+lora",
+        "head+curves",
+        "head+curves+norm",
+        "head+curves+biases",
+        "head+curves+lora",
+    ] = "everything"
+    """Parts of the network to train: `everything`, or only `head` (the output layers). Names after
+    `head+` are trained too: `curves` (the trainable activations), `norm` (the normalisation
+    layers), `biases` (the biases of all layers), and `lora` (a matrix of low rank that is added to
+    the frozen weight of each linear layer and convolution)."""
+    lora_rank: int = pydantic.Field(default=1, ge=1)
+    """Rank of the matrices that `trains = "head+lora"` adds to the weights."""
+    head_epochs: int = pydantic.Field(default=0, ge=0)
+    """Number of passes in which the head alone is trained, before the training of `trains`. The
+    other layers then have their initial weights and the fixed activations of the network. All
+    activations therefore start from the same trained head."""
+    head_lr: float = pydantic.Field(default=0.01, gt=0)
+    """Largest learning rate while the head alone is trained."""
     optimizer: str = "adamw"
     """Optimizer: `adamw`, `sgd` (with Nesterov momentum 0.9), or a second-order method in
     `hinged.optim.METHODS`. Second-order methods require a regression data set and the network

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -20,11 +21,17 @@ from hinged.lab.data.cross_validation import cross_validation_fold
 from hinged.lab.experiment import environment
 from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.networks import catalogue, pretrained
-from hinged.lab.networks.activations import activation_factory, activation_parameters
+from hinged.lab.networks.activations import (
+    KEEP_ORIGINAL,
+    activation_factory,
+    activation_parameters,
+)
 from hinged.lab.networks.pretrained import PretrainedWeights
 from hinged.lab.problems.predictions import Predictions
 from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.training import backward_memory, fit, freezing, training_module
+from hinged.lab.training.head_first import train_head
+from hinged.lab.training.low_rank_updates import add_low_rank_updates, merge_low_rank_updates
 from hinged.lab.training.snapshots import snapshot_tensors
 from hinged.model import diagnose
 from hinged.nn import PiecewiseLinear
@@ -110,6 +117,7 @@ def run_trial(
     loaded = _select_fold(experiment, trial, loaded)
     data, weights = loaded
     model = build_network(experiment, trial, loaded)
+    head_seconds = _train_head_first(model, experiment, trial, loaded)
     initial = weights_digest(model)
     kept = _bytes_for_backward(model, data, experiment)
     outcome = fit.train_network(
@@ -134,7 +142,7 @@ def run_trial(
         parameters=_count_trained(outcome.model.parameters()),
         activation_parameters=_count_trained(activation_parameters(outcome.model)),
         step_ms=outcome.step_ms,
-        seconds=outcome.seconds,
+        seconds=outcome.seconds + head_seconds,
         dead=[shares.dead for shares in outcome.dead_units],
         dormant=[shares.dormant for shares in outcome.dead_units],
         advice=_advice_by_sign(outcome.model, data),
@@ -150,7 +158,7 @@ def run_trial(
         finished=utc_now(),
     )
     curves = snapshot_tensors(outcome.model, data.to_inputs(data.x_test[:_EXAMPLES]))
-    return FinishedTrial(result, curves, predictions, outcome.model)
+    return FinishedTrial(result, curves, predictions, merge_low_rank_updates(outcome.model))
 
 
 def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> None:
@@ -174,11 +182,36 @@ def build_network(experiment: Experiment, trial: Trial, loaded: DataAndWeights) 
         trial: the activation and the seed.
         loaded: the data and pretrained weights, from `load_data_and_weights`.
     """
-    settings = experiment.network
+    settings, training = experiment.network, experiment.training
     activation = activation_factory(trial.activation, experiment.curves)
     model = catalogue.build_network(settings, loaded.data, activation, trial.seed, loaded.weights)
     head = catalogue.head_names(settings.kind, model)
-    return freezing.freeze(model, experiment.training.trains, head)
+    freezing.freeze(model, training.trains, head)
+    if "lora" in training.trains:
+        add_low_rank_updates(model, training.lora_rank, head, trial.seed)
+    return model
+
+
+def _train_head_first(
+    model: nn.Module, experiment: Experiment, trial: Trial, loaded: DataAndWeights
+) -> float:
+    """Train the head of a network if the setting `training.head_epochs` is not 0.
+
+    The head is trained in a network without trainable activations. It is therefore the same for all
+    activations, and for all settings of curves.
+
+    Returns:
+        The wall time, in seconds.
+    """
+    started, settings, training = time.perf_counter(), experiment.network, experiment.training
+    if training.head_epochs:
+        args = settings, loaded.data, KEEP_ORIGINAL, trial.seed, loaded.weights
+        plain = catalogue.build_network(*args)
+        head = catalogue.head_names(settings.kind, plain)
+        trained = train_head(plain, head, loaded.data, training, trial.seed)
+        for name, state in trained.items():
+            model.get_submodule(name).load_state_dict(state)
+    return time.perf_counter() - started
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -21,7 +21,9 @@ def freeze(model: nn.Module, trains: str, head: Sequence[str]) -> nn.Module:
         trains: the parts to train. `everything` leaves the network unchanged. All other values are
             names joined by `+`, for example `head+curves+norm`. `head` means the modules in the
             argument `head`. `curves` means the parameters of activations, except those that are
-            frozen already. `norm` means weights and biases of normalisation layers.
+            frozen already. `norm` means weights and biases of normalisation layers. `biases` means
+            the biases of all layers, including normalisation layers (BitFit: Ben Zaken, Goldberg
+            and Ravfogel, ACL 2022). `lora` names parameters that are added later.
         head: names of the modules in the head, which computes the outputs.
 
     Returns:
@@ -34,9 +36,14 @@ def freeze(model: nn.Module, trains: str, head: Sequence[str]) -> nn.Module:
     if trains == EVERYTHING:
         return model
     parts = trains.split("+")
-    curves = [p for p in activation_parameters(model) if p.requires_grad and "curves" in parts]
+    activations = activation_parameters(model)
+    also = [p for p in activations if p.requires_grad and "curves" in parts]
+    if "biases" in parts:
+        own = {id(parameter) for parameter in activations}
+        named = model.named_parameters()
+        also += [p for name, p in named if name.endswith("bias") and id(p) not in own]
     train_only(model, curves=False, head=head, norm="norm" in parts)
-    for parameter in curves:
+    for parameter in also:
         parameter.requires_grad_()
     return model
 

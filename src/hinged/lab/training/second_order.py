@@ -41,7 +41,7 @@ def check_second_order(model: nn.Module, data: DataSet, settings: TrainingSettin
     optim.check_activation(call, model)
     unsupported = [
         name
-        for name in ("trains", "weight_decay", "curve_penalty", "calibrate_after")
+        for name in ("trains", "head_epochs", "weight_decay", "curve_penalty", "calibrate_after")
         if getattr(settings, name) != TrainingSettings.model_fields[name].default
     ]
     if unsupported:
