@@ -35,6 +35,18 @@ def test_a_single_remaining_row_is_left_out(rows, sizes):
     assert [len(y) for _, y in batches] == sizes and len(batches) == len(sizes)
 
 
+@pytest.mark.parametrize(("steps", "passes"), [(2, 1), (4, 1), (10, 3)])
+def test_an_epoch_of_given_steps_consists_of_whole_and_new_passes(steps, passes):
+    def rows_of(epoch, steps=None):
+        return [y.tolist() for _, y in Batches(counting(50), 16, 3, lambda: epoch, steps=steps)]
+
+    for epoch in (0, 1):
+        numbers = range(epoch * passes, (epoch + 1) * passes)
+        expected = [rows for number in numbers for rows in rows_of(number)]
+        assert rows_of(epoch, steps) == expected[:steps]
+    assert len(Batches(counting(50), 16, 3, lambda: 0, steps=steps)) == steps
+
+
 def test_the_epoch_is_read_when_the_first_batch_is_made():
     now = 0
     batches = Batches(counting(50), 16, 0, lambda: now)

@@ -29,6 +29,13 @@ def test_regression_learns():
     assert result.train_score > 0.1
 
 
+def test_an_epoch_has_the_given_number_of_steps():
+    result = train(network("relu"), settings={"epochs": 2, "steps_per_epoch": 3})
+    assert len(result.test_scores) == 2
+    longer = train(network("relu"), settings={"epochs": 2, "steps_per_epoch": 17})
+    assert longer.loss[-1] < result.loss[-1]
+
+
 @pytest.mark.slow
 def test_two_trainings_are_bitwise_equal_and_restore_torchs_switches(trained_curves):
     again = train(network())

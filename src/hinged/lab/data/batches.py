@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -40,6 +41,8 @@ class Batches:
         device: device of the batches.
         process: rank of this process and number of processes that train together. All processes
             take equal parts of every batch. Samples that cannot be divided equally are left out.
+        steps: number of batches in an epoch. Each epoch starts a new pass over the samples, and
+            further passes follow if one pass has fewer batches. None means one pass.
 
     Raises:
         UnknownNameError: if an augmentation is not in `AUGMENTATIONS`.
@@ -55,26 +58,37 @@ class Batches:
         augmentations: Sequence[str] = (),
         device: torch.device | str = "cpu",
         process: TorchrunProcess = SINGLE_PROCESS,
+        steps: int | None = None,
     ) -> None:
         check_augmentations(augmentations, data.x_train, data.problem)
         self.batch_size, self.seed, self.epoch = batch_size, seed, epoch
         self.augmentations, self.device = augmentations, torch.device(device)
-        self.process = process
+        self.process, self.steps = process, steps
         self.data = data.with_scaling_on(self.device)
         self.x, self.y = data.x_train, data.y_train
         if _fits_on(self.device, self.x):
             self.x, self.y = self.x.to(self.device), self.y.to(self.device)
 
     def __len__(self) -> int:
+        return self.steps or self._steps_per_pass
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, passes = self.epoch(), -(-len(self) // max(self._steps_per_pass, 1))
+        numbers = range(epoch * passes, (epoch + 1) * passes)
+        batches = itertools.chain.from_iterable(self._one_pass(number) for number in numbers)
+        yield from itertools.islice(batches, len(self))
+
+    @property
+    def _steps_per_pass(self) -> int:
         whole, remaining = divmod(len(self.x), self.batch_size)
         return whole + (remaining // self.process.world_size > 1)
 
-    def __iter__(self) -> Iterator[Batch]:
-        epoch = self.epoch()
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
+    def _one_pass(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of one pass over all samples. Its number decides order and changes."""
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
         order = torch.randperm(len(self.x), generator=generator).to(self.x.device)
-        drawn = draw_random_numbers(len(self.x), self.seed, epoch).to(self.x.device)
-        for all_rows in order.split(self.batch_size)[: len(self)]:
+        drawn = draw_random_numbers(len(self.x), self.seed, number).to(self.x.device)
+        for all_rows in order.split(self.batch_size)[: self._steps_per_pass]:
             rows = self._share(all_rows)
             # self.x[rows] takes twenty times as long for 128 images in uint8.
             x, y = (each.index_select(0, rows).to(self.device) for each in (self.x, self.y))

@@ -129,7 +129,11 @@ class TrainingSettings(Settings):
     `hinged.optim.METHODS`. Second-order methods require a regression data set and the network
     `bypass-mlp`. Of the training settings, second-order methods use only `epochs`."""
     epochs: int = pydantic.Field(default=20, ge=1)
-    """Number of passes over the training samples."""
+    """Number of epochs. An epoch is a pass over the training samples, unless `steps_per_epoch` is
+    set."""
+    steps_per_epoch: int | None = pydantic.Field(default=None, ge=1)
+    """Number of training steps per epoch. If a pass over the training samples has fewer steps, the
+    samples are used several times in an epoch. By default, an epoch is one pass."""
     batch_size: int = pydantic.Field(default=32, ge=2)
     """Number of samples per training step."""
     lr: float = pydantic.Field(default=0.006, gt=0)

@@ -95,6 +95,7 @@ def train_network(
             augmentations=settings.augment,
             device=trainer.strategy.root_device,
             process=process,
+            steps=settings.steps_per_epoch,
         )
         trainer.fit(module, batches, ckpt_path=_last_checkpoint(checkpoints))
     seconds = history.earlier_seconds + time.perf_counter() - started
