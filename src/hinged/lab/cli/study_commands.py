@@ -191,7 +191,7 @@ def _record_table(record: StudyRecord) -> FittedTable:
     return FittedTable(
         results.headings,
         [row.texts for row in results.rows],
-        left_out=(3,),
+        left_out=(len(results.headings) - 1,),
         found_in="The file record.json",
         bold=tuple({row.texts[0] for row in results.rows if row.stands_out}),
     )

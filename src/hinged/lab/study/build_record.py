@@ -21,7 +21,7 @@ from hinged.lab.reporting.significance import (
 from hinged.lab.reporting.statistical_power import pairs_needed
 from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.study.cells import Cell, relevant_settings, setting_affects
-from hinged.lab.study.definition import find_study, parse_study, shipped_studies
+from hinged.lab.study.definition import Study, find_study, parse_study, shipped_studies
 from hinged.lab.study.outcome_measures import MEASURES, Measure
 from hinged.lab.study.record import (
     VISIBLE,
@@ -60,6 +60,7 @@ def build_record(folder: StudyFolder) -> StudyRecord:
     """
     plan = folder.plan
     study, groups = plan.study, _group_results(folder)
+    baseline = plan.cells()[0].experiment.baseline
     results = [result for group in groups for result in group.results.values()]
     if not results:
         raise errors.RunFolderError(
@@ -69,7 +70,7 @@ def build_record(folder: StudyFolder) -> StudyRecord:
     measure = MEASURES[study.measure]
     metric = " or ".join(dict.fromkeys(result.metric for result in results))
     rows = [
-        _build_row(group, _find_reference(group, groups, study.against), measure)
+        _build_row(group, _find_reference(group, groups, study, baseline), measure)
         for group in groups
     ]
     begun = [(cell.name, folder.run_folder(cell)) for cell in _begun_cells(folder)]
@@ -78,7 +79,7 @@ def build_record(folder: StudyFolder) -> StudyRecord:
         scale=plan.scale,
         question=study.question,
         unsure=study.unsure,
-        baseline=plan.cells()[0].experiment.baseline,
+        baseline=baseline,
         command=_command(folder, groups),
         measure=measure.about.format(metric=metric),
         metric=metric,
@@ -104,8 +105,16 @@ def _begun_cells(folder: StudyFolder) -> list[Cell]:
 
 
 def _group_results(folder: StudyFolder) -> list[_ActivationInCell]:
-    groups = []
-    for cell in _begun_cells(folder):
+    """Return the finished trainings, in the order of the cells.
+
+    If variants are compared with each other, all variants at one point of the grid follow each
+    other.
+    """
+    groups, cells = [], _begun_cells(folder)
+    if folder.plan.study.against == "first variant":
+        points = list(dict.fromkeys(cell.point for cell in cells))
+        cells.sort(key=lambda cell: points.index(cell.point))
+    for cell in cells:
         run = folder.run_folder(cell)
         experiment, results = run.experiment, run.results()
         for activation in experiment.activations:
@@ -127,27 +136,32 @@ def _count_missing(folder: StudyFolder, groups: list[_ActivationInCell]) -> int:
 
 
 def _find_reference(
-    group: _ActivationInCell, groups: list[_ActivationInCell], against: str
+    group: _ActivationInCell, groups: list[_ActivationInCell], study: Study, baseline: str
 ) -> _ActivationInCell | None:
     """Return the reference of a group: the group that it is compared with.
+
+    `Study.against` says which trainings of the baseline are the reference.
 
     Args:
         group: the trainings of one activation in one cell.
         groups: all groups of the study.
-        against: `same` for the trainings of the baseline with the same settings. `first` for the
-            trainings of the baseline in the first cell with the same data.
+        study: the study.
+        baseline: the baseline of the study.
 
     Returns:
         The reference. None if the group is the reference itself, or if no training of the reference
         is finished.
     """
-    baseline, data = group.experiment.baseline, group.experiment.data
+    data, point = group.experiment.data, group.cell.point
     candidates = [g for g in groups if g.activation == baseline and g.experiment.data == data]
-    if against == "same":
+    if study.against == "same":
         wanted = relevant_settings(group.experiment, baseline)
         candidates = [
             other for other in candidates if relevant_settings(other.experiment, baseline) == wanted
         ]
+    if study.against == "first variant":
+        first = study.variants[0]
+        candidates = [g for g in candidates if g.cell.variant == first and g.cell.point == point]
     return None if not candidates or candidates[0] is group else candidates[0]
 
 

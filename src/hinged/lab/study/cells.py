@@ -249,7 +249,7 @@ def _find_faults(study: Study, scale: str, fallback: bool) -> list[str]:
         found |= dict.fromkeys(faults.experiment_faults(settings))
         baselines.add(str(settings.get("baseline", Experiment().baseline)))
         activations |= set(settings.get("activations", Experiment().activations))
-    if len(baselines) > 1:
+    if len(baselines) > 1 and study.against != "first variant":
         names = " and ".join(map(repr, sorted(baselines)))
         found[f"baseline: got {names}; all experiments of a study have the same baseline"] = None
     if study.yes_if is not None and scale == "full":
@@ -284,12 +284,22 @@ def _combinations(
             for axis, value in zip(grid, values, strict=True):
                 settings = merge_settings(settings, nest_setting(axis, value))
             settings["seeds"] = tuple(range(seeds or size.seeds))
+            if study.against == "first variant" and variant is not study.variants[0]:
+                settings["baseline"] = _own_baseline(settings)
             point = tuple(
                 (axis, _join_values(value))
                 for axis, value in zip(grid, values, strict=True)
                 if axis in varied
             )
             yield _cell_name(variant, point), point, variant, settings
+
+
+def _own_baseline(settings: Mapping[str, Any]) -> Any:
+    """Return the baseline of an experiment, or its first activation if it lacks the baseline."""
+    usual = Experiment()
+    activations = settings.get("activations", usual.activations)
+    baseline = settings.get("baseline", usual.baseline)
+    return baseline if baseline in activations or not activations else activations[0]
 
 
 def _cell_name(variant: Variant, point: GridPoint) -> str:

@@ -70,7 +70,9 @@ class Study(Settings):
             override the settings of the study.
         measure: a name in `hinged.lab.study.outcome_measures.MEASURES`: the number to compare.
         against: `same` compares each activation with the baseline under the same settings. `first`
-            compares it with the baseline in the first cell with the same data.
+            compares it with the baseline in the first cell with the same data. `first variant`
+            compares it with the baseline in the first variant, at the same point of the grid. The
+            other variants then need not train the baseline.
         alone: whether only one training may run at a time, because the study measures times.
         smoke: the scale that only checks that the study runs, in seconds.
         small: the scale that takes less than an hour on a CPU.
@@ -85,7 +87,7 @@ class Study(Settings):
     variants: tuple[Variant, ...] = (Variant(name=""),)
     pretrain: dict[str, Any] = pydantic.Field(default_factory=dict)
     measure: Literal[tuple(MEASURES)] = "score"  # type: ignore[valid-type]
-    against: Literal["same", "first"] = "same"
+    against: Literal["same", "first", "first variant"] = "same"
     alone: bool = False
     smoke: Scale
     small: Scale

@@ -15,10 +15,13 @@ from hinged.lab.study.record import RecordRow, StudyRecord
 from hinged.lab.study.rivals import LEVEL
 from hinged.lab.study.wording import (
     activation_words,
+    compares_variants,
     number_word,
+    point_words,
     reference_words,
     row_words,
     setting_words,
+    variant_words,
 )
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -57,30 +60,43 @@ class Table(NamedTuple):
 def results(record: StudyRecord) -> Table:
     """Return the main table: the mean of each row, and its difference to the reference.
 
-    Rows of the same setting form a group under a heading.
+    Rows of the same setting form a group under a heading. If variants are compared with each other,
+    all variants at a point of the grid form a group, with their numbers of trained parameters.
     """
+    by_point = compares_variants(record)
     rows: list[Row] = []
-    for setting, group in itertools.groupby(record.rows, lambda row: setting_words(record, row)):
+    name = point_words if by_point else setting_words
+    for setting, group in itertools.groupby(record.rows, lambda row: name(record, row)):
         members = list(group)
         has_heading = bool(setting) and len(members) > 1
         if has_heading:
-            rows.append(Row((setting, "", "", ""), is_heading=True))
+            rows.append(Row((setting, *[""] * (4 if by_point else 3)), is_heading=True))
         for row in members:
-            words = activation_words(row.activation) if has_heading else row_words(record, row)
-            rows.append(Row((words, *_result_texts(record, row)), _stands_out(record, row)))
+            words = _words_in_group(row, by_point) if has_heading else row_words(record, row)
+            count = (f"{row.parameters:,}",) if by_point else ()
+            texts = (words, *count, *_result_texts(record, row))
+            rows.append(Row(texts, _stands_out(record, row)))
     unit = ", %" if record.in_percent else ""
     compared = [row for row in record.rows if row.versus is not None]
     base = activation_words(record.baseline)
     minus = f"minus {reference_words(record, compared) if _is_first(record) else base}"
-    headings = ("activation", f"{record.measure}{unit}", minus, "p, corrected")
+    first = ("activation", "trained parameters") if by_point else ("activation",)
+    headings = (*first, f"{record.measure}{unit}", minus, "p, corrected")
     return Table("Results", "", headings, rows)
+
+
+def _words_in_group(row: RecordRow, by_point: bool) -> str:
+    """Return the words for a row under the heading of its group."""
+    activation, variant = activation_words(row.activation), variant_words(row)
+    return f"{activation} ({variant})" if by_point and variant else activation
 
 
 def how_to_read(record: StudyRecord) -> str:
     """Return sentences that explain the columns of the main table."""
     rows = [row for row in record.rows if row.versus is not None]
     same = len({row.versus.label for row in rows if row.versus is not None}) > 1
-    where = " in the same setting" if same and not _is_first(record) else ""
+    within = not _is_first(record) or compares_variants(record)
+    where = " in the same setting" if same and within else ""
     direction = "Larger" if record.larger_is_better else "Smaller"
     if not rows:
         return f"{direction} numbers are better."
@@ -170,7 +186,8 @@ def _advice(record: StudyRecord) -> list[Table]:
 
 
 def _stands_out(record: StudyRecord, row: RecordRow) -> bool:
-    return record.baseline != "hinged" and row.activation == "hinged"
+    of_interest = record.baseline != "hinged" or compares_variants(record)
+    return of_interest and row.activation == "hinged"
 
 
 def _is_first(record: StudyRecord) -> bool:

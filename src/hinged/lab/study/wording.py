@@ -6,6 +6,7 @@ A row of a record is one activation in one cell (one combination of the study's 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -173,6 +174,18 @@ def setting_words(record: StudyRecord, row: RecordRow, without: str | None = Non
         row: a row of the record.
         without: name of a setting that is left out, for example `network.depth`.
     """
+    parts = (point_words(record, row, without), variant_words(row))
+    return ", ".join(part for part in parts if part)
+
+
+def point_words(record: StudyRecord, row: RecordRow, without: str | None = None) -> str:
+    """Return the settings of a row that the grid of the study varies; its variant is left out.
+
+    Args:
+        record: the record of the study.
+        row: a row of the record.
+        without: name of a setting that is left out.
+    """
     experiment = experiment_of(record, row.cell)
     axes = [axis for axis in row.point if axis != without]
     of_network = [axis for axis in axes if axis.partition(".")[0] == "network"]
@@ -183,7 +196,18 @@ def setting_words(record: StudyRecord, row: RecordRow, without: str | None = Non
         for axis in axes
         if axis not in of_network[1:]
     ]
-    return ", ".join(part for part in (*parts, _variant(row)) if part)
+    return ", ".join(part for part in parts if part)
+
+
+def compares_variants(record: StudyRecord) -> bool:
+    """Return whether rows of several variants at one point of the grid follow each other.
+
+    A study with `against = "first variant"` has such a record.
+    """
+    return any(
+        row.point and row.point == after.point and variant_words(row) != variant_words(after)
+        for row, after in itertools.pairwise(record.rows)
+    )
 
 
 def row_words(record: StudyRecord, row: RecordRow, without: str | None = None) -> str:
@@ -279,8 +303,11 @@ def _network_words(record: StudyRecord, network: NetworkSettings, axes: Sequence
     return name
 
 
-def _variant(row: RecordRow) -> str:
-    """Return the name of the variant of a row: its label without the values of the grid."""
+def variant_words(row: RecordRow) -> str:
+    """Return the name of the variant of a row: its label without the values of the grid.
+
+    The name is empty if the study has no variants.
+    """
     values = [
         _value_text(value)
         if axis == "data"
