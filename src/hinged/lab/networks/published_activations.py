@@ -120,9 +120,8 @@ class CurvatureTuningUnit(nn.Module):
     has its own `b` and `c`. The trained parameters are their logits, as in the code of the paper.
 
     The unit starts with `b = 0.8` and `c = 0.5`, as in the paper. It then differs from ReLU by at
-    most 0.07. The paper trains these numbers by Adam at a rate of 0.1, next to 0.001 for the
-    head. In an experiment, `training.lr = 0.001` and `training.curve_lr_factor = 100` are these
-    rates.
+    most 0.07. The paper trains these numbers by Adam at a rate of 0.1, and the head at 0.001. In an
+    experiment, `training.lr = 0.001` and `training.activation_lr_factor = 100` are these rates.
 
     Source: Hu, Gamba and Balestriero, "Curvature tuning: provable training-free model steering from
     a single parameter" (NeurIPS 2025, arXiv 2502.07783).
