@@ -31,6 +31,42 @@ seeds = 5
 grid = { "curves.hinges" = [3, 9, 33] }
 """
 
+CONTENDERS = """
+question = "Which part of a network is best trained?"
+against = "first variant"
+
+[settings]
+data = "digits"
+activations = ["relu"]
+network = { width = 2, depth = 1 }
+training = { epochs = 1, batch_size = 128 }
+
+[grid]
+train_size = [100, 200]
+
+[[variants]]
+name = "head and curves"
+settings = { activations = ["hinged"], baseline = "hinged", training = { trains = "head+curves" } }
+
+[[variants]]
+name = "head"
+settings = { training = { trains = "head" } }
+
+[[variants]]
+name = "everything"
+settings = { activations = ["relu", "hinged"] }
+
+[smoke]
+seeds = 2
+
+[small]
+seeds = 4
+
+[full]
+seeds = 5
+"""
+"""A small study that compares each of its variants with the first."""
+
 SCORES = {
     ("hinges-3", "relu"): [0.80, 0.82, 0.81, 0.85, 0.79],
     ("hinges-3", "hinged"): [0.81, 0.84, 0.83, 0.84, 0.82],

@@ -85,6 +85,24 @@ def test_against_the_first_cell(tiny, tmp_path):
     }
 
 
+def test_against_the_first_variant_at_the_same_point(contenders):
+    found = build_record(contenders)
+    assert found.baseline == "hinged"
+    labels = [(row.label, row.activation, row.versus and row.versus.label) for row in found.rows]
+    first = "hinged (train-size {}, head and curves)"
+    assert labels == [
+        (f"train-size {size}, {variant}", activation, reference)
+        for size in (100, 200)
+        for variant, activation, reference in [
+            ("head and curves", "hinged", None),
+            ("head", "relu", first.format(size)),
+            ("everything", "relu", first.format(size)),
+            ("everything", "hinged", first.format(size)),
+        ]
+    ]
+    assert found.rows[1].versus.t.mean == pytest.approx(-0.1)
+
+
 def test_failures_are_in_the_record(folder):
     run = RunFolder(folder.path / "cells" / "hinges-33")
     trial = run.experiment.trials[0]

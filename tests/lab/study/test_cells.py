@@ -7,6 +7,7 @@ from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.study.cells import read_study, relevant_settings, study_cells
 from hinged.lab.study.definition import find_study, shipped_studies
 from hinged.lab.study.scales import SCALES
+from tests.lab.study import helpers
 
 
 def trained(study, scale="smoke", **options):
@@ -181,3 +182,14 @@ def test_a_study_has_one_baseline(tiny):
         match="line 29, baseline: got 'hinged' and 'relu'; all experiments of a study have the",
     ):
         read_study(tiny)
+
+
+def test_variants_other_than_the_first_need_no_baseline(tmp_path):
+    path = tmp_path / "contenders.toml"
+    path.write_text(helpers.CONTENDERS)
+    found = {c.name: c.experiment.baseline for c in study_cells(read_study(path), "full")}
+    assert found["head_train-size-100"] == "relu" and found["everything_train-size-100"] == "relu"
+    assert found["head-and-curves_train-size-200"] == "hinged"
+    path.write_text(helpers.CONTENDERS.replace('against = "first variant"', ""))
+    with pytest.raises(errors.ArgumentError, match="the same baseline"):
+        read_study(path)

@@ -26,6 +26,30 @@ def test_a_single_row_of_a_setting_names_it(finished):
     assert titles == ["ReLU", "curves (3 hinges)", "curves (9 hinges)"]
 
 
+def test_variants_that_are_compared_stand_under_their_point(contenders):
+    record = build_record(contenders)
+    table = tables.results(record)
+    assert table.headings == (
+        *("activation", "trained parameters", "test accuracy, %"),
+        *("minus curves (head and curves)", "p, corrected"),
+    )
+    names = (
+        "curves (head and curves)",
+        "ReLU (head)",
+        "ReLU (everything)",
+        "curves (everything)",
+    )
+    assert [row.texts[0] for row in table.rows] == [
+        *("100 training samples", *names, "200 training samples", *names)
+    ]
+    assert {row.texts[1] for row in table.rows} == {"", "10"}
+    bold = [row.stands_out for row in table.rows]
+    assert bold == [False, True, False, False, True] * 2
+    assert "minus the value of curves (head and curves) in the same setting:" in (
+        tables.how_to_read(record)
+    )
+
+
 def test_significance_needs_five_pairs():
     record = invent_record([(0.018, SURE)], seeds=4)
     assert tables.how_to_read(record).endswith(
