@@ -15,7 +15,7 @@ PEERS := .venv-peers/bin
 KERNELS ?= auto,reference
 RECORDS := benchmarks/records
 
-.PHONY: demo test test-fast check lint format types docs record studies-smoke studies-page commands-page bench bench-peers bench-page clean
+.PHONY: demo test test-fast check lint format types docs record studies-smoke studies-page commands-page curve-training bench bench-peers bench-page clean
 
 DEMO = --lr 0.012 # the learning rate at which ReLU has the best score: docs/demo.md
 
@@ -65,6 +65,9 @@ studies-page: .venv/lab ## write docs/studies from the studies and their records
 
 commands-page: .venv/lab ## run the commands of docs/commands.md, and write their outputs into it
 	$(BIN)/python docs/commands.py
+
+curve-training: .venv/lab ## draw the picture of docs/curve-training.md
+	$(BIN)/python docs/curve_training.py
 
 bench: .venv/vision ## run all benchmarks except bench-peers, about 8 minutes
 	$(BIN)/hinged bench kernels --kernels $(KERNELS) --out $(RECORDS)/kernels.json

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,21 @@ def test_code_of_the_page_on_the_own_loop_runs(tmp_path, monkeypatch, capsys):
     assert curves["weight_decay"] == 0 < weights["weight_decay"]
     assert names["calibration"].done
     assert capsys.readouterr().out.count("accuracy") == names["epochs"]
+
+
+def test_the_picture_of_the_page_on_training_is_as_its_script_draws_it():
+    script = runpy.run_path(str(DOCS / "curve_training.py"))
+    shown = script["PICTURE"].read_text()
+    for hinges in script["HINGES"]:
+        errors = [
+            script["error"](script["trained_curve"](hinges, smoothing))
+            for smoothing in script["WAYS"].values()
+        ]
+        heading = re.search(rf">({hinges} hinges.*?)<", shown)[1]
+        *_, adam, metric = map(float, re.findall(r"\d\.\d+", heading))
+        assert script["heading"](hinges, [adam, metric]) == heading
+        assert [adam, metric] == pytest.approx(errors, abs=0.01), "run `make curve-training`"
+    assert metric < 0.7 * adam  # As the page says of 33 hinges, the last of the numbers.
 
 
 def test_a_resumed_training_continues_with_the_saved_curves(tmp_path, monkeypatch):
