@@ -78,7 +78,8 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None
     """
     optimiser = torch.optim.AdamW(hinged.param_groups(model, lr=0.01, weight_decay=1e-4))
     steps = epochs * (len(images) // 50)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.01, total_steps=steps)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rates, total_steps=steps)
     random = torch.Generator().manual_seed(0)
     model.train()
     for _ in range(epochs):

@@ -16,6 +16,7 @@ from hinged.lab.study.definition import Study
 from hinged.lab.study.outcome_measures import MEASURES
 from hinged.lab.study.scales import Scale
 from hinged.model.observation.advice import SIGNS
+from hinged.nn.parameter_groups import CURVE_LR_FACTOR, MOST_CURVE_LR
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -42,7 +43,8 @@ def test_the_home_page_and_the_readme_have_the_same_example():
 def test_code_of_the_page_on_the_own_loop_runs(tmp_path, monkeypatch, capsys):
     names = run_page("train.md", tmp_path, monkeypatch)
     weights, curves = names["optimizer"].param_groups
-    assert curves["max_lr"] == pytest.approx(2 * weights["max_lr"])
+    expected = min(CURVE_LR_FACTOR * weights["max_lr"], MOST_CURVE_LR)
+    assert curves["max_lr"] == pytest.approx(expected)
     assert curves["weight_decay"] == 0 < weights["weight_decay"]
     assert names["calibration"].done
     assert capsys.readouterr().out.count("accuracy") == names["epochs"]
