@@ -21,9 +21,9 @@ from hinged.nn.parameter_groups import SMOOTHING
 
 PICTURE = Path(__file__).parent / "curve-training.svg"
 HINGES = (9, 33)
-WAYS = {"Adam, each value by itself": None, "the metric": SMOOTHING}
+WAYS = {"Adam": None, "the metric": SMOOTHING}
 """The setting `smoothing` of each way to train."""
-COLOURS = {"Adam, each value by itself": "#0369a1", "the metric": "#c2410c"}
+COLOURS = {"Adam": "#0369a1", "the metric": "#c2410c"}
 GREY, DARK = "#94a3b8", "#334155"
 SAMPLES, STEPS, LR, NOISE = 60, 200, 0.006, 0.4
 GRID = torch.linspace(-3, 3, 601)
@@ -74,7 +74,7 @@ def draw() -> Figure:
     for axes, hinges in zip(panels, HINGES, strict=True):
         _draw_panel(axes, hinges)
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=2, frameon=False)
+    figure.legend(handles, names, loc="outside upper left", ncols=3, frameon=False)
     panels[-1].set_xlabel("input x; the marks are the hinges")
     return hide_top_and_right(figure)
 
@@ -83,6 +83,7 @@ def _draw_panel(axes: Axes, hinges: int) -> None:
     x, y = samples()
     axes.plot(x[:, 0], y[:, 0], "o", color=GREY, alpha=0.6, markersize=4, label="samples")
     axes.plot(GRID, truth(GRID), "--", color=DARK, linewidth=1.2, label="true function")
+    axes.plot(GRID, GRID.relu(), color=GREY, linewidth=1, label="start: ReLU")
     outputs = {way: trained_curve(hinges, smoothing) for way, smoothing in WAYS.items()}
     for way, line in outputs.items():
         axes.plot(GRID, line, color=COLOURS[way], linewidth=1.8, label=way)

@@ -16,8 +16,8 @@ It may have these parameters:
   moved to axis 1;
 * `curve`: a `hinged.curve.Curve` with the `C` curves that the activation `hinged` would start from.
 
-The parameters of the returned module are trained like the curves of `hinged`. Their learning rate
-is `curve_lr_factor` times the learning rate of the weights. They have no weight decay.
+The learning rate of the parameters of the returned module is `activation_lr_factor` times that of
+the weights. They have no weight decay.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class WrappedActivation(nn.Module):
     """A module that calls another module, the activation `inner`.
 
     A training recognises the parameters of this class as parameters of an activation. Their
-    learning rate is `curve_lr_factor` times the learning rate of the weights, and they have no
+    learning rate is `activation_lr_factor` times the learning rate of the weights, and they have no
     weight decay.
 
     Args:
