@@ -95,6 +95,11 @@ class NoInputsSeenWarning(UserWarning):
     """Warning that a call observed the inputs of the curve layers, but no layer received inputs."""
 
 
+class ShortTravelWarning(UserWarning):
+    """Warning that the learning rate of curves is so small, for the number of training steps, that
+    the curves will hardly change."""
+
+
 def message(call: str, got: str, hint: str) -> str:
     """Return the text of an error: the call, what the call got, and what to do.
 

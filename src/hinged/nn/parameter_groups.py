@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from hinged import errors
 from hinged.nn.metric_steps import train_in_metric
 from hinged.nn.model_argument import check_model
 from hinged.nn.piecewise_linear import PiecewiseLinear
+from hinged.nn.travel import describe_short_travel
 
 CURVE_LR_FACTOR = 4.0
 """Default ratio of the learning rate of curves in their metric to the learning rate of weights."""
@@ -46,6 +48,7 @@ def param_groups(
     curve_decay: float = CURVE_DECAY,
     activation_lr: float | None = None,
     curve_types: tuple[type[nn.Module], ...] = (PiecewiseLinear,),
+    steps: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return optimiser groups for a model: the weights, the curves, and other activations.
 
@@ -74,6 +77,10 @@ def param_groups(
             and parameters of other `curve_types`. None means twice `lr`.
         curve_types: module types whose parameters count as parameters of activations. Add
             `nn.PReLU` to include its slopes.
+        steps: the number of optimiser steps of the whole training. If it is given, a warning says
+            whether curves in their metric can travel far enough to change. They travel at most
+            about `curve_lr * steps` scales of their inputs, and less with a falling rate. Real
+            curves go much less far, because steps in different directions cancel.
 
     Returns:
         A list of dictionaries for a `torch.optim` optimiser, each with `name` (`"weights"`,
@@ -83,7 +90,10 @@ def param_groups(
     Raises:
         ArgumentError: if `model` is not a module, if none of its parameters requires gradients, if
             a number is negative or not a number, if `smoothing` is 0, or if `curve_decay` is given
-            with `smoothing=None`.
+            with `smoothing=None`, or if `steps` is not a whole number above 0.
+
+    Warns:
+        ShortTravelWarning: if `curve_lr * steps` is below 0.1.
 
     >>> import hinged
     >>> from torch import nn
@@ -124,7 +134,22 @@ def param_groups(
         group["lr"] = group["lr"] if rate is None else rate
     if smoothing is not None:
         train_in_metric(model)
+    if steps is not None:
+        _warn_of_short_travel(curves, steps)
     return [group for group in (weights, curves, others) if group["params"]]
+
+
+def _warn_of_short_travel(curves: Mapping[str, Any], steps: int) -> None:
+    """Warn if the curves of a group can hardly change in this number of steps."""
+    call = f"{_CALL}(steps=...)"
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
+        hint = "expected the number of optimiser steps of the training, a whole number above 0"
+        raise errors.ArgumentError(errors.message(call, errors.shown(steps), hint))
+    if curves["params"] and "smoothing" in curves:
+        rate = float(curves["lr"])
+        short = describe_short_travel(rate * steps, steps, "curve_lr", rate)
+        if short is not None:
+            warnings.warn(f"`{call}`: {short}.", errors.ShortTravelWarning, stacklevel=3)
 
 
 def _check_settings(**numbers: float | Tensor | None) -> None:
