@@ -119,7 +119,8 @@ def test_logged_numbers_agree_with_numpy_on_the_validation_batches(tmp_path):
     slopes = np.diff(curve.values.detach().numpy()) / np.diff(curve.hinges.numpy())
     steepest = float(found[-1]["curves/network.1/lipschitz"])
     assert steepest == pytest.approx(np.abs(slopes).max(), rel=1e-5)
-    assert [float(row["curves/network.1/drift"]) > 0 for row in found] == [True] * 3
+    for figure in ("drift", "travel"):
+        assert [float(row[f"curves/network.1/{figure}"]) > 0 for row in found] == [True] * 3
     assert trainer.callback_metrics["curves/network.1/dead"] == 0
     assert not task.network[1]._forward_hooks
 

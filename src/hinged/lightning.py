@@ -41,7 +41,7 @@ from hinged.model.observation.layer_statistics import (  # noqa: E402
 )
 from hinged.nn import curve_layers  # noqa: E402
 
-FIGURES = ("dead", "dormant", "lines_hit", "outside", "lipschitz", "drift")
+FIGURES = ("dead", "dormant", "lines_hit", "outside", "lipschitz", "drift", "travel")
 MONITOR = "hinged.lightning.CurveMonitor"
 
 
@@ -164,7 +164,9 @@ class CurveMonitor(Callback):
     - `lines_hit`: the fraction of the pieces and tails of curves that contain inputs;
     - `outside`: the fraction of inputs outside the range from the first to the last hinge;
     - `lipschitz`: the largest absolute slope;
-    - `drift`: the largest absolute difference between a curve now and at the start of the training.
+    - `drift`: the largest absolute difference between a curve now and at the start of the training;
+    - `travel`: the root mean square of these differences over the inputs and channels, relative to
+      the scale of the inputs.
 
     Callbacks such as `EarlyStopping` can monitor these names. Without `data`, the figures are
     measured on the first validation batches, during the validation. With `data`, they are measured

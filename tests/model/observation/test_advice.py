@@ -87,6 +87,29 @@ def test_three_hinges_are_few_and_five_are_not():
     assert "few hinges" not in advice_by_sign(PiecewiseLinear(2, 5), x)
 
 
+@pytest.mark.parametrize(("travel", "expected"), [(0.001, True), (0.019, True), (0.021, False)])
+def test_curves_that_hardly_moved_get_advice(travel, expected):
+    model, x = nn.Sequential(PiecewiseLinear(3)), torch.rand(500, 3)
+    start = hinged.copy_curves(model)
+    with torch.no_grad():
+        model[0].values += 0.75 * travel  # The scale is an eighth of the range from -3 to 3.
+    found = {each.sign: each.text for each in hinged.diagnose(model, x, start=start).advice}
+    assert ("short travel" in found) == expected
+    if expected:
+        assert f"0: curves moved by only {travel:.1%} of the scale" in found["short travel"]
+    model.requires_grad_(False)
+    assert "short travel" not in {
+        each.sign for each in hinged.diagnose(model, x, start=start).advice
+    }
+
+
+def test_curves_that_did_not_move_at_all_may_have_no_optimizer():
+    model, x = nn.Sequential(PiecewiseLinear(3)), torch.randn(2000, 3)
+    (advice,) = hinged.diagnose(model, x, start=hinged.copy_curves(model)).advice
+    assert "curves are the same as at the start: check that an optimizer" in advice.text
+    assert hinged.diagnose(model, x).advice == ()
+
+
 def test_values_that_are_not_finite_come_first():
     layer = PiecewiseLinear(2)
     with torch.no_grad():

@@ -62,6 +62,76 @@ def test_drift_is_the_distance_from_the_start():
     assert hinged.diagnose(model, torch.randn(5, 3, 8, 8)).layers["first"].drift is None
 
 
+def travels(model, x, **known):
+    return {n: each.travel for n, each in hinged.diagnose(model, x, **known).layers.items()}
+
+
+@pytest.mark.parametrize("wide", [0.1, 4.0])
+def test_travel_is_the_change_over_the_inputs_in_scales(wide):
+    model = relu_layer(3)
+    start = hinged.copy_curves(model)
+    x = wide * torch.randn(4000, 3, dtype=torch.float64)
+    with torch.no_grad():
+        model[0].values[0] += 0.3
+        model[0].values[2] += torch.linspace(-1, 1, 9)
+    found = travels(model, x, start=start)["0"]
+    scale = max(6 / 8, x.var(dim=0, correction=0).mean().sqrt().item())
+    change = (model(x) - x.relu()).square().mean(dim=0).sqrt() / scale
+    torch.testing.assert_close(found, change.detach(), rtol=1e-2, atol=0)
+    assert found[0] == pytest.approx(0.3 / scale) and found[1] == 0
+    layer = hinged.diagnose(model, x, start=start).layers["0"]
+    assert layer.figures()["travel"] == pytest.approx(found.square().mean().sqrt().item())
+    assert hinged.diagnose(model, x).figures()["0"]["travel"] is None
+
+
+def test_other_hinges_with_the_same_curves_are_no_travel():
+    model = relu_layer(2)
+    start = hinged.copy_curves(model)
+    x = torch.randn(500, 2)
+    hinged.calibrate(model, 5 * x)
+    assert travels(model, x, start=start)["0"].max() < 1e-6
+
+
+def test_travel_from_one_shared_curve_to_curves_of_channels():
+    start, model = hinged.copy_curves(relu_layer(1)), relu_layer(3)
+    with torch.no_grad():
+        model[0].values += torch.tensor([[0.0], [0.75], [1.5]])
+    found = travels(model, torch.rand(50, 3), start=start)["0"]
+    assert found.tolist() == pytest.approx([0, 1, 2])
+
+
+@pytest.mark.parametrize("tails", ["linear", "constant", "free"])
+def test_an_optimizer_knows_the_start(tails):
+    model = nn.Sequential(nn.Linear(2, 4), PiecewiseLinear(4, tails=tails), nn.Linear(4, 1))
+    start, x = hinged.copy_curves(model), torch.randn(64, 2)
+    optimizer = torch.optim.AdamW(hinged.param_groups(model, 0.01))
+    for _ in range(3):
+        model(x).square().mean().backward()
+        optimizer.step()
+    x = 0.01 * x  # These inputs are far from the tails.
+    expected = travels(model, x, start=start)["1"]
+    assert (expected > 0).all()
+    torch.testing.assert_close(travels(model, x, optimizer=optimizer)["1"], expected)
+
+
+def test_layers_that_the_optimizer_does_not_train_have_no_start():
+    model = nn.Sequential(PiecewiseLinear(2), PiecewiseLinear(2))
+    model[1].requires_grad_(False)
+    optimizer, x = torch.optim.SGD(hinged.param_groups(model, 0.01)), torch.randn(9, 2)
+    with pytest.raises(errors.ArgumentError, match="not trained curves of the model in their metr"):
+        hinged.diagnose(model, x, optimizer=optimizer)
+    model(x).sum().backward()
+    optimizer.step()
+    found = travels(model, x, optimizer=optimizer)
+    assert found["0"] is not None and found["1"] is None
+    with pytest.raises(errors.ArgumentError, match="got both start and optimizer; give one"):
+        hinged.diagnose(model, x, optimizer=optimizer, start=hinged.copy_curves(model))
+    with pytest.raises(
+        errors.ArgumentError, match=r"optimizer=\.\.\.\)`: got a list; pass the opt"
+    ):
+        hinged.diagnose(model, x, optimizer=[optimizer])
+
+
 def test_lipschitz_and_nearest_native():
     found = hinged.diagnose(Convolutional(), torch.randn(5, 3, 8, 8))
     assert found.layers["first"].nearest_native == ("relu", 0.0)

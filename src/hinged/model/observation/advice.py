@@ -39,6 +39,13 @@ MIN_HINGES = 4
 
 In an experiment with several numbers of hinges, curves with fewer hinges learned little.
 """
+MIN_TRAVEL = 0.02
+"""Advice is given if the curves of a layer have travelled less than this from their start, relative
+to the scale of their inputs.
+
+In an experiment with several learning rates of curves, networks in which all curves had travelled
+less than this had at most a fifth of the gain of curves.
+"""
 
 
 class Advice(NamedTuple):
@@ -131,6 +138,24 @@ def _few(layer: LayerDiagnosis) -> str | None:
     return f"curves with {hinges} hinges can learn little: try 5 to 17 hinges"
 
 
+def _short_travel(layer: LayerDiagnosis) -> str | None:
+    travel = layer.travel
+    if travel is None or not layer.trainable:
+        return None
+    distance = travel.square().mean().sqrt().item()
+    if distance == 0:
+        return (
+            "curves are the same as at the start: check that an optimizer trains them "
+            "(hinged.param_groups)"
+        )
+    if not distance < MIN_TRAVEL:
+        return None
+    return (
+        f"curves moved by only {distance:.1%} of the scale of their inputs: raise their learning "
+        "rate (hinged.param_groups(curve_lr=...)), or train longer"
+    )
+
+
 SIGNS: dict[str, Callable[[LayerDiagnosis], str | None]] = {
     "not finite": _not_finite,
     "dead units": _dead,
@@ -139,6 +164,7 @@ SIGNS: dict[str, Callable[[LayerDiagnosis], str | None]] = {
     "oscillating": _oscillating,
     "unused lines": _unused,
     "few hinges": _few,
+    "short travel": _short_travel,
 }
 """For each sign of a problem, by its name, the function that checks a layer for this sign.
 

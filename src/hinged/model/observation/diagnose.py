@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
+from hinged import errors
 from hinged.curve import Curve
 from hinged.model.observation.advice import Advice, advice
 from hinged.model.observation.layer_diagnosis import LayerDiagnosis
@@ -25,7 +27,7 @@ _HEAD = (
     "lines hit",
     "outside",
     "Lipschitz",
-    "drift",
+    "travel",
     "nearest",
 )
 
@@ -64,7 +66,13 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None = None) -> Diagnosis:
+def diagnose(
+    model: nn.Module,
+    data: Any,
+    *,
+    start: Mapping[str, Curve] | None = None,
+    optimizer: Optimizer | None = None,
+) -> Diagnosis:
     """Run a model over data, and report how well its curves work, with advice on problems.
 
     A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
@@ -82,13 +90,17 @@ def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None =
             a dictionary of keyword arguments, or an `(inputs, targets)` pair.
         start: the curves before training, as returned by `hinged.copy_curves`. They are needed to
             compute how far each curve has moved. None leaves this out.
+        optimizer: the optimizer that has trained the curves in their metric
+            (`hinged.param_groups`). Its state contains the curves before training, so that `start`
+            is not needed. Linear tails then stand for free tails at the start.
 
     Returns:
         A `Diagnosis`. `print` shows it as a table with advice.
 
     Raises:
-        ArgumentError: if the model has no curves, `data` has no batches, or `start` has other
-            layers than the model.
+        ArgumentError: if the model has no curves, `data` has no batches, `start` has other layers
+            than the model, the optimizer has not trained curves of the model in their metric, or
+            both `start` and `optimizer` are given.
 
     >>> import hinged, torch
     >>> from torch import nn
@@ -104,7 +116,41 @@ def diagnose(model: nn.Module, data: Any, *, start: Mapping[str, Curve] | None =
     layers = curve_layers(model, CALL)
     if start is not None:
         check_start_curves(CALL, start, layers)
+    if optimizer is not None:
+        if start is not None:
+            got, hint = "both start and optimizer", "give one of the two"
+            raise errors.ArgumentError(errors.message(CALL, got, hint))
+        start = _start_curves_in(optimizer, layers)
     return diagnose_layers(layers, collect_statistics(model, data, CALL), start)
+
+
+def _start_curves_in(
+    optimizer: Optimizer, layers: Mapping[str, PiecewiseLinear]
+) -> dict[str, Curve]:
+    """Return the curves before training of the layers that an optimizer trains in their metric."""
+    call = f"{CALL}(optimizer=...)"
+    if not isinstance(optimizer, Optimizer):
+        hint = "pass the optimizer of torch that has trained the model"
+        raise errors.ArgumentError(errors.message(call, errors.class_of(optimizer), hint))
+    found = {name: _start_curve_in(optimizer, layer) for name, layer in layers.items()}
+    start = {name: curve for name, curve in found.items() if curve is not None}
+    if not start:
+        got = "an optimizer that has not trained curves of the model in their metric"
+        hint = (
+            "train the groups of hinged.param_groups(model, ...) first, or pass "
+            "start=hinged.copy_curves(model) of the model before training"
+        )
+        raise errors.ArgumentError(errors.message(call, got, hint))
+    return start
+
+
+def _start_curve_in(optimizer: Optimizer, layer: PiecewiseLinear) -> Curve | None:
+    values = layer._parameters.get("values")
+    state = {} if values is None else optimizer.state.get(values, {})
+    if "start" not in state:
+        return None
+    tails = "linear" if layer.tails == "free" else layer.tails
+    return Curve(state["hinges"], state["start"], tails).snapshot()
 
 
 def diagnose_layers(
@@ -122,7 +168,12 @@ def diagnose_layers(
     """
     start = start or {}
     diagnosed = {
-        name: LayerDiagnosis(layer.curve().snapshot(), statistics[name], start.get(name))
+        name: LayerDiagnosis(
+            layer.curve().snapshot(),
+            statistics[name],
+            start.get(name),
+            layer.values.requires_grad,
+        )
         for name, layer in layers.items()
         if name in statistics
     }
@@ -152,8 +203,8 @@ def copy_curves(model: nn.Module) -> dict[str, Curve]:
 
 
 def _cells(name: str, figures: dict[str, Any]) -> tuple[str, ...]:
-    drift = "" if figures["drift"] is None else f"{figures['drift']:.3g}"
+    travel = "" if figures["travel"] is None else f"{figures['travel']:.1%}"
     shares = (f"{figures[key]:.1%}" for key in ("dormant", "lines_hit", "outside"))
     nearest = f"{figures['nearest_native']} +- {figures['native_error']:.2g}"
     counts = (str(figures[key]) for key in ("channels", "hinges", "dead"))
-    return (name or "(itself)", *counts, *shares, f"{figures['lipschitz']:.3g}", drift, nearest)
+    return (name or "(itself)", *counts, *shares, f"{figures['lipschitz']:.3g}", travel, nearest)

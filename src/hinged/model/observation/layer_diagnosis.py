@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from hinged.curve import Curve, distance, distances_to_native, lipschitz
+from hinged.curve.metric import input_scale
 from hinged.model.observation.dormant_units import DORMANT_THRESHOLD, dormant_units
 from hinged.model.observation.layer_statistics import LayerStatistics
 
@@ -21,11 +23,13 @@ class LayerDiagnosis:
         curve: the curves of the layer at the time of the diagnosis.
         statistics: statistics of the inputs and outputs of the layer.
         start: the curves of the layer before training, or None if they were not given.
+        trainable: whether the values of the curves require gradients.
     """
 
     curve: Curve
     statistics: LayerStatistics
     start: Curve | None = None
+    trainable: bool = True
 
     @property
     def dead(self) -> Tensor:
@@ -75,6 +79,27 @@ class LayerDiagnosis:
         return None if self.start is None else distance(self.curve, self.start)
 
     @property
+    def travel(self) -> Tensor | None:
+        """How far each curve has travelled from the curve in `start`, shape `(C,)`, float64.
+
+        It is the root mean square of the difference between the two curves, over the inputs of the
+        channel, divided by the scale of the inputs of the layer (`hinged.curve.metric`). Inputs
+        count as lying in the middle of their bin of `statistics.histogram`. The result is None if
+        `start` is None.
+        """
+        if self.start is None:
+            return None
+        points, shares = (part.cpu() for part in self.statistics.histogram.points())
+        rows = points.expand(max(self.curve.channels, self.start.channels), -1).mT
+        squares = (self.curve(rows) - self.start(rows)).mT.square()
+        return (shares * squares).sum(dim=1).sqrt() / self._input_scale()
+
+    def _input_scale(self) -> Tensor:
+        inputs = self.statistics.inputs
+        moments = torch.stack((inputs.mean, inputs.mean.square() + inputs.std.square()), dim=1)
+        return input_scale(moments.cpu(), self.curve.hinges)
+
+    @property
     def nearest_native(self) -> tuple[str, float]:
         """Name and error of the activation of torch (such as `"leaky_relu"`) closest to the curves.
 
@@ -90,10 +115,12 @@ class LayerDiagnosis:
         Returns:
             A dictionary. `channels`, `hinges` and `dead` are counts. `dormant`, `lines_hit` and
             `outside` are means over the channels of fractions from 0 to 1. `lipschitz` and `drift`
-            are maxima over the channels; `drift` is None if the start is not known.
-            `nearest_native` is the name of an activation, and `native_error` its error.
+            are maxima over the channels, and `travel` is their root mean square. `drift` and
+            `travel` are None if the start is not known. `nearest_native` is the name of an
+            activation, and `native_error` its error.
         """
         name, error = self.nearest_native
+        drift, travel = self.drift, self.travel
         return {
             "channels": self.curve.channels,
             "hinges": self.curve.values.shape[1],
@@ -102,7 +129,8 @@ class LayerDiagnosis:
             "lines_hit": (~self.statistics.lines.never_hit).double().mean().item(),
             "outside": self.share_outside.mean().item(),
             "lipschitz": self.lipschitz.max().item(),
-            "drift": None if self.drift is None else self.drift.max().item(),
+            "drift": None if drift is None else drift.max().item(),
+            "travel": None if travel is None else travel.square().mean().sqrt().item(),
             "nearest_native": name,
             "native_error": error,
         }
