@@ -30,7 +30,8 @@ class Task(lightning.LightningModule):
         self.log("loss", self.network(batch).square().mean())
 
     def configure_optimizers(self):
-        return torch.optim.AdamW(hinged.param_groups(self, lr=0.01, weight_decay=0.1))
+        groups = hinged.param_groups(self, lr=0.01, weight_decay=0.1, curve_lr=0.05)
+        return torch.optim.AdamW(groups)
 
 
 def fit(folder, *callbacks, epochs=3, task=None, checkpoint=None, **how):

@@ -16,6 +16,7 @@ from torch import nn
 import hinged
 from hinged import errors
 from hinged.lightning import CurveCalibration, CurveMonitor, CurveRecorder
+from hinged.nn.travel import MIN_TRAVEL
 
 # Imported last: hinged.lightning first repairs a torchvision built for another torch.
 from lightning.pytorch.callbacks import ModelCheckpoint  # isort: skip
@@ -132,6 +133,55 @@ def test_a_monitor_with_its_own_data_logs_every_other_epoch(tmp_path):
     assert len(found) == 2 and "curves/network.1/drift" not in found[0]
     with pytest.raises(errors.UnknownNameError, match="did you mean 'outside'"):
         CurveMonitor(figures=("outsides",))
+
+
+class Scheduled(Task):
+    """A task whose curves have a rate and a scheduler."""
+
+    def __init__(self, rate, make_scheduler, interval):
+        super().__init__()
+        self.rate, self.make_scheduler, self.interval = rate, make_scheduler, interval
+
+    def configure_optimizers(self):
+        groups = hinged.param_groups(self, lr=0.01, curve_lr=self.rate)
+        optimizer = torch.optim.AdamW(groups)
+        if self.make_scheduler is None:
+            return optimizer
+        scheduler = self.make_scheduler(optimizer)
+        return [optimizer], [{"scheduler": scheduler, "interval": self.interval}]
+
+
+def halve(optimizer):
+    return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+
+# There are three epochs of four steps, or of two with accumulated gradients.
+@pytest.mark.parametrize(
+    ("make_scheduler", "interval", "how", "total"),
+    [
+        (None, "", {}, 12),
+        (None, "", {"accumulate_grad_batches": 2}, 6),
+        (None, "", {"max_steps": 5}, 5),
+        (halve, "epoch", {}, 4 * (1 + 0.5 + 0.25)),
+        (halve, "epoch", {"accumulate_grad_batches": 2}, 2 * (1 + 0.5 + 0.25)),
+        (halve, "step", {}, 2 * (1 - 0.5**12)),
+    ],
+)
+def test_a_monitor_warns_of_curves_that_cannot_move(make_scheduler, interval, how, total, tmp_path):
+    rate = 0.9 * MIN_TRAVEL / total
+    with pytest.warns(errors.ShortTravelWarning, match="raise curve_lr from") as caught:
+        fit(tmp_path, CurveMonitor(), task=Scheduled(rate, make_scheduler, interval), **how)
+    (warning,) = (each for each in caught if each.category is errors.ShortTravelWarning)
+    assert "at most 0.09 times the scale" in str(warning.message)
+    fit(tmp_path, CurveMonitor(), task=Scheduled(rate / 0.8, make_scheduler, interval), **how)
+
+
+def test_a_resumed_or_endless_training_has_no_warning(tmp_path):
+    task = Scheduled(1e-6, None, "")
+    fit(tmp_path, CurveMonitor(), task=task, epochs=-1, max_time={"seconds": 0.1})
+    trainer = fit(tmp_path, task=task, epochs=1)[1]
+    trainer.save_checkpoint(tmp_path / "first.ckpt")
+    fit(tmp_path, CurveMonitor(), task=task, checkpoint=tmp_path / "first.ckpt")
 
 
 def test_the_history_is_saved(tmp_path):

@@ -6,7 +6,9 @@ The callbacks need the package `lightning`; `pip install 'hinged[lab]'` installs
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,11 @@ from hinged.model.observation.layer_statistics import (  # noqa: E402
     merge_layers_across_processes,
 )
 from hinged.nn import curve_layers  # noqa: E402
+from hinged.nn.travel import (  # noqa: E402
+    describe_short_travel,
+    farthest_travel,
+    largest_rate,
+)
 
 FIGURES = ("dead", "dormant", "lines_hit", "outside", "lipschitz", "drift", "travel")
 MONITOR = "hinged.lightning.CurveMonitor"
@@ -168,6 +175,9 @@ class CurveMonitor(Callback):
     - `travel`: the root mean square of these differences over the inputs and channels, relative to
       the scale of the inputs.
 
+    Before the training, it warns if the curves cannot travel far enough to change: if the sum of
+    their learning rates over all steps of the schedule is below 0.1 (`hinged.param_groups`).
+
     Callbacks such as `EarlyStopping` can monitor these names. Without `data`, the figures are
     measured on the first validation batches, during the validation. With `data`, they are measured
     on that data after an epoch, in evaluation mode. With several processes, the figures are
@@ -188,6 +198,9 @@ class CurveMonitor(Callback):
         UnknownNameError: if a name in `figures` does not exist.
         ArgumentError: when the training starts, if `data` is None and the training has no
             validation.
+
+    Warns:
+        ShortTravelWarning: when the training starts, if the curves cannot travel far enough.
     """
 
     def __init__(
@@ -216,6 +229,11 @@ class CurveMonitor(Callback):
             raise errors.ArgumentError(errors.message(MONITOR, got, hint))
         if self.start is None:
             self.start = copy_curves(pl_module)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warn if the curves cannot travel far enough. A resumed training is not checked again."""
+        if pl_module.automatic_optimization and not trainer.global_step and trainer.is_global_zero:
+            _warn_of_short_travel(trainer)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
@@ -270,6 +288,27 @@ class CurveMonitor(Callback):
                 value = figures[figure]
                 if isinstance(value, int | float):
                     pl_module.log(f"curves/{name}/{figure}", float(value), sync_dist=True)
+
+
+def _warn_of_short_travel(trainer: Trainer) -> None:
+    """Warn of each optimizer whose curves can hardly change. An endless training has no warning."""
+    if trainer.estimated_stepping_batches == math.inf:
+        return
+    steps = int(trainer.estimated_stepping_batches)
+    configs = {id(config.scheduler.optimizer): config for config in trainer.lr_scheduler_configs}
+    for optimizer in trainer.optimizers:
+        schedule: dict[str, Any] = {}
+        if (config := configs.get(id(optimizer))) is not None:
+            per_epoch = trainer.num_training_batches / trainer.accumulate_grad_batches
+            per_interval = math.ceil(min(per_epoch, steps)) if config.interval == "epoch" else 1
+            schedule["scheduler"] = config.scheduler
+            schedule["steps_per_call"] = config.frequency * per_interval
+        travel = farthest_travel(optimizer, steps, **schedule)
+        if travel is None:
+            continue
+        short = describe_short_travel(travel, steps, "curve_lr", largest_rate(optimizer))
+        if short is not None:
+            warnings.warn(f"`{MONITOR}`: {short}.", errors.ShortTravelWarning, stacklevel=2)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from hinged import errors
+
 
 @contextmanager
 def restore_determinism() -> Iterator[None]:
@@ -53,6 +55,8 @@ def quiet_lightning() -> Iterator[None]:
             # Lightning uses a function of torch by its former name.
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+            # `hinged.lab.runs.compare` has said so before the first training.
+            warnings.simplefilter("ignore", errors.ShortTravelWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
