@@ -79,8 +79,8 @@ def param_groups(
             `nn.PReLU` to include its slopes.
         steps: the number of optimiser steps of the whole training. If it is given, a warning says
             whether curves in their metric can travel far enough to change. They travel at most
-            about `curve_lr * steps` scales of their inputs, and less with a falling rate. Real
-            curves go much less far, because steps in different directions cancel.
+            about `curve_lr * steps` scales of their inputs, and less with a falling rate. They
+            often go much less far, because steps in different directions cancel.
 
     Returns:
         A list of dictionaries for a `torch.optim` optimiser, each with `name` (`"weights"`,
@@ -89,7 +89,7 @@ def param_groups(
 
     Raises:
         ArgumentError: if `model` is not a module, if none of its parameters requires gradients, if
-            a number is negative or not a number, if `smoothing` is 0, or if `curve_decay` is given
+            a number is negative or not a number, if `smoothing` is 0, if `curve_decay` is given
             with `smoothing=None`, or if `steps` is not a whole number above 0.
 
     Warns:

@@ -2,8 +2,9 @@
 
 A step in the metric changes the outputs of a curve by about `lr` scales of its inputs (the scale is
 `hinged.curve.metric.input_scale`). The sum of the learning rates over all steps is therefore about
-the largest distance from its start that a curve can reach. Trained curves go less far, because
-steps in different directions cancel.
+the largest distance from its start that a curve can reach. Trained curves often go much less far,
+because steps in different directions cancel. Outside the range of the hinges, where curves continue
+in straight lines, they can change more.
 """
 
 from __future__ import annotations
