@@ -27,10 +27,10 @@ ACTIVATION_LR_FACTOR = 2.0
 """Default ratio of the learning rate of all other parameters of activations to that of weights, and
 of curves that are trained without their metric."""
 
-SMOOTHING = 0.04
+SMOOTHING = 0.03
 """Default factor of the roughness in the metric of curves."""
 
-CURVE_DECAY = 0.0
+CURVE_DECAY = 0.3
 """Default factor with which curves return to their start, relative to their learning rate."""
 
 _CALL = "hinged.param_groups"
@@ -45,7 +45,7 @@ def param_groups(
     *,
     curve_lr: float | None = None,
     smoothing: float | None = SMOOTHING,
-    curve_decay: float = CURVE_DECAY,
+    curve_decay: float | None = None,
     activation_lr: float | None = None,
     curve_types: tuple[type[nn.Module], ...] = (PiecewiseLinear,),
     steps: int | None = None,
@@ -72,7 +72,7 @@ def param_groups(
         smoothing: how stiff curves are where they have few inputs: the factor of the roughness in
             the metric. None trains the curves without their metric.
         curve_decay: pulls curves back to their start: in each step, by `curve_lr * curve_decay`
-            times their distance. It needs the metric.
+            times their distance. None means 0.3 in the metric. It needs the metric.
         activation_lr: learning rate of the other parameters of activations: slopes of free tails
             and parameters of other `curve_types`. None means twice `lr`.
         curve_types: module types whose parameters count as parameters of activations. Add
@@ -128,7 +128,8 @@ def param_groups(
         "lr": lr,
         "weight_decay": weight_decay,
     }
-    curves = curve_group([p for p in trainable if id(p) in values], weights, smoothing, curve_decay)
+    decay = CURVE_DECAY if curve_decay is None else curve_decay
+    curves = curve_group([p for p in trainable if id(p) in values], weights, smoothing, decay)
     others = _group_like(weights, "activations", [p for p in trainable if id(p) in activations])
     for group, rate in ((curves, curve_lr), (others, activation_lr)):
         group["lr"] = group["lr"] if rate is None else rate

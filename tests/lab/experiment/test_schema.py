@@ -161,9 +161,9 @@ def test_records_with_the_old_names_of_settings_are_read(shared, sharing):
 
 def test_settings_of_an_earlier_version_mean_training_without_the_metric(tmp_path):
     written = Experiment(training={"curve_lr_factor": 3.0}).model_dump(mode="json")
-    for later in ("smoothing", "activation_lr_factor"):
+    for later in ("curve_metric", "activation_lr_factor"):
         del written["training"][later]
     (tmp_path / "config.json").write_text(json.dumps(written))
     training = read_experiment(tmp_path / "config.json").training
-    assert training.smoothing is None
+    assert not training.curve_metric
     assert (training.curve_lr_factor, training.activation_lr_factor) == (3.0, 3.0)

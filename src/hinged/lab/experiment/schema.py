@@ -188,10 +188,10 @@ def _with_older_training(text: str) -> str:
     except ValueError:
         return text  # The caller says what is wrong with it.
     training = settings.get("training") if isinstance(settings, dict) else None
-    if not isinstance(training, dict) or "smoothing" in training:
+    if not isinstance(training, dict) or "curve_metric" in training:
         return text
     factor = training.get("curve_lr_factor", 2.0)
-    older = {"smoothing": None, "curve_lr_factor": factor, "activation_lr_factor": factor}
+    older = {"curve_metric": False, "curve_lr_factor": factor, "activation_lr_factor": factor}
     return json.dumps(settings | {"training": older | training})
 
 

@@ -79,6 +79,9 @@ class CurveSettings(Settings):
     """Input value of the first hinge."""
     high: float = 3.0
     """Input value of the last hinge."""
+    unit: float = pydantic.Field(default=1.0, gt=0)
+    """Factor by which the inputs of curves and their range are multiplied. The outputs are divided
+    by it, so that only the unit of the curves changes. It has no effect with `init=same`."""
     init: str = "relu"
     """Function that the curves represent before training, for example `relu`. With `same`, each
     curve starts as the activation that the curve replaces. `hinged.convert` then sets the first and
@@ -143,11 +146,14 @@ class TrainingSettings(Settings):
     activation_lr_factor: float = pydantic.Field(default=2.0, gt=0)
     """Learning rate of other trainable activations, such as the slopes of PReLU, divided by the
     learning rate of the weights."""
-    smoothing: float | None = pydantic.Field(default=0.04, gt=0)
+    curve_metric: bool = True
+    """Whether curves are trained in their metric (`hinged.param_groups`). Otherwise, the optimizer
+    trains the values at the hinges like any other parameters."""
+    smoothing: float = pydantic.Field(default=0.03, gt=0)
     """How stiff curves are where they have few inputs: the factor of the roughness in the metric of
-    the curves (`hinged.param_groups`). `null` trains the curves without their metric."""
-    curve_decay: float = pydantic.Field(default=0.0, ge=0)
-    """Factor of the pull of the curves to their start (`hinged.param_groups`)."""
+    the curves."""
+    curve_decay: float = pydantic.Field(default=0.3, ge=0)
+    """Factor of the pull of the curves to their start, in their metric."""
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
     """Weight decay of the weights. The parameters of activations have no weight decay."""
     curve_penalty: float = pydantic.Field(default=0.0, ge=0)

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hinged import errors, user_code
 from hinged.curve import START_FUNCTIONS, Curve
@@ -73,14 +73,35 @@ def _curve_factory(curves: CurveSettings) -> ActivationFactory:
         layer = PiecewiseLinear(
             1 if curves.sharing == "layer" else channels,
             curves.hinges,
-            (curves.low, curves.high),
+            (curves.unit * curves.low, curves.unit * curves.high),
             curves.init,
             dim=dim,
             tails=curves.tails,
-        )
-        return layer.requires_grad_(curves.trained)
+        ).requires_grad_(curves.trained)
+        return layer if curves.unit == 1 else InOtherUnit(layer, curves.unit)
 
     return make
+
+
+class InOtherUnit(nn.Module):
+    """An activation that computes in another unit: `x` gives `inner(unit * x) / unit`.
+
+    Args:
+        inner: the activation.
+        unit: the factor of its inputs.
+
+    >>> InOtherUnit(nn.ReLU(), 4.0)(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+
+    def __init__(self, inner: nn.Module, unit: float) -> None:
+        super().__init__()
+        self.inner, self.unit = inner, unit
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs for inputs `x`, in the shape of `x`."""
+        outputs: Tensor = self.inner(self.unit * x) / self.unit
+        return outputs
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,17 @@ from hinged.lab.study import faults
 from hinged.lab.study.definition import Study, Variant, parse_study
 from hinged.lab.study.scales import SCALES
 
-_CURVE_TRAINING = ("curve_lr_factor", "curve_penalty", "calibrate_after")
+_CURVE_TRAINING = (
+    "curve_lr_factor",
+    "curve_metric",
+    "smoothing",
+    "curve_decay",
+    "curve_penalty",
+    "calibrate_after",
+)
+"""Settings of the training that affect only curves."""
+
+_ACTIVATION_TRAINING = (*_CURVE_TRAINING, "activation_lr_factor")
 """Settings of the training that affect only activations with trained parameters."""
 
 GridPoint = tuple[tuple[str, Any], ...]
@@ -174,7 +184,7 @@ def relevant_settings(experiment: Experiment, activation: str) -> Experiment:
         update["curves"] = CurveSettings()
     defaults = {
         name: TrainingSettings.model_fields[name].default
-        for name in _CURVE_TRAINING
+        for name in _ACTIVATION_TRAINING
         if not setting_affects(f"training.{name}", activation)
     }
     has_curves = setting_affects("curves", activation)
@@ -195,16 +205,16 @@ def setting_affects(setting: str, activation: str) -> bool:
     (False, True)
     >>> setting_affects("network.width", "relu")
     True
-    >>> setting_affects("training.curve_lr_factor", "prelu")
+    >>> setting_affects("training.activation_lr_factor", "prelu")
     True
     """
     section, _, name = setting.partition(".")
     if section == "curves":
         return depends_on_curve_settings(activation)
     if section == "training" and name in _CURVE_TRAINING:
-        trained = name == "curve_lr_factor" and may_have_trained_parameters(activation)
-        may_hold_curves = activation == "hinged" or ":" in activation
-        return trained or may_hold_curves
+        return activation == "hinged" or ":" in activation
+    if setting == "training.activation_lr_factor":
+        return may_have_trained_parameters(activation)
     return True
 
 
