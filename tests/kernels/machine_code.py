@@ -1,4 +1,4 @@
-"""Compiles the launches of `hinged.kernels.triton_launch` for an H100, which need not be present.
+"""Compiles the launches of the Triton kernels for an H100, which need not be present.
 
 The interpreter runs kernels in NumPy, so it does not see what the compiler rejects, spills or fails
 to vectorise. Run as a script with the interpreter off, this module calls the host code on CPU
@@ -22,7 +22,13 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from hinged.curve import uniform_grid
-from hinged.kernels import triton_launch, triton_programs
+from hinged.curve.metric import MetricState, MetricStep
+from hinged.kernels import (
+    triton_launch,
+    triton_metric_launch,
+    triton_metric_programs,
+    triton_programs,
+)
 
 TARGET = GPUTarget("cuda", 90, 32)
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -30,7 +36,12 @@ TYPES = {
     torch.float32: "*fp32",
     torch.bfloat16: "*bf16",
     torch.float16: "*fp16",
+    torch.float64: "*fp64",
     torch.int64: "*i64",
+}
+KERNELS = {
+    triton_programs: ("tabulate", "forward_kernel", "backward_kernel", "reduce_kernel"),
+    triton_metric_programs: ("step_kernel", "moments_kernel"),
 }
 PLAN_ARGUMENTS = triton_launch.TilePlan.arguments
 OPTIONS = ("num_warps", "enable_fp_fusion")
@@ -56,7 +67,7 @@ class CompileOnly:
         aligned = {
             (index,): [["tt.divisibility", 16]]
             for index, value in enumerate(bound.values())
-            if isinstance(value, torch.Tensor)
+            if isinstance(value, torch.Tensor) and not self.kernel.params[index].do_not_specialize
         }
         constants = {name: bound[name] for name in constant}
         name = self.kernel.fn.__name__
@@ -73,6 +84,8 @@ def type_of(value, constant):
         return "constexpr"
     if isinstance(value, torch.Tensor):
         return TYPES[value.dtype]
+    if isinstance(value, float):
+        return "fp64"
     return "i32" if abs(value) < 2**31 else "i64"
 
 
@@ -94,6 +107,15 @@ def inspect_code(asm):
     }
 
 
+def compile_in_new_process(cases):
+    """Run this module as a script, and return the launches of each case, by kernel name."""
+    command = [sys.executable, "-m", "tests.kernels.machine_code", json.dumps(cases)]
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    out = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert out.returncode == 0, out.stderr
+    return [{launch["kernel"]: launch for launch in case} for case in json.loads(out.stdout)]
+
+
 def launch_case(dtype, count, tails, uniform, layout, rows, needs_grad, wide):
     """Launch forward and backward of one case, on tensors too small to matter."""
     triton_launch.TilePlan.arguments = lambda plan: {**PLAN_ARGUMENTS(plan), "LONG_OFFSETS": wide}
@@ -110,13 +132,25 @@ def launch_case(dtype, count, tails, uniform, layout, rows, needs_grad, wide):
     triton_launch.backward(x, x, values, hinges, slopes, tails, uniform, memory, needs_grad)
 
 
+def launch_step_in_metric():
+    """Launch a step in the metric and a measurement of inputs, on tensors too small to matter."""
+    hinges, values = uniform_grid(9), torch.zeros(64, 9)
+    state = MetricState(values, torch.zeros(64), torch.zeros(64, 19), values)
+    triton_metric_launch.take_step(values, values, hinges, state, MetricStep(0.1, 0.1))
+    x = torch.zeros(2048, 64)
+    triton_metric_launch.input_moments(x, hinges, (2048, 64, 1), 1)
+
+
 def main(cases):
     launches, results, compiled = [], [], {}
-    for name in ("tabulate", "forward_kernel", "backward_kernel", "reduce_kernel"):
-        kernel = getattr(triton_programs, name)
-        setattr(triton_programs, name, CompileOnly(kernel, launches, compiled))
+    for module, names in KERNELS.items():
+        for name in names:
+            setattr(module, name, CompileOnly(getattr(module, name), launches, compiled))
     for case in cases:
-        launch_case(**{**case, "dtype": getattr(torch, case["dtype"])})
+        if case == {"step_in_metric": True}:
+            launch_step_in_metric()
+        else:
+            launch_case(**{**case, "dtype": getattr(torch, case["dtype"])})
         results.append(list(launches))
         launches.clear()
     print(json.dumps(results))

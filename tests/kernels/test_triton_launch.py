@@ -1,15 +1,9 @@
-"""The Triton kernels against NumPy in float64 and the reference, and their machine code."""
+"""The Triton kernels against NumPy in float64 and the reference."""
 
-import dataclasses
 import itertools
-import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
-from triton.runtime import interpreter
 
 from hinged.curve import TAILS, evaluate, uniform_grid
 from hinged.kernels import triton_launch
@@ -30,34 +24,10 @@ KINDS = ("uniform", "uniform rows", "free", "free rows")
 COUNTS = (2, 3, 5, 9, 17, 33)
 
 # The interpreter computes in NumPy, which warns of NaN and infinity; a GPU does not.
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
-
-
-@pytest.fixture(autouse=True)
-def without_ignored_checks(monkeypatch):
-    """Skip the interpreter's overflow checks, which it computes and, unless debugging, ignores."""
-    if DEVICE == "cpu":
-        builder = interpreter.interpreter_builder
-        options = dataclasses.replace(builder.options, sanitize_overflow=builder.options.debug)
-        monkeypatch.setattr(builder, "options", options)
-
-
-@pytest.fixture(autouse=True)
-def poisoned(monkeypatch):
-    """Fill new memory with NaN, so that a test sees memory that a kernel left unwritten."""
-    for owner, name in (
-        (torch, "empty"),
-        (torch, "empty_like"),
-        (torch.Tensor, "new_empty"),
-    ):
-        allocate = getattr(owner, name)
-        monkeypatch.setattr(
-            owner, name, lambda *a, allocate=allocate, **k: _fill(allocate(*a, **k))
-        )
-
-
-def _fill(tensor):
-    return tensor.fill_(torch.nan) if tensor.is_floating_point() else tensor
+pytestmark = [
+    pytest.mark.usefixtures("without_ignored_checks", "poisoned"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
 
 
 def layout_of(x, channels):
@@ -370,74 +340,3 @@ def test_empty_tensors(shape):
     assert grad_x.shape == shape
     assert torch.equal(grad_values, torch.zeros(5, 3))
     assert torch.equal(grad_slopes, torch.zeros(5, 2))
-
-
-def compile_cases(cases):
-    """Return what the compiler makes for an H100: for each case all launches, by kernel."""
-    common = {"count": 9, "tails": "linear", "uniform": True, "rows": False, "wide": False}
-    cases = [{"needs_grad": (True, True), **common, **case} for case in cases]
-    command = [sys.executable, "-m", "tests.kernels.machine_code", json.dumps(cases)]
-    environment = {**os.environ, "TRITON_INTERPRET": "0"}
-    out = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert out.returncode == 0, out.stderr
-    return [{launch["kernel"]: launch for launch in case} for case in json.loads(out.stdout)]
-
-
-# For each dtype: how wide one load of 4 elements is.
-LOADS = {"float32": ".v4.b32", "bfloat16": ".v2.b32"}
-IMAGES, FEATURES = (True, 1024), (False, 16)
-# (count, uniform, rows, tails, layout)
-VARIANTS = [
-    (17, True, False, "linear", (True, 49)),
-    (17, False, True, "free", (True, 1024)),
-    (17, False, True, "free", (False, 7)),
-    (33, True, True, "constant", (False, 16)),
-    (33, False, False, "linear", (True, 49)),
-]
-
-
-@pytest.fixture(scope="module")
-def common_code():
-    """The machine code of 9 uniform hinges, by dtype and layout."""
-    keys = list(itertools.product(LOADS, (IMAGES, FEATURES)))
-    cases = compile_cases({"dtype": dtype, "layout": layout} for dtype, layout in keys)
-    return dict(zip(keys, cases, strict=True))
-
-
-@pytest.fixture(scope="module")
-def code_of_all_variants():
-    """The machine code of every variant in every dtype. One process compiles all of it."""
-    names = ("count", "uniform", "rows", "tails", "layout")
-    keys = list(itertools.product(("float32", "bfloat16", "float16"), VARIANTS))
-    cases = compile_cases(
-        {"dtype": dtype, "wide": variant[0] == 33, **dict(zip(names, variant, strict=True))}
-        for dtype, variant in keys
-    )
-    return dict(zip(keys, cases, strict=True))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("layout", [IMAGES, FEATURES])
-@pytest.mark.parametrize("dtype", LOADS)
-def test_machine_code_is_vectorised_and_uses_only_registers(dtype, layout, common_code):
-    case, load = common_code[dtype, layout], LOADS[dtype]
-    assert set(case) == {"tabulate", "forward_kernel", "backward_kernel", "reduce_kernel"}
-    assert all(kernel["stack"] == kernel["atomics"] == 0 for kernel in case.values())
-    forward, backward = case["forward_kernel"], case["backward_kernel"]
-    assert forward["accesses"]["ld.global.v4.b32"] and forward["accesses"]["st.global.v4.b32"]
-    # One load each of x and g, and one store, for 4 elements: 2 tiles in float32, 4 in half.
-    tiles = 2 if dtype == "float32" else 4
-    assert backward["accesses"]["ld.global" + load] == 2 * tiles
-    assert backward["accesses"]["st.global" + load] == tiles
-    # A saturating instruction per inner piece; the two end pieces are not limited.
-    saturating = sum(n for name, n in backward["instructions"].items() if ".SAT" in name)
-    assert saturating == 6 * 4 * tiles
-    assert backward["registers"] <= 128
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_machine_code_of_every_variant_uses_only_registers(dtype, variant, code_of_all_variants):
-    case = code_of_all_variants[dtype, variant]
-    assert all(kernel["stack"] <= 8 and kernel["atomics"] == 0 for kernel in case.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import struct
 
@@ -11,10 +12,13 @@ from torch.autograd.graph import increment_version
 
 from hinged.curve import metric
 from hinged.curve.metric import MetricState, MetricStep
+from hinged.kernels import triton_kernel
 from hinged.kernels.cpu_kernel import DTYPES
 from hinged.kernels.cpu_library import load_cpu_library
 from hinged.kernels.eager_calls import is_eager_call
-from hinged.kernels.memory_layout import as_dense, memory_layout
+from hinged.kernels.memory_layout import MemoryLayout, as_dense, memory_layout
+from hinged.kernels.select_kernel import select_kernel
+from hinged.kernels.triton_kernel import TritonKernel
 
 MOST_SAMPLES = 2048
 """The number of inputs of a channel from which moments are computed. More inputs are subsampled."""
@@ -28,8 +32,9 @@ _MOMENTS = struct.Struct("@3P6qi")
 class LayerSteps:
     """Takes steps of the curves of one layer in their metric, computed by the fastest kernel.
 
-    On a CPU, compiled code computes a step in float64, from the five diagonals of the metric. What
-    is the same in all steps is checked and packed once.
+    On a CPU, compiled code computes a step in float64, from the five diagonals of the metric. On a
+    GPU, one kernel of Triton does so. Plain torch computes all other steps. What is the same in all
+    steps is checked and packed once.
 
     Args:
         hinges: ascending positions, shape `(K,)` or `(C, K)`.
@@ -38,19 +43,33 @@ class LayerSteps:
 
     def __init__(self, hinges: Tensor, state: MetricState) -> None:
         self.hinges, self.state = hinges, state
-        tensors = (state.direction, state.size, state.start, state.moments, hinges)
-        self._library = load_cpu_library().handle if _are_plain(tensors) else None
-        self._packed = b""
-        if self._library is not None:
-            addresses = [tensor.data_ptr() for tensor in tensors]
+        running = (state.direction, state.size, state.start, state.moments)
+        self._device = state.start.device
+        self._is_plain = _are_plain(running, self._device)
+        self._library: ctypes.CDLL | None = None
+        if self._is_plain and hinges.is_cpu and _are_plain((hinges,), self._device):
+            self._library = load_cpu_library().handle
+            addresses = [tensor.data_ptr() for tensor in (*running, hinges)]
             shape = (*state.start.shape, hinges.dim() == 2)
             self._packed = _SAME.pack(*addresses, *shape, metric.FLOOR)
 
     def take(self, values: Tensor, grad: Tensor, step: MetricStep) -> None:
         """Take one step: `hinged.curve.metric.take_step`. `values` change in place."""
-        if self._library is None or not _are_plain((values, grad)):
+        plain = self._is_plain and _are_plain((values, grad), self._device)
+        if plain and self._library is not None:
+            self._take_on_cpu(self._library, values, grad, step)
+        elif plain and _triton_computes(values, self.hinges):
+            from hinged.kernels import triton_metric_launch
+
+            triton_metric_launch.take_step(values, grad, self.hinges, self.state, step)
+        else:
             metric.take_step(values, grad, self.hinges, self.state, step)
             return
+        increment_version(values)
+
+    def _take_on_cpu(
+        self, library: ctypes.CDLL, values: Tensor, grad: Tensor, step: MetricStep
+    ) -> None:
         changing = _CHANGING.pack(
             values.data_ptr(),
             grad.data_ptr(),
@@ -62,8 +81,7 @@ class LayerSteps:
             step.direction_correction,
             step.size_correction,
         )
-        _raise_if_failed(self._library.hinged_metric_step(self._packed + changing))
-        increment_version(values)
+        _raise_if_failed(library.hinged_metric_step(self._packed + changing))
 
 
 def input_moments(x: Tensor, hinges: Tensor, channels: int, dim: int) -> Tensor:
@@ -81,27 +99,37 @@ def input_moments(x: Tensor, hinges: Tensor, channels: int, dim: int) -> Tensor:
     >>> input_moments(torch.tensor([[0.5], [2.0]]), torch.tensor([0.0, 1.0]), channels=1, dim=1)
     tensor([[0.1250, 0.6250, 0.1250, 1.2500, 2.1250]])
     """
-    handle, _ = load_cpu_library()
-    if handle is None or not (x.is_cpu and x.dtype in DTYPES and _are_plain((hinges,))):
+    compiled = x.is_cpu and x.dtype in DTYPES and _are_plain((hinges,), x.device)
+    library = load_cpu_library().handle if compiled else None
+    if library is None and not _triton_computes(x, hinges):
         rows = x.movedim(dim, 0).reshape(channels, -1) if channels > 1 else x.reshape(1, -1)
         return metric.input_moments(rows[:, :: _sample_step(rows.shape[1], 1)], hinges)
     x = as_dense(x)
-    outer, channels, inner = memory_layout(x, channels, dim)
+    layout = memory_layout(x, channels, dim)
+    sample_step = _sample_step(layout[0] * layout[2], layout[2])
+    if library is not None:
+        return _input_moments_on_cpu(library, x, hinges, layout, sample_step)
+    from hinged.kernels import triton_metric_launch
+
+    return triton_metric_launch.input_moments(x, hinges, layout, sample_step)
+
+
+def _input_moments_on_cpu(
+    library: ctypes.CDLL, x: Tensor, hinges: Tensor, layout: MemoryLayout, sample_step: int
+) -> Tensor:
     count = hinges.shape[-1]
-    moments = torch.empty(channels, 2 * count + 1)
+    moments = torch.empty(layout[1], 2 * count + 1)
     arguments = _MOMENTS.pack(
         x.data_ptr(),
         hinges.data_ptr(),
         moments.data_ptr(),
-        outer,
-        channels,
-        inner,
+        *layout,
         count,
         hinges.dim() == 2,
-        _sample_step(outer * inner, inner),
+        sample_step,
         DTYPES[x.dtype],
     )
-    _raise_if_failed(handle.hinged_input_moments(arguments))
+    _raise_if_failed(library.hinged_input_moments(arguments))
     return moments
 
 
@@ -116,14 +144,24 @@ def _sample_step(inputs: int, period: int) -> int:
     return step
 
 
-def _are_plain(tensors: tuple[Tensor, ...]) -> bool:
-    """Return whether compiled code can read tensors as contiguous float32 numbers on the CPU."""
+def _are_plain(tensors: tuple[Tensor, ...], device: torch.device) -> bool:
+    """Return whether compiled code can read tensors as contiguous float32 numbers on a device."""
     for tensor in tensors:  # The function `all` with a generator takes a microsecond longer.
-        if tensor.dtype is not torch.float32 or not tensor.is_cpu:
+        if tensor.dtype is not torch.float32 or tensor.device != device:
             return False
         if not tensor.is_contiguous() or tensor.is_neg():
             return False
     return is_eager_call(*tensors)
+
+
+def _triton_computes(x: Tensor, hinges: Tensor) -> bool:
+    """Return whether the kernels of Triton compute calls with these inputs, or these values."""
+    return (
+        isinstance(select_kernel(x, hinges, hinges), TritonKernel)
+        and hinges.dtype in triton_kernel.DTYPES
+        and hinges.is_contiguous()
+        and not hinges.is_neg()
+    )
 
 
 def _raise_if_failed(status: int) -> None:
