@@ -46,6 +46,34 @@ def is_eager_call(*tensors: Tensor | None) -> bool:
     return True
 
 
+def is_intercepted(tensor: Tensor) -> bool:
+    """Return whether a transform of functions or a tracer intercepts operations on a tensor.
+
+    The results of such operations must not be kept, because they belong to the transform or to the
+    traced graph. Dispatch modes that do not trace, such as that of selective checkpointing, do not
+    count.
+
+    >>> is_intercepted(torch.ones(2))
+    False
+    """
+    return (
+        _transforms_active()
+        or _tracing() is not None
+        or forward_ad._current_level >= 0
+        or _is_wrapped(tensor)
+        or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+    )
+
+
+def has_dispatch_modes() -> bool:
+    """Return whether a mode intercepts operations, such as that of selective checkpointing.
+
+    >>> has_dispatch_modes()
+    False
+    """
+    return _dispatch_modes() > 0
+
+
 def is_batched_gradient(tensor: Tensor) -> bool:
     """Return whether a gradient is a batch of gradients, from
     `torch.autograd.grad(is_grads_batched=True)`.

@@ -103,7 +103,7 @@ def input_moments(x: Tensor, hinges: Tensor, channels: int, dim: int) -> Tensor:
     library = load_cpu_library().handle if compiled else None
     if library is None and not _triton_computes(x, hinges):
         rows = x.movedim(dim, 0).reshape(channels, -1) if channels > 1 else x.reshape(1, -1)
-        return metric.input_moments(rows[:, :: _sample_step(rows.shape[1], 1)], hinges)
+        return metric.input_moments(rows[:, :: _sample_step(rows.shape[1], rows.shape[1])], hinges)
     x = as_dense(x)
     layout = memory_layout(x, channels, dim)
     sample_step = _sample_step(layout[0] * layout[2], layout[2])

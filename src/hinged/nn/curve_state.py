@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ _KEPT = 0.8
 
 
 class CurveState:
-    """The curves of one layer, their optimizer group and their optimizer state, in one step.
+    """The training of the curves of one parameter by one optimizer.
 
     The optimizer state has these entries. All tensors are whole, also if the parameter is spread
     over several processes.
@@ -29,10 +30,12 @@ class CurveState:
     - `step`: the number of steps so far, a scalar tensor, as in the optimizers of torch;
     - `start`: the values before the first step, shape `(C, K)`;
     - `hinges`: the hinges that the other entries belong to;
+    - `measured`: whether inputs have been measured;
     - `direction`, `size`, `moments`: the running means of `hinged.curve.metric.MetricState`.
 
     Args:
-        observer: the observer of the layer's inputs.
+        observers: the observers of all layers that have the parameter. The hinges of the first
+            layer count.
         parameter: the parameter `values` of the layer, with a gradient.
         group: the optimizer group, with `lr`, `smoothing` and `curve_decay`.
         state: the optimizer state of the parameter. It changes in place.
@@ -40,12 +43,13 @@ class CurveState:
 
     def __init__(
         self,
-        observer: InputObserver,
+        observers: Sequence[InputObserver],
         parameter: nn.Parameter,
         group: dict[str, Any],
         state: dict[str, Any],
     ) -> None:
-        self.observer, self.parameter, self.group, self.state = observer, parameter, group, state
+        self.observers, self.parameter, self.group, self.state = observers, parameter, group, state
+        self._version: int | None = None
         if "start" in state:
             self._continue()
         else:
@@ -54,18 +58,32 @@ class CurveState:
     def belongs_to(self, group: dict[str, Any], state: dict[str, Any] | None) -> bool:
         """Return whether the layer still has the parameter, and the optimizer this group and
         state."""
-        values, steps = self.observer.layer._parameters.get("values"), self._steps.state
+        running = self._steps.state
         return (
-            self.parameter is values
+            self.observers[0].observes(self.parameter)
             and self.group is group
             and self.state is state
-            and steps.direction is state["direction"]
-            and steps.moments is state["moments"]
+            and running.direction is state["direction"]
+            and running.size is state["size"]
+            and running.moments is state["moments"]
+            and running.start is state["start"]
         )
+
+    def adapt_to_hinges(self) -> None:
+        """Begin anew if the hinges of the layer have moved, with the old start as a function."""
+        layer, before = self.observers[0].layer, self.state["hinges"]
+        version = layer.hinges._version
+        if self._steps.hinges is layer.hinges and self._version == version:
+            return  # Comparing the numbers would wait for a GPU.
+        if torch.equal(before, layer.hinges):
+            self._continue()
+        else:
+            self._begin(_evaluate_at(layer.hinges, self.state["start"], before, layer.tails))
+        self._version = version
 
     def _begin(self, start: Tensor) -> None:
         """Begin the training of curves that start with these values at the hinges of the layer."""
-        hinges = self.observer.layer.hinges.clone()
+        hinges = self.observers[0].layer.hinges.clone()
         self.state.update(
             hinges=hinges,
             step=torch.zeros((), dtype=torch.float32),
@@ -80,12 +98,14 @@ class CurveState:
     def _continue(self) -> None:
         """Continue from the optimizer state."""
         state = self.state
-        # Loading a state moves this tensor to the device of the parameter if the optimizer is
-        # fused. Reading it there would wait for the GPU.
+        # Loading a state casts all tensors to the dtype of the parameter. A fused optimizer also
+        # moves the number of steps to its device, and reading it there would wait for the GPU.
         state["step"] = state["step"].cpu()
+        for name in ("start", "direction", "size", "moments"):
+            state[name] = _wide(state[name])
         self._count = int(state["step"])
         running = MetricState(state["direction"], state["size"], state["moments"], state["start"])
-        self._steps = metric_kernel.LayerSteps(self.observer.layer.hinges, running)
+        self._steps = metric_kernel.LayerSteps(self.observers[0].layer.hinges, running)
 
     @property
     def measurement_due(self) -> bool:
@@ -97,25 +117,36 @@ class CurveState:
 
         Both are 0 if no forward pass was observed.
         """
-        total, passes = self.observer.take()
-        return (torch.zeros_like(self.state["moments"]), 0) if total is None else (total, passes)
+        total, passes = torch.zeros_like(self.state["moments"]), 0
+        for observer in self.observers:
+            moments, count = observer.take()
+            if moments is not None and moments.shape == total.shape:
+                total += moments.to(total)
+                passes += count
+        return total, passes
 
     def add_measurement(self, moments: Tensor | None) -> None:
-        """Update the running mean of the moments. `moments` is None without forward passes."""
+        """Update the running mean of the moments. `moments` is None without forward passes.
+
+        Channels without finite inputs keep their moments. All channels do if a number is infinite.
+        """
         if moments is None:
             return
-        self._steps.state.moments.lerp_(moments, 1 - _KEPT if self.state["measured"] else 1.0)
+        mean = self._steps.state.moments
+        usable = moments.isfinite().all() & (moments[:, :-2] > 0).any(dim=1, keepdim=True)
+        new = mean.lerp(moments.to(mean), 1 - _KEPT if self.state["measured"] else 1.0)
+        mean.copy_(torch.where(usable, new, mean))
         self.state["measured"] = True
 
     def step(self, grad_scale: float = 1.0) -> None:
         """Take one step in the metric, with the gradient divided by `grad_scale`."""
         group, parameter = self.group, self.parameter
         assert parameter.grad is not None
-        if self.observer.hinges_changed():
-            self._adapt_to(self.observer.layer.hinges)
         self.state["step"].add_(1)
         self._count += 1
-        self.observer.needed = self.measurement_due
+        for observer in self.observers:
+            # A resumed training may have measured more than it needs. It is forgotten.
+            observer.expect(self.measurement_due)
         factor = (-1.0 if group.get("maximize") else 1.0) / grad_scale
         values, grad = _wide(whole(parameter)), _wide(whole(parameter.grad))
         step = MetricStep(
@@ -124,15 +155,6 @@ class CurveState:
         self._steps.take(values, grad if factor == 1.0 else grad * factor, step)
         if values is not parameter:
             overwrite(parameter, values)
-
-    def _adapt_to(self, hinges: Tensor) -> None:
-        """Begin anew if the hinges have moved, with the old start as a function."""
-        before = self.state["hinges"]
-        if torch.equal(before, hinges):
-            self._continue()
-        else:
-            tails = self.observer.layer.tails
-            self._begin(_evaluate_at(hinges, self.state["start"], before, tails))
 
 
 def _wide(tensor: Tensor) -> Tensor:

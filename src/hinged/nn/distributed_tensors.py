@@ -35,19 +35,25 @@ def mean_over_processes(sums: Sequence[tuple[Tensor, int]]) -> list[Tensor | Non
     >>> mean_over_processes([(torch.tensor([6.0, 9.0]), 3), (torch.tensor([0.0]), 0)])
     [tensor([2., 3.]), None]
     """
-    if sums and torch.distributed.is_available() and torch.distributed.is_initialized():
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
         sums = _sum_over_processes(sums)
     return [total / count if count else None for total, count in sums]
 
 
 def _sum_over_processes(sums: Sequence[tuple[Tensor, int]]) -> list[tuple[Tensor, int]]:
-    flat = torch.cat([torch.cat((total.flatten(), total.new_tensor([n]))) for total, n in sums])
-    torch.distributed.all_reduce(flat)
-    parts = flat.split([total.numel() + 1 for total, _ in sums])
-    return [
-        (part[:-1].view_as(total), int(part[-1]))
-        for part, (total, _) in zip(parts, sums, strict=True)
-    ]
+    """Return the sums and counts over all processes, with one communication for each device."""
+    found: dict[int, tuple[Tensor, int]] = {}
+    for device in dict.fromkeys(total.device for total, _ in sums):
+        chosen = [i for i, (total, _) in enumerate(sums) if total.device == device]
+        pairs = [sums[i] for i in chosen]
+        flat = torch.cat(
+            [torch.cat((total.flatten(), total.new_tensor([n]))) for total, n in pairs]
+        )
+        torch.distributed.all_reduce(flat)
+        parts = flat.split([total.numel() + 1 for total, _ in pairs])
+        for i, part in zip(chosen, parts, strict=True):
+            found[i] = part[:-1].view_as(sums[i][0]), int(part[-1])
+    return [found[i] for i in range(len(sums))]
 
 
 def _is_spread(tensor: Tensor) -> bool:

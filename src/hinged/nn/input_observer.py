@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
+from hinged.curve.evaluate import check_input
+from hinged.kernels.eager_calls import has_dispatch_modes, is_exporting, is_intercepted
 from hinged.kernels.metric_kernel import input_moments
-from hinged.nn.piecewise_linear import PiecewiseLinear
+from hinged.nn.piecewise_linear import CALL, PiecewiseLinear
+
+_PLAIN_TYPES = (Tensor, nn.Parameter)
+_numbers = itertools.count()
+_observers: weakref.WeakValueDictionary[int, InputObserver] = weakref.WeakValueDictionary()
 
 
 class InputObserver:
@@ -18,59 +28,143 @@ class InputObserver:
     The hook belongs to the layer, so a copy of the layer has a copy of the hook.
 
     Attributes:
-        layer: the layer.
         needed: whether the next forward passes are to be measured.
     """
 
     def __init__(self, layer: PiecewiseLinear) -> None:
-        self.layer = layer
         self.needed = True
+        self._register(layer)
+
+    def _register(self, layer: PiecewiseLinear) -> None:
+        # With a strong reference, the memory of a deleted model would be freed late.
+        self._layer = weakref.ref(layer)
+        self._expected_hinges: Tensor | None = None
+        number = next(_numbers)
+        # Compiled code passes this tensor to the operator below. A number would be part of the
+        # code, which would then be compiled again for each layer.
+        self._number = torch.tensor(number, device="cpu")
+        _observers[number] = self
+        self.forget()
+
+    @property
+    def layer(self) -> PiecewiseLinear:
+        """The layer to which the hook belongs."""
+        layer = self._layer()
+        assert layer is not None
+        return layer
+
+    def observes(self, values: Tensor) -> bool:
+        """Return whether the layer exists and has the parameter `values`."""
+        layer = self._layer()
+        return layer is not None and layer._parameters.get("values") is values
+
+    def forget(self) -> None:
+        """Forget all measured forward passes."""
         self._sum: Tensor | None = None
         self._passes = 0
-        self._hinges_seen: tuple[int, int] | None = None
-        _observers.add(self)
+        self._measured_hinges: Tensor | None = None
 
-    def hinges_changed(self) -> bool:
-        """Return whether the hinges may have changed since the last call. No numbers are compared,
-        because this would have to wait for a GPU."""
-        hinges = self.layer.hinges
-        now = id(hinges), hinges._version
-        changed = now != self._hinges_seen
-        self._hinges_seen = now
-        return changed
+    def expect(self, needed: bool) -> None:
+        """Forget all measured forward passes, and say whether the next ones are to be measured. If
+        the layer gets other hinges, they are measured anyway."""
+        self.forget()
+        self.needed = needed
+        self._expected_hinges = self.layer.hinges
 
-    def __call__(self, _layer: nn.Module, args: tuple[Any, ...]) -> None:
-        """Measure the inputs of a forward pass that computes gradients."""
-        if not self.needed or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+    def __call__(self, layer: PiecewiseLinear, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Measure the inputs of a forward pass that computes gradients of the values."""
+        values = layer._parameters.get("values")
+        if values is None or not (values.requires_grad and torch.is_grad_enabled()):
             return
-        hinges, channels = self.layer.hinges, self.layer.channels
-        with torch.no_grad():
-            moments = input_moments(args[0].detach(), hinges, channels, self.layer.dim)
-        self._sum = moments if self._sum is None else self._sum + moments
-        self._passes += 1
+        x = args[0] if args else kwargs.get("x")
+        if torch.compiler.is_compiling():
+            if not is_exporting(if_unknown=True) and isinstance(x, Tensor):
+                check_input(x, layer.channels, layer.dim, CALL)
+                with torch.no_grad():
+                    torch.ops.hinged.observe_inputs(x.detach(), self._number)
+        elif self.is_due(layer) and type(x) in _PLAIN_TYPES and not is_intercepted(x):
+            check_input(x, layer.channels, layer.dim, CALL)
+            self.measure(x, layer)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._hinges_seen = None
-        _observers.add(self)
+    def is_due(self, layer: PiecewiseLinear) -> bool:
+        """Return whether a forward pass of the layer is to be measured: if `needed` is set, or if
+        the layer has other hinges than at the last call of `expect`."""
+        last = self._expected_hinges
+        return self.needed or (last is not None and last is not layer.hinges)
+
+    def measure(self, x: Tensor, layer: PiecewiseLinear) -> None:
+        """Measure the inputs `x` of a forward pass of the layer. An empty tensor does not count."""
+        if x.numel() == 0:
+            return
+        # Modes such as that of selective checkpointing would record these operations.
+        modes = _disable_current_modes() if has_dispatch_modes() else contextlib.nullcontext()
+        with torch.no_grad(), modes:
+            moments = input_moments(x.detach(), layer.hinges, layer.channels, layer.dim)
+        if self._measured_hinges is not layer.hinges:
+            self.forget()
+            self._measured_hinges = layer.hinges
+        self._sum = moments if self._sum is None else self._sum + moments.to(self._sum.device)
+        self._passes += 1
 
     def take(self) -> tuple[Tensor | None, int]:
         """Return the sum of the moments of all measured forward passes and their number, and forget
-        them."""
+        them. Forward passes with other hinges than those of now do not count."""
         taken = self._sum, self._passes
-        self._sum, self._passes = None, 0
+        if self._measured_hinges is not self.layer.hinges:
+            taken = None, 0
+        self.forget()
         return taken
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"needed": self.needed, "layer": self.layer}
 
-_observers: weakref.WeakSet[InputObserver] = weakref.WeakSet()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.needed = True
+        self._register(state["layer"])
+
+
+@torch.library.custom_op("hinged::observe_inputs", mutates_args=("number",))
+def observe_inputs_of_compiled_code(x: Tensor, number: Tensor) -> None:
+    """Measure the inputs `x` of a layer in compiled code, if they are needed now.
+
+    Args:
+        x: the inputs.
+        number: the number of the layer's observer. It does not change. It counts as changed so that
+            `torch.compile` does not remove the operator.
+    """
+    observer = _observers.get(int(number))
+    if observer is not None and observer.is_due(observer.layer):
+        observer.measure(x, observer.layer)
+
+
+@observe_inputs_of_compiled_code.register_fake
+def _(_x: Tensor, _number: Tensor) -> None:
+    return None
 
 
 def observe_inputs(layer: PiecewiseLinear) -> None:
-    """Add an `InputObserver` to a layer that has none."""
-    if not any(isinstance(hook, InputObserver) for hook in layer._forward_pre_hooks.values()):
-        layer.register_forward_pre_hook(InputObserver(layer))
+    """Add an `InputObserver` to a layer, or tell the present one that a training begins."""
+    for hook in layer._forward_pre_hooks.values():
+        if isinstance(hook, InputObserver):
+            hook.needed = True
+            return
+    layer.register_forward_pre_hook(InputObserver(layer), with_kwargs=True)
 
 
-def observers_by_values() -> dict[int, InputObserver]:
-    """Return the observers of all layers. The keys are the `id` of the parameters `values`."""
-    return {id(observer.layer._parameters.get("values")): observer for observer in list(_observers)}
+def observers_by_values() -> dict[int, list[InputObserver]]:
+    """Return the observers of all layers. The keys are the `id` of the parameters `values`, which
+    several layers may share."""
+    found: dict[int, list[InputObserver]] = {}
+    for observer in _living_observers():
+        values = observer.layer._parameters.get("values")
+        if values is not None:
+            found.setdefault(id(values), []).append(observer)
+    return found
+
+
+def _living_observers() -> Iterator[InputObserver]:
+    """Yield the observers in the order in which they were made, which is the same in all
+    processes."""
+    for observer in list(_observers.values()):
+        if observer._layer() is not None:
+            yield observer
