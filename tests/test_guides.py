@@ -11,10 +11,11 @@ from torch import nn
 
 import hinged
 from hinged.lab.data import DATA_SETS
-from hinged.lab.study.cells import study_cells
+from hinged.lab.study.cells import read_study, study_cells, study_tuning
 from hinged.lab.study.definition import Study
 from hinged.lab.study.outcome_measures import MEASURES
 from hinged.lab.study.scales import Scale
+from hinged.lab.study.tune import Tune
 from hinged.model.observation.advice import SIGNS
 from hinged.nn.parameter_groups import CURVE_LR_FACTOR, MOST_CURVE_LR
 
@@ -140,14 +141,24 @@ def test_the_example_of_a_study_runs_and_has_the_stated_size(tmp_path, monkeypat
     assert sum(len(cell.experiment.trials) for cell in cells) == 120
 
 
+def test_the_tuning_on_the_page_of_studies_gives_each_activation_four_attempts(tmp_path):
+    study, tune = blocks("own-study.md", "toml")[0], blocks("own-study.md", "toml")[2]
+    (tmp_path / "mine.toml").write_text(study + tune)
+    tuning = study_tuning(read_study(tmp_path / "mine.toml"), "small")
+    numbers = {name: len(each) for name, each in tuning.combinations.items()}
+    assert numbers == {"relu": 4, "silu": 4, "hinged": 4}
+    assert (tuning.seeds, tuning.validation) == (2, 0.2)
+
+
 def test_every_key_of_a_study_is_on_its_page():
     text = (DOCS / "own-study.md").read_text()
     tables = [
         set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|(.*?)\|", part, flags=re.M))))
         for part in text.split("\n#")
     ]
-    keys, scale, measures = [table for table in tables if table]
+    keys, tune, scale, measures = [table for table in tables if table]
     assert keys == set(Study.model_fields)
+    assert tune == set(Tune.model_fields)
     assert scale == set(Scale.model_fields)
     assert measures == set(MEASURES)
 

@@ -45,6 +45,7 @@ OPTIONS = SETTING_OPTIONS | {
     "peers": "--peers",
     "scale": "--scale",
     "seeds": "--seeds",
+    "tune": "--tune",
 }
 """The command-line option for each setting or argument that error messages of the library name."""
 

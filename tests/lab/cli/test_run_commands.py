@@ -223,3 +223,21 @@ def test_an_unknown_logger_is_one_sentence(tmp_path, capsys):
     out = ("--epochs", "1", "--out", str(tmp_path / "run"))
     message = error_of(capsys, "train", "--logger", "tensorbord", *out)
     assert "tensorboard" in message and message.count("\n") == 1
+
+
+def test_a_comparison_can_be_tuned_and_says_what_was_chosen(tmp_path, capsys):
+    options = ("--epochs", "1", "--train-size", "60", "--activations", "relu,hinged", "--jobs", "1")
+    command = ("compare", "--seeds", "2", *options, "--out", str(tmp_path / "run"))
+    tune = ("--tune", "training.lr=0.003,0.02")
+    shown = " ".join(run(*command, *tune).stdout.split())
+    assert "tuning 1 of 2" in shown and "Tuned: relu with lr " in shown
+    figures = json.loads(run(*command, *tune, "--json").stdout)
+    assert [each["activation"] for each in figures["tuning"]] == ["relu", "hinged"]
+    assert all(len(each["tried"]) == 2 for each in figures["tuning"])
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "tried, with mean validation accuracy, %" in page
+    run("report", str(tmp_path / "run"), "--csv")
+    assert (tmp_path / "run" / "tuning.csv").read_text().startswith("activation,training.lr,metric")
+    assert "Give the same --tune options" in error_of(capsys, *command)
+    uneven = ("--tune", "training.curve_lr_factor=1,2")
+    assert "`--tune`: got these numbers of comb" in error_of(capsys, *command, *uneven)

@@ -30,6 +30,26 @@ from hinged.lab.runs.build_experiment import build_experiment
             {"training": {"epochs": 0}},
             "`training.epochs`: got 0; expected at least 1.",
         ),
+        (
+            {"training": {"keep_best": True}},
+            "`training.keep_best`: got true without validation samples; set training.validation",
+        ),
+        (
+            {"overrides": {"hinge": {"training": {"lr": 0.1}}}},
+            "`overrides`: got 'hinge'; did you mean 'hinged'",
+        ),
+        (
+            {"overrides": {"hinged": {"network": {"width": 3}}}},
+            "`overrides`: got 'network.width'; expected one of: ",
+        ),
+        (
+            {"overrides": {"hinged": {"training": {"epochs": 3}}}},
+            "`overrides`: got training.epochs; this setting must be the same for all activations",
+        ),
+        (
+            {"overrides": {"hinged": {"training": {"lr": -1}}}},
+            "`training.lr`: got -1; expected more than 0.",
+        ),
         ({"curves": {"hinges": 1}}, "`curves.hinges`: got 1; expected at least 2."),
         (
             {"training": {"epochs": 1.5, "lr": -1}},
@@ -94,8 +114,33 @@ def test_united_keeps_the_order_and_repeats_nothing():
     assert united.activations == ("relu", "hinged", "silu") and united.seeds == (0, 1, 2)
 
 
+OWN_RATE = {"hinged": {"training": {"lr": 0.5}}}
+
+
+def test_overrides_are_settings_of_one_activation():
+    made = build_experiment(overrides=OWN_RATE, training={"epochs": 3})
+    own, others = made.for_activation("hinged"), made.for_activation("relu")
+    assert (own.training.lr, own.training.epochs, own.overrides) == (0.5, 3, {})
+    assert others == build_experiment(training={"epochs": 3})
+    again = build_experiment(overrides=OWN_RATE, training={"epochs": 3})
+    assert len({made, own, others, again}) == 3
+    (assigned,) = {build_experiment(['overrides={"hinged": {"training": {"lr": 0.5}}}'])}
+    assert assigned == build_experiment(overrides=OWN_RATE)
+
+
+def test_differences_name_settings_of_activations_that_both_have():
+    mine = Experiment(activations=("relu", "hinged"), overrides=OWN_RATE)
+    assert mine.differing_settings(Experiment(activations=("relu",))) == []
+    phrases = mine.differing_settings(Experiment())
+    assert phrases == ["training.lr of hinged is 0.5, not 0.006"]
+    same = mine.model_copy(update={"overrides": {**OWN_RATE, "silu": {"training": {"lr": 0.1}}}})
+    assert mine.differing_settings(same) == []
+    more = Experiment(activations=("silu",), overrides={"silu": {"training": {"lr": 0.1}}})
+    assert more.with_trials_of(mine).overrides == same.overrides
+
+
 def test_config_round_trip(tmp_path):
-    written = build_experiment(curves={"hinges": 5}, seeds=(4, 5))
+    written = build_experiment(curves={"hinges": 5}, seeds=(4, 5), overrides=OWN_RATE)
     (tmp_path / "config.json").write_text(written.model_dump_json())
     assert read_experiment(tmp_path / "config.json") == written
 

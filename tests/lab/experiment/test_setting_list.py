@@ -4,7 +4,7 @@ from hinged.lab.experiment.setting_list import list_settings
 
 def leaves(values, prefix=""):
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

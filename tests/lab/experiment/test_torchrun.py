@@ -24,6 +24,7 @@ from tests.cli.run_command import run
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hinged"]
 COMMAND = ["train", "--data", "digits", "--train-size", "512", "--epochs", "2", "--json"]
+COMMAND += ["--set", "training.validation=0.25", "--set", "training.keep_best=true"]
 # Without normalisation, whose statistics each process takes of its own samples, and with batches
 # that are all of one size, the gradients of two processes add up to those of one.
 NETWORK = """
@@ -95,6 +96,8 @@ def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
     (one,), (two,) = (RunFolder(tmp_path / name).results() for name in ("alone", "both"))
     assert two.loss == pytest.approx(one.loss, rel=1e-5)
     assert two.test_scores == pytest.approx(one.test_scores, abs=0.01)
+    assert two.validation_scores == pytest.approx(one.validation_scores, abs=0.01)
+    assert two.best_epoch == one.best_epoch
     assert "processes" not in one.environment and two.environment["processes"] == "2"
     weights = [
         load_file(tmp_path / name / "weights" / "hinged-seed0.safetensors")

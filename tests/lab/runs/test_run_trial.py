@@ -4,8 +4,11 @@ import pytest
 import sklearn.metrics
 
 from hinged.lab.experiment.schema import Trial
+from hinged.lab.experiment.settings import merge_settings
+from hinged.lab.runs import run_trial as run_trial_module
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.run_trial import load_data_and_weights, run_trial
+from tests.lab.helpers import make_result
 
 
 def finish(**settings):
@@ -25,6 +28,57 @@ def test_the_confusion_matrix_and_the_scores_are_those_of_the_trained_network(sm
         "balanced accuracy": sklearn.metrics.balanced_accuracy_score(data.y_test, predicted),
         "macro F1": sklearn.metrics.f1_score(data.y_test, predicted, average="macro"),
     }
+
+
+def test_a_fold_holds_out_samples_of_its_own_training_split():
+    settings = {"validation": 0.2, "keep_best": True, "lr": 0.1, "epochs": 3}
+    finished, data = finish(data="diabetes", network={"kind": "mlp"}, folds=10, training=settings)
+    result = finished.result
+    assert result.fold == 0 and len(result.validation_scores) == 3
+    assert result.validation_score == max(result.validation_scores)
+    assert result.test_score == result.test_scores[result.scored_epoch]
+    assert result.data_digest == data.digest
+
+
+def test_the_head_alone_is_not_trained_on_held_out_samples(monkeypatch):
+    sizes = []
+
+    def stop(_model, _head, data, *_):
+        sizes.append(len(data.x_train))
+        raise KeyError
+
+    monkeypatch.setattr(run_trial_module, "train_head", stop)
+    for share, size in ((0.0, 100), (0.25, 75)):
+        with pytest.raises(KeyError):
+            finish(train_size=100, training={"head_epochs": 1, "validation": share})
+        assert sizes[-1] == size
+
+
+def test_a_trial_uses_and_records_the_settings_of_its_activation(small):
+    own = {"training": {"lr": 0.001}, "curves": {"hinges": 5}}
+    overridden, _ = finish(**small.model_dump() | {"overrides": {"hinged": own}})
+    plain, _ = finish(**merge_settings(small.model_dump(), own))
+    assert overridden.result.loss == plain.result.loss
+    recorded = overridden.result.experiment
+    assert recorded["training"]["lr"] == 0.001 and recorded["curves"]["hinges"] == 5
+    assert recorded["overrides"] == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "score", "epoch"),
+    [
+        ({}, None, 1),
+        ({"validation_scores": [0.3, 0.2]}, 0.2, 1),
+        ({"validation_scores": [0.3, 0.2], "best_epoch": 1}, 0.3, 0),
+        ({"validation_scores": [0.3, 0.2], "loss": [1.0, math.nan]}, math.nan, 1),
+    ],
+)
+def test_the_validation_score_is_that_of_the_scored_network(changes, score, epoch):
+    result = make_result().model_copy(update={"loss": [1.0, 0.5], **changes})
+    assert result.validation_score == (
+        score if score is None else pytest.approx(score, nan_ok=True)
+    )
+    assert result.scored_epoch == epoch
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "owo-molf"])

@@ -4,9 +4,10 @@ import pytest
 
 from hinged import errors
 from hinged.lab.runs.build_experiment import build_experiment
-from hinged.lab.study.cells import read_study, relevant_settings, study_cells
+from hinged.lab.study.cells import read_study, study_cells
 from hinged.lab.study.definition import find_study, shipped_studies
 from hinged.lab.study.scales import SCALES
+from hinged.lab.study.setting_effects import relevant_settings
 from tests.lab.study import helpers
 
 
@@ -123,7 +124,11 @@ def test_variants_are_named(tiny):
     ("settings", "same"),
     [
         ({"curves": {"hinges": 33}}, {"relu", "prelu"}),
-        ({"training": {"curve_lr_factor": 4.0}}, {"relu"}),
+        (
+            {"training": {"curve_lr_factor": 3.0, "smoothing": 0.1, "curve_decay": 0.3}},
+            {"relu", "prelu"},
+        ),
+        ({"training": {"activation_lr_factor": 3.0}}, {"relu", "hinged"}),
         ({"training": {"calibrate_after": 0.1, "curve_penalty": 1.0}}, {"relu", "prelu"}),
         ({"training": {"lr": 0.5}}, set()),
         ({"seeds": (5, 6)}, {"relu", "prelu", "hinged"}),

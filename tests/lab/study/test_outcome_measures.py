@@ -22,3 +22,9 @@ def test_the_error_in_units_of_the_targets_deviation():
 def test_where_there_is_no_such_error(metric, score):
     made = make_result("relu", 0, score).model_copy(update={"metric": metric})
     assert math.isnan(log_error(made))
+
+
+def test_dead_units_are_those_of_the_network_that_was_scored():
+    made = make_result().model_copy(update={"loss": [1.0, 0.5], "dead": [0.1, 0.3]})
+    assert MEASURES["dead"].compute(made) == 0.3
+    assert MEASURES["dead"].compute(made.model_copy(update={"best_epoch": 1})) == 0.1

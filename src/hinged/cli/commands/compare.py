@@ -57,6 +57,15 @@ def compare(
     ] = len(_DEFAULT.seeds),
     first_seed: Annotated[int, typer.Option(min=0, metavar="INT", help="First seed.")] = 0,
     assignments: Assignments = None,
+    tune: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUES",
+            help="Setting to tune first, for each activation by itself, on held-out training "
+            "samples: training.lr=0.003,0.006; for one activation hinged:NAME=VALUES. May be "
+            "repeated.",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     jobs: Jobs = None,
     threads: Threads = 1,

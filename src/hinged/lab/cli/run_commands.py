@@ -24,13 +24,16 @@ from hinged.lab.reporting import terminal
 from hinged.lab.reporting.comparison_table import verdict
 from hinged.lab.reporting.report import write_report
 from hinged.lab.reporting.take_away_files import PAGE_ONLY, Formats, write_run_files
+from hinged.lab.reporting.tuning_table import tuning_row
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.compare import compare as run_comparison
 from hinged.lab.runs.compare import join_training
-from hinged.lab.runs.pending_trial import SaveOptions
+from hinged.lab.runs.pending_trial import ExperimentRun, SaveOptions
 from hinged.lab.runs.ray_cluster import execution_options
 from hinged.lab.runs.run_folder import RunFolder, as_file_name
+from hinged.lab.runs.tuning import check_untuned, tune_all
 from hinged.lab.study.study_folder import StudyFolder
+from hinged.lab.study.tuning_plan import parse_tune_options, plan_tuning
 
 
 def compare(
@@ -40,6 +43,7 @@ def compare(
     seeds: int,
     first_seed: int,
     assignments: list[str] | None,
+    tune: list[str] | None,
     data_dir: Path | None,
     jobs: int | None,
     threads: int,
@@ -62,13 +66,18 @@ def compare(
         seeds=tuple(range(first_seed, first_seed + seeds)),
         baseline=baseline,
     )
-    folder = RunFolder(out or _default_folder(experiment))
-    options = execution_options(ray, jobs, threads)
+    run = ExperimentRun(experiment, RunFolder(out or _default_folder(experiment)))
+    options = {**execution_options(ray, jobs, threads), "data_dir": data_dir}
+    tuning = plan_tuning(parse_tune_options(tune), experiment.activations) if tune else None
     save = SaveOptions(logger=logger)
     with resumable():
         with show_progress(as_json) as listener:
-            run_comparison(experiment, folder, listener, save=save, data_dir=data_dir, **options)
-        _print_report(folder, as_json)
+            if tuning is None:
+                check_untuned(run.folder)
+            else:
+                (run,) = tune_all([run], tuning, listener, **options)
+            run_comparison(run.experiment, run.folder, listener, save=save, **options)
+        _print_report(run.folder, as_json)
 
 
 def train(
@@ -170,6 +179,8 @@ def _print_report(
     console = wide_console()
     for warning in table.warnings:
         console.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
+    for activation, _, chosen in map(tuning_row, data.tuning):
+        console.print(escape(f"Tuned: {activation} with {chosen}"), highlight=False)
     print_table(console, terminal.terminal_table(table))
     if any(row.activation == "hinged" and row.versus is not None for row in table.rows):
         console.print(verdict(table), highlight=False)

@@ -99,7 +99,9 @@ def run(
     if precision not in (None, *PRECISIONS):
         raise errors.unknown_name("--precision", precision, PRECISIONS)
     for cell in study_cells(study, scale) if logger else ():
-        check_logger(logger, cell.experiment.training.optimizer)
+        for activation in cell.experiment.activations:
+            own = cell.experiment.for_activation(activation)
+            check_logger(logger, own.training.optimizer)
     plan = StudyPlan(
         name=path.stem, scale=scale, fallback=fallback, precision=precision, study=study
     )

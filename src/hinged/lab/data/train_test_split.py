@@ -161,12 +161,13 @@ def _subset_rows_checked(setting: str, y: Tensor, size: int | None, classes: int
     return subset_rows(y, size, classes)
 
 
-def subset_rows(y: Tensor, size: int, classes: int | None) -> Tensor:
+def subset_rows(y: Tensor, size: int, classes: int | None, seed: int = 0) -> Tensor:
     """Return the row indices of a random subset, in ascending order.
 
-    Every call returns the same rows. Without classes, the rows are shuffled, and the first `size`
-    rows are selected. With classes, every class has the same proportion in the subset as in `y`,
-    with a difference of at most one row. The rows are then selected in four steps:
+    Every call with the same seed returns the same rows. Without classes, the rows are shuffled, and
+    the first `size` rows are selected. With classes, every class has the same proportion in the
+    subset as in `y`, with a difference of at most one row. The rows are then selected in four
+    steps:
 
     1. The rows are shuffled.
     2. The `n` rows of each class are numbered in this order, from `i = 0` to `n - 1`.
@@ -177,6 +178,7 @@ def subset_rows(y: Tensor, size: int, classes: int | None) -> Tensor:
         y: class indices `(N,)`, or other targets of `N` samples.
         size: number of rows to select.
         classes: number of classes, or None if `y` does not contain class indices.
+        seed: decides how the rows are shuffled.
 
     Returns:
         Row indices in int64, `(size,)`.
@@ -184,7 +186,7 @@ def subset_rows(y: Tensor, size: int, classes: int | None) -> Tensor:
     >>> subset_rows(torch.tensor([0, 1, 0, 1, 0, 1, 0, 0, 0]), 3, 2).tolist()
     [0, 3, 8]
     """
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
     if classes is not None:
         position = torch.empty(len(y), dtype=torch.float64)
         for label in range(classes):

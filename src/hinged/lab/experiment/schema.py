@@ -17,6 +17,7 @@ from hinged.lab.experiment.settings import (
     NetworkSettings,
     Settings,
     TrainingSettings,
+    flatten_settings,
     merge_settings,
     nest_setting,
 )
@@ -68,6 +69,9 @@ class Experiment(Settings):
     """Settings of the curves of the activation `hinged`."""
     training: TrainingSettings = TrainingSettings()
     """Settings of the training of each network."""
+    overrides: dict[str, dict[str, Any]] = pydantic.Field(default_factory=dict)
+    """Settings of single activations that replace those of the experiment: a table of settings of
+    `training` and `curves` for each activation, as in `{"hinged": {"training": {"lr": 0.01}}}`."""
     activations: tuple[str, ...] = ("relu", "leaky_relu", "prelu", "silu", "hinged")
     """Names of the activations to compare. `hinged.lab.networks.activations` lists valid names."""
     seeds: tuple[int, ...] = tuple(range(10))
@@ -75,6 +79,10 @@ class Experiment(Settings):
     weights and the order of the data, which are the same for every activation."""
     baseline: str = "relu"
     """Name of the activation that all other activations are compared with."""
+
+    def __hash__(self) -> int:
+        """Return a hash of all settings. The dict `overrides` has no hash of its own."""
+        return hash(self.model_dump_json())
 
     @property
     def trials(self) -> list[Trial]:
@@ -89,33 +97,63 @@ class Experiment(Settings):
         """Return the index of the test fold of a training, or None if `folds` is None."""
         return None if self.folds is None else trial.seed % self.folds
 
+    def for_activation(self, activation: str) -> Experiment:
+        """Return the experiment with the settings with which one activation is trained.
+
+        The settings that `overrides` contains for the activation replace those of the experiment.
+        The returned experiment has no `overrides`.
+
+        Args:
+            activation: name of the activation.
+
+        >>> experiment = Experiment(overrides={"hinged": {"training": {"lr": 0.5}}})
+        >>> [experiment.for_activation(name).training.lr for name in ("relu", "hinged")]
+        [0.006, 0.5]
+        """
+        if not self.overrides:
+            return self
+        shared = self.model_dump(exclude={"overrides"})
+        return Experiment.model_validate(merge_settings(shared, self.overrides.get(activation, {})))
+
     def differing_settings(self, other: Experiment) -> list[str]:
         """Return one phrase for each setting that differs in another experiment.
 
         In the phrase `"folds is 3, not 4"`, this experiment has 3 folds and the other has 4.
 
         The settings `activations`, `seeds` and `baseline` are ignored, because activations and
-        seeds can be added to an experiment later.
+        seeds can be added to an experiment later. For the same reason, `overrides` are compared
+        only for activations that both experiments contain.
 
         Args:
             other: the experiment that is compared with this experiment.
         """
-        mine, theirs = _flatten(self.model_dump()), _flatten(other.model_dump())
-        return [
-            f"{name} is {mine[name]!r}, not {theirs[name]!r}"
-            for name in mine
-            if name not in _MAY_GROW and mine[name] != theirs[name]
-        ]
+        shared = _differences(self, other)
+        phrases = [f"{name} {text}" for name, text in shared.items()]
+        for activation in dict.fromkeys((*self.overrides, *other.overrides)):
+            if activation in self.activations and activation in other.activations:
+                own, its = (each.for_activation(activation) for each in (self, other))
+                phrases += [
+                    f"{name} of {activation} {text}"
+                    for name, text in _differences(own, its).items()
+                    if name not in shared
+                ]
+        return phrases
 
     def with_trials_of(self, other: Experiment) -> Experiment:
         """Return a copy of this experiment that also contains the activations and seeds of `other`.
 
         The activations of `other` are listed first. The seeds are in ascending order. All other
-        settings are those of this experiment.
+        settings are those of this experiment, with the `overrides` of added activations.
         """
         activations = tuple(dict.fromkeys((*other.activations, *self.activations)))
         seeds = tuple(sorted({*other.seeds, *self.seeds}))
-        return self.model_copy(update={"activations": activations, "seeds": seeds})
+        return self.model_copy(
+            update={
+                "activations": activations,
+                "seeds": seeds,
+                "overrides": other.overrides | self.overrides,
+            }
+        )
 
 
 def apply_assignments(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -137,7 +175,7 @@ def apply_assignments(settings: Mapping[str, Any], assignments: Iterable[str]) -
     >>> apply_assignments({"training": {"lr": 0.1}}, ["training.epochs=2", "curves.init=gelu"])
     {'training': {'lr': 0.1, 'epochs': 2}, 'curves': {'init': 'gelu'}}
     """
-    known = [name for name in _flatten(Experiment().model_dump()) if name not in _MAY_GROW]
+    known = [name for name in flatten_settings(Experiment().model_dump()) if name not in _MAY_GROW]
     assigned = dict(settings)
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
@@ -146,15 +184,34 @@ def apply_assignments(settings: Mapping[str, Any], assignments: Iterable[str]) -
             raise errors.ArgumentError(errors.message("assignments", assignment, hint))
         if name not in known:
             raise errors.unknown_name("assignments", name, known)
-        assigned = merge_settings(assigned, nest_setting(name, _parse_value(value)))
+        assigned = merge_settings(assigned, nest_setting(name, parse_value(value)))
     return assigned
 
 
-def _parse_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """Return the JSON value of a text, or the text itself if it is not valid JSON.
+
+    >>> parse_value("0.1"), parse_value("silu")
+    (0.1, 'silu')
+    """
     try:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def _differences(one: Experiment, other: Experiment) -> dict[str, str]:
+    """Return a text such as `is 3, not 4` for each setting that differs, by the setting's name.
+
+    The settings in `_MAY_GROW` and `overrides` are left out.
+    """
+    left_out = {*_MAY_GROW, "overrides"}
+    ones, others = (flatten_settings(each.model_dump(exclude=left_out)) for each in (one, other))
+    return {
+        name: f"is {value!r}, not {others[name]!r}"
+        for name, value in ones.items()
+        if value != others[name]
+    }
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -193,13 +250,3 @@ def _with_older_training(text: str) -> str:
     factor = training.get("curve_lr_factor", 2.0)
     older = {"curve_metric": False, "curve_lr_factor": factor, "activation_lr_factor": factor}
     return json.dumps(settings | {"training": older | training})
-
-
-def _flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

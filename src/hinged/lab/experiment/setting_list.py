@@ -50,7 +50,7 @@ class Setting(NamedTuple):
         """The default as a text: lists are separated by commas, and `-` stands for no value."""
         if isinstance(self.default, tuple):
             return ",".join(map(str, self.default)) or "-"
-        return "-" if self.default is None else str(self.default)
+        return "-" if self.default in (None, {}) else str(self.default)
 
 
 def list_settings() -> dict[str, Setting]:
@@ -72,4 +72,5 @@ def _settings_of(model: type[Settings], prefix: str) -> Iterator[Setting]:
         if get_origin(kind) is Literal:
             known = dict.fromkeys(map(str, get_args(kind)), "")
         meaning = " ".join((field.description or "").split())
-        yield Setting(prefix + name, kind, field.default, meaning, known)
+        default = field.get_default(call_default_factory=True)
+        yield Setting(prefix + name, kind, default, meaning, known)

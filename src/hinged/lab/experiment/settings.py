@@ -152,9 +152,8 @@ class TrainingSettings(Settings):
     smoothing: float = pydantic.Field(default=0.03, gt=0)
     """How stiff curves are where they have few inputs: the factor of the roughness in the metric of
     the curves."""
-    curve_decay: float | None = pydantic.Field(default=None, ge=0)
-    """Factor of the pull of the curves to their start, in their metric. By default, it is chosen by
-    the number of training samples (`hinged.param_groups`)."""
+    curve_decay: float = pydantic.Field(default=0.3, ge=0)
+    """Factor of the pull of the curves to their start, in their metric."""
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
     """Weight decay of the weights. The parameters of activations have no weight decay."""
     curve_penalty: float = pydantic.Field(default=0.0, ge=0)
@@ -172,6 +171,12 @@ class TrainingSettings(Settings):
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
     """Label smoothing of the cross entropy: the fraction of the probability of each target that is
     spread over all classes. Only classification uses this setting."""
+    validation: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """Fraction of the training samples that are held out: the network is not trained on them, but
+    scored on them after each epoch. The seed of a training decides which samples are held out."""
+    keep_best: bool = False
+    """Whether a training ends with the parameters of the epoch with the best validation score.
+    Otherwise, it ends with those of the last epoch. Requires `validation`."""
     precision: Precision = "float32"
     """Precision of the training: `float32` or `bf16`. `bf16` computes convolutions and matrix
     products in bfloat16 (autocast); weights, curves and gradients stay in float32. `auto` selects
@@ -234,6 +239,25 @@ def nest_setting(dotted_name: str, value: Any) -> dict[str, Any]:
     """
     first, _, rest = dotted_name.partition(".")
     return {first: nest_setting(rest, value) if rest else value}
+
+
+def flatten_settings(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Convert nested settings into a dictionary with dotted names, the reverse of `nest_setting`.
+
+    Args:
+        nested: the settings; a section is a nested dictionary.
+        prefix: text in front of each name.
+
+    >>> flatten_settings({"data": "digits", "network": {"depth": 2}})
+    {'data': 'digits', 'network.depth': 2}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten_settings(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def split_names(text: str) -> tuple[str, ...]:

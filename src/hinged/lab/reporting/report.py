@@ -5,7 +5,13 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from hinged.lab._write_file import write_file
-from hinged.lab.reporting import interactive_plots, interactive_predictions, plots, terminal
+from hinged.lab.reporting import (
+    interactive_plots,
+    interactive_predictions,
+    plots,
+    terminal,
+    tuning_table,
+)
 from hinged.lab.reporting.comparison_table import verdict
 from hinged.lab.reporting.html_page import render_page
 from hinged.lab.reporting.prediction_data import MOST_CLASSES
@@ -46,6 +52,10 @@ def _render_page(data: ReportData, plotly_file: str | None) -> str:
         table=table,
         headings=terminal.headings(table),
         rows=[terminal.row_texts(row, table.metric) for row in table.rows],
+        tuning=[tuning_table.tuning_row(each) for each in data.tuning],
+        tuning_headings=tuning_table.tuning_headings(table.metric),
+        tuning_title=tuning_table.TITLE,
+        tuning_about=tuning_table.ABOUT + tuning_table.ABOUT_FOLDS * (experiment.folds is not None),
         more_scores=score_table(table, data.predictions),
         class_tables=class_tables(data.predictions),
         figures=interactive_plots.to_html(_interactive_figures(data), plotly_file),

@@ -23,6 +23,7 @@ from hinged.lab.reporting.prediction_data import (
 )
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.trial_result import TrialResult
+from hinged.lab.runs.tuning import TunedActivation, read_tuning
 from hinged.lab.training.snapshots import read_snapshots
 
 
@@ -36,6 +37,7 @@ class ReportData(NamedTuple):
         activations: the results of each activation, for drawing.
         panels: the learned curves of every layer; empty if none were saved.
         predictions: further scores, and the predictions on the test split.
+        tuning: what was tried and chosen for each activation before; empty without tuning.
     """
 
     experiment: Experiment
@@ -44,10 +46,12 @@ class ReportData(NamedTuple):
     activations: list[ActivationResults]
     panels: list[CurvePanel]
     predictions: PredictionData
+    tuning: list[TunedActivation]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the table, the further scores and the accuracies of classes, for JSON."""
-        return {**self.table.as_json(), **self.predictions.as_json()}
+        """Return the table, the further scores, the accuracies of classes and the tuning."""
+        tuning = {"tuning": [each.model_dump() for each in self.tuning]} if self.tuning else {}
+        return {**self.table.as_json(), **self.predictions.as_json(), **tuning}
 
 
 def read_report_data(folder: RunFolder) -> ReportData:
@@ -70,6 +74,7 @@ def read_report_data(folder: RunFolder) -> ReportData:
         results_by_activation(table, results),
         _curve_panels(folder, experiment),
         read_prediction_data(folder, table, results),
+        read_tuning(folder),
     )
 
 

@@ -15,6 +15,7 @@ from hinged.lab.reporting.comparison_table import ComparisonRow
 from hinged.lab.reporting.prediction_data import PredictionData
 from hinged.lab.reporting.report_data import ReportData, draw_pictures
 from hinged.lab.reporting.table_files import csv_text, latex_text
+from hinged.lab.reporting.tuning_table import tuning_values
 from hinged.lab.runs.trial_result import TrialResult
 
 _PICTURE_FORMATS = {"pdf": plots.to_pdf, "png": plots.to_png, "svg": plots.to_svg}
@@ -49,7 +50,8 @@ def write_run_files(data: ReportData, folder: Path, formats: Formats) -> list[Pa
     The files are `results.csv` (a row for each training), `table.csv` (a row for each activation),
     `table.tex`, and the pictures in `plots`. A classification also has `classes.csv` with the
     accuracy of each class, and `confusions.csv` with the number of samples for each pair of a true
-    and a predicted class.
+    and a predicted class. If settings were tuned, `tuning.csv` has a row for each combination of
+    settings that was tried.
 
     Args:
         data: the results of the run.
@@ -66,6 +68,8 @@ def write_run_files(data: ReportData, folder: Path, formats: Formats) -> list[Pa
     if formats.csv:
         texts["results.csv"] = csv_text([result_values(each) for each in data.results])
         texts["table.csv"] = csv_text([_row_values(row, predictions) for row in table.rows])
+        if data.tuning:
+            texts["tuning.csv"] = csv_text(tuning_values(data.tuning))
         if predictions.confusions:
             texts["classes.csv"] = csv_text(_class_rows(predictions))
             texts["confusions.csv"] = csv_text(_confusion_rows(predictions))
@@ -101,7 +105,8 @@ def write_files(
 def result_values(result: TrialResult) -> dict[str, Any]:
     """Return the figures of one training, by the name of their column in `results.csv`.
 
-    The loss and the shares of dead and dormant units are those of the last epoch.
+    The loss and the shares of dead and dormant units are those of the epoch whose network was
+    scored.
     """
     return {
         "activation": result.activation,
@@ -111,7 +116,9 @@ def result_values(result: TrialResult) -> dict[str, Any]:
         "test_score": result.test_score,
         "train_score": result.train_score,
         **{_column(name): score for name, score in result.other_scores.items()},
-        "loss": result.loss[-1],
+        "validation_score": result.validation_score,
+        "best_epoch": result.best_epoch,
+        "loss": result.loss[result.scored_epoch],
         "diverged": result.diverged,
         "epochs": len(result.loss),
         "parameters": result.parameters,
@@ -119,8 +126,8 @@ def result_values(result: TrialResult) -> dict[str, Any]:
         "step_ms": result.step_ms,
         "seconds": result.seconds,
         "kept_bytes": result.kept_bytes,
-        "dead": result.dead[-1] if result.dead else None,
-        "dormant": result.dormant[-1] if result.dormant else None,
+        "dead": result.dead[result.scored_epoch] if result.dead else None,
+        "dormant": result.dormant[result.scored_epoch] if result.dormant else None,
         "pretrained": result.pretrained,
         "data_digest": result.data_digest,
         "finished": result.finished,

@@ -16,9 +16,20 @@ from hinged.lab.data import AUGMENTATIONS, check_data_set_name
 from hinged.lab.experiment.choices import OPTIMIZERS
 from hinged.lab.experiment.schema import Experiment, apply_assignments
 from hinged.lab.experiment.setting_faults import setting_faults
-from hinged.lab.experiment.settings import CurveSettings
+from hinged.lab.experiment.setting_list import list_settings
+from hinged.lab.experiment.settings import CurveSettings, flatten_settings
 from hinged.lab.networks.activations import INIT_SAME, check_activation_name
 from hinged.lab.networks.catalogue import check_network_kind
+
+_SAME_FOR_ALL = (
+    "training.epochs",
+    "training.steps_per_epoch",
+    "training.head_epochs",
+    "training.validation",
+    "training.keep_best",
+    "training.precision",
+)
+"""Settings of `training` that a single activation cannot have a value of its own for."""
 
 
 def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Experiment:
@@ -51,8 +62,9 @@ def check_experiment(experiment: Experiment) -> Experiment:
             does not exist. Also if the tails of curves or the function with which curves start is
             unknown.
         ArgumentError: if an activation is listed twice, if the baseline is not among the
-            activations, if there are more seeds than folds, or if no curve can have the hinges and
-            the range.
+            activations, if there are more seeds than folds, if `keep_best` is set without
+            `validation`, if `overrides` contain a setting that must be the same for all
+            activations, or if no curve can have the hinges and the range.
     """
     names: list[tuple[str, str, Iterable[str]]] = [
         *(("training.augment", name, AUGMENTATIONS) for name in experiment.training.augment),
@@ -67,6 +79,8 @@ def check_experiment(experiment: Experiment) -> Experiment:
             raise errors.unknown_name(setting, name, known)
     for activation in experiment.activations:
         check_activation_name("activations", activation)
+    _check_keep_best(experiment)
+    _check_overrides(experiment)
     if "hinged" in experiment.activations:
         _check_curves(experiment.curves)
     if experiment.folds is not None and len(experiment.seeds) > experiment.folds:
@@ -82,6 +96,43 @@ def check_experiment(experiment: Experiment) -> Experiment:
         got = ", ".join(experiment.activations)
         raise errors.ArgumentError(errors.message("activations", got, hint))
     return experiment
+
+
+def _check_keep_best(experiment: Experiment) -> None:
+    """Raise `ArgumentError` if the best epoch is to be kept without validation samples."""
+    if experiment.training.keep_best and not experiment.training.validation:
+        hint = "set training.validation too, for example to 0.2: the test split chooses nothing"
+        raise errors.ArgumentError(
+            errors.message("training.keep_best", "true without validation samples", hint)
+        )
+
+
+def _check_overrides(experiment: Experiment) -> None:
+    """Raise an error if the settings of a single activation are not allowed."""
+    for activation, own in experiment.overrides.items():
+        check_activation_name("overrides", activation)
+        for name in flatten_settings(own):
+            check_own_setting("overrides", name)
+        check_experiment(experiment.for_activation(activation))
+
+
+def check_own_setting(call: str, name: str) -> None:
+    """Raise an error if single activations cannot have a value of their own for a setting.
+
+    Args:
+        call: the setting or option that error messages name.
+        name: the full name of the setting, for example `training.lr`.
+
+    Raises:
+        UnknownNameError: if there is no such setting in the sections `training` and `curves`.
+        ArgumentError: if the setting must be the same for all activations.
+    """
+    if name in _SAME_FOR_ALL:
+        hint = "this setting must be the same for all activations, so that comparisons are fair"
+        raise errors.ArgumentError(errors.message(call, name, hint))
+    known = [each for each in list_settings() if each.partition(".")[0] in ("training", "curves")]
+    if name not in known:
+        raise errors.unknown_name(call, name, set(known) - set(_SAME_FOR_ALL))
 
 
 def _check_curves(curves: CurveSettings) -> None:

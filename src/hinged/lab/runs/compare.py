@@ -17,7 +17,6 @@ import torch
 
 from hinged import errors
 from hinged.atomic_files import remove_partials
-from hinged.lab.data import augment
 from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.experiment.torchrun import torchrun_process
 from hinged.lab.runs.pending_trial import (
@@ -317,9 +316,6 @@ def _check_experiment(run: ExperimentRun, data_dir: Path | None) -> tuple[str, s
     """
     experiment = run.experiment
     loaded = _loader(run, data_dir)()
-    augment.check_augmentations(
-        experiment.training.augment, loaded.data.x_train, loaded.data.problem
-    )
     for activation in experiment.activations:
         check_trial(experiment, Trial(activation=activation, seed=0), loaded)
     return loaded.data.digest, "" if loaded.weights is None else loaded.weights.name
@@ -334,7 +330,9 @@ def _check_logger(name: str, runs: Sequence[ExperimentRun], cluster: RayCluster 
         hint = "leave one of the two out: trainings on a Ray cluster cannot be logged"
         raise errors.ArgumentError(errors.message("logger", f"{name} with a Ray cluster", hint))
     for run in runs if name else ():
-        loggers.check_logger(name, run.experiment.training.optimizer)
+        for activation in run.experiment.activations:
+            optimizer = run.experiment.for_activation(activation).training.optimizer
+            loggers.check_logger(name, optimizer)
 
 
 def _check_single_training(pending: Sequence[PendingTrial]) -> None:

@@ -7,6 +7,7 @@
     predictions/KEY.safetensors  what is kept of the predictions of a trial on the test split
     weights/KEY.safetensors      the trained network of a trial, if it is saved
     results.jsonl                the results of all finished trials, one line for each trial
+    tuning/1, tuning/2 ...       run folders of the tuning, if settings were tuned
     report.html, plots/          the page and pictures that `hinged report` writes
 
 Several processes may use one run folder at the same time, and each may be killed at any moment.
@@ -38,6 +39,10 @@ from hinged.lab.problems.predictions import (
     serialize_predictions,
 )
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
+
+TUNING = "tuning"
+"""The folder in a run folder that contains the run folders of its tuning."""
+_BELONGS_TO_TUNING = re.compile(rf"{TUNING}/\d+/")
 
 
 class RunFolder:
@@ -83,6 +88,23 @@ class RunFolder:
             RunFolderError: if the folder holds another experiment or other files, or cannot be
                 written.
         """
+        self.check_usable()
+        with explain_write_errors(self.path):
+            for name in ("trials", "curves", "plots", ".locks"):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+        with self._lock("folder"):
+            if self.holds_experiment:
+                self._check_same_experiment(experiment)
+                experiment = experiment.with_trials_of(self.experiment)
+            remove_partials(self.path)
+            write_file(self._config, experiment.model_dump_json(indent=2) + "\n")
+
+    def check_usable(self) -> None:
+        """Raise an error if the folder holds files that belong to no experiment.
+
+        Raises:
+            RunFolderError: in this case, and if there is a file in place of the folder.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise errors.RunFolderError(
                 f"{self.path} is a file, but results need a folder. Choose a folder."
@@ -94,15 +116,6 @@ class RunFolder:
                 "missing in it. Choose an empty folder, so that other files are not mixed with "
                 "results."
             )
-        with explain_write_errors(self.path):
-            for name in ("trials", "curves", "plots", ".locks"):
-                (self.path / name).mkdir(parents=True, exist_ok=True)
-        with self._lock("folder"):
-            if self.holds_experiment:
-                self._check_same_experiment(experiment)
-                experiment = experiment.with_trials_of(self.experiment)
-            remove_partials(self.path)
-            write_file(self._config, experiment.model_dump_json(indent=2) + "\n")
 
     def is_finished(self, trial: Trial) -> bool:
         """Whether the result of a trial (an activation and a seed) is saved in this folder."""
@@ -275,12 +288,15 @@ class RunFolder:
             )
 
     def _holds_other_files(self) -> bool:
-        """Whether the folder holds files other than locks and partial files.
+        """Whether the folder holds files other than locks, partial files and its tuning.
 
         A process that was killed early may leave locks and partial files.
         """
         return any(
-            path.is_file() and path.parent.name != ".locks" and not PARTIAL.fullmatch(path.name)
+            path.is_file()
+            and path.parent.name != ".locks"
+            and not PARTIAL.fullmatch(path.name)
+            and not _BELONGS_TO_TUNING.match(path.relative_to(self.path).as_posix())
             for path in self.path.rglob("*")
         )
 

@@ -16,8 +16,9 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
-from hinged.lab.data import DataSet, load_data_set
+from hinged.lab.data import DataSet, augment, load_data_set
 from hinged.lab.data.cross_validation import cross_validation_fold
+from hinged.lab.data.validation_split import hold_out
 from hinged.lab.experiment import environment
 from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.networks import catalogue, pretrained
@@ -113,6 +114,7 @@ def run_trial(
     Returns:
         The trained network with its result and its learned curves.
     """
+    experiment = experiment.for_activation(trial.activation)
     digest = loaded.data.digest  # The hash of the whole data set, also if folds are used.
     loaded = _select_fold(experiment, trial, loaded)
     data, weights = loaded
@@ -139,6 +141,8 @@ def run_trial(
         other_scores=other_scores,
         loss=outcome.loss,
         test_scores=outcome.test_scores,
+        validation_scores=outcome.validation_scores,
+        best_epoch=outcome.best_epoch,
         parameters=_count_trained(outcome.model.parameters()),
         activation_parameters=_count_trained(activation_parameters(outcome.model)),
         step_ms=outcome.step_ms,
@@ -166,9 +170,14 @@ def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) ->
 
     Raises:
         ArgumentError: if the network does not fit the shape of the data, if the network cannot be
-            trained with these settings, or if there are more folds than the data allow.
+            trained with these settings, if an augmentation does not fit the data, or if there are
+            more folds than the data allow.
     """
+    experiment = experiment.for_activation(trial.activation)
     loaded = _select_fold(experiment, trial, loaded)
+    augment.check_augmentations(
+        experiment.training.augment, loaded.data.x_train, loaded.data.problem
+    )
     fit.check_training(build_network(experiment, trial, loaded), loaded.data, experiment.training)
 
 
@@ -182,6 +191,7 @@ def build_network(experiment: Experiment, trial: Trial, loaded: DataAndWeights) 
         trial: the activation and the seed.
         loaded: the data and pretrained weights, from `load_data_and_weights`.
     """
+    experiment = experiment.for_activation(trial.activation)
     settings, training = experiment.network, experiment.training
     activation = activation_factory(trial.activation, experiment.curves)
     model = catalogue.build_network(settings, loaded.data, activation, trial.seed, loaded.weights)
@@ -198,7 +208,7 @@ def _train_head_first(
     """Train the head of a network if the setting `training.head_epochs` is not 0.
 
     The head is trained in a network without trainable activations. It is therefore the same for all
-    activations, and for all settings of curves.
+    activations, and for all settings of curves. It is not trained on samples that are held out.
 
     Returns:
         The wall time, in seconds.
@@ -208,7 +218,10 @@ def _train_head_first(
         args = settings, loaded.data, KEEP_ORIGINAL, trial.seed, loaded.weights
         plain = catalogue.build_network(*args)
         head = catalogue.head_names(settings.kind, plain)
-        trained = train_head(plain, head, loaded.data, training, trial.seed)
+        data = loaded.data
+        if training.validation:
+            data, _ = hold_out(data, training.validation, trial.seed)
+        trained = train_head(plain, head, data, training, trial.seed)
         for name, state in trained.items():
             model.get_submodule(name).load_state_dict(state)
     return time.perf_counter() - started

@@ -30,7 +30,12 @@ class TrialResult(pydantic.BaseModel):
             Empty for object detection, for a network whose outputs are not finite, and in results
             of earlier versions.
         loss: mean training loss of each epoch.
-        test_scores: test score after each epoch.
+        test_scores: test score after each epoch. These scores choose nothing.
+        validation_scores: score after each epoch on the training samples that are held out. Empty
+            if no samples are held out.
+        best_epoch: number of the epoch whose parameters the trained network has, counted from 1:
+            the epoch with the best validation score. None if the network has the parameters of
+            the last epoch because no epoch was chosen.
         parameters: number of trained parameters of the whole network.
         activation_parameters: number of trained parameters of its activations.
         step_ms: median time of a training step, in milliseconds.
@@ -66,6 +71,8 @@ class TrialResult(pydantic.BaseModel):
     other_scores: dict[str, float] = {}
     loss: list[float]
     test_scores: list[float]
+    validation_scores: list[float] = []
+    best_epoch: int | None = None
     parameters: int
     activation_parameters: int
     step_ms: float
@@ -88,6 +95,21 @@ class TrialResult(pydantic.BaseModel):
     def diverged(self) -> bool:
         """Whether the loss of any epoch or the test score is infinite or NaN."""
         return not all(map(math.isfinite, (*self.loss, self.test_score)))
+
+    @property
+    def scored_epoch(self) -> int:
+        """Return the index of the epoch whose network was scored and saved, from 0."""
+        return (self.best_epoch or len(self.loss)) - 1
+
+    @property
+    def validation_score(self) -> float | None:
+        """Return the score of the trained network on the validation samples.
+
+        It is NaN if the training diverged, and None if no samples are held out.
+        """
+        if not self.validation_scores:
+            return None
+        return math.nan if self.diverged else self.validation_scores[self.scored_epoch]
 
 
 class TrialFailure(pydantic.BaseModel):

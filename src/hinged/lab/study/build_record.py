@@ -19,8 +19,10 @@ from hinged.lab.reporting.significance import (
     sign_flip_p_value,
 )
 from hinged.lab.reporting.statistical_power import pairs_needed
+from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.trial_result import TrialResult
-from hinged.lab.study.cells import Cell, relevant_settings, setting_affects
+from hinged.lab.runs.tuning import TunedActivation, read_tuning, tuning_folders
+from hinged.lab.study.cells import Cell
 from hinged.lab.study.definition import Study, find_study, parse_study, shipped_studies
 from hinged.lab.study.outcome_measures import MEASURES, Measure
 from hinged.lab.study.record import (
@@ -31,6 +33,7 @@ from hinged.lab.study.record import (
     StudyRecord,
     row_title,
 )
+from hinged.lab.study.setting_effects import relevant_settings, setting_affects
 from hinged.lab.study.study_folder import StudyFolder
 
 
@@ -39,7 +42,7 @@ class _ActivationInCell:
 
     Args:
         cell: the cell (one combination of the study's settings).
-        experiment: the experiment in the run folder of the cell.
+        experiment: the experiment in the run folder of the cell, without the choice of a tuning.
         activation: name of the activation.
         results: results of all activations in the cell.
     """
@@ -73,7 +76,6 @@ def build_record(folder: StudyFolder) -> StudyRecord:
         _build_row(group, _find_reference(group, groups, study, baseline), measure)
         for group in groups
     ]
-    begun = [(cell.name, folder.run_folder(cell)) for cell in _begun_cells(folder)]
     return StudyRecord(
         name=plan.name,
         scale=plan.scale,
@@ -87,8 +89,12 @@ def build_record(folder: StudyFolder) -> StudyRecord:
         larger_is_better=measure.larger_is_better,
         rows=_with_holm_correction(rows),
         missing=_count_missing(folder, groups),
-        failures=[failure for _, run in begun for failure in run.failures()],
-        cells={name: run.experiment.model_dump(mode="json") for name, run in begun},
+        failures=[failure for run in _all_run_folders(folder) for failure in run.failures()],
+        cells={
+            cell.name: _without_choice(cell, folder).model_dump(mode="json")
+            for cell in _begun_cells(folder)
+        },
+        tuning=_read_tuning(folder),
         pretrainings={
             run.experiment.network.kind: result
             for run in folder.pretraining_runs()
@@ -104,6 +110,28 @@ def _begun_cells(folder: StudyFolder) -> list[Cell]:
     return [c for c in folder.plan.cells() if (folder.run_folder(c).path / "config.json").exists()]
 
 
+def _without_choice(cell: Cell, folder: StudyFolder) -> Experiment:
+    """Return the experiment in the run folder of a cell, without settings that tuning has chosen.
+
+    Whether two rows of the record belong to the same setting must not depend on the choice.
+    """
+    held = folder.run_folder(cell).experiment
+    return held.model_copy(update={"overrides": cell.experiment.overrides})
+
+
+def _read_tuning(folder: StudyFolder) -> dict[str, list[TunedActivation]]:
+    """Return what was tried and chosen in each cell with tuning, by the name of the cell."""
+    tuning = {cell.name: read_tuning(folder.run_folder(cell)) for cell in folder.plan.cells()}
+    return {name: tuned for name, tuned in tuning.items() if tuned}
+
+
+def _all_run_folders(folder: StudyFolder) -> list[RunFolder]:
+    """Return the run folders of all cells that have begun, and those of their tuning."""
+    begun = [folder.run_folder(cell) for cell in _begun_cells(folder)]
+    tuning = [tuning_folders(folder.run_folder(cell)) for cell in folder.plan.cells()]
+    return [*(each for group in tuning for each in group), *begun]
+
+
 def _group_results(folder: StudyFolder) -> list[_ActivationInCell]:
     """Return the finished trainings, in the order of the cells.
 
@@ -115,8 +143,7 @@ def _group_results(folder: StudyFolder) -> list[_ActivationInCell]:
         points = list(dict.fromkeys(cell.point for cell in cells))
         cells.sort(key=lambda cell: points.index(cell.point))
     for cell in cells:
-        run = folder.run_folder(cell)
-        experiment, results = run.experiment, run.results()
+        experiment, results = _without_choice(cell, folder), folder.run_folder(cell).results()
         for activation in experiment.activations:
             group = _ActivationInCell(cell, experiment, activation, results)
             if group.results:

@@ -16,32 +16,17 @@ from typing import Any, NamedTuple
 
 from hinged import errors
 from hinged.lab.experiment.schema import Experiment
-from hinged.lab.experiment.settings import (
-    CurveSettings,
-    TrainingSettings,
-    merge_settings,
-    nest_setting,
-)
-from hinged.lab.networks.activations import depends_on_curve_settings, may_have_trained_parameters
+from hinged.lab.experiment.settings import merge_settings, nest_setting
+from hinged.lab.networks.activations import depends_on_curve_settings
 from hinged.lab.networks.pretrained import FROM_STUDY
 from hinged.lab.runs.build_experiment import build_experiment
 from hinged.lab.runs.run_folder import as_file_name
+from hinged.lab.runs.tuning import Tuning, tuning_experiments
 from hinged.lab.study import faults
 from hinged.lab.study.definition import Study, Variant, parse_study
 from hinged.lab.study.scales import SCALES
-
-_CURVE_TRAINING = (
-    "curve_lr_factor",
-    "curve_metric",
-    "smoothing",
-    "curve_decay",
-    "curve_penalty",
-    "calibrate_after",
-)
-"""Settings of the training that affect only curves."""
-
-_ACTIVATION_TRAINING = (*_CURVE_TRAINING, "activation_lr_factor")
-"""Settings of the training that affect only activations with trained parameters."""
+from hinged.lab.study.setting_effects import relevant_settings, setting_affects
+from hinged.lab.study.tuning_plan import plan_tuning
 
 GridPoint = tuple[tuple[str, Any], ...]
 """One value from each axis of the grid, as pairs of axis and value."""
@@ -173,49 +158,30 @@ def pretraining_experiments(
     return experiments
 
 
-def relevant_settings(experiment: Experiment, activation: str) -> Experiment:
-    """Return an experiment with default values for all settings that do not affect an activation.
-
-    If the returned experiments of two cells are equal, both cells train the same networks with this
-    activation.
-    """
-    update: dict[str, Any] = {"activations": (activation,), "baseline": activation, "seeds": ()}
-    if not setting_affects("curves", activation):
-        update["curves"] = CurveSettings()
-    defaults = {
-        name: TrainingSettings.model_fields[name].default
-        for name in _ACTIVATION_TRAINING
-        if not setting_affects(f"training.{name}", activation)
-    }
-    has_curves = setting_affects("curves", activation)
-    if not (has_curves or may_have_trained_parameters(activation)):
-        defaults["trains"] = experiment.training.trains.replace("+curves", "")
-    update["training"] = experiment.training.model_copy(update=defaults)
-    return experiment.model_copy(update=update)
-
-
-def setting_affects(setting: str, activation: str) -> bool:
-    """Whether a setting can change the training of a network with this activation.
+def study_tuning(study: Study, scale: str, fallback: bool = False) -> Tuning | None:
+    """Return what is tried for each activation of a study at one scale; None if nothing is tried.
 
     Args:
-        setting: name of the setting, for example `curves.hinges`, or of a section.
-        activation: name of the activation.
+        study: the study.
+        scale: name of the scale: `smoke`, `small` or `full`.
+        fallback: whether to use the data set `fallback` of the scale instead of the usual data.
 
-    >>> setting_affects("curves.hinges", "relu"), setting_affects("curves.hinges", "hinged")
-    (False, True)
-    >>> setting_affects("network.width", "relu")
-    True
-    >>> setting_affects("training.activation_lr_factor", "prelu")
-    True
+    Raises:
+        ArgumentError, UnknownNameError: if a tried setting is wrong, or is an axis of the grid.
     """
-    section, _, name = setting.partition(".")
-    if section == "curves":
-        return depends_on_curve_settings(activation)
-    if section == "training" and name in _CURVE_TRAINING:
-        return activation == "hinged" or ":" in activation
-    if setting == "training.activation_lr_factor":
-        return may_have_trained_parameters(activation)
-    return True
+    tune = study.scale(scale).tune or study.tune
+    if tune is None:
+        return None
+    cells = study_cells(study, scale, fallback)
+    names = dict.fromkeys(name for cell in cells for name in cell.experiment.activations)
+    tuning = plan_tuning(tune, names)
+    for name in {name for each in tuning.combinations.values() for name in each[0]}:
+        if name in study.grid:
+            hint = "a setting is either an axis of the grid or tuned: leave one of the two out"
+            raise errors.ArgumentError(errors.message("tune", f"{name}, an axis of [grid]", hint))
+    for cell in cells:
+        tuning_experiments(cell.experiment, tuning)
+    return tuning
 
 
 def dotted_names(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -272,6 +238,10 @@ def _find_faults(study: Study, scale: str, fallback: bool) -> list[str]:
             pretraining_experiments(study, scale, fallback)
         except errors.HingedError as error:
             found[f"pretrain: {error}"] = None
+        try:
+            study_tuning(study, scale, fallback)
+        except errors.HingedError as error:
+            found[faults.as_field(str(error))] = None
     return list(found)
 
 

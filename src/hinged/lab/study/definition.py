@@ -14,6 +14,7 @@ from hinged.lab.experiment.settings import Precision, Settings
 from hinged.lab.study import faults
 from hinged.lab.study.outcome_measures import MEASURES
 from hinged.lab.study.scales import SCALES, Scale
+from hinged.lab.study.tune import Tune
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -68,6 +69,8 @@ class Study(Settings):
         pretrain: nested settings of a training that runs before all cells. It produces the weights
             of networks with `pretrained = "study"`, once for each kind of network. These settings
             override the settings of the study.
+        tune: the settings that are tried for each activation in each cell. The study is then run
+            with the best of them. None if nothing is tried.
         measure: a name in `hinged.lab.study.outcome_measures.MEASURES`: the number to compare.
         against: `same` compares each activation with the baseline under the same settings. `first`
             compares it with the baseline in the first cell with the same data. `first variant`
@@ -86,6 +89,7 @@ class Study(Settings):
     grid: dict[str, tuple[Any, ...]] = pydantic.Field(default_factory=dict)
     variants: tuple[Variant, ...] = (Variant(name=""),)
     pretrain: dict[str, Any] = pydantic.Field(default_factory=dict)
+    tune: Tune | None = None
     measure: Literal[tuple(MEASURES)] = "score"  # type: ignore[valid-type]
     against: Literal["same", "first", "first variant"] = "same"
     alone: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 
@@ -48,7 +48,7 @@ def experiment_faults(settings: Mapping[str, object]) -> list[str]:
     except pydantic.ValidationError as invalid:
         return field_faults(invalid, Experiment)
     except errors.HingedError as error:
-        return [_as_field(str(error))]
+        return [as_field(str(error))]
     return []
 
 
@@ -104,17 +104,22 @@ def _fields_at(model: type[pydantic.BaseModel], place: tuple[int | str, ...]) ->
     """Return the names of the fields of a section, which its place names: a path of keys."""
     for name in place:
         field = model.model_fields.get(str(name))
-        inner = None if field is None else field.annotation
-        if not (isinstance(inner, type) and issubclass(inner, pydantic.BaseModel)):
+        kind = None if field is None else field.annotation
+        sections = [
+            each
+            for each in (kind, *get_args(kind))  # `Section | None` has the arguments of a union.
+            if isinstance(each, type) and issubclass(each, pydantic.BaseModel)
+        ]
+        if not sections:
             return []
-        model = inner
+        model = sections[0]
     return list(model.model_fields)
 
 
-def _as_field(message: str) -> str:
+def as_field(message: str) -> str:
     """Return the message of an error as `setting: what is wrong`.
 
-    >>> _as_field("`data`: got 'mnst'; did you mean 'mnist'?")
+    >>> as_field("`data`: got 'mnst'; did you mean 'mnist'?")
     "data: got 'mnst'; did you mean 'mnist'?"
     """
     return re.sub(r"^`([\w.]+)`: ", r"\1: ", message)

@@ -15,7 +15,8 @@ def origin(record: StudyRecord) -> str:
         f"Data, with the beginning of their hash: {', '.join(data)}. Measured on {record.made} at "
         f"commit {', '.join(commits)} with torch {about['torch']}, Python {about['python']}, on "
         f"{about['processor']}, {about['cores']} cores, in {record.seconds:,.0f} s of training in "
-        f"{_precisions(record)}.{_pretrainings(record)} Command: `{record.command}`."
+        f"{_precisions(record)}.{_pretrainings(record)}{_tuning(record)} "
+        f"Command: `{record.command}`."
     )
 
 
@@ -37,3 +38,12 @@ def _pretrainings(record: StudyRecord) -> str:
     if not phrases:
         return ""
     return f" Pretrained first, to this test {record.metric}: {', '.join(phrases)}."
+
+
+def _tuning(record: StudyRecord) -> str:
+    """Return a sentence about the trainings that tuned settings, with a space before it."""
+    tuned = [each for cell in record.tuning.values() for each in cell]
+    count = sum(len(tried.scores) for each in tuned for tried in each.tried)
+    if not count:
+        return ""
+    return f" Tuned first, by {count:,} trainings in {record.tuning_seconds:,.0f} s."

@@ -46,12 +46,12 @@ def log_error(result: TrialResult) -> float:
 
 
 def dead_share(result: TrialResult) -> float:
-    """Return the fraction of dead units after the last epoch, from 0 to 1.
+    """Return the fraction of dead units of the trained network, from 0 to 1.
 
     A unit is dead if its output is the same for all samples. NaN is returned if dead units were not
     counted, or if the training diverged, because dead units cannot be seen in NaN outputs.
     """
-    return result.dead[-1] if result.dead and not result.diverged else math.nan
+    return result.dead[result.scored_epoch] if result.dead and not result.diverged else math.nan
 
 
 MEASURES = {

@@ -12,6 +12,7 @@ import pydantic
 
 from hinged.lab.experiment.settings import Settings
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
+from hinged.lab.runs.tuning import TunedActivation
 
 VISIBLE = 0.002
 """Size of a score difference: 0.2 points. Records say how many seeds are needed to find it."""
@@ -140,11 +141,14 @@ class StudyRecord(pydantic.BaseModel):
         rows: one row for each activation in each cell (one combination of the study's settings).
         missing: number of planned trainings that are neither finished nor failed.
         failures: the errors of trainings that raised one.
-        cells: all settings of each cell; the keys are the names of the cells.
+        cells: all settings of each cell, without those that tuning has chosen; the keys are the
+            names of the cells.
+        tuning: what was tried and chosen for each activation of a cell, before its trainings; the
+            keys are the names of the cells. Empty if the study tunes nothing.
         pretrainings: result of the pretraining of each kind of network.
         environments: versions of the packages, git commit and machine. The list has several items
             if trainings ran in different environments.
-        seconds: time of all trainings together, in seconds, without pretrainings.
+        seconds: time of all trainings together, in seconds, without pretrainings and tuning.
         made: date on which the last training ended, in UTC.
     """
 
@@ -164,10 +168,17 @@ class StudyRecord(pydantic.BaseModel):
     missing: int = 0
     failures: list[TrialFailure]
     cells: dict[str, dict[str, Any]]
+    tuning: dict[str, list[TunedActivation]] = {}
     pretrainings: dict[str, TrialResult] = {}
     environments: list[dict[str, str]]
     seconds: float
     made: str
+
+    @property
+    def tuning_seconds(self) -> float:
+        """Return the time of all trainings that tuned settings, in seconds."""
+        tuned = (each for cell in self.tuning.values() for each in cell)
+        return sum(tried.seconds for each in tuned for tried in each.tried)
 
     def to_json(self) -> str:
         """Return the record as the text of its file."""

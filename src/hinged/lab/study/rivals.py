@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from hinged.lab.reporting.multiple_testing import holm_correction
 from hinged.lab.reporting.significance import FEWEST_SEEDS, finite_pairs, paired_t_test
-from hinged.lab.study.cells import relevant_settings
 from hinged.lab.study.record import RecordRow, StudyRecord
+from hinged.lab.study.setting_effects import relevant_settings
 from hinged.lab.study.wording import experiment_of
 
 LEVEL = 0.05

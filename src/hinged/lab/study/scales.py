@@ -7,6 +7,7 @@ from typing import Any
 import pydantic
 
 from hinged.lab.experiment.settings import Settings
+from hinged.lab.study.tune import Tune
 
 SCALES = ("smoke", "small", "full")
 
@@ -18,6 +19,7 @@ class Scale(Settings):
         settings: nested settings of an experiment. They override the settings of the study.
         grid: lists of values for some axes of `Study.grid`. They replace the lists of the study.
         pretrain: nested settings of an experiment. They override `Study.pretrain`.
+        tune: what is tried for each activation at this scale, in place of `Study.tune`.
         seeds: number of seeds for each network and activation.
         fallback: name of the data set that is used if there is no folder of data sets; None if the
             study needs the folder.
@@ -26,5 +28,6 @@ class Scale(Settings):
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
     grid: dict[str, tuple[Any, ...]] = pydantic.Field(default_factory=dict)
     pretrain: dict[str, Any] = pydantic.Field(default_factory=dict)
+    tune: Tune | None = None
     seeds: int = pydantic.Field(ge=2)
     fallback: str | None = None

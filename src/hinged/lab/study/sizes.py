@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable
 
 from hinged.lab.experiment.settings import Settings
 from hinged.lab.reporting.time_estimate import in_words
-from hinged.lab.study.cells import study_cells
+from hinged.lab.runs.tuning import tuning_experiments
+from hinged.lab.study.cells import study_cells, study_tuning
 from hinged.lab.study.definition import SHIPPED, Study, find_study, parse_study, shipped_studies
 from hinged.lab.study.record import StudyRecord
 
@@ -21,9 +23,10 @@ class ScaleSize(Settings):
     Attributes:
         cells: number of cells. A cell is one combination of the study's settings.
         seeds: number of seeds of each network and activation.
-        trainings: number of trainings, without pretrainings.
+        trainings: number of trainings, without pretrainings and tuning.
+        tunings: number of trainings that tune settings.
         epochs: the numbers of epochs, ascending.
-        learning_rates: the learning rates, ascending.
+        learning_rates: the learning rates, ascending. If they are tuned, those that are tried.
         train_samples: the numbers of training samples, ascending. 0 is all samples of the data.
         folds: number of folds of a cross-validation; None without one.
     """
@@ -31,6 +34,7 @@ class ScaleSize(Settings):
     cells: int
     seeds: int
     trainings: int
+    tunings: int = 0
     epochs: tuple[int, ...]
     learning_rates: tuple[float, ...]
     train_samples: tuple[int, ...]
@@ -44,6 +48,7 @@ class ScaleSize(Settings):
         return {
             "trainings": f"{self.trainings:,} trainings: {self.cells} "
             f"combination{'' if self.cells == 1 else 's'} of settings, {self.seeds} {each}s",
+            **({"tuning": f"{self.tunings:,} trainings before these"} if self.tunings else {}),
             "epochs": _listed(self.epochs),
             "learning rate": _listed(self.learning_rates),
             "training samples": ", ".join(samples),
@@ -54,8 +59,8 @@ class MeasuredTime(Settings):
     """The time that the trainings of a recorded study took.
 
     Attributes:
-        seconds: sum of the times of all trainings and pretrainings, in seconds.
-        trainings: number of trainings, without pretrainings.
+        seconds: sum of the times of all trainings, pretrainings and tunings, in seconds.
+        trainings: number of trainings, without pretrainings and tuning.
         machine: the processor and the number of its cores.
     """
 
@@ -67,12 +72,19 @@ class MeasuredTime(Settings):
 def scale_size(study: Study, scale: str) -> ScaleSize:
     """Return the size of a study at one scale: `smoke`, `small` or `full`."""
     experiments = [cell.experiment for cell in study_cells(study, scale)]
-    trainings = [experiment.training for experiment in experiments]
+    tuning = study_tuning(study, scale)
+    tried = [tuning_experiments(each, tuning) for each in experiments] if tuning else []
+    trainings = [
+        experiment.for_activation(name).training
+        for experiment in [*itertools.chain(*tried)] or experiments
+        for name in experiment.activations
+    ]
     folds = {experiment.folds for experiment in experiments}
     return ScaleSize(
         cells=len(experiments),
         seeds=study.scale(scale).seeds,
         trainings=sum(len(experiment.trials) for experiment in experiments),
+        tunings=sum(len(each.trials) for each in itertools.chain(*tried)),
         epochs=tuple(sorted({training.epochs for training in trainings})),
         learning_rates=tuple(sorted({training.lr for training in trainings})),
         train_samples=tuple(sorted({experiment.train_size or 0 for experiment in experiments})),
@@ -83,9 +95,9 @@ def scale_size(study: Study, scale: str) -> ScaleSize:
 def measured_time(record: StudyRecord) -> MeasuredTime:
     """Return the time that the trainings of a record took."""
     about = record.environments[0]
-    pretrained = sum(result.seconds for result in record.pretrainings.values())
+    before = sum(result.seconds for result in record.pretrainings.values()) + record.tuning_seconds
     return MeasuredTime(
-        seconds=round(record.seconds + pretrained, 1),
+        seconds=round(record.seconds + before, 1),
         trainings=sum(row.n for row in record.rows),
         machine=f"{about['processor']}, {about['cores']} cores",
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from hinged.lab.reporting.table_files import csv_text, latex_text
 from hinged.lab.reporting.take_away_files import Formats, result_values, write_files
+from hinged.lab.reporting.tuning_table import tuning_values
 from hinged.lab.study import tables
 from hinged.lab.study.record import RecordRow, StudyRecord
 from hinged.lab.study.record_plots import pictures_of
@@ -20,8 +21,8 @@ def write_study_files(
     """Write the results of a study as files, and return their paths.
 
     The files are `results.csv` (a row for each training of all cells), `table.csv` (a row for each
-    activation in each cell), `table.tex`, and the pictures in `plots`. A cell is one combination of
-    the study's settings.
+    activation in each cell), `tuning.csv` (a row for each combination of settings that was tried),
+    `table.tex`, and the pictures in `plots`. A cell is one combination of the study's settings.
 
     Args:
         folder: the folder of the study.
@@ -38,6 +39,8 @@ def write_study_files(
     if formats.csv:
         texts["results.csv"] = csv_text(_trial_rows(folder))
         texts["table.csv"] = csv_text([_row_values(row) for row in record.rows])
+        if record.tuning:
+            texts["tuning.csv"] = csv_text(_tuning_rows(record))
     if formats.latex:
         table = tables.results(record)
         texts["table.tex"] = latex_text(table.headings, (row.texts for row in table.rows))
@@ -54,6 +57,15 @@ def _trial_rows(folder: StudyFolder) -> list[dict[str, Any]]:
         for cell in folder.plan.cells()
         if folder.run_folder(cell).holds_experiment
         for result in folder.run_folder(cell).results()
+    ]
+
+
+def _tuning_rows(record: StudyRecord) -> list[dict[str, Any]]:
+    """Return a row for each combination of settings that was tried in a cell."""
+    return [
+        {"cell": cell, **_as_texts(values)}
+        for cell, tuned in record.tuning.items()
+        for values in tuning_values(tuned)
     ]
 
 

@@ -25,7 +25,13 @@ from hinged.lab.runs.compare import compare_all
 from hinged.lab.runs.pending_trial import ExperimentRun, SaveOptions
 from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.run_folder import RunFolder, as_file_name
-from hinged.lab.study.cells import Cell, pretraining_experiments, study_cells
+from hinged.lab.runs.tuning import Tuning, tune_all
+from hinged.lab.study.cells import (
+    Cell,
+    pretraining_experiments,
+    study_cells,
+    study_tuning,
+)
 from hinged.lab.study.definition import Study
 
 
@@ -70,10 +76,15 @@ class StudyPlan(Settings):
         """Return the experiment that pretrains each kind of network; the keys are the kinds."""
         return pretraining_experiments(self.study_with_precision, self.scale, self.fallback)
 
+    def tuning(self) -> Tuning | None:
+        """Return what is tried for each activation in each cell; None if nothing is tried."""
+        return study_tuning(self.study_with_precision, self.scale, self.fallback)
+
     def extends(self, other: StudyPlan) -> bool:
         """Whether this plan contains all trainings of another plan, apart from their seeds."""
         about = {"name", "scale", "fallback"}
         same = self.model_dump(include=about) == other.model_dump(include=about)
+        same = same and self.tuning() == other.tuning()
         return same and other._experiments().items() <= self._experiments().items()
 
     def _experiments(self) -> dict[str, Experiment]:
@@ -203,7 +214,10 @@ class StudyFolder:
         logger: str = "",
         **options: Any,
     ) -> None:
-        """Train all networks of the study that have no result yet, pretrainings first.
+        """Train all networks of the study that have no result yet.
+
+        Pretrainings come first, then the trainings that tune the settings of each cell, and then
+        the trainings of the cells with the best settings.
 
         An error in a training of a cell is saved in the run folder, and the next training starts.
         An error in a pretraining is raised.
@@ -223,7 +237,9 @@ class StudyFolder:
             save = SaveOptions(checkpoints=True, weights=True, logger=logger)
             compare_all(pretrainings, listener, save=save, **options)
         save = SaveOptions(logger=logger)
-        runs = self.cell_runs(seeds)
+        runs, tuning = self.cell_runs(seeds), self.plan.tuning()
+        if tuning is not None:
+            runs = tune_all(runs, tuning, listener, continue_on_error=True, **options)
         compare_all(runs, listener, save=save, continue_on_error=True, **options)
 
     def _holds_other_files(self) -> bool:

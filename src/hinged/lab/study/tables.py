@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
-from hinged.lab.reporting import terminal
+from hinged.lab.reporting import terminal, tuning_table
 from hinged.lab.reporting.significance import FEWEST_SEEDS
 from hinged.lab.study.measure_words import format_value, measure_of
 from hinged.lab.study.record import RecordRow, StudyRecord
@@ -110,8 +110,8 @@ def how_to_read(record: StudyRecord) -> str:
 
 
 def details(record: StudyRecord) -> list[Table]:
-    """Return the further tables: statistics, cost, and the advice of `hinged.diagnose`."""
-    return [_statistics(record), _cost(record), *_advice(record)]
+    """Return the further tables: tuning, statistics, cost, and the advice of `hinged.diagnose`."""
+    return [*_tuning(record), _statistics(record), _cost(record), *_advice(record)]
 
 
 def _result_texts(record: StudyRecord, row: RecordRow) -> tuple[str, ...]:
@@ -124,6 +124,22 @@ def _result_texts(record: StudyRecord, row: RecordRow) -> tuple[str, ...]:
         difference = f"{mean} ({low} to {high})".replace(" to ", _NO_BREAK + "to" + _NO_BREAK)
         p = terminal.format_p_value(row.versus.p_holm)
     return format_value(record, row.mean), difference, p
+
+
+def _tuning(record: StudyRecord) -> list[Table]:
+    """Return the table of the settings that were tried; no table if the study tunes nothing."""
+    words = {(row.cell, row.activation): row_words(record, row) for row in record.rows}
+    rows = []
+    for cell, tuned in record.tuning.items():
+        for each in tuned:
+            activation, *texts = tuning_table.tuning_row(each)
+            untrained = f"{activation_words(activation)} ({cell})"
+            rows.append(Row((words.get((cell, activation), untrained), *texts)))
+    if not rows:
+        return []
+    folds = any(cell["folds"] is not None for cell in record.cells.values())
+    about = tuning_table.ABOUT + tuning_table.ABOUT_FOLDS * folds
+    return [Table(tuning_table.TITLE, about, tuning_table.tuning_headings(record.metric), rows)]
 
 
 def _statistics(record: StudyRecord) -> Table:

@@ -240,7 +240,7 @@ def noun_of(record: StudyRecord, rows: Sequence[RecordRow]) -> Noun:
     """Return the noun for the settings in which rows differ, for example `networks`."""
     experiments = [experiment_of(record, row.cell) for row in rows]
     differing = {
-        text.partition(" is ")[0]
+        text.partition(" is ")[0].partition(" of ")[0]
         for other in experiments[1:]
         for text in experiments[0].differing_settings(other)
     }

@@ -15,6 +15,7 @@ from torch import nn
 
 from hinged import errors
 from hinged.lab.data import Batches, DataSet
+from hinged.lab.data.validation_split import held_out_size, hold_out
 from hinged.lab.experiment.settings import TrainingSettings
 from hinged.lab.experiment.torchrun import TorchrunProcess, torchrun_process
 from hinged.lab.training.checkpoints import AtomicCheckpointIO
@@ -23,6 +24,7 @@ from hinged.lab.training.lightning_contexts import quiet_lightning, restore_dete
 from hinged.lab.training.second_order import check_second_order, train_second_order
 from hinged.lab.training.training_module import TrainingModule
 from hinged.lab.training.training_result import OnEpoch, TrainingResult
+from hinged.lab.training.validation import Validation
 from hinged.lightning import CurveCalibration, CurveMonitor
 from hinged.optim import METHODS
 
@@ -47,6 +49,10 @@ def train_network(
 ) -> TrainingResult:
     """Train a network on the training split, and score it on the training and test split.
 
+    With `settings.validation`, the samples that are held out belong to neither of these splits.
+    With `settings.keep_best`, the network of the epoch with the best validation score is scored and
+    returned.
+
     If `torchrun` started several processes, each process must call this function with the same
     arguments. Each process trains on its share of every batch. The running statistics of batch
     normalisation then differ between the processes. Use the result of process 0.
@@ -56,7 +62,8 @@ def train_network(
             data.outputs)`, or `(N, data.outputs, rows, columns)` for object detection.
         data: the data set.
         settings: optimizer, learning rate, epochs and all other settings of the training.
-        seed: decides the order of the samples and the random numbers of layers such as dropout.
+        seed: decides the order of the samples, the random numbers of layers such as dropout, and
+            which samples are held out for validation.
         on_epoch: a function that is called after each epoch with the number of finished epochs.
             None calls nothing.
         checkpoints: the folder for checkpoints. One checkpoint is written after each epoch.
@@ -70,15 +77,18 @@ def train_network(
         A result that contains the trained network, its scores and its costs.
 
     Raises:
-        ArgumentError: if a second-order method cannot train this network.
+        ArgumentError: if a second-order method cannot train this network, or if too few samples
+            would be held out for validation.
         RunFolderError: if a checkpoint cannot be written, or if the processes read different
             checkpoints.
     """
     if settings.optimizer in METHODS:
         return train_second_order(model, data, settings, seed, on_epoch=on_epoch)
+    data, validation = _hold_out(data, settings, seed)
     module, process = TrainingModule(model, data, settings), torchrun_process()
     history = EpochHistory(data, on_epoch)
     callbacks = [
+        *([] if validation is None else [validation]),
         history,
         SeedEpochs(seed, process.rank),
         *_optional_callbacks(module, checkpoints, logger),
@@ -100,18 +110,21 @@ def train_network(
         trainer.fit(module, batches, ckpt_path=_last_checkpoint(checkpoints))
     seconds = history.earlier_seconds + time.perf_counter() - started
     module.to(trainer.strategy.root_device)  # Lightning has moved the network to the CPU.
+    best_epoch = None if validation is None else validation.restore_best(module.model)
     train_score = module.score(data.x_train, data.y_train)
     test_outputs = module.compute_outputs(data.x_test)
     return TrainingResult(
         model=module.model.cpu().eval(),
         train_score=train_score,
-        test_score=history.test_scores[-1],
+        test_score=history.test_scores[-1 if best_epoch is None else best_epoch - 1],
         loss=history.loss,
         test_scores=history.test_scores,
         dead_units=history.dead_units,
         step_ms=1000 * statistics.median(history.step_seconds),
         seconds=seconds,
         test_outputs=test_outputs,
+        validation_scores=[] if validation is None else validation.scores,
+        best_epoch=best_epoch,
     )
 
 
@@ -124,11 +137,11 @@ def check_training(model: nn.Module, data: DataSet, settings: TrainingSettings) 
         settings: the settings of the training.
 
     Raises:
-        ArgumentError: if a process would get fewer than two samples of a batch, if both
-            `calibrate_after` and `compile` are set, or if the optimizer is a method of
-            `hinged.optim` and this method cannot train the network. Such a method allows neither
-            `compile` nor several processes. `hinged.lab.training.second_order.check_second_order`
-            lists its other conditions.
+        ArgumentError: if a process would get fewer than two samples of a batch, if too few samples
+            would be held out for validation, if both `calibrate_after` and `compile` are set, or if
+            the optimizer is a method of `hinged.optim` and this method cannot train the network.
+            Such a method allows neither `compile` nor several processes.
+            `hinged.lab.training.second_order.check_second_order` lists its other conditions.
     """
     processes = torchrun_process().world_size
     if settings.batch_size // processes < 2:
@@ -139,6 +152,8 @@ def check_training(model: nn.Module, data: DataSet, settings: TrainingSettings) 
         got = f"training.compile with training.calibrate_after={settings.calibrate_after:g}"
         hint = "leave one of the two out: inputs of curves cannot be observed in compiled code"
         raise errors.ArgumentError(errors.message("training", got, hint))
+    if settings.validation:
+        held_out_size(data, settings.validation)
     if settings.optimizer in METHODS:
         call = f"training.optimizer={settings.optimizer}"
         if settings.compile:
@@ -196,6 +211,19 @@ def _trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def _hold_out(
+    data: DataSet, settings: TrainingSettings, seed: int
+) -> tuple[DataSet, Validation | None]:
+    """Return the data without validation samples, and the callback that scores these samples.
+
+    The callback is None if no samples are held out.
+    """
+    if not settings.validation:
+        return data, None
+    training, held_out = hold_out(data, settings.validation, seed)
+    return training, Validation(held_out, settings.keep_best)
 
 
 def _optional_callbacks(

@@ -18,6 +18,11 @@ from hinged.lab.training.training_result import OnEpoch, TrainingResult
 VALIDATION_SHARE = 1 / 9
 """Share of the training split that is used for validation. In a cross-validation with ten folds, 8
 folds are then used for training, 1 for validation and 1 for testing."""
+_UNUSED = (
+    *("trains", "head_epochs", "weight_decay", "curve_penalty", "calibrate_after"),
+    *("validation", "keep_best"),  # These methods always hold out `VALIDATION_SHARE`.
+)
+"""Settings of the training that these methods refuse."""
 
 
 def check_second_order(model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:
@@ -41,7 +46,7 @@ def check_second_order(model: nn.Module, data: DataSet, settings: TrainingSettin
     optim.check_activation(call, model)
     unsupported = [
         name
-        for name in ("trains", "head_epochs", "weight_decay", "curve_penalty", "calibrate_after")
+        for name in _UNUSED
         if getattr(settings, name) != TrainingSettings.model_fields[name].default
     ]
     if unsupported:

@@ -106,8 +106,7 @@ class TrainingModule(lightning.LightningModule):
             settings.weight_decay,
             curve_lr=settings.curve_lr_factor * settings.lr,
             smoothing=settings.smoothing if settings.curve_metric else None,
-            curve_decay=settings.curve_decay if settings.curve_metric else None,
-            samples=len(self.data.x_train),
+            curve_decay=settings.curve_decay if settings.curve_metric else 0.0,
             activation_lr=settings.activation_lr_factor * settings.lr,
             curve_types=TRAINABLE_ACTIVATIONS,
         )

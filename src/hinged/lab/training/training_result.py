@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -20,7 +20,7 @@ class TrainingResult:
     Attributes:
         model: the trained network, in evaluation mode.
         train_score: score of the trained network on the training split, in the metric of the data
-            set.
+            set. Samples that are held out for validation are left out.
         test_score: score of the trained network on the test split, in the same metric.
         loss: mean training loss of each epoch.
         test_scores: score on the test split after each epoch. These scores are only for display and
@@ -32,6 +32,10 @@ class TrainingResult:
         seconds: wall time of the training in seconds. For a resumed training, this includes the
             time before the checkpoint.
         test_outputs: outputs of the trained network for the samples of the test split, `(N, ...)`.
+        validation_scores: score on the validation samples after each epoch. Empty if no samples
+            are held out.
+        best_epoch: number of the epoch whose parameters the network has, counted from 1. None if
+            the network has the parameters of the last epoch because no epoch was chosen.
     """
 
     model: nn.Module
@@ -43,3 +47,5 @@ class TrainingResult:
     step_ms: float
     seconds: float
     test_outputs: Tensor
+    validation_scores: list[float] = field(default_factory=list)
+    best_epoch: int | None = None
