@@ -53,7 +53,7 @@ def test_code_of_the_page_on_the_own_loop_runs(tmp_path, monkeypatch, capsys):
 
 def test_code_of_the_page_on_training_sets_the_keys_that_it_names(tmp_path, monkeypatch):
     _, curves = run_page("curve-training.md", tmp_path, monkeypatch)["optimizer"].param_groups
-    assert [curves[key] for key in ("lr", "smoothing", "curve_decay")] == [0.02, 0.1, 0.3]
+    assert [curves[key] for key in ("lr", "smoothing", "curve_decay")] == [0.02, 0.1, 1.0]
 
 
 def test_the_picture_of_the_page_on_training_is_as_its_script_draws_it():

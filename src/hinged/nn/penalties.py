@@ -39,8 +39,8 @@ def penalty(
     - `"drift"` is the integral of the squared difference between a curve and its curve in `start`,
       from the first to the last hinge. This penalty keeps curves close to `start`.
 
-    A penalty changes which curves are best. If curves overfit, first let `hinged.param_groups` pull
-    them to their start, with `curve_decay`: this pull does not depend on the scale of the loss.
+    A penalty changes which curves are best. If curves overfit, first raise `curve_decay` in
+    `hinged.param_groups`, which pulls them to their start: this pull does not depend on the loss.
 
     Args:
         model: a model with `PiecewiseLinear` layers, or one such layer.
