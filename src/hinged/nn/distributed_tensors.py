@@ -47,7 +47,7 @@ def _sum_over_processes(sums: Sequence[tuple[Tensor, int]]) -> list[tuple[Tensor
         chosen = [i for i, (total, _) in enumerate(sums) if total.device == device]
         pairs = [sums[i] for i in chosen]
         flat = torch.cat(
-            [torch.cat((total.flatten(), total.new_tensor([n]))) for total, n in pairs]
+            [torch.cat((total.flatten(), total.new_full((1,), n))) for total, n in pairs]
         )
         torch.distributed.all_reduce(flat)
         parts = flat.split([total.numel() + 1 for total, _ in pairs])

@@ -213,3 +213,21 @@ def test_all_of_torchs_activations_without_parameters_have_a_name():
     others = {"GLU", "MultiheadAttention", "PReLU", "RReLU", "Threshold"}
     names = {name for name in nn.modules.activation.__all__ if "oftm" not in name} - others
     assert {ACTIVATIONS[n](CurveSettings())(1).__class__.__name__ for n in ACTIVATIONS} >= names
+
+
+@pytest.mark.parametrize("exponent", [-7, 7])
+def test_training_in_the_metric_does_not_depend_on_the_unit(exponent):
+    """With a power of 2 as the factor, no number is rounded differently."""
+    x = torch.randn(64, 3)
+    outputs = []
+    for unit in (1.0, 2.0**exponent):
+        torch.manual_seed(0)
+        activation = activation_factory("hinged", CurveSettings(unit=unit))(8)
+        model = nn.Sequential(nn.Linear(3, 8), activation, nn.Linear(8, 1))
+        optimizer = torch.optim.AdamW(param_groups(model, 0.01))
+        for _ in range(50):
+            optimizer.zero_grad()
+            (model(x) - x.prod(dim=1, keepdim=True)).square().mean().backward()
+            optimizer.step()
+        outputs.append(model(x))
+    assert torch.equal(*outputs)
