@@ -7,10 +7,10 @@ from torch import nn
 
 from hinged import PiecewiseLinear, convert, errors, param_groups
 from hinged.nn.parameter_groups import (
-    CURVE_DECAY,
     CURVE_LR_FACTOR,
     MOST_CURVE_LR,
     SMOOTHING,
+    default_curve_decay,
     replace_parameters,
 )
 
@@ -43,7 +43,7 @@ def test_curves_stand_apart_without_weight_decay():
     ]  # fmt: skip
     assert (weights["name"], weights["lr"], weights["weight_decay"]) == ("weights", 1e-3, 0.01)
     assert (curves["name"], curves["lr"], curves["weight_decay"]) == ("curves", 4e-3, 0.0)
-    assert curves["smoothing"] == SMOOTHING and curves["curve_decay"] == CURVE_DECAY
+    assert curves["smoothing"] == SMOOTHING and curves["curve_decay"] == default_curve_decay()
 
 
 def test_without_the_metric_curves_have_twice_the_rate_of_the_weights():
@@ -245,3 +245,9 @@ def test_rates_that_are_no_numbers_are_refused(rate):
         given = {"lr": 0.1, name: rate}
         with pytest.raises(errors.ArgumentError, match=rf"groups\({name}=.*expected a number of 0"):
             param_groups(nn.Linear(2, 2), **given)
+
+
+def test_the_default_pull_falls_with_the_number_of_samples():
+    decays = [param_groups(network(), 1e-3, samples=n)[1]["curve_decay"] for n in (100, 60_000)]
+    assert decays == [default_curve_decay(100), default_curve_decay(60_000)]
+    assert decays[0] == 1.0 and decays[1] == pytest.approx(0.05)

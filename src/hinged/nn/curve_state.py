@@ -31,6 +31,7 @@ class CurveState:
     - `start`: the values before the first step, shape `(C, K)`;
     - `hinges`: the hinges that the other entries belong to;
     - `measured`: whether inputs have been measured;
+    - `inputs_per_sample`: the number of inputs that a curve gets from one sample of a batch;
     - `direction`, `size`, `moments`: the running means of `hinged.curve.metric.MetricState`.
 
     Args:
@@ -92,6 +93,7 @@ class CurveState:
             size=start.new_zeros(len(start)),
             moments=evenly_spread_moments(hinges.to(start), len(start)),
             measured=False,
+            inputs_per_sample=1.0,
         )
         self._continue()
 
@@ -137,6 +139,7 @@ class CurveState:
         new = mean.lerp(moments.to(mean), 1 - _KEPT if self.state["measured"] else 1.0)
         mean.copy_(torch.where(usable, new, mean))
         self.state["measured"] = True
+        self.state["inputs_per_sample"] = self.observers[0].inputs_per_sample
 
     def step(self, grad_scale: float = 1.0) -> None:
         """Take one step in the metric, with the gradient divided by `grad_scale`."""
@@ -149,9 +152,8 @@ class CurveState:
             observer.expect(self.measurement_due)
         factor = (-1.0 if group.get("maximize") else 1.0) / grad_scale
         values, grad = _wide(whole(parameter)), _wide(whole(parameter.grad))
-        step = MetricStep(
-            float(group["lr"]), group["smoothing"], group["curve_decay"], count=self._count
-        )
+        decay = group["curve_decay"] / self.state["inputs_per_sample"]
+        step = MetricStep(float(group["lr"]), group["smoothing"], decay, count=self._count)
         self._steps.take(values, grad if factor == 1.0 else grad * factor, step)
         if values is not parameter:
             overwrite(parameter, values)

@@ -29,10 +29,13 @@ class InputObserver:
 
     Attributes:
         needed: whether the next forward passes are to be measured.
+        inputs_per_sample: the number of inputs that a curve got from one sample of the last
+            measured batch: 1 in an MLP, and the number of pixels or tokens otherwise.
     """
 
     def __init__(self, layer: PiecewiseLinear) -> None:
         self.needed = True
+        self.inputs_per_sample = 1.0
         self._register(layer)
 
     def _register(self, layer: PiecewiseLinear) -> None:
@@ -105,6 +108,8 @@ class InputObserver:
             self._measured_hinges = layer.hinges
         self._sum = moments if self._sum is None else self._sum + moments.to(self._sum.device)
         self._passes += 1
+        samples = x.shape[0] if x.dim() else 1
+        self.inputs_per_sample = x.numel() / (layer.channels * samples)
 
     def take(self) -> tuple[Tensor | None, int]:
         """Return the sum of the moments of all measured forward passes and their number, and forget
@@ -120,6 +125,7 @@ class InputObserver:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.needed = True
+        self.inputs_per_sample = 1.0
         self._register(state["layer"])
 
 

@@ -30,8 +30,14 @@ of curves that are trained without their metric."""
 SMOOTHING = 0.03
 """Default factor of the roughness in the metric of curves."""
 
-CURVE_DECAY = 0.3
-"""Default factor with which curves return to their start, relative to their learning rate."""
+MOST_CURVE_DECAY = 1.0
+"""Largest default factor of the pull of curves to their start."""
+
+DECAYED_SAMPLES = 3000
+"""The default factor of the pull is this number divided by the number of training samples."""
+
+ASSUMED_SAMPLES = 10_000
+"""The number of training samples that is assumed if it is not given."""
 
 _CALL = "hinged.param_groups"
 # The settings of a group that are learning rates. All but "lr" are added by schedulers.
@@ -48,6 +54,7 @@ def param_groups(
     curve_decay: float | None = None,
     activation_lr: float | None = None,
     curve_types: tuple[type[nn.Module], ...] = (PiecewiseLinear,),
+    samples: int | None = None,
     steps: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return optimiser groups for a model: the weights, the curves, and other activations.
@@ -72,7 +79,11 @@ def param_groups(
         smoothing: how stiff curves are where they have few inputs: the factor of the roughness in
             the metric. None trains the curves without their metric.
         curve_decay: pulls curves back to their start: in each step, by `curve_lr * curve_decay`
-            times their distance. None means 0.3 in the metric. It needs the metric.
+            times their distance, divided by the number of inputs that a curve gets from one sample
+            (pixels or tokens; 1 in an MLP). It needs the metric. None takes
+            `default_curve_decay(samples)`: the fewer samples, the stronger the pull.
+        samples: the number of training samples. None means that it is not known: 10,000 are
+            assumed.
         activation_lr: learning rate of the other parameters of activations: slopes of free tails
             and parameters of other `curve_types`. None means twice `lr`.
         curve_types: module types whose parameters count as parameters of activations. Add
@@ -110,6 +121,7 @@ def param_groups(
         smoothing=smoothing,
         curve_decay=curve_decay,
         activation_lr=activation_lr,
+        samples=samples,
     )
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
@@ -128,7 +140,7 @@ def param_groups(
         "lr": lr,
         "weight_decay": weight_decay,
     }
-    decay = CURVE_DECAY if curve_decay is None else curve_decay
+    decay = default_curve_decay(samples) if curve_decay is None else curve_decay
     curves = curve_group([p for p in trainable if id(p) in values], weights, smoothing, decay)
     others = _group_like(weights, "activations", [p for p in trainable if id(p) in activations])
     for group, rate in ((curves, curve_lr), (others, activation_lr)):
@@ -176,7 +188,7 @@ def curve_group(
     values: Iterable[nn.Parameter],
     weights: Mapping[str, Any],
     smoothing: float | None = SMOOTHING,
-    curve_decay: float = CURVE_DECAY,
+    curve_decay: float | None = None,
 ) -> dict[str, Any]:
     """Return an optimiser group for the values of curves, with the settings of the weights' group.
 
@@ -188,7 +200,7 @@ def curve_group(
         weights: the optimiser group of the weights.
         smoothing: the factor of the roughness in the metric. None trains the curves without their
             metric. The learning rate is then `ACTIVATION_LR_FACTOR` times that of the weights.
-        curve_decay: the factor of the pull to the start.
+        curve_decay: the factor of the pull to the start; None for `default_curve_decay()`.
 
     >>> weights = {"params": [], "lr": 0.01, "momentum": 0.9, "weight_decay": 0.01}
     >>> group = curve_group([], weights)
@@ -200,7 +212,23 @@ def curve_group(
     largest = max(weights[key] for key in _LEARNING_RATES if key in weights)
     factor = min(CURVE_LR_FACTOR, MOST_CURVE_LR / largest) if largest > 0 else CURVE_LR_FACTOR
     group = _group_like(weights, "curves", values, factor)
-    return {**group, "smoothing": smoothing, "curve_decay": curve_decay}
+    decay = default_curve_decay() if curve_decay is None else curve_decay
+    return {**group, "smoothing": smoothing, "curve_decay": decay}
+
+
+def default_curve_decay(samples: int | None = None) -> float:
+    """Return the default factor of the pull of curves to their start.
+
+    A prior that curves stay near their start counts as much as a fixed number of samples. Its share
+    falls with the number of samples: `DECAYED_SAMPLES / samples`, and at most `MOST_CURVE_DECAY`.
+
+    Args:
+        samples: the number of training samples; None for `ASSUMED_SAMPLES`.
+
+    >>> default_curve_decay(500), default_curve_decay(60_000), default_curve_decay()
+    (1.0, 0.05, 0.3)
+    """
+    return min(MOST_CURVE_DECAY, DECAYED_SAMPLES / (samples or ASSUMED_SAMPLES))
 
 
 def _group_like(

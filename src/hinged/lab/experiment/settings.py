@@ -152,8 +152,9 @@ class TrainingSettings(Settings):
     smoothing: float = pydantic.Field(default=0.03, gt=0)
     """How stiff curves are where they have few inputs: the factor of the roughness in the metric of
     the curves."""
-    curve_decay: float = pydantic.Field(default=0.3, ge=0)
-    """Factor of the pull of the curves to their start, in their metric."""
+    curve_decay: float | None = pydantic.Field(default=None, ge=0)
+    """Factor of the pull of the curves to their start, in their metric. By default, it is chosen by
+    the number of training samples (`hinged.param_groups`)."""
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
     """Weight decay of the weights. The parameters of activations have no weight decay."""
     curve_penalty: float = pydantic.Field(default=0.0, ge=0)

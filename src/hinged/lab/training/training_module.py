@@ -122,7 +122,8 @@ class TrainingModule(lightning.LightningModule):
             settings.weight_decay,
             curve_lr=settings.curve_lr_factor * settings.lr,
             smoothing=settings.smoothing if settings.curve_metric else None,
-            curve_decay=settings.curve_decay if settings.curve_metric else 0.0,
+            curve_decay=settings.curve_decay if settings.curve_metric else None,
+            samples=len(self.data.x_train),
             activation_lr=settings.activation_lr_factor * settings.lr,
             curve_types=TRAINABLE_ACTIVATIONS,
         )
