@@ -28,6 +28,7 @@ class RecordingListener(ProgressListener):
     Attributes:
         counts: the first three arguments of the last `on_start`.
         jobs: the last argument of it.
+        warnings: the warnings before the first training.
         started: activation and seed of each training that has started.
         epochs: activation, seed and number of each finished epoch.
         results: label, activation and seed of each finished trial.
@@ -36,10 +37,13 @@ class RecordingListener(ProgressListener):
 
     def __init__(self):
         self.counts, self.jobs, self.results, self.failures = None, None, [], []
-        self.started, self.epochs = [], []
+        self.warnings, self.started, self.epochs = [], [], []
 
     def on_start(self, trials, finished, epochs, jobs):
         self.counts, self.jobs = (trials, finished, epochs), jobs
+
+    def on_warning(self, sentence):
+        self.warnings.append(sentence)
 
     def on_trial_start(self, _run, trial):
         self.started.append((trial.activation, trial.seed))

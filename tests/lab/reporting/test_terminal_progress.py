@@ -121,3 +121,10 @@ def test_no_bar_is_left_above_an_early_error(error):
             raise error
     last = screen.getvalue().rpartition("\r")[2]
     assert ("setting up" in last) == (error is None)
+
+
+def test_a_warning_is_a_line_of_its_own():
+    screen = Screen()
+    screen.progress.on_start(2, 0, 4, 1)
+    screen.progress.on_warning("Curves [of all] cannot move.")
+    assert screen.lines == ["Warning: Curves [of all] cannot move."]

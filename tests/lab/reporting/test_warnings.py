@@ -130,3 +130,11 @@ def test_a_frozen_network_with_random_weights(trains, small):
     assert warn(frozen, GOOD, pretrained="imagenet (abc)") == ()
     users = frozen.model_copy(update={"network": NetworkSettings(kind="my.py:make")})
     assert warn(users, GOOD) == ()
+
+
+def test_curves_that_could_not_move(small):
+    training = small.training.model_copy(update={"curve_lr_factor": 0.01})
+    still = small.model_copy(update={"training": training})
+    [text] = warn(still, GOOD)
+    assert text.startswith("Curves can travel at most 0.0") and "in 16 steps" in text
+    assert warn(still, {"relu": GOOD["relu"], "silu": GOOD["hinged"]}) == ()

@@ -80,8 +80,7 @@ class Batches:
 
     @property
     def _steps_per_pass(self) -> int:
-        whole, remaining = divmod(len(self.x), self.batch_size)
-        return whole + (remaining // self.process.world_size > 1)
+        return count_batches(len(self.x), self.batch_size, self.process.world_size)
 
     def _one_pass(self, number: int) -> Iterator[Batch]:
         """Yield the batches of one pass over all samples. Its number decides order and changes."""
@@ -102,6 +101,22 @@ class Batches:
         """Return the part of `rows`, the row indices of a batch, that this process takes."""
         rank, world_size, _ = self.process
         return rows[: len(rows) - len(rows) % world_size][rank::world_size]
+
+
+def count_batches(samples: int, batch_size: int, processes: int = 1) -> int:
+    """Return the number of batches in one pass over the training samples.
+
+    Args:
+        samples: number of training samples.
+        batch_size: number of samples per batch, of all processes together.
+        processes: number of processes. A last batch in which a process would have a single sample
+            is left out.
+
+    >>> count_batches(9, 4), count_batches(10, 4)
+    (2, 3)
+    """
+    whole, remaining = divmod(samples, batch_size)
+    return whole + (remaining // processes > 1)
 
 
 def _fits_on(device: torch.device, x: Tensor) -> bool:

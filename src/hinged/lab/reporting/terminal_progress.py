@@ -77,6 +77,12 @@ class TerminalProgress(ProgressListener):
             self._console.print(f"{finished} of {trials} trials were finished before.")
         self._bar.reset(self._task, total=epochs, description="training", left="")
 
+    def on_warning(self, sentence: str) -> None:
+        """Print the warning as a line."""
+        self._console.print(
+            f"[yellow]Warning:[/] {escape(sentence)}", highlight=False, soft_wrap=True
+        )
+
     def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
         """Show the activation and the seed of the training next to the bar."""
         self._estimate.start_training(_key(run, trial), self._clock())

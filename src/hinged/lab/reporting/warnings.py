@@ -10,6 +10,7 @@ from hinged.lab.experiment.schema import Experiment
 from hinged.lab.reporting.significance import FEWEST_SEEDS
 from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.training.freezing import EVERYTHING
+from hinged.lab.training.travel import describe_still_curves
 from hinged.user_code import names_function
 
 FEWEST_TEST_SAMPLES = 30
@@ -45,6 +46,7 @@ def warn_of_scores(experiment: Experiment, results: Sequence[TrialResult]) -> It
     yield from _warn_of_equal_scores(experiment, results)
     yield from _warn_of_data(results)
     yield from _warn_of_random_weights(experiment, results)
+    yield from _warn_of_still_curves(experiment, results)
 
 
 def _add_facts(results: Sequence[TrialResult]) -> list[TrialResult]:
@@ -153,6 +155,13 @@ def _warn_of_random_weights(
             f"Only a part of the network was trained ({trains.replace('+', ' and ')}), but without "
             "pretrained weights the rest stays random. Give weights with --pretrained."
         )
+
+
+def _warn_of_still_curves(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator[str]:
+    facts = results[0].data_facts
+    sentence = None if facts is None else describe_still_curves(experiment, facts.train_samples)
+    if sentence is not None:
+        yield sentence
 
 
 def _warn_of_few_seeds(experiment: Experiment, results: Sequence[TrialResult]) -> Iterator[str]:

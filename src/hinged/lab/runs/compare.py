@@ -17,8 +17,7 @@ import torch
 
 from hinged import errors
 from hinged.atomic_files import remove_partials
-from hinged.lab.experiment.schema import Experiment, Trial
-from hinged.lab.experiment.torchrun import torchrun_process
+from hinged.lab.experiment.schema import Experiment
 from hinged.lab.runs.pending_trial import (
     ExperimentRun,
     Loader,
@@ -32,11 +31,17 @@ from hinged.lab.runs.pending_trial import (
 )
 from hinged.lab.runs.progress_listener import ProgressListener
 from hinged.lab.runs.ray_cluster import RayCluster
+from hinged.lab.runs.run_checks import (
+    CheckedExperiment,
+    check_experiment,
+    check_logger,
+    check_single_training,
+    report_warnings,
+)
 from hinged.lab.runs.run_folder import RunFolder
-from hinged.lab.runs.run_trial import check_trial, load_data_and_weights, run_trial
+from hinged.lab.runs.run_trial import load_data_and_weights, run_trial
 from hinged.lab.runs.trial_result import TrialResult
 from hinged.lab.runs.worker_processes import call_in_processes
-from hinged.lab.training import loggers
 
 _RESULT_ONLY = SaveOptions()
 
@@ -134,9 +139,9 @@ def compare_all(
         WorkerError: if one of several processes is killed, for example because memory runs out.
     """
     # Check everything before the first training: a late error would waste hours.
-    _check_logger(save.logger, runs, cluster)
-    sources = [_check_experiment(run, data_dir) for run in runs]
-    runs = [_open_folder(run, *source) for run, source in zip(runs, sources, strict=True)]
+    check_logger(save.logger, runs, on_cluster=cluster is not None)
+    checked = [check_experiment(run, _loader(run, data_dir)()) for run in runs]
+    runs = [_open_folder(run, found) for run, found in zip(runs, checked, strict=True)]
     trials = [
         PendingTrial(run, trial, _loader(run, data_dir), save, continue_on_error)
         for run in runs
@@ -146,10 +151,12 @@ def compare_all(
     # for its finished seeds, and slow phases of the machine affect all activations.
     trials.sort(key=lambda each: each.trial.seed)
     pending = [each for each in trials if not each.is_finished]
-    _check_single_training(pending)
+    check_single_training(pending)
     epochs = sum(each.run.experiment.training.epochs for each in pending)
     at_once = jobs if cluster is None else None
     listener.on_start(len(trials), len(trials) - len(pending), epochs, at_once)
+    if pending:
+        report_warnings(runs, checked, listener)
     train_all = functools.partial(
         _train_all, listener=listener, jobs=jobs, threads=threads, cluster=cluster
     )
@@ -304,58 +311,12 @@ def _loader(run: ExperimentRun, data_dir: Path | None) -> Loader:
     return functools.partial(load_data_and_weights, run.experiment, data_dir, run.study_weights)
 
 
-def _check_experiment(run: ExperimentRun, data_dir: Path | None) -> tuple[str, str]:
-    """Check that all networks of an experiment can be trained, and identify its data and weights.
-
-    Returns:
-        The hash of the data, and the name of the pretrained weights. The name is empty if the
-        experiment uses no pretrained weights.
-
-    Raises:
-        ArgumentError: if a network cannot be trained on the data.
-    """
-    experiment = run.experiment
-    loaded = _loader(run, data_dir)()
-    for activation in experiment.activations:
-        check_trial(experiment, Trial(activation=activation, seed=0), loaded)
-    return loaded.data.digest, "" if loaded.weights is None else loaded.weights.name
-
-
-def _check_logger(name: str, runs: Sequence[ExperimentRun], cluster: RayCluster | None) -> None:
-    """Raise an error if a logger cannot record the trainings. An empty name stands for no logger.
-
-    A Ray cluster has no folder for the logs.
-    """
-    if name and cluster is not None:
-        hint = "leave one of the two out: trainings on a Ray cluster cannot be logged"
-        raise errors.ArgumentError(errors.message("logger", f"{name} with a Ray cluster", hint))
-    for run in runs if name else ():
-        for activation in run.experiment.activations:
-            optimizer = run.experiment.for_activation(activation).training.optimizer
-            loggers.check_logger(name, optimizer)
-
-
-def _check_single_training(pending: Sequence[PendingTrial]) -> None:
-    """Raise an error if `torchrun` started this process and more than one trial is unfinished.
-
-    Processes with a rank above 0 know only one trial, so they could not join the other trials.
-    """
-    if torchrun_process().world_size > 1 and len(pending) > 1:
-        got = f"{pending[0].run.folder.path}, where {len(pending)} trainings are unfinished"
-        hint = (
-            "torchrun can run only one training: run the same command without torchrun to finish "
-            "the folder, or choose another folder"
-        )
-        raise errors.RunFolderError(errors.message("hinged train", got, hint))
-
-
-def _open_folder(run: ExperimentRun, data_digest: str, weights: str) -> ExperimentRun:
+def _open_folder(run: ExperimentRun, found: CheckedExperiment) -> ExperimentRun:
     """Open the run folder of an experiment, and add the trials in the folder to the experiment.
 
     Args:
         run: the experiment and its run folder.
-        data_digest: hash of the data.
-        weights: name of the pretrained weights; empty if there are none.
+        found: the hash of its data, and the name of its pretrained weights.
 
     Returns:
         The folder, and the experiment with the activations and seeds of this and earlier runs.
@@ -367,9 +328,9 @@ def _open_folder(run: ExperimentRun, data_digest: str, weights: str) -> Experime
     folder = run.folder
     folder.open(run.experiment)
     for result in folder.results():
-        if (result.data_digest, result.pretrained) != (data_digest, weights):
+        if (result.data_digest, result.pretrained) != (found.data_digest, found.weights):
             kind, name = "data", run.experiment.data
-            if result.data_digest == data_digest:
+            if result.data_digest == found.data_digest:
                 kind, name = "weights", str(run.experiment.network.pretrained)
             raise errors.RunFolderError(
                 f"{folder.path} holds results on other {kind} of the same name, {name}: the files "

@@ -24,6 +24,13 @@ class ProgressListener:
             jobs: number of trials that are trained at the same time; None if it is not known.
         """
 
+    def on_warning(self, sentence: str) -> None:
+        """React to a reason why the results may prove nothing, known before the first training.
+
+        Args:
+            sentence: the reason, and what to do.
+        """
+
     def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
         """React to the start of a training. The method is not called for trainings on a cluster.
 

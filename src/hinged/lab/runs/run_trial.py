@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
+from hinged.curve import Curve
 from hinged.lab.data import DataSet, augment, load_data_set
 from hinged.lab.data.cross_validation import cross_validation_fold
 from hinged.lab.data.validation_split import hold_out
@@ -34,7 +35,7 @@ from hinged.lab.training import backward_memory, fit, freezing, training_module
 from hinged.lab.training.head_first import train_head
 from hinged.lab.training.low_rank_updates import add_low_rank_updates, merge_low_rank_updates
 from hinged.lab.training.snapshots import snapshot_tensors
-from hinged.model import diagnose
+from hinged.model import copy_curves, diagnose
 from hinged.nn import PiecewiseLinear
 
 _EXAMPLES = 1000
@@ -121,7 +122,7 @@ def run_trial(
     model = build_network(experiment, trial, loaded)
     head_seconds = _train_head_first(model, experiment, trial, loaded)
     initial = weights_digest(model)
-    kept = _bytes_for_backward(model, data, experiment)
+    kept, start = _bytes_for_backward(model, data, experiment), _copy_curves(model)
     outcome = fit.train_network(
         model,
         data,
@@ -132,6 +133,7 @@ def run_trial(
         logger=logger,
     )
     other_scores, predictions = data.describe_predictions(outcome.test_outputs)
+    advice, travel = _diagnose(outcome.model, data, start)
     result = TrialResult(
         activation=trial.activation,
         seed=trial.seed,
@@ -149,7 +151,8 @@ def run_trial(
         seconds=outcome.seconds + head_seconds,
         dead=[shares.dead for shares in outcome.dead_units],
         dormant=[shares.dormant for shares in outcome.dead_units],
-        advice=_advice_by_sign(outcome.model, data),
+        advice=advice,
+        travel=travel,
         kept_bytes=kept,
         initial_weights=initial,
         pretrained="" if weights is None else weights.name,
@@ -179,6 +182,11 @@ def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) ->
         experiment.training.augment, loaded.data.x_train, loaded.data.problem
     )
     fit.check_training(build_network(experiment, trial, loaded), loaded.data, experiment.training)
+
+
+def count_train_samples(experiment: Experiment, loaded: DataAndWeights) -> int:
+    """Return the number of training samples of the first trial of an experiment."""
+    return len(_select_fold(experiment, experiment.trials[0], loaded).data.x_train)
 
 
 def build_network(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> nn.Module:
@@ -266,19 +274,34 @@ def _bytes_for_backward(model: nn.Module, data: DataSet, experiment: Experiment)
         return backward_memory.memory_for_backward(model, batch)
 
 
-def _advice_by_sign(model: nn.Module, data: DataSet) -> dict[str, list[str]]:
-    """Return the advice of `hinged.diagnose` about a network.
+def _copy_curves(model: nn.Module) -> dict[str, Curve]:
+    """Return copies of the curves of a network; empty for a network without curves."""
+    has_curves = any(isinstance(layer, PiecewiseLinear) for layer in model.modules())
+    return copy_curves(model) if has_curves else {}
+
+
+def _diagnose(
+    model: nn.Module, data: DataSet, start: dict[str, Curve]
+) -> tuple[dict[str, list[str]], dict[str, float]]:
+    """Return what `hinged.diagnose` finds in a network. Both are empty without curves.
+
+    Args:
+        model: the trained network.
+        data: the data set.
+        start: the curves before the training.
 
     Returns:
-        Lists of sentences. The keys are signs: short names of what is wrong, for example
-        `inputs outside`. The dict is empty for a network without curves.
+        Lists of sentences of advice; the keys are signs, short names of what is wrong, for example
+        `inputs outside`. Then the travel of the curves, by the name of the layer.
     """
+    if not start:
+        return {}, {}
+    batches = list(data.to_inputs(data.x_train[:_EXAMPLES]).split(_DIAGNOSE_BATCH))
+    found = diagnose(model, batches, start=start)
     by_sign: dict[str, list[str]] = {}
-    if any(isinstance(layer, PiecewiseLinear) for layer in model.modules()):
-        batches = list(data.to_inputs(data.x_train[:_EXAMPLES]).split(_DIAGNOSE_BATCH))
-        for advice in diagnose(model, batches).advice:
-            by_sign.setdefault(advice.sign, []).append(advice.text)
-    return by_sign
+    for advice in found.advice:
+        by_sign.setdefault(advice.sign, []).append(advice.text)
+    return by_sign, {name: float(each["travel"] or 0) for name, each in found.figures().items()}
 
 
 def _count_trained(parameters: Iterable[nn.Parameter]) -> int:

@@ -46,6 +46,9 @@ class TrialResult(pydantic.BaseModel):
             the layer) after each epoch, from 0 to 1.
         advice: sentences of `hinged.diagnose` about the trained curves. The keys are signs: short
             names of what is wrong, for example `inputs outside`.
+        travel: how far the curves of each layer have moved from their start, relative to the scale
+            of their inputs, by the name of the layer (`hinged.diagnose`). Empty in results of
+            earlier versions.
         kept_bytes: bytes that the forward pass of one batch keeps for the backward pass.
         initial_weights: SHA-256 of the weights before training, without those of activations.
         pretrained: name of the pretrained weights, with the first digits of their SHA-256; empty
@@ -80,6 +83,7 @@ class TrialResult(pydantic.BaseModel):
     dead: list[float] = []
     dormant: list[float] = []
     advice: dict[str, list[str]] = {}
+    travel: dict[str, float] = {}
     kept_bytes: int
     initial_weights: str
     pretrained: str = ""

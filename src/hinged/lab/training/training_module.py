@@ -132,16 +132,28 @@ class TrainingModule(lightning.LightningModule):
             optimizer = torch.optim.SGD(groups, momentum=_MOMENTUM, nesterov=True)
         else:
             optimizer = torch.optim.AdamW(groups)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=[group["lr"] for group in groups],
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            cycle_momentum=settings.optimizer == "adamw",
-        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = one_cycle(optimizer, steps, cycle_momentum=settings.optimizer == "adamw")
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+def one_cycle(
+    optimizer: torch.optim.Optimizer, steps: int, *, cycle_momentum: bool
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """Return the one-cycle schedule of a training.
+
+    Args:
+        optimizer: the optimizer. The learning rates of its groups are the largest of the schedule.
+        steps: the number of steps of the training.
+        cycle_momentum: whether the momentum, or the first of the betas, changes too.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rates, total_steps=steps, cycle_momentum=cycle_momentum
+    )
 
 
 def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast:

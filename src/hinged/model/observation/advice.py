@@ -152,7 +152,7 @@ def _short_travel(layer: LayerDiagnosis) -> str | None:
         return None
     return (
         f"curves moved by only {distance:.1%} of the scale of their inputs: raise their learning "
-        "rate (hinged.param_groups(curve_lr=...)), or train longer"
+        "rate (hinged.param_groups(curve_lr=...)), lower curve_decay, or train longer"
     )
 
 

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+from hinged.lab.runs.compare import compare_all
+from hinged.lab.runs.pending_trial import ExperimentRun
+from hinged.lab.runs.run_checks import CheckedExperiment, report_warnings
+from hinged.lab.runs.run_folder import RunFolder
+from tests.lab.helpers import RecordingListener
+
+
+def warned(*warnings):
+    """What a listener hears of experiments with these warnings, whose labels are a, b, c ..."""
+    listener, runs = RecordingListener(), []
+    for number, _ in enumerate(warnings):
+        label = "abcdef"[number]
+        runs.append(ExperimentRun(None, RunFolder(Path(label)), label))
+    report_warnings(runs, [CheckedExperiment("", "", each) for each in warnings], listener)
+    return listener.warnings
+
+
+def test_a_warning_is_said_once_with_the_experiments_that_have_it():
+    assert warned(None, None) == []
+    assert warned("Slow.", "Slow.") == ["Slow."]
+    assert warned("Slow.", None, "Slow.", "Still.") == ["a, c: Slow.", "d: Still."]
+
+
+def test_curves_that_cannot_move_are_said_before_the_first_training(small, tmp_path):
+    training = small.training.model_copy(update={"epochs": 1, "curve_lr_factor": 0.05})
+    still = small.model_copy(
+        update={"training": training, "activations": ("relu", "hinged"), "seeds": (0,)}
+    )
+    run, heard = ExperimentRun(still, RunFolder(tmp_path)), []
+
+    class Listener(RecordingListener):
+        def on_warning(self, sentence):
+            heard.append((sentence, len(self.started)))
+
+    compare_all([run], Listener())
+    [(sentence, started)] = heard
+    assert sentence.startswith("Curves can travel at most 0.00") and started == 0
+    compare_all([run], Listener())  # Nothing is left to train.
+    assert len(heard) == 1
+    travelled = {each.activation: each.travel for each in RunFolder(tmp_path).results()}
+    assert travelled["relu"] == {} and len(travelled["hinged"]) == 2
+    assert all(0 < each < 0.02 for each in travelled["hinged"].values())
