@@ -240,7 +240,7 @@ def test_calls_take_the_kernels():
         product.sum().backward()
     images = torch.randn(40, 3, 11, 11)[:, :, 1:]  # Not dense: it is copied.
     found = metric_kernel.input_moments(images.to(DEVICE), hinges, 3, 1)
-    step = metric_kernel._sample_step(40 * 110, 110)
+    step = metric_kernel._sample_step(40 * 110)
     assert step > 1
     assert torch.equal(found.cpu(), measure(images.contiguous(), hinges, 3, step)[0])
 

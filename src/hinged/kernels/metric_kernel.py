@@ -94,19 +94,22 @@ def input_moments(x: Tensor, hinges: Tensor, channels: int, dim: int) -> Tensor:
         dim: the channel axis of `x`.
 
     Returns:
-        A tensor of shape `(C, 2 K + 1)`.
+        A tensor of shape `(C, 2 K + 1)`. It is 0 if `x` is empty.
 
     >>> input_moments(torch.tensor([[0.5], [2.0]]), torch.tensor([0.0, 1.0]), channels=1, dim=1)
     tensor([[0.1250, 0.6250, 0.1250, 1.2500, 2.1250]])
     """
+    if x.numel() == 0:
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        return x.new_zeros(channels, 2 * hinges.shape[-1] + 1, dtype=dtype)
     compiled = x.is_cpu and x.dtype in DTYPES and _are_plain((hinges,), x.device)
     library = load_cpu_library().handle if compiled else None
     if library is None and not _triton_computes(x, hinges):
         rows = x.movedim(dim, 0).reshape(channels, -1) if channels > 1 else x.reshape(1, -1)
-        return metric.input_moments(rows[:, :: _sample_step(rows.shape[1], rows.shape[1])], hinges)
+        return metric.input_moments(rows[:, :: _sample_step(rows.shape[1])], hinges)
     x = as_dense(x)
     layout = memory_layout(x, channels, dim)
-    sample_step = _sample_step(layout[0] * layout[2], layout[2])
+    sample_step = _sample_step(layout[0] * layout[2])
     if library is not None:
         return _input_moments_on_cpu(library, x, hinges, layout, sample_step)
     from hinged.kernels import triton_metric_launch
@@ -133,13 +136,13 @@ def _input_moments_on_cpu(
     return moments
 
 
-def _sample_step(inputs: int, period: int) -> int:
-    """Return the distance between inputs of a sample, without a factor in common with `period`.
+def _sample_step(inputs: int) -> int:
+    """Return the distance between inputs of a sample, without a factor in common with their number.
 
-    The sample then contains inputs from all positions of an image.
+    The sample then contains inputs from all positions of an image, in any memory format.
     """
     step = max(1, inputs // MOST_SAMPLES)
-    while math.gcd(step, period) > 1:
+    while math.gcd(step, inputs) > 1:
         step += 1
     return step
 
