@@ -45,7 +45,8 @@ def trained_curve(hinges: int, smoothing: float | None) -> Tensor:
     """Return the outputs at `GRID` of a curve that was trained with the default settings."""
     x, y = samples()
     layer = hinged.PiecewiseLinear(1, hinges=hinges)
-    optimizer = torch.optim.Adam(hinged.param_groups(layer, LR, smoothing=smoothing))
+    groups = hinged.param_groups(layer, LR, smoothing=smoothing, samples=SAMPLES)
+    optimizer = torch.optim.Adam(groups)
     for _ in range(STEPS):
         optimizer.zero_grad()
         mse_loss(layer(x), y).backward()

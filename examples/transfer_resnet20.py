@@ -76,9 +76,10 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None
         labels: their classes `(N,)`.
         epochs: the number of passes through the images.
     """
-    optimiser = torch.optim.AdamW(hinged.param_groups(model, lr=0.01, weight_decay=1e-4))
+    groups = hinged.param_groups(model, lr=0.01, weight_decay=1e-4, samples=len(images))
+    optimiser = torch.optim.AdamW(groups)
     steps = epochs * (len(images) // 50)
-    rates = [group["lr"] for group in optimiser.param_groups]
+    rates = [group["lr"] for group in groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rates, total_steps=steps)
     random = torch.Generator().manual_seed(0)
     model.train()

@@ -118,7 +118,8 @@ def test_code_of_the_page_on_transformers_runs(tmp_path, monkeypatch):
     assert (curves["name"], curves["weight_decay"]) == ("curves", 0)
     assert weights["weight_decay"] == 0.01
     names["arguments"].weight_decay = 0.01
-    trainer = names["CurveTrainer"](names["model"], names["arguments"])
+    model, arguments, data = (names[key] for key in ("model", "arguments", "data"))
+    trainer = names["CurveTrainer"](model, arguments, train_dataset=data)
     decay = {
         p: g["weight_decay"] for g in trainer.create_optimizer().param_groups for p in g["params"]
     }
