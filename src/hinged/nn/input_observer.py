@@ -99,14 +99,14 @@ class InputObserver:
         """Measure the inputs `x` of a forward pass of the layer. An empty tensor does not count."""
         if x.numel() == 0:
             return
+        if self._measured_hinges is not layer.hinges:
+            self.forget()
+            self._measured_hinges = layer.hinges
         # Modes such as that of selective checkpointing would record these operations.
         modes = _disable_current_modes() if has_dispatch_modes() else contextlib.nullcontext()
         with torch.no_grad(), modes:
             moments = input_moments(x.detach(), layer.hinges, layer.channels, layer.dim)
-        if self._measured_hinges is not layer.hinges:
-            self.forget()
-            self._measured_hinges = layer.hinges
-        self._sum = moments if self._sum is None else self._sum + moments.to(self._sum.device)
+            self._sum = moments if self._sum is None else self._sum + moments.to(self._sum.device)
         self._passes += 1
         samples = x.shape[0] if x.dim() else 1
         self.inputs_per_sample = x.numel() / (layer.channels * samples)

@@ -1,0 +1,262 @@
+import copy
+import io
+
+import numpy as np
+import pytest
+import torch
+
+import hinged
+from hinged import PiecewiseLinear, param_groups
+from hinged.nn.curve_state import MEASURED_EVERY
+from hinged.nn.input_observer import InputObserver
+from tests.curve.metric_oracle import moments_of
+from tests.nn.metric_training import (
+    adamw,
+    assert_equal_training,
+    batch,
+    curves,
+    loss_of,
+    network,
+    train,
+)
+from tests.oracles import interpolate
+
+ODD = MEASURED_EVERY + 3
+
+
+def save(model, optimizer):
+    buffer = io.BytesIO()
+    torch.save((model.state_dict(), optimizer.state_dict()), buffer)
+    buffer.seek(0)
+    return buffer
+
+
+def load(buffer, model, optimizer):
+    states = torch.load(buffer)
+    model.load_state_dict(states[0])
+    optimizer.load_state_dict(states[1])
+    return model, optimizer
+
+
+@pytest.mark.parametrize("saved_at", [1, MEASURED_EVERY - 1, MEASURED_EVERY, ODD])
+@pytest.mark.parametrize("kwargs", [{}, {"fused": True}, {"maximize": True}], ids=str)
+def test_a_resumed_training_is_the_same_bit_for_bit(saved_at, kwargs):
+    model = network()
+    optimizer = adamw(model, **kwargs)
+    train(model, optimizer, saved_at)
+    buffer = save(model, optimizer)
+    train(model, optimizer, 3 * MEASURED_EVERY, saved_at)
+    other = network()
+    other, resumed = load(buffer, other, adamw(other, **kwargs))
+    train(other, resumed, 3 * MEASURED_EVERY, saved_at)
+    assert_equal_training(model, other, (optimizer, resumed))
+
+
+def test_a_resumed_training_with_accumulated_gradients_is_the_same():
+    def accumulate(model, optimizer, steps, first=0):
+        for step in range(first, steps):
+            optimizer.zero_grad()
+            for x in batch(step).chunk(2):
+                loss_of(model, x).backward()
+            optimizer.step()
+
+    model = network()
+    optimizer = adamw(model)
+    accumulate(model, optimizer, ODD)
+    buffer = save(model, optimizer)
+    accumulate(model, optimizer, 3 * MEASURED_EVERY, ODD)
+    other = network()
+    other, resumed = load(buffer, other, adamw(other))
+    accumulate(other, resumed, 3 * MEASURED_EVERY, ODD)
+    assert_equal_training(model, other, (optimizer, resumed))
+
+
+def test_a_training_that_goes_back_to_a_saved_step_is_the_same():
+    model = network()
+    optimizer = adamw(model)
+    train(model, optimizer, MEASURED_EVERY)
+    buffer = save(model, optimizer)
+    train(model, optimizer, ODD, MEASURED_EVERY)
+    expected = copy.deepcopy(model)
+    load(buffer, model, optimizer)
+    train(model, optimizer, ODD, MEASURED_EVERY)
+    assert_equal_training(model, expected)
+
+
+def test_a_second_optimizer_begins_anew():
+    model, fresh = network(), network()
+    train(model, adamw(model), 3)
+    fresh.load_state_dict(model.state_dict())
+    train(model, adamw(model), ODD)
+    train(fresh, adamw(fresh), ODD)
+    assert_equal_training(model, fresh)
+
+
+def test_copies_of_model_and_optimizer_train_alike():
+    model = network()
+    optimizer = adamw(model)
+    train(model, optimizer, ODD)
+    other, copied = copy.deepcopy((model, optimizer))
+    train(other, copied, 3 * MEASURED_EVERY, ODD)
+    assert not torch.equal(other[1].values, model[1].values)
+    train(model, optimizer, 3 * MEASURED_EVERY, ODD)
+    assert_equal_training(model, other, (optimizer, copied))
+
+
+def test_a_loaded_state_of_a_bfloat16_model_is_wide_again():
+    model = network(torch.bfloat16)
+    optimizer = adamw(model)
+    train(model, optimizer, 3)
+    load(save(model, optimizer), model, optimizer)
+    train(model, optimizer, 5, 3)
+    state = optimizer.state[model[1].values]
+    for name in ("start", "direction", "size", "moments"):
+        assert state[name].dtype is torch.float32
+
+
+def test_a_state_dict_of_the_model_has_no_new_entries():
+    model = network()
+    before = list(model.state_dict()), [name for name, _ in model.named_buffers()]
+    train(model, adamw(model), 2)
+    assert (list(model.state_dict()), [name for name, _ in model.named_buffers()]) == before
+
+
+def test_an_average_of_models_is_that_of_their_values():
+    model = network()
+    optimizer = adamw(model)
+    average = torch.optim.swa_utils.AveragedModel(model)
+    seen = []
+    for step in range(4):
+        train(model, optimizer, step + 1, step)
+        average.update_parameters(model)
+        seen.append(model[1].values.detach().clone())
+    torch.testing.assert_close(average.module[1].values.detach(), torch.stack(seen).mean(0))
+    plain = network()
+    train(plain, adamw(plain), 4)
+    assert_equal_training(model, plain)
+
+
+def calibrated(hinges=None, **kwargs):
+    model = network(**kwargs)
+    optimizer = torch.optim.AdamW(param_groups(model, 0.01, curve_decay=1.0))
+    train(model, optimizer, ODD)
+    start = optimizer.state[model[1].values]["start"].clone()
+    old = model[1].hinges.clone()
+    x = 20 * batch(0)
+    hinged.calibrate(model, x, hinges=hinges, optimizers=optimizer)
+    return model, optimizer, (old, start)
+
+
+@pytest.mark.parametrize("tails", ["linear", "constant"])
+def test_moved_hinges_begin_anew_from_the_old_start(tails):
+    model, optimizer, (old, start) = calibrated(tails=tails)
+    values = model[1].values.detach().clone()
+    train(model, optimizer, ODD + 1, ODD)
+    state = optimizer.state[model[1].values]
+    assert state["step"] == 1 and torch.equal(state["hinges"], model[1].hinges)
+    assert not torch.equal(model[1].hinges, old) and not torch.equal(model[1].values, values)
+    for row, before in zip(state["start"], start, strict=True):
+        expected = interpolate(model[1].hinges, old, before, tails)
+        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_first_step_after_a_calibration_uses_inputs_at_the_new_hinges():
+    model, optimizer, _ = calibrated()
+    x = batch(ODD)
+    rows = model[0](x).T.detach().double().numpy()
+    train(model, optimizer, ODD + 1, ODD)
+    hinges = model[1].hinges.double().numpy()
+    for row, found in zip(rows, optimizer.state[model[1].values]["moments"], strict=True):
+        np.testing.assert_allclose(found, moments_of(row, hinges), rtol=1e-4, atol=1e-5)
+
+
+def test_another_number_of_hinges_is_trained():
+    model, optimizer, _ = calibrated(hinges=17)
+    before = model[1].values.detach().clone()
+    train(model, optimizer, ODD + MEASURED_EVERY, ODD)
+    assert model[1].values.shape == (6, 17) and not torch.equal(model[1].values, before)
+    assert optimizer.state[model[1].values]["moments"].shape == (6, 35)
+
+
+def test_hinges_may_move_between_accumulated_passes():
+    model = PiecewiseLinear(3)
+    optimizer = torch.optim.SGD(param_groups(model, 0.1))
+    x = torch.randn(20, 3)
+    model(x).sum().backward()
+    hinged.calibrate(model, 5 * x, hinges=5, optimizers=optimizer)
+    model(x).sum().backward()
+    optimizer.step()
+    expected = moments_of(x[:, 0].double().numpy(), model.hinges.double().numpy())
+    np.testing.assert_allclose(
+        optimizer.state[model.values]["moments"][0], expected, rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("groups_first", [True, False])
+def test_frozen_curves_are_measured_after_their_calibration(groups_first):
+    model = network()
+    optimizer = adamw(model) if groups_first else None
+    calibration = hinged.calibrate_after(model, 4)
+    optimizer = optimizer or adamw(model)
+    start = [values.clone() for values in curves(model)]
+    for step in range(4):
+        train(model, optimizer, step + 1, step)
+        assert all(map(torch.equal, curves(model), start))
+        calibration.step()
+    assert model[1].values not in optimizer.state
+    x = batch(4)
+    rows = model[0](x).T.detach().double().numpy()
+    train(model, optimizer, 5, 4)
+    found = optimizer.state[model[1].values]["moments"]
+    expected = moments_of(rows[0], model[1].hinges.double().numpy())
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("groups_first", [True, False])
+def test_gradients_set_by_hand_do_not_move_frozen_curves(groups_first):
+    """DistributedDataParallel writes gradients after all hooks of tensors."""
+    model = network()
+    optimizer = adamw(model) if groups_first else None
+    calibration = hinged.calibrate_after(model, 4)
+    optimizer = optimizer or adamw(model)
+    before = model[1].values.clone()
+    loss_of(model, batch(0)).backward()
+    model[1].values.grad = torch.ones_like(model[1].values)
+    optimizer.step()
+    assert torch.equal(model[1].values, before) and not calibration.done
+
+
+def test_only_curves_may_be_trained():
+    model = network()
+    hinged.train_only(model, head=False)
+    before = copy.deepcopy(model.state_dict())
+    train(model, adamw(model), 3)
+    changed = [n for n, new in model.state_dict().items() if not torch.equal(new, before[n])]
+    assert changed == ["1.values", "3.values"]
+
+
+def test_converted_curves_are_trained_in_the_metric():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 6), torch.nn.ReLU(), torch.nn.Linear(6, 1))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    hinged.convert(model, batch(0), optimizers=optimizer)
+    train(model, optimizer, 2)
+    assert optimizer.state[model[1].values].keys() >= {"start", "moments", "direction", "size"}
+
+
+def test_tied_values_are_measured_on_the_inputs_of_all_their_layers():
+    layers = [PiecewiseLinear(2) for _ in range(3)]
+    for layer in layers[1:]:
+        layer.values = layers[0].values
+    model = torch.nn.ModuleList(layers)
+    optimizer = torch.optim.SGD(param_groups(model, 0.1))
+    xs = [shift + torch.randn(30, 2) for shift in (-2, 0, 2)]
+    sum(layer(x).sum() for layer, x in zip(layers, xs, strict=True)).backward()
+    optimizer.step()
+    rows = torch.cat(xs).T.double().numpy()
+    expected = moments_of(rows[0], layers[0].hinges.double().numpy())
+    found = optimizer.state[layers[0].values]["moments"]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
+    for layer in layers:
+        (observer,) = (h for h in layer._forward_pre_hooks.values() if isinstance(h, InputObserver))
+        assert not observer.needed
