@@ -86,7 +86,8 @@ def test_what_proves_nothing_is_said_above_the_table_and_in_the_page(tmp_path):
     page = (folder / "report.html").read_text()
     words = " ".join(lines.split())
     assert len(figures["warnings"]) >= 2
-    for start in ("No network learned: ", "Too few seeds for a verdict: 2; give at least 5."):
+    # After one epoch, an activation can be above chance by luck, and only the other is named.
+    for start in ("No network ", "Too few seeds for a verdict: 2; give at least 5."):
         [text] = [each for each in figures["warnings"] if each.startswith(start)]
         assert text in page
         assert words.index(f"Warning: {text}") < words.index("minus relu's")
