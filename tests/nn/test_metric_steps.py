@@ -13,7 +13,6 @@ from torch import nn
 import hinged
 from hinged import PiecewiseLinear, errors, param_groups
 from hinged.nn.curve_state import MEASURED_EVERY
-from hinged.nn.parameter_groups import CURVE_DECAY, SMOOTHING
 from tests.curve.metric_oracle import Training, moments_of
 from tests.nn.metric_training import (
     adamw,
@@ -68,7 +67,7 @@ def test_any_optimizer_takes_the_steps_of_the_metric(kind):
         grad = model[1].values.grad.double().numpy()
         before = model[0].weight.clone()
         optimizer.step()
-        oracle.step(grad, moments, group["lr"], SMOOTHING, CURVE_DECAY)
+        oracle.step(grad, moments, group["lr"], group["smoothing"], group["curve_decay"])
         assert not torch.equal(model[0].weight, before)
     np.testing.assert_allclose(model[1].values.detach(), oracle.values, rtol=1e-4, atol=1e-5)
     assert weights["lr"] == 0.01
@@ -358,6 +357,16 @@ def test_a_group_without_curve_layers_is_refused():
     optimizer = torch.optim.SGD([{**groups[1], "params": [nn.Parameter(torch.zeros(2, 3))]}])
     optimizer.param_groups[0]["params"][0].grad = torch.ones(2, 3)
     with pytest.raises(errors.ArgumentError, match="that is not `values` of a curve layer; make"):
+        optimizer.step()
+
+
+def test_flat_pieces_of_curves_are_refused():
+    """FullyShardedDataParallel replaces parameters by one-dimensional pieces."""
+    model = network()
+    model[1].values = nn.Parameter(model[1].values.detach().flatten())
+    model[1].values.grad = torch.ones_like(model[1].values)
+    optimizer = adamw(model[1])
+    with pytest.raises(errors.ArgumentError, match="cuts them into flat pieces; use torch"):
         optimizer.step()
 
 

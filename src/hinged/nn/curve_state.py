@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hinged.curve.evaluate import evaluate
 from hinged.curve.metric import MetricState, MetricStep, evenly_spread_moments
 from hinged.kernels import metric_kernel
-from hinged.nn.distributed_tensors import overwrite, whole
+from hinged.nn.distributed_tensors import Measurement, overwrite, whole
 from hinged.nn.input_observer import InputObserver
 
 MEASURED_EVERY = 10
@@ -114,32 +114,39 @@ class CurveState:
         """Whether this step uses the inputs of the forward passes since the last step."""
         return not self.state["measured"] or self._count % MEASURED_EVERY == 0
 
-    def measure(self) -> tuple[Tensor, int]:
-        """Return the sum of the moments of the observed inputs, and the number of forward passes.
+    def measure(self) -> Measurement:
+        """Return the sum of the moments of the observed inputs, the number of forward passes, and
+        the sum of the numbers of inputs per sample.
 
-        Both are 0 if no forward pass was observed.
+        All are 0 if no forward pass was observed.
         """
-        total, passes = torch.zeros_like(self.state["moments"]), 0
+        total, passes, inputs = torch.zeros_like(self.state["moments"]), 0, 0.0
         for observer in self.observers:
-            moments, count = observer.take()
-            if moments is not None and moments.shape == total.shape:
-                total += moments.to(total)
-                passes += count
-        return total, passes
+            taken = observer.take()
+            if taken is not None and taken[0].shape == total.shape:
+                total += taken[0].to(total)
+                passes += taken[1]
+                inputs += taken[2]
+        return total, passes, inputs
 
-    def add_measurement(self, moments: Tensor | None) -> None:
-        """Update the running mean of the moments. `moments` is None without forward passes.
+    def add_measurement(self, means: tuple[Tensor, float] | None) -> None:
+        """Update the running mean of the moments, and the number of inputs per sample.
 
         Channels without finite inputs keep their moments. All channels do if a number is infinite.
+
+        Args:
+            means: the mean moments and the mean number of inputs per sample over all forward passes
+                and processes. None without forward passes.
         """
-        if moments is None:
+        if means is None:
             return
+        moments, inputs_per_sample = means
         mean = self._steps.state.moments
         usable = moments.isfinite().all() & (moments[:, :-2] > 0).any(dim=1, keepdim=True)
         new = mean.lerp(moments.to(mean), 1 - _KEPT if self.state["measured"] else 1.0)
         mean.copy_(torch.where(usable, new, mean))
         self.state["measured"] = True
-        self.state["inputs_per_sample"] = self.observers[0].inputs_per_sample
+        self.state["inputs_per_sample"] = inputs_per_sample
 
     def step(self, grad_scale: float = 1.0) -> None:
         """Take one step in the metric, with the gradient divided by `grad_scale`."""

@@ -25,34 +25,41 @@ def overwrite(parameter: nn.Parameter, new: Tensor) -> None:
     parameter.copy_(new)
 
 
-def mean_over_processes(sums: Sequence[tuple[Tensor, int]]) -> list[Tensor | None]:
-    """Return the mean that belongs to each pair of a sum and a count, over all processes.
+Measurement = tuple[Tensor, int, float]
+"""The sum of a tensor over forward passes, their number, and the sum of a number over them."""
 
-    The processes are those of the default group of `torch.distributed`. A mean is None if no
+
+def mean_over_processes(sums: Sequence[Measurement]) -> list[tuple[Tensor, float] | None]:
+    """Return the means of the tensor and of the number of each measurement, over all processes.
+
+    The processes are those of the default group of `torch.distributed`. A result is None if no
     process has counted anything. Every process must call this function with tensors of the same
     shapes.
 
-    >>> mean_over_processes([(torch.tensor([6.0, 9.0]), 3), (torch.tensor([0.0]), 0)])
-    [tensor([2., 3.]), None]
+    >>> mean_over_processes([(torch.tensor([6.0, 9.0]), 3, 6.0), (torch.tensor([0.0]), 0, 0.0)])
+    [(tensor([2., 3.]), 2.0), None]
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         sums = _sum_over_processes(sums)
-    return [total / count if count else None for total, count in sums]
+    return [(total / count, number / count) if count else None for total, count, number in sums]
 
 
-def _sum_over_processes(sums: Sequence[tuple[Tensor, int]]) -> list[tuple[Tensor, int]]:
+def _sum_over_processes(sums: Sequence[Measurement]) -> list[Measurement]:
     """Return the sums and counts over all processes, with one communication for each device."""
-    found: dict[int, tuple[Tensor, int]] = {}
-    for device in dict.fromkeys(total.device for total, _ in sums):
-        chosen = [i for i, (total, _) in enumerate(sums) if total.device == device]
-        pairs = [sums[i] for i in chosen]
-        flat = torch.cat(
-            [torch.cat((total.flatten(), total.new_full((1,), n))) for total, n in pairs]
-        )
+    found: dict[int, Measurement] = {}
+    for device in dict.fromkeys(total.device for total, _, _ in sums):
+        chosen = [i for i, (total, _, _) in enumerate(sums) if total.device == device]
+        parts = [
+            part
+            for total, *numbers in (sums[i] for i in chosen)
+            for part in (total.flatten(), *(total.new_full((1,), number) for number in numbers))
+        ]
+        flat = torch.cat(parts)
         torch.distributed.all_reduce(flat)
-        parts = flat.split([total.numel() + 1 for total, _ in pairs])
-        for i, part in zip(chosen, parts, strict=True):
-            found[i] = part[:-1].view_as(sums[i][0]), int(part[-1])
+        ends = flat.split([sums[i][0].numel() + 2 for i in chosen])
+        for i, part in zip(chosen, ends, strict=True):
+            count, number = part[-2:].tolist()
+            found[i] = part[:-2].view_as(sums[i][0]), int(count), number
     return [found[i] for i in range(len(sums))]
 
 

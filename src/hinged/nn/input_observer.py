@@ -35,7 +35,6 @@ class InputObserver:
 
     def __init__(self, layer: PiecewiseLinear) -> None:
         self.needed = True
-        self.inputs_per_sample = 1.0
         self._register(layer)
 
     def _register(self, layer: PiecewiseLinear) -> None:
@@ -65,6 +64,7 @@ class InputObserver:
         """Forget all measured forward passes."""
         self._sum: Tensor | None = None
         self._passes = 0
+        self._inputs_per_sample = 0.0
         self._measured_hinges: Tensor | None = None
 
     def expect(self, needed: bool) -> None:
@@ -109,14 +109,17 @@ class InputObserver:
             self._sum = moments if self._sum is None else self._sum + moments.to(self._sum.device)
         self._passes += 1
         samples = x.shape[0] if x.dim() else 1
-        self.inputs_per_sample = x.numel() / (layer.channels * samples)
+        self._inputs_per_sample += x.numel() / (layer.channels * samples)
 
-    def take(self) -> tuple[Tensor | None, int]:
-        """Return the sum of the moments of all measured forward passes and their number, and forget
-        them. Forward passes with other hinges than those of now do not count."""
-        taken = self._sum, self._passes
-        if self._measured_hinges is not self.layer.hinges:
-            taken = None, 0
+    def take(self) -> tuple[Tensor, int, float] | None:
+        """Return what was measured, and forget it: the sum of the moments, the number of forward
+        passes, and the sum of the numbers of inputs that a curve gets from one sample.
+
+        The result is None without forward passes with the present hinges.
+        """
+        taken = None
+        if self._sum is not None and self._measured_hinges is self.layer.hinges:
+            taken = self._sum, self._passes, self._inputs_per_sample
         self.forget()
         return taken
 
@@ -125,7 +128,6 @@ class InputObserver:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.needed = True
-        self.inputs_per_sample = 1.0
         self._register(state["layer"])
 
 

@@ -125,8 +125,8 @@ def _move_curves(optimizer: Optimizer) -> None:
 def _take_steps(states: list[CurveState], grad_scale: float) -> None:
     due = [state for state in states if state.measurement_due]
     means = mean_over_processes([state.measure() for state in due])
-    for state, moments in zip(due, means, strict=True):
-        state.add_measurement(moments)
+    for state, mean in zip(due, means, strict=True):
+        state.add_measurement(mean)
     for state in states:
         state.step(grad_scale)
 
