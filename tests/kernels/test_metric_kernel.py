@@ -126,6 +126,22 @@ def test_without_the_library_the_reference_computes_all():
     assert torch.equal(found, expected) and not torch.equal(found, values)
 
 
+@pytest.mark.usefixtures("without_library")
+def test_devices_without_float64_compute_steps_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(metric_kernel, "_has_float64", lambda device: False)
+    hinges, values = torch.linspace(-2, 2, 7), torch.randn(3, 7)
+    moments, grads = evenly_spread_moments(hinges, 3), torch.randn(2, 3, 7)
+    found, expected = values.clone(), values.clone()
+    states = [running(values, moments) for _ in range(2)]
+    steps = LayerSteps(hinges, states[0])
+    for i, grad in enumerate(grads, 1):
+        steps.take(found, grad, MetricStep(0.1, 0.1, count=i))
+        metric.take_step(expected, grad, hinges, states[1], MetricStep(0.1, 0.1, count=i))
+    assert torch.equal(found, expected) and not torch.equal(found, values)
+    assert torch.equal(states[0].direction, states[1].direction)
+    assert torch.equal(states[0].size, states[1].size)
+
+
 LAYOUTS = {
     "features": (lambda c: torch.randn(17, c), 1),
     "images": (lambda c: torch.randn(3, c, 5, 4), 1),

@@ -62,10 +62,23 @@ class LayerSteps:
             from hinged.kernels import triton_metric_launch
 
             triton_metric_launch.take_step(values, grad, self.hinges, self.state, step)
-        else:
+        elif _has_float64(self._device):
             metric.take_step(values, grad, self.hinges, self.state, step)
             return
+        else:
+            self._take_with_copies(values, grad, step)
+            return
         increment_version(values)
+
+    def _take_with_copies(self, values: Tensor, grad: Tensor, step: MetricStep) -> None:
+        """Take a step on the CPU, and copy the results back to the device."""
+        state, moved = self.state, values.cpu()
+        direction, size = state.direction.cpu(), state.size.cpu()
+        copy = MetricState(direction, size, state.moments.cpu(), state.start.cpu())
+        metric.take_step(moved, grad.cpu(), self.hinges.cpu(), copy, step)
+        values.copy_(moved)
+        state.direction.copy_(direction)
+        state.size.copy_(size)
 
     def _take_on_cpu(
         self, library: ctypes.CDLL, values: Tensor, grad: Tensor, step: MetricStep
@@ -165,6 +178,11 @@ def _triton_computes(x: Tensor, hinges: Tensor) -> bool:
         and hinges.is_contiguous()
         and not hinges.is_neg()
     )
+
+
+def _has_float64(device: torch.device) -> bool:
+    """Return whether a device computes in float64. GPUs of Apple do not."""
+    return device.type != "mps"
 
 
 def _raise_if_failed(status: int) -> None:

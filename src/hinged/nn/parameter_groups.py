@@ -65,6 +65,9 @@ def param_groups(
     inputs. With `smoothing=None`, the optimiser trains the values of the curves like any other
     parameters.
 
+    Values with a parametrization of torch have no metric: the optimiser trains them itself, in the
+    group of other activations.
+
     With several processes, curves are measured on the inputs of all processes of the default group
     of `torch.distributed`.
 

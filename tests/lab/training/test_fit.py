@@ -56,7 +56,15 @@ def stop_after_two(epoch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, {"augment": ("crop", "flip", "cutout")}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"augment": ("crop", "flip", "cutout")},
+        {"steps_per_epoch": 13, "calibrate_after": 0.2},
+    ],
+    ids=str,
+)
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, settings):
     """The order of the samples, augmentation and dropout follow from the seed alone."""
 
@@ -77,6 +85,11 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, settings):
     assert epochs[-1] == 3 and len(epochs) < 3
     assert resumed.loss == uninterrupted.loss
     assert resumed.test_scores == uninterrupted.test_scores
+    states = zip(
+        resumed.model.state_dict().items(), uninterrupted.model.state_dict().values(), strict=True
+    )
+    for (name, one), other in states:
+        assert torch.equal(one, other), name
 
 
 def test_augmentation_changes_the_training(trained_curves):
