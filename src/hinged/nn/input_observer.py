@@ -29,8 +29,6 @@ class InputObserver:
 
     Attributes:
         needed: whether the next forward passes are to be measured.
-        inputs_per_sample: the number of inputs that a curve got from one sample of the last
-            measured batch: 1 in an MLP, and the number of pixels or tokens otherwise.
     """
 
     def __init__(self, layer: PiecewiseLinear) -> None:
