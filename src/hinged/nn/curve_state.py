@@ -31,8 +31,8 @@ class CurveState:
     - `start`: the values before the first step, shape `(C, K)`;
     - `hinges`: the hinges that the other entries belong to;
     - `measured`: whether inputs have been measured;
-    - `inputs_per_sample`: the number of inputs that a curve gets from one sample of a batch: 1 in an
-      MLP, and the number of pixels or tokens otherwise;
+    - `inputs_per_sample`: the number of inputs that a curve gets from one sample of a batch: 1 in
+      an MLP, and the number of pixels or tokens otherwise;
     - `direction`, `size`, `moments`: the running means of `hinged.curve.metric.MetricState`.
 
     Args:
