@@ -91,15 +91,18 @@ class MetricStep:
         return min(1.0, self.rate * self.decay)
 
 
-def input_moments(rows: Tensor, hinges: Tensor) -> Tensor:
+def input_moments(rows: Tensor, hinges: Tensor, tails: str = "constant") -> Tensor:
     """Return the means of products of hinge weights, and the means of the inputs and their squares.
 
-    An input `x` gives the two hinges next to it the weights `phi = (1 - t, t)`. An input outside
-    the range gives the nearest hinge the weight 1. Inputs that are not finite are left out.
+    An input `x` gives the two hinges next to it the weights `phi = (1 - t, t)`: the derivative of
+    the output with respect to their values. Outside the range, linear tails continue the first and
+    the last piece, with `t` below 0 or above 1. With other tails, the nearest hinge has the weight
+    1. Inputs that are not finite are left out.
 
     Args:
         rows: inputs of each channel, shape `(C, n)`.
         hinges: ascending positions, shape `(K,)` or `(C, K)`.
+        tails: the tails of the curves.
 
     Returns:
         A tensor of shape `(C, 2 K + 1)`, in float32, or float64 if `rows` is in float64. Its
@@ -117,7 +120,9 @@ def input_moments(rows: Tensor, hinges: Tensor) -> Tensor:
     size = positions.shape[1]
     piece = torch.searchsorted(positions, rows, right=True).sub_(1).clamp_(0, size - 2)
     left, right = positions.gather(1, piece), positions.gather(1, piece + 1)
-    t = ((rows - left) / (right - left)).clamp_(0, 1)
+    t = (rows - left) / (right - left)
+    if tails != "linear":
+        t = t.clamp_(0, 1)
     sums = rows.new_zeros(len(rows), 2 * size + 1)
     sums.scatter_add_(1, piece, weight * (1 - t) ** 2)
     sums.scatter_add_(1, piece + 1, weight * t**2)

@@ -20,6 +20,9 @@ from hinged import kernels
 
 FILE_NAME = "hinged_cpu.dll" if sys.platform == "win32" else "hinged_cpu.so"
 
+_INTERFACE = 2
+"""The number that `hinged_interface` in interface.cpp returns."""
+
 _INSTALL_AGAIN = "pip install --force-reinstall --no-deps --no-cache-dir"
 
 
@@ -66,6 +69,8 @@ def find_cpu_library() -> Path | None:
 
 
 def _declare_functions(handle: ctypes.CDLL) -> ctypes.CDLL:
+    if handle.hinged_interface() != _INTERFACE:
+        raise OSError("it was built from another version of hinged")
     handle.hinged_instruction_sets.restype = ctypes.c_char_p
     handle.hinged_uses_openmp.restype = ctypes.c_int32
     for function in (

@@ -26,7 +26,7 @@ MOST_SAMPLES = 2048
 # The formats of the structs `MetricStep` (its two parts) and `InputMoments` in metric.hpp.
 _SAME = struct.Struct("@5P3qd")
 _CHANGING = struct.Struct("@2P7d")
-_MOMENTS = struct.Struct("@3P6qi")
+_MOMENTS = struct.Struct("@3P6q2i")
 
 
 class LayerSteps:
@@ -97,7 +97,9 @@ class LayerSteps:
         _raise_if_failed(library.hinged_metric_step(self._packed + changing))
 
 
-def input_moments(x: Tensor, hinges: Tensor, channels: int, dim: int) -> Tensor:
+def input_moments(
+    x: Tensor, hinges: Tensor, channels: int, dim: int, tails: str = "constant"
+) -> Tensor:
     """Return the moments of a part of the inputs: `hinged.curve.metric.input_moments`, faster.
 
     Args:
@@ -105,6 +107,7 @@ def input_moments(x: Tensor, hinges: Tensor, channels: int, dim: int) -> Tensor:
         hinges: ascending positions, shape `(K,)` or `(C, K)`.
         channels: the number of channels `C`.
         dim: the channel axis of `x`.
+        tails: the tails of the curves.
 
     Returns:
         A tensor of shape `(C, 2 K + 1)`. It is 0 if `x` is empty.
@@ -119,19 +122,24 @@ def input_moments(x: Tensor, hinges: Tensor, channels: int, dim: int) -> Tensor:
     library = load_cpu_library().handle if compiled else None
     if library is None and not _triton_computes(x, hinges):
         rows = x.movedim(dim, 0).reshape(channels, -1) if channels > 1 else x.reshape(1, -1)
-        return metric.input_moments(rows[:, :: _sample_step(rows.shape[1])], hinges)
+        return metric.input_moments(rows[:, :: _sample_step(rows.shape[1])], hinges, tails)
     x = as_dense(x)
     layout = memory_layout(x, channels, dim)
     sample_step = _sample_step(layout[0] * layout[2])
     if library is not None:
-        return _input_moments_on_cpu(library, x, hinges, layout, sample_step)
+        return _input_moments_on_cpu(library, x, hinges, layout, sample_step, tails)
     from hinged.kernels import triton_metric_launch
 
-    return triton_metric_launch.input_moments(x, hinges, layout, sample_step)
+    return triton_metric_launch.input_moments(x, hinges, layout, sample_step, tails)
 
 
 def _input_moments_on_cpu(
-    library: ctypes.CDLL, x: Tensor, hinges: Tensor, layout: MemoryLayout, sample_step: int
+    library: ctypes.CDLL,
+    x: Tensor,
+    hinges: Tensor,
+    layout: MemoryLayout,
+    sample_step: int,
+    tails: str,
 ) -> Tensor:
     count = hinges.shape[-1]
     moments = torch.empty(layout[1], 2 * count + 1)
@@ -144,6 +152,7 @@ def _input_moments_on_cpu(
         hinges.dim() == 2,
         sample_step,
         DTYPES[x.dtype],
+        tails == "linear",
     )
     _raise_if_failed(library.hinged_input_moments(arguments))
     return moments

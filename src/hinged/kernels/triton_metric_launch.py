@@ -74,7 +74,9 @@ def take_step(
         )
 
 
-def input_moments(x: Tensor, hinges: Tensor, layout: MemoryLayout, step: int) -> Tensor:
+def input_moments(
+    x: Tensor, hinges: Tensor, layout: MemoryLayout, step: int, tails: str = "constant"
+) -> Tensor:
     """Return the moments of every `step`-th input of each channel.
 
     Args:
@@ -82,6 +84,7 @@ def input_moments(x: Tensor, hinges: Tensor, layout: MemoryLayout, step: int) ->
         hinges: ascending positions, shape `(K,)` or `(C, K)`, contiguous.
         layout: the layout of `x` in memory; `(1, 1, numel)` if `C` is 1.
         step: the distance between inputs that are read, in the order of the memory of one channel.
+        tails: the tails of the curves.
 
     Returns:
         A tensor of shape `(C, 2 K + 1)`, in float32 (see `hinged.curve.metric.input_moments`).
@@ -103,6 +106,7 @@ def input_moments(x: Tensor, hinges: Tensor, layout: MemoryLayout, step: int) ->
             count,
             count if hinges.dim() == 2 else 0,
             SAMPLES=room,
+            LINEAR_TAILS=tails == "linear",
             LONG_OFFSETS=x.numel() >= LONG,
             num_warps=max(1, room // SAMPLES_OF_A_WARP),
         )

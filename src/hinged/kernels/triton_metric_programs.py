@@ -161,14 +161,15 @@ def step_kernel(
 @triton.jit(do_not_specialize=MOMENT_ARGUMENTS)
 def moments_kernel(
     x, hinges, moments, samples, step, channels, inner, count, hinge_stride,
-    SAMPLES: tl.constexpr, LONG_OFFSETS: tl.constexpr,
+    SAMPLES: tl.constexpr, LINEAR_TAILS: tl.constexpr, LONG_OFFSETS: tl.constexpr,
 ):  # fmt: skip
     """Write the moments of every `step`-th input of channel `program_id(0)`:
     `hinged.curve.metric.input_moments`.
 
     `x` has the layout `(outer, channels, inner)`. There are `samples` inputs to read, at most
     `SAMPLES`. The ramp of a piece is the position of an input along this piece, limited to the
-    interval from 0 to 1. The weight of a hinge is the ramp that ends there, minus the ramp that
+    interval from 0 to 1. Linear tails continue the ramps of the first and the last piece. The
+    weight of a hinge is the ramp that ends there, minus the ramp that
     begins there.
     """
     channel = tl.program_id(0)
@@ -185,12 +186,16 @@ def moments_kernel(
     tl.store(moments + 2 * count - 1, tl.sum(kept) / total)
     tl.store(moments + 2 * count, tl.sum(kept * kept) / total)
     # Inputs that are left out have the weight 0 at every hinge: all their ramps are 0.
-    inputs = tl.where(finite, inputs, -HUGE)
     hinges += channel * hinge_stride
     left = tl.load(hinges).to(tl.float32)
     for k in range(count - 1):
         right = tl.load(hinges + k + 1).to(tl.float32)
-        ramp = tl.minimum(tl.maximum((inputs - left) * (1 / (right - left)), 0.0), 1.0)
+        ramp = (kept - left) * (1 / (right - left))
+        if not LINEAR_TAILS or k > 0:
+            ramp = tl.maximum(ramp, 0.0)
+        if not LINEAR_TAILS or k < count - 2:
+            ramp = tl.minimum(ramp, 1.0)
+        ramp = tl.where(finite, ramp, 0.0)
         weight = before - ramp
         tl.store(moments + k, tl.sum(weight * weight) / total)
         tl.store(moments + count + k, tl.sum(ramp * (1.0 - ramp)) / total)

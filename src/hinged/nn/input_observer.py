@@ -103,7 +103,9 @@ class InputObserver:
         # Modes such as that of selective checkpointing would record these operations.
         modes = _disable_current_modes() if has_dispatch_modes() else contextlib.nullcontext()
         with torch.no_grad(), modes:
-            moments = input_moments(x.detach(), layer.hinges, layer.channels, layer.dim)
+            moments = input_moments(
+                x.detach(), layer.hinges, layer.channels, layer.dim, layer.tails
+            )
             self._sum = moments if self._sum is None else self._sum + moments.to(self._sum.device)
         self._passes += 1
         samples = x.shape[0] if x.dim() else 1

@@ -350,6 +350,9 @@ HINGED_EXPORT int32_t hinged_uses_openmp() {
 #endif
 }
 
+// Changes with every change of the structs that Python packs.
+HINGED_EXPORT int32_t hinged_interface() { return 2; }
+
 HINGED_EXPORT int32_t hinged_most_lines() { return hinged::kMostLines; }
 
 // Computes the curves at `x`. Returns an `Outcome`.

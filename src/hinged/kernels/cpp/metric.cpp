@@ -210,7 +210,8 @@ void add_moments(const InputMoments& call) {
       if (std::isfinite(input)) {
         const int64_t k = pieces.of(input);
         const double width = (input - hinges[k]) * inverse[static_cast<size_t>(k)];
-        const double t = std::min(std::max(width, 0.0), 1.0), u = 1 - t;
+        const double t = call.linear_tails ? width : std::min(std::max(width, 0.0), 1.0);
+        const double u = 1 - t;
         squares[k] += u * u;
         squares[k + 1] += t * t;
         products[k] += u * t;

@@ -33,7 +33,7 @@ struct InputMoments {
   const float* positions;
   float* moments;
   int64_t outer, channels, inner, hinges, positions_by_channel, step;
-  int32_t number;
+  int32_t number, linear_tails;
 };
 
 void take_step(const MetricStep& step);

@@ -97,22 +97,6 @@ class TrainingModule(lightning.LightningModule):
         set_training_mode(self.model, was_training)
         return outputs
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,  # noqa: ARG002  (an argument of Lightning)
-    ) -> None:
-        """Clip the norm of the gradient of all parameters that are not trained in their metric.
-
-        Steps in the metric do not depend on the size of the gradient. If it counted, the unit of
-        the curves' inputs would change the steps of the weights.
-        """
-        if gradient_clip_val:
-            groups = [group for group in optimizer.param_groups if "smoothing" not in group]
-            parameters = [parameter for group in groups for parameter in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
-
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and its one-cycle schedule of the learning rate."""
         settings = self.settings
