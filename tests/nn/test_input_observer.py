@@ -256,3 +256,12 @@ def test_autocast_inputs_are_measured():
         layer(x)
     assert x.dtype is torch.bfloat16
     check_measured(observer, layer, x.detach().float())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
+def test_compiled_vmap_is_not_measured():
+    layer, observer = observed()
+    x = torch.randn(5, 4, 3)
+    found = torch.compile(torch.func.vmap(layer))(x)
+    assert torch.equal(found, x.relu()) and observer.take() is None

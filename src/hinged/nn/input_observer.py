@@ -150,6 +150,11 @@ def _(_x: Tensor, _number: Tensor) -> None:
     return None
 
 
+@observe_inputs_of_compiled_code.register_vmap
+def _(*_: Any) -> tuple[None, None]:
+    return None, None  # Inside `vmap`, nothing is measured, as in calls that are not compiled.
+
+
 def observe_inputs(layer: PiecewiseLinear) -> None:
     """Add an `InputObserver` to a layer, or tell the present one that a training begins."""
     for hook in layer._forward_pre_hooks.values():
