@@ -5,12 +5,16 @@ import numpy as np
 from hinged.curve.metric import FLOOR
 
 
-def moments_of(x, hinges):
+def moments_of(x, hinges, tails="linear"):
     """Return the moments of the inputs of one channel. The weights of hinges are from
-    `numpy.interp`."""
+    `numpy.interp`, and those of linear tails from the equation of a line."""
     x, count = np.asarray(x, dtype=np.float64), len(hinges)
     x = x[np.isfinite(x)]
     weights = np.stack([np.interp(x, hinges, row) for row in np.eye(count)])
+    if tails == "linear":
+        for beyond, k in ((x < hinges[0], 0), (x > hinges[-1], count - 2)):
+            t = (x[beyond] - hinges[k]) / (hinges[k + 1] - hinges[k])
+            weights[k, beyond], weights[k + 1, beyond] = 1 - t, t
     sums = [(row * row).sum() for row in weights]
     sums += [(weights[k] * weights[k + 1]).sum() for k in range(count - 1)]
     return np.array([*sums, x.sum(), (x * x).sum()]) / max(len(x), 1)

@@ -91,7 +91,7 @@ class MetricStep:
         return min(1.0, self.rate * self.decay)
 
 
-def input_moments(rows: Tensor, hinges: Tensor, tails: str = "constant") -> Tensor:
+def input_moments(rows: Tensor, hinges: Tensor, tails: str = "linear") -> Tensor:
     """Return the means of products of hinge weights, and the means of the inputs and their squares.
 
     An input `x` gives the two hinges next to it the weights `phi = (1 - t, t)`: the derivative of
@@ -110,7 +110,7 @@ def input_moments(rows: Tensor, hinges: Tensor, tails: str = "constant") -> Tens
         the inputs and the mean of their squares. A channel without finite inputs has zeros.
 
     >>> input_moments(torch.tensor([[0.5, 2.0]]), torch.tensor([0.0, 1.0]))
-    tensor([[0.1250, 0.6250, 0.1250, 1.2500, 2.1250]])
+    tensor([[ 0.6250,  2.1250, -0.8750,  1.2500,  2.1250]])
     """
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
     weight = rows.isfinite()

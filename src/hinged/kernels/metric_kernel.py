@@ -98,7 +98,7 @@ class LayerSteps:
 
 
 def input_moments(
-    x: Tensor, hinges: Tensor, channels: int, dim: int, tails: str = "constant"
+    x: Tensor, hinges: Tensor, channels: int, dim: int, tails: str = "linear"
 ) -> Tensor:
     """Return the moments of a part of the inputs: `hinged.curve.metric.input_moments`, faster.
 
@@ -113,7 +113,7 @@ def input_moments(
         A tensor of shape `(C, 2 K + 1)`. It is 0 if `x` is empty.
 
     >>> input_moments(torch.tensor([[0.5], [2.0]]), torch.tensor([0.0, 1.0]), channels=1, dim=1)
-    tensor([[0.1250, 0.6250, 0.1250, 1.2500, 2.1250]])
+    tensor([[ 0.6250,  2.1250, -0.8750,  1.2500,  2.1250]])
     """
     if x.numel() == 0:
         dtype = torch.promote_types(x.dtype, torch.float32)

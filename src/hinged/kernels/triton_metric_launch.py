@@ -75,7 +75,7 @@ def take_step(
 
 
 def input_moments(
-    x: Tensor, hinges: Tensor, layout: MemoryLayout, step: int, tails: str = "constant"
+    x: Tensor, hinges: Tensor, layout: MemoryLayout, step: int, tails: str = "linear"
 ) -> Tensor:
     """Return the moments of every `step`-th input of each channel.
 
