@@ -167,10 +167,10 @@ def test_a_users_function_gets_the_arguments_it_names(own):
     assert own("fixed")(3).inner(torch.tensor([-1.0])).item() == 0
 
 
-def test_parameters_of_a_users_activation_are_in_the_group_of_curves(own):
+def test_parameters_of_a_users_activation_are_in_the_group_of_activations(own):
     model = nn.Sequential(nn.Linear(2, 3), own("Scaled")(3))
-    groups = param_groups(model, 0.1, 0.5, curve_lr=0.2, curve_types=TRAINABLE_ACTIVATIONS)
-    (curves,) = [group for group in groups if group["name"] == "curves"]
+    groups = param_groups(model, 0.1, 0.5, activation_lr=0.2, curve_types=TRAINABLE_ACTIVATIONS)
+    (curves,) = [group for group in groups if group["name"] == "activations"]
     assert curves["params"] == [model[1].inner.scale]
     assert (curves["lr"], curves["weight_decay"]) == (0.2, 0.0)
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hinged import errors, user_code
 from hinged.curve import START_FUNCTIONS, Curve
@@ -39,6 +39,7 @@ from hinged.lab.networks.published_activations import (
     AdaptivePiecewiseLinearUnit,
     ChannelPReLU,
     CurvatureTuningUnit,
+    InOtherUnit,
     WrappedActivation,
 )
 from hinged.model import convert, replace_module, sites
@@ -81,27 +82,6 @@ def _curve_factory(curves: CurveSettings) -> ActivationFactory:
         return layer if curves.unit == 1 else InOtherUnit(layer, curves.unit)
 
     return make
-
-
-class InOtherUnit(nn.Module):
-    """An activation that computes in another unit: `x` gives `inner(unit * x) / unit`.
-
-    Args:
-        inner: the activation.
-        unit: the factor of its inputs.
-
-    >>> InOtherUnit(nn.ReLU(), 4.0)(torch.tensor([-1.0, 2.0]))
-    tensor([0., 2.])
-    """
-
-    def __init__(self, inner: nn.Module, unit: float) -> None:
-        super().__init__()
-        self.inner, self.unit = inner, unit
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the outputs for inputs `x`, in the shape of `x`."""
-        outputs: Tensor = self.inner(self.unit * x) / self.unit
-        return outputs
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Activations from the literature, and a wrapper for users' activations."""
+"""Activations from the literature, and wrappers of activations."""
 
 from __future__ import annotations
 
@@ -56,6 +56,28 @@ class WrappedActivation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs for inputs `x`, both `(..., C, ...)` with `C` on axis `dim`."""
         return call_with_channels_on_axis_1(self.inner, x, self.dim)
+
+
+class InOtherUnit(nn.Module):
+    """An activation that computes in another unit: `x` gives `inner(unit * x) / unit`.
+
+    Args:
+        inner: the activation.
+        unit: the factor of its inputs.
+
+    >>> import torch
+    >>> InOtherUnit(nn.ReLU(), 4.0)(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+
+    def __init__(self, inner: nn.Module, unit: float) -> None:
+        super().__init__()
+        self.inner, self.unit = inner, unit
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs for inputs `x`, in the shape of `x`."""
+        outputs: Tensor = self.inner(self.unit * x) / self.unit
+        return outputs
 
 
 class ChannelPReLU(nn.PReLU):
