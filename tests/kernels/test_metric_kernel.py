@@ -211,3 +211,20 @@ def test_samples_of_large_images_come_from_all_positions(dtype, layout):
     expected = moments_of(ramp[0, 0].flatten().double().numpy(), hinges.double().numpy())
     for row in input_moments(x, hinges, 2, 1):
         np.testing.assert_allclose(row, expected, rtol=0.05, atol=0.02)
+
+
+@needs_compiler
+@pytest.mark.parametrize("broken", [False, True])
+def test_compiled_code_updates_moments_as_the_reference_does(broken):
+    hinges = positions("uniform", 3, 5)
+    mean = input_moments(torch.randn(20, 3), hinges, 3, 1)
+    new = input_moments(1 + torch.randn(20, 3), hinges, 3, 1)
+    new[1] = 0.0  # A channel without finite inputs.
+    if broken:
+        new[2, -1] = math.inf
+    expected = mean.double()
+    metric.update_moments(expected, new.double(), 0.2)
+    steps = LayerSteps(hinges, running(torch.zeros(3, 5), mean))
+    steps.update_moments(new, 0.2)
+    torch.testing.assert_close(mean.double(), expected, rtol=1e-6, atol=1e-7)
+    assert torch.equal(mean[1].double(), expected[1])

@@ -132,6 +132,27 @@ def input_moments(rows: Tensor, hinges: Tensor, tails: str = "linear") -> Tensor
     return sums / weight.sum(dim=1, keepdim=True).clamp_(min=1)
 
 
+@torch.no_grad()
+def update_moments(mean: Tensor, moments: Tensor, weight: float) -> None:
+    """Move the running mean of moments, in place, by a part of the distance to new moments.
+
+    Channels without finite inputs keep their mean. All channels do if a number is infinite.
+
+    Args:
+        mean: the running mean, shape `(C, 2 K + 1)`.
+        moments: a result of `input_moments`, or a mean of several.
+        weight: the part of the distance, from 0 to 1.
+
+    >>> mean = torch.tensor([[0.0, 1.0, 0.0, 0.5, 0.5], [1.0, 0.0, 0.0, 0.0, 0.0]])
+    >>> update_moments(mean, torch.tensor([[1.0, 0.0, 0.0, 0.0, 0.0], [0.0] * 5]), 0.5)
+    >>> mean
+    tensor([[0.5000, 0.5000, 0.0000, 0.2500, 0.2500],
+            [1.0000, 0.0000, 0.0000, 0.0000, 0.0000]])
+    """
+    usable = moments.isfinite().all() & (moments[:, :-2] > 0).any(dim=1, keepdim=True)
+    mean.copy_(torch.where(usable, mean.lerp(moments.to(mean), weight), mean))
+
+
 def evenly_spread_moments(hinges: Tensor, channels: int) -> Tensor:
     """Return the moments of inputs that are spread evenly from the first to the last hinge.
 

@@ -20,7 +20,7 @@ from hinged import kernels
 
 FILE_NAME = "hinged_cpu.dll" if sys.platform == "win32" else "hinged_cpu.so"
 
-_INTERFACE = 2
+_INTERFACE = 3
 """The number that `hinged_interface` in interface.cpp returns."""
 
 _INSTALL_AGAIN = "pip install --force-reinstall --no-deps --no-cache-dir"
@@ -78,6 +78,7 @@ def _declare_functions(handle: ctypes.CDLL) -> ctypes.CDLL:
         handle.hinged_backward,
         handle.hinged_metric_step,
         handle.hinged_input_moments,
+        handle.hinged_update_moments,
     ):
         function.argtypes = (ctypes.c_char_p,)  # The address of a packed struct of arguments.
         function.restype = ctypes.c_int32

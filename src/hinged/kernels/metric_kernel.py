@@ -23,10 +23,12 @@ from hinged.kernels.triton_kernel import TritonKernel
 MOST_SAMPLES = 2048
 """The number of inputs of a channel from which moments are computed. More inputs are subsampled."""
 
-# The formats of the structs `MetricStep` (its two parts) and `InputMoments` in metric.hpp.
+# The formats of the structs `MetricStep` (its two parts), `InputMoments` and `MomentsUpdate` in
+# metric.hpp.
 _SAME = struct.Struct("@5P3qd")
 _CHANGING = struct.Struct("@2P7d")
 _MOMENTS = struct.Struct("@3P6q2i")
+_UPDATE = struct.Struct("@2P2qd")
 
 
 class LayerSteps:
@@ -52,6 +54,16 @@ class LayerSteps:
             addresses = [tensor.data_ptr() for tensor in (*running, hinges)]
             shape = (*state.start.shape, hinges.dim() == 2)
             self._packed = _SAME.pack(*addresses, *shape, metric.FLOOR)
+
+    def update_moments(self, moments: Tensor, weight: float) -> None:
+        """Move the running mean of the moments: `hinged.curve.metric.update_moments`."""
+        mean = self.state.moments
+        if self._library is None or not _are_plain((moments,), self._device):
+            metric.update_moments(mean, moments, weight)
+            return
+        arguments = _UPDATE.pack(mean.data_ptr(), moments.data_ptr(), *mean.shape, weight)
+        _raise_if_failed(self._library.hinged_update_moments(arguments))
+        increment_version(mean)
 
     def take(self, values: Tensor, grad: Tensor, step: MetricStep) -> None:
         """Take one step: `hinged.curve.metric.take_step`. `values` change in place."""

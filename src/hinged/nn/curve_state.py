@@ -121,19 +121,19 @@ class CurveState:
 
         All are 0 if no forward pass was observed.
         """
-        total, passes, inputs = torch.zeros_like(self.state["moments"]), 0, 0.0
+        mean = self._steps.state.moments
+        total: Tensor | None = None
+        passes, inputs = 0, 0.0
         for observer in self.observers:
             taken = observer.take()
-            if taken is not None and taken[0].shape == total.shape:
-                total += taken[0].to(total)
+            if taken is not None and taken[0].shape == mean.shape:
+                total = taken[0] if total is None else total + taken[0].to(total)
                 passes += taken[1]
                 inputs += taken[2]
-        return total, passes, inputs
+        return torch.zeros_like(mean) if total is None else total.to(mean), passes, inputs
 
     def add_measurement(self, means: tuple[Tensor, float] | None) -> None:
         """Update the running mean of the moments, and the number of inputs per sample.
-
-        Channels without finite inputs keep their moments. All channels do if a number is infinite.
 
         Args:
             means: the mean moments and the mean number of inputs per sample over all forward passes
@@ -142,10 +142,7 @@ class CurveState:
         if means is None:
             return
         moments, inputs_per_sample = means
-        mean = self._steps.state.moments
-        usable = moments.isfinite().all() & (moments[:, :-2] > 0).any(dim=1, keepdim=True)
-        new = mean.lerp(moments.to(mean), 1 - _KEPT if self.state["measured"] else 1.0)
-        mean.copy_(torch.where(usable, new, mean))
+        self._steps.update_moments(moments, 1 - _KEPT if self.state["measured"] else 1.0)
         self.state["measured"] = True
         self.state["inputs_per_sample"] = inputs_per_sample
 

@@ -41,7 +41,13 @@ def mean_over_processes(sums: Sequence[Measurement]) -> list[tuple[Tensor, float
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         sums = _sum_over_processes(sums)
-    return [(total / count, number / count) if count else None for total, count, number in sums]
+    return [_mean(*measurement) for measurement in sums]
+
+
+def _mean(total: Tensor, count: int, number: float) -> tuple[Tensor, float] | None:
+    if count == 1:
+        return total, number
+    return (total / count, number / count) if count else None
 
 
 def _sum_over_processes(sums: Sequence[Measurement]) -> list[Measurement]:

@@ -351,7 +351,7 @@ HINGED_EXPORT int32_t hinged_uses_openmp() {
 }
 
 // Changes with every change of the structs that Python packs.
-HINGED_EXPORT int32_t hinged_interface() { return 2; }
+HINGED_EXPORT int32_t hinged_interface() { return 3; }
 
 HINGED_EXPORT int32_t hinged_most_lines() { return hinged::kMostLines; }
 
@@ -382,4 +382,9 @@ HINGED_EXPORT int32_t hinged_input_moments(const hinged::InputMoments* call) {
     if (call->number == hinged::kFloat32) return hinged::add_moments<float>(*call);
     hinged::add_moments<hinged::BFloat16>(*call);
   });
+}
+
+// Moves the running mean of moments towards new moments. Returns an `Outcome`.
+HINGED_EXPORT int32_t hinged_update_moments(const hinged::MomentsUpdate* update) {
+  return hinged::outcome_of([&] { hinged::update_moments(*update); });
 }

@@ -188,6 +188,24 @@ void take_step(const MetricStep& step) {
   }
 }
 
+void update_moments(const MomentsUpdate& update) {
+  const int64_t numbers = update.channels * update.width;
+  if (!std::all_of(update.moments, update.moments + numbers,
+                   [](float number) { return std::isfinite(number); })) {
+    return;
+  }
+  for (int64_t c = 0; c < update.channels; ++c) {
+    const float* moments = update.moments + c * update.width;
+    float* mean = update.mean + c * update.width;
+    const auto positive = [](float number) { return number > 0.0f; };
+    if (!std::any_of(moments, moments + update.width - 2, positive)) continue;
+    for (int64_t k = 0; k < update.width; ++k) {
+      const double distance = double{moments[k]} - double{mean[k]};
+      mean[k] = static_cast<float>(mean[k] + update.weight * distance);
+    }
+  }
+}
+
 template <class T>
 void add_moments(const InputMoments& call) {
   const T* x = static_cast<const T*>(call.x);

@@ -36,6 +36,16 @@ struct InputMoments {
   int32_t number, linear_tails;
 };
 
+// The arguments of `update_moments`. The arrays have `channels` rows of `width` numbers.
+struct MomentsUpdate {
+  float* mean;
+  const float* moments;
+  int64_t channels, width;
+  double weight;
+};
+
+void update_moments(const MomentsUpdate& update);
+
 void take_step(const MetricStep& step);
 
 template <class T>
