@@ -78,6 +78,24 @@ def test_a_step_changes_the_version_of_the_values():
     assert values._version > version
 
 
+@needs_compiler
+@pytest.mark.usefixtures("compiled_only")
+def test_tensors_may_move_in_memory_between_steps():
+    hinges, grad = torch.linspace(-1, 1, 5), torch.randn(3, 5)
+    results = []
+    for moves in (False, True):
+        values = torch.arange(15.0).view(3, 5)
+        state = running(values, evenly_spread_moments_of(hinges, 3))
+        steps = LayerSteps(hinges, state)
+        if moves:  # As `share_memory_` moves the numbers of a tensor.
+            for tensor in (state.direction, state.size, state.moments, state.start, hinges):
+                old, tensor.data = tensor.data, tensor.clone()
+                old.fill_(math.nan)
+        steps.take(values, grad, MetricStep(0.1, 0.1, decay=0.5))
+        results.append(values)
+    assert torch.equal(*results)
+
+
 def evenly_spread_moments_of(hinges, channels):
     places = hinges[..., :1] + (hinges[..., -1:] - hinges[..., :1]) * torch.linspace(0, 1, 160)
     return input_moments(places.expand(channels, -1).T.contiguous(), hinges, channels, 1)

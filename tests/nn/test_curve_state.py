@@ -7,6 +7,7 @@ import torch
 
 import hinged
 from hinged import PiecewiseLinear, param_groups
+from hinged.errors import ArgumentError
 from hinged.nn.curve_state import MEASURED_EVERY
 from hinged.nn.input_observer import InputObserver
 from tests.curve.metric_oracle import moments_of
@@ -90,6 +91,22 @@ def test_a_second_optimizer_begins_anew():
     train(model, adamw(model), ODD)
     train(fresh, adamw(fresh), ODD)
     assert_equal_training(model, fresh)
+
+
+def test_a_state_of_another_number_of_curves_is_refused():
+    def layer_and_optimizer(channels):
+        layer = PiecewiseLinear(channels)
+        return layer, torch.optim.SGD(param_groups(layer, 0.01))
+
+    def step(layer, optimizer):
+        layer(torch.randn(4, layer.channels)).sum().backward()
+        optimizer.step()
+
+    (large, one), (small, other) = layer_and_optimizer(5), layer_and_optimizer(3)
+    step(large, one)
+    other.load_state_dict(one.state_dict())
+    with pytest.raises(ArgumentError, match="got a state of 5 curves for a layer of 3 curves; lo"):
+        step(small, other)
 
 
 def test_copies_of_model_and_optimizer_train_alike():

@@ -23,10 +23,8 @@ from hinged.kernels.triton_kernel import TritonKernel
 MOST_SAMPLES = 2048
 """The number of inputs of a channel from which moments are computed. More inputs are subsampled."""
 
-# The formats of the structs `MetricStep` (its two parts), `InputMoments` and `MomentsUpdate` in
-# metric.hpp.
-_SAME = struct.Struct("@5P3qd")
-_CHANGING = struct.Struct("@2P7d")
+# The formats of the structs `MetricStep`, `InputMoments` and `MomentsUpdate` in metric.hpp.
+_STEP = struct.Struct("@5P3qd2P7d")
 _MOMENTS = struct.Struct("@3P6q2i")
 _UPDATE = struct.Struct("@2P2qd")
 
@@ -35,8 +33,8 @@ class LayerSteps:
     """Takes steps of the curves of one layer in their metric, computed by the fastest kernel.
 
     On a CPU, compiled code computes a step in float64, from the five diagonals of the metric. On a
-    GPU, one kernel of Triton does so. Plain torch computes all other steps. What is the same in all
-    steps is checked and packed once.
+    GPU, one kernel of Triton does so. Plain torch computes all other steps. The dtypes and devices
+    are checked once.
 
     Args:
         hinges: ascending positions, shape `(K,)` or `(C, K)`.
@@ -51,9 +49,7 @@ class LayerSteps:
         self._library: ctypes.CDLL | None = None
         if self._is_plain and hinges.is_cpu and _are_plain((hinges,), self._device):
             self._library = load_cpu_library().handle
-            addresses = [tensor.data_ptr() for tensor in (*running, hinges)]
-            shape = (*state.start.shape, hinges.dim() == 2)
-            self._packed = _SAME.pack(*addresses, *shape, metric.FLOOR)
+            self._shape = (*state.start.shape, hinges.dim() == 2)
 
     def update_moments(self, moments: Tensor, weight: float) -> None:
         """Move the running mean of the moments: `hinged.curve.metric.update_moments`."""
@@ -95,7 +91,16 @@ class LayerSteps:
     def _take_on_cpu(
         self, library: ctypes.CDLL, values: Tensor, grad: Tensor, step: MetricStep
     ) -> None:
-        changing = _CHANGING.pack(
+        state = self.state
+        # Addresses are read in every step: sharing a tensor with another process moves its numbers.
+        packed = _STEP.pack(
+            state.direction.data_ptr(),
+            state.size.data_ptr(),
+            state.start.data_ptr(),
+            state.moments.data_ptr(),
+            self.hinges.data_ptr(),
+            *self._shape,
+            metric.FLOOR,
             values.data_ptr(),
             grad.data_ptr(),
             step.rate,
@@ -106,7 +111,7 @@ class LayerSteps:
             step.direction_correction,
             step.size_correction,
         )
-        _raise_if_failed(library.hinged_metric_step(self._packed + changing))
+        _raise_if_failed(library.hinged_metric_step(packed))
 
 
 def input_moments(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hinged import errors
 from hinged.curve.evaluate import evaluate
 from hinged.curve.metric import MetricState, MetricStep, evenly_spread_moments
 from hinged.kernels import metric_kernel
@@ -41,6 +42,9 @@ class CurveState:
         parameter: the parameter `values` of the layer, with a gradient.
         group: the optimizer group, with `lr`, `smoothing` and `curve_decay`.
         state: the optimizer state of the parameter. It changes in place.
+
+    Raises:
+        ArgumentError: if the state belongs to another number of curves.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class CurveState:
     def _continue(self) -> None:
         """Continue from the optimizer state."""
         state = self.state
+        _check_channels(state["start"], self.parameter)
         # Loading a state casts all tensors to the dtype of the parameter. A fused optimizer also
         # moves the number of steps to its device, and reading it there would wait for the GPU.
         state["step"] = state["step"].cpu()
@@ -162,6 +167,14 @@ class CurveState:
         self._steps.take(values, grad if factor == 1.0 else grad * factor, step)
         if values is not parameter:
             overwrite(parameter, values)
+
+
+def _check_channels(start: Tensor, parameter: nn.Parameter) -> None:
+    """Raise `ArgumentError` if an optimizer state belongs to curves of another layer."""
+    if len(start) != len(parameter):
+        got = f"a state of {len(start)} curves for a layer of {len(parameter)} curves"
+        hint = "load the state of an optimizer of the same model"
+        raise errors.ArgumentError(errors.message("Optimizer.load_state_dict", got, hint))
 
 
 def _wide(tensor: Tensor) -> Tensor:
