@@ -31,7 +31,7 @@ def test_list_names_every_study_with_its_question():
 def test_show_names_every_cell():
     shown = " ".join(run("study", "show", "hinges").output.split())
     for text in (
-        "90 trainings: 15 combinations of settings, 5 seeds",
+        "160 trainings: 28 combinations of settings, 5 seeds",
         "epochs: 5 learning rate: 0.006 training samples: 5,700",
         "of training in all, by the times of 72 recorded trainings on Intel",
     ):

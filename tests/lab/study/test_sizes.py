@@ -29,7 +29,7 @@ def test_the_expected_time_is_that_of_the_recorded_trainings(monkeypatch, tmp_pa
     monkeypatch.setattr("hinged.lab.study.sizes.TIMES", tmp_path / "times.json")
     study = read_study(find_study("hinges"))
     assert expected_time("hinges", study, "small") == (
-        "about 8 min of training in all, by the times of 72 recorded trainings on a Xeon, 2 cores"
+        "about 15 min of training in all, by the times of 72 recorded trainings on a Xeon, 2 cores"
     )
     assert expected_time("hinges", study, "full").startswith("unknown (")
 
