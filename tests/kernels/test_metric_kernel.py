@@ -8,7 +8,7 @@ from hinged.curve import metric
 from hinged.curve.metric import MetricState, MetricStep, evenly_spread_moments
 from hinged.kernels import metric_kernel
 from hinged.kernels.cpu_library import CpuLibrary, load_cpu_library
-from hinged.kernels.metric_kernel import MOST_SAMPLES, LayerSteps, input_moments
+from hinged.kernels.metric_kernel import SAMPLE_SIZE, LayerSteps, input_moments
 from tests.curve.metric_oracle import Training, moments_of
 
 COUNTS = [2, 3, 4, 9, 33, 257]
@@ -219,12 +219,22 @@ def test_inputs_that_are_not_finite_do_not_count(dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("inputs", [2 * SAMPLE_SIZE - 1, 2 * SAMPLE_SIZE + 1])
+def test_channels_with_less_than_twice_the_size_of_a_sample_are_measured_whole(inputs, dtype):
+    """Only the second input is not 0. Samples have every second input or fewer."""
+    x, hinges = torch.zeros(inputs, 1, dtype=dtype), torch.tensor([0.0, 1.0])
+    x[1] = 1.0
+    mean = input_moments(x, hinges, 1, 1)[0, -2].item()
+    assert mean == pytest.approx(1 / inputs if inputs < 2 * SAMPLE_SIZE else 0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_samples_of_large_images_come_from_all_positions(dtype, layout):
     """Each image is a ramp from -1 to 1. Its first column alone would have other moments."""
     ramp = torch.linspace(-1, 1, 32).expand(128, 2, 32, 32)
     x = (ramp + 0 * ramp).to(dtype).contiguous(memory_format=layout)
-    assert x[:, 0].numel() > 8 * MOST_SAMPLES
+    assert x[:, 0].numel() > 8 * SAMPLE_SIZE
     hinges = torch.linspace(-1.5, 1.5, 7)
     expected = moments_of(ramp[0, 0].flatten().double().numpy(), hinges.double().numpy())
     for row in input_moments(x, hinges, 2, 1):

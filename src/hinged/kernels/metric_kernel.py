@@ -20,8 +20,9 @@ from hinged.kernels.memory_layout import MemoryLayout, as_dense, memory_layout
 from hinged.kernels.select_kernel import select_kernel
 from hinged.kernels.triton_kernel import TritonKernel
 
-MOST_SAMPLES = 2048
-"""The number of inputs of a channel from which moments are computed. More inputs are subsampled."""
+SAMPLE_SIZE = 2048
+"""About how many inputs of a channel a sample has. Channels with less than twice as many inputs are
+measured on all of them."""
 
 # The formats of the structs `MetricStep`, `InputMoments` and `MomentsUpdate` in metric.hpp.
 _STEP = struct.Struct("@5P3qd2P7d")
@@ -180,7 +181,7 @@ def _sample_step(inputs: int) -> int:
 
     The sample then contains inputs from all positions of an image, in any memory format.
     """
-    step = max(1, inputs // MOST_SAMPLES)
+    step = max(1, inputs // SAMPLE_SIZE)
     while math.gcd(step, inputs) > 1:
         step += 1
     return step
