@@ -17,7 +17,15 @@ from hinged.lab.study.outcome_measures import MEASURES
 from hinged.lab.study.scales import Scale
 from hinged.lab.study.tune import Tune
 from hinged.model.observation.advice import SIGNS
-from hinged.nn.parameter_groups import CURVE_LR_FACTOR, MOST_CURVE_LR
+from hinged.nn.parameter_groups import (
+    ASSUMED_SAMPLES,
+    CURVE_LR_FACTOR,
+    DECAYED_SAMPLES,
+    MOST_CURVE_DECAY,
+    MOST_CURVE_LR,
+    SMOOTHING,
+    default_curve_decay,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -54,6 +62,20 @@ def test_code_of_the_page_on_the_own_loop_runs(tmp_path, monkeypatch, capsys):
 def test_code_of_the_page_on_training_sets_the_keys_that_it_names(tmp_path, monkeypatch):
     _, curves = run_page("curve-training.md", tmp_path, monkeypatch)["optimizer"].param_groups
     assert [curves[key] for key in ("lr", "smoothing", "curve_decay")] == [0.02, 0.1, 1.0]
+
+
+def test_the_recipe_has_the_default_numbers_of_the_library():
+    page = " ".join((DOCS / "recipe.md").read_text().split())
+    for sentence in (
+        f"{CURVE_LR_FACTOR:g} times that of the weights, but at most {MOST_CURVE_LR:g}.",
+        f"The `smoothing` of their steps is {SMOOTHING:g}.",
+        f"`curve_decay` is {MOST_CURVE_DECAY:g} for up to {DECAYED_SAMPLES:,} training samples",
+        f"it assumes {ASSUMED_SAMPLES:,}, which makes {default_curve_decay():.2f}.",
+    ):
+        assert sentence in page
+    exponent = float(re.search(rf"\({DECAYED_SAMPLES} / samples\)\^([\d.]+)", page)[1])
+    decay = default_curve_decay(2 * DECAYED_SAMPLES)
+    assert decay == pytest.approx(MOST_CURVE_DECAY / 2**exponent)
 
 
 def test_the_picture_of_the_page_on_training_is_as_its_script_draws_it():

@@ -83,10 +83,11 @@ def param_groups(
             the metric. None trains the curves without their metric.
         curve_decay: pulls curves back to their start: in each step, by `curve_lr * curve_decay`
             times their distance, divided by the number of inputs that a curve gets from one sample
-            (pixels or tokens; 1 in an MLP). It needs the metric. None takes
-            `default_curve_decay(samples)`: the fewer samples, the stronger the pull.
-        samples: the number of training samples. None means that it is not known: 10,000 are
-            assumed.
+            (pixels or tokens; 1 in an MLP). Networks on images therefore feel next to no pull. It
+            needs the metric. None chooses by the number of training samples: 1 up to 3,000 samples,
+            and `(3000 / samples)^1.5` for more.
+        samples: the number of training samples. It serves only for the default of `curve_decay`.
+            None means that it is not known: 10,000 are assumed.
         activation_lr: learning rate of the other parameters of activations: slopes of free tails
             and parameters of other `curve_types`. None means twice `lr`.
         curve_types: module types whose parameters count as parameters of activations. Add

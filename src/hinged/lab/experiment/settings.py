@@ -154,7 +154,7 @@ class TrainingSettings(Settings):
     the curves."""
     curve_decay: float | None = pydantic.Field(default=None, ge=0)
     """Factor of the pull of the curves to their start, in their metric. By default, it is chosen by
-    the number of training samples (`hinged.param_groups`)."""
+    the number of samples in the training split (`hinged.param_groups`)."""
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
     """Weight decay of the weights. The parameters of activations have no weight decay."""
     curve_penalty: float = pydantic.Field(default=0.0, ge=0)
@@ -167,8 +167,8 @@ class TrainingSettings(Settings):
     """Random augmentations of the training images, applied in this order: names in
     `hinged.lab.data.AUGMENTATIONS`."""
     gradient_clip: float = pydantic.Field(default=1.0, ge=0)
-    """Largest norm of the gradient over all parameters. A larger gradient is scaled down to this
-    norm. 0 turns gradient clipping off."""
+    """Largest norm of the gradient over all parameters, those of curves included. A larger gradient
+    is scaled down to this norm. 0 turns gradient clipping off."""
     label_smoothing: float = pydantic.Field(default=0.0, ge=0, lt=1)
     """Label smoothing of the cross entropy: the fraction of the probability of each target that is
     spread over all classes. Only classification uses this setting."""
