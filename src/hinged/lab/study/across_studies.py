@@ -157,10 +157,11 @@ def how_gains_are_counted(settings: Sequence[GainsInSetting]) -> str:
     )
 
 
-def describe_trainings(records: Iterable[StudyRecord]) -> str:
+def describe_trainings(records: Sequence[StudyRecord]) -> str:
     """Return a text about the trainings of several records.
 
-    It contains the range of epochs and the largest number of training samples.
+    It contains the range of epochs and the largest number of training samples, and names the
+    records of an earlier version that trained curves without their metric.
     """
     cells = [cell for record in records for cell in record.cells.values()]
     epochs = sorted({cell["training"]["epochs"] for cell in cells})
@@ -168,7 +169,10 @@ def describe_trainings(records: Iterable[StudyRecord]) -> str:
     every = any(cell["train_size"] is None for cell in cells)
     amounts = [f"at most {sizes[-1]:,}"] if sizes else []
     amounts += ["all"] if every else []
-    return f"{epochs[0]} to {epochs[-1]} epochs on {' or '.join(amounts)} training samples"
+    text = f"{epochs[0]} to {epochs[-1]} epochs on {' or '.join(amounts)} training samples"
+    old = [record.name for record in records if record.precedes_the_metric]
+    without = f"; in the records of {', '.join(old)}, curves were trained without their metric"
+    return text + without if old else text
 
 
 def _count_gains(name: str, gains: Sequence[tuple[GainsInSetting, Gain, float]]) -> str:

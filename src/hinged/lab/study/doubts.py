@@ -10,8 +10,11 @@ from hinged.lab.study.wording import counted, row_words
 
 
 def trouble(record: StudyRecord) -> list[str]:
-    """Return sentences about what went wrong: missing, failed and diverged trainings."""
+    """Return sentences about what went wrong: an old record, and missing, failed and diverged
+    trainings."""
     found = []
+    if record.precedes_the_metric:
+        found.append("An earlier version made this record: it trained curves without their metric.")
     if record.missing:
         found.append(f"Missing trainings: {record.missing}.")
     if record.failures:

@@ -175,6 +175,11 @@ class StudyRecord(pydantic.BaseModel):
     made: str
 
     @property
+    def precedes_the_metric(self) -> bool:
+        """Whether the curves were trained without their metric, by an earlier version."""
+        return any("curve_metric" not in cell["training"] for cell in self.cells.values())
+
+    @property
     def tuning_seconds(self) -> float:
         """Return the time of all trainings that tuned settings, in seconds."""
         tuned = (each for cell in self.tuning.values() for each in cell)
