@@ -64,7 +64,7 @@ def test_code_of_the_page_on_training_sets_the_keys_that_it_names(tmp_path, monk
     assert [curves[key] for key in ("lr", "smoothing", "curve_decay")] == [0.02, 0.1, 1.0]
 
 
-def test_the_recipe_has_the_default_numbers_of_the_library():
+def test_recipe_and_page_on_training_have_the_default_numbers_of_the_library():
     page = " ".join((DOCS / "recipe.md").read_text().split())
     for sentence in (
         f"{CURVE_LR_FACTOR:g} times that of the weights, but at most {MOST_CURVE_LR:g}.",
@@ -73,6 +73,14 @@ def test_the_recipe_has_the_default_numbers_of_the_library():
         f"it assumes {ASSUMED_SAMPLES:,}, which makes {default_curve_decay():.2f}.",
     ):
         assert sentence in page
+    settings = (DOCS / "curve-training.md").read_text()
+    for part in (
+        f"{CURVE_LR_FACTOR:g} times `lr`, but at most {MOST_CURVE_LR:g},",
+        f"{SMOOTHING:g} by default",
+        f"{MOST_CURVE_DECAY:g} for up to {DECAYED_SAMPLES:,} samples",
+        f"Without it, {ASSUMED_SAMPLES:,} are assumed.",
+    ):
+        assert part in settings
     exponent = float(re.search(rf"\({DECAYED_SAMPLES} / samples\)\^([\d.]+)", page)[1])
     decay = default_curve_decay(2 * DECAYED_SAMPLES)
     assert decay == pytest.approx(MOST_CURVE_DECAY / 2**exponent)
