@@ -52,6 +52,16 @@ def test_a_layer_used_twice_is_measured_twice():
     assert observer.take() is None
 
 
+@pytest.mark.parametrize(
+    ("shape", "dim", "expected"),
+    [((10, 3), 1, 1), ((10, 3, 4, 5), 1, 20), ((10, 7, 3), -1, 7), ((3,), -1, 1), ((3, 4), 0, 4)],
+)
+def test_inputs_per_sample_are_those_of_one_curve(shape, dim, expected):
+    layer, observer = observed(dim=dim)
+    layer(torch.randn(shape))
+    assert observer.take()[2] == expected
+
+
 def test_inputs_may_be_given_by_name():
     layer, observer = observed()
     x = torch.randn(10, 3)

@@ -160,9 +160,9 @@ def test_a_model_with_everything_frozen_is_refused():
 
 
 @pytest.mark.parametrize("name", ["lr", "weight_decay", "curve_lr"])
-@pytest.mark.parametrize("rate", [-1.0, float("nan")])
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
 def test_rates_below_zero_are_refused(name, rate):
-    message = rf"param_groups\({name}=\.\.\.\)`: got {rate}; expected a number of 0 or more"
+    message = rf"param_groups\({name}=\.\.\.\)`: got {rate}; expected a finite number of 0 or more"
     with pytest.raises(errors.ArgumentError, match=message):
         param_groups(network(), **{"lr": 1e-3, name: rate})
 
@@ -239,12 +239,22 @@ def test_later_curves_have_the_rate_of_earlier_ones_if_all_weights_are_frozen():
     assert [(g["name"], g["lr"]) for g in optimizer.param_groups] == [("curves", 0.04)] * 2
 
 
-@pytest.mark.parametrize("rate", [None, "0.1", nn.ReLU()], ids=str)
+@pytest.mark.parametrize("rate", [None, "0.1", nn.ReLU(), torch.ones(2)], ids=str)
 def test_rates_that_are_no_numbers_are_refused(rate):
     for name in ("lr", "weight_decay"):
         given = {"lr": 0.1, name: rate}
-        with pytest.raises(errors.ArgumentError, match=rf"groups\({name}=.*expected a number of 0"):
+        with pytest.raises(
+            errors.ArgumentError, match=rf"groups\({name}=.*expected a finite number of 0"
+        ):
             param_groups(nn.Linear(2, 2), **given)
+
+
+@pytest.mark.parametrize("name", ["samples", "steps"])
+@pytest.mark.parametrize("count", [0, -1, 0.5, True, "all"])
+def test_counts_are_whole_numbers_above_zero(name, count):
+    message = rf"groups\({name}=\.\.\.\)`: got {count!r}; expected .*, a whole number above 0"
+    with pytest.raises(errors.ArgumentError, match=message):
+        param_groups(network(), 1e-3, **{name: count})
 
 
 def test_the_default_pull_falls_with_the_number_of_samples():

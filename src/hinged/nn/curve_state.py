@@ -162,8 +162,9 @@ class CurveState:
             observer.expect(self.measurement_due)
         factor = (-1.0 if group.get("maximize") else 1.0) / grad_scale
         values, grad = _wide(whole(parameter)), _wide(whole(parameter.grad))
-        decay = group["curve_decay"] / self.state["inputs_per_sample"]
-        step = MetricStep(float(group["lr"]), group["smoothing"], decay, count=self._count)
+        rate, smoothing = float(group["lr"]), float(group["smoothing"])  # They may be tensors.
+        decay = float(group["curve_decay"]) / self.state["inputs_per_sample"]
+        step = MetricStep(rate, smoothing, decay, count=self._count)
         self._steps.take(values, grad if factor == 1.0 else grad * factor, step)
         if values is not parameter:
             overwrite(parameter, values)

@@ -108,8 +108,7 @@ class InputObserver:
             )
             self._sum = moments if self._sum is None else self._sum + moments.to(self._sum.device)
         self._passes += 1
-        samples = x.shape[0] if x.dim() else 1
-        self._inputs_per_sample += x.numel() / (layer.channels * samples)
+        self._inputs_per_sample += x.numel() / (layer.channels * _count_samples(x, layer))
 
     def take(self) -> tuple[Tensor, int, float] | None:
         """Return what was measured, and forget it: the sum of the moments, the number of forward
@@ -129,6 +128,13 @@ class InputObserver:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.needed = True
         self._register(state["layer"])
+
+
+def _count_samples(x: Tensor, layer: PiecewiseLinear) -> int:
+    """Return the number of samples in the inputs of a layer: the length of the first axis, or 1 if
+    the first axis is that of the channels."""
+    without_batch = x.dim() == 0 or (layer.channels > 1 and layer.dim % x.dim() == 0)
+    return 1 if without_batch else x.shape[0]
 
 
 @torch.library.custom_op("hinged::observe_inputs", mutates_args=("number",))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -40,6 +41,7 @@ ASSUMED_SAMPLES = 10_000
 """The number of training samples that is assumed if it is not given."""
 
 _CALL = "hinged.param_groups"
+_COUNTED = {"samples": "training samples", "steps": "optimiser steps of the training"}
 # The settings of a group that are learning rates. All but "lr" are added by schedulers.
 _LEARNING_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 
@@ -83,9 +85,10 @@ def param_groups(
             the metric. None trains the curves without their metric.
         curve_decay: pulls curves back to their start: in each step, by `curve_lr * curve_decay`
             times their distance, divided by the number of inputs that a curve gets from one sample
-            (pixels or tokens; 1 in an MLP). Networks on images therefore feel next to no pull. It
-            needs the metric. None chooses by the number of training samples: 1 up to 3,000 samples,
-            and `(3000 / samples)^1.5` for more.
+            (pixels or tokens; 1 in an MLP). Networks on images therefore feel next to no pull. The
+            first axis of the inputs counts the samples. It needs the metric. None chooses by
+            the number of training samples: 1 up to 3,000 samples, and `(3000 / samples)^1.5` for
+            more.
         samples: the number of training samples. It serves only for the default of `curve_decay`.
             None means that it is not known: 10,000 are assumed.
         activation_lr: learning rate of the other parameters of activations: slopes of free tails
@@ -104,8 +107,8 @@ def param_groups(
 
     Raises:
         ArgumentError: if `model` is not a module, if none of its parameters requires gradients, if
-            a number is negative or not a number, if `smoothing` is 0, if `curve_decay` is given
-            with `smoothing=None`, or if `steps` is not a whole number above 0.
+            a number is negative, infinite or not a number, if `smoothing` is 0, if `curve_decay` is
+            given with `smoothing=None`, or if `samples` or `steps` is not a whole number above 0.
 
     Warns:
         ShortTravelWarning: if `curve_lr * steps` is below 0.1.
@@ -125,8 +128,8 @@ def param_groups(
         smoothing=smoothing,
         curve_decay=curve_decay,
         activation_lr=activation_lr,
-        samples=samples,
     )
+    _check_counts(samples=samples, steps=steps)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
         got = "a model with every parameter frozen"
@@ -158,26 +161,34 @@ def param_groups(
 
 def _warn_of_short_travel(curves: Mapping[str, Any], steps: int) -> None:
     """Warn if the curves of a group can hardly change in this number of steps."""
-    call = f"{_CALL}(steps=...)"
-    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
-        hint = "expected the number of optimiser steps of the training, a whole number above 0"
-        raise errors.ArgumentError(errors.message(call, errors.shown(steps), hint))
     if curves["params"] and "smoothing" in curves:
-        rate = float(curves["lr"])
+        call, rate = f"{_CALL}(steps=...)", float(curves["lr"])
         short = describe_short_travel(rate * steps, steps, "curve_lr", rate)
         if short is not None:
             warnings.warn(f"`{call}`: {short}.", errors.ShortTravelWarning, stacklevel=3)
 
 
+def _check_counts(**counts: int | None) -> None:
+    """Raise `ArgumentError` unless the counts are whole numbers above 0, or None."""
+    for name, count in counts.items():
+        if count is None:
+            continue
+        if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+            hint = f"expected the number of {_COUNTED[name]}, a whole number above 0"
+            call = f"{_CALL}({name}=...)"
+            raise errors.ArgumentError(errors.message(call, errors.shown(count), hint))
+
+
 def _check_settings(**numbers: float | Tensor | None) -> None:
-    """Raise `ArgumentError` unless the settings are numbers, or tensors of one number, of at least
-    0. The smoothing must be above 0. Settings other than `lr` and `weight_decay` may be None."""
+    """Raise `ArgumentError` unless the settings are finite numbers, or tensors of one such number,
+    of at least 0. The smoothing must be above 0. Settings other than `lr` and `weight_decay` may be
+    None."""
     for name, number in numbers.items():
         if number is None and name not in ("lr", "weight_decay"):
             continue
         call = f"{_CALL}({name}=...)"
-        if not isinstance(number, float | Real | Tensor) or not number >= 0:
-            hint = "expected a number of 0 or more"
+        if not _is_finite(number) or number < 0:
+            hint = "expected a finite number of 0 or more"
             raise errors.ArgumentError(errors.message(call, errors.shown(number), hint))
         if name == "smoothing" and number == 0:
             hint = "expected a number above 0, or None to train curves without their metric"
@@ -186,6 +197,13 @@ def _check_settings(**numbers: float | Tensor | None) -> None:
         got = f"curve_decay={errors.shown(numbers['curve_decay'])} with smoothing=None"
         hint = "leave out smoothing=None: only training in the metric pulls curves to their start"
         raise errors.ArgumentError(errors.message(_CALL, got, hint))
+
+
+def _is_finite(value: object) -> TypeGuard[float | Tensor]:
+    """Return whether a value is a finite number, or a tensor of one."""
+    if isinstance(value, Tensor):
+        return value.numel() == 1 and bool(value.isfinite())
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def curve_group(
@@ -234,7 +252,7 @@ def default_curve_decay(samples: int | None = None) -> float:
     >>> default_curve_decay(500), round(default_curve_decay(12_000), 3)
     (1.0, 0.125)
     """
-    share = DECAYED_SAMPLES / (samples or ASSUMED_SAMPLES)
+    share = DECAYED_SAMPLES / (ASSUMED_SAMPLES if samples is None else samples)
     return MOST_CURVE_DECAY * float(min(1.0, share**1.5))
 
 
