@@ -240,6 +240,9 @@ def test_a_comparison_can_be_tuned_and_says_what_was_chosen(tmp_path, capsys):
     assert "tried, with mean validation accuracy, %" in page
     run("report", str(tmp_path / "run"), "--csv")
     assert (tmp_path / "run" / "tuning.csv").read_text().startswith("activation,training.lr,metric")
-    assert "Give the same --tune options" in error_of(capsys, *command)
+    assert "with the same --tune options" in error_of(capsys, *command)
+    other = ("train", "--activation", "silu", "--epochs", "1", "--train-size", "60")
+    folder = ("--out", str(tmp_path / "run"))
+    assert "with the same --tune options" in error_of(capsys, *other, *folder)
     uneven = ("--tune", "training.curve_lr_factor=1,2")
     assert "`--tune`: got these numbers of comb" in error_of(capsys, *command, *uneven)

@@ -35,6 +35,10 @@ from hinged.lab.runs.build_experiment import build_experiment
             "`training.keep_best`: got true without validation samples; set training.validation",
         ),
         (
+            {"training": {"curve_metric": False, "curve_decay": 0.5}},
+            "`training.curve_decay`: got 0.5 with training.curve_metric=false; leave one of",
+        ),
+        (
             {"overrides": {"hinge": {"training": {"lr": 0.1}}}},
             "`overrides`: got 'hinge'; did you mean 'hinged'",
         ),
@@ -45,6 +49,10 @@ from hinged.lab.runs.build_experiment import build_experiment
         (
             {"overrides": {"hinged": {"training": {"epochs": 3}}}},
             "`overrides`: got training.epochs; this setting must be the same for all activations",
+        ),
+        (
+            {"overrides": {"hinged": {"training": {"head_lr": 0.1}}}},
+            "`overrides`: got training.head_lr; this setting must be the same for all activations",
         ),
         (
             {"overrides": {"hinged": {"training": {"lr": -1}}}},

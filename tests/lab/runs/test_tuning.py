@@ -206,7 +206,7 @@ def test_another_tuning_and_no_tuning_are_refused(run):
     other = {name: each[::-1] for name, each in RATES.combinations.items()}
     with pytest.raises(errors.RunFolderError, match=r"training.lr of relu is 0.0001, not 0.05"):
         tune_all([run], RATES._replace(combinations=other), ProgressListener())
-    with pytest.raises(errors.RunFolderError, match="Give the same --tune options"):
+    with pytest.raises(errors.RunFolderError, match="with the same --tune options"):
         check_untuned(run.folder)
 
 

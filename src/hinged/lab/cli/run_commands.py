@@ -106,6 +106,7 @@ def train(
         return
     with resumable():
         with show_progress(as_json) as listener:
+            check_untuned(folder)
             run_comparison(experiment, folder, listener, **options)
         _print_report(folder, as_json)
 

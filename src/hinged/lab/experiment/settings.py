@@ -102,7 +102,8 @@ class CurveSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """Settings of the training. They are the same for every activation of an experiment."""
+    """Settings of the training. They are the same for every activation of an experiment, except
+    those in `Experiment.overrides`, which tuning chooses."""
 
     trains: Literal[
         "everything",

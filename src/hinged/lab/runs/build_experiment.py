@@ -25,6 +25,7 @@ _SAME_FOR_ALL = (
     "training.epochs",
     "training.steps_per_epoch",
     "training.head_epochs",
+    "training.head_lr",
     "training.validation",
     "training.keep_best",
     "training.precision",
@@ -63,8 +64,9 @@ def check_experiment(experiment: Experiment) -> Experiment:
             unknown.
         ArgumentError: if an activation is listed twice, if the baseline is not among the
             activations, if there are more seeds than folds, if `keep_best` is set without
-            `validation`, if `overrides` contain a setting that must be the same for all
-            activations, or if no curve can have the hinges and the range.
+            `validation`, if `curve_decay` is set without `curve_metric`, if `overrides` contain a
+            setting that must be the same for all activations, or if no curve can have the hinges
+            and the range.
     """
     names: list[tuple[str, str, Iterable[str]]] = [
         *(("training.augment", name, AUGMENTATIONS) for name in experiment.training.augment),
@@ -80,6 +82,7 @@ def check_experiment(experiment: Experiment) -> Experiment:
     for activation in experiment.activations:
         check_activation_name("activations", activation)
     _check_keep_best(experiment)
+    _check_pull(experiment)
     _check_overrides(experiment)
     if "hinged" in experiment.activations:
         _check_curves(experiment.curves)
@@ -105,6 +108,15 @@ def _check_keep_best(experiment: Experiment) -> None:
         raise errors.ArgumentError(
             errors.message("training.keep_best", "true without validation samples", hint)
         )
+
+
+def _check_pull(experiment: Experiment) -> None:
+    """Raise `ArgumentError` if curves are to be pulled to their start without their metric."""
+    training = experiment.training
+    if training.curve_decay and not training.curve_metric:
+        got = f"{training.curve_decay:g} with training.curve_metric=false"
+        hint = "leave one of the two out: only training in the metric pulls curves to their start"
+        raise errors.ArgumentError(errors.message("training.curve_decay", got, hint))
 
 
 def _check_overrides(experiment: Experiment) -> None:

@@ -212,8 +212,8 @@ def check_untuned(folder: RunFolder) -> None:
     """
     if tuning_folders(folder):
         raise errors.RunFolderError(
-            f"{folder.path} holds a comparison whose settings were tuned. Give the same --tune "
-            "options to continue it, or choose another folder."
+            f"{folder.path} holds a comparison whose settings were tuned. Continue it by "
+            "`hinged compare` with the same --tune options, or choose another folder."
         )
 
 
