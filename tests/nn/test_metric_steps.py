@@ -311,8 +311,20 @@ def test_a_group_without_curve_layers_is_refused():
     groups = param_groups(model, 0.01)
     optimizer = torch.optim.SGD([{**groups[1], "params": [nn.Parameter(torch.zeros(2, 3))]}])
     optimizer.param_groups[0]["params"][0].grad = torch.ones(2, 3)
-    with pytest.raises(errors.ArgumentError, match="that is not `values` of a curve layer; make"):
+    with pytest.raises(
+        errors.ArgumentError, match="param_groups has prepared; make the groups from"
+    ):
         optimizer.step()
+
+
+def test_a_state_of_the_metric_needs_prepared_layers():
+    model, plain = network(), network()
+    optimizer = adamw(model)
+    train(model, optimizer, 1)
+    other = torch.optim.AdamW(param_groups(plain, 0.01, smoothing=None))
+    other.load_state_dict(optimizer.state_dict())
+    with pytest.raises(errors.ArgumentError, match="a loaded state of a training in the metric"):
+        train(plain, other, 1)
 
 
 def test_flat_pieces_of_curves_are_refused():

@@ -162,8 +162,11 @@ def _forget_inputs_of_frozen(curves: Iterable[nn.Parameter]) -> None:
 
 def _check_curve(parameter: nn.Parameter, observers: list[InputObserver]) -> None:
     if not observers:
-        got = "an optimizer group with a parameter that is not `values` of a curve layer"
-        hint = "make the groups from the model that is trained, with hinged.param_groups"
+        got = "a parameter that is not `values` of a layer that hinged.param_groups has prepared"
+        hint = (
+            "make the groups from the model that is trained, with hinged.param_groups; a loaded "
+            "state of a training in the metric needs them too"
+        )
         raise errors.ArgumentError(errors.message(_CALL, got, hint))
     if parameter.dim() != 2:
         got = "curves in a FullyShardedDataParallel model, which cuts them into flat pieces"

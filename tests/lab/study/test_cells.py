@@ -144,6 +144,15 @@ def test_plain_tells_which_networks_are_the_same(settings, same):
     assert equal == same
 
 
+@pytest.mark.parametrize(("tails", "same"), [("linear", True), ("free", False)])
+def test_slopes_of_free_tails_have_the_rate_of_other_activations(tails, same):
+    base, other = (
+        build_experiment(curves={"tails": tails}, training={"activation_lr_factor": factor})
+        for factor in (1.0, 3.0)
+    )
+    assert (relevant_settings(base, "hinged") == relevant_settings(other, "hinged")) == same
+
+
 def test_a_value_of_an_axis_may_be_several_settings(tiny):
     value = "[{ width = 3, depth = 2 }, { width = 5 }]"
     tiny.write_text(tiny.read_text().replace("[grid]", f"[grid]\nnetwork = {value}"))

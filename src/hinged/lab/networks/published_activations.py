@@ -137,9 +137,10 @@ class CurvatureTuningUnit(nn.Module):
     """The trainable unit of Curvature Tuning, a smooth ReLU with two trained numbers per channel.
 
     `y = c x sigmoid(b x / (1 - b)) + (1 - c) (1 - b) softplus(x / (1 - b))`, with `b` and `c`
-    between 0 and 1. The unit approaches ReLU as `b` approaches 1, and it is linear for `b = 0`. The
-    number `c` mixes SiLU (`c = 1`) and softplus (`c = 0`), which have opposite errors. Each channel
-    has its own `b` and `c`. The trained parameters are their logits, as in the code of the paper.
+    between 0 and 1. The unit approaches ReLU as `b` approaches 1. The number `c` mixes a form of
+    SiLU (`c = 1`), which is linear for `b = 0`, and softplus (`c = 0`). They have opposite errors.
+    Each channel has its own `b` and `c`. The trained parameters are their logits, as in the code of
+    the paper.
 
     The unit starts with `b = 0.8` and `c = 0.5`, as in the paper. It then differs from ReLU by at
     most 0.07. The paper trains these numbers by Adam at a rate of 0.1, and the head at 0.001. In an

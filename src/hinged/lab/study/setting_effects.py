@@ -37,6 +37,8 @@ def relevant_settings(experiment: Experiment, activation: str) -> Experiment:
         if not setting_affects(f"training.{name}", activation)
     }
     has_curves = setting_affects("curves", activation)
+    if has_curves and experiment.curves.tails == "free":
+        defaults.pop(_OTHER_TRAINING, None)  # It is the rate of the slopes of free tails.
     if not (has_curves or may_have_trained_parameters(activation)):
         defaults["trains"] = experiment.training.trains.replace("+curves", "")
     update["training"] = experiment.training.model_copy(update=defaults)
