@@ -109,6 +109,18 @@ def test_a_state_of_another_number_of_curves_is_refused():
         step(small, other)
 
 
+def test_a_parameter_that_lost_curves_is_refused():
+    layer = PiecewiseLinear(5)
+    optimizer = torch.optim.SGD(param_groups(layer, 0.01))
+    layer(torch.randn(4, 5)).sum().backward()
+    optimizer.step()
+    layer.values.grad = None
+    layer.values.data = layer.values.data[:3].clone()
+    layer.values.grad = torch.ones_like(layer.values)
+    with pytest.raises(ArgumentError, match="got a state of 5 curves for a layer of 3 curves; lo"):
+        optimizer.step()
+
+
 def test_copies_of_model_and_optimizer_train_alike():
     model = network()
     optimizer = adamw(model)

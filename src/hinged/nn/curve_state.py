@@ -62,8 +62,8 @@ class CurveState:
             self._begin(_wide(whole(parameter)).clone())
 
     def belongs_to(self, group: dict[str, Any], state: dict[str, Any] | None) -> bool:
-        """Return whether the layer still has the parameter, and the optimizer this group and
-        state."""
+        """Return whether the layer still has the parameter with this shape, and the optimizer this
+        group and state."""
         running = self._steps.state
         return (
             self.observers[0].observes(self.parameter)
@@ -73,6 +73,7 @@ class CurveState:
             and running.size is state["size"]
             and running.moments is state["moments"]
             and running.start is state["start"]
+            and running.start.shape == self.parameter.shape
         )
 
     def adapt_to_hinges(self) -> None:
@@ -174,8 +175,8 @@ def _check_channels(start: Tensor, parameter: nn.Parameter) -> None:
     """Raise `ArgumentError` if an optimizer state belongs to curves of another layer."""
     if len(start) != len(parameter):
         got = f"a state of {len(start)} curves for a layer of {len(parameter)} curves"
-        hint = "load the state of an optimizer of the same model"
-        raise errors.ArgumentError(errors.message("Optimizer.load_state_dict", got, hint))
+        hint = "load the state of the same model, or make a new optimizer"
+        raise errors.ArgumentError(errors.message("Optimizer.step", got, hint))
 
 
 def _wide(tensor: Tensor) -> Tensor:
