@@ -239,6 +239,31 @@ def test_later_curves_have_the_rate_of_earlier_ones_if_all_weights_are_frozen():
     assert [(g["name"], g["lr"]) for g in optimizer.param_groups] == [("curves", 0.04)] * 2
 
 
+@pytest.mark.parametrize("settings", [{"smoothing": None}, {"curve_lr": 0.3, "curve_decay": 2.0}])
+def test_later_curves_have_the_settings_of_earlier_ones(settings):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.ReLU()), nn.Linear(4, 4), nn.ReLU())
+    model = convert(model, torch.randn(8, 3), where=lambda site: site.name == "1.0")
+    optimizer = torch.optim.AdamW(param_groups(model, lr=0.01, **settings))
+    convert(model, torch.randn(8, 3), optimizers=optimizer)
+    _, first, second = ({**group, "params": ()} for group in optimizer.param_groups)
+    assert first == second and first["name"] == "curves"
+
+
+def test_later_slopes_of_free_tails_are_not_trained_in_the_metric():
+    x = torch.randn(8, 3)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.ReLU()), nn.Linear(4, 4), nn.ReLU())
+    model = convert(model, x, where=lambda site: site.name == "1.0")
+    for layer in (model[0], model[2]):
+        layer.requires_grad_(False)
+    optimizer = torch.optim.AdamW(param_groups(model, lr=0.01))
+    convert(model, x, tails="free", optimizers=optimizer)
+    assert [(g["name"], g["lr"]) for g in optimizer.param_groups][2] == ("activations", 0.02)
+    before = model[3].tail_slopes.detach().clone()
+    model(100 * x).sum().backward()
+    optimizer.step()
+    assert not torch.equal(model[3].tail_slopes, before)
+
+
 @pytest.mark.parametrize("rate", [None, "0.1", nn.ReLU(), torch.ones(2)], ids=str)
 def test_rates_that_are_no_numbers_are_refused(rate):
     for name in ("lr", "weight_decay"):

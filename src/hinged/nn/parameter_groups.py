@@ -272,22 +272,34 @@ def _group_like(
 def add_curves(optimizer: Optimizer, layers: Sequence[PiecewiseLinear]) -> None:
     """Add the parameters of curve layers to an optimiser, in groups like those of `param_groups`.
 
-    Their settings are derived from the optimiser's group named "weights", or from the first group
-    if no group has this name. If that is a group of curves, new curves get the same settings.
+    If the optimiser has a group named "curves" or "activations", the new group gets the settings of
+    that group. Otherwise, its settings are derived from the group named "weights", or from the
+    first group if no group has this name.
     """
-    groups = optimizer.param_groups
-    model = next((group for group in groups if group.get("name") == "weights"), groups[0])
+    named = {group.get("name"): group for group in reversed(optimizer.param_groups)}
+    weights = named.get("weights", optimizer.param_groups[0])
     values = [layer.values for layer in layers]
     slopes = [layer.tail_slopes for layer in layers if layer.tail_slopes is not None]
-    if model.get("name") == "curves":
-        curves = _group_like(model, "curves", values, factor=1.0)
+    if "curves" in named:
+        optimizer.add_param_group(_group_like(named["curves"], "curves", values, factor=1.0))
     else:
-        curves = curve_group(values, model)
-    optimizer.add_param_group(curves)
+        optimizer.add_param_group(curve_group(values, weights))
     if slopes:
-        optimizer.add_param_group(_group_like(model, "activations", slopes))
+        optimizer.add_param_group(_slope_group(slopes, named, weights))
     for layer in layers:
         train_in_metric(layer)
+
+
+def _slope_group(
+    slopes: Iterable[nn.Parameter], named: Mapping[Any, Mapping[str, Any]], weights: dict[str, Any]
+) -> dict[str, Any]:
+    """Return an optimiser group for slopes of free tails, which are not trained in the metric."""
+    if "activations" in named:
+        return _group_like(named["activations"], "activations", slopes, factor=1.0)
+    in_metric = "smoothing" in weights  # All weights are frozen: this is the group of the curves.
+    factor = ACTIVATION_LR_FACTOR / (CURVE_LR_FACTOR if in_metric else 1.0)
+    group = _group_like(weights, "activations", slopes, factor)
+    return {key: group[key] for key in group if key not in ("smoothing", "curve_decay")}
 
 
 def parameters_of(model: nn.Module, types: tuple[type[nn.Module], ...]) -> list[nn.Parameter]:
