@@ -97,8 +97,9 @@ def convert(
             these classes is replaced as a whole.
         optimizers: one or several optimisers that train the model. The parameters of the curves are
             added to the first optimiser, in a group with the settings of `hinged.param_groups`, or
-            with those of an earlier group of curves. Parameters of the replaced activations are removed from all optimisers. Create
-            learning-rate schedulers after this call. None changes no optimiser.
+            with those of an earlier group of curves. Parameters of the replaced activations are
+            removed from all optimisers. Create learning-rate schedulers after this call. None
+            changes no optimiser.
 
     Returns:
         The model (the same object). If the model itself is an activation, the new
