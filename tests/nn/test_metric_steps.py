@@ -171,6 +171,31 @@ def test_lbfgs_is_refused():
     assert torch.equal(model[1].values, before)
 
 
+class MovesFirst(torch.optim.Optimizer):
+    """Computes gradients at shifted parameters, and moves those with gradients back (SAM)."""
+
+    def __init__(self, groups):
+        super().__init__(groups, {})
+
+    @torch.no_grad()
+    def step(self, closure):
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        for parameter in parameters:
+            parameter.add_(1.0)
+        closure()
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.sub_(1.0)
+
+
+def test_optimizers_that_move_curves_before_the_closure_are_refused():
+    model = network()
+    optimizer = MovesFirst(param_groups(model, 0.01))
+    message = "moves curves in a step before it computes .* call its step without a closure"
+    with pytest.raises(errors.ArgumentError, match=message):
+        optimizer.step(lambda: loss_of(model, batch(0)).backward())
+
+
 def test_a_schedule_and_a_tensor_set_the_rate():
     models = [network() for _ in range(2)]
     for model, as_tensor in zip(models, (False, True), strict=True):

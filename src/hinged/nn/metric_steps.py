@@ -75,7 +75,10 @@ def _before_step(
         _move_curves(optimizer)
         return None
 
+    versions = _versions(optimizer)
+
     def compute_gradients_and_move_curves() -> Any:
+        _check_not_moved(optimizer, versions)
         with torch.enable_grad():
             loss = closure()
         _move_curves(optimizer)
@@ -84,6 +87,21 @@ def _before_step(
     if rest:
         return (itself, compute_gradients_and_move_curves, *rest[1:]), kwargs
     return args, {**kwargs, "closure": compute_gradients_and_move_curves}
+
+
+def _versions(optimizer: Optimizer) -> list[int]:
+    return [parameter._version for parameter in _curves(optimizer)]
+
+
+def _check_not_moved(optimizer: Optimizer, versions: list[int]) -> None:
+    """Raise `ArgumentError` if a step has moved curves before it calls its closure.
+
+    It would move them back later, but not those whose gradients are hidden.
+    """
+    if _versions(optimizer) != versions:
+        got = "an optimizer that moves curves in a step before it computes their gradients"
+        hint = "call its step without a closure, or make its group with smoothing=None"
+        raise errors.ArgumentError(errors.message(_CALL, got, hint))
 
 
 def _after_step(optimizer: Optimizer, *_: Any) -> None:
