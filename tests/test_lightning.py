@@ -250,7 +250,7 @@ def test_two_processes_get_the_same_curves(tmp_path):
     assert [each.max() > 5 for each in hinges] == [False] * 3 + [True] * 3
     assert not torch.equal(values[-1], values[-2])
     figures = [name for name in first[3] if name.startswith("curves/")]
-    assert len(figures) == 6 and all(first[3][name] == second[3][name] for name in figures)
+    assert len(figures) == 7 and all(first[3][name] == second[3][name] for name in figures)
 
 
 @pytest.mark.slow

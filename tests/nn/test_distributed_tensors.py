@@ -20,6 +20,11 @@ def test_means_of_one_process_are_sums_divided_by_counts():
     assert mean_over_processes([]) == []
 
 
+COMPARED = 20
+"""The number of steps after which replicas are compared with one process. Later, an input that lies
+on a hinge up to rounding may get the slope of the other side."""
+
+
 def step_of(model, optimizer, step, rank, scale=1.0):
     optimizer.zero_grad()
     loss_of(model, scale * batch(step, rows=40)[rank::2]).backward()
@@ -39,10 +44,11 @@ def train_replicas(rank, folder):
     optimizer = adamw(model)
     for step in range(100):
         step_of(wrapped, optimizer, step, rank)
+        if step == COMPARED - 1:
+            torch.save(model.state_dict(), f"{folder}/{rank}.pt")
     for values in curves(model):
         check_alike(values)
         check_alike(optimizer.state[values]["moments"])
-    torch.save(model.state_dict(), f"{folder}/{rank}.pt")
 
     uneven = [(torch.full((2, 3), float(rank)), rank + 1, 6.0), (torch.ones(2), 0, 0.0)]
     (mean, number), none = mean_over_processes(uneven)
@@ -90,13 +96,13 @@ def test_replicas_with_different_inputs_have_the_same_curves(tmp_path):
     in_two_processes(train_and_calibrate_replicas, tmp_path)
     whole_batch = network()
     optimizer = adamw(whole_batch)
-    for step in range(100):
+    for step in range(COMPARED):
         optimizer.zero_grad()
         loss_of(whole_batch, batch(step, rows=40)).backward()
         optimizer.step()
     found = torch.load(tmp_path / "0.pt")
     for name, tensor in whole_batch.state_dict().items():
-        torch.testing.assert_close(found[name], tensor, rtol=0.02, atol=0.02, msg=name)
+        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-4, msg=name)
 
 
 def sharded(model):
