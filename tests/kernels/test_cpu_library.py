@@ -86,6 +86,14 @@ def test_a_file_that_does_not_load_is_named_with_the_systems_reason(monkeypatch,
     assert "build it on this machine" in line
 
 
+@needs_library
+def test_a_library_of_another_version_is_not_used(monkeypatch):
+    monkeypatch.setattr(cpu_library, "_INTERFACE", -1)
+    line = described_kernel()
+    assert line.startswith("reference (plain torch): ")
+    assert "cannot be loaded (it was built from another version of hinged)" in line
+
+
 def test_the_environment_variable_turns_the_kernels_off(monkeypatch):
     monkeypatch.setenv("HINGED_KERNEL", "reference")
     assert described_kernel() == (

@@ -61,8 +61,8 @@ class MetricStep:
     """The settings of one step in the metric.
 
     Attributes:
-        rate: the learning rate: the length of the step, in standard deviations of the inputs, if
-            all gradients are equal.
+        rate: the learning rate: the length of the step, relative to the scale of the inputs, if all
+            gradients are equal.
         smoothing: the factor of the roughness in the metric.
         decay: how fast the values return to `start`: by `rate * decay` of their distance in a step.
         keep_direction: the part of the old running mean of directions that is kept.

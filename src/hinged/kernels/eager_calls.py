@@ -18,7 +18,8 @@ _transforms_active = torch._C._are_functorch_transforms_active
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 _tracing = torch._C._get_tracing_state
 _is_exporting = getattr(torch.compiler, "is_exporting", None)
-_PLAIN_TYPES = (Tensor, nn.Parameter)
+PLAIN_TYPES = (Tensor, nn.Parameter)
+"""The types of ordinary tensors, which are no subclasses with operations of their own."""
 
 
 def is_eager_call(*tensors: Tensor | None) -> bool:
@@ -41,7 +42,7 @@ def is_eager_call(*tensors: Tensor | None) -> bool:
     ):
         return False
     for tensor in tensors:  # The function `all` with a generator takes a microsecond longer.
-        if tensor is not None and (type(tensor) not in _PLAIN_TYPES or _is_wrapped(tensor)):
+        if tensor is not None and (type(tensor) not in PLAIN_TYPES or _is_wrapped(tensor)):
             return False
     return True
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.curve.evaluate import evaluate
+from hinged.curve.curve import Curve
 from hinged.curve.metric import MetricState, MetricStep, evenly_spread_moments
 from hinged.kernels import metric_kernel
 from hinged.nn.distributed_tensors import Measurement, overwrite, whole
@@ -85,7 +85,8 @@ class CurveState:
         if torch.equal(before, layer.hinges):
             self._continue()
         else:
-            self._begin(_evaluate_at(layer.hinges, self.state["start"], before, layer.tails))
+            points = layer.hinges.to(self.state["start"]).expand(len(self.parameter), -1)
+            self._begin(start_curve(self.state, layer.tails)(points.mT).mT.contiguous())
         self._version = version
 
     def _begin(self, start: Tensor) -> None:
@@ -186,11 +187,14 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def _evaluate_at(hinges: Tensor, values: Tensor, old_hinges: Tensor, tails: str) -> Tensor:
-    """Return the outputs at `hinges` of curves with values at other hinges, shape `(C, K)`.
+def start_curve(state: Mapping[str, Any], tails: str) -> Curve:
+    """Return the curves before training, from the optimizer state of the values of a layer.
 
-    Free tails are continued as linear tails.
+    Linear tails stand for free tails, because the state does not have their slopes.
+
+    Args:
+        state: the optimizer state, with the entries `start` and `hinges`.
+        tails: the tails of the layer.
     """
-    rows = hinges.to(values).expand(len(values), -1)
-    tails = "linear" if tails == "free" else tails
-    return evaluate(rows.mT, values, old_hinges.to(values), dim=1, tails=tails).mT.contiguous()
+    start = state["start"]
+    return Curve(state["hinges"].to(start), start, "linear" if tails == "free" else tails)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-_PLAIN_TYPES = (Tensor, nn.Parameter)
+from hinged.kernels.eager_calls import PLAIN_TYPES
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def _sum_over_processes(sums: Sequence[Measurement]) -> list[Measurement]:
 
 
 def _is_spread(tensor: Tensor) -> bool:
-    if type(tensor) in _PLAIN_TYPES:
+    if type(tensor) in PLAIN_TYPES:
         return False
     from torch.distributed.tensor import DTensor  # Its import takes a second.
 

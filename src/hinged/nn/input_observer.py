@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from hinged.curve.evaluate import check_input
-from hinged.kernels.eager_calls import has_dispatch_modes, is_exporting, is_intercepted
+from hinged.kernels.eager_calls import (
+    PLAIN_TYPES,
+    has_dispatch_modes,
+    is_exporting,
+    is_intercepted,
+)
 from hinged.kernels.metric_kernel import input_moments
 from hinged.nn.piecewise_linear import CALL, PiecewiseLinear
 
-_PLAIN_TYPES = (Tensor, nn.Parameter)
 _numbers = itertools.count()
 _observers: weakref.WeakValueDictionary[int, InputObserver] = weakref.WeakValueDictionary()
 
@@ -83,7 +87,7 @@ class InputObserver:
                 check_input(x, layer.channels, layer.dim, CALL)
                 with torch.no_grad():
                     torch.ops.hinged.observe_inputs(x.detach(), self._number)
-        elif self.is_due(layer) and type(x) in _PLAIN_TYPES and not is_intercepted(x):
+        elif self.is_due(layer) and type(x) in PLAIN_TYPES and not is_intercepted(x):
             check_input(x, layer.channels, layer.dim, CALL)
             self.measure(x, layer)
 

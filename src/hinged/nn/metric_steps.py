@@ -10,7 +10,7 @@ the state of the optimizer, so its checkpoints contain them.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ def _prepare(optimizer: Optimizer, *_: Any) -> None:
     and after those that were added earlier, such as a hook that clips gradients. An optimizer that
     was copied or loaded has no hooks, so it is prepared again.
     """
-    if optimizer not in _prepared and any(_in_metric(group) for group in optimizer.param_groups):
+    if optimizer not in _prepared and any(in_metric(group) for group in optimizer.param_groups):
         optimizer.register_step_pre_hook(_before_step)
         optimizer.register_step_post_hook(_after_step)
         optimizer.register_load_state_dict_post_hook(_measure_next_passes)
@@ -111,19 +111,18 @@ def _after_step(optimizer: Optimizer, *_: Any) -> None:
 
 def _measure_next_passes(optimizer: Optimizer) -> None:
     """Measure the inputs of the next forward passes: a loaded state may need them."""
-    observers = observers_by_values()
-    for parameter in _curves(optimizer):
-        for observer in observers.get(id(parameter), ()):
-            observer.needed = True
+    for observer in _observers_of(_curves(optimizer)):
+        observer.needed = True
 
 
-def _in_metric(group: dict[str, Any]) -> bool:
+def in_metric(group: Mapping[str, Any]) -> bool:
+    """Return whether an optimizer group has curves that are trained in their metric."""
     return group.get("smoothing") is not None
 
 
 def _curves(optimizer: Optimizer) -> dict[nn.Parameter, dict[str, Any]]:
     """Return the parameters that are trained in the metric, and their groups."""
-    groups = filter(_in_metric, optimizer.param_groups)
+    groups = filter(in_metric, optimizer.param_groups)
     return {parameter: group for group in groups for parameter in group["params"]}
 
 
@@ -171,11 +170,15 @@ def _states(
 def _forget_inputs_of_frozen(curves: Iterable[nn.Parameter]) -> None:
     """Forget the inputs of curves without gradients. If they are frozen until a calibration, they
     are measured after it."""
+    for observer in _observers_of(parameter for parameter in curves if parameter.grad is None):
+        observer.forget()
+
+
+def _observers_of(parameters: Iterable[nn.Parameter]) -> Iterator[InputObserver]:
+    """Yield the observers of all layers that have one of the parameters."""
     observers = observers_by_values()
-    for parameter in curves:
-        if parameter.grad is None:
-            for observer in observers.get(id(parameter), ()):
-                observer.forget()
+    for parameter in parameters:
+        yield from observers.get(id(parameter), ())
 
 
 def _check_curve(parameter: nn.Parameter, observers: list[InputObserver]) -> None:

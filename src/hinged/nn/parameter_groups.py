@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hinged import errors
-from hinged.nn.metric_steps import train_in_metric
+from hinged.nn.metric_steps import in_metric, train_in_metric
 from hinged.nn.model_argument import check_model
 from hinged.nn.piecewise_linear import PiecewiseLinear
 from hinged.nn.travel import describe_short_travel
@@ -79,8 +79,9 @@ def param_groups(
         weight_decay: weight decay of the weights. Other groups have no weight decay, because it
             would pull the values of curves towards 0, and not towards their start.
         curve_lr: learning rate of the curves. In their metric, a step changes the outputs of a
-            curve by about `curve_lr` standard deviations of its inputs. None means four times `lr`,
-            but at most 0.05. With `smoothing=None`, None means twice `lr`.
+            curve by about `curve_lr` times the scale of its inputs: their standard deviation, or an
+            eighth of the range of the hinges if that is larger. None means four times `lr`, but at
+            most 0.05. With `smoothing=None`, None means twice `lr`.
         smoothing: how stiff curves are where they have few inputs: the factor of the roughness in
             the metric. None trains the curves without their metric.
         curve_decay: pulls curves back to their start: in each step, by `curve_lr * curve_decay`
@@ -161,7 +162,7 @@ def param_groups(
 
 def _warn_of_short_travel(curves: Mapping[str, Any], steps: int) -> None:
     """Warn if the curves of a group can hardly change in this number of steps."""
-    if curves["params"] and "smoothing" in curves:
+    if curves["params"] and in_metric(curves):
         call, rate = f"{_CALL}(steps=...)", float(curves["lr"])
         short = describe_short_travel(rate * steps, steps, "curve_lr", rate)
         if short is not None:

@@ -21,6 +21,8 @@ from torch import nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, ReduceLROnPlateau, SequentialLR
 
+from hinged.nn.metric_steps import in_metric
+
 MIN_TRAVEL = 0.1
 """Curves that can travel less than this, relative to the scale of their inputs, hardly change.
 
@@ -88,7 +90,7 @@ def farthest_travel(
     >>> farthest_travel(optimizer, 4, halved)
     0.01875
     """
-    if not any(map(_in_metric, optimizer.param_groups)):
+    if not any(map(in_metric, optimizer.param_groups)):
         return None
     total, left = 0.0, steps
     calls = math.ceil(min(steps, _MOST_SIMULATED) / steps_per_call)
@@ -103,12 +105,8 @@ def farthest_travel(
 def largest_rate(optimizer: Optimizer) -> float:
     """Return the largest learning rate of curves in an optimizer, now or in its schedule."""
     names = ("lr", "initial_lr", "max_lr")
-    groups = filter(_in_metric, optimizer.param_groups)
+    groups = filter(in_metric, optimizer.param_groups)
     return max(float(group[name]) for group in groups for name in names if name in group)
-
-
-def _in_metric(group: dict[str, Any]) -> bool:
-    return group.get("smoothing") is not None
 
 
 def _rates(optimizer: Optimizer, scheduler: Any) -> Iterator[float]:
@@ -127,7 +125,7 @@ def _rates(optimizer: Optimizer, scheduler: Any) -> Iterator[float]:
 
 
 def _present_rate(optimizer: Optimizer) -> float:
-    return max(float(group["lr"]) for group in filter(_in_metric, optimizer.param_groups))
+    return max(float(group["lr"]) for group in filter(in_metric, optimizer.param_groups))
 
 
 def _can_simulate(scheduler: Any) -> bool:

@@ -16,6 +16,7 @@ from hinged.model.observation.layer_diagnosis import LayerDiagnosis
 from hinged.model.observation.layer_statistics import LayerStatistics, collect_statistics
 from hinged.model.observation.text_tables import format_table
 from hinged.nn import PiecewiseLinear, check_start_curves, curve_layers
+from hinged.nn.curve_state import start_curve
 
 CALL = "hinged.diagnose"
 _HEAD = (
@@ -147,10 +148,7 @@ def _start_curves_in(
 def _start_curve_in(optimizer: Optimizer, layer: PiecewiseLinear) -> Curve | None:
     values = layer._parameters.get("values")
     state = {} if values is None else optimizer.state.get(values, {})
-    if "start" not in state:
-        return None
-    tails = "linear" if layer.tails == "free" else layer.tails
-    return Curve(state["hinges"], state["start"], tails).snapshot()
+    return start_curve(state, layer.tails).snapshot() if "start" in state else None
 
 
 def diagnose_layers(
