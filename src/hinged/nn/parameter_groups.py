@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
@@ -15,6 +15,7 @@ from hinged import errors
 from hinged.nn.metric_steps import in_metric, train_in_metric
 from hinged.nn.model_argument import check_model
 from hinged.nn.piecewise_linear import PiecewiseLinear
+from hinged.nn.schedulers import schedule_last_group
 from hinged.nn.travel import describe_short_travel
 
 CURVE_LR_FACTOR = 4.0
@@ -43,7 +44,7 @@ ASSUMED_SAMPLES = 10_000
 _CALL = "hinged.param_groups"
 _COUNTED = {"samples": "training samples", "steps": "optimiser steps of the training"}
 # The settings of a group that are learning rates. All but "lr" are added by schedulers.
-_LEARNING_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+_LEARNING_RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
 
 
 def param_groups(
@@ -270,36 +271,67 @@ def _group_like(
     return {**inherited, **rates, "name": name, "params": list(parameters), "weight_decay": 0.0}
 
 
-def add_curves(optimizer: Optimizer, layers: Sequence[PiecewiseLinear]) -> None:
+def add_curves(optimizer: Optimizer, layers: Mapping[str, PiecewiseLinear]) -> None:
     """Add the parameters of curve layers to an optimiser, in groups like those of `param_groups`.
 
     If the optimiser has a group named "curves" or "activations", the new group gets the settings of
     that group. Otherwise, its settings are derived from the group named "weights", or from the
-    first group if no group has this name.
+    first group if no group has this name. Schedulers of the optimiser schedule the new groups too.
+
+    Args:
+        optimizer: the optimiser.
+        layers: the curve layers, by their names in the model.
     """
     named = {group.get("name"): group for group in reversed(optimizer.param_groups)}
     weights = named.get("weights", optimizer.param_groups[0])
-    values = [layer.values for layer in layers]
-    slopes = [layer.tail_slopes for layer in layers if layer.tail_slopes is not None]
+    values = {f"{name}.values".strip("."): layer.values for name, layer in layers.items()}
+    slopes = {
+        f"{name}.tail_slopes".strip("."): layer.tail_slopes
+        for name, layer in layers.items()
+        if layer.tail_slopes is not None
+    }
     if "curves" in named:
-        optimizer.add_param_group(_group_like(named["curves"], "curves", values, factor=1.0))
+        old, group = named["curves"], _group_like(named["curves"], "curves", (), factor=1.0)
     else:
-        optimizer.add_param_group(curve_group(values, weights))
+        old, group = weights, curve_group((), weights)
+    _add_group(optimizer, group, values, old)
     if slopes:
-        optimizer.add_param_group(_slope_group(slopes, named, weights))
-    for layer in layers:
+        old = named.get("activations", weights)
+        _add_group(optimizer, _slope_group(named, weights), slopes, old)
+    for layer in layers.values():
         train_in_metric(layer)
 
 
+def _add_group(
+    optimizer: Optimizer,
+    group: dict[str, Any],
+    parameters: Mapping[str, nn.Parameter],
+    old: Mapping[str, Any],
+) -> None:
+    """Add a group to an optimiser and to its schedulers.
+
+    Args:
+        optimizer: the optimiser.
+        group: the settings of the group.
+        parameters: the parameters of the group, by name.
+        old: the group that the settings are derived from.
+    """
+    has_names = "param_names" in optimizer.param_groups[0]
+    listed = list(parameters.items()) if has_names else list(parameters.values())
+    optimizer.add_param_group({**group, "params": listed})
+    ratios = [float(group[key] / old[key]) for key in _LEARNING_RATES if old.get(key)]
+    schedule_last_group(optimizer, old, max(ratios, default=1.0))
+
+
 def _slope_group(
-    slopes: Iterable[nn.Parameter], named: Mapping[Any, Mapping[str, Any]], weights: dict[str, Any]
+    named: Mapping[Any, Mapping[str, Any]], weights: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return an optimiser group for slopes of free tails, which are not trained in the metric."""
     if "activations" in named:
-        return _group_like(named["activations"], "activations", slopes, factor=1.0)
+        return _group_like(named["activations"], "activations", (), factor=1.0)
     in_metric = "smoothing" in weights  # All weights are frozen: this is the group of the curves.
     factor = ACTIVATION_LR_FACTOR / (CURVE_LR_FACTOR if in_metric else 1.0)
-    group = _group_like(weights, "activations", slopes, factor)
+    group = _group_like(weights, "activations", (), factor)
     return {key: group[key] for key in group if key not in ("smoothing", "curve_decay")}
 
 
@@ -333,8 +365,11 @@ def replace_parameters(
     """
     for optimizer in [optimizers] if isinstance(optimizers, Optimizer) else optimizers:
         for group in optimizer.param_groups:
-            new = (replacements.get(parameter, parameter) for parameter in group["params"])
-            # The list is changed in place because some optimisers keep a second reference to it.
-            group["params"][:] = [parameter for parameter in new if parameter is not None]
+            new = [replacements.get(parameter, parameter) for parameter in group["params"]]
+            # Lists are changed in place because some optimisers keep a second reference to them.
+            for key in ("params", "param_names") if "param_names" in group else ("params",):
+                entries = new if key == "params" else group[key]
+                kept = zip(entries, new, strict=True)
+                group[key][:] = [entry for entry, parameter in kept if parameter is not None]
         for old in replacements:
             optimizer.state.pop(old, None)

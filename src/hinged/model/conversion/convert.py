@@ -20,8 +20,8 @@ from hinged.model.conversion.install import (
     install,
     undo_on_error,
     uninstall,
-    update_optimizers,
 )
+from hinged.model.conversion.optimizers import optimizers_restored_on_error, update_optimizers
 from hinged.model.conversion.output_check import (
     describe_difference,
     reason_for_difference,
@@ -98,8 +98,9 @@ def convert(
         optimizers: one or several optimisers that train the model. The parameters of the curves are
             added to the first optimiser, in a group with the settings of `hinged.param_groups`, or
             with those of an earlier group of curves. Parameters of the replaced activations are
-            removed from all optimisers. Create learning-rate schedulers after this call. None
-            changes no optimiser.
+            removed from all optimisers. Learning-rate schedulers of torch and timm that the first
+            optimiser already has schedule the new group too: its rates stay in proportion to those
+            of the weights. None changes no optimiser.
 
     Returns:
         The model (the same object). If the model itself is an activation, the new
@@ -134,31 +135,53 @@ def convert(
     settings = Settings(hinges, init, spread, sharing, tails)
     reject_unsupported(model, CALL)
     settings.check(CALL)
-    _check_types(where, activations, optimizers)
+    given = _check_types(where, activations, optimizers)
     search = find_candidates(model, data, CALL, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, settings, CALL, where)
-    converted, output = _install_reachable(model, decisions, search.inputs)
-    replacements = _replacements(decisions)
-    if not replacements:
-        message = errors.message(f"{CALL}(model)", *_say_why_nothing_changed(model, decisions))
-        warnings.warn(message, errors.NoEffectWarning, stacklevel=2)
-        return model
-    still_used = {id(each.candidate.call.module) for each in decisions if each.layer is None}
-    update_optimizers(optimizers, replacements, still_used)
-    all_sites = [each.site for each in decisions]
-    changed = [site for site in all_sites if not site.skipped]
-    reason = reason_for_difference(changed, settings)
-    difference = describe_difference(search.output, output, reason)
-    record_sites(converted, all_sites, [*search.notes, difference])
+    with undo_on_error(model), optimizers_restored_on_error(given):
+        converted, output = _install_reachable(model, decisions, search.inputs)
+        replacements = _replacements(decisions)
+        if not replacements:
+            message = errors.message(f"{CALL}(model)", *_say_why_nothing_changed(model, decisions))
+            warnings.warn(message, errors.NoEffectWarning, stacklevel=2)
+            return model
+        update_optimizers(given, _by_name(converted, replacements), _unused_parameters(decisions))
+        all_sites = [each.site for each in decisions]
+        changed = [site for site in all_sites if not site.skipped]
+        reason = reason_for_difference(changed, settings)
+        difference = describe_difference(search.output, output, reason)
+        record_sites(converted, all_sites, [*search.notes, difference])
     return converted
+
+
+def _by_name(model: nn.Module, replacements: Replacements) -> dict[str, PiecewiseLinear]:
+    """Return the curve layers that were put into a model, by their names in the model."""
+    names = {id(module): name for name, module in model.named_modules()}
+    return {names[id(layer)]: layer for _, layer in replacements}
+
+
+def _unused_parameters(decisions: list[Decision]) -> list[nn.Parameter]:
+    """Return the parameters of replaced activation modules that the model does not call."""
+    calls = [(each.candidate.call.module, each.layer) for each in decisions]
+    still_used = {id(module) for module, layer in calls if layer is None}
+    return [
+        parameter
+        for module, layer in calls
+        if layer is not None and module is not None and id(module) not in still_used
+        for parameter in module.parameters()
+    ]
 
 
 def _check_types(
     where: Where | None,
     activations: Sequence[type[nn.Module]],
     optimizers: Optimizer | Sequence[Optimizer],
-) -> None:
-    """Raise `ArgumentError` if one of these arguments of `convert` has a wrong type."""
+) -> list[Optimizer]:
+    """Raise `ArgumentError` if one of these arguments of `convert` has a wrong type.
+
+    Returns:
+        The optimisers as a list.
+    """
     check_where(where, CALL)
     check_activation_classes(activations, CALL)
     given = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
@@ -166,6 +189,7 @@ def _check_types(
         hint = "expected an optimiser of torch.optim, or a list of them"
         got = errors.shown(optimizers)
         raise errors.ArgumentError(errors.message(f"{CALL}(optimizers=...)", got, hint))
+    return list(given)
 
 
 def _say_why_nothing_changed(model: nn.Module, decisions: list[Decision]) -> tuple[str, str]:

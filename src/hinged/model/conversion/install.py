@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
 
 from hinged.model.conversion.candidates import Candidate
 from hinged.model.conversion.rewrite_method import CURVES_CHILD, MethodCurves, RewrittenMethod
 from hinged.model.conversion.targets import CallInMethod, ModuleSlot
 from hinged.model.module_tree import share_hooks
 from hinged.nn import PiecewiseLinear
-from hinged.nn.parameter_groups import add_curves, replace_parameters
 
 ORIGINALS = "_hinged_originals"
 """Name of the attribute of a module that stores its `Originals`."""
@@ -199,26 +197,3 @@ def _copy_of_originals(module: nn.Module) -> dict[str, Originals]:
         return {}
     copied = Originals(dict(originals.modules), dict(originals.attributes), list(originals.methods))
     return {ORIGINALS: copied}
-
-
-def update_optimizers(
-    optimizers: Optimizer | Sequence[Optimizer], replacements: Replacements, still_used: set[int]
-) -> None:
-    """Update optimisers after activations were replaced by curves.
-
-    The parameters of the curves are added to the first optimiser. The parameters of the replaced
-    activations are removed from all optimisers.
-
-    Args:
-        optimizers: one or several optimisers.
-        replacements: pairs of a replaced activation and the curve layer that replaces it.
-        still_used: the `id`s of activation modules that remain elsewhere in the model. Their
-            parameters stay in the optimisers.
-    """
-    given = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
-    if not given:
-        return
-    modules = [candidate.call.module for candidate, _ in replacements]
-    unused = [module for module in modules if module is not None and id(module) not in still_used]
-    replace_parameters(given, dict.fromkeys(p for module in unused for p in module.parameters()))
-    add_curves(given[0], [layer for _, layer in replacements])
