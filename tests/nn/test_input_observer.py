@@ -12,8 +12,8 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 
-from hinged import PiecewiseLinear, errors, param_groups
-from hinged.nn.input_observer import InputObserver
+from hinged import PiecewiseLinear, convert, errors, param_groups, revert, to_native
+from hinged.nn.input_observer import InputObserver, observers_by_values
 from tests.curve.metric_oracle import moments_of
 from tests.nn.metric_training import (
     adamw,
@@ -50,6 +50,49 @@ def test_a_layer_used_twice_is_measured_twice():
     assert observer._passes == 2
     check_measured(observer, layer, torch.cat((first, second)))
     assert observer.take() is None
+
+
+def layers_with_shared_hooks():
+    relu, x = nn.ReLU(), torch.randn(16, 3)
+    model = convert(nn.Sequential(nn.Linear(3, 3), relu, nn.Linear(3, 3), relu), x)
+    param_groups(model, 0.1)
+    return model, x
+
+
+def test_layers_that_share_their_hooks_are_measured_separately():
+    model, x = layers_with_shared_hooks()
+    observers = observers_by_values()
+    model(x)
+    for place in (1, 3):
+        (observer,) = observers[id(model[place].values)]
+        assert observer._passes == 1
+        check_measured(observer, model[place], model[:place](x).detach())
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_layers_that_share_their_hooks_are_trained(optimizer):
+    model, x = layers_with_shared_hooks()
+    before = [model[place].values.detach().clone() for place in (1, 3)]
+    steps = optimizer(param_groups(model, 0.1))
+    model(x).square().sum().backward()
+    steps.step()
+    assert not any(map(torch.equal, before, (model[1].values, model[3].values)))
+
+
+@pytest.mark.parametrize("remove", [revert, to_native])
+def test_a_model_without_its_curves_has_no_observers_and_can_be_copied(remove):
+    model, x = layers_with_shared_hooks()
+    expected = model(x)
+    remove(model)
+    assert not model[1]._forward_pre_hooks and not model[1]._forward_pre_hooks_with_kwargs
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.allclose(copied(x), expected)
+
+
+def test_one_of_the_layers_that_share_their_hooks_can_be_copied_alone():
+    model, x = layers_with_shared_hooks()
+    copied = copy.deepcopy(copy.deepcopy(model[1]))
+    assert torch.equal(copied(x), model[1](x))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from collections import defaultdict
 from torch import nn
 
 from hinged import errors
+from hinged.nn import PiecewiseLinear
+from hinged.nn.input_observer import stop_observing
 
 Parents = list[tuple[nn.Module, str]]
 
@@ -63,8 +65,11 @@ def share_hooks(old: nn.Module, new: nn.Module) -> None:
     """Let the new module use the forward and backward hooks of the old module.
 
     The new module must not have hooks yet. Both modules then share the same dictionaries of hooks.
-    If the user removes a hook by its handle, both modules lose the hook.
+    If the user removes a hook by its handle, both modules lose the hook. The hook that measures the
+    inputs of a curve layer for its training is not shared.
     """
+    if isinstance(old, PiecewiseLinear):
+        stop_observing(old)
     for name in _HOOKS:
         setattr(new, name, getattr(old, name))
 

@@ -26,10 +26,15 @@ _numbers = itertools.count()
 _observers: weakref.WeakValueDictionary[int, InputObserver] = weakref.WeakValueDictionary()
 
 
+def _no_layer() -> None:
+    """Stand for the reference to a layer that was deleted."""
+
+
 class InputObserver:
     """Forward pre-hook that measures the inputs of one layer for its metric, when they are needed.
 
-    The hook belongs to the layer, so a copy of the layer has a copy of the hook.
+    The hook belongs to the layer, so a copy of the layer has a copy of the hook. Two layers that
+    replace one module share their hooks. Each observer then ignores the calls of the other layer.
 
     Attributes:
         needed: whether the next forward passes are to be measured.
@@ -39,9 +44,9 @@ class InputObserver:
         self.needed = True
         self._register(layer)
 
-    def _register(self, layer: PiecewiseLinear) -> None:
+    def _register(self, layer: PiecewiseLinear | None) -> None:
         # With a strong reference, the memory of a deleted model would be freed late.
-        self._layer = weakref.ref(layer)
+        self._layer = _no_layer if layer is None else weakref.ref(layer)
         self._expected_hinges: Tensor | None = None
         number = next(_numbers)
         # Compiled code passes this tensor to the operator below. A number would be part of the
@@ -78,6 +83,8 @@ class InputObserver:
 
     def __call__(self, layer: PiecewiseLinear, args: tuple[Any, ...], kwargs: Any) -> None:
         """Measure the inputs of a forward pass that computes gradients of the values."""
+        if layer is not self._layer():
+            return
         values = layer._parameters.get("values")
         if values is None or not (values.requires_grad and torch.is_grad_enabled()):
             return
@@ -127,7 +134,7 @@ class InputObserver:
         return taken
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"needed": self.needed, "layer": self.layer}
+        return {"needed": self.needed, "layer": self._layer()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.needed = True
@@ -168,10 +175,17 @@ def _(*_: Any) -> tuple[None, None]:
 def observe_inputs(layer: PiecewiseLinear) -> None:
     """Add an `InputObserver` to a layer, or tell the present one that a training begins."""
     for hook in layer._forward_pre_hooks.values():
-        if isinstance(hook, InputObserver):
+        if isinstance(hook, InputObserver) and hook._layer() is layer:
             hook.needed = True
             return
     layer.register_forward_pre_hook(InputObserver(layer), with_kwargs=True)
+
+
+def stop_observing(layer: PiecewiseLinear) -> None:
+    """Remove the `InputObserver` of a layer, if it has one."""
+    for key, hook in list(layer._forward_pre_hooks.items()):
+        if isinstance(hook, InputObserver) and hook._layer() is layer:
+            del layer._forward_pre_hooks[key], layer._forward_pre_hooks_with_kwargs[key]
 
 
 def observers_by_values() -> dict[int, list[InputObserver]]:

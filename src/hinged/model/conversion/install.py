@@ -14,6 +14,7 @@ from hinged.model.conversion.rewrite_method import CURVES_CHILD, MethodCurves, R
 from hinged.model.conversion.targets import CallInMethod, ModuleSlot
 from hinged.model.module_tree import share_hooks
 from hinged.nn import PiecewiseLinear
+from hinged.nn.input_observer import stop_observing
 
 ORIGINALS = "_hinged_originals"
 """Name of the attribute of a module that stores its `Originals`."""
@@ -161,6 +162,8 @@ def uninstall(module: nn.Module) -> None:
     originals: Originals = vars(module).pop(ORIGINALS)
     for name, original in originals.modules.items():
         layer = module.get_submodule(name)
+        if isinstance(layer, PiecewiseLinear):
+            stop_observing(layer)
         parameter = next(layer.parameters(), None)
         if parameter is not None:
             original.to(parameter.device, parameter.dtype)
