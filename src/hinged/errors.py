@@ -95,6 +95,10 @@ class NoInputsSeenWarning(UserWarning):
     """Warning that a call observed the inputs of the curve layers, but no layer received inputs."""
 
 
+class ManyBatchesWarning(UserWarning):
+    """Warning that data without a length have yielded very many batches, and may have no end."""
+
+
 class ShortTravelWarning(UserWarning):
     """Warning that the learning rate of curves is so small, for the number of training steps, that
     the curves will hardly change."""

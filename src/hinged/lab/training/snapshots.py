@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hinged.curve import TAILS, Curve
+from hinged.model.observation.batches import Batches
 from hinged.model.observation.layer_statistics import collect_custom_statistics
 from hinged.model.observation.mergeable import Mergeable
 from hinged.nn import PiecewiseLinear
@@ -95,8 +96,8 @@ def snapshot_tensors(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     layers = {n: m for n, m in model.named_modules() if isinstance(m, PiecewiseLinear)}
     if not layers:
         return {}
-    batches = list(x.split(_BATCH_SIZE))
-    histograms = collect_custom_statistics(model, batches, _InputHistogram.of, "snapshot_tensors")
+    batches = Batches(list(x.split(_BATCH_SIZE)), "snapshot_tensors")
+    histograms = collect_custom_statistics(model, batches, _InputHistogram.of)
     tensors: dict[str, Tensor] = {}
     for place, (name, histogram) in enumerate(histograms.items()):
         layer = layers[name]

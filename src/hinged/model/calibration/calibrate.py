@@ -14,6 +14,7 @@ from hinged.model.calibration.calibrate_layer import (
     LayerCalibration,
     calibrate_layer,
 )
+from hinged.model.observation.batches import Batches, CallModel
 from hinged.model.observation.layer_statistics import (
     InputStatistics,
     StatisticsCollector,
@@ -65,6 +66,8 @@ def calibrate(
     hinges: int | None = None,
     sharing: str | None = None,
     optimizers: Optimizers | None = None,
+    call: CallModel | None = None,
+    batches: int | None = None,
 ) -> Calibration:
     """Move the hinges of every curve to the range of its inputs, and keep the curve's function.
 
@@ -88,8 +91,7 @@ def calibrate(
 
     Args:
         model: any module with `PiecewiseLinear` layers. It is changed in place.
-        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
-            a dictionary of keyword arguments, or a pair `(inputs, targets)`.
+        data: one batch, or an iterable of batches, in any form that `hinged.convert` takes.
         spread: half the width of the new range, in standard deviations of the inputs.
         coverage: the fraction of the inputs inside the new range, above 0 and up to 1. Equal
             fractions lie outside on both sides. If it is given, `spread` is ignored. Use it for
@@ -105,6 +107,8 @@ def calibrate(
         optimizers: one or several optimisers in which new parameters replace the old ones. The
             optimiser state of the replaced parameters is dropped. None leaves all optimisers as
             they are.
+        call: a function that calls the model with a batch, as in `hinged.convert`.
+        batches: the largest number of batches to use. None uses all.
 
     Returns:
         A `Calibration`. For each layer, it says how the layer changed, or why it was left
@@ -128,9 +132,10 @@ def calibrate(
     (8, 0.0, ())
     """
     settings = CalibrationSettings(CALL, spread, coverage, placement, hinges, sharing)
+    given = Batches(data, CALL, call, batches)
     layers = curve_layers(model, CALL)
     with StatisticsCollector(layers, InputStatistics.of) as collector:
-        run_model(model, data, CALL)
+        run_model(model, given)
     statistics = merge_layers_across_processes(layers, collector.statistics, InputStatistics.of)
     return calibrate_layers(layers, statistics, settings, optimizers)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Real
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hinged import errors
+from hinged.model.observation.batches import Batches
 from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.layer_statistics import collect_custom_statistics
 from hinged.nn import PiecewiseLinear, is_constrained
@@ -58,18 +58,18 @@ def reason_without_inputs(histograms: dict[str, Histogram] | None, name: str) ->
     return "no data reached it" if histograms is not None and name not in histograms else ""
 
 
-def input_histograms(model: nn.Module, data: Any, call: str) -> dict[str, Histogram] | None:
+def input_histograms(model: nn.Module, batches: Batches | None) -> dict[str, Histogram] | None:
     """Run a model on data, and return a histogram of the inputs of each curve layer, by its name.
 
-    The result is None if `data` is None.
+    The result is None if there are no data (`batches` is None).
     """
-    if data is None:
+    if batches is None:
         return None
 
     def histogram(layer: PiecewiseLinear, x: Tensor, _y: Tensor) -> Histogram:
         return Histogram.of(x, layer.channels, layer.dim)
 
-    return collect_custom_statistics(model, data, histogram, call)
+    return collect_custom_statistics(model, batches, histogram)
 
 
 def input_distribution(histograms: dict[str, Histogram] | None, name: str) -> dict[str, Tensor]:

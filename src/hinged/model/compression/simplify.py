@@ -20,6 +20,7 @@ from hinged.model.compression.common import (
     reason_without_inputs,
     sum_counts,
 )
+from hinged.model.observation.batches import Batches, CallModel
 from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.text_tables import format_parameter_counts, format_table
 from hinged.nn import PiecewiseLinear, curve_layers
@@ -72,7 +73,14 @@ class Simplification:
         return f"{format_table([head, *rows])}\n{format_parameter_counts(self.parameters)}"
 
 
-def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplification:
+def simplify(
+    model: nn.Module,
+    tolerance: float,
+    data: Any = None,
+    *,
+    call: CallModel | None = None,
+    batches: int | None = None,
+) -> Simplification:
     """Remove as many hinges from the curves of a model as an error tolerance allows.
 
     A curve is the trainable piecewise-linear function of one channel of a `PiecewiseLinear` layer.
@@ -98,9 +106,11 @@ def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplifica
         model: any module with `PiecewiseLinear` layers. It is changed in place.
         tolerance: the largest allowed error, in units of the outputs of the layers. 0 removes only
             hinges at which a curve does not bend, up to rounding.
-        data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
-            once. A batch is an input tensor, a dictionary of keyword arguments, or a tuple of
-            inputs and targets. None selects the largest absolute change.
+        data: one batch, or an iterable of batches, in any form that `hinged.convert` takes. The
+            model runs over it once. None selects the
+            largest absolute change.
+        call: a function that calls the model with a batch, as in `hinged.convert`.
+        batches: the largest number of batches to use. None uses all.
 
     Returns:
         A `Simplification`. For each layer, it says how the layer changed, or why it was left
@@ -119,8 +129,9 @@ def simplify(model: nn.Module, tolerance: float, data: Any = None) -> Simplifica
     parameters: 36 before, 12 after (33%)
     """
     check_tolerance(CALL, tolerance)
+    given = None if data is None else Batches(data, CALL, call, batches)
     layers = curve_layers(model, CALL)
-    histograms = input_histograms(model, data, CALL)
+    histograms = input_histograms(model, given)
     plans = {name: _plan_layer(each, tolerance, histograms, name) for name, each in layers.items()}
     results = {name: _simplify_layer(layers[name], plan) for name, plan in plans.items()}
     return Simplification(results, "largest" if histograms is None else "rms")

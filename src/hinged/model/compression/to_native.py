@@ -21,6 +21,7 @@ from hinged.model.compression.common import (
     reason_without_inputs,
 )
 from hinged.model.module_tree import replace_module
+from hinged.model.observation.batches import Batches, CallModel
 from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.text_tables import format_table
 from hinged.nn import Abs, Copy, PiecewiseLinear, Zero, curve_layers
@@ -98,7 +99,14 @@ class NativeReplacements:
         return f"{table}\n{len(self.replaced)} of {len(self.layers)} layers replaced"
 
 
-def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> NativeReplacements:
+def to_native(
+    model: nn.Module,
+    tolerance: float = 0.0,
+    data: Any = None,
+    *,
+    call: CallModel | None = None,
+    batches: int | None = None,
+) -> NativeReplacements:
     """Replace every curve layer that computes the same function as a native activation of torch.
 
     A curve layer is a `PiecewiseLinear`. It has a piecewise-linear function, called a curve, for
@@ -123,9 +131,11 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
         model: any module that contains `PiecewiseLinear` layers. It is changed in place.
         tolerance: the largest allowed error, in units of the outputs of the layers. 0 means that
             both functions are equal up to rounding.
-        data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
-            once. A batch is an input tensor, a dictionary of keyword arguments, or a tuple of
-            inputs and targets. None selects the largest absolute difference.
+        data: one batch, or an iterable of batches, in any form that `hinged.convert` takes. The
+            model runs over it once. None selects the
+            largest absolute difference.
+        call: a function that calls the model with a batch, as in `hinged.convert`.
+        batches: the largest number of batches to use. None uses all.
 
     Returns:
         A `NativeReplacements`. For each layer, it has the closest native activation, the error, and
@@ -146,6 +156,7 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
     ReLU()
     """
     check_tolerance(CALL, tolerance)
+    given = None if data is None else Batches(data, CALL, call, batches)
     layers = curve_layers(model, CALL)
     if isinstance(model, PiecewiseLinear):
         got = "a PiecewiseLinear without a parent, which cannot be replaced in place"
@@ -154,7 +165,7 @@ def to_native(model: nn.Module, tolerance: float = 0.0, data: Any = None) -> Nat
             "hinged.curve.recognise_native(layer.curve(), tolerance)"
         )
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
-    histograms = input_histograms(model, data, CALL)
+    histograms = input_histograms(model, given)
     plans = {name: _plan_layer(each, tolerance, histograms, name) for name, each in layers.items()}
     for name, (_, module) in plans.items():
         if module is not None:

@@ -20,12 +20,9 @@ from hinged.model.conversion.targets import (
 )
 from hinged.model.conversion.trace_activations import trace_activations
 from hinged.model.module_tree import all_parents
-from hinged.model.observation.run_model import (
-    ModelInputs,
-    failures_explained,
-    model_inputs,
-    state_restored,
-)
+from hinged.model.observation.batches import Batches
+from hinged.model.observation.model_call import ModelCall
+from hinged.model.observation.run_model import failures_explained, state_restored
 
 Calls = dict[Any, ActivationCall]
 """Calls by their location and occurrence, in the order of their first execution."""
@@ -60,20 +57,19 @@ class SearchResult:
         candidates: every activation that the model applies to the data, in the order of execution.
         notes: sentences for the user, if the model raised an error in its other mode (training or
             evaluation). Activations that only this mode applies are then missing.
-        inputs: the positional and keyword arguments of the first batch.
+        first_call: the call of the model with the first batch.
         output: the output of the model for the first batch.
     """
 
     candidates: list[Candidate]
     notes: list[str]
-    inputs: ModelInputs
+    first_call: ModelCall
     output: Any
 
 
 def find_candidates(
     model: nn.Module,
-    data: Any,
-    call: str,
+    batches: Batches,
     *,
     gates: bool = False,
     activations: Sequence[type[nn.Module]] = (),
@@ -86,19 +82,17 @@ def find_candidates(
 
     Args:
         model: the model.
-        data: one batch or an iterable of batches, in the forms that `model_inputs` describes.
-        call: the name of the public function for error messages.
+        batches: the batches, as the user gave them.
         gates: whether gates and bounded outputs can be replaced. `hinged.convert` explains both.
         activations: additional module classes that compute an elementwise activation.
 
     Raises:
-        ArgumentError: if `data` has no batches, or if a batch has a form that `model_inputs` does
-            not accept.
+        ArgumentError: if there are no batches, or if a batch has another form.
     """
     types = tuple(activations)
     with separate_copies(model, types) as originals:
-        calls, reached, inputs, output = _trace_batches(model, data, types, call)
-        notes = _trace_other_mode(model, inputs, types, calls)
+        calls, reached, first_call, output = _trace_batches(model, batches, types)
+        notes = _trace_other_mode(model, first_call, types, calls)
         calls = _merge_calls_in_copies(calls, originals)
         slots = module_slot_targets(calls.values(), all_parents(model))
         for each in calls.values():
@@ -108,34 +102,34 @@ def find_candidates(
         for each in calls.values()
     ]
     _set_method_targets(candidates, model)
-    return SearchResult(candidates, notes, inputs, output)
+    return SearchResult(candidates, notes, first_call, output)
 
 
 def _trace_batches(
-    model: nn.Module, data: Any, types: ActivationTypes, call: str
-) -> tuple[Calls, set[ActivationCall], ModelInputs, Any]:
+    model: nn.Module, batches: Batches, types: ActivationTypes
+) -> tuple[Calls, set[ActivationCall], ModelCall, Any]:
     """Run the model over all batches, and record its calls of activations.
 
     Returns:
-        The calls in all batches, the calls in the first batch, the inputs of the first batch, and
-        the output for the first batch.
+        The calls of activations in all batches and in the first batch, the call of the model with
+        the first batch, and the output for the first batch.
     """
     calls: Calls = {}
     reached: set[ActivationCall] = set()
-    first: tuple[ModelInputs, Any] | None = None
+    first: tuple[ModelCall, Any] | None = None
     with state_restored(model):
-        for inputs in model_inputs(model, data, call):
-            with failures_explained(model, inputs, data, call):
-                new_calls, output = trace_activations(model, inputs, types)
+        for model_call in batches.calls(model):
+            with failures_explained(model, model_call, batches):
+                new_calls, output = trace_activations(model, model_call, types)
             _add_calls(calls, new_calls, statistics=True)
             if first is None:
-                first, reached = (inputs, output), set(calls.values())
-    assert first is not None  # Without a batch, `model_inputs` raises an error.
+                first, reached = (model_call, output), set(calls.values())
+    assert first is not None  # Without a batch, `Batches.calls` raises an error.
     return calls, reached, *first
 
 
 def _trace_other_mode(
-    model: nn.Module, inputs: ModelInputs, types: ActivationTypes, calls: Calls
+    model: nn.Module, model_call: ModelCall, types: ActivationTypes, calls: Calls
 ) -> list[str]:
     """Run the model in its other mode (training or evaluation), and add its calls to `calls`.
 
@@ -148,7 +142,7 @@ def _trace_other_mode(
     with state_restored(model):
         model.train(not model.training)
         try:
-            new_calls, _ = trace_activations(model, inputs, types)
+            new_calls, _ = trace_activations(model, model_call, types)
         except Exception as error:  # The model may need other inputs in this mode.
             mode = "training" if model.training else "evaluation"
             got = f"{type(error).__name__}: {error}".splitlines()[0]

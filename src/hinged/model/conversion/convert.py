@@ -29,7 +29,8 @@ from hinged.model.conversion.output_check import (
 )
 from hinged.model.conversion.sites import forget_sites, record_sites
 from hinged.model.conversion.unsupported_models import check_activation_classes, reject_unsupported
-from hinged.model.observation.run_model import ModelInputs
+from hinged.model.observation.batches import Batches, CallModel
+from hinged.model.observation.model_call import ModelCall
 from hinged.nn import PiecewiseLinear, check_model
 from hinged.nn.site import check_where
 
@@ -49,6 +50,8 @@ def convert(
     gates: bool = False,
     activations: Sequence[type[nn.Module]] = (),
     optimizers: Optimizer | Sequence[Optimizer] = (),
+    call: CallModel | None = None,
+    batches: int | None = None,
 ) -> nn.Module:
     """Replace every activation of a model by a `PiecewiseLinear` that starts as this activation.
 
@@ -74,10 +77,12 @@ def convert(
 
     Args:
         model: any module. It is changed in place.
-        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
-            a dictionary of keyword arguments, or a pair `(inputs, targets)` whose targets are
-            ignored. The inputs of a pair are a tensor, a dictionary, or a tuple of positional
-            arguments.
+        data: one batch, or an iterable of batches such as a DataLoader. A batch is one input, a
+            mapping of keyword arguments, or a pair `(inputs, targets)` whose targets are ignored.
+            One input is a tensor, or an object with a method `to`, such as a batch of graphs. The
+            inputs of a pair are one input, a mapping, or a tuple of arguments. A mapping is the one
+            argument if `forward` does not take its keys by name. A list of tensors is one argument
+            if `forward` declares its first parameter as a list. For all else, use `call`.
         hinges: the number of hinges `K` of each curve.
         init: the function that the curves start as. `"same"` means the activation that is replaced.
             You can also give a name, a function, a module or a `Curve`, as for `PiecewiseLinear`.
@@ -101,6 +106,11 @@ def convert(
             removed from all optimisers. Learning-rate schedulers of torch and timm that the first
             optimiser already has schedule the new group too: its rates stay in proportion to those
             of the weights. None changes no optimiser.
+        call: a function that takes the model and a batch, and calls the model, as in
+            `call=lambda model, batch: model(batch.image, scale=2)`. The batch is on the model's
+            device. With `call`, a batch can be of any kind. A pair is passed whole.
+        batches: the largest number of batches to use. None uses all. Give it for data that have no
+            end.
 
     Returns:
         The model (the same object). If the model itself is an activation, the new
@@ -113,6 +123,7 @@ def convert(
 
     Warns:
         NoEffectWarning: if no activation was converted.
+        ManyBatchesWarning: if data without a length yield very many batches.
 
     >>> import hinged, torch
     >>> from torch import nn
@@ -136,10 +147,11 @@ def convert(
     reject_unsupported(model, CALL)
     settings.check(CALL)
     given = _check_types(where, activations, optimizers)
-    search = find_candidates(model, data, CALL, gates=gates, activations=activations)
+    source = Batches(data, CALL, call, batches)
+    search = find_candidates(model, source, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, settings, CALL, where)
     with undo_on_error(model), optimizers_restored_on_error(given):
-        converted, output = _install_reachable(model, decisions, search.inputs)
+        converted, output = _install_reachable(model, decisions, search.first_call)
         replacements = _replacements(decisions)
         if not replacements:
             message = errors.message(f"{CALL}(model)", *_say_why_nothing_changed(model, decisions))
@@ -221,7 +233,7 @@ class _UnreachedError(Exception):
 
 
 def _install_reachable(
-    model: nn.Module, decisions: list[Decision], inputs: ModelInputs
+    model: nn.Module, decisions: list[Decision], first_call: ModelCall
 ) -> tuple[nn.Module, Any]:
     """Install the curves, and verify on the first batch that the model calls them.
 
@@ -239,7 +251,7 @@ def _install_reachable(
             with undo_on_error(model):
                 converted = install(model, replacements)
                 layers = [layer for _, layer in replacements]
-                output, called = run_converted(converted, layers, inputs)
+                output, called = run_converted(converted, layers, first_call)
                 unreached = [
                     each
                     for each in decisions

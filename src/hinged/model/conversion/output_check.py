@@ -10,30 +10,30 @@ from torch import nn
 
 from hinged.model.conversion.channel_axes import tensors_in
 from hinged.model.conversion.decisions import Settings
-from hinged.model.conversion.trace_activations import clone_tensors
-from hinged.model.observation.run_model import ModelInputs, state_restored
+from hinged.model.observation.model_call import ModelCall
+from hinged.model.observation.run_model import state_restored
 from hinged.nn import PiecewiseLinear, Site
 
 
 def run_converted(
-    model: nn.Module, layers: list[PiecewiseLinear], inputs: ModelInputs
+    model: nn.Module, layers: list[PiecewiseLinear], model_call: ModelCall
 ) -> tuple[Any, set[nn.Module]]:
     """Run the converted model on one batch.
 
     Args:
         model: the converted model.
         layers: the curve layers that were put into it.
-        inputs: the positional and keyword arguments of the batch.
+        model_call: the call of the model with the batch.
 
     Returns:
         A pair: the output of the model, and the set of the given `layers` that the model called.
     """
     called: set[nn.Module] = set()
-    args, kwargs = clone_tensors(inputs)
+    model_call = model_call.copy()
     handles = [layer.register_forward_hook(lambda layer, *_: called.add(layer)) for layer in layers]
     try:
         with state_restored(model):
-            return model(*args, **kwargs), called
+            return model_call.run(model), called
     finally:
         for handle in handles:
             handle.remove()

@@ -13,7 +13,8 @@ from hinged.model.conversion.candidates import find_candidates
 from hinged.model.conversion.decisions import Settings, decide
 from hinged.model.conversion.install import ORIGINALS
 from hinged.model.conversion.unsupported_models import check_activation_classes, reject_unsupported
-from hinged.model.observation.layer_statistics import collect_statistics
+from hinged.model.observation.batches import Batches, CallModel
+from hinged.model.observation.layer_statistics import LayerStatistics, collect_custom_statistics
 from hinged.model.observation.text_tables import format_table
 from hinged.nn import PiecewiseLinear, Site, check_model
 from hinged.nn.site import RECORDED_SITES
@@ -83,6 +84,8 @@ def sites(
     *,
     gates: bool = False,
     activations: Sequence[type[nn.Module]] = (),
+    call: CallModel | None = None,
+    batches: int | None = None,
 ) -> Sites:
     """Return every place where a model applies an activation; such a place is called a site.
 
@@ -101,6 +104,8 @@ def sites(
             model.
         activations: your own module classes that compute an elementwise activation. Ignored for a
             converted model.
+        call: a function that calls the model with a batch, as in `convert`.
+        batches: the largest number of batches to use. None uses all.
 
     Returns:
         A `Sites` object, a sequence of `Site` in the order of the forward pass. `print` shows it as
@@ -118,16 +123,17 @@ def sites(
     ('1', 3, -1)
     """
     check_model(model, CALL)
+    given = Batches(data, CALL, call, batches)
     recorded = recorded_sites(model)
     if recorded is not None:
-        return _update_sites(model, recorded, data)
+        return _update_sites(model, recorded, None if data is None else given)
     if data is None:
         got = f"{errors.class_of(model)} that was not converted, and data=None"
         hint = "pass a batch to run the model on: hinged.sites(model, data)"
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
     reject_unsupported(model, CALL)
     check_activation_classes(activations, CALL)
-    search = find_candidates(model, data, CALL, gates=gates, activations=activations)
+    search = find_candidates(model, given, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, Settings(), CALL)
     return Sites(tuple(each.site for each in decisions), tuple(search.notes))
 
@@ -162,14 +168,16 @@ def recorded_sites(model: nn.Module) -> Sites | None:
     return Sites(tuple(merged), records[""].notes if "" in records else ())
 
 
-def _update_sites(model: nn.Module, recorded: Sites, data: Any) -> Sites:
+def _update_sites(model: nn.Module, recorded: Sites, given: Batches | None) -> Sites:
     """Return the recorded sites, updated with the current number and range of the hinges.
 
-    With `data`, the fraction of inputs outside the range is measured again.
+    With batches, the fraction of inputs outside the range is measured again.
     """
     modules = dict(model.named_modules(remove_duplicate=False))
     has_curves = any(isinstance(module, PiecewiseLinear) for module in modules.values())
-    statistics = collect_statistics(model, data, CALL) if data is not None and has_curves else {}
+    statistics = {}
+    if given is not None and has_curves:
+        statistics = collect_custom_statistics(model, given, LayerStatistics.of)
     updated = []
     for site in recorded:
         layer = modules.get(site.name)

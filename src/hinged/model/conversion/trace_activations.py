@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from hinged.model.conversion.activation_call import ActivationCall
@@ -30,8 +29,8 @@ from hinged.model.conversion.source_location import (
     locate_call,
 )
 from hinged.model.observation.histogram import Histogram
+from hinged.model.observation.model_call import ModelCall
 from hinged.model.observation.moments import Moments
-from hinged.model.observation.run_model import ModelInputs
 from hinged.model.observation.subsample import subsample
 
 _ELEMENTWISE_PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
@@ -50,14 +49,14 @@ _METADATA = {
 
 
 def trace_activations(
-    model: nn.Module, inputs: ModelInputs, activations: tuple[type[nn.Module], ...]
+    model: nn.Module, model_call: ModelCall, activations: tuple[type[nn.Module], ...]
 ) -> tuple[dict[Any, ActivationCall], Any]:
     """Run a model on one batch, and record every activation that it applies.
 
     Args:
         model: the model.
-        inputs: the positional and keyword arguments of the batch. The model receives copies of the
-            tensors, because it may write into them.
+        model_call: the call of the model with the batch. The model receives copies of the inputs,
+            because it may write into them.
         activations: module classes that compute an elementwise activation. A module of these
             classes is recorded as one activation; its inner calls are not recorded.
 
@@ -65,7 +64,7 @@ def trace_activations(
         A pair: a dictionary of the calls, and the output of the model. The keys of the dictionary
         are `SourceLocation.key`. Its order is that of the first execution.
     """
-    args, kwargs = clone_tensors(inputs)
+    model_call = model_call.copy()
     tracer = _ActivationTracer(model, activations)
     tracer.mark_independent((*model.parameters(), *model.buffers()))
     with contextlib.ExitStack() as stack:
@@ -78,14 +77,12 @@ def trace_activations(
                 )
                 stack.callback(before.remove)
                 stack.callback(after.remove)
+        if model_call.function is not None:  # It may make the inputs, for example from text.
+            hook = model.register_forward_pre_hook(tracer.mark_inputs, with_kwargs=True)
+            stack.callback(hook.remove)
         with tracer:
-            output = model(*args, **kwargs)
+            output = model_call.run(model)
     return tracer.finish(output), output
-
-
-def clone_tensors(inputs: Any) -> Any:
-    """Return a copy of nested lists, tuples and dictionaries in which every tensor is cloned."""
-    return tree_map_only(Tensor, Tensor.clone, inputs)
 
 
 class _Execution(NamedTuple):
@@ -123,6 +120,11 @@ class _ActivationTracer(TorchFunctionMode):
         """Record that the given tensors do not depend on the inputs of the model."""
         for tensor in tensors:
             self._independent[tensor] = True
+
+    def mark_inputs(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Record that the arguments of the model are data. This is a forward pre-hook."""
+        for tensor in tensors_in((args, kwargs)):
+            self._independent.pop(tensor, None)
 
     def finish(self, output: Any) -> dict[Any, ActivationCall]:
         """Return the recorded calls by `SourceLocation.key`, with all their executions merged.

@@ -15,7 +15,8 @@ from hinged.model.display.panels import (
     make_panels,
     panel_title,
 )
-from hinged.model.observation.layer_statistics import LayerStatistics, collect_statistics
+from hinged.model.observation.batches import Batches, CallModel
+from hinged.model.observation.layer_statistics import LayerStatistics, collect_custom_statistics
 from hinged.nn import curve_layers
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 CALL = "hinged.plot"
 
 
-def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
+def plot(
+    model: nn.Module,
+    data: Any = None,
+    *,
+    examples: int = 3,
+    call: CallModel | None = None,
+    batches: int | None = None,
+) -> Figure:
     """Draw the curves of a model over the histogram of their inputs, with one panel for each layer.
 
     The panels of a converted model are in the order of the forward pass.
@@ -36,11 +44,13 @@ def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
 
     Args:
         model: any module with `PiecewiseLinear` layers. It is not changed.
-        data: one batch, or an iterable of batches such as a DataLoader, over which the model runs
-            once. A batch is an input tensor, a dictionary of keyword arguments, or a tuple of
-            inputs and targets. With None, no histograms are drawn.
+        data: one batch, or an iterable of batches, in any form that `hinged.convert` takes. The
+            model runs over it once. With None, no histograms
+            are drawn.
         examples: the number of single channels to draw in each panel, 0 or more. The first is the
             channel that is farthest from the median, and the last is the nearest.
+        call: a function that calls the model with a batch, as in `hinged.convert`.
+        batches: the largest number of batches to use. None uses all.
 
     Returns:
         A `matplotlib.figure.Figure`. Its method `savefig("curves.png")` writes a file. A notebook
@@ -59,7 +69,10 @@ def plot(model: nn.Module, data: Any = None, *, examples: int = 3) -> Figure:
     """
     check_example_count(CALL, examples)
     layers = curve_layers(model, CALL)
-    statistics = {} if data is None else collect_statistics(model, data, CALL)
+    statistics = {}
+    if data is not None:
+        given = Batches(data, CALL, call, batches)
+        statistics = collect_custom_statistics(model, given, LayerStatistics.of)
     figure, panels = make_panels(len(layers))
     for axes, (name, layer) in zip(panels, layers.items(), strict=True):
         curve, found = layer.curve().snapshot(torch.float64), statistics.get(name)

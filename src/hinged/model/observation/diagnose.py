@@ -12,8 +12,9 @@ from torch.optim import Optimizer
 from hinged import errors
 from hinged.curve import Curve
 from hinged.model.observation.advice import Advice, advice
+from hinged.model.observation.batches import Batches, CallModel
 from hinged.model.observation.layer_diagnosis import LayerDiagnosis
-from hinged.model.observation.layer_statistics import LayerStatistics, collect_statistics
+from hinged.model.observation.layer_statistics import LayerStatistics, collect_custom_statistics
 from hinged.model.observation.text_tables import format_table
 from hinged.nn import PiecewiseLinear, check_start_curves, curve_layers
 from hinged.nn.curve_state import start_curve
@@ -73,6 +74,8 @@ def diagnose(
     *,
     start: Mapping[str, Curve] | None = None,
     optimizer: Optimizer | None = None,
+    call: CallModel | None = None,
+    batches: int | None = None,
 ) -> Diagnosis:
     """Run a model over data, and report how well its curves work, with advice on problems.
 
@@ -87,13 +90,14 @@ def diagnose(
 
     Args:
         model: any module with `PiecewiseLinear` layers.
-        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
-            a dictionary of keyword arguments, or an `(inputs, targets)` pair.
+        data: one batch, or an iterable of batches, in any form that `hinged.convert` takes.
         start: the curves before training, as returned by `hinged.copy_curves`. They are needed to
             compute how far each curve has moved. None leaves this out.
         optimizer: the optimizer that has trained the curves in their metric
             (`hinged.param_groups`). Its state contains the curves before training, so that `start`
             is not needed. Linear tails then stand for free tails at the start.
+        call: a function that calls the model with a batch, as in `hinged.convert`.
+        batches: the largest number of batches to use. None uses all.
 
     Returns:
         A `Diagnosis`. `print` shows it as a table with advice.
@@ -114,6 +118,7 @@ def diagnose(
     >>> layer.dead.tolist(), layer.drift.max().item()
     ([False, True, False, False], 0.0)
     """
+    given = Batches(data, CALL, call, batches)
     layers = curve_layers(model, CALL)
     if start is not None:
         check_start_curves(CALL, start, layers)
@@ -122,7 +127,8 @@ def diagnose(
             got, hint = "both start and optimizer", "give one of the two"
             raise errors.ArgumentError(errors.message(CALL, got, hint))
         start = _start_curves_in(optimizer, layers)
-    return diagnose_layers(layers, collect_statistics(model, data, CALL), start)
+    statistics = collect_custom_statistics(model, given, LayerStatistics.of)
+    return diagnose_layers(layers, statistics, start)
 
 
 def _start_curves_in(

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from hinged.model.observation.batches import Batches, CallModel
 from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.line_counts import LineCounts
 from hinged.model.observation.mergeable import Mergeable, S, merge_across_processes
@@ -184,7 +185,11 @@ def _empty_batch(layer: PiecewiseLinear) -> tuple[Tensor, Tensor]:
 
 
 def collect_statistics(
-    model: nn.Module, data: Any, call: str = "hinged.model.collect_statistics"
+    model: nn.Module,
+    data: Any,
+    *,
+    call: CallModel | None = None,
+    batches: int | None = None,
 ) -> dict[str, LayerStatistics]:
     """Run a model over data, and return statistics of the inputs and outputs of each curve layer.
 
@@ -192,9 +197,9 @@ def collect_statistics(
 
     Args:
         model: any module with `PiecewiseLinear` layers. Its state is restored afterwards.
-        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
-            a dictionary of keyword arguments, or a pair `(inputs, targets)`.
-        call: the name of the public function for error messages.
+        data: one batch, or an iterable of batches, in any form that `hinged.convert` takes.
+        call: a function that calls the model with a batch, as in `hinged.convert`.
+        batches: the largest number of batches to use. None uses all.
 
     Returns:
         The statistics by the layer's name in the model. Layers that the model did not call are left
@@ -204,11 +209,12 @@ def collect_statistics(
         ArgumentError: if the model has no curves, or `data` has no batches or batches of another
             form.
     """
-    return collect_custom_statistics(model, data, LayerStatistics.of, call)
+    given = Batches(data, "hinged.model.collect_statistics", call, batches)
+    return collect_custom_statistics(model, given, LayerStatistics.of)
 
 
 def collect_custom_statistics(
-    model: nn.Module, data: Any, make: MakeStatistics[S], call: str
+    model: nn.Module, batches: Batches, make: MakeStatistics[S]
 ) -> dict[str, S]:
     """Run a model over data, and return the statistics that `make` computes for each curve layer.
 
@@ -219,20 +225,18 @@ def collect_custom_statistics(
 
     Args:
         model: any module with `PiecewiseLinear` layers.
-        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
-            a dictionary of keyword arguments, or a pair `(inputs, targets)`.
+        batches: the batches, as the user gave them.
         make: a function that computes the statistics of one call from the layer, its input and its
             output.
-        call: the name of the public function for error messages.
 
     Returns:
         The statistics by the layer's name in the model. Layers that the model did not call are left
         out.
 
     Raises:
-        ArgumentError: if the model has no curves, or `data` has no batches or batches of another
+        ArgumentError: if the model has no curves, or there are no batches or batches of another
             form.
     """
-    with StatisticsCollector(curve_layers(model, call), make) as collector:
-        run_model(model, data, call)
+    with StatisticsCollector(curve_layers(model, batches.caller), make) as collector:
+        run_model(model, batches)
     return collector.statistics

@@ -3,64 +3,59 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hinged import errors
+from hinged.model.observation.batches import Batches
+from hinged.model.observation.model_call import ModelCall
 
-ModelInputs = tuple[tuple[Any, ...], dict[str, Any]]
-"""Positional and keyword arguments of one call of a model."""
 
-
-def run_model(model: nn.Module, data: Any, call: str) -> None:
+def run_model(model: nn.Module, batches: Batches) -> None:
     """Run the model once over all batches, without gradients, and restore its state afterwards.
 
     Args:
         model: the model.
-        data: one batch or an iterable of batches, in the forms that `model_inputs` describes.
-        call: the name of the public function for error messages.
+        batches: the batches, as the user gave them.
 
     Raises:
         ArgumentError: if there are no batches, or a batch has another form.
     """
     with state_restored(model):
-        for inputs in model_inputs(model, data, call):
-            with failures_explained(model, inputs, data, call):
-                args, kwargs = inputs
-                model(*args, **kwargs)
+        for call in batches.calls(model):
+            with failures_explained(model, call, batches):
+                call.run(model)
 
 
 def failures_explained(
-    model: nn.Module, inputs: ModelInputs, data: Any, call: str
+    model: nn.Module, call: ModelCall, batches: Batches
 ) -> AbstractContextManager[None]:
-    """Add a note to an error that a model raises: what it received, and how `data` was read.
+    """Add a note to an error that a model raises: what it received, and how the data were read.
 
     Args:
         model: the model.
-        inputs: the positional and keyword arguments with which it is called in the `with` block.
-        data: the data that the user passed.
-        call: the name of the public function.
+        call: its call in the `with` block.
+        batches: the batches, as the user gave them.
     """
-    return errors.note_on_error(lambda: _explain_failure(model, inputs, data, call))
+    return errors.note_on_error(lambda: _explain_failure(model, call, batches))
 
 
-def _explain_failure(model: nn.Module, inputs: ModelInputs, data: Any, call: str) -> str:
-    args, kwargs = inputs
-    got = [_describe_input(x) for x in args]
-    got += [f"{name}={_describe_input(x)}" for name, x in kwargs.items()]
+def _explain_failure(model: nn.Module, call: ModelCall, batches: Batches) -> str:
     explanation = errors.message(
-        f"{call}(data=...)",
-        f"a batch on which the model raises this error, called with {', '.join(got)}",
+        f"{batches.caller}(data=...)",
+        f"a batch on which the model raises this error, called with {call.describe()}",
         "pass a batch that the model accepts",
     )
+    if call.function is not None:
+        return explanation
     for kind, how in _HOW_DATA_ARE_READ.items():
-        if isinstance(data, kind):
+        if isinstance(batches.data, kind):
             explanation += f" {how}"
-    dtypes = {x.dtype for x in (*args, *kwargs.values()) if isinstance(x, Tensor)}
+    explanation += " For other forms of input, pass call=lambda model, batch: ..."
+    dtypes = {x.dtype for x in (*call.args, *call.kwargs.values()) if isinstance(x, Tensor)}
     own = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     if own is not None and any(each.is_floating_point and each != own for each in dtypes):
         explanation += f" The parameters of the model have dtype {own}."
@@ -68,18 +63,13 @@ def _explain_failure(model: nn.Module, inputs: ModelInputs, data: Any, call: str
 
 
 _HOW_DATA_ARE_READ = {
-    dict: "A dictionary is passed as keyword arguments: model(**batch).",
+    Mapping: "A mapping is passed as keyword arguments, model(**batch), if `forward` takes its "
+    "keys by name. Otherwise it is the one argument.",
     list: "A list is read as several batches. If it is one batch of inputs and targets, as a "
     "DataLoader returns, pass tuple(batch).",
     tuple: "A tuple is read as (inputs, targets), and the targets are not passed. For a model with "
     "several inputs, pass ((input_1, input_2), targets).",
 }
-
-
-def _describe_input(x: Any) -> str:
-    if isinstance(x, Tensor):
-        return f"a tensor of shape {tuple(x.shape)} and dtype {x.dtype}"
-    return errors.class_of(x)
 
 
 @contextlib.contextmanager
@@ -95,76 +85,9 @@ def state_restored(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def model_inputs(model: nn.Module, data: Any, call: str) -> Iterator[ModelInputs]:
-    """Yield the positional and keyword arguments of each batch, on the device of the model.
-
-    Args:
-        model: the model that takes these arguments.
-        data: one batch, or an iterable of batches such as a DataLoader. A batch is an input tensor,
-            a dictionary of keyword arguments, or a pair `(inputs, targets)` whose targets are
-            ignored. The inputs of a pair are a tensor, a dictionary, or a tuple of positional
-            arguments.
-        call: the name of the public function for error messages.
-
-    Raises:
-        ArgumentError: if there are no batches, or a batch has another form.
-    """
-    device = _device_of(model)
-    empty = True
-    for args, kwargs in _split_batches(data, call):
-        yield (
-            tuple(_moved_to(device, x) for x in args),
-            {name: _moved_to(device, x) for name, x in kwargs.items()},
-        )
-        empty = False
-    if empty:
-        got = "no batches"
-        hint = "pass a DataLoader or a list of batches; an iterator can be used only once"
-        raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
-
-
 def _device_of(model: nn.Module) -> torch.device:
     parameter = next(model.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
-
-
-def _moved_to(device: torch.device, x: Any) -> Any:
-    return x.to(device) if isinstance(x, Tensor) else x
-
-
-def _split_batches(data: Any, call: str) -> Iterator[ModelInputs]:
-    """Yield the positional and keyword arguments of each batch."""
-    single = isinstance(data, Tensor | tuple | dict)
-    if isinstance(data, tuple) and len(data) > 2:
-        got = f"a tuple of length {len(data)}"
-        hint = "expected one batch as a pair (inputs, targets), or several batches as a list"
-        raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
-    if not single and not isinstance(data, Iterable):
-        hint = "expected one batch (a tensor, a pair or a dictionary), or an iterable of batches"
-        got = errors.class_of(data)
-        raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
-    for batch in [data] if single else data:
-        yield _inputs_of_batch(batch, call)
-
-
-def _inputs_of_batch(batch: Any, call: str) -> ModelInputs:
-    """Return the positional and keyword arguments of one batch.
-
-    If the batch is a pair `(inputs, targets)`, the arguments are its inputs.
-    """
-    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    if isinstance(inputs, dict):
-        return (), inputs
-    if isinstance(inputs, Tensor):
-        return (inputs,), {}
-    if isinstance(inputs, tuple | list) and inputs and isinstance(inputs[0], Tensor):
-        return tuple(inputs), {}
-    hint = (
-        "expected a tensor (torch.as_tensor makes one), a dictionary, or a pair (inputs, targets) "
-        "whose inputs are a tensor, a dictionary or a tuple of tensors"
-    )
-    got = f"a batch that is {errors.class_of(batch)}"
-    raise errors.ArgumentError(errors.message(f"{call}(data=...)", got, hint))
 
 
 @contextlib.contextmanager
