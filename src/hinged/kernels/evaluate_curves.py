@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from hinged.curve.evaluate import check_input, evaluate
 from hinged.kernels.autograd import differentiable_forward, run_forward
 from hinged.kernels.eager_calls import is_exporting
 from hinged.kernels.kernel import curve_tensors
+from hinged.kernels.nested_tensors import map_nested
 from hinged.kernels.select_kernel import operator_supports, select_kernel
 
 CALL = "hinged.kernels.evaluate_curves"
@@ -33,7 +36,7 @@ def evaluate_curves(
     second derivatives, tracing, export, and hinges that require gradients.
 
     Args:
-        x: inputs; axis `dim` has `C` entries, or any number if `C` is 1.
+        x: inputs; axis `dim` has `C` entries, or any number if `C` is 1. It may be nested.
         values: outputs at the hinges, shape `(C, K)`.
         hinges: ascending positions, shape `(K,)` or `(C, K)`.
         dim: the channel axis of `x`.
@@ -55,6 +58,18 @@ def evaluate_curves(
     >>> evaluate_curves(torch.tensor([[-2.0, 0.25, 3.0]]), h.abs()[None], h)
     tensor([[2.0000, 0.2500, 3.0000]])
     """
+    if isinstance(x, Tensor) and x.is_nested:
+        evaluate_part = functools.partial(
+            evaluate_curves,
+            values=values,
+            hinges=hinges,
+            dim=dim,
+            tails=tails,
+            tail_slopes=tail_slopes,
+            uniform=uniform,
+            call=call,
+        )
+        return map_nested(evaluate_part, x)
     kernel = select_kernel(x, values, hinges, tail_slopes)
     if kernel is None:
         compiling = torch.compiler.is_compiling() and not is_exporting(if_unknown=True)

@@ -20,6 +20,7 @@ from hinged.kernels.eager_calls import (
     is_intercepted,
 )
 from hinged.kernels.metric_kernel import input_moments
+from hinged.kernels.nested_tensors import joined
 from hinged.nn.piecewise_linear import CALL, PiecewiseLinear
 
 _numbers = itertools.count()
@@ -100,7 +101,7 @@ class InputObserver:
                 with torch.no_grad():
                     torch.ops.hinged.observe_inputs(x.detach(), self._number)
         elif self.is_due(layer) and type(x) in PLAIN_TYPES and not is_intercepted(x):
-            check_input(x, layer.channels, layer.dim, CALL)
+            check_input(joined(x) if x.is_nested else x, layer.channels, layer.dim, CALL)
             self.measure(x, layer)
 
     def is_due(self, layer: PiecewiseLinear) -> bool:
@@ -119,9 +120,8 @@ class InputObserver:
         # Modes such as that of selective checkpointing would record these operations.
         modes = _disable_current_modes() if has_dispatch_modes() else contextlib.nullcontext()
         with torch.no_grad(), modes:
-            moments = input_moments(
-                x.detach(), layer.hinges, layer.channels, layer.dim, layer.tails
-            )
+            inputs = joined(x.detach()) if x.is_nested else x.detach()
+            moments = input_moments(inputs, layer.hinges, layer.channels, layer.dim, layer.tails)
             self._sum = moments if self._sum is None else self._sum + moments.to(self._sum.device)
         self._passes += 1
         self._inputs_per_sample += x.numel() / (layer.channels * _count_samples(x, layer))
@@ -150,7 +150,7 @@ def _count_samples(x: Tensor, layer: PiecewiseLinear) -> int:
     """Return the number of samples in the inputs of a layer: the length of the first axis, or 1 if
     the first axis is that of the channels."""
     without_batch = x.dim() == 0 or (layer.channels > 1 and layer.dim % x.dim() == 0)
-    return 1 if without_batch else x.shape[0]
+    return 1 if without_batch else x.size(0)  # A nested tensor has no shape.
 
 
 @torch.library.custom_op("hinged::observe_inputs", mutates_args=("number",))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from hinged.model.conversion.candidates import Candidate
@@ -102,6 +103,7 @@ def install(model: nn.Module, replacements: Replacements) -> nn.Module:
             return layer
     for same_call in calls_in_methods.values():
         _replace_call_in_method(same_call)
+    _turn_off_fast_paths(model)
     return model
 
 
@@ -145,16 +147,39 @@ def _by_occurrence(same_call: Replacements) -> list[nn.Module]:
 
 
 def _originals_of(module: nn.Module) -> Originals:
-    """Return the `Originals` object of a module; it is created if the module has none.
-
-    `nn.TransformerEncoderLayer` has a fast path that does not call its activation module. The fast
-    path is turned off here: its attribute `activation_relu_or_gelu` is set to 0.
-    """
+    """Return the `Originals` object of a module; it is created if the module has none."""
     originals: Originals = vars(module).setdefault(ORIGINALS, Originals())
-    if isinstance(module, nn.TransformerEncoderLayer) and not originals.attributes:
-        originals.attributes["activation_relu_or_gelu"] = module.activation_relu_or_gelu
-        module.activation_relu_or_gelu = 0
     return originals
+
+
+class _IfNoGradients:
+    """A setting that is true while no gradients are computed."""
+
+    def __bool__(self) -> bool:
+        return not torch.is_grad_enabled()
+
+
+def _turn_off_fast_paths(model: nn.Module) -> None:
+    """Let the transformer layers of a model call their curves in evaluation too.
+
+    `nn.TransformerEncoderLayer` has a fast path that does not call its activation module. It is
+    turned off in layers with curves. `nn.TransformerEncoder` makes nested tensors of inputs with
+    padding if the parameters that it knows need no gradients. It does not know the curves, and
+    gradients cannot go through its nested tensors, so it makes them only without gradients.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoderLayer) and ORIGINALS in vars(module):
+            _set_attribute(module, "activation_relu_or_gelu", 0)
+    for module in model.modules():
+        is_nesting = isinstance(module, nn.TransformerEncoder) and bool(module.use_nested_tensor)
+        if is_nesting and any(ORIGINALS in vars(layer) for layer in module.modules()):
+            _set_attribute(module, "use_nested_tensor", _IfNoGradients())
+
+
+def _set_attribute(module: nn.Module, name: str, value: Any) -> None:
+    """Set an attribute of a module, and store its old value for `uninstall`."""
+    _originals_of(module).attributes.setdefault(name, getattr(module, name))
+    setattr(module, name, value)
 
 
 def uninstall(module: nn.Module) -> None:

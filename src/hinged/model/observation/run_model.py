@@ -77,12 +77,25 @@ def state_restored(model: nn.Module) -> Iterator[None]:
     """Turn gradients off in a `with` block, and restore the state of the model after the block.
 
     The state consists of the buffers, the training flags, and the state of torch's random numbers.
+
+    `nn.MultiheadAttention` and `nn.TransformerEncoder` run without their fast path for evaluation.
+    It would skip activations, and make nested tensors of inputs with padding.
     """
     device = _device_of(model)
     devices, device_type = ([], "cuda") if device.type == "cpu" else ([device], device.type)
     random = torch.random.fork_rng(devices, device_type=device_type)
-    with torch.no_grad(), _buffers_and_flags_restored(model), random:
+    with torch.no_grad(), _buffers_and_flags_restored(model), random, _without_fast_path():
         yield
+
+
+@contextlib.contextmanager
+def _without_fast_path() -> Iterator[None]:
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 def _device_of(model: nn.Module) -> torch.device:
