@@ -1,14 +1,40 @@
+import copy
 import importlib.util
+import types
 
 import pytest
 import torch
 from torch import nn
 
 import hinged
+from hinged import errors
 from hinged.model.conversion import source_location
-from hinged.model.conversion.rewrite_method import CannotRewriteError, rewrite_method
+from hinged.model.conversion.method_source import CannotRewriteError
+from hinged.model.conversion.rewrite_method import rewrite_method
 from tests.model.conversion.example_networks import Functional, Loops, SharedModule
+from tests.model.conversion.rewritten_networks import (
+    ArgumentWithEffect,
+    CallsOverSeveralLines,
+    ConditionalSlope,
+    CountedArguments,
+    FunctionAsParameter,
+    FunctionOfCall,
+    IgnoredByTorchScript,
+    InPlaceOfModule,
+    LiteralSlopes,
+    LocalFunction,
+    NamesItsClass,
+    OnlyUnderscores,
+    PrivateActivation,
+    PrivateActivationOfBase,
+    SlopeAsDefault,
+    SlopeOfCall,
+    SlopeOfModule,
+    SlopeOfParameter,
+    UnpackedArguments,
+)
 
+ROWS = torch.randn(8, 4)
 MAPS = torch.randn(8, 3, 5, 5)
 
 
@@ -49,8 +75,7 @@ def test_two_calls_of_one_name_in_one_line_stay():
     assert torch.equal(model(MAPS), before)
 
 
-def test_a_source_file_that_changed_after_the_import_is_not_used(tmp_path):
-    text = """
+CHANGING = """
 from torch import nn
 
 class Model(nn.Module):
@@ -59,13 +84,108 @@ class Model(nn.Module):
         self.line = nn.Linear(2, 2)
 
     def forward(self, x):
-        return self.line(x).relu()
+        x = self.line(x) - x
+        add = lambda y: y + x
+        for size in (1, 2) if len(x) < 9 else ():
+            x = add(x)
+        return x.relu()
 """
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("self.line(x) - x", "self.line(x) + x"),  # The names, constants and lines are the same.
+        ("y + x", "y * x"),  # In a nested function.
+        ("len(x) < 9", "len(x) > 9"),
+        ("(1, 2) if", "(2, 1) if"),
+        ("self.line(x) - x", "x - self.line(x)"),
+        ("x = add(x)", "add(x)"),
+        ("self.line(x) - x", "2 * self.line(x)"),
+    ],
+)
+def test_a_source_file_that_changed_after_the_import_is_not_used(tmp_path, old, new):
     file = tmp_path / "changing.py"
-    model = import_file(file, text).Model()
-    file.write_text(text.replace("self.line(x)", "2 * self.line(x)"))
+    model = import_file(file, CHANGING).Model()
+    (site,) = hinged.sites(model, torch.randn(4, 2))
+    assert not site.skipped
+    file.write_text(CHANGING.replace(old, new))
+    model = import_file_without_running(file, CHANGING).Model()
     (site,) = hinged.sites(model, torch.randn(4, 2))
     assert site.skipped == "the source code of Model.forward differs from the running code"
+
+
+def import_file_without_running(path, text):
+    """Return a module whose code is `text`, although the file at `path` has other text."""
+    names = {"__name__": "changing"}
+    exec(compile(text, str(path), "exec"), names)
+    return types.SimpleNamespace(**names)
+
+
+@pytest.mark.parametrize("make", [CallsOverSeveralLines, NamesItsClass, IgnoredByTorchScript])
+def test_unusual_but_unchanged_sources_are_rewritten(make):
+    model = make()
+    before = model(ROWS)
+    hinged.convert(model, ROWS)
+    assert [site.name for site in hinged.sites(model)] == ["hinged.relu_1"]
+    assert torch.equal(model(ROWS), before)
+
+
+@pytest.mark.parametrize("make", [PrivateActivation, PrivateActivationOfBase, OnlyUnderscores])
+def test_private_names_are_called_twice(make):
+    model = make()
+    before = model(ROWS)
+    hinged.convert(model, ROWS)
+    assert len(hinged.sites(model).converted) == 2
+    assert torch.equal(model(ROWS), before)
+    assert torch.equal(copy.deepcopy(model)(ROWS), before)
+
+
+VARYING = [
+    ConditionalSlope,
+    SlopeOfModule,
+    SlopeOfCall,
+    SlopeAsDefault,
+    UnpackedArguments,
+    CountedArguments,
+    SlopeOfParameter,
+    ArgumentWithEffect,
+]
+
+
+@pytest.mark.parametrize("make", VARYING)
+def test_arguments_that_can_vary_keep_the_activation(make):
+    model = make()
+    before = model(ROWS)
+    with pytest.warns(errors.NoEffectWarning):
+        hinged.convert(model, ROWS)
+    assert all("can have another value later" in site.skipped for site in hinged.sites(model, ROWS))
+    model.calls = 0
+    assert torch.equal(model(ROWS), before)
+    model.slope = 0.9
+    other = type(model)().copy_of(model)
+    assert torch.equal(model(-ROWS), other(-ROWS))
+
+
+@pytest.mark.parametrize("make", [LiteralSlopes, InPlaceOfModule])
+def test_constant_arguments_and_inplace_are_replaced(make):
+    model = make()
+    before = model(ROWS.clone())
+    hinged.convert(model, ROWS)
+    assert not hinged.sites(model).skipped
+    assert torch.allclose(model(ROWS.clone()), before)
+
+
+@pytest.mark.parametrize("make", [FunctionAsParameter, LocalFunction, FunctionOfCall])
+def test_a_function_that_can_change_is_compared_at_each_call(make):
+    model = make()
+    before = model(ROWS)
+    hinged.convert(model, ROWS)
+    assert not hinged.sites(model).skipped
+    assert torch.equal(model(ROWS), before)
+    calls = model.calls
+    assert torch.equal(model(ROWS, "tanh"), model.last(ROWS).tanh())
+    assert model.calls == calls + 1
 
 
 def test_a_call_without_source_is_skipped():

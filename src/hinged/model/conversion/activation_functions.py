@@ -87,6 +87,16 @@ def is_activation(function: Callable[..., Any]) -> bool:
     return _without_underscore(name_of(function)) in _FUNCTIONS
 
 
+def argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the arguments of an activation function, without its input.
+
+    >>> argument_names(torch.nn.functional.leaky_relu)
+    ('negative_slope', 'inplace')
+    """
+    names, _ = _FUNCTIONS[_without_underscore(name_of(function))]
+    return names
+
+
 def writes_in_place(function: Callable[..., Any], args: tuple[Any, ...], given: Arguments) -> bool:
     """Return whether a call of an activation function writes into its input.
 

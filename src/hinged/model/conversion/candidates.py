@@ -10,7 +10,7 @@ from torch import nn
 
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.activation_functions import BOUNDED, UNSUITABLE
-from hinged.model.conversion.rewrite_method import CannotRewriteError
+from hinged.model.conversion.method_source import CannotRewriteError
 from hinged.model.conversion.shared_modules import separate_copies
 from hinged.model.conversion.targets import (
     CallInMethod,

@@ -9,32 +9,26 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import sys
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
 from torch import nn
 
+from hinged.model.conversion.call_syntax import CallPattern, find_call, input_of
+from hinged.model.conversion.method_source import (
+    compile_method,
+    method_node,
+    method_of_class,
+    parse_method,
+)
+
 CURVES_CHILD = "hinged"
 """Name of the child module that contains the curves for the rewritten methods of a module."""
-_FUTURE_FLAGS = 0x1FF0000  # Flags of `from __future__ import` in code objects.
-_LOOPS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-
-Span = tuple[int | None, ...]
-"""First line, last line, first column and last column of an expression. Columns count bytes.
-
-Before Python 3.11, only the first line is known. The other entries are then None.
-"""
 
 
 class MethodCurves(nn.ModuleDict):
     """Holds the curves that the rewritten methods of a module call, by name."""
-
-
-class CannotRewriteError(Exception):
-    """Raised if a method cannot be rewritten; its text says why."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +36,15 @@ class CallReplacement:
     """Says which call in a method becomes a call of which curve.
 
     Attributes:
-        span: the lines and columns of the call in the source code.
-        function_names: names that the called function can have in the source code. They identify
-            the call if only its line is known.
+        pattern: what identifies the call in the source code.
         curve: the name of the curve in the child module `CURVES_CHILD`.
-        is_tensor_method: whether the call is a method of its input, such as `x.relu()`.
         is_counted: whether the rewritten method counts how often it has executed the call, to
             select the curve. This is needed if the call is in a loop, or if the called function
             can change.
     """
 
-    span: Span
-    function_names: tuple[str, ...]
+    pattern: CallPattern
     curve: str
-    is_tensor_method: bool
     is_counted: bool
 
 
@@ -140,13 +129,13 @@ def rewrite_method(
         CannotRewriteError: if the source code is not available or differs from the running code, or
             if one of the `replacements` does not match exactly one call.
     """
-    base, function = _method_of_class(owner, name)
+    base, function = method_of_class(owner, name)
     code = function.__code__
-    tree = _parse_verified(base, function)
+    tree = parse_method(base, function)
     for replacement in replacements:
         _replace_call(tree, replacement, self_name=code.co_varnames[0])
     ast.fix_missing_locations(tree)
-    new_code = _compile_method(tree, function, base)
+    new_code = compile_method(tree, base, function)
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     closure = tuple(cells[name] for name in new_code.co_freevars)
     result = FunctionType(
@@ -160,209 +149,21 @@ def rewrite_method(
     return result
 
 
-def _method_of_class(owner: type, name: str) -> tuple[type, FunctionType]:
-    """Return the class that defines the method, and the method as a function object.
-
-    The class is `owner` or one of its base classes.
-    """
-    base = next((base for base in owner.__mro__ if name in base.__dict__), owner)
-    function = base.__dict__.get(name)
-    if not inspect.isfunction(function):
-        raise CannotRewriteError(f"{owner.__name__}.{name} is not an ordinary method")
-    return base, function
-
-
-def _parse_verified(base: type, function: FunctionType) -> ast.Module:
-    """Return the syntax tree of a method, if the source code still matches the running code.
-
-    Raises:
-        CannotRewriteError: if the source code is not available or differs from the running code.
-    """
-    tree = _parse_method(function, base)
-    if _fingerprint(_compile_method(tree, function, base)) != _fingerprint(function.__code__):
-        raise CannotRewriteError(
-            f"the source code of {function.__qualname__} differs from the running code"
-        )
-    return tree
-
-
-def _parse_method(function: FunctionType, base: type) -> ast.Module:
-    """Return the syntax tree of a method, wrapped in a class inside an outer function.
-
-    The arguments of the outer function are the variables in the closure of the method. All names
-    are therefore looked up as in the original method. Lines and columns are those of the source
-    file.
-    """
-    name = function.__qualname__
-    try:
-        lines, first_line = inspect.getsourcelines(function)
-    except (OSError, TypeError):
-        raise CannotRewriteError(f"the source code of {name} is not available") from None
-    source = "".join(lines)
-    is_indented = source[:1].isspace()
-    try:
-        tree = ast.parse(f"class {base.__name__}:\n{source}" if is_indented else source)
-    except SyntaxError:
-        raise CannotRewriteError(f"the source code of {name} cannot be parsed separately") from None
-    ast.increment_lineno(tree, first_line - (2 if is_indented else 1))
-    method = tree.body[0].body[0] if isinstance(tree.body[0], ast.ClassDef) else tree.body[0]
-    if not isinstance(method, ast.FunctionDef):
-        raise CannotRewriteError(f"{name} is not an ordinary function")
-    method.decorator_list = []
-    class_node = ast.ClassDef(base.__name__, [], [], [method], [])
-    outer = [ast.arg(each) for each in function.__code__.co_freevars if each != "__class__"]
-    arguments = ast.arguments([], outer, None, [], [], None, [])
-    factory = ast.FunctionDef("factory", arguments, [class_node], [])
-    if sys.version_info >= (3, 12):
-        class_node.type_params = factory.type_params = []
-    return ast.fix_missing_locations(ast.Module([factory], []))
-
-
-def _compile_method(tree: ast.Module, function: FunctionType, base: type) -> CodeType:
-    original = function.__code__
-    code: CodeType = compile(
-        tree,
-        original.co_filename,
-        "exec",
-        flags=original.co_flags & _FUTURE_FLAGS,
-        dont_inherit=True,
-    )
-    for name in ("factory", base.__name__, original.co_name):
-        code = next(
-            constant
-            for constant in code.co_consts
-            if isinstance(constant, CodeType) and constant.co_name == name
-        )
-    return code.replace(co_firstlineno=original.co_firstlineno)
-
-
-def _fingerprint(code: CodeType) -> tuple[Any, ...]:
-    """Return the names, constants and line numbers of a code object.
-
-    If two code objects have equal results, their source code is taken to be the same. Instructions
-    are not compared. They can differ, because a compiler that reads only a method does not know
-    which names are imported modules.
-    """
-    constants = [repr(each) for each in code.co_consts if not isinstance(each, CodeType)]
-    # Before Python 3.11, the full name of a nested function is also a constant.
-    constants = [each for each in constants if "<locals>" not in each]
-    lines = {line for _, _, line in code.co_lines()}
-    return sorted(code.co_names), code.co_varnames, sorted(constants), lines
-
-
 def _replace_call(tree: ast.Module, replacement: CallReplacement, self_name: str) -> None:
-    call = _find_call(tree, replacement.span, replacement.function_names)
+    call = find_call(tree, replacement.pattern)
+    x = input_of(call, replacement.pattern)
     curves = ast.Attribute(ast.Name(self_name, ast.Load()), CURVES_CHILD, ast.Load())
     curve = ast.Attribute(curves, replacement.curve, ast.Load())
     if not replacement.is_counted:
-        call.func, call.args, call.keywords = curve, [_input_of(call, replacement)], []
+        call.func, call.args, call.keywords = curve, [x], []
         return
     counter = f"_{CURVES_CHILD}_{replacement.curve}"
-    method = _method_node(tree)
+    method = method_node(tree)
     has_docstring = ast.get_docstring(method, clean=False) is not None
     start = ast.Assign([ast.Name(counter, ast.Store())], ast.List([], ast.Load()))
     method.body.insert(int(has_docstring), start)
     function = call.func
-    if replacement.is_tensor_method:
+    if replacement.pattern.is_tensor_method:
         function = ast.Constant(None)
-        call.args, call.keywords = [_input_of(call, replacement)], []
+        call.args, call.keywords = [x], []
     call.func, call.args = curve, [ast.Name(counter, ast.Load()), function, *call.args]
-
-
-def _find_call(tree: ast.Module, span: Span, function_names: tuple[str, ...]) -> ast.Call:
-    calls = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and _is_at(node, span, function_names)
-    ]
-    if len(calls) != 1:
-        raise CannotRewriteError(
-            f"line {span[0]} contains {len(calls)} calls that may be the activation, not one"
-        )
-    return calls[0]
-
-
-def _is_at(call: ast.Call, span: Span, function_names: tuple[str, ...]) -> bool:
-    line, _, first_column, _ = span
-    if first_column is None:
-        return call.lineno == line and _last_name(call.func) in function_names
-    return (call.lineno, call.end_lineno, call.col_offset, call.end_col_offset) == span
-
-
-def _last_name(called: ast.expr) -> str:
-    """Return the last name of the expression that is called: `c` for both `a.b.c()` and `c()`.
-
-    The result is an empty string for other expressions, such as `functions[0]()`.
-    """
-    if isinstance(called, ast.Attribute):
-        return called.attr
-    return called.id if isinstance(called, ast.Name) else ""
-
-
-def _input_of(call: ast.Call, replacement: CallReplacement) -> ast.expr:
-    # `F.tanh(x)` calls `x.tanh()` inside torch, so it is recorded as a tensor method although its
-    # input is an argument. The only tensor method with arguments here is `x.prelu(weight)`.
-    has_arguments = call.args or any(each.arg == "input" for each in call.keywords)
-    input_is_object = not has_arguments or _last_name(call.func) == "prelu"
-    if replacement.is_tensor_method and input_is_object and isinstance(call.func, ast.Attribute):
-        return call.func.value
-    if call.args and not isinstance(call.args[0], ast.Starred):
-        return call.args[0]
-    inputs = [each.value for each in call.keywords if each.arg in ("input", "x")]
-    if len(inputs) != 1:
-        raise CannotRewriteError(
-            f"line {replacement.span[0]} does not show which argument is the activation's input"
-        )
-    return inputs[0]
-
-
-@dataclass(frozen=True)
-class CallSyntax:
-    """What the source code shows about one call.
-
-    Attributes:
-        name: the last name of the called expression; empty if it has none.
-        is_attribute_of_self: whether the called expression is an attribute of the module.
-        in_loop: whether the call is inside a loop or a comprehension.
-        in_nested_function: whether the call is inside a function that the method defines.
-    """
-
-    name: str
-    is_attribute_of_self: bool
-    in_loop: bool
-    in_nested_function: bool
-
-
-def call_syntax(
-    owner: type, method: str, span: Span, function_names: tuple[str, ...]
-) -> CallSyntax:
-    """Find a call in the source code of a method, and return its syntax.
-
-    Args:
-        owner: the class that has the method.
-        method: the name of the method.
-        span: the lines and columns of the call.
-        function_names: names that the called function can have in the source code.
-
-    Raises:
-        CannotRewriteError: if the source code does not show the call.
-    """
-    base, function = _method_of_class(owner, method)
-    tree = _parse_verified(base, function)
-    call = _find_call(tree, span, function_names)
-    node = _method_node(tree)
-    around = [each for each in ast.walk(node) if each is not node and call in ast.walk(each)]
-    parent = call.func.value if isinstance(call.func, ast.Attribute) else None
-    self_name = function.__code__.co_varnames[0]
-    return CallSyntax(
-        _last_name(call.func),
-        isinstance(parent, ast.Name) and parent.id == self_name,
-        any(isinstance(each, _LOOPS) for each in around),
-        any(isinstance(each, _FUNCTIONS) for each in around),
-    )
-
-
-def _method_node(tree: ast.Module) -> ast.FunctionDef:
-    class_node = tree.body[0].body[0]  # type: ignore[attr-defined]
-    method: ast.FunctionDef = class_node.body[0]
-    return method

@@ -14,7 +14,8 @@ import torch.nn.functional
 import torch.overrides
 from torch import nn
 
-from hinged.model.conversion.rewrite_method import Span, method_name
+from hinged.model.conversion.call_syntax import Span
+from hinged.model.conversion.rewrite_method import method_name
 
 _THIS_FOLDER = os.path.dirname(__file__)
 _TORCH_FILES = {

@@ -6,6 +6,7 @@ For any other call, the method that contains the call is rewritten so that it ca
 
 from __future__ import annotations
 
+import ast
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,14 +16,19 @@ from torch import nn
 from torch.overrides import resolve_name
 
 from hinged.model.conversion.activation_call import ActivationCall
-from hinged.model.conversion.activation_functions import name_of
+from hinged.model.conversion.activation_functions import argument_names, name_of
+from hinged.model.conversion.call_syntax import (
+    CallPattern,
+    CallSyntax,
+    call_syntax,
+    is_literal,
+    is_name,
+)
+from hinged.model.conversion.method_source import CannotRewriteError
 from hinged.model.conversion.rewrite_method import (
     CURVES_CHILD,
     CallReplacement,
-    CallSyntax,
-    CannotRewriteError,
     MethodCurves,
-    call_syntax,
     rewrite_method,
 )
 from hinged.model.module_tree import Parents
@@ -121,20 +127,18 @@ def _targets_at_location(
             f"it is called in {location.description}, which is not a method of a module or has a "
             "decorator"
         )
-    function_names = _possible_names(call, owner)
     owner_type: Any = type(owner)
-    syntax = call_syntax(owner_type, location.method, location.span, function_names)
+    pattern = CallPattern(
+        location.span, _possible_names(call, owner), _is_tensor_method(call.function)
+    )
+    syntax = call_syntax(owner_type, location.method, pattern)
+    _check_arguments(call, syntax)
     is_counted = len(calls) > 1 or syntax.in_loop or not _is_certain(call, owner, syntax)
     if syntax.in_nested_function and is_counted:  # Checkpoints and threads change counts.
         why = "is a nested function, so its repeated calls cannot be counted reliably"
         raise CannotRewriteError(f"{location.description} {why}")
-    replacement = CallReplacement(
-        location.span,
-        function_names,
-        _unused_curve_name(owner, _activation_name(call, syntax), name_counts),
-        _is_tensor_method(call.function),
-        is_counted,
-    )
+    curve = _unused_curve_name(owner, _activation_name(call, syntax), name_counts)
+    replacement = CallReplacement(pattern, curve, is_counted)
     rewrite_method(owner_type, location.method, (replacement,))  # Raises if impossible.
     return {
         each: CallInMethod(owner, location.method, replacement, each.location.occurrence)
@@ -142,10 +146,30 @@ def _targets_at_location(
     }
 
 
+def _check_arguments(call: ActivationCall, syntax: CallSyntax) -> None:
+    """Raise `CannotRewriteError` if an argument of the call could later have another value.
+
+    A curve has the input as its only argument. The argument `inplace` has no effect on the result,
+    so it may be the value of a variable.
+    """
+    names = () if call.function is None else argument_names(call.function)
+    by_position = zip((*names, *[""] * len(syntax.positional)), syntax.positional, strict=False)
+    given = [*by_position, *((each.arg, each.value) for each in syntax.keywords)]
+    for name, argument in given:
+        if not (is_literal(argument) or (name == "inplace" and is_name(argument))):
+            shown = ast.unparse(argument)
+            raise CannotRewriteError(
+                f"its argument {shown} can have another value later, and a curve would not follow "
+                "it: write the value itself, or use a module such as nn.LeakyReLU"
+            )
+
+
 def _possible_names(call: ActivationCall, owner: nn.Module) -> tuple[str, ...]:
     """Return all names that the source code can use for the called module or function."""
     if call.module is not None:
-        return tuple(name for name, child in owner._modules.items() if child is call.module)
+        names = [name for name, child in owner._modules.items() if child is call.module]
+        private = [name[name.index("__", 1) :] for name in names if "__" in name[1:]]
+        return (*names, *private)
     assert call.function is not None
     attributes = (name for name, value in vars(owner).items() if value is call.function)
     return (name_of(call.function), *attributes)
@@ -157,18 +181,22 @@ def _is_certain(call: ActivationCall, owner: nn.Module, syntax: CallSyntax) -> b
     The result is False if, for example, the source code calls a variable that holds a function.
     """
     if call.module is not None:
-        return syntax.is_attribute_of_self and owner._modules.get(syntax.name) is call.module
+        return owner._modules.get(syntax.attribute) is call.module
     assert call.function is not None
-    if syntax.is_attribute_of_self:
-        return vars(owner).get(syntax.name) is call.function
-    return syntax.name == name_of(call.function)
+    if syntax.is_method_of_input:
+        return True
+    if syntax.attribute:
+        return vars(owner).get(syntax.attribute) is call.function
+    return syntax.constant is not None and name_of(syntax.constant) == name_of(call.function)
 
 
 def _activation_name(call: ActivationCall, syntax: CallSyntax) -> str:
+    """Return a name for the curve. A name with two underscores first would change in the class."""
+    attribute = syntax.name.lstrip("_") if syntax.attribute else ""
     if call.module is not None:
-        return syntax.name if syntax.is_attribute_of_self else type(call.module).__name__.lower()
+        return attribute or type(call.module).__name__.lower().lstrip("_")
     assert call.function is not None
-    return name_of(call.function).rstrip("_")
+    return name_of(call.function).strip("_")
 
 
 def _unused_curve_name(
