@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -47,6 +47,7 @@ class InputObserver:
 
     def _register(self, layer: PiecewiseLinear | None) -> None:
         # With a strong reference, the memory of a deleted model would be freed late.
+        self._layer: Callable[[], PiecewiseLinear | None]
         self._layer = _no_layer if layer is None else weakref.ref(layer)
         self._expected_hinges: Tensor | None = None
         number = next(_numbers)
@@ -66,7 +67,8 @@ class InputObserver:
     @property
     def hinges(self) -> Tensor:
         """The hinges of the layer, which `layer.hinges` would read more slowly."""
-        return self.layer._get_tensor(self.layer._buffers, "hinges")
+        hinges: Tensor = self.layer._get_tensor(self.layer._buffers, "hinges")
+        return hinges
 
     def observes(self, values: Tensor) -> bool:
         """Return whether the layer exists and has the parameter `values`."""

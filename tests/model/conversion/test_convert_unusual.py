@@ -34,6 +34,9 @@ def randomise_curves(model):
     [
         (unusual.ReversedLayers, ROWS, ["layers.2", "layers.0"]),
         (unusual.KeywordInput, ROWS, ["act.hinged.relu_1"]),
+        (unusual.KeywordAndPositionalInput, ROWS, ["act.hinged.relu_1", "hinged.act_1"]),
+        (unusual.ForwardOfModule, ROWS, ["act.hinged.relu_1", "hinged.act_1"]),
+        (unusual.CallOfModule, ROWS, ["act.hinged.relu_1", "hinged.act_1"]),
         (unusual.InPlaceOnUnusedView, ROWS, ["hinged.relu_1"]),
         (unusual.InPlaceOnModelInput, ROWS, ["act"]),
         (unusual.CheckpointedMethod, ROWS, ["hinged.relu_1"]),

@@ -125,6 +125,31 @@ class KeywordInput(TwoLayers):
         return self.second(self.act(input=self.first(x)))
 
 
+class KeywordAndPositionalInput(TwoLayers):
+    """A module that gets its input by keyword in one of two calls."""
+
+    def forward(self, x):
+        return self.act(self.second(self.act(input=self.first(x))))
+
+
+class ForwardOfModule(TwoLayers):
+    """A module that is called as usual, and whose method `forward` is called for another width."""
+
+    def __init__(self):
+        super().__init__()
+        self.second = nn.Linear(4, 5)
+
+    def forward(self, x):
+        return self.act(self.second(self.act.forward(self.first(x))))
+
+
+class CallOfModule(TwoLayers):
+    """A module that is called as usual, and by `nn.Module.__call__`."""
+
+    def forward(self, x):
+        return self.act(self.second(nn.Module.__call__(self.act, input=self.first(x))))
+
+
 class InPlaceOnView(TwoLayers):
     """An in-place activation of a view, of which the whole is read later."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,9 +65,12 @@ class CallInMethod:
 
 
 def module_slot_targets(
-    calls: Iterable[ActivationCall], parents: dict[int, Parents]
+    calls: Collection[ActivationCall], parents: dict[int, Parents]
 ) -> dict[ActivationCall, ModuleSlot]:
     """Return a `ModuleSlot` for every activation module with one parent that is called only once.
+
+    Some calls are recorded in the method of the module itself, such as `self.act(input=x)` and
+    `self.act.forward(x)`. A module with such a call stays, because its method is rewritten.
 
     Args:
         calls: all calls of activations in the model.
@@ -77,13 +80,14 @@ def module_slot_targets(
         A dictionary from the calls of these modules to the slots.
     """
     by_module: dict[int, list[ActivationCall]] = defaultdict(list)
+    rewritten = {id(call.location.owner) for call in calls}
     for call in calls:
         if call.module is not None:
             by_module[id(call.module)].append(call)
     return {
         same_module[0]: ModuleSlot(*parents[module][0])
         for module, same_module in by_module.items()
-        if len(same_module) == len(parents.get(module, [])) == 1
+        if module not in rewritten and len(same_module) == len(parents.get(module, [])) == 1
     }
 
 
