@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from hinged import errors
 from hinged.curve import TAILS, evaluate, is_uniform, uniform_grid
-from hinged.curve.evaluate import _line_by_arithmetic, _line_by_comparing, per_channel
+from hinged.curve.evaluate import (
+    _line_by_arithmetic,
+    _line_by_comparing,
+    _line_by_halving,
+    per_channel,
+)
 from tests import oracles
 from tests.curve.strategies import curve_arguments, inputs
 
@@ -86,6 +91,17 @@ def test_comparing_counts_the_hinges_at_or_left_of_the_input(count):
     x = torch.cat([4 * torch.randn(200), hinges, torch.tensor([torch.nan, torch.inf, -torch.inf])])
     expected = (x.unsqueeze(-1) >= hinges).sum(dim=-1, dtype=torch.int32)
     assert torch.equal(_line_by_comparing(x, hinges), expected)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 9, 17, 64, 100, 257])
+@pytest.mark.parametrize("rows", [None, 1, 3])
+def test_halving_counts_the_hinges_at_or_left_of_the_input(count, rows):
+    shape = (count,) if rows is None else (rows, count)
+    hinges = (4 * torch.randn(shape)).sort(dim=-1).values
+    special = torch.tensor([torch.nan, torch.inf, -torch.inf]).expand(3, 3)
+    x = torch.cat([4 * torch.randn(3, 200), hinges.expand(3, count), special], dim=1)
+    expected = (x.unsqueeze(-1) >= hinges.unsqueeze(-2)).sum(dim=-1, dtype=torch.int32)
+    assert torch.equal(_line_by_halving(x, hinges, 0), expected)
 
 
 def assert_same_line(x, hinges, line):

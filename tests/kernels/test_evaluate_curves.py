@@ -141,7 +141,7 @@ def test_only_the_inputs_are_saved_for_backward():
 def test_the_operators_pass_opcheck(tails):
     act = layer(tails=tails)
     x = torch.randn(3, 4, requires_grad=True)
-    arguments = (x, act.values, act.hinges, act.tail_slopes, 1, tails, True)
+    arguments = (x, act.values, act.hinges, act.tail_slopes, 1, tails)
     torch.library.opcheck(torch.ops.hinged.piecewise_linear.default, arguments)
     torch.library.opcheck(
         torch.ops.hinged.piecewise_linear_backward.default,

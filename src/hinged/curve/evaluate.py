@@ -15,6 +15,9 @@ from torch import Tensor
 from hinged import errors
 
 CALL = "hinged.curve.evaluate"
+MOST_COMPARED = 16
+"""With more hinges than this that are not equally spaced, the line of an input is found by halving
+the range, and not by comparing the input with every hinge."""
 
 
 def evaluate(
@@ -71,8 +74,7 @@ def evaluate(
         positions, values.to(dtype), tails, None if tail_slopes is None else tail_slopes.to(dtype)
     )
     inputs = _with_finite_flat_tails(x.to(dtype), slopes, dim)
-    find_line = _line_by_arithmetic if uniform else _line_by_comparing
-    line = find_line(inputs.detach(), per_channel(positions, x.dim(), dim))
+    line = _find_line(inputs.detach(), positions, dim, uniform)
     flat = line + _row_starts(slopes, x.dim(), dim)
     return (inputs * _look_up(slopes, flat) + _look_up(intercepts, flat)).to(x.dtype)
 
@@ -200,6 +202,14 @@ def _with_finite_flat_tails(x: Tensor, slopes: Tensor, dim: int) -> Tensor:
     return x.clamp(-reach[..., 0], reach[..., 1])
 
 
+def _find_line(x: Tensor, hinges: Tensor, dim: int, uniform: bool) -> Tensor:
+    """Return the index of the line of each input: 0 for the left tail, `K` for the right tail."""
+    if not uniform and hinges.shape[-1] > MOST_COMPARED:
+        return _line_by_halving(x, hinges, dim)
+    find = _line_by_arithmetic if uniform else _line_by_comparing
+    return find(x, per_channel(hinges, x.dim(), dim))
+
+
 def _line_by_arithmetic(x: Tensor, hinges: Tensor) -> Tensor:
     """Return the index of the line of each input, computed from the spacing of uniform hinges.
 
@@ -229,3 +239,19 @@ def _line_by_comparing(x: Tensor, hinges: Tensor) -> Tensor:
     for k in range(hinges.shape[-1]):
         count = count + (x >= hinges[..., k])
     return count
+
+
+def _line_by_halving(x: Tensor, hinges: Tensor, dim: int) -> Tensor:
+    """Return the index of the line of each input, found by a binary search among the hinges.
+
+    Index 0 is the left tail, and index `K` is the right tail. For NaN, the index is 0.
+    """
+    rows = hinges.reshape(-1, hinges.shape[-1])
+    starts = _row_starts(rows, x.dim(), dim)
+    line = torch.zeros_like(x, dtype=torch.int32)  # The hinges below this index are at most `x`.
+    left = hinges.shape[-1]  # The number of hinges after them that may be at most `x`.
+    while left:
+        half = (left + 1) // 2
+        line = line + half * (x >= _look_up(rows, starts + (line + half - 1))).int()
+        left //= 2
+    return line

@@ -48,10 +48,12 @@ class CpuKernel:
     Attributes:
         name: name of the instruction set, for `hinged.kernels.use_kernel`.
         handle: the compiled library.
+        uses_spacing: False, because the library compares the hinges itself.
     """
 
     name: str
     handle: ctypes.CDLL
+    uses_spacing: bool = False
 
     def supports(self, x: Tensor) -> bool:
         """Return whether the kernel supports the device and the dtype of `x`."""

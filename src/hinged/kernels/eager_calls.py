@@ -47,6 +47,16 @@ def is_eager_call(*tensors: Tensor | None) -> bool:
     return True
 
 
+def has_readable_values(tensor: Tensor) -> bool:
+    """Return whether Python code can read the numbers of a tensor without leaving a trace of it.
+
+    >>> has_readable_values(torch.ones(2)), has_readable_values(torch.ones(2, device="meta"))
+    (True, False)
+    """
+    is_plain = type(tensor) in PLAIN_TYPES and not _is_wrapped(tensor)
+    return is_plain and not tensor.is_meta and _tracing() is None
+
+
 def is_intercepted(tensor: Tensor) -> bool:
     """Return whether a transform of functions or a tracer intercepts operations on a tensor.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ def evaluate_curves(
     dim: int = 1,
     tails: str = "linear",
     tail_slopes: Tensor | None = None,
-    uniform: bool = False,
+    uniform: Callable[[Tensor], bool] | None = None,
     call: str = CALL,
 ) -> Tensor:
     """Return the outputs of curves for the inputs `x`, computed by the fastest kernel.
@@ -43,8 +44,9 @@ def evaluate_curves(
         tails: `"linear"`, `"constant"` or `"free"`.
         tail_slopes: slopes of the left and the right tail for free tails, shape `(C, 2)`. None for
             other tails.
-        uniform: whether the caller knows that the hinges are equally spaced without any rounding
-            error. False is always correct, but slower.
+        uniform: a function that returns whether the hinges are equally spaced without any rounding
+            error. It is called only where the answer makes the computation faster. None is always
+            correct, but can be slower.
         call: the call that the user made, for error messages.
 
     Returns:
@@ -72,11 +74,12 @@ def evaluate_curves(
         return map_nested(evaluate_part, x)
     kernel = select_kernel(x, values, hinges, tail_slopes)
     if kernel is None:
+        # The hinges can be overwritten after the compilation, so it must not rely on their spacing.
         compiling = torch.compiler.is_compiling() and not is_exporting(if_unknown=True)
         if compiling and operator_supports(x, hinges):
             check_input(x, values.shape[0], dim, call)
             operator = torch.ops.hinged.piecewise_linear
-            return operator(x, values, hinges, tail_slopes, dim, tails, uniform)  # type: ignore[no-any-return]
+            return operator(x, values, hinges, tail_slopes, dim, tails)  # type: ignore[no-any-return]
         return evaluate(
             x,
             values,
@@ -84,16 +87,17 @@ def evaluate_curves(
             dim=dim,
             tails=tails,
             tail_slopes=tail_slopes,
-            uniform=uniform,
+            uniform=uniform is not None and not compiling and uniform(hinges),
             call=call,
         )
     check_input(x, values.shape[0], dim, call)
+    is_uniform = kernel.uses_spacing and uniform is not None and uniform(hinges)
     if torch.is_grad_enabled() and (
         x.requires_grad
         or values.requires_grad
         or (tail_slopes is not None and tail_slopes.requires_grad)
     ):
-        settings = (dim, tails, uniform, kernel)
+        settings = (dim, tails, is_uniform, kernel)
         return differentiable_forward(x, values, tail_slopes, (hinges, settings))
-    curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
+    curves = curve_tensors(values, hinges, tail_slopes, tails, is_uniform)
     return run_forward(kernel, x, curves, dim)

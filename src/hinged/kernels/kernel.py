@@ -15,7 +15,7 @@ CurveTensors = tuple[Tensor, Tensor, Tensor | None, str, bool]
 All tensors are contiguous and in float32. `values` has shape `(C, K)`. `hinges` has shape `(K,)` or
 `(C, K)`, and each row ascends. `tail_slopes` has shape `(C, 2)` for free tails and is None
 otherwise. `tails` is `"linear"`, `"constant"` or `"free"`. `uniform` is True if the hinges are
-known to be equally spaced.
+known to be equally spaced. False is always correct.
 """
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
@@ -39,6 +39,10 @@ class Kernel(Protocol):
     @property
     def name(self) -> str:
         """The name that `hinged.kernels.use_kernel` accepts and `hinged info` prints."""
+
+    @property
+    def uses_spacing(self) -> bool:
+        """Whether the kernel is faster if it is told that the hinges are equally spaced."""
 
     def supports(self, x: Tensor) -> bool:
         """Return whether the kernel supports the device and the dtype of `x`."""

@@ -26,13 +26,12 @@ def piecewise_linear(
     tail_slopes: Tensor | None,
     dim: int,
     tails: str,
-    uniform: bool,
 ) -> Tensor:
     """Return the outputs of the curves for the inputs `x`.
 
     `hinged.kernels.evaluate_curves` describes the arguments.
     """
-    curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
+    curves = curve_tensors(values, hinges, tail_slopes, tails, uniform=False)
     return run_forward(select_kernel_for_operator(x), x, curves, dim)
 
 
@@ -45,14 +44,13 @@ def piecewise_linear_backward(
     tail_slopes: Tensor | None,
     dim: int,
     tails: str,
-    uniform: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of the loss with respect to `x`, `values` and `tail_slopes`.
 
     `grad_y` is the gradient of the loss with respect to the result of `piecewise_linear`. If
     `tail_slopes` is None, the third tensor is empty.
     """
-    curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
+    curves = curve_tensors(values, hinges, tail_slopes, tails, uniform=False)
     grad_x, grad_values, grad_slopes = run_backward(
         select_kernel_for_operator(x), grad_y, x, curves, dim, (True, True)
     )
@@ -87,7 +85,7 @@ def _backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
     )
     if not ctx.needs_input_grad[3]:
         grad_slopes = None
-    return grad_x, grad_values, None, grad_slopes, None, None, None
+    return grad_x, grad_values, None, grad_slopes, None, None
 
 
 piecewise_linear.register_autograd(_backward, setup_context=_save_inputs)

@@ -19,9 +19,11 @@ class TritonKernel:
 
     Attributes:
         name: the name for `hinged.kernels.use_kernel`.
+        uses_spacing: True, because the kernel is faster for equally spaced hinges.
     """
 
     name: str = "triton"
+    uses_spacing: bool = True
 
     def supports(self, x: Tensor) -> bool:
         """Return whether the kernel supports the device and the dtype of `x`."""

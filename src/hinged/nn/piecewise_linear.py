@@ -18,7 +18,7 @@ from hinged.curve.fit_function import fit
 from hinged.curve.placement.uniform_grid import check_range, uniform_grid
 from hinged.curve.start_functions import Start, StartFunction, resolve_start
 from hinged.kernels import evaluate_curves
-from hinged.kernels.eager_calls import is_exporting
+from hinged.nn.hinge_spacing import HingeSpacing
 from hinged.nn.saved_state import ParametrizationDict, decode_tails, describe_mismatch, encode_tails
 
 CALL = "hinged.PiecewiseLinear"
@@ -168,7 +168,7 @@ class PiecewiseLinear(nn.Module):
         self.register_parameter(
             "tail_slopes", None if slopes is None else nn.Parameter(slopes.to(device))
         )
-        self._note_uniform(is_uniform(positions))
+        self._spacing = HingeSpacing(self.hinges, is_uniform(positions))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of the curves for the inputs `x`.
@@ -183,7 +183,7 @@ class PiecewiseLinear(nn.Module):
             dim=self.dim,
             tails=self.tails,
             tail_slopes=self._get_tensor(self._parameters, "tail_slopes"),
-            uniform=self._is_uniform(hinges),
+            uniform=self._spacing.is_uniform,
             call=CALL,
         )
 
@@ -230,7 +230,7 @@ class PiecewiseLinear(nn.Module):
         slopes = curve.tail_slopes
         self.tail_slopes = None if slopes is None else _overwrite_or_replace(old, slopes)
         self.channels, self.tails = curve.channels, curve.tails
-        self._note_uniform(is_uniform(hinges))
+        self._spacing = HingeSpacing(hinges, is_uniform(hinges))
 
     def extra_repr(self) -> str:
         """Return the settings that `print` shows for the layer."""
@@ -253,7 +253,7 @@ class PiecewiseLinear(nn.Module):
         super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PiecewiseLinear:
-        before, uniform = self.hinges, self._uniform_hinges is self.hinges
+        before, uniform = self.hinges, self._spacing.is_uniform(self.hinges)
         after = fn(before)
         recast = after.dtype != before.dtype and not after.is_meta
         if recast and not (after.diff(dim=-1) > 0).all():
@@ -261,7 +261,8 @@ class PiecewiseLinear(nn.Module):
             hint = f"create the layer with dtype={after.dtype}, or keep dtype={before.dtype}"
             raise errors.ArgumentError(errors.message(f"{CALL}.to({after.dtype})", got, hint))
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._note_uniform(is_uniform(self.hinges) if recast else uniform)
+        has_values = not (recast or before.is_meta)
+        self._spacing = HingeSpacing(self.hinges, uniform if has_values else None)
         return self
 
     def _get_tensor(self, tensors: Mapping[str, Tensor | None], name: str) -> Any:
@@ -271,25 +272,6 @@ class PiecewiseLinear(nn.Module):
         parametrised tensor is not in the dictionary, so it is read from the attribute.
         """
         return tensors[name] if name in tensors else getattr(self, name)
-
-    def _note_uniform(self, uniform: bool) -> None:
-        """Store whether the layer's hinges are equally spaced.
-
-        If each `forward` checked this, it would have to wait for a GPU. The stored answer is not
-        used for other hinges that `functional_call` passes.
-        """
-        self._uniform_hinges = self.hinges if uniform else None
-
-    def _is_uniform(self, hinges: Tensor) -> bool:
-        """Return whether `hinges` are the layer's hinges and are equally spaced.
-
-        A non-strict export replaces the hinges by a tensor without values. In that case, the stored
-        hinges of the layer decide.
-        """
-        own = self._uniform_hinges
-        return hinges is own or (
-            own is not None and is_exporting(if_unknown=False) and hinges.shape == own.shape
-        )
 
     def _load_from_state_dict(
         self,
@@ -324,7 +306,7 @@ class PiecewiseLinear(nn.Module):
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
-        self._note_uniform(not self.hinges.is_meta and is_uniform(self.hinges))
+        self._spacing = HingeSpacing(self.hinges)
 
 
 def _overwrite_or_replace(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:

@@ -38,7 +38,7 @@ def test_a_relu_stays_one_bit_for_bit_and_the_optimisers_parameters_stay():
     assert torch.equal(model(X), expected)
     assert [moved.error for moved in done.layers.values()] == [0, 0, 0]
     assert model.first.values is values
-    assert model.first._uniform_hinges is model.first.hinges
+    assert model.first._spacing.is_uniform(model.first.hinges)
     assert done.layers["first"].after != done.layers["first"].before
 
 
@@ -232,7 +232,7 @@ def test_more_uniform_hinges_for_a_relu_stay_uniform():
     x = torch.randn(500, 3) * 20
     hinged.calibrate(act, x, hinges=33)
     assert is_uniform(act.hinges) and len(act.hinges) == 33
-    assert act._uniform_hinges is act.hinges and torch.equal(act(x), x.relu())
+    assert act._spacing.is_uniform(act.hinges) and torch.equal(act(x), x.relu())
 
 
 def test_fewer_hinges_change_the_curve_by_what_is_reported():

@@ -98,7 +98,7 @@ def test_a_model_of_relus_remains_equal_bit_for_bit():
     assert [layer.hinges for layer in done.layers.values()] == [(9, 3)] * 3
     # The hinges are uniform and shared by all channels; the ends of the range stay.
     assert model.first.hinges.tolist() == [-3, 0, 3]
-    assert model.first._uniform_hinges is model.first.hinges
+    assert model.first._spacing.is_uniform(model.first.hinges)
     assert done.parameters == (99, 33)
 
 
