@@ -76,7 +76,14 @@ def evaluate(
     inputs = _with_finite_flat_tails(x.to(dtype), slopes, dim)
     line = _find_line(inputs.detach(), positions, dim, uniform)
     flat = line + _row_starts(slopes, x.dim(), dim)
-    return (inputs * _look_up(slopes, flat) + _look_up(intercepts, flat)).to(x.dtype)
+    slope = _look_up(slopes, flat)
+    if inputs.requires_grad and torch.is_grad_enabled() and not _is_traced():
+        slope = slope + 0 * inputs.sign()  # The derivative depends on `x`, with the derivative 0.
+    return (inputs * slope + _look_up(intercepts, flat)).to(x.dtype)
+
+
+def _is_traced() -> bool:
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
 
 
 def slopes_and_intercepts(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +24,13 @@ from hinged.model.conversion.trace_activations import trace_activations
 from hinged.model.module_tree import all_parents
 from hinged.model.observation.batches import Batches
 from hinged.model.observation.model_call import ModelCall
-from hinged.model.observation.run_model import failures_explained, state_restored
+from hinged.model.observation.random_state import RandomState
+from hinged.model.observation.run_model import (
+    failures_explained,
+    initialize_lazy_modules,
+    state_restored,
+    with_gradients_if_needed,
+)
 
 Calls = dict[Any, ActivationCall]
 """Calls by their location and occurrence, in the order of their first execution."""
@@ -57,13 +65,26 @@ class SearchResult:
         candidates: every activation that the model applies to the data, in the order of execution.
         notes: sentences for the user, if the model raised an error in its other mode (training or
             evaluation). Activations that only this mode applies are then missing.
-        first_call: the call of the model with the first batch.
-        output: the output of the model for the first batch.
+        first: the first batch and its output.
     """
 
     candidates: list[Candidate]
     notes: list[str]
-    first_call: ModelCall
+    first: FirstBatch
+
+
+@dataclass(eq=False)
+class FirstBatch:
+    """The first batch, and what the model computed for it before the conversion.
+
+    Attributes:
+        model_call: the call of the model with the batch.
+        random_state: the states of random number generators before the call.
+        output: the output of the model.
+    """
+
+    model_call: ModelCall
+    random_state: RandomState
     output: Any
 
 
@@ -91,8 +112,8 @@ def find_candidates(
     """
     types = tuple(activations)
     with separate_copies(model, types) as originals:
-        calls, reached, first_call, output = _trace_batches(model, batches, types)
-        notes = _trace_other_mode(model, first_call, types, calls)
+        calls, reached, first = _trace_batches(model, batches, types)
+        notes = _trace_other_mode(model, first.model_call, types, calls)
         calls = _merge_calls_in_copies(calls, originals)
         slots = module_slot_targets(calls.values(), all_parents(model))
         for each in calls.values():
@@ -102,30 +123,35 @@ def find_candidates(
         for each in calls.values()
     ]
     _set_method_targets(candidates, model)
-    return SearchResult(candidates, notes, first_call, output)
+    return SearchResult(candidates, notes, first)
 
 
 def _trace_batches(
     model: nn.Module, batches: Batches, types: ActivationTypes
-) -> tuple[Calls, set[ActivationCall], ModelCall, Any]:
+) -> tuple[Calls, set[ActivationCall], FirstBatch]:
     """Run the model over all batches, and record its calls of activations.
 
     Returns:
-        The calls of activations in all batches and in the first batch, the call of the model with
-        the first batch, and the output for the first batch.
+        The calls of activations in all batches and in the first batch, and the first batch.
     """
     calls: Calls = {}
     reached: set[ActivationCall] = set()
-    first: tuple[ModelCall, Any] | None = None
-    with state_restored(model):
+    first: FirstBatch | None = None
+    with state_restored(model), contextlib.ExitStack() as stack:
         for model_call in batches.calls(model):
+            if first is None and initialize_lazy_modules(model, model_call):
+                stack.enter_context(state_restored(model))  # There are buffers now.
+            random_state = RandomState(model)
             with failures_explained(model, model_call, batches):
-                new_calls, output = trace_activations(model, model_call, types)
+                new_calls, output = with_gradients_if_needed(
+                    functools.partial(trace_activations, model, model_call, types)
+                )
             _add_calls(calls, new_calls, statistics=True)
             if first is None:
-                first, reached = (model_call, output), set(calls.values())
+                first = FirstBatch(model_call, random_state, output)
+                reached = set(calls.values())
     assert first is not None  # Without a batch, `Batches.calls` raises an error.
-    return calls, reached, *first
+    return calls, reached, first
 
 
 def _trace_other_mode(
@@ -142,7 +168,9 @@ def _trace_other_mode(
     with state_restored(model):
         model.train(not model.training)
         try:
-            new_calls, _ = trace_activations(model, model_call, types)
+            new_calls, _ = with_gradients_if_needed(
+                functools.partial(trace_activations, model, model_call, types)
+            )
         except Exception as error:  # The model may need other inputs in this mode.
             mode = "training" if model.training else "evaluation"
             got = f"{type(error).__name__}: {error}".splitlines()[0]

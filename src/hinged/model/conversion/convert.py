@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from hinged import errors
 from hinged.curve.start_functions import Start
-from hinged.model.conversion.candidates import find_candidates
+from hinged.model.conversion.candidates import FirstBatch, find_candidates
 from hinged.model.conversion.decisions import Decision, Settings, Where, decide
 from hinged.model.conversion.install import (
     ORIGINALS,
@@ -30,7 +30,6 @@ from hinged.model.conversion.output_check import (
 from hinged.model.conversion.sites import forget_sites, record_sites
 from hinged.model.conversion.unsupported_models import check_activation_classes, reject_unsupported
 from hinged.model.observation.batches import Batches, CallModel
-from hinged.model.observation.model_call import ModelCall
 from hinged.nn import PiecewiseLinear, check_model
 from hinged.nn.site import check_where
 
@@ -151,7 +150,7 @@ def convert(
     search = find_candidates(model, source, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, settings, CALL, where)
     with undo_on_error(model), optimizers_restored_on_error(given):
-        converted, output = _install_reachable(model, decisions, search.first_call)
+        converted, output = _install_reachable(model, decisions, search.first)
         replacements = _replacements(decisions)
         if not replacements:
             message = errors.message(f"{CALL}(model)", *_say_why_nothing_changed(model, decisions))
@@ -161,7 +160,7 @@ def convert(
         all_sites = [each.site for each in decisions]
         changed = [site for site in all_sites if not site.skipped]
         reason = reason_for_difference(changed, settings)
-        difference = describe_difference(search.output, output, reason)
+        difference = describe_difference(search.first.output, output, reason)
         record_sites(converted, all_sites, [*search.notes, difference])
     return converted
 
@@ -233,7 +232,7 @@ class _UnreachedError(Exception):
 
 
 def _install_reachable(
-    model: nn.Module, decisions: list[Decision], first_call: ModelCall
+    model: nn.Module, decisions: list[Decision], first: FirstBatch
 ) -> tuple[nn.Module, Any]:
     """Install the curves, and verify on the first batch that the model calls them.
 
@@ -251,7 +250,7 @@ def _install_reachable(
             with undo_on_error(model):
                 converted = install(model, replacements)
                 layers = [layer for _, layer in replacements]
-                output, called = run_converted(converted, layers, first_call)
+                output, called = run_converted(converted, layers, first)
                 unreached = [
                     each
                     for each in decisions

@@ -8,32 +8,32 @@ from typing import Any
 import torch
 from torch import nn
 
+from hinged.model.conversion.candidates import FirstBatch
 from hinged.model.conversion.channel_axes import tensors_in
 from hinged.model.conversion.decisions import Settings
-from hinged.model.observation.model_call import ModelCall
-from hinged.model.observation.run_model import state_restored
+from hinged.model.observation.run_model import state_restored, with_gradients_if_needed
 from hinged.nn import PiecewiseLinear, Site
 
 
 def run_converted(
-    model: nn.Module, layers: list[PiecewiseLinear], model_call: ModelCall
+    model: nn.Module, layers: list[PiecewiseLinear], first: FirstBatch
 ) -> tuple[Any, set[nn.Module]]:
-    """Run the converted model on one batch.
+    """Run the converted model on the first batch, with the same random numbers as before.
 
     Args:
         model: the converted model.
         layers: the curve layers that were put into it.
-        model_call: the call of the model with the batch.
+        first: the first batch.
 
     Returns:
         A pair: the output of the model, and the set of the given `layers` that the model called.
     """
     called: set[nn.Module] = set()
-    model_call = model_call.copy()
     handles = [layer.register_forward_hook(lambda layer, *_: called.add(layer)) for layer in layers]
     try:
         with state_restored(model):
-            return model_call.run(model), called
+            first.random_state.restore()
+            return with_gradients_if_needed(lambda: first.model_call.copy().run(model)), called
     finally:
         for handle in handles:
             handle.remove()
@@ -94,7 +94,7 @@ def _differences(before: torch.Tensor, after: torch.Tensor) -> tuple[float, floa
         return 0.0, 0.0
     if before.is_complex():
         before, after = torch.view_as_real(before), torch.view_as_real(after)
-    before, after = before.double(), after.double()
+    before, after = before.detach().double(), after.detach().double()
     equal = (before == after) | (before.isnan() & after.isnan())
     largest = (before - after).abs().masked_fill(equal, 0.0).max()
     scale = before.nan_to_num(0.0, 0.0, 0.0).abs().max().clamp(min=1e-30)

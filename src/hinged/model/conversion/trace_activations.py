@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from hinged.kernels.eager_calls import is_intercepted
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.activation_functions import (
     is_activation,
@@ -33,6 +34,7 @@ from hinged.model.observation.model_call import ModelCall
 from hinged.model.observation.moments import Moments
 from hinged.model.observation.subsample import subsample
 
+_TRANSFORMED = "it is inside a transform of torch.func, where its inputs cannot be measured"
 _ELEMENTWISE_PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
 # These functions read the shape or the type of a tensor, but not its numbers.
 _METADATA = {
@@ -241,7 +243,8 @@ class _ActivationTracer(TorchFunctionMode):
         is_module = isinstance(called, nn.Module)
         axis = self._axes.axis_of(x)
         sample = torch.zeros(0, device=x.device)
-        if x.is_floating_point():
+        is_measurable = not is_intercepted(x)
+        if x.is_floating_point() and is_measurable:
             sample = subsample(x.detach().flatten()).contiguous()
         return ActivationCall(
             location,
@@ -254,6 +257,7 @@ class _ActivationTracer(TorchFunctionMode):
             inputs=Moments.of(sample),
             histogram=Histogram.of(sample),
             depends_on_data=self._depends_on_data([x]),
+            conflict="" if is_measurable else _TRANSFORMED,
         )
 
     def _add(self, execution: _Execution) -> None:

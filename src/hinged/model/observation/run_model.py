@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
 
 from hinged import errors
+from hinged.kernels.eager_calls import PLAIN_TYPES
 from hinged.model.observation.batches import Batches
 from hinged.model.observation.model_call import ModelCall
+from hinged.model.observation.random_state import RandomState
 
 
 def run_model(model: nn.Module, batches: Batches) -> None:
@@ -27,7 +35,7 @@ def run_model(model: nn.Module, batches: Batches) -> None:
     with state_restored(model):
         for call in batches.calls(model):
             with failures_explained(model, call, batches):
-                call.run(model)
+                with_gradients_if_needed(functools.partial(call.run, model))
 
 
 def failures_explained(
@@ -62,6 +70,9 @@ def _explain_failure(model: nn.Module, call: ModelCall, batches: Batches) -> str
     return explanation
 
 
+# Part of the messages of torch about tensors without gradients.
+_NEEDS_GRADIENTS = re.compile(r"requires?[_ ]grad")
+
 _HOW_DATA_ARE_READ = {
     Mapping: "A mapping is passed as keyword arguments, model(**batch), if `forward` takes its "
     "keys by name. Otherwise it is the one argument.",
@@ -76,16 +87,18 @@ _HOW_DATA_ARE_READ = {
 def state_restored(model: nn.Module) -> Iterator[None]:
     """Turn gradients off in a `with` block, and restore the state of the model after the block.
 
-    The state consists of the buffers, the training flags, and the state of torch's random numbers.
+    The state consists of the buffers, the training flags, and the states of random number
+    generators.
 
     `nn.MultiheadAttention` and `nn.TransformerEncoder` run without their fast path for evaluation.
     It would skip activations, and make nested tensors of inputs with padding.
     """
-    device = _device_of(model)
-    devices, device_type = ([], "cuda") if device.type == "cpu" else ([device], device.type)
-    random = torch.random.fork_rng(devices, device_type=device_type)
-    with torch.no_grad(), _buffers_and_flags_restored(model), random, _without_fast_path():
-        yield
+    random_state = RandomState(model)
+    try:
+        with torch.no_grad(), _buffers_and_flags_restored(model), _without_fast_path():
+            yield
+    finally:
+        random_state.restore()
 
 
 @contextlib.contextmanager
@@ -98,25 +111,79 @@ def _without_fast_path() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(enabled)
 
 
-def _device_of(model: nn.Module) -> torch.device:
-    parameter = next(model.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
-
-
 @contextlib.contextmanager
 def _buffers_and_flags_restored(model: nn.Module) -> Iterator[None]:
     buffers = [
         (module, name, buffer, buffer.clone())
         for module in model.modules()
         for name, buffer in module._buffers.items()
-        if buffer is not None
+        if buffer is not None and not is_lazy(buffer)
     ]
     flags = [(module, module.training) for module in model.modules()]
     try:
         yield
     finally:
         for module, name, buffer, copy in buffers:
-            buffer.copy_(copy)
+            _restore_buffer(buffer, copy)
             module._buffers[name] = buffer
         for module, training in flags:
             module.training = training
+
+
+def _restore_buffer(buffer: Tensor, copy: Tensor) -> None:
+    # An expanded buffer cannot be written to, and has not changed.
+    if not (_is_plain(buffer) and torch.equal(buffer, copy)):
+        with torch.inference_mode(buffer.is_inference()):
+            buffer.copy_(copy)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return type(tensor) in PLAIN_TYPES and tensor.layout is torch.strided
+
+
+Result = TypeVar("Result")
+
+
+def with_gradients_if_needed(run: Callable[[], Result]) -> Result:
+    """Run a function that runs a model; turn on gradients if the model computes derivatives itself.
+
+    Some models call `torch.autograd.grad` in their `forward`, for example to get forces from an
+    energy. They fail without gradients. The function is then called again with gradients.
+
+    >>> def slope_of_square():
+    ...     x = torch.tensor(3.0, requires_grad=True)
+    ...     return torch.autograd.grad(x.square(), x)[0].item()
+    >>> with torch.no_grad():
+    ...     with_gradients_if_needed(slope_of_square)
+    6.0
+    """
+    try:
+        return run()
+    except (RuntimeError, AssertionError) as error:
+        if not torch.is_grad_enabled() and _NEEDS_GRADIENTS.search(str(error)):
+            with torch.enable_grad():
+                return run()
+        raise
+
+
+def initialize_lazy_modules(model: nn.Module, call: ModelCall) -> bool:
+    """Let lazy modules, such as `nn.LazyLinear`, make their parameters in a forward pass.
+
+    Args:
+        model: the model.
+        call: the call of the model in this forward pass.
+
+    Returns:
+        Whether the model had lazy modules without parameters.
+    """
+    lazy = [
+        module
+        for module in model.modules()
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()
+    ]
+    if lazy:
+        call.copy().run(model)
+    for module in lazy:
+        if isinstance(module, _NormBase):  # The forward pass has changed its running means.
+            module.reset_running_stats()
+    return bool(lazy)

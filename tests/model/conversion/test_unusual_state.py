@@ -1,0 +1,149 @@
+"""Models with unusual buffers or parameters, and models that compute derivatives themselves."""
+
+import pytest
+import torch
+from torch import nn
+
+import hinged
+from hinged import PiecewiseLinear
+
+ROWS = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
+
+
+def curves(model):
+    return [module for module in model.modules() if isinstance(module, PiecewiseLinear)]
+
+
+class WithBuffer(nn.Module):
+    def __init__(self, buffer):
+        super().__init__()
+        self.lin, self.act, self.norm = nn.Linear(4, 8), nn.ReLU(), nn.BatchNorm1d(8)
+        self.register_buffer("own", buffer)
+
+    def forward(self, x):
+        return self.norm(self.act(self.lin(x))) + self.own.to_dense().float().sum()
+
+
+BUFFERS = {
+    "expanded": torch.arange(8.0).expand(16, 8),
+    "expanded scalar": torch.tensor(-torch.inf).expand(3).isinf(),
+    "overlapping": torch.arange(6).unfold(0, 3, 1),
+    "sparse": torch.eye(3).to_sparse(),
+    "nan": torch.tensor([torch.nan]),
+}
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+def test_buffers_of_any_kind_keep_their_numbers(kind):
+    model, before = WithBuffer(BUFFERS[kind]), BUFFERS[kind].clone()
+    hinged.convert(model, ROWS)
+    hinged.diagnose(model, ROWS)
+    torch.testing.assert_close(model.own, before, rtol=0, atol=0, equal_nan=True)
+    assert model.own is BUFFERS[kind] and model.norm.num_batches_tracked == 0
+    assert torch.equal(model.norm.running_mean, torch.zeros(8))
+
+
+def lazy_classifier():
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(),
+                         nn.LazyLinear(5), nn.LazyBatchNorm1d(), nn.LeakyReLU())  # fmt: skip
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_lazy_modules_get_their_parameters_and_keep_their_running_means(training):
+    x = torch.randn(6, 3, 8, 8)
+    model = lazy_classifier().train(training)
+    torch.manual_seed(2)
+    expected = torch.rand(1)
+    torch.manual_seed(2)
+    hinged.convert(model, [x, 2 * x])
+    assert torch.equal(torch.rand(1), expected)
+    assert [layer.channels for layer in curves(model)] == [4, 5]
+    for norm in (model[1], model[5]):
+        assert norm.num_batches_tracked == 0 and not norm.running_mean.any()
+        assert torch.equal(norm.running_var, torch.ones_like(norm.running_var))
+    hinged.revert(model)
+    assert type(model[0]) is nn.Conv2d and type(model[2]) is nn.ReLU
+
+
+class Forces(nn.Module):
+    """Computes the negative gradient of an energy, like models of molecules."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 8), act, nn.Linear(8, 8), act, nn.Linear(8, 1))
+
+    def forward(self, x):
+        x = x.requires_grad_()
+        (slope,) = torch.autograd.grad(self.net(x).sum(), x, create_graph=self.training)
+        return -slope
+
+
+class ForcesOfInput(Forces):
+    """Expects inputs that require gradients."""
+
+    def forward(self, x):
+        assert x.requires_grad, "x must have requires_grad=True"
+        energy = self.net(x)
+        return energy, torch.autograd.grad(energy.sum(), x, create_graph=True)[0]
+
+
+class Penalised(nn.Module):
+    """Returns its output with the length of its gradient, which a hook of the input stores."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 8), act, nn.Linear(8, 1))
+
+    def forward(self, x):
+        x = x.clone().requires_grad_()
+        found = []
+        x.register_hook(found.append)
+        y = self.net(x)
+        y.sum().backward(retain_graph=True, inputs=[x])
+        return y + found[0].square().sum()
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kind", [Forces, ForcesOfInput, Penalised])
+def test_models_that_compute_derivatives_are_converted(kind, training):
+    torch.manual_seed(0)
+    model, x = kind(nn.ReLU()).train(training), ROWS.clone().requires_grad_()
+    before = model(x)
+    hinged.convert(model, x)
+    torch.testing.assert_close(model(x), before)
+    hinged.calibrate(model, x)
+    assert len(hinged.diagnose(model, x).layers) == (1 if kind is Penalised else 2)
+    if kind is ForcesOfInput:
+        _, slope = model(x)
+        slope.square().sum().backward()
+        assert all(layer.values.grad.abs().sum() > 0 for layer in curves(model))
+
+
+class InTransform(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.act = nn.Sequential(nn.Linear(4, 4), nn.GELU()), nn.Tanh()
+
+    def forward(self, x):
+        return torch.func.vmap(torch.func.grad(lambda row: self.act(row).sum()))(self.first(x))
+
+
+def test_an_activation_inside_a_transform_is_left_alone_with_a_reason():
+    model = hinged.convert(InTransform(), ROWS)
+    assert [site.name for site in hinged.sites(model).converted] == ["first.1"]
+    (left,) = hinged.sites(model).skipped
+    assert left.name == "act" and "transform of torch.func" in left.skipped
+    assert model(ROWS).shape == (16, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("act", [nn.ReLU(), nn.Tanh()])
+def test_second_derivatives_by_the_inputs_are_zero(act, dtype):
+    model = nn.Sequential(nn.Linear(4, 8), act, nn.Linear(8, 8), act, nn.Linear(8, 1)).to(dtype)
+    x = ROWS.to(dtype, copy=True).requires_grad_()
+    hinged.convert(model, x)
+    (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(slope.sum(), x, create_graph=True)
+    assert torch.equal(second, torch.zeros_like(x))
+    (slope.square().sum() + second.sum()).backward()
+    assert all(layer.values.grad.abs().sum() > 0 for layer in curves(model))
