@@ -9,8 +9,6 @@ from torch import nn
 import hinged
 from hinged import errors
 from hinged.model.conversion import source_location
-from hinged.model.conversion.method_source import CannotRewriteError
-from hinged.model.conversion.rewrite_method import rewrite_method
 from tests.model.conversion.example_networks import Functional, Loops, SharedModule
 from tests.model.conversion.rewritten_networks import (
     ArgumentWithEffect,
@@ -214,8 +212,3 @@ def test_tracebacks_show_the_lines_of_the_source():
 def test_instances_of_one_class_share_their_code():
     models = [hinged.convert(SharedModule(), MAPS) for _ in range(2)]
     assert models[0].forward.__code__ is models[1].forward.__code__
-
-
-def test_a_name_that_is_not_a_method_is_rejected():
-    with pytest.raises(CannotRewriteError, match="nothing is not an ordinary method"):
-        rewrite_method(SharedModule, "nothing", ())

@@ -10,12 +10,8 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from hinged.model.conversion.method_source import (
-    CannotRewriteError,
-    method_node,
-    method_of_class,
-    parse_method,
-)
+from hinged.model.conversion.method_source import CannotRewriteError, method_node, parse_method
+from hinged.model.conversion.methods import Method
 
 _LOOPS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -71,27 +67,25 @@ class CallSyntax:
 
 
 @functools.cache
-def call_syntax(owner: Any, method: str, pattern: CallPattern) -> CallSyntax:
+def call_syntax(method: Method, pattern: CallPattern) -> CallSyntax:
     """Find a call in the source code of a method, and return its syntax.
 
     Args:
-        owner: the class that has the method.
-        method: the name of the method.
+        method: the method.
         pattern: what identifies the call.
 
     Raises:
         CannotRewriteError: if the source code does not show the call, or which of its arguments is
             the input.
     """
-    base, function = method_of_class(owner, method)
-    tree = parse_method(base, function)
+    tree, function = parse_method(method), method.function
     call = find_call(tree, pattern)
     node = method_node(tree)
     around = [each for each in ast.walk(node) if each is not node and call in ast.walk(each)]
     x = input_of(call, pattern)
     return CallSyntax(
         last_name(call.func),
-        _attribute_of_self(call.func, base.__name__, function),
+        _attribute_of_self(call.func, method.base.__name__, function),
         _global_value(call.func, function),
         isinstance(call.func, ast.Attribute) and call.func.value is x,
         any(isinstance(each, _LOOPS) for each in around),

@@ -11,8 +11,15 @@ import torch
 from torch import nn
 
 from hinged.model.conversion.candidates import Candidate
-from hinged.model.conversion.rewrite_method import CURVES_CHILD, MethodCurves, RewrittenMethod
+from hinged.model.conversion.rewrite_method import (
+    CURVES_CHILD,
+    MethodCurves,
+    RewrittenMethod,
+    original_of,
+    rewritten_attributes,
+)
 from hinged.model.conversion.targets import CallInMethod, ModuleSlot
+from hinged.model.conversion.wrappers import wrap_again
 from hinged.model.module_tree import share_hooks
 from hinged.nn import PiecewiseLinear
 from hinged.nn.input_observer import stop_observing
@@ -32,12 +39,13 @@ class Originals:
     Attributes:
         modules: the replaced child modules, by name.
         attributes: the old values of other attributes, by name.
-        methods: the names of the methods that were rewritten.
+        methods: the old values of the attributes that now hold a rewritten method, by name. None if
+            the module had the method only from its class.
     """
 
     modules: dict[str, nn.Module] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
-    methods: list[str] = field(default_factory=list)
+    methods: dict[str, Any] = field(default_factory=dict)
 
 
 class RepeatedCallCurves(nn.ModuleList):
@@ -124,11 +132,9 @@ def _replace_call_in_method(same_call: Replacements) -> None:
         curves = RepeatedCallCurves(_by_occurrence(same_call), call.module or call.function)
     owner.get_submodule(CURVES_CHILD).add_module(replacement.curve, curves)
     originals = _originals_of(owner)
-    present = vars(owner).get(target.method)
-    earlier = present.replacements if isinstance(present, RewrittenMethod) else ()
-    vars(owner)[target.method] = RewrittenMethod(owner, target.method, (*earlier, replacement))
-    if target.method not in originals.methods:
-        originals.methods.append(target.method)
+    for name, rewritten in rewritten_attributes(owner, target.method, replacement).items():
+        vars(owner)[name] = rewritten
+        originals.methods.setdefault(name, rewritten.wrapper)
 
 
 def _by_occurrence(same_call: Replacements) -> list[nn.Module]:
@@ -193,12 +199,25 @@ def uninstall(module: nn.Module) -> None:
         if parameter is not None:
             original.to(parameter.device, parameter.dtype)
         setattr(module, name, original.train(layer.training))
-    for name in originals.methods:
-        del vars(module)[name]
+    _restore_methods(module, originals.methods)
     for name, value in originals.attributes.items():
         setattr(module, name, value)
     if originals.methods:
         delattr(module, CURVES_CHILD)
+
+
+def _restore_methods(module: nn.Module, methods: dict[str, Any]) -> None:
+    """Restore the methods of a module. `methods` contains `Originals.methods`.
+
+    A wrapper that was put around a rewritten method later stays, and wraps the original method.
+    """
+    for name, value in list(vars(module).items()):
+        if not isinstance(value, RewrittenMethod):
+            vars(module)[name] = wrap_again(value, original_of, module)
+        elif name in methods and methods[name] is None:
+            del vars(module)[name]
+        else:
+            vars(module)[name] = value.original
 
 
 @contextlib.contextmanager
@@ -223,5 +242,5 @@ def _copy_of_originals(module: nn.Module) -> dict[str, Originals]:
     originals: Originals | None = vars(module).get(ORIGINALS)
     if originals is None:
         return {}
-    copied = Originals(dict(originals.modules), dict(originals.attributes), list(originals.methods))
+    copied = Originals(dict(originals.modules), dict(originals.attributes), dict(originals.methods))
     return {ORIGINALS: copied}

@@ -7,24 +7,33 @@ compiled and stored as an attribute of the instance. The class is not changed.
 from __future__ import annotations
 
 import ast
+import copy
 import functools
 import inspect
 from dataclasses import dataclass
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from torch import nn
 
 from hinged.model.conversion.call_syntax import CallPattern, find_call, input_of
 from hinged.model.conversion.method_source import (
+    CannotRewriteError,
     compile_method,
     method_node,
-    method_of_class,
     parse_method,
 )
+from hinged.model.conversion.methods import (
+    Method,
+    attributes_with,
+    methods_of,
+    methods_of_class,
+)
+from hinged.model.conversion.wrappers import copy_function, wrap_again
 
 CURVES_CHILD = "hinged"
 """Name of the child module that contains the curves for the rewritten methods of a module."""
+_ORIGINAL = "_hinged_original"  # An attribute of rewritten functions.
 
 
 class MethodCurves(nn.ModuleDict):
@@ -58,20 +67,60 @@ class RewrittenMethod:
         owner: the module.
         name: the name of the method.
         replacements: the calls that are replaced.
+        wrapper: the attribute of the module that the object replaces, such as a function that
+            calls the method. None if the module has the method only from its class.
+        function: the function of the method, if it was bound to the module. None if the class of
+            the module has the method.
+        bound_to: the module whose bound method `wrapper` calls. None means `owner`. For a copy, it
+            is the module that was copied.
+
+    Raises:
+        CannotRewriteError: if the method cannot be rewritten.
     """
 
     def __init__(
-        self, owner: nn.Module, name: str, replacements: tuple[CallReplacement, ...]
+        self,
+        owner: nn.Module,
+        name: str,
+        replacements: tuple[CallReplacement, ...],
+        wrapper: Any = None,
+        function: FunctionType | None = None,
+        bound_to: nn.Module | None = None,
     ) -> None:
+        owner_type: Any = type(owner)
         self.__self__ = owner
         self.__name__ = name
         self.replacements = replacements
-        owner_type: Any = type(owner)
-        self.__func__ = rewrite_method(owner_type, name, replacements)
+        self.wrapper = wrapper
+        self.own_function = function
+        self.bound_to = owner if bound_to is None else bound_to
+        if function is None:
+            self.method = methods_of_class(owner_type)[name]
+        else:
+            self.method = Method(name, owner_type, function, is_bound_to_module=True)
+        self.__func__ = rewrite_function(self.method, replacements)
+        self.__wrapped__ = self.__func__
+        self._callable = wrap_again(self.original, self._replace, self.bound_to, owner)
+
+    @property
+    def original(self) -> Any:
+        """What the module had as this method before it was rewritten."""
+        if self.wrapper is not None:
+            return self.wrapper
+        in_class = inspect.getattr_static(type(self.__self__), self.__name__)
+        return in_class.__get__(self.__self__)
+
+    def _replace(self, part: Any) -> Any:
+        """Return the rewritten function in place of the original function."""
+        if part is self.method.function:
+            return self.__func__
+        if isinstance(part, MethodType) and part.__func__ is self.method.function:
+            return MethodType(self.__func__, self.__self__)
+        return part
 
     @property
     def __signature__(self) -> inspect.Signature:
-        return inspect.signature(self.__func__.__get__(self.__self__))
+        return inspect.signature(self._callable)
 
     @property
     def __code__(self) -> CodeType:
@@ -79,74 +128,93 @@ class RewrittenMethod:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the rewritten method on its module, and return its result."""
-        return self.__func__(self.__self__, *args, **kwargs)
+        return self._callable(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RewrittenMethod, (self.__self__, self.__name__, self.replacements)
+        return RewrittenMethod, self._arguments()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RewrittenMethod:
+        owner, name, replacements, wrapper, function = copy.deepcopy(self._arguments(), memo)
+        bound_to = None if self.wrapper is None else self.bound_to
+        return RewrittenMethod(owner, name, replacements, wrapper, function, bound_to)
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return self.__self__, self.__name__, self.replacements, self.wrapper, self.own_function
 
 
-def method_name(owner: nn.Module, code: CodeType) -> str:
-    """Return the name of the method of the module `owner` whose code object is `code`.
+def rewritten_attributes(
+    owner: nn.Module, method: Method, replacement: CallReplacement
+) -> dict[str, RewrittenMethod]:
+    """Return new values for the attributes of a module that execute a method, by name.
 
-    The name is empty if the module has no such method, for example because a subclass overrides the
-    method. It is also empty if the module has the same method under several names.
+    The new values execute the rewritten method. Calls that were replaced earlier stay replaced.
+
+    Raises:
+        CannotRewriteError: if the method cannot be rewritten, or if no attribute executes it.
     """
     rewritten = {
-        name: value for name, value in vars(owner).items() if isinstance(value, RewrittenMethod)
+        name: value
+        for name, value in vars(owner).items()
+        if isinstance(value, RewrittenMethod) and value.method == method
     }
-    names = [name for name, method in rewritten.items() if method.__code__ is code]
-    owner_type: Any = type(owner)
-    names += [name for name in _names_in_class(owner_type, code) if name not in rewritten]
-    return names[0] if len(names) == 1 else ""
+    earlier = next((value.replacements for value in rewritten.values()), ())
+    wrappers = {name: value.wrapper for name, value in rewritten.items()}
+    wrappers = wrappers or attributes_with(owner, method)
+    if not wrappers:
+        raise CannotRewriteError(
+            f"the module has its own attribute {method.name!r}, which does not show how it calls "
+            "the method of the class"
+        )
+    function = method.function if method.is_bound_to_module else None
+    return {
+        name: RewrittenMethod(owner, method.name, (*earlier, replacement), wrapper, function)
+        for name, wrapper in wrappers.items()
+    }
 
 
-@functools.lru_cache(maxsize=4096)
-def _names_in_class(owner: Any, code: CodeType) -> tuple[str, ...]:
-    attributes: dict[str, Any] = {}
-    for base in reversed(owner.__mro__):
-        attributes.update(base.__dict__)
-    return tuple(
-        name
-        for name, value in attributes.items()
-        if inspect.isfunction(value) and value.__code__ is code
-    )
+def original_of(part: Any) -> Any:
+    """Return the original of a rewritten method or of its function, and any other object itself."""
+    if isinstance(part, RewrittenMethod):
+        return part.original
+    return vars(part).get(_ORIGINAL, part) if isinstance(part, FunctionType) else part
+
+
+def find_method(owner: nn.Module, code: CodeType) -> Method | None:
+    """Return the method of the module `owner` whose code object is `code`.
+
+    The result is None if the module has no such method, for example because a subclass overrides
+    the method. It is also None if the module has the same method under several names.
+    """
+    rewritten = [value for value in vars(owner).values() if isinstance(value, RewrittenMethod)]
+    found = {each.method for each in rewritten if each.__code__ is code}
+    found |= {each for each in methods_of(owner) if each.function.__code__ is code}
+    return found.pop() if len(found) == 1 else None
 
 
 @functools.cache
-def rewrite_method(
-    owner: Any, name: str, replacements: tuple[CallReplacement, ...]
-) -> FunctionType:
-    """Return a copy of a method in which calls of activations are replaced by calls of curves.
+def rewrite_function(method: Method, replacements: tuple[CallReplacement, ...]) -> FunctionType:
+    """Return a copy of a method's function in which calls are replaced by calls of curves.
 
-    The copy has the line numbers, the name and the closure of the original method.
+    The copy has the line numbers, the name and the closure of the original function.
 
     Args:
-        owner: the class.
-        name: the name of the method.
+        method: the method.
         replacements: the calls that are replaced.
 
     Raises:
         CannotRewriteError: if the source code is not available or differs from the running code, or
             if one of the `replacements` does not match exactly one call.
     """
-    base, function = method_of_class(owner, name)
-    code = function.__code__
-    tree = parse_method(base, function)
+    function = method.function
+    tree = parse_method(method)
     for replacement in replacements:
-        _replace_call(tree, replacement, self_name=code.co_varnames[0])
+        _replace_call(tree, replacement, self_name=function.__code__.co_varnames[0])
     ast.fix_missing_locations(tree)
-    new_code = compile_method(tree, base, function)
-    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
-    closure = tuple(cells[name] for name in new_code.co_freevars)
-    result = FunctionType(
-        new_code, function.__globals__, function.__name__, function.__defaults__, closure
-    )
-    result.__kwdefaults__ = function.__kwdefaults__
-    result.__qualname__ = function.__qualname__
-    result.__module__ = function.__module__
-    result.__doc__ = function.__doc__
-    result.__annotations__ = function.__annotations__
-    return result
+    code = compile_method(tree, method)
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    rewritten = copy_function(function, code, tuple(cells[name] for name in code.co_freevars))
+    vars(rewritten)[_ORIGINAL] = function
+    return rewritten
 
 
 def _replace_call(tree: ast.Module, replacement: CallReplacement, self_name: str) -> None:

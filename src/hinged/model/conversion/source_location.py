@@ -15,7 +15,8 @@ import torch.overrides
 from torch import nn
 
 from hinged.model.conversion.call_syntax import Span
-from hinged.model.conversion.rewrite_method import method_name
+from hinged.model.conversion.methods import Method
+from hinged.model.conversion.rewrite_method import find_method
 
 _THIS_FOLDER = os.path.dirname(__file__)
 _TORCH_FILES = {
@@ -33,7 +34,7 @@ class SourceLocation:
     Attributes:
         owner: the module whose method contains the call. None if the call is not in a method of a
             module.
-        method: the name of the method, or of the function that contains the call.
+        method: the method; None if the call is not in a method of a module.
         code: the code object of the method or function.
         span: the lines and columns of the call.
         description: the function, file and line, for messages.
@@ -46,7 +47,7 @@ class SourceLocation:
     """
 
     owner: nn.Module | None
-    method: str
+    method: Method | None
     code: CodeType
     span: Span
     description: str
@@ -116,25 +117,17 @@ def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
     description = f"{inner.f_code.co_name} ({file}:{inner.f_lineno})"
     span = _span(inner)
     for frame in frames:
-        owner, name = _method(frame)
-        if name and _contains(frame.f_code, inner.f_code):
-            return SourceLocation(owner, name, frame.f_code, span, description), frame
-    return SourceLocation(None, inner.f_code.co_name, inner.f_code, span, description), inner
+        owner = _first_argument(frame)
+        if isinstance(owner, nn.Module) and _contains(frame.f_code, inner.f_code):
+            method = find_method(owner, frame.f_code)
+            if method is not None:
+                return SourceLocation(owner, method, frame.f_code, span, description), frame
+    return SourceLocation(None, None, inner.f_code, span, description), inner
 
 
 def _first_argument(frame: FrameType) -> Any:
     code = frame.f_code
     return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
-
-
-def _method(frame: FrameType) -> tuple[nn.Module | None, str]:
-    """Return a pair for a stack frame: the module, and the name of its method that is executed.
-
-    The pair is `(None, "")` if the first argument in the frame is not a module.
-    """
-    owner = _first_argument(frame)
-    is_module = isinstance(owner, nn.Module)
-    return (owner, method_name(owner, frame.f_code)) if is_module else (None, "")
 
 
 def _contains(outer: CodeType, inner: CodeType) -> bool:

@@ -25,11 +25,12 @@ from hinged.model.conversion.call_syntax import (
     is_name,
 )
 from hinged.model.conversion.method_source import CannotRewriteError
+from hinged.model.conversion.methods import Method
 from hinged.model.conversion.rewrite_method import (
     CURVES_CHILD,
     CallReplacement,
     MethodCurves,
-    rewrite_method,
+    rewritten_attributes,
 )
 from hinged.model.module_tree import Parents
 
@@ -53,13 +54,13 @@ class CallInMethod:
 
     Attributes:
         owner: the module that has the method.
-        method: the name of the method.
+        method: the method.
         replacement: how the call is replaced.
         occurrence: index of the call if the method makes it several times; 0 for the first.
     """
 
     owner: nn.Module
-    method: str
+    method: Method
     replacement: CallReplacement
     occurrence: int
 
@@ -125,17 +126,16 @@ def _targets_at_location(
         CannotRewriteError: if the method cannot be rewritten.
     """
     call = calls[0]
-    location, owner = call.location, call.location.owner
-    if owner is None:
+    location, owner, method = call.location, call.location.owner, call.location.method
+    if owner is None or method is None:
         raise CannotRewriteError(
             f"it is called in {location.description}, which is not a method of a module or has a "
             "decorator"
         )
-    owner_type: Any = type(owner)
     pattern = CallPattern(
         location.span, _possible_names(call, owner), _is_tensor_method(call.function)
     )
-    syntax = call_syntax(owner_type, location.method, pattern)
+    syntax = call_syntax(method, pattern)
     _check_arguments(call, syntax)
     is_counted = len(calls) > 1 or syntax.in_loop or not _is_certain(call, owner, syntax)
     if syntax.in_nested_function and is_counted:  # Checkpoints and threads change counts.
@@ -143,10 +143,9 @@ def _targets_at_location(
         raise CannotRewriteError(f"{location.description} {why}")
     curve = _unused_curve_name(owner, _activation_name(call, syntax), name_counts)
     replacement = CallReplacement(pattern, curve, is_counted)
-    rewrite_method(owner_type, location.method, (replacement,))  # Raises if impossible.
+    rewritten_attributes(owner, method, replacement)  # Raises if impossible.
     return {
-        each: CallInMethod(owner, location.method, replacement, each.location.occurrence)
-        for each in calls
+        each: CallInMethod(owner, method, replacement, each.location.occurrence) for each in calls
     }
 
 
