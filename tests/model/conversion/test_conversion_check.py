@@ -19,7 +19,7 @@ class Network(nn.Module):
         self.head = nn.Linear(5, 2)
     def forward(self, x):
         x = self.act(self.conv(x))
-        x = F.relu(x * self.gate(x))
+        x = F.relu(x * self.gate(x.mean(dim=(2, 3), keepdim=True)))
         return self.head(x.mean(dim=(2, 3)))
 
 def make():

@@ -67,10 +67,10 @@ class TwoBlocks(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first, self.second = self.Block(), self.Block()
+        self.first, self.second, self.head = self.Block(), self.Block(), nn.Linear(4, 2)
 
     def forward(self, x):
-        return self.second(self.first(x))
+        return self.head(self.second(self.first(x)))
 
 
 def test_sites_of_a_reverted_submodule_are_listed_as_reverted():

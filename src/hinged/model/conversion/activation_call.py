@@ -35,8 +35,13 @@ class ActivationCall:
         count: how often one forward pass executes the call.
         is_gate: whether the output is multiplied by another tensor.
         is_output: whether the model returns the output.
+        is_composed: whether the call is part of a composed activation, such as `x * sigmoid(x)`.
+        feeds_layer: whether a layer with parameters comes after the call.
+        runs_in_training: whether the model executes the call in training mode.
+        gets_gradients: whether gradients of the outputs in training mode flow through the call.
         overwrites_used_input: whether the call works in place, and the model reads the overwritten
             input again later.
+        untrained: why training does not reach the call; empty if it does.
         depends_on_data: whether the input of the call depends on the inputs of the model.
         conflict: why one curve layer cannot replace all executions; empty if it can.
     """
@@ -53,6 +58,11 @@ class ActivationCall:
     count: int = 1
     is_gate: bool = False
     is_output: bool = False
+    is_composed: bool = False
+    feeds_layer: bool = False
+    runs_in_training: bool = False
+    gets_gradients: bool = False
+    untrained: str = ""
     overwrites_used_input: bool = False
     depends_on_data: bool = True
     conflict: str = ""
@@ -71,6 +81,10 @@ class ActivationCall:
             self.conflict = f"this call has inputs with different channel axes ({numbers})"
         self.is_gate |= other.is_gate
         self.is_output |= other.is_output
+        self.is_composed |= other.is_composed
+        self.feeds_layer |= other.feeds_layer
+        self.runs_in_training |= other.runs_in_training
+        self.gets_gradients |= other.gets_gradients
         self.overwrites_used_input |= other.overwrites_used_input
         self.depends_on_data |= other.depends_on_data
         if statistics:

@@ -61,8 +61,6 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[[Arguments], nn.Module]]] 
     "hardshrink": (("lambd",), _module(nn.Hardshrink, "lambd")),
     "threshold": (("threshold", "value", "inplace"), _threshold),
 }
-BOUNDED = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh)
-"""Activations that often serve as gates, or turn the output of a model into probabilities."""
 UNSUITABLE = {
     nn.RReLU: "it is random in training, and a curve is not",
     nn.Hardshrink: "it has a jump, and a curve cannot jump",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from hinged.model.conversion.activation_call import ActivationCall
-from hinged.model.conversion.activation_functions import BOUNDED, UNSUITABLE
 from hinged.model.conversion.method_source import CannotRewriteError
+from hinged.model.conversion.protection import NO_GRADIENT, ONLY_EVALUATION, reason_to_skip
 from hinged.model.conversion.shared_modules import separate_copies
 from hinged.model.conversion.targets import (
     CallInMethod,
@@ -20,7 +20,7 @@ from hinged.model.conversion.targets import (
     method_targets,
     module_slot_targets,
 )
-from hinged.model.conversion.trace_activations import trace_activations
+from hinged.model.conversion.trace_activations import Trace, trace_activations
 from hinged.model.module_tree import all_parents
 from hinged.model.observation.batches import Batches
 from hinged.model.observation.model_call import ModelCall
@@ -112,14 +112,18 @@ def find_candidates(
     """
     types = tuple(activations)
     with separate_copies(model, types) as originals:
-        calls, reached, first = _trace_batches(model, batches, types)
-        notes = _trace_other_mode(model, first.model_call, types, calls)
+        calls, reached, first, trace = _trace_batches(model, batches, types)
+        other, notes = _trace_other_mode(model, first.model_call, types)
+        _add_calls(calls, {} if other is None else other.calls, statistics=False)
+        training = trace if model.training else other
+        if training is not None:
+            _note_training(calls.values(), training)
         calls = _merge_calls_in_copies(calls, originals)
         slots = module_slot_targets(calls.values(), all_parents(model))
         for each in calls.values():
             each.module = originals.get(id(each.module), each.module)
     candidates = [
-        Candidate(each, each in reached, slots.get(each), _reason_to_skip(each, gates))
+        Candidate(each, each in reached, slots.get(each), reason_to_skip(each, gates))
         for each in calls.values()
     ]
     _set_method_targets(candidates, model)
@@ -128,55 +132,71 @@ def find_candidates(
 
 def _trace_batches(
     model: nn.Module, batches: Batches, types: ActivationTypes
-) -> tuple[Calls, set[ActivationCall], FirstBatch]:
+) -> tuple[Calls, set[ActivationCall], FirstBatch, Trace]:
     """Run the model over all batches, and record its calls of activations.
 
     Returns:
-        The calls of activations in all batches and in the first batch, and the first batch.
+        The calls of activations in all batches and in the first batch, the first batch, and its
+        trace.
     """
     calls: Calls = {}
     reached: set[ActivationCall] = set()
-    first: FirstBatch | None = None
+    first: tuple[FirstBatch, Trace] | None = None
     with state_restored(model), contextlib.ExitStack() as stack:
         for model_call in batches.calls(model):
             if first is None and initialize_lazy_modules(model, model_call):
                 stack.enter_context(state_restored(model))  # There are buffers now.
             random_state = RandomState(model)
             with failures_explained(model, model_call, batches):
-                new_calls, output = with_gradients_if_needed(
+                trace = with_gradients_if_needed(
                     functools.partial(trace_activations, model, model_call, types)
                 )
-            _add_calls(calls, new_calls, statistics=True)
+            _add_calls(calls, trace.calls, statistics=True)
             if first is None:
-                first = FirstBatch(model_call, random_state, output)
+                first = FirstBatch(model_call, random_state, trace.output), trace
                 reached = set(calls.values())
     assert first is not None  # Without a batch, `Batches.calls` raises an error.
-    return calls, reached, first
+    return calls, reached, *first
 
 
 def _trace_other_mode(
-    model: nn.Module, model_call: ModelCall, types: ActivationTypes, calls: Calls
-) -> list[str]:
-    """Run the model in its other mode (training or evaluation), and add its calls to `calls`.
-
-    For a call that `calls` already contains, the input statistics stay unchanged.
+    model: nn.Module, model_call: ModelCall, types: ActivationTypes
+) -> tuple[Trace | None, list[str]]:
+    """Run the model in its other mode: training or evaluation.
 
     Returns:
-        A list of sentences for the user. It holds one sentence if the model raises an error in this
-        mode. Otherwise it is empty.
+        The trace, and a list of sentences for the user. If the model raises an error in this mode,
+        the trace is None, and the list holds one sentence. Otherwise the list is empty.
     """
     with state_restored(model):
         model.train(not model.training)
         try:
-            new_calls, _ = with_gradients_if_needed(
-                functools.partial(trace_activations, model, model_call, types)
-            )
+            run = functools.partial(trace_activations, model, model_call, types)
+            return with_gradients_if_needed(run), []
         except Exception as error:  # The model may need other inputs in this mode.
             mode = "training" if model.training else "evaluation"
             got = f"{type(error).__name__}: {error}".splitlines()[0]
-            return [f"The model could not be examined in {mode} mode, because it raised {got}"]
-    _add_calls(calls, new_calls, statistics=False)
-    return []
+            return None, [
+                f"The model could not be examined in {mode} mode, because it raised {got}"
+            ]
+
+
+def _note_training(calls: Iterable[ActivationCall], training: Trace) -> None:
+    """Record in each call whether training reaches it, as one run in training mode has shown.
+
+    Training can execute a call that this run did not execute: if the run did not execute the module
+    of the call at all, or if the model chooses at random what it executes. If no gradients flow at
+    all, as from an output of whole numbers, the run does not show what training reaches.
+    """
+    if not any(call.gets_gradients for call in training.calls.values()):
+        return
+    for call in calls:
+        owner = call.location.owner
+        ran = owner is None or id(owner) in training.executed
+        if call.runs_in_training:
+            call.untrained = "" if call.gets_gradients else NO_GRADIENT
+        elif ran and not training.is_random:
+            call.untrained = ONLY_EVALUATION
 
 
 def _add_calls(calls: Calls, new: Calls, *, statistics: bool) -> None:
@@ -204,31 +224,6 @@ def _merge_calls_in_copies(calls: Calls, originals: dict[int, nn.Module]) -> Cal
             merged[location.key].count += call.count
         _add_calls(merged, {location.key: call}, statistics=True)
     return merged
-
-
-def _reason_to_skip(call: ActivationCall, gates: bool) -> str:
-    """Return why curves cannot replace the activation of a call; empty if they can."""
-    if call.conflict:
-        return call.conflict
-    if call.location.in_other_module:
-        return (
-            f"{call.location.description} calls a module that the model does not contain: make it "
-            "once, as an attribute of the model"
-        )
-    if not call.dtype.is_floating_point:
-        return f"its input has dtype {call.dtype}, which is not a floating-point dtype"
-    if type(call.native) in UNSUITABLE:
-        return UNSUITABLE[type(call.native)]
-    if not call.depends_on_data:
-        return "its input does not depend on the data"
-    if call.overwrites_used_input:
-        return "it writes into its input, and the model reads the input again later"
-    if isinstance(call.native, BOUNDED) and not gates:
-        if call.is_gate:
-            return "a gate: its output is multiplied by another tensor (gates=True converts it)"
-        if call.is_output:
-            return "the model's output, bounded (gates=True converts it)"
-    return ""
 
 
 def _set_method_targets(candidates: list[Candidate], model: nn.Module) -> None:

@@ -11,67 +11,15 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from hinged.model.conversion.activation_functions import name_of
-
-# The number of axes after the channel axis in the output of each convolution.
-_CONVOLUTIONS = {f"conv{kind}{rank}d": rank for kind in ("", "_transpose") for rank in (1, 2, 3)}
-_FEATURES_LAST = {
-    "linear",
-    "bilinear",
-    "embedding",
-    "embedding_bag",
-    "matmul",
-    "__matmul__",
-    "mm",
-    "bmm",
-    "addmm",
-    "baddbmm",
-    "scaled_dot_product_attention",
-    "multi_head_attention_forward",
-}
-_MATRIX_PRODUCTS = {"matmul", "__matmul__", "scaled_dot_product_attention"}
-_CHANNELS_SECOND = {"batch_norm", "instance_norm", "group_norm"}
-_NORMS_OF_LAST_AXES = {"layer_norm", "rms_norm"}
-REARRANGING = {
-    "permute",
-    "transpose",
-    "transpose_",
-    "swapaxes",
-    "swapdims",
-    "movedim",
-    "moveaxis",
-    "t",
-    "T",
-    "mT",
-    "H",
-    "mH",
-    "flatten",
-    "ravel",
-    "reshape",
-    "view",
-    "unflatten",
-    "squeeze",
-    "squeeze_",
-    "unsqueeze",
-    "unsqueeze_",
-    "expand",
-    "expand_as",
-    "view_as",
-    "reshape_as",
-    "__getitem__",
-    "select",
-    "narrow",
-    "index_select",
-    "chunk",
-    "split",
-    "split_with_sizes",
-    "tensor_split",
-    "unbind",
-    "roll",
-    "flip",
-}
-"""Names of functions that only select or reorder numbers of a tensor."""
-# These functions may change the number of channels, but not the channel axis.
-_RESIZING = {"cat", "concat", "concatenate", "pixel_shuffle", "pixel_unshuffle", "pad"}
+from hinged.model.conversion.operations import (
+    CHANNELS_SECOND,
+    CONVOLUTIONS,
+    FEATURES_LAST,
+    NORMS_OF_LAST_AXES,
+    REARRANGING,
+    RESIZING,
+    plain_name,
+)
 
 
 class ChannelAxes:
@@ -126,7 +74,7 @@ class ChannelAxes:
             kwargs: the keyword arguments of the call.
             result: what the function returned.
         """
-        name = name_of(function)
+        name = plain_name(name_of(function))
         if name in REARRANGING:
             self._rearrange(function, args, kwargs, result)
             return
@@ -134,15 +82,15 @@ class ChannelAxes:
             self._stack(result, *args, **kwargs)
             return
         inputs = tensors_in((args, kwargs))
-        if name in _MATRIX_PRODUCTS and all(x.dim() == 4 for x in inputs):
+        if name in ("matmul", "scaled_dot_product_attention") and all(x.dim() == 4 for x in inputs):
             self._set_heads(result)
             return
         for out in tensors_in(result):
             axis = _new_channel_axis(name, args, kwargs, out)
             if axis is not None:
                 self._set_axis(out, axis)
-            elif name not in _FEATURES_LAST:
-                self._inherit_axis(out, inputs, may_resize=name in _RESIZING)
+            elif name not in FEATURES_LAST:
+                self._inherit_axis(out, inputs, may_resize=name in RESIZING)
 
     def _set_axis(self, x: Tensor, axis: int) -> None:
         shape = [1] * x.dim()
@@ -188,7 +136,7 @@ class ChannelAxes:
         if channels is None:
             return
         try:
-            rearranged = function(channels, *args[1:], **kwargs)
+            rearranged = function(channels[...], *args[1:], **kwargs)
         except (RuntimeError, IndexError, TypeError):
             # Not every operation works on an expanded tensor. An index may be on another device.
             try:
@@ -209,13 +157,13 @@ def _new_channel_axis(
     """
     if out.dim() == 0:
         return None
-    if name in _CONVOLUTIONS:
-        return out.dim() - 1 - _CONVOLUTIONS[name]
-    if name in _FEATURES_LAST:
+    if name in CONVOLUTIONS:
+        return out.dim() - 1 - CONVOLUTIONS[name]
+    if name in FEATURES_LAST:
         return -1
-    if name in _CHANNELS_SECOND:
+    if name in CHANNELS_SECOND:
         return 1
-    if name in _NORMS_OF_LAST_AXES:
+    if name in NORMS_OF_LAST_AXES:
         normalised = kwargs.get("normalized_shape", args[1] if len(args) > 1 else ())
         return -1 if len(normalised) == 1 else None
     return None

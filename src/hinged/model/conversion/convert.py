@@ -94,9 +94,9 @@ def convert(
             continue), `"constant"` (the outermost values continue) or `"free"` (trained slopes).
         where: a function that takes a `Site` (the description of one activation) and returns
             whether to convert this activation. None converts all.
-        gates: whether to convert gates and bounded outputs too. A gate is a sigmoid, hardsigmoid or
-            tanh whose output is multiplied by another tensor. A bounded output is one of these
-            activations applied to the output of the model.
+        gates: whether to convert gates and bounded outputs too. A gate is a sigmoid, hardsigmoid,
+            tanh, ReLU6 or hardtanh whose output is multiplied by another tensor. A bounded output
+            is a sigmoid, hardsigmoid or tanh after which no layer with parameters comes.
         activations: your own module classes that compute an elementwise activation. Each module of
             these classes is replaced as a whole.
         optimizers: one or several optimisers that train the model. The parameters of the curves are

@@ -99,9 +99,9 @@ def sites(
             for a converted model. If you pass data for a converted model, the fraction of inputs
             outside the range is measured again.
         gates: whether to list gates and bounded outputs as convertible. A gate is a sigmoid,
-            hardsigmoid or tanh whose output is multiplied by another tensor. A bounded output is a
-            sigmoid, hardsigmoid or tanh whose output the model returns. Ignored for a converted
-            model.
+            hardsigmoid, tanh, ReLU6 or hardtanh whose output is multiplied by another tensor. A
+            bounded output is a sigmoid, hardsigmoid or tanh after which no layer with parameters
+            comes. Ignored for a converted model.
         activations: your own module classes that compute an elementwise activation. Ignored for a
             converted model.
         call: a function that calls the model with a batch, as in `convert`.

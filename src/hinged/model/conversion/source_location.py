@@ -93,7 +93,7 @@ def frames_in_model(frames: list[FrameType], members: Container[int]) -> list[Fr
     Returns:
         The list `frames` itself if the innermost module in it belongs to the model.
     """
-    owners = [_first_argument(frame) for frame in frames]
+    owners = [first_argument(frame) for frame in frames]
     modules = [i for i, owner in enumerate(owners) if isinstance(owner, nn.Module)]
     others = list(itertools.takewhile(lambda i: id(owners[i]) not in members, modules))
     if not others or len(others) == len(modules):
@@ -117,7 +117,7 @@ def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
     description = f"{inner.f_code.co_name} ({file}:{inner.f_lineno})"
     span = _span(inner)
     for frame in frames:
-        owner = _first_argument(frame)
+        owner = first_argument(frame)
         if isinstance(owner, nn.Module) and _contains(frame.f_code, inner.f_code):
             method = find_method(owner, frame.f_code)
             if method is not None:
@@ -125,7 +125,8 @@ def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
     return SourceLocation(None, None, inner.f_code, span, description), inner
 
 
-def _first_argument(frame: FrameType) -> Any:
+def first_argument(frame: FrameType) -> Any:
+    """Return the first argument of the function of a stack frame; None if it has none."""
     code = frame.f_code
     return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from hinged.kernels.eager_calls import is_intercepted
 from hinged.model.conversion.activation_call import ActivationCall
@@ -21,7 +21,9 @@ from hinged.model.conversion.activation_functions import (
     name_of,
     writes_in_place,
 )
-from hinged.model.conversion.channel_axes import REARRANGING, ChannelAxes, tensors_in
+from hinged.model.conversion.channel_axes import ChannelAxes, tensors_in
+from hinged.model.conversion.data_flow import DataFlow
+from hinged.model.conversion.operations import METADATA, RANDOM, plain_name
 from hinged.model.conversion.overwritten_inputs import OverwrittenInputs
 from hinged.model.conversion.source_location import (
     SourceLocation,
@@ -35,24 +37,29 @@ from hinged.model.observation.moments import Moments
 from hinged.model.observation.subsample import subsample
 
 _TRANSFORMED = "it is inside a transform of torch.func, where its inputs cannot be measured"
-_ELEMENTWISE_PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
-# These functions read the shape or the type of a tensor, but not its numbers.
-_METADATA = {
-    "size",
-    "dim",
-    "shape",
-    "dtype",
-    "device",
-    "ndim",
-    "numel",
-    "__len__",
-    "is_contiguous",
-}
+
+
+class Trace(NamedTuple):
+    """What one execution of a model has shown.
+
+    Attributes:
+        calls: the calls of activations by `SourceLocation.key`, in the order of their first
+            execution.
+        output: the output of the model.
+        executed: the `id` of every module that was executed.
+        is_random: whether the model drew random numbers, other than those of dropout. It can choose
+            by them what it executes.
+    """
+
+    calls: dict[Any, ActivationCall]
+    output: Any
+    executed: set[int]
+    is_random: bool
 
 
 def trace_activations(
     model: nn.Module, model_call: ModelCall, activations: tuple[type[nn.Module], ...]
-) -> tuple[dict[Any, ActivationCall], Any]:
+) -> Trace:
     """Run a model on one batch, and record every activation that it applies.
 
     Args:
@@ -61,30 +68,49 @@ def trace_activations(
             because it may write into them.
         activations: module classes that compute an elementwise activation. A module of these
             classes is recorded as one activation; its inner calls are not recorded.
-
-    Returns:
-        A pair: a dictionary of the calls, and the output of the model. The keys of the dictionary
-        are `SourceLocation.key`. Its order is that of the first execution.
     """
     model_call = model_call.copy()
     tracer = _ActivationTracer(model, activations)
-    tracer.mark_independent((*model.parameters(), *model.buffers()))
+    state = random.getstate()
     with contextlib.ExitStack() as stack:
+        if not torch.is_grad_enabled():
+            stack.enter_context(_parameters_without_gradients(model))
         for module in model.modules():
-            is_leaf = next(module.children(), None) is None
-            if is_leaf or isinstance(module, activations):
-                before = module.register_forward_pre_hook(tracer.enter_module)
-                after = module.register_forward_hook(
-                    tracer.leave_module, with_kwargs=True, always_call=True
-                )
-                stack.callback(before.remove)
-                stack.callback(after.remove)
-        if model_call.function is not None:  # It may make the inputs, for example from text.
-            hook = model.register_forward_pre_hook(tracer.mark_inputs, with_kwargs=True)
-            stack.callback(hook.remove)
+            handles = [module.register_forward_pre_hook(tracer.enter_module)]
+            if tracer.may_be_activation(module):
+                handles += [
+                    module.register_forward_pre_hook(tracer.enter_leaf),
+                    module.register_forward_hook(
+                        tracer.leave_leaf, with_kwargs=True, always_call=True
+                    ),
+                ]
+            for handle in handles:
+                stack.callback(handle.remove)
+        # A function of the user may make the inputs of the model, for example from text.
+        hook = model.register_forward_pre_hook(tracer.enter_model, with_kwargs=True)
+        stack.callback(hook.remove)
         with tracer:
             output = model_call.run(model)
-    return tracer.finish(output), output
+    is_random = tracer.is_random or random.getstate() != state
+    return Trace(tracer.finish(output), output, tracer.executed, is_random)
+
+
+@contextlib.contextmanager
+def _parameters_without_gradients(model: nn.Module) -> Iterator[None]:
+    """Turn gradients on in a `with` block, while no parameter of the model requires a gradient.
+
+    `torch.is_grad_enabled()` is then False exactly where the model itself turns gradients off. No
+    gradients are recorded, so the model needs no additional memory.
+    """
+    trained = [each for each in model.parameters() if each.is_leaf and each.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 class _Execution(NamedTuple):
@@ -92,12 +118,14 @@ class _Execution(NamedTuple):
 
     Attributes:
         key: the `SourceLocation.key` of the call.
+        number: the number of the execution in the `DataFlow`.
         call: the record of the call.
         x: the input of this execution.
         y: the output of this execution.
     """
 
     key: Any
+    number: int
     call: ActivationCall
     x: Tensor
     y: Tensor
@@ -108,25 +136,23 @@ class _ActivationTracer(TorchFunctionMode):
 
     def __init__(self, model: nn.Module, activations: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
+        self.flow = DataFlow()
+        self.flow.mark_constants(model.buffers())
+        self.flow.mark_constants(model.parameters(), are_parameters=True)
+        self.executed: set[int] = set()
+        self.is_random = False
         self._members = {id(module) for module in model.modules()}
+        self._training = model.training
         self._activations = activations
-        self._calls: dict[Any, list[ActivationCall]] = {}
+        self._calls: dict[Any, list[tuple[int, ActivationCall]]] = {}
         self._axes = ChannelAxes()
         self._running: list[list[_Execution]] = []  # One list for each running module.
         self._counts: dict[FrameType, Counter[Any]] = {}
         self._overwritten = OverwrittenInputs()
-        self._made_by = WeakTensorKeyDictionary()
-        self._independent = WeakTensorKeyDictionary()
 
-    def mark_independent(self, tensors: Iterable[Tensor]) -> None:
-        """Record that the given tensors do not depend on the inputs of the model."""
-        for tensor in tensors:
-            self._independent[tensor] = True
-
-    def mark_inputs(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def enter_model(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Record that the arguments of the model are data. This is a forward pre-hook."""
-        for tensor in tensors_in((args, kwargs)):
-            self._independent.pop(tensor, None)
+        self.flow.mark_inputs(tensors_in((args, kwargs)))
 
     def finish(self, output: Any) -> dict[Any, ActivationCall]:
         """Return the recorded calls by `SourceLocation.key`, with all their executions merged.
@@ -135,14 +161,23 @@ class _ActivationTracer(TorchFunctionMode):
         """
         self._counts.clear()
         for tensor in tensors_in(output):
-            if tensor in self._made_by:
-                self._made_by[tensor].is_output = True
             self._overwritten.note_read(tensor)
-        for first, *others in self._calls.values():
+        returned, trained = self.flow.finish(output)
+        merged: dict[Any, ActivationCall] = {}
+        for key, executions in self._calls.items():
+            for number, call in executions:
+                call.is_gate = bool(self.flow.factors >> number & 1)
+                call.is_output = bool(returned >> number & 1)
+                call.is_composed = bool(self.flow.composed >> number & 1)
+                call.feeds_layer = bool(self.flow.feeding_layers >> number & 1)
+                call.runs_in_training = self._training
+                call.gets_gradients = self._training and bool(trained >> number & 1)
+            (_, first), *others = executions
             first.count += len(others)
-            for other in others:
+            for _, other in others:
                 first.merge(other, statistics=True)
-        return {key: calls[0] for key, calls in self._calls.items()}
+            merged[key] = first
+        return merged
 
     def __torch_function__(
         self,
@@ -160,42 +195,16 @@ class _ActivationTracer(TorchFunctionMode):
             return self._run_activation(func, (given["input"], *args), rest)
         result = func(*args, **given)
         self._axes.follow(func, args, given, result)
-        self._note_dependence(func, args, given, result)
-        if name_of(func) in REARRANGING and args and isinstance(args[0], Tensor):
-            call = self._made_by.get(args[0])
-            for out in tensors_in(result) if call is not None else []:
-                self._made_by[out] = call
+        self.flow.follow(func, args, given, result)
         return result
 
     def _note_reads(
         self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
     ) -> None:
-        name = name_of(func)
-        read = [] if name in _METADATA else tensors_in((args, given))
-        for tensor in read:
+        name = plain_name(name_of(func))
+        self.is_random |= name in RANDOM
+        for tensor in [] if name in METADATA else tensors_in((args, given)):
             self._overwritten.note_read(tensor)
-        if (
-            name in _ELEMENTWISE_PRODUCTS
-            and len(read) == 2
-            and all(tensor.numel() > 1 for tensor in read)
-        ):
-            for tensor in read:
-                if tensor in self._made_by:
-                    self._made_by[tensor].is_gate = True
-
-    def _note_dependence(
-        self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any], result: Any
-    ) -> None:
-        if not self._depends_on_data(tensors_in((args, given))):
-            self.mark_independent(tensors_in(result))
-            return
-        # If `x[...] = y` writes data into a tensor, the tensor depends on the data from now on.
-        written = args[:1] if name_of(func) == "__setitem__" else ()
-        for tensor in tensors_in((result, written)):
-            self._independent.pop(tensor, None)
-
-    def _depends_on_data(self, inputs: list[Tensor]) -> bool:
-        return any(tensor not in self._independent for tensor in inputs)
 
     def _run_activation(
         self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
@@ -210,10 +219,8 @@ class _ActivationTracer(TorchFunctionMode):
             self._overwritten.note_write(x, call)
             y = y.clone()  # Keeps later reads of `x` and `y` apart.
         self._axes.copy_axis(x, y)
-        self._made_by[y] = call
-        if not call.depends_on_data:
-            self.mark_independent([y])
-        self._add(_Execution(location.key, call, x, y))
+        number = self.flow.note_execution(x, y, tensors_in((args[1:], given)))
+        self._add(_Execution(location.key, number, call, x, y))
         return y
 
     def _locate_call(self, module: nn.Module | None = None) -> SourceLocation:
@@ -256,7 +263,7 @@ class _ActivationTracer(TorchFunctionMode):
             dtype=x.dtype,
             inputs=Moments.of(sample),
             histogram=Histogram.of(sample),
-            depends_on_data=self._depends_on_data([x]),
+            depends_on_data=self.flow.origin_of(x).depends_on_data,
             conflict="" if is_measurable else _TRANSFORMED,
         )
 
@@ -264,13 +271,24 @@ class _ActivationTracer(TorchFunctionMode):
         if self._running:
             self._running[-1].append(execution)
         else:
-            self._calls.setdefault(execution.key, []).append(execution.call)
+            calls = self._calls.setdefault(execution.key, [])
+            calls.append((execution.number, execution.call))
 
-    def enter_module(self, _module: nn.Module, _args: tuple[Any, ...]) -> None:
+    def may_be_activation(self, module: nn.Module) -> bool:
+        """Return whether a module may be one activation: it has no children, or no parameters."""
+        is_leaf = next(module.children(), None) is None
+        has_parameters = next(module.parameters(), None) is not None
+        return is_leaf or not has_parameters or isinstance(module, self._activations)
+
+    def enter_module(self, module: nn.Module, _args: tuple[Any, ...]) -> None:
+        """Note that a module is executed. This is a forward pre-hook."""
+        self.executed.add(id(module))
+
+    def enter_leaf(self, _module: nn.Module, _args: tuple[Any, ...]) -> None:
         """Note that a module starts to run. This is a forward pre-hook."""
         self._running.append([])
 
-    def leave_module(
+    def leave_leaf(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
         """Note that a module has finished, and record its activations. This is a forward hook.
@@ -279,21 +297,48 @@ class _ActivationTracer(TorchFunctionMode):
         itself.
         """
         executions = self._running.pop()
-        has_one_input = len(args) == 1 and not kwargs  # A curve has one input.
         if output is None:  # The module raised an error.
             executions = []
-        elif isinstance(module, self._activations) and has_one_input:
-            (x,) = args
+        elif len(args) == 1 and not kwargs:  # A curve has one input.
+            executions = self._executions_of_module(module, args[0], output, executions)
+        parameters = list(module.parameters(recurse=False))
+        outputs = tensors_in(output)
+        if parameters and not all(map(self.flow.is_known, outputs)):
+            self.flow.note_layer(tensors_in((args, kwargs)), outputs, parameters)
+        for execution in executions:
+            self._add(execution)
+
+    def _executions_of_module(
+        self, module: nn.Module, x: Any, output: Any, executions: list[_Execution]
+    ) -> list[_Execution]:
+        """Return the executions of a module that has finished, or one execution of the module.
+
+        Args:
+            module: the module.
+            x: the only argument of the module.
+            output: what the module returned.
+            executions: the activations that the module has applied.
+        """
+        is_leaf = next(module.children(), None) is None
+        if isinstance(module, self._activations) or self._is_composed(module, x, output):
             location = self._locate_call(module)
             call = self._new_call(location, module, module, x)
             self._axes.copy_axis(x, output)
-            self._made_by[output] = call
-            executions = [_Execution(location.key, call, x, output)]
-        elif len(executions) == 1 and has_one_input:
-            _, call, x, y = executions[0]
-            if x is args[0] and y is output:
+            number = self.flow.note_execution(x, output)
+            return [_Execution(location.key, number, call, x, output)]
+        if is_leaf and len(executions) == 1:
+            _, number, call, inner_x, y = executions[0]
+            if inner_x is x and y is output:
                 call.location = self._locate_call(module)
                 call.module, call.function = module, None
-                executions = [_Execution(call.location.key, call, x, y)]
-        for execution in executions:
-            self._add(execution)
+                return [_Execution(call.location.key, number, call, x, y)]
+        return executions
+
+    def _is_composed(self, module: nn.Module, x: Any, output: Any) -> bool:
+        """Return whether a module has computed a composed activation such as `x * sigmoid(x)`."""
+        return (
+            isinstance(x, Tensor)
+            and isinstance(output, Tensor)
+            and next(module.parameters(), None) is None
+            and self.flow.is_composed_activation(x, output)
+        )
