@@ -99,6 +99,11 @@ class ManyBatchesWarning(UserWarning):
     """Warning that data without a length have yielded very many batches, and may have no end."""
 
 
+class MorePassesWarning(UserWarning):
+    """Warning that a loop in a converted model has more passes than when it was converted, so that
+    some passes have no curves."""
+
+
 class ShortTravelWarning(UserWarning):
     """Warning that the learning rate of curves is so small, for the number of training steps, that
     the curves will hardly change."""

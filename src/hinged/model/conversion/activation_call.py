@@ -41,6 +41,9 @@ class ActivationCall:
         gets_gradients: whether gradients of the outputs in training mode flow through the call.
         overwrites_used_input: whether the call works in place, and the model reads the overwritten
             input again later.
+        fed_by: `id`s of the parameters of the layers that have computed the input.
+        is_fed_by_several: whether other layers have computed the input in another execution.
+        is_in_every_pass: whether all passes of a loop around the call are this one call.
         untrained: why training does not reach the call; empty if it does.
         depends_on_data: whether the input of the call depends on the inputs of the model.
         conflict: why one curve layer cannot replace all executions; empty if it can.
@@ -62,6 +65,9 @@ class ActivationCall:
     feeds_layer: bool = False
     runs_in_training: bool = False
     gets_gradients: bool = False
+    fed_by: frozenset[int] = frozenset()
+    is_fed_by_several: bool = False
+    is_in_every_pass: bool = False
     untrained: str = ""
     overwrites_used_input: bool = False
     depends_on_data: bool = True
@@ -79,6 +85,8 @@ class ActivationCall:
         elif (self.axis, self.channels) != (other.axis, other.channels):
             numbers = f"{self.channels} and {other.channels} channels"
             self.conflict = f"this call has inputs with different channel axes ({numbers})"
+        self.is_fed_by_several |= other.is_fed_by_several or self.fed_by != other.fed_by
+        self.untrained = self.untrained and other.untrained
         self.is_gate |= other.is_gate
         self.is_output |= other.is_output
         self.is_composed |= other.is_composed

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from hinged.model.conversion.activation_call import ActivationCall
+from hinged.model.conversion.loop_passes import Calls, merge_passes
 from hinged.model.conversion.method_source import CannotRewriteError
 from hinged.model.conversion.protection import NO_GRADIENT, ONLY_EVALUATION, reason_to_skip
 from hinged.model.conversion.shared_modules import separate_copies
@@ -32,8 +33,6 @@ from hinged.model.observation.run_model import (
     with_gradients_if_needed,
 )
 
-Calls = dict[Any, ActivationCall]
-"""Calls by their location and occurrence, in the order of their first execution."""
 ActivationTypes = tuple[type[nn.Module], ...]
 
 
@@ -118,7 +117,7 @@ def find_candidates(
         training = trace if model.training else other
         if training is not None:
             _note_training(calls.values(), training)
-        calls = _merge_calls_in_copies(calls, originals)
+        calls = merge_passes(_merge_calls_in_copies(calls, originals))
         slots = module_slot_targets(calls.values(), all_parents(model))
         for each in calls.values():
             each.module = originals.get(id(each.module), each.module)

@@ -21,6 +21,7 @@ from hinged.model.conversion.operations import (
     JOINING,
     LAYERS,
     LOSSES,
+    NORMS,
     PRODUCTS,
     SHAPED_LIKE_ANOTHER,
     UNFILLED,
@@ -38,8 +39,9 @@ class Origin:
     Attributes:
         depends_on_data: whether the tensor depends on the inputs of the model.
         has_fractions: whether the dtype is a floating-point or complex dtype.
-        parameters: `id`s of parameters: those of the last layers on the way to this tensor. If the
-            tensor does not depend on the data, all parameters from which it was computed.
+        parameters: `id`s of parameters: those of the last layers on the way to this tensor, and of
+            norms after them. If the tensor does not depend on the data, all parameters from which
+            it was computed.
         variable: a number for the tensor `u` of which this tensor is an elementwise function
             `f(u)`. The function has no parameters, and is the same for all elements.
         applied: the executions of which this function `f` consists.
@@ -178,7 +180,8 @@ class DataFlow:
         if not data:
             self._set(outputs, Origin(False, parameters=constants))
         elif name in LAYERS and constants:
-            self._set_layer_output(data, constants, outputs)
+            parameters = constants | (_parameters_of(data) if name in NORMS else frozenset())
+            self._set_layer_output(data, parameters, outputs)
         else:
             if name in PRODUCTS or name in LAYERS:
                 self._note_product(name, data)

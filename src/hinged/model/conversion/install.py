@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from hinged import errors
+from hinged.model.conversion.activation_functions import name_of
 from hinged.model.conversion.candidates import Candidate
 from hinged.model.conversion.rewrite_method import (
     CURVES_CHILD,
@@ -56,17 +59,19 @@ class RepeatedCallCurves(nn.ModuleList):
     Args:
         curves: the modules, in the order of the repetitions.
         original: the module or function that was called before the conversion.
+        is_for_all: whether the only module serves all repetitions.
     """
 
-    def __init__(self, curves: Iterable[nn.Module], original: Any) -> None:
+    def __init__(self, curves: Iterable[nn.Module], original: Any, *, is_for_all: bool) -> None:
         super().__init__(curves)
+        self.is_for_all = is_for_all
         self.original = (original,)  # A tuple, because a plain attribute would register a module.
 
     def forward(self, counter: list[None], function: Any, *args: Any, **kwargs: Any) -> Any:
         """Apply the curve for the next repetition of the call, and return its output.
 
         `function` is called without a curve in two cases: it is not the original function, or all
-        curves were used already.
+        curves were used already. The second case causes a warning.
 
         Args:
             counter: a list with one entry for each earlier repetition in the same execution of the
@@ -77,11 +82,24 @@ class RepeatedCallCurves(nn.ModuleList):
         """
         original = self.original[0]
         function = original if function is None else function
-        if function is not original or len(counter) >= len(self):
+        if function is not original:
+            return function(*args, **kwargs)
+        number = 0 if self.is_for_all else len(counter)
+        if number >= len(self):
+            warnings.warn(self._say_that_curves_run_out(), errors.MorePassesWarning, stacklevel=2)
             return function(*args, **kwargs)
         counter.append(None)
         x = args[0] if args else kwargs["input"]
-        return self[len(counter) - 1](x)
+        return self[number](x)
+
+    def _say_that_curves_run_out(self) -> str:
+        original = self.original[0]
+        shown = original if isinstance(original, nn.Module) else name_of(original)
+        return (
+            f"A loop in a converted model has more passes than the {len(self)} that hinged.convert "
+            f"has seen: the others apply {shown} without a curve; convert the model on data that "
+            "lead to the most passes."
+        )
 
 
 def install(model: nn.Module, replacements: Replacements) -> nn.Module:
@@ -129,7 +147,11 @@ def _replace_call_in_method(same_call: Replacements) -> None:
     curves: nn.Module = layer
     if replacement.is_counted:
         call = candidate.call
-        curves = RepeatedCallCurves(_by_occurrence(same_call), call.module or call.function)
+        curves = RepeatedCallCurves(
+            _by_occurrence(same_call),
+            call.module or call.function,
+            is_for_all=call.is_in_every_pass,
+        )
     owner.get_submodule(CURVES_CHILD).add_module(replacement.curve, curves)
     originals = _originals_of(owner)
     for name, rewritten in rewritten_attributes(owner, target.method, replacement).items():

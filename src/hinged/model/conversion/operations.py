@@ -58,6 +58,7 @@ REARRANGING = {
 RESIZING = {"cat", "concat", "concatenate", "pixel_shuffle", "pixel_unshuffle", "pad"}
 """These may change the number of channels, but not the channel axis."""
 
+NORMS = CHANNELS_SECOND | NORMS_OF_LAST_AXES
 PRODUCTS = {
     *("mul", "multiply", "div", "divide", "true_divide", "truediv", "lerp", "addcmul", "addcdiv"),
     "scaled_dot_product_attention",
@@ -66,8 +67,7 @@ PRODUCTS = {
 LAYERS = {
     *CONVOLUTIONS,
     *(FEATURES_LAST - {"scaled_dot_product_attention"}),
-    *CHANNELS_SECOND,
-    *NORMS_OF_LAST_AXES,
+    *NORMS,
     *("addmv", "mv", "einsum", "tensordot", "inner", "conv_tbc", "deform_conv2d"),
     *("lstm", "gru", "rnn_tanh", "rnn_relu"),
     *("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),

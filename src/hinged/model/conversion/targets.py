@@ -137,7 +137,8 @@ def _targets_at_location(
     )
     syntax = call_syntax(method, pattern)
     _check_arguments(call, syntax)
-    is_counted = len(calls) > 1 or syntax.in_loop or not _is_certain(call, owner, syntax)
+    is_repeated = len(calls) > 1 or (syntax.in_loop and not call.is_in_every_pass)
+    is_counted = is_repeated or not _is_certain(call, owner, syntax)
     if syntax.in_nested_function and is_counted:  # Checkpoints and threads change counts.
         why = "is a nested function, so its repeated calls cannot be counted reliably"
         raise CannotRewriteError(f"{location.description} {why}")

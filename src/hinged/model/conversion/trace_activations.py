@@ -248,7 +248,7 @@ class _ActivationTracer(TorchFunctionMode):
         x: Tensor,
     ) -> ActivationCall:
         is_module = isinstance(called, nn.Module)
-        axis = self._axes.axis_of(x)
+        axis, origin = self._axes.axis_of(x), self.flow.origin_of(x)
         sample = torch.zeros(0, device=x.device)
         is_measurable = not is_intercepted(x)
         if x.is_floating_point() and is_measurable:
@@ -263,7 +263,8 @@ class _ActivationTracer(TorchFunctionMode):
             dtype=x.dtype,
             inputs=Moments.of(sample),
             histogram=Histogram.of(sample),
-            depends_on_data=self.flow.origin_of(x).depends_on_data,
+            fed_by=origin.parameters,
+            depends_on_data=origin.depends_on_data,
             conflict="" if is_measurable else _TRANSFORMED,
         )
 
