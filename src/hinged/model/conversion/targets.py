@@ -129,8 +129,8 @@ def _targets_at_location(
     location, owner, method = call.location, call.location.owner, call.location.method
     if owner is None or method is None:
         raise CannotRewriteError(
-            f"it is called in {location.description}, which cannot be rewritten for one module: it is "
-            "a function, a property, or a method that a subclass overrides"
+            f"it is called in {location.description}, which cannot be rewritten for one module: it "
+            "is a function, a property, or a method that a subclass overrides"
         )
     pattern = CallPattern(
         location.span, _possible_names(call, owner), _is_tensor_method(call.function)
