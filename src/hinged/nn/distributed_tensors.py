@@ -12,12 +12,12 @@ from hinged.kernels.eager_calls import PLAIN_TYPES
 
 def whole(tensor: Tensor) -> Tensor:
     """Return a tensor whole, also if each process holds a part of it, as with FSDP2."""
-    return tensor.full_tensor() if _is_spread(tensor) else tensor  # type: ignore[attr-defined]
+    return tensor.full_tensor() if is_spread(tensor) else tensor  # type: ignore[attr-defined]
 
 
 def overwrite(parameter: nn.Parameter, new: Tensor) -> None:
     """Copy a whole tensor into a parameter, of which each process may hold a part."""
-    if _is_spread(parameter):
+    if is_spread(parameter):
         from torch.distributed.tensor import distribute_tensor  # Its import takes a second.
 
         mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
@@ -69,7 +69,12 @@ def _sum_over_processes(sums: Sequence[Measurement]) -> list[Measurement]:
     return [found[i] for i in range(len(sums))]
 
 
-def _is_spread(tensor: Tensor) -> bool:
+def is_spread(tensor: Tensor) -> bool:
+    """Return whether each process holds a part of a tensor, as with FSDP2.
+
+    >>> is_spread(torch.ones(2))
+    False
+    """
     if type(tensor) in PLAIN_TYPES:
         return False
     from torch.distributed.tensor import DTensor  # Its import takes a second.

@@ -117,8 +117,9 @@ def convert(
 
     Raises:
         ArgumentError: if the model is on the meta device, wrapped (as in DistributedDataParallel),
-            compiled or scripted; if `data` has no batches; or if a setting cannot work, such as too
-            few hinges for an activation. The model is then unchanged.
+            spread over processes (as by `fully_shard`), compiled, scripted or exported; if `data`
+            has no batches; or if a setting cannot work, such as too few hinges for an activation.
+            The model is then unchanged.
 
     Warns:
         NoEffectWarning: if no activation was converted.
