@@ -228,19 +228,19 @@ def _replacements(decisions: list[Decision]) -> Replacements:
     return [(each.candidate, each.layer) for each in decisions if each.layer is not None]
 
 
-class _UnreachedError(Exception):
-    """The converted model does not call some of the curve layers that were put into it."""
+class _UnfitError(Exception):
+    """Some curve layers cannot take the place of the activations of the model."""
 
 
 def _install_reachable(
     model: nn.Module, decisions: list[Decision], first: FirstBatch
 ) -> tuple[nn.Module, Any]:
-    """Install the curves, and verify on the first batch that the model calls them.
+    """Install the curves, and verify on the first batch that the model can use them.
 
     A model can hold a second reference to an activation module, for example in a plain list. The
     search for activations does not see this reference, so the model would call the old module
-    instead of its curves. In this case the installation is undone. It is then repeated without the
-    curves that the model did not call.
+    instead of its curves. A model can also test the class of a module, or read its parameters. In
+    these cases the installation is undone. It is then repeated without these curves.
 
     Returns:
         A pair: the converted model, and its output for the first batch. The output is None if no
@@ -250,22 +250,14 @@ def _install_reachable(
         try:
             with undo_on_error(model):
                 converted = install(model, replacements)
-                layers = [layer for _, layer in replacements]
-                output, called = run_converted(converted, layers, first)
-                unreached = [
-                    each
-                    for each in decisions
-                    if each.layer and each.candidate.in_first_batch and each.layer not in called
-                ]
-                if unreached:
-                    raise _UnreachedError
+                output, unfit = run_converted(converted, replacements, first)
+                if unfit:
+                    raise _UnfitError
                 return converted, output
-        except _UnreachedError:
-            for each in unreached:
-                each.skip(
-                    "the model calls this activation by another reference, such as a plain list, "
-                    "and would not call a curve in its place"
-                )
+        except _UnfitError:
+            for each in decisions:
+                if each.layer in unfit:
+                    each.skip(unfit[each.layer])
     return model, None
 
 

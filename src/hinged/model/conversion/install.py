@@ -14,6 +14,7 @@ from torch import nn
 from hinged import errors
 from hinged.model.conversion.activation_functions import name_of
 from hinged.model.conversion.candidates import Candidate
+from hinged.model.conversion.module_reads import keep_attributes
 from hinged.model.conversion.rewrite_method import (
     CURVES_CHILD,
     MethodCurves,
@@ -119,6 +120,7 @@ def install(model: nn.Module, replacements: Replacements) -> nn.Module:
         if isinstance(target, ModuleSlot):
             old = target.parent.get_submodule(target.name)
             share_hooks(old, layer)
+            keep_attributes(old, layer)
             _originals_of(target.parent).modules.setdefault(target.name, old)
             setattr(target.parent, target.name, layer)
         elif isinstance(target, CallInMethod):

@@ -11,32 +11,54 @@ from torch import nn
 from hinged.model.conversion.candidates import FirstBatch
 from hinged.model.conversion.channel_axes import tensors_in
 from hinged.model.conversion.decisions import Settings
+from hinged.model.conversion.install import Replacements
+from hinged.model.conversion.module_reads import note_reads
+from hinged.model.conversion.targets import ModuleSlot
 from hinged.model.observation.run_model import state_restored, with_gradients_if_needed
-from hinged.nn import PiecewiseLinear, Site
+from hinged.nn import Site
+
+_UNREACHED = (
+    "the model calls this activation by another reference, such as a plain list, and would not "
+    "call a curve in its place"
+)
 
 
 def run_converted(
-    model: nn.Module, layers: list[PiecewiseLinear], first: FirstBatch
-) -> tuple[Any, set[nn.Module]]:
+    model: nn.Module, replacements: Replacements, first: FirstBatch
+) -> tuple[Any, dict[Any, str]]:
     """Run the converted model on the first batch, with the same random numbers as before.
 
     Args:
         model: the converted model.
-        layers: the curve layers that were put into it.
+        replacements: the activations that were replaced, and the curve layers.
         first: the first batch.
 
     Returns:
-        A pair: the output of the model, and the set of the given `layers` that the model called.
+        A pair: the output of the model, and the curve layers that cannot take the place of the
+        activation, each with the reason. If there are any, the output can be None.
     """
     called: set[nn.Module] = set()
+    layers = [layer for _, layer in replacements]
+    modules = {
+        layer: each.call.module
+        for each, layer in replacements
+        if isinstance(each.target, ModuleSlot) and each.call.module is not None
+    }
     handles = [layer.register_forward_hook(lambda layer, *_: called.add(layer)) for layer in layers]
+    output = None
     try:
-        with state_restored(model):
+        with state_restored(model), note_reads(modules) as reasons:
             first.random_state.restore()
-            return with_gradients_if_needed(lambda: first.model_call.copy().run(model)), called
+            output = with_gradients_if_needed(lambda: first.model_call.copy().run(model))
+    except Exception:
+        if not reasons:
+            raise
+        return output, reasons
     finally:
         for handle in handles:
             handle.remove()
+    missed = [layer for each, layer in replacements if each.in_first_batch and layer not in called]
+    return output, dict.fromkeys(missed, _UNREACHED) | reasons
 
 
 def describe_difference(before: Any, after: Any, reason: str) -> str:

@@ -1,0 +1,70 @@
+"""Finds the curve layers of which a model expects more than a call: a class or an attribute."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import nn
+
+from hinged.nn import PiecewiseLinear
+
+
+def keep_attributes(original: nn.Module, layer: PiecewiseLinear) -> None:
+    """Give a curve layer the attributes of the activation module that it replaces.
+
+    For example, a layer in place of `nn.LeakyReLU(0.2)` has the attribute `negative_slope` then.
+    Attributes that a curve layer has itself stay as they are. Parameters and buffers are left out.
+    """
+    kept = {
+        name: value
+        for name, value in vars(original).items()
+        if not name.startswith("_") and inspect.getattr_static(layer, name, None) is None
+    }
+    vars(layer).update({name: value for name, value in kept.items() if name not in vars(layer)})
+
+
+@contextlib.contextmanager
+def note_reads(replaced: Mapping[PiecewiseLinear, nn.Module]) -> Iterator[dict[Any, str]]:
+    """Note during a `with` block which curve layers do not answer as the modules they replace.
+
+    The function `isinstance` and the method `PiecewiseLinear.__getattr__` are replaced during the
+    block.
+
+    Args:
+        replaced: the module that each curve layer replaces.
+
+    Yields:
+        A dictionary from curve layers to sentences that say what the model expects. It is filled
+        during the block.
+    """
+    found: dict[Any, str] = {}
+    is_instance = builtins.isinstance
+
+    def watch_class(value: Any, classes: Any) -> bool:
+        answer = is_instance(value, classes)
+        if not answer and type(value) is PiecewiseLinear and value in replaced:
+            original = replaced[value]
+            if is_instance(original, classes):
+                found[value] = f"the model tests whether it is a {type(original).__name__}"
+        return answer
+
+    def watch_attribute(layer: PiecewiseLinear, name: str) -> Any:
+        with contextlib.suppress(AttributeError):
+            return nn.Module.__getattr__(layer, name)
+        if layer in replaced:
+            with contextlib.suppress(AttributeError):
+                getattr(replaced[layer], name)
+                found[layer] = f"the model reads its attribute {name!r}"
+        return nn.Module.__getattr__(layer, name)
+
+    builtins.isinstance = watch_class
+    PiecewiseLinear.__getattr__ = watch_attribute  # type: ignore[assignment, method-assign]
+    try:
+        yield found
+    finally:
+        builtins.isinstance = is_instance
+        del PiecewiseLinear.__getattr__

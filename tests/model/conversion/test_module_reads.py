@@ -1,0 +1,68 @@
+"""Tests that curve layers answer for the modules they replace, or leave them in place."""
+
+import builtins
+import copy
+import io
+
+import pytest
+import torch
+
+import hinged
+from tests.model.conversion import reading_networks as reading
+
+ROWS = torch.randn(8, 4)
+
+
+@pytest.mark.parametrize(
+    "make", [reading.ReadsSlope, reading.ReadsOwnSetting, reading.TestsOtherClasses]
+)
+def test_a_curve_layer_has_the_settings_of_the_module(make):
+    model = make().eval()
+    before = model(ROWS)
+    hinged.convert(model, ROWS)
+    assert [site.name for site in hinged.sites(model).converted] == ["act", "other"]
+    assert torch.allclose(model(ROWS), before)
+    assert torch.allclose(copy.deepcopy(model)(ROWS), before)
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    assert torch.allclose(torch.load(file, weights_only=False)(ROWS), before)
+    hinged.simplify(model, 0.0)
+    assert torch.allclose(model(ROWS), before, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make, names, reason",
+    [
+        (reading.TestsClass, ["act"], "the model tests whether it is a LeakyReLU"),
+        (reading.TestsClassOfLayers, ["layers.1", "layers.3"], "the model tests whether it is a"),
+        (reading.ReadsWeight, ["act"], "the model reads its attribute 'weight'"),
+        (reading.AsksForWeight, ["act"], "the model reads its attribute 'weight'"),
+        (reading.CallsOtherMethod, ["act"], "the model reads its attribute 'is_gated'"),
+    ],
+)
+def test_a_module_that_is_more_than_called_stays(make, names, reason):
+    model = make().eval()
+    before = model(ROWS)
+    modules = dict(model.named_modules())
+    hinged.convert(model, ROWS)
+    skipped = hinged.sites(model).skipped
+    assert [site.name for site in skipped] == names
+    assert all(site.skipped.startswith(reason) for site in skipped)
+    assert all(model.get_submodule(name) is modules[name] for name in names)
+    assert isinstance(model.other, hinged.PiecewiseLinear)
+    assert torch.allclose(model(ROWS), before)
+
+
+def test_nothing_stays_patched():
+    is_instance = builtins.isinstance
+    hinged.convert(reading.TestsClass(), ROWS)
+    assert builtins.isinstance is is_instance
+    assert "__getattr__" not in vars(hinged.PiecewiseLinear)
+
+
+def test_settings_of_a_curve_layer_are_its_own():
+    model = reading.ReadsSlope()
+    model.act.channels, model.act.inplace = 99, True
+    hinged.convert(model, ROWS)
+    assert model.act.channels == 4 and model.act.negative_slope == 0.3
