@@ -41,6 +41,8 @@ class ActivationCall:
         gets_gradients: whether gradients of the outputs in training mode flow through the call.
         overwrites_used_input: whether the call works in place, and the model reads the overwritten
             input again later.
+        channels_are_guessed: whether parameters may not determine the number of channels.
+        channels_vary: whether the number of channels differs between executions, or could.
         fed_by: `id`s of the parameters of the layers that have computed the input.
         is_fed_by_several: whether other layers have computed the input in another execution.
         is_in_every_pass: whether all passes of a loop around the call are this one call.
@@ -65,6 +67,8 @@ class ActivationCall:
     feeds_layer: bool = False
     runs_in_training: bool = False
     gets_gradients: bool = False
+    channels_are_guessed: bool = False
+    channels_vary: bool = False
     fed_by: frozenset[int] = frozenset()
     is_fed_by_several: bool = False
     is_in_every_pass: bool = False
@@ -72,6 +76,11 @@ class ActivationCall:
     overwrites_used_input: bool = False
     depends_on_data: bool = True
     conflict: str = ""
+
+    def forget_channels(self) -> None:
+        """Note that the number of channels can vary, so that one curve serves all of them."""
+        self.axis, self.channels, self.channels_are_guessed = None, 1, False
+        self.channels_vary = True
 
     def merge(self, other: ActivationCall, *, statistics: bool) -> None:
         """Add another execution of the same call to this object.
@@ -82,9 +91,8 @@ class ActivationCall:
         """
         if not same_activation(self.native, other.native):
             self.conflict = f"this call computes both {self.native} and {other.native}"
-        elif (self.axis, self.channels) != (other.axis, other.channels):
-            numbers = f"{self.channels} and {other.channels} channels"
-            self.conflict = f"this call has inputs with different channel axes ({numbers})"
+        if other.channels_vary or (self.axis, self.channels) != (other.axis, other.channels):
+            self.forget_channels()
         self.is_fed_by_several |= other.is_fed_by_several or self.fed_by != other.fed_by
         self.untrained = self.untrained and other.untrained
         self.is_gate |= other.is_gate

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import is_dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,13 +10,19 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from hinged.model.conversion.activation_functions import name_of
+from hinged.model.conversion.data_flow import DataFlow
+from hinged.model.conversion.nested_tensors import tensors_in
 from hinged.model.conversion.operations import (
     CHANNELS_SECOND,
     CONVOLUTIONS,
     FEATURES_LAST,
+    LAYERS,
+    MATRIX_PRODUCTS,
     NORMS_OF_LAST_AXES,
     REARRANGING,
+    REDUCTIONS,
     RESIZING,
+    find_reduced_axes,
     plain_name,
 )
 
@@ -31,10 +36,19 @@ class ChannelAxes:
 
     An operation that only rearranges entries, such as `permute`, is applied to the index tensor
     too. Its result shows where the channels are now. Other operations are recognised by name.
+
+    An axis counts as the channel axis only if parameters determine its size. An axis of positions,
+    or of a slice of parameters, can have another size later. A tensor with such an axis last has
+    index 0 everywhere.
+
+    Args:
+        flow: the origins of the tensors in the same model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, flow: DataFlow) -> None:
+        self._flow = flow
         self._channels = WeakTensorKeyDictionary()
+        self._slices = WeakTensorKeyDictionary()
 
     def axis_of(self, x: Tensor) -> int | None:
         """Return the channel axis of a tensor.
@@ -53,6 +67,17 @@ class ChannelAxes:
         if not is_features and _has_repeats(channels.movedim(axes[0], 0)):
             return None  # The axis contains samples or positions too.
         return -1 if axes[0] == x.dim() - 1 else axes[0]
+
+    def is_guess(self, x: Tensor) -> bool:
+        """Return whether the size of the channel axis may not be determined by parameters.
+
+        This is so if a matrix has been made by unknown operations, or if its last axis contains
+        positions too, as after `flatten`.
+        """
+        channels = self._channels.get(x)
+        if x.dim() != 2 or channels is None:
+            return x.dim() == 2
+        return _axes_with_channels(channels) == [1] and _has_repeats(channels.movedim(1, 0))
 
     def copy_axis(self, old: Tensor, new: Tensor) -> None:
         """Give the tensor `new` the channel axis of the tensor `old`, which has the same shape."""
@@ -75,22 +100,119 @@ class ChannelAxes:
             result: what the function returned.
         """
         name = plain_name(name_of(function))
+        inputs, outputs = tensors_in((args, kwargs)), tensors_in(result)
         if name in REARRANGING:
             self._rearrange(function, args, kwargs, result)
-            return
-        if name == "stack":
+            self._note_slice(name, args, outputs)
+        elif name == "stack":
             self._stack(result, *args, **kwargs)
+        elif name in LAYERS and any(x in self._slices for x in inputs):
+            self._set_no_channels(outputs)
+        elif name in MATRIX_PRODUCTS:
+            self._multiply(name, inputs, result)
+        elif name == "einsum":
+            self._multiply_by_letters(args, inputs[-2:], result)
+        elif name in REDUCTIONS:
+            self._reduce(inputs[0], find_reduced_axes(name, args, kwargs), outputs)
+        else:
+            for out in outputs:
+                self._set_new_axis(name, args, kwargs, inputs, out)
+
+    def _set_new_axis(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        inputs: list[Tensor],
+        out: Tensor,
+    ) -> None:
+        axis = _new_channel_axis(name, args, kwargs, out)
+        has_constants = any(not self._flow.origin_of(x).depends_on_data for x in inputs)
+        if axis is not None and (has_constants or name in NORMS_OF_LAST_AXES):
+            self._set_axis(out, axis)
+        elif name not in FEATURES_LAST:
+            self._inherit_axis(out, inputs, may_resize=name in RESIZING)
+        else:
+            self._set_no_channels([out])
+
+    def _set_no_channels(self, tensors: list[Tensor]) -> None:
+        """Record that the sizes of all axes of the tensors can vary."""
+        for x in tensors:
+            zero = torch.zeros((), dtype=torch.int32, device=x.device)
+            self._channels[x] = zero.expand(x.shape)
+
+    def _multiply(self, name: str, inputs: list[Tensor], out: Tensor) -> None:
+        """Record the channels of a matrix product `a @ b`, or of an attention with values `b`."""
+        is_attention = name == "scaled_dot_product_attention"
+        a, b = (inputs[0], inputs[2]) if is_attention else inputs[-2:]
+        origin = self._flow.origin_of(a)
+        if not self._flow.origin_of(b).depends_on_data:
+            self._set_axis(out, -1)
+        elif not origin.depends_on_data and origin.parameters:
+            self._set_axis(out, -2 if b.dim() > 1 else -1)
+        elif not self._has_features_last(b):
+            self._set_no_channels([out])
+        elif out.dim() == 4:
+            self._set_heads(out)
+        else:
+            self._set_axis(out, -1)
+
+    def _has_features_last(self, x: Tensor) -> bool:
+        channels = self._channels.get(x)
+        axes = [] if channels is None else _axes_with_channels(channels)
+        return x.dim() - 1 in axes and x.dim() - 2 not in axes
+
+    def _multiply_by_letters(
+        self, args: tuple[Any, ...], inputs: list[Tensor], out: Tensor
+    ) -> None:
+        """Record the channels of `einsum`: the axis of the result that only parameters have."""
+        subscripts, _, result = str(args[0]).replace(" ", "").partition("->")
+        terms = subscripts.split(",")
+        fixed = {
+            letter
+            for term, x in zip(terms, inputs, strict=False)
+            if not self._flow.origin_of(x).depends_on_data
+            for letter in term
+        }
+        data = [
+            (term, x)
+            for term, x in zip(terms, inputs, strict=False)
+            if self._flow.origin_of(x).depends_on_data
+        ]
+        new = [letter for letter in result if letter in fixed - set("".join(t for t, _ in data))]
+        kept = [term[axis] for term, x in data if (axis := self.axis_of(x)) is not None]
+        letters = new or [letter for letter in kept if letter in result]
+        if len(letters) == 1 and "." not in str(args[0]):
+            self._set_axis(out, result.index(letters[0]))
+        else:
+            self._set_no_channels([out])
+
+    def _reduce(self, x: Tensor, axes: Sequence[int] | None, outputs: list[Tensor]) -> None:
+        """Record the channels of a sum, mean or maximum of `x` over some axes."""
+        channels = self._channels.get(x)
+        if channels is None or axes is None:
             return
-        inputs = tensors_in((args, kwargs))
-        if name in ("matmul", "scaled_dot_product_attention") and all(x.dim() == 4 for x in inputs):
-            self._set_heads(result)
+        reduced = {axis % x.dim() for axis in axes} if x.dim() else set()
+        if reduced & set(_axes_with_channels(channels)):
+            self._set_no_channels(outputs)
             return
-        for out in tensors_in(result):
-            axis = _new_channel_axis(name, args, kwargs, out)
-            if axis is not None:
-                self._set_axis(out, axis)
-            elif name not in FEATURES_LAST:
-                self._inherit_axis(out, inputs, may_resize=name in RESIZING)
+        for axis in reduced:
+            channels = channels.narrow(axis, 0, 1)
+        for out in outputs:
+            kept = channels if out.dim() == x.dim() else channels.squeeze(tuple(reduced))
+            self._channels[out] = kept.expand(out.shape)
+
+    def _note_slice(self, name: str, args: tuple[Any, ...], outputs: list[Tensor]) -> None:
+        """Record that tensors are slices of constants, whose size the model can change."""
+        x = args[0]
+        if not isinstance(x, Tensor) or self._flow.origin_of(x).depends_on_data:
+            return
+        index = args[1] if name == "getitem" else None
+        parts = index if isinstance(index, tuple) else (index,)
+        is_slice = any(isinstance(part, slice) and part != slice(None) for part in parts)
+        if is_slice or name in ("narrow", "index_select") or x in self._slices:
+            for out in outputs:
+                self._slices[out] = True
 
     def _set_axis(self, x: Tensor, axis: int) -> None:
         shape = [1] * x.dim()
@@ -161,7 +283,7 @@ def _new_channel_axis(
         return out.dim() - 1 - CONVOLUTIONS[name]
     if name in FEATURES_LAST:
         return -1
-    if name in CHANNELS_SECOND:
+    if name in CHANNELS_SECOND and out.dim() > 1:
         return 1
     if name in NORMS_OF_LAST_AXES:
         normalised = kwargs.get("normalized_shape", args[1] if len(args) > 1 else ())
@@ -182,16 +304,3 @@ def _has_repeats(channels: Tensor) -> bool:
     """Return whether a channel index appears more than once along the first axis of `channels`."""
     indices = channels.reshape(len(channels), -1)[:, 0]
     return len(indices.unique()) < len(indices)
-
-
-def tensors_in(value: Any) -> list[Tensor]:
-    """Return all tensors in a nested structure of lists, tuples, dictionaries and dataclasses."""
-    if isinstance(value, Tensor):
-        return [value]
-    if is_dataclass(value) and not isinstance(value, type):
-        value = vars(value)
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    return [tensor for part in value for tensor in tensors_in(part)]

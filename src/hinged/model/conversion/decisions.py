@@ -136,7 +136,8 @@ def _decide_one(candidate: Candidate, name: str, settings: Settings, call: str) 
     ends = (layer.hinges.min().item(), layer.hinges.max().item())
     notes = ["closest fit"] if settings.init == "same" and layer.start_error > 0 else []
     if observed.axis is None:
-        notes.append("one curve for all channels: their axis is not known")
+        why = "their number can vary" if observed.channels_vary else "their axis is not known"
+        notes.append(f"one curve for all channels: {why}")
     site = replace(
         site,
         hinges=layer.hinges.shape[-1],

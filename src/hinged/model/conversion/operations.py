@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 # The number of axes after the channel axis in the output of each convolution.
 CONVOLUTIONS = {f"conv{kind}{rank}d": rank for kind in ("", "_transpose") for rank in (1, 2, 3)}
 FEATURES_LAST = {
@@ -16,7 +18,10 @@ FEATURES_LAST = {
     "baddbmm",
     "scaled_dot_product_attention",
     "multi_head_attention_forward",
+    *("lstm", "gru", "rnn_tanh", "rnn_relu"),
+    *("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),
 }
+MATRIX_PRODUCTS = {"matmul", "mm", "bmm", "addmm", "baddbmm", "scaled_dot_product_attention"}
 CHANNELS_SECOND = {"batch_norm", "instance_norm", "group_norm"}
 NORMS_OF_LAST_AXES = {"layer_norm", "rms_norm"}
 REARRANGING = {
@@ -69,8 +74,6 @@ LAYERS = {
     *(FEATURES_LAST - {"scaled_dot_product_attention"}),
     *NORMS,
     *("addmv", "mv", "einsum", "tensordot", "inner", "conv_tbc", "deform_conv2d"),
-    *("lstm", "gru", "rnn_tanh", "rnn_relu"),
-    *("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),
 }
 """Functions of data and parameters that are layers of a network. Without parameters, they are
 products of data, or normalise."""
@@ -102,6 +105,11 @@ ELEMENTWISE = {
     *("type", "type_as"),
 }
 """These compute each element of the output from the elements at the same position."""
+REDUCTIONS = {
+    *("mean", "sum", "nanmean", "nansum", "amax", "amin", "max", "min", "median", "prod"),
+    *("std", "var", "norm", "logsumexp", "any", "all", "argmax", "argmin"),
+}
+"""These combine the numbers along some axes to one."""
 DETACHING = {"detach", "data"}
 """Gradients do not flow through these."""
 SHAPED_LIKE_ANOTHER = {"expand_as", "view_as", "reshape_as", "type_as", "to"}
@@ -139,3 +147,21 @@ def plain_name(name: str) -> str:
     operator = name.strip("_")
     is_variant = operator[:1] in ("r", "i") and operator[1:] in _KNOWN
     return operator[1:] if is_variant else operator
+
+
+def find_reduced_axes(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[int, ...] | None:
+    """Return the axes over which a call of one of `REDUCTIONS` reduces its input.
+
+    The result is None if the call reduces all axes to one number, or compares two tensors.
+
+    >>> find_reduced_axes("mean", (None, (2, 3)), {}), find_reduced_axes("sum", (None,), {"dim": 1})
+    ((2, 3), (1,))
+    """
+    position = 2 if name == "norm" else 1
+    given = args[position] if len(args) > position else None
+    axes = kwargs.get("dim", kwargs.get("axis", given))
+    if isinstance(axes, int):
+        return (axes,)
+    return tuple(axes) if isinstance(axes, tuple | list) and axes else None

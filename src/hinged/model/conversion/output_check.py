@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from hinged.model.conversion.candidates import FirstBatch
-from hinged.model.conversion.channel_axes import tensors_in
 from hinged.model.conversion.decisions import Settings
 from hinged.model.conversion.install import Replacements
 from hinged.model.conversion.module_reads import note_reads
+from hinged.model.conversion.nested_tensors import tensors_in
 from hinged.model.conversion.targets import ModuleSlot
 from hinged.model.observation.run_model import state_restored, with_gradients_if_needed
 from hinged.nn import Site

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from hinged.kernels.eager_calls import is_intercepted
@@ -21,8 +22,9 @@ from hinged.model.conversion.activation_functions import (
     name_of,
     writes_in_place,
 )
-from hinged.model.conversion.channel_axes import ChannelAxes, tensors_in
+from hinged.model.conversion.channel_axes import ChannelAxes
 from hinged.model.conversion.data_flow import DataFlow
+from hinged.model.conversion.nested_tensors import tensors_in
 from hinged.model.conversion.operations import METADATA, RANDOM, plain_name
 from hinged.model.conversion.overwritten_inputs import OverwrittenInputs
 from hinged.model.conversion.source_location import (
@@ -102,7 +104,8 @@ def _parameters_without_gradients(model: nn.Module) -> Iterator[None]:
     `torch.is_grad_enabled()` is then False exactly where the model itself turns gradients off. No
     gradients are recorded, so the model needs no additional memory.
     """
-    trained = [each for each in model.parameters() if each.is_leaf and each.requires_grad]
+    made = [each for each in model.parameters() if not is_lazy(each)]
+    trained = [each for each in made if each.is_leaf and each.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
     try:
@@ -145,7 +148,7 @@ class _ActivationTracer(TorchFunctionMode):
         self._training = model.training
         self._activations = activations
         self._calls: dict[Any, list[tuple[int, ActivationCall]]] = {}
-        self._axes = ChannelAxes()
+        self._axes = ChannelAxes(self.flow)
         self._running: list[list[_Execution]] = []  # One list for each running module.
         self._counts: dict[FrameType, Counter[Any]] = {}
         self._overwritten = OverwrittenInputs()
@@ -171,6 +174,8 @@ class _ActivationTracer(TorchFunctionMode):
                 call.is_composed = bool(self.flow.composed >> number & 1)
                 call.feeds_layer = bool(self.flow.feeding_layers >> number & 1)
                 call.runs_in_training = self._training
+                if call.channels_are_guessed and not call.feeds_layer:
+                    call.forget_channels()
                 call.gets_gradients = self._training and bool(trained >> number & 1)
             (_, first), *others = executions
             first.count += len(others)
@@ -263,6 +268,7 @@ class _ActivationTracer(TorchFunctionMode):
             dtype=x.dtype,
             inputs=Moments.of(sample),
             histogram=Histogram.of(sample),
+            channels_are_guessed=self._axes.is_guess(x),
             fed_by=origin.parameters,
             depends_on_data=origin.depends_on_data,
             conflict="" if is_measurable else _TRANSFORMED,
