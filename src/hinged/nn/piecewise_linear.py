@@ -6,10 +6,11 @@ import contextlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from hinged import errors
 from hinged.curve.curve import TAILS, Curve, check_hinges, check_shapes
@@ -20,6 +21,7 @@ from hinged.curve.start_functions import Start, StartFunction, resolve_start
 from hinged.kernels import evaluate_curves
 from hinged.nn.hinge_spacing import HingeSpacing
 from hinged.nn.saved_state import ParametrizationDict, decode_tails, describe_mismatch, encode_tails
+from hinged.nn.tracing import call_in_graph, refuse_script
 
 CALL = "hinged.PiecewiseLinear"
 DEFAULT_RANGE = (-3.0, 3.0)
@@ -175,6 +177,8 @@ class PiecewiseLinear(nn.Module):
 
         The result is a new tensor with the shape, dtype and memory format of `x`.
         """
+        if isinstance(x, Proxy):
+            return call_in_graph(self, x)
         hinges = self._get_tensor(self._buffers, "hinges")
         return evaluate_curves(
             x,
@@ -186,6 +190,10 @@ class PiecewiseLinear(nn.Module):
             uniform=self._spacing.is_uniform,
             call=CALL,
         )
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Refuse `torch.jit.script`, which calls this method."""
+        refuse_script()
 
     def curve(self) -> Curve:
         """Return the curves as a `hinged.Curve` whose tensors are the layer's parameters, not

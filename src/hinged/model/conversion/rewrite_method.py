@@ -10,12 +10,16 @@ import ast
 import copy
 import functools
 import inspect
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
 from torch import nn
+from torch.fx import Tracer
 
+from hinged import errors
 from hinged.model.conversion.call_syntax import CallPattern, find_call, input_of
 from hinged.model.conversion.method_source import (
     CannotRewriteError,
@@ -38,6 +42,31 @@ _ORIGINAL = "_hinged_original"  # An attribute of rewritten functions.
 
 class MethodCurves(nn.ModuleDict):
     """Holds the curves that the rewritten methods of a module call, by name."""
+
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield the curves with their names.
+
+        `torch.fx` calls this method before it traces the model that contains the curves.
+
+        Raises:
+            ArgumentError: if `torch.fx` takes the method of the model from its class, and would
+                leave out the curves.
+        """
+        _refuse_tracing_of_class(sys._getframe(1))
+        return super().named_children()
+
+
+def _refuse_tracing_of_class(caller: FrameType) -> None:
+    tracer = caller.f_locals.get("self")
+    if caller.f_code.co_name != "collect_tensor_attrs" or not isinstance(tracer, Tracer):
+        return
+    name = tracer.traced_func_name
+    if isinstance(vars(tracer.root).get(name), RewrittenMethod):
+        got = (
+            f"a converted model whose method {name!r} calls curves, which torch.fx would leave out"
+        )
+        hint = "trace torch.nn.Sequential(model), or call hinged.revert(model) first"
+        raise errors.ArgumentError(errors.message("torch.fx.symbolic_trace(model)", got, hint))
 
 
 @dataclass(frozen=True)
@@ -121,6 +150,10 @@ class RewrittenMethod:
     @property
     def __signature__(self) -> inspect.Signature:
         return inspect.signature(self._callable)
+
+    @property
+    def __globals__(self) -> dict[str, Any]:
+        return self.__func__.__globals__
 
     @property
     def __code__(self) -> CodeType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -91,11 +92,17 @@ def state_restored(model: nn.Module) -> Iterator[None]:
     generators.
 
     `nn.MultiheadAttention` and `nn.TransformerEncoder` run without their fast path for evaluation.
-    It would skip activations, and make nested tensors of inputs with padding.
+    It would skip activations, and make nested tensors of inputs with padding. Functions that
+    `torch.compile` has compiled run as they are written.
     """
     random_state = RandomState(model)
     try:
-        with torch.no_grad(), _buffers_and_flags_restored(model), _without_fast_path():
+        with (
+            torch.no_grad(),
+            _buffers_and_flags_restored(model),
+            _without_fast_path(),
+            _without_compiled_code(),
+        ):
             yield
     finally:
         random_state.restore()
@@ -109,6 +116,17 @@ def _without_fast_path() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextlib.contextmanager
+def _without_compiled_code() -> Iterator[None]:
+    """Run compiled functions as they are written, in a `with` block.
+
+    Compiled code does not call what observes a model. The compiler is loaded only if it is used.
+    """
+    is_used = "torch._dynamo" in sys.modules
+    with torch.compiler.set_stance("force_eager") if is_used else contextlib.nullcontext():
+        yield
 
 
 @contextlib.contextmanager
