@@ -65,6 +65,14 @@ class CurveFileError(HingedError, ValueError):
     """Error for a file that does not contain curves, is damaged, or belongs to another model."""
 
 
+class ConversionError(HingedError, RuntimeError):
+    """Error for a model that would compute something else after its conversion."""
+
+
+class ChangedOutputsWarning(UserWarning):
+    """Warning that a conversion has changed the outputs of a model much."""
+
+
 class InexactStartWarning(UserWarning):
     """Warning that the start function has a kink at which there is no hinge.
 

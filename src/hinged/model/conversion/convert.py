@@ -11,22 +11,17 @@ from torch.optim import Optimizer
 
 from hinged import errors
 from hinged.curve.start_functions import Start
-from hinged.model.conversion.candidates import FirstBatch, find_candidates
+from hinged.model.conversion.candidates import find_candidates
+from hinged.model.conversion.checked_install import install_checked, replacements_in
 from hinged.model.conversion.decisions import Decision, Settings, Where, decide
 from hinged.model.conversion.install import (
     ORIGINALS,
     Originals,
     Replacements,
-    install,
     undo_on_error,
     uninstall,
 )
 from hinged.model.conversion.optimizers import optimizers_restored_on_error, update_optimizers
-from hinged.model.conversion.output_check import (
-    describe_difference,
-    reason_for_difference,
-    run_converted,
-)
 from hinged.model.conversion.sites import forget_sites, record_sites
 from hinged.model.conversion.unsupported_models import check_activation_classes, reject_unsupported
 from hinged.model.observation.batches import Batches, CallModel
@@ -120,9 +115,13 @@ def convert(
             spread over processes (as by `fully_shard`), compiled, scripted or exported; if `data`
             has no batches; or if a setting cannot work, such as too few hinges for an activation.
             The model is then unchanged.
+        ConversionError: if all curves start exactly as their activations, but the outputs of the
+            first batch change by more than rounding. The model is then unchanged.
 
     Warns:
         NoEffectWarning: if no activation was converted.
+        ChangedOutputsWarning: if smooth activations were converted, and an output of the first
+            batch changes by more than a quarter of the largest output.
         ManyBatchesWarning: if data without a length yield very many batches.
 
     >>> import hinged, torch
@@ -151,18 +150,14 @@ def convert(
     search = find_candidates(model, source, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, settings, CALL, where)
     with undo_on_error(model), optimizers_restored_on_error(given):
-        converted, output = _install_reachable(model, decisions, search.first)
-        replacements = _replacements(decisions)
+        converted, difference = install_checked(model, decisions, search.first, settings)
+        replacements = replacements_in(decisions)
         if not replacements:
             message = errors.message(f"{CALL}(model)", *_say_why_nothing_changed(model, decisions))
             warnings.warn(message, errors.NoEffectWarning, stacklevel=2)
             return model
         update_optimizers(given, _by_name(converted, replacements), _unused_parameters(decisions))
-        all_sites = [each.site for each in decisions]
-        changed = [site for site in all_sites if not site.skipped]
-        reason = reason_for_difference(changed, settings)
-        difference = describe_difference(search.first.output, output, reason)
-        record_sites(converted, all_sites, [*search.notes, difference])
+        record_sites(converted, [each.site for each in decisions], [*search.notes, difference])
     return converted
 
 
@@ -222,43 +217,6 @@ def _say_why_nothing_changed(model: nn.Module, decisions: list[Decision]) -> tup
         return f"{got} that applies no activation to these data", hint
     hint = "print(hinged.sites(model, data)) shows each activation and the reason"
     return f"{got} with {len(decisions)} activations, of which none can be converted", hint
-
-
-def _replacements(decisions: list[Decision]) -> Replacements:
-    return [(each.candidate, each.layer) for each in decisions if each.layer is not None]
-
-
-class _UnfitError(Exception):
-    """Some curve layers cannot take the place of the activations of the model."""
-
-
-def _install_reachable(
-    model: nn.Module, decisions: list[Decision], first: FirstBatch
-) -> tuple[nn.Module, Any]:
-    """Install the curves, and verify on the first batch that the model can use them.
-
-    A model can hold a second reference to an activation module, for example in a plain list. The
-    search for activations does not see this reference, so the model would call the old module
-    instead of its curves. A model can also test the class of a module, or read its parameters. In
-    these cases the installation is undone. It is then repeated without these curves.
-
-    Returns:
-        A pair: the converted model, and its output for the first batch. The output is None if no
-        curves are installed.
-    """
-    while replacements := _replacements(decisions):
-        try:
-            with undo_on_error(model):
-                converted = install(model, replacements)
-                output, unfit = run_converted(converted, replacements, first)
-                if unfit:
-                    raise _UnfitError
-                return converted, output
-        except _UnfitError:
-            for each in decisions:
-                if each.layer in unfit:
-                    each.skip(unfit[each.layer])
-    return model, None
 
 
 def revert(model: nn.Module) -> nn.Module:

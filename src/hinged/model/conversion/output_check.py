@@ -1,92 +1,103 @@
-"""Runs a converted model, and compares its output with the output before the conversion."""
+"""Compares the outputs of a model before and after its conversion."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from hinged.model.conversion.candidates import FirstBatch
 from hinged.model.conversion.decisions import Settings
-from hinged.model.conversion.install import Replacements
-from hinged.model.conversion.module_reads import note_reads
 from hinged.model.conversion.nested_tensors import tensors_in
-from hinged.model.conversion.targets import ModuleSlot
-from hinged.model.observation.run_model import state_restored, with_gradients_if_needed
 from hinged.nn import Site
 
-_UNREACHED = (
-    "the model calls this activation by another reference, such as a plain list, and would not "
-    "call a curve in its place"
-)
+_CHUNK = 2**20
 
 
-def run_converted(
-    model: nn.Module, replacements: Replacements, first: FirstBatch
-) -> tuple[Any, dict[Any, str]]:
-    """Run the converted model on the first batch, with the same random numbers as before.
+@dataclass(frozen=True)
+class OutputDifference:
+    """How much two outputs of a model differ.
 
-    Args:
-        model: the converted model.
-        replacements: the activations that were replaced, and the curve layers.
-        first: the first batch.
-
-    Returns:
-        A pair: the output of the model, and the curve layers that cannot take the place of the
-        activation, each with the reason. If there are any, the output can be None.
+    Attributes:
+        absolute: the largest absolute difference of two numbers.
+        relative: the largest difference of floating-point numbers, divided by the largest number of
+            the output tensor before.
+        other_form: whether the outputs have other tensors or other shapes, which cannot be
+            compared.
+        other_numbers: whether whole numbers, such as classes, differ.
+        nothing: whether the outputs contain no tensors.
     """
-    called: set[nn.Module] = set()
-    layers = [layer for _, layer in replacements]
-    modules = {
-        layer: each.call.module
-        for each, layer in replacements
-        if isinstance(each.target, ModuleSlot) and each.call.module is not None
-    }
-    handles = [layer.register_forward_hook(lambda layer, *_: called.add(layer)) for layer in layers]
-    output = None
-    try:
-        with state_restored(model), note_reads(modules) as reasons:
-            first.random_state.restore()
-            output = with_gradients_if_needed(lambda: first.model_call.copy().run(model))
-    except Exception:
-        if not reasons:
-            raise
-        return output, reasons
-    finally:
-        for handle in handles:
-            handle.remove()
-    missed = [layer for each, layer in replacements if each.in_first_batch and layer not in called]
-    return output, dict.fromkeys(missed, _UNREACHED) | reasons
+
+    absolute: float = 0.0
+    relative: float = 0.0
+    other_form: bool = False
+    other_numbers: bool = False
+    nothing: bool = False
+
+    @property
+    def change(self) -> str:
+        """What happens to the outputs, as the predicate of a sentence."""
+        return "have other shapes than before" if self.other_form else f"change by {self._size}"
+
+    @property
+    def _size(self) -> str:
+        largest = f" ({100 * self.relative:.2g} % of the largest output)" if self.relative else ""
+        return f"at most {self.absolute:.1e}{largest}"
+
+    def describe(self, reason: str) -> str:
+        """Return a sentence for the user about the difference.
+
+        Args:
+            reason: why the outputs differ, from `reason_for_difference`. It is used only if they
+                do.
+
+        >>> before, after = torch.tensor([2.0, 1.0]), torch.tensor([2.0, 1.5])
+        >>> compare_outputs(before, before).describe("")
+        'The conversion left the outputs of the first batch unchanged, bit for bit.'
+        >>> text = compare_outputs(before, after).describe("by design.")
+        >>> print(text)  # doctest: +NORMALIZE_WHITESPACE
+        The conversion changed the outputs of the first batch by at most 5.0e-01 (25 % of the
+        largest output): by design.
+        """
+        if self.nothing:
+            return "The output of the model contains no tensors to compare."
+        if self.other_form:
+            return f"Outputs of the first batch {self.change}: {reason}"
+        if self.absolute == 0:
+            return "The conversion left the outputs of the first batch unchanged, bit for bit."
+        return f"The conversion changed the outputs of the first batch by {self._size}: {reason}"
 
 
-def describe_difference(before: Any, after: Any, reason: str) -> str:
-    """Return a sentence for the user about how much the conversion changed the model's output.
-
-    Args:
-        before: the output for the first batch before the conversion.
-        after: the output for the first batch after the conversion.
-        reason: why the outputs differ, from `reason_for_difference`. It is used only if they do.
-
-    >>> describe_difference(torch.tensor([2.0]), torch.tensor([2.0]), "")
-    'The conversion left the outputs of the first batch unchanged, bit for bit.'
-    >>> before, after = torch.tensor([2.0, 1.0]), torch.tensor([2.0, 1.5])
-    >>> print(describe_difference(before, after, "by design."))  # doctest: +NORMALIZE_WHITESPACE
-    The conversion changed the outputs of the first batch by at most 5.0e-01 (25 % of the largest
-    output): by design.
-    """
-    old, new = tensors_in(before), tensors_in(after)
+def compare_outputs(before: Any, after: Any) -> OutputDifference:
+    """Compare all tensors of two outputs of a model, which may be nested structures."""
+    old, new = _dense_tensors(before), _dense_tensors(after)
     if not old and not new:
-        return "The output of the model contains no tensors to compare."
+        return OutputDifference(nothing=True)
     if [tensor.shape for tensor in old] != [tensor.shape for tensor in new]:
-        return f"Outputs of the first batch have other shapes than before: {reason}"
-    differences = [_differences(*pair) for pair in zip(old, new, strict=True)]
-    absolute, relative = (max(each) for each in zip(*differences, strict=True))
-    if absolute == 0:
-        return "The conversion left the outputs of the first batch unchanged, bit for bit."
-    size = f"{absolute:.1e} ({100 * relative:.2g} % of the largest output)"
-    return f"The conversion changed the outputs of the first batch by at most {size}: {reason}"
+        return OutputDifference(other_form=True)
+    found = [(tensor, _differences(tensor, other)) for tensor, other in zip(old, new, strict=True)]
+    continuous = [sizes for tensor, sizes in found if _is_continuous(tensor)]
+    whole = [sizes for tensor, sizes in found if not _is_continuous(tensor)]
+    return OutputDifference(
+        absolute=max(absolute for absolute, _ in (*continuous, *whole)),
+        relative=max((relative for _, relative in continuous), default=0.0),
+        other_numbers=any(absolute > 0 for absolute, _ in whole),
+    )
+
+
+def _is_continuous(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _dense_tensors(output: Any) -> list[Tensor]:
+    """Return the tensors of an output, with the parts of nested tensors, as dense tensors."""
+    found = []
+    for tensor in tensors_in(output):
+        parts = tensor.detach().unbind() if tensor.is_nested else (tensor.detach(),)
+        found += [part.dequantize() if part.is_quantized else part.to_dense() for part in parts]
+    return found
 
 
 def reason_for_difference(sites: Sequence[Site], settings: Settings) -> str:
@@ -110,14 +121,16 @@ def reason_for_difference(sites: Sequence[Site], settings: Settings) -> str:
     return "the curves equal the activations except for rounding."
 
 
-def _differences(before: torch.Tensor, after: torch.Tensor) -> tuple[float, float]:
+def _differences(before: Tensor, after: Tensor) -> tuple[float, float]:
     """Return the largest absolute entry of `after - before`, also divided by that of `before`."""
-    if not before.numel():
-        return 0.0, 0.0
     if before.is_complex():
         before, after = torch.view_as_real(before), torch.view_as_real(after)
-    before, after = before.detach().double(), after.detach().double()
-    equal = (before == after) | (before.isnan() & after.isnan())
-    largest = (before - after).abs().masked_fill(equal, 0.0).max()
-    scale = before.nan_to_num(0.0, 0.0, 0.0).abs().max().clamp(min=1e-30)
-    return float(largest), float(largest / scale)
+    largest = scale = 0.0
+    # Chunks of large outputs, such as the scores of all words, take little memory.
+    chunks = zip(before.flatten().split(_CHUNK), after.flatten().split(_CHUNK), strict=True)
+    for old, new in ((old.double(), new.double()) for old, new in chunks if old.numel()):
+        equal = (old == new) | (old.isnan() & new.isnan())
+        difference = (old - new).abs().masked_fill(equal, 0.0).nan_to_num(torch.inf).max().item()
+        largest = max(largest, difference)
+        scale = max(scale, old.nan_to_num(0.0, 0.0, 0.0).abs().max().item())
+    return largest, largest / max(scale, 1e-30)

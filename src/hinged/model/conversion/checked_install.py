@@ -1,0 +1,232 @@
+"""Puts curves into a model, and checks on the first batch that the model computes the same."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hinged import errors
+from hinged.model.conversion.candidates import FirstBatch
+from hinged.model.conversion.decisions import Decision, Settings
+from hinged.model.conversion.install import Replacements, install, undo_on_error
+from hinged.model.conversion.module_reads import note_reads
+from hinged.model.conversion.output_check import (
+    OutputDifference,
+    compare_outputs,
+    reason_for_difference,
+)
+from hinged.model.conversion.targets import ModuleSlot
+from hinged.model.observation.run_model import state_restored, with_gradients_if_needed
+
+CALL = "hinged.convert"
+
+LARGE_SHARE = 0.25
+"""A warning says if the conversion changes an output by more than this share of the largest one."""
+
+ROUNDING_STEPS = 1000
+"""Number of rounding steps by which outputs may differ if all curves are exact. Rounding errors
+grow from layer to layer."""
+
+LARGEST_ROUNDING = 0.05
+"""Largest share that counts as rounding, for dtypes with few digits."""
+
+_UNREACHED = (
+    "the model calls this activation by another reference, such as a plain list, and would not "
+    "call a curve in its place"
+)
+
+
+class _UnfitError(Exception):
+    """Some curve layers cannot take the place of the activations of the model."""
+
+
+class _ChangedError(Exception):
+    """The outputs of the model have changed more than they should."""
+
+
+def replacements_in(decisions: list[Decision]) -> Replacements:
+    """Return the activations that are replaced, and the curve layers."""
+    return [(each.candidate, each.layer) for each in decisions if each.layer is not None]
+
+
+def install_checked(
+    model: nn.Module, decisions: list[Decision], first: FirstBatch, settings: Settings
+) -> tuple[nn.Module, str]:
+    """Install the curves, and check on the first batch that the model can use them.
+
+    A model can hold a second reference to an activation module, for example in a plain list. The
+    search for activations does not see this reference, so the model would call the old module
+    instead of its curves. A model can also test the class of a module, or read its parameters. In
+    these cases the installation is undone. It is then repeated without these curves.
+
+    If the outputs have changed more than they should, the installation is undone too, and the
+    unchanged model runs once more. This shows whether its outputs can be compared at all.
+
+    Args:
+        model: the model.
+        decisions: the decisions about its activations. They change if a curve cannot be used.
+        first: the first batch.
+        settings: the settings of the curves.
+
+    Returns:
+        A pair: the converted model, and a sentence about how much its outputs have changed. The
+        sentence is empty if no curves are installed.
+
+    Raises:
+        ConversionError: if all curves start exactly as their activations, but the outputs differ by
+            more than rounding.
+
+    Warns:
+        ChangedOutputsWarning: if the outputs have changed by more than `LARGE_SHARE`.
+    """
+    note = ""
+    while replacements := replacements_in(decisions):
+        try:
+            with undo_on_error(model):
+                converted = install(model, replacements)
+                run = _run_converted(converted, replacements, first)
+                if run.unfit:
+                    raise _UnfitError
+                limits = _limits(decisions, settings, run)
+                difference = compare_outputs(first.output, run.output)
+                if not note and limits.are_exceeded(difference):
+                    raise _ChangedError
+                return converted, note or difference.describe(limits.reason)
+        except _UnfitError:
+            for each in decisions:
+                if each.layer in run.unfit:
+                    each.skip(run.unfit[each.layer])
+        except _ChangedError:
+            note = _judge(model, first, run.output, limits)
+    return model, ""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of the converted model on the first batch.
+
+    Attributes:
+        output: the output of the model; None if the run failed.
+        unfit: the curve layers that cannot take the place of the activation, with the reason.
+        precision: the coarsest precision of the outputs of curves: the distance from 1 to the next
+            larger number.
+    """
+
+    output: Any
+    unfit: dict[Any, str]
+    precision: float
+
+
+def _run_converted(model: nn.Module, replacements: Replacements, first: FirstBatch) -> _Run:
+    precisions: dict[nn.Module, float] = {}
+
+    def note_call(layer: nn.Module, _args: Any, y: Tensor) -> None:
+        precisions[layer] = torch.finfo(y.dtype).eps
+
+    layers = [layer for _, layer in replacements]
+    modules = {
+        layer: each.call.module
+        for each, layer in replacements
+        if isinstance(each.target, ModuleSlot) and each.call.module is not None
+    }
+    handles = [layer.register_forward_hook(note_call) for layer in layers]
+    try:
+        with note_reads(modules) as reasons:
+            output = _run_first_batch(model, first)
+    except Exception:
+        if not reasons:
+            raise
+        return _Run(None, reasons, 0.0)
+    finally:
+        for handle in handles:
+            handle.remove()
+    in_first = [layer for each, layer in replacements if each.in_first_batch]
+    missed = [layer for layer in in_first if layer not in precisions]
+    unfit = dict.fromkeys(missed, _UNREACHED) | reasons
+    return _Run(output, unfit, max(precisions.values(), default=0.0))
+
+
+def _run_first_batch(model: nn.Module, first: FirstBatch) -> Any:
+    """Run the model on the first batch, with the same random numbers as before the conversion."""
+    with state_restored(model):
+        first.random_state.restore()
+        return with_gradients_if_needed(lambda: first.model_call.copy().run(model))
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """How much the outputs of a model may change.
+
+    Attributes:
+        share: the largest difference, divided by the largest output.
+        is_exact: whether all curves start exactly as their activations, except for rounding.
+        is_bitwise: whether they start as their activations bit for bit.
+        reason: why the outputs may differ.
+    """
+
+    share: float
+    is_exact: bool
+    is_bitwise: bool
+    reason: str
+
+    def are_exceeded(self, difference: OutputDifference) -> bool:
+        other = difference.other_form or difference.other_numbers
+        return difference.relative > self.share or (self.is_bitwise and other)
+
+
+def _limits(decisions: list[Decision], settings: Settings, run: _Run) -> _Limits:
+    replaced = [each for each in decisions if each.layer is not None]
+    reason = reason_for_difference([each.site for each in replaced], settings)
+    if settings.init != "same":
+        return _Limits(math.inf, False, False, reason)
+    if settings.tails == "constant" or any(each.site.error > 0 for each in replaced):
+        return _Limits(LARGE_SHARE, False, False, reason)
+    rounding = min(ROUNDING_STEPS * run.precision, LARGEST_ROUNDING)
+    is_bitwise = all(isinstance(each.candidate.call.native, nn.ReLU) for each in replaced)
+    return _Limits(rounding, True, is_bitwise, reason)
+
+
+def _judge(model: nn.Module, first: FirstBatch, output: Any, limits: _Limits) -> str:
+    """Compare the output of the converted model with a second run of the unchanged model.
+
+    Args:
+        model: the unchanged model.
+        first: the first batch.
+        output: the output of the converted model.
+        limits: how much the outputs may change.
+
+    Returns:
+        A sentence for the user. Errors and warnings are those of `install_checked`.
+    """
+    again = _run_first_batch(model, first)
+    own, difference = compare_outputs(first.output, again), compare_outputs(again, output)
+    if _is_like(difference, own):
+        return (
+            f"The outputs of the first batch {own.change} from one run of the unchanged model to "
+            "the next, so they do not show whether the conversion has changed them."
+        )
+    if limits.are_exceeded(difference):
+        got = f"{errors.class_of(model)} whose outputs for the first batch {difference.change}"
+        hint = limits.reason.rstrip(".")
+        if limits.is_exact:
+            hint = (
+                "all curves start exactly as their activations, so the model does something else "
+                "when it has curves; it was restored: find the place by converting parts of the "
+                "model, or leave activations out with where=..."
+            )
+            raise errors.ConversionError(errors.message(f"{CALL}(model)", got, hint))
+        text = errors.message(f"{CALL}(model)", got, hint)
+        warnings.warn(text, errors.ChangedOutputsWarning, stacklevel=4)
+    return difference.describe(limits.reason)
+
+
+def _is_like(difference: OutputDifference, own: OutputDifference) -> bool:
+    """Return whether a difference is not much larger than that of two runs of one model."""
+    if own.other_form or own.other_numbers:
+        return True
+    return not difference.other_form and difference.relative <= 10 * own.relative > 0
