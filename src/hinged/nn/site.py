@@ -67,7 +67,8 @@ def check_where(where: Callable[[Site], bool] | None, call: str) -> None:
         call: the name of the public function for error messages.
     """
     if where is not None and not callable(where):
-        hint = "expected a function of a site, for example lambda site: site.name == 'layer1.relu'"
+        name = repr(where) if isinstance(where, str) else "'layer1.relu'"
+        hint = f"expected a function of a site, for example lambda site: site.name == {name}"
         raise errors.ArgumentError(errors.message(f"{call}(where=...)", errors.shown(where), hint))
 
 

@@ -382,8 +382,11 @@ WRONG = {
     "misspelt": ({"init": "sam"}, r"did you mean 'same'\? All"),
     "positions": (
         {"hinges": [-1.0, 0.0, 1.0]},
-        r"hinges=\.\.\.\)`: got .* expected a whole number",
+        r"hinges=\.\.\.\)`: got .* expected a whole number .* put a hinged\.PiecewiseLinear",
     ),
+    "tensor": ({"hinges": torch.zeros(3)}, "positions follow from the inputs"),
+    "no number": ({"hinges": None}, "got None; expected a whole number of hinges for each curve"),
+    "dictionary": ({"hinges": {"1": 2.5}}, r"hinges=\.\.\.\)`: got 2.5; expected a whole number"),
     "text": ({"hinges": "9"}, "got '9'; expected a whole number of hinges for each curve"),
     "spread": ({"spread": "3"}, "got '3'; expected a positive number of standard deviations"),
     "tails": (
@@ -391,7 +394,11 @@ WRONG = {
         r"convert\(tails=\.\.\.\)`: got 'flat'; did you mean 'constant'\?",
     ),
     "where": ({"where": ["1"]}, r"where=\.\.\.\)`: got \['1'\]; expected a function of a site"),
-    "one class": ({"activations": nn.ReLU}, r"a list of classes, for example activations=\[ReLU\]"),
+    "name of a site": ({"where": "1"}, "for example lambda site: site.name == '1'"),
+    "one class": (
+        {"activations": nn.ReLU},
+        r"got the class ReLU itself; expected a list of classes, for example activations=\[ReLU\]",
+    ),
     "objects": ({"activations": [nn.ReLU()]}, r"got ReLU\(\); .* for example activations=\[ReLU\]"),
     "names": ({"activations": ["ReLU"]}, "a list of your own activation classes"),
     "optimiser": ({"optimizers": "adam"}, r"got 'adam'; expected an optimiser of torch\.optim"),
@@ -407,6 +414,29 @@ def test_wrong_settings_are_refused_before_the_model_runs(case):
     with pytest.raises(errors.ArgumentError, match=message) as caught:
         hinged.convert(model, ROWS, **arguments)
     assert str(caught.value).startswith("`hinged.convert(") and not calls
+
+
+def two_activations():
+    return nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3), nn.GELU())
+
+
+@pytest.mark.parametrize(
+    "hinges", [{"3": 17}, lambda site: 17 if site.activation.startswith("GELU") else 9]
+)
+def test_sites_can_have_different_numbers_of_hinges(hinges):
+    model = hinged.convert(two_activations(), ROWS, hinges)
+    assert [site.hinges for site in hinged.sites(model)] == [9, 17]
+    assert model[3].values.shape == (3, 17)
+    assert "the closest curve with 17 hinges" in str(hinged.sites(model))
+
+
+def test_numbers_of_hinges_for_unknown_sites_are_refused():
+    model = two_activations()
+    with pytest.raises(errors.UnknownNameError, match=r"got 'act'.*1, 3"):
+        hinged.convert(model, ROWS, {"act": 17})
+    with pytest.raises(errors.ArgumentError, match="got 'many'; expected a whole number"):
+        hinged.convert(model, ROWS, lambda site: "many")
+    assert not layers(model)
 
 
 def test_a_single_layer_of_a_model_cannot_be_reverted():

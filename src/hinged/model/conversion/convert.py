@@ -13,7 +13,14 @@ from hinged import errors
 from hinged.curve.start_functions import Start
 from hinged.model.conversion.candidates import find_candidates
 from hinged.model.conversion.checked_install import install_checked, replacements_in
-from hinged.model.conversion.decisions import Decision, Settings, Where, decide
+from hinged.model.conversion.decisions import (
+    DEFAULT_HINGES,
+    Decision,
+    Hinges,
+    Settings,
+    Where,
+    decide,
+)
 from hinged.model.conversion.install import (
     ORIGINALS,
     Originals,
@@ -34,7 +41,7 @@ CALL = "hinged.convert"
 def convert(
     model: nn.Module,
     data: Any,
-    hinges: int = 9,
+    hinges: Hinges = DEFAULT_HINGES,
     *,
     init: Start = "same",
     spread: float = 3.0,
@@ -77,7 +84,9 @@ def convert(
             inputs of a pair are one input, a mapping, or a tuple of arguments. A mapping is the one
             argument if `forward` does not take its keys by name. A list of tensors is one argument
             if `forward` declares its first parameter as a list. For all else, use `call`.
-        hinges: the number of hinges `K` of each curve.
+        hinges: the number of hinges `K` of each curve. To give sites different numbers, pass a
+            dictionary of numbers by name of the site (other sites get 9), or a function that takes
+            a `Site` and returns the number.
         init: the function that the curves start as. `"same"` means the activation that is replaced.
             You can also give a name, a function, a module or a `Curve`, as for `PiecewiseLinear`.
             All curves then start as this function.

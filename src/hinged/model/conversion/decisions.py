@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,13 +21,16 @@ from hinged.nn import PiecewiseLinear, Site
 from hinged.nn.site import SHARING
 
 Where = Callable[[Site], bool]
+Hinges = int | Mapping[str, int] | Callable[[Site], int]
+"""A number of hinges for all sites, numbers by name of the site, or a function of a `Site`."""
+DEFAULT_HINGES = 9
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of the curves: the arguments of `hinged.convert` that have the same names."""
 
-    hinges: int = 9
+    hinges: Hinges = DEFAULT_HINGES
     init: Start = "same"
     spread: float = 3.0
     sharing: str = "channel"
@@ -37,12 +41,9 @@ class Settings:
 
         `call` is the name of the public function, for the error message.
         """
-        if isinstance(self.hinges, bool) or not isinstance(self.hinges, Integral):
-            got, hint = (
-                errors.shown(self.hinges),
-                "expected a whole number of hinges for each curve",
-            )
-            raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", got, hint))
+        numbers = self.hinges.values() if isinstance(self.hinges, Mapping) else [self.hinges]
+        for number in [] if callable(self.hinges) else numbers:
+            _check_number_of_hinges(number, call)
         if self.init != "same":
             resolve_start(self.init, f"{call}(init=...)", ("same", *START_FUNCTIONS))
         if self.tails not in TAILS:
@@ -55,6 +56,28 @@ class Settings:
                 "expected a positive number of standard deviations",
             )
             raise errors.ArgumentError(errors.message(f"{call}(spread=...)", got, hint))
+
+    def hinges_at(self, site: Site, call: str) -> int:
+        """Return the number of hinges of the curves at a site.
+
+        Raises:
+            ArgumentError: if a function in `hinges` returns something else.
+        """
+        if isinstance(self.hinges, Mapping):
+            return self.hinges.get(site.name, DEFAULT_HINGES)
+        number = self.hinges(site) if callable(self.hinges) else self.hinges
+        _check_number_of_hinges(number, call)
+        return number
+
+
+def _check_number_of_hinges(number: Any, call: str) -> None:
+    if isinstance(number, Integral) and not isinstance(number, bool):
+        return
+    hint = "expected a whole number of hinges for each curve"
+    if isinstance(number, Sequence | torch.Tensor) and not isinstance(number, str):
+        hint += ": their positions follow from the inputs of each activation. To choose positions, "
+        hint += "put a hinged.PiecewiseLinear(hinges=[...]) into the model yourself"
+    raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", errors.shown(number), hint))
 
 
 @dataclass(eq=False)
@@ -112,6 +135,10 @@ def decide(
         if decision.layer is not None and where is not None and not where(decision.site):
             decision.skip("the function given as where=... returned False")
         decisions.append(decision)
+    known = {each.site.name for each in decisions}
+    for name in settings.hinges if isinstance(settings.hinges, Mapping) else ():
+        if name not in known:
+            raise errors.unknown_name(f"{call}(hinges=...)", name, sorted(known))
     return decisions
 
 
@@ -129,7 +156,7 @@ def _decide_one(candidate: Candidate, name: str, settings: Settings, call: str) 
     if site.skipped:
         return Decision(candidate, site, None)
     try:
-        layer = _build_layer(observed, settings)
+        layer = _build_layer(observed, settings, settings.hinges_at(site, call))
     except errors.ArgumentError as error:
         reason = re.sub(r"hinged\.[\w.]+(?=\((hinges|init|tails)\b)", call, str(error), count=1)
         raise errors.ArgumentError(f"At site {name!r}, {site.activation}: {reason}") from None
@@ -155,13 +182,13 @@ def _describe_activation(call: ActivationCall) -> str:
     return re.sub(r"(, )?inplace=(True|False)", "", str(shown))
 
 
-def _build_layer(call: ActivationCall, settings: Settings) -> PiecewiseLinear:
+def _build_layer(call: ActivationCall, settings: Settings, hinges: int) -> PiecewiseLinear:
     mean, std = call.inputs.mean.item(), call.inputs.std.item()
     half = settings.spread * (std if std > 0 else 1.0)
     with torch.inference_mode(False):  # Tensors made in inference mode cannot be trained.
         layer = PiecewiseLinear(
             call.channels if settings.sharing == "channel" else 1,
-            settings.hinges,
+            hinges,
             (mean - half, mean + half),
             call.native if settings.init == "same" else settings.init,
             dim=1 if call.axis is None else call.axis,

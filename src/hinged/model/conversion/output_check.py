@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,13 +112,20 @@ def reason_for_difference(sites: Sequence[Site], settings: Settings) -> str:
     fitted = dict.fromkeys(site.activation.partition("(")[0] for site in sites if site.error > 0)
     if fitted:
         have = "has" if len(fitted) == 1 else "have"
+        hinges = _range_of(site.hinges for site in sites if site.error > 0)
         return (
-            f"{' and '.join(fitted)} {have} no exact curve, so the closest curve with "
-            f"{settings.hinges} hinges was taken. More hinges bring it closer."
+            f"{' and '.join(fitted)} {have} no exact curve, so the closest curve with {hinges} "
+            "hinges was taken. More hinges bring it closer."
         )
     if settings.tails == "constant":
         return "constant tails differ from the activations outside the range of the hinges."
     return "the curves equal the activations except for rounding."
+
+
+def _range_of(numbers: Iterable[int]) -> str:
+    """Return one number, or the smallest and the largest, as text."""
+    ends = sorted(set(numbers))
+    return str(ends[0]) if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
 
 
 def _differences(before: Tensor, after: Tensor) -> tuple[float, float]:

@@ -101,4 +101,5 @@ def check_activation_classes(activations: Any, call: str) -> None:
             if not isinstance(each, nn.Module) and not is_class:
                 hint = "expected a list of your own activation classes, which are nn.Module"
             call = f"{call}(activations=...)"
-            raise errors.ArgumentError(errors.message(call, errors.shown(each), hint))
+            got = f"the class {name} itself" if is_class else errors.shown(each)
+            raise errors.ArgumentError(errors.message(call, got, hint))
