@@ -28,6 +28,8 @@ class StartFunction:
         same_for_all_channels: True if the function is known to be the same for all channels. False
             means that it may differ between channels.
         source: name of the public function and argument that the user passed, for error messages.
+        bends: input positions where the slope jumps, but where the curve needs no hinge, because it
+            has to be fitted anyway.
     """
 
     name: str
@@ -35,6 +37,7 @@ class StartFunction:
     kinks: tuple[float, ...] = ()
     same_for_all_channels: bool = False
     source: str = "hinged.curve.resolve_start(start)"
+    bends: tuple[float, ...] = ()
 
     @property
     def curve(self) -> Curve | None:
@@ -60,7 +63,7 @@ START_FUNCTIONS: dict[str, StartFunction] = {
         StartFunction("gelu", F.gelu),
         StartFunction("silu", F.silu),
         StartFunction("mish", F.mish),
-        StartFunction("hardswish", F.hardswish),
+        StartFunction("hardswish", F.hardswish, bends=(-3.0, 3.0)),
         StartFunction("elu", F.elu),
         StartFunction("selu", F.selu, (0.0,)),
         StartFunction("celu", F.celu),
@@ -155,7 +158,8 @@ def _from_module(module: nn.Module, source: str) -> StartFunction:
     # An activation of torch differs between channels only if it has parameters, as PReLU has.
     from_torch = type(module).__module__ == nn.ReLU.__module__
     same = from_torch and next(module.parameters(), None) is None
-    return StartFunction(name, call, kinks, same, source)
+    bends = START_FUNCTIONS["hardswish"].bends if isinstance(module, nn.Hardswish) else ()
+    return StartFunction(name, call, kinks, same, source, bends)
 
 
 def _kink_at_zero(call: Callable[[Tensor], Tensor], name: str) -> tuple[float, ...]:

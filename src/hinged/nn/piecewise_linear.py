@@ -109,7 +109,8 @@ class PiecewiseLinear(nn.Module):
         tail_slopes: the trained slopes of the left and the right tail, a parameter of shape
             `(C, 2)`, with free tails. None with other tails.
         start_error: the largest absolute difference between the curves at the start and `init` over
-            the range. It is 0 if the start is exact except for rounding.
+            the range, or over the inputs that `hinged.convert` saw. It is 0 if the start is exact
+            except for rounding.
 
     Raises:
         ArgumentError: if `channels`, `hinges`, `range` or `init` is not valid.

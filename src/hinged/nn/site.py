@@ -36,8 +36,9 @@ class Site:
         hinges: number of hinges of each curve; 0 if there are no curves.
         range: positions of the first and the last hinge; None if there are no curves.
         outside: fraction of the observed inputs that lie outside the range; None if not measured.
-        error: largest absolute difference within the range between the curves at the start and the
-            function that they start as. 0 means that they are equal except for rounding.
+        error: largest absolute difference, over the observed inputs, between the curves at the
+            start and the function that they start as. 0 means that they are equal except for
+            rounding.
         calls: number of times that one forward pass applies the activation here.
         source: method, file and line of the call, as text.
         skipped: the reason why `hinged.convert` left the activation unchanged; empty if it was

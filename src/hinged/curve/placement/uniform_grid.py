@@ -233,7 +233,8 @@ def _round_up(step: Fraction, unit: Fraction) -> Fraction:
 def _representable(positions: Sequence[Fraction], dtype: torch.dtype) -> bool:
     """Return whether every position is exact in the dtype."""
     rounded = torch.tensor([float(p) for p in positions], dtype=torch.float64).to(dtype).tolist()
-    return all(Fraction(r) == p for r, p in zip(rounded, positions, strict=True))
+    pairs = zip(rounded, positions, strict=True)
+    return all(math.isfinite(r) and Fraction(r) == p for r, p in pairs)
 
 
 def _uneven_positions(

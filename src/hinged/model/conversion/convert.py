@@ -68,8 +68,9 @@ def convert(
 
     Piecewise-linear activations (ReLU, leaky ReLU, PReLU, ReLU6, hardtanh, hardsigmoid) are
     reproduced exactly, and the outputs of the model stay the same. Smooth activations (GELU, SiLU,
-    tanh and others) have no exact curve. Their curves start as the closest fit (least squares), and
-    the outputs of the model change a little. An activation that cannot be converted stays in the
+    tanh and others) have no exact curve. Their curves start as the closest fit to the inputs (least
+    squares), and the outputs of the model change a little. Their hinges cover a wider range if this
+    makes the fit closer. An activation that cannot be converted stays in the
     model. `print(hinged.sites(model))` shows every activation, the error of its fit, why it was not
     converted, and how much the outputs have changed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +14,12 @@ from torch import nn
 
 from hinged import errors
 from hinged.curve.curve import TAILS
+from hinged.curve.placement.fit_to_inputs import fit_to_inputs
 from hinged.curve.start_functions import START_FUNCTIONS, Start, resolve_start
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.candidates import Candidate
 from hinged.model.conversion.targets import site_name
+from hinged.model.observation.histogram import Histogram
 from hinged.nn import PiecewiseLinear, Site
 from hinged.nn.site import SHARING
 
@@ -185,15 +188,49 @@ def _describe_activation(call: ActivationCall) -> str:
 def _build_layer(call: ActivationCall, settings: Settings, hinges: int) -> PiecewiseLinear:
     mean, std = call.inputs.mean.item(), call.inputs.std.item()
     half = settings.spread * (std if std > 0 else 1.0)
+    covered = (mean - half, mean + half)
+    start: Start = call.native if settings.init == "same" else settings.init
     with torch.inference_mode(False):  # Tensors made in inference mode cannot be trained.
         layer = PiecewiseLinear(
             call.channels if settings.sharing == "channel" else 1,
             hinges,
-            (mean - half, mean + half),
-            call.native if settings.init == "same" else settings.init,
+            covered,
+            start,
             dim=1 if call.axis is None else call.axis,
             tails=settings.tails,
             device=call.inputs.mean.device,
             dtype=call.dtype,
         )
+        if layer.start_error > 0:
+            _fit_to_inputs(layer, start, call.histogram, covered)
     return layer.train(call.module is None or call.module.training)
+
+
+def _fit_to_inputs(
+    layer: PiecewiseLinear, start: Start, inputs: Histogram, covered: tuple[float, float]
+) -> None:
+    """Let the curves of a layer start as the closest curves to a function on its inputs.
+
+    Args:
+        layer: the layer. If the fit fails, as for a function without a value at some input, its
+            curves stay unchanged.
+        start: the function.
+        inputs: the inputs of all channels.
+        covered: the interval that the hinges cover at least.
+    """
+    positions, shares = (tensor[0].cpu() for tensor in inputs.points())
+    if not shares.any():
+        return
+    with contextlib.suppress(errors.ArgumentError):
+        found = fit_to_inputs(
+            start,
+            positions,
+            shares,
+            layer.hinges.shape[-1],
+            covered,
+            channels=layer.channels,
+            tails=layer.tails,
+            dtype=layer.hinges.dtype,
+        )
+        layer.set_curve(found.curve)
+        layer.start_error = found.error.max().item()
