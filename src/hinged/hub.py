@@ -120,6 +120,7 @@ def load_curves(
     *,
     revision: str | None = None,
     token: str | bool | None = None,
+    resize: bool = False,
 ) -> None:
     """Load curves into a model, from the Hugging Face Hub or from a folder that `save_curves`
     wrote.
@@ -132,6 +133,7 @@ def load_curves(
         revision: branch, tag or commit of the repository. None means the main branch.
         token: the access token of the Hub, True for the token of the logged-in user, or False for
             none. None means the token of the logged-in user, if there is one.
+        resize: whether curve layers take their sizes from the file, as in `hinged.load_curves`.
 
     Raises:
         MissingExtraError: if `source` is not a folder, and the package huggingface_hub is not
@@ -156,12 +158,13 @@ def load_curves(
     3.0
     """
     if not Path(source).is_dir():
-        load_curve_file(model, _download(os.fspath(source), revision, token), LOAD)
+        file = _download(os.fspath(source), revision, token)
+        load_curve_file(model, file, LOAD, resize=resize)
         return
     if revision is not None:
         hint = "source is a local folder, and a folder has no revisions: leave revision out"
         raise errors.ArgumentError(errors.message(f"{LOAD}(revision=...)", repr(revision), hint))
-    load_curve_file(model, Path(source) / FILE, LOAD)
+    load_curve_file(model, Path(source) / FILE, LOAD, resize=resize)
 
 
 def _download(repo_id: str, revision: str | None, token: str | bool | None) -> str:

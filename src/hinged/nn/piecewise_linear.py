@@ -210,7 +210,8 @@ class PiecewiseLinear(nn.Module):
         optimiser.
 
         Args:
-            curve: curves for the layer's `C` channels, or one curve for all channels.
+            curve: curves for the layer's `C` channels, or one curve for all channels. A layer with
+                one curve can get any number of curves.
 
         Raises:
             ArgumentError: if the number of channels does not match, if the values of the layer are
@@ -223,7 +224,7 @@ class PiecewiseLinear(nn.Module):
         (PiecewiseLinear(1, hinges=2, range=(-1, 1), dim=1, tails=linear), [[1.0, 2.0, 3.0]])
         """
         call = f"{CALL}.set_curve(curve)"
-        if curve.channels not in (1, self.channels):
+        if 1 not in (curve.channels, self.channels) and curve.channels != self.channels:
             hint = f"expected curves for {self.channels} channels, or one curve for all channels"
             got = f"curves for {curve.channels} channels"
             raise errors.ArgumentError(errors.message(call, got, hint))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.curve.curve import TAILS, check_hinges
+from hinged.curve.curve import TAILS, Curve, check_hinges
 
 
 def encode_tails(tails: str) -> Tensor:
@@ -91,6 +91,33 @@ def _slopes_mismatch(call: str, slopes: Tensor | None, channels: int) -> str | N
         "channels of the saved layer"
     )
     return errors.message(call, f"tail_slopes of shape {tuple(slopes.shape)}", hint)
+
+
+def has_shape_of(layer: nn.Module, state: dict[str, Tensor]) -> bool:
+    """Return whether the tensors of a layer have the names and shapes of those in a saved state.
+
+    The hinges may have the shape `(K,)` in one and `(C, K)` in the other.
+    """
+    own = {name: tensor for name, tensor in layer.state_dict().items() if name != "hinges"}
+    saved = {name: tensor for name, tensor in state.items() if name != "hinges"}
+    return own.keys() == saved.keys() and all(own[name].shape == saved[name].shape for name in own)
+
+
+def curve_in(state: dict[str, Tensor], call: str) -> Curve:
+    """Return the curve in a saved state.
+
+    `call` is the call that the user made, for the error message.
+
+    Raises:
+        ArgumentError: if the state has no curve.
+    """
+    try:
+        tails = decode_tails(state["_extra_state"])
+        return Curve(state["hinges"], state["values"], tails, state.get("tail_slopes"))
+    except (KeyError, IndexError):
+        got = f"a saved layer with the tensors {', '.join(sorted(state)) or 'none'}"
+        hint = "expected the hinges, values and tails of curves"
+        raise errors.ArgumentError(errors.message(call, got, hint)) from None
 
 
 class ParametrizationDict(nn.ModuleDict):

@@ -255,3 +255,89 @@ def test_a_model_without_curves_and_an_unknown_head_are_refused(path):
     assert not path.exists()
     with pytest.raises(FileNotFoundError):
         hinged.load_curves(network(), path)
+
+
+def simplified(model):
+    hinged.simplify(model, 0.3)
+
+
+def shared(model):
+    for layer in (model[2], model[6]):
+        layer.values.data.copy_(layer.values.data[:1].clone())
+    hinged.share(model, 0.0)
+
+
+def calibrated(model):
+    hinged.calibrate(model, torch.randn(50, 3, 9, 9), hinges=17, placement="quantile")
+
+
+def with_free_tails(model):
+    slopes = torch.rand(model[2].channels, 2)
+    curve = model[2].curve()
+    model[2].set_curve(hinged.Curve(curve.hinges, curve.values, "free", slopes))
+
+
+CHANGES = [simplified, shared, calibrated, with_free_tails]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("target", [lambda: network(hinges=33), lambda: shaken(network(hinges=5))])
+def test_curves_of_another_size_fit_where_resizing_is_allowed(path, change, target):
+    model, x = shaken(network()), torch.randn(2, 3, 9, 9)
+    change(model)
+    save_curves(model, path)
+    fresh = target()
+    before = bits(fresh)
+    with pytest.raises(errors.CurveFileError):
+        load_curves(fresh, path)
+    assert same_bits(bits(fresh), before)
+    load_curves(fresh, path, resize=True)
+    assert torch.equal(fresh.eval()(x), model.eval()(x))
+    assert [str(layer) for layer in fresh] == [str(layer) for layer in model]
+    load_curves(fresh, path)
+
+
+def test_all_curves_fit_a_model_whose_channels_share_one(path):
+    model, x = shaken(network()), torch.randn(2, 3, 9, 9)
+    save_curves(model, path)
+    fresh = network()
+    shared(fresh)
+    load_curves(fresh, path, resize=True)
+    assert torch.equal(fresh.eval()(x), model.eval()(x))
+
+
+def test_resizing_does_not_change_the_number_of_channels(path):
+    save_curves(shaken(network(channels=4)), path)
+    fresh = network()
+    before = bits(fresh)
+    with pytest.raises(errors.HingedError, match="4 channels"):
+        load_curves(fresh, path, resize=True)
+    assert same_bits(bits(fresh), before)
+
+
+class Wrapper(nn.Module):
+    """Stands for the models of peft: a module in a module, and a module with a trained copy."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.base_model = nn.Module()
+        self.base_model.model = model
+        trained = nn.Module()
+        trained.original_module = model[2]
+        trained.modules_to_save = nn.ModuleDict({"default": copy.deepcopy(model[2])})
+        model[2] = trained
+
+
+@pytest.mark.parametrize("wrap", [Wrapper, torch.compile])
+def test_names_that_wrappers_add_do_not_count(path, wrap):
+    wrapped = wrap(network())
+    shaken(wrapped)
+    save_curves(
+        wrapped, path, also=[name for name, _ in wrapped.named_modules() if name[-1:] == "5"]
+    )
+    plain = network()
+    load_curves(plain, path)
+    changed = next(m for n, m in wrapped.named_modules() if n.endswith(("default", "_orig_mod.2")))
+    assert torch.equal(plain[2].values, changed.values) and plain[2].values.min() > 0
+    save_curves(shaken(network()), path)
+    load_curves(wrapped, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import hashlib
 import json
@@ -17,9 +18,14 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.atomic_files import atomic_write
 from hinged.model.adaptation.file_paths import path_to_read, path_to_write
-from hinged.model.adaptation.model_parts import modules_by_name, norm_layers
+from hinged.model.adaptation.model_parts import (
+    is_replaced,
+    modules_by_name,
+    norm_layers,
+    plain_name,
+)
 from hinged.nn import PiecewiseLinear, curve_layers
-from hinged.nn.saved_state import describe_mismatch
+from hinged.nn.saved_state import curve_in, describe_mismatch, has_shape_of
 
 FORMAT = "hinged curves"
 VERSION = "1"
@@ -88,11 +94,15 @@ def write_curve_file(
     metadata = {
         "format": FORMAT,
         "version": VERSION,
-        "also": json.dumps([also] if isinstance(also, str) else list(also)),
+        "also": json.dumps([plain_name(each) for each in _as_list(also)]),
         "weights": _fingerprint(model, modules),
     }
     metadata["checksum"] = _checksum(metadata, tensors)
     atomic_write(file, _serialize(tensors, metadata, call))
+
+
+def _as_list(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _serialize(tensors: Tensors, metadata: dict[str, str], call: str) -> bytes:
@@ -108,16 +118,22 @@ def _serialize(tensors: Tensors, metadata: dict[str, str], call: str) -> bytes:
         ) from None
 
 
-def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
+def load_curves(model: nn.Module, path: str | os.PathLike[str], *, resize: bool = False) -> None:
     """Load curves and normalisation layers from a file into a model with the same layers.
 
     Curves are the trainable piecewise-linear functions of `PiecewiseLinear` layers. The whole file
     is checked before anything is copied. If an error is raised, the model is unchanged.
 
+    Names that wrappers add do not count: those of `torch.compile` and of peft. A file that was
+    saved with LoRA fits the model without LoRA, and the other way round.
+
     Args:
         model: a model of the same architecture as the saved model. The names, shapes and dtypes of
             its layers must be the same.
         path: a file that `hinged.save_curves` has written.
+        resize: whether curve layers take the numbers of hinges and curves and the kind of tails
+            from the file. With True, a file of a simplified model fits a newly converted model.
+            Layers with another shape get new parameters, so create a new optimiser.
 
     Raises:
         CurveFileError: if the file is truncated or was changed; if it was written by another
@@ -140,31 +156,58 @@ def load_curves(model: nn.Module, path: str | os.PathLike[str]) -> None:
     >>> model[1].values.max().item()
     3.0
     """
-    load_curve_file(model, path, LOAD)
+    load_curve_file(model, path, LOAD, resize=resize)
 
 
-def load_curve_file(model: nn.Module, path: str | os.PathLike[str], call: str) -> None:
+def load_curve_file(
+    model: nn.Module, path: str | os.PathLike[str], call: str, *, resize: bool = False
+) -> None:
     """Load a curve file into a model, as `load_curves` does.
 
     `call` is the name of the public function, for error messages.
     """
     curve_layers(model, call)
     metadata, tensors = _read_curve_file(path, f"{call}(path)")
-    names = dict(model.named_modules(remove_duplicate=False))
+    plain = {plain_name(name): name for name, _ in model.named_modules(remove_duplicate=False)}
     # If the model lacks a module of the file, `_check_fit` raises the error.
-    also = [name for name in json.loads(metadata["also"]) if name in names]
+    also = [plain[name] for name in json.loads(metadata["also"]) if name in plain]
     modules = _modules_to_save(model, also, call)
-    _check_fit(modules, tensors, call)
+    sized = dict(modules)
+    if resize:
+        sized.update(_resized_copies(modules, tensors, call))
+    _check_fit(sized, tensors, call)
     _warn_if_other_weights(model, modules, metadata["weights"], call)
     for name, module in modules.items():
-        module.load_state_dict(_tensors_of(name, module, tensors))
+        if isinstance(module, PiecewiseLinear) and sized[name] is not module:
+            module.set_curve(sized[name].curve())  # type: ignore[operator]
+        else:
+            module.load_state_dict(_tensors_of(name, module, tensors))
+
+
+def _resized_copies(
+    modules: Mapping[str, nn.Module], tensors: Tensors, call: str
+) -> dict[str, nn.Module]:
+    """Return a copy with the curves of the file for each curve layer that has another shape."""
+    copies: dict[str, nn.Module] = {}
+    for name, layer in modules.items():
+        own = {
+            key.removeprefix(_prefix(name)): tensor
+            for key, tensor in tensors.items()
+            if key.startswith(_prefix(name))
+        }
+        if isinstance(layer, PiecewiseLinear) and not has_shape_of(layer, own):
+            copies[name] = copied = copy.deepcopy(layer)
+            copied.set_curve(curve_in(own, f"{call}({name})"))
+    return copies
 
 
 def _modules_to_save(
     model: nn.Module, also: str | Sequence[str], call: str
 ) -> dict[str, nn.Module]:
+    """Return the modules whose tensors are in the file, by their names without wrappers."""
     also_modules = modules_by_name(model, also, f"{call}(also=...)")
-    return {**curve_layers(model, call), **norm_layers(model), **also_modules}
+    modules = {**curve_layers(model, call), **norm_layers(model), **also_modules}
+    return {plain_name(name): each for name, each in modules.items() if not is_replaced(name)}
 
 
 def _state(modules: Mapping[str, nn.Module]) -> Tensors:
@@ -256,7 +299,11 @@ def _warn_if_other_weights(
 def _fingerprint(model: nn.Module, modules: Mapping[str, nn.Module]) -> str:
     """Return a hash of the model's parameters (names, dtypes, shapes, values) outside `modules`."""
     saved = {id(parameter) for module in modules.values() for parameter in module.parameters()}
-    rest = {name: p.detach() for name, p in model.named_parameters() if id(p) not in saved}
+    rest = {
+        plain_name(name): parameter.detach()
+        for name, parameter in model.named_parameters()
+        if id(parameter) not in saved and not is_replaced(name)
+    }
     return _hash(rest)
 
 

@@ -1,7 +1,8 @@
-"""Finds the normalisation layers of a model, and finds modules by name."""
+"""Finds the normalisation layers of a model, finds modules by name, and reads their names."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from torch import nn
@@ -20,6 +21,32 @@ NORMS = (
     nn.GroupNorm,
     nn.RMSNorm,
 )
+
+# The names that torch.compile and peft add where they wrap a module.
+_WRAPPERS = re.compile(
+    r"(?:^|\.)(?:_orig_mod|base_model\.model|base_layer|modules_to_save\.\w+)(?=\.|$)"
+)
+_REPLACED = re.compile(r"(?:^|\.)original_module(?=\.|$)")
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a module or tensor without the names that wrappers add.
+
+    >>> plain_name("base_model.model.bert.act.modules_to_save.default.values")
+    'bert.act.values'
+    >>> plain_name("_orig_mod.0"), plain_name("base_model.0")
+    ('0', 'base_model.0')
+    """
+    return _WRAPPERS.sub("", name).removeprefix(".")
+
+
+def is_replaced(name: str) -> bool:
+    """Whether a name belongs to a module that peft has replaced by a trained copy.
+
+    >>> is_replaced("bert.act.original_module.values"), is_replaced("bert.act.values")
+    (True, False)
+    """
+    return _REPLACED.search(name) is not None
 
 
 def norm_layers(model: nn.Module) -> dict[str, nn.Module]:
