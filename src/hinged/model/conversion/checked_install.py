@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from hinged import errors
 from hinged.model.conversion.candidates import FirstBatch
 from hinged.model.conversion.decisions import Decision, Settings
 from hinged.model.conversion.install import Replacements, install, undo_on_error
+from hinged.model.conversion.left_behind import ParameterReads, parameters_of_replaced
 from hinged.model.conversion.module_reads import note_reads
 from hinged.model.conversion.output_check import (
     OutputDifference,
@@ -56,7 +58,7 @@ def replacements_in(decisions: list[Decision]) -> Replacements:
 
 def install_checked(
     model: nn.Module, decisions: list[Decision], first: FirstBatch, settings: Settings
-) -> tuple[nn.Module, str]:
+) -> Installation:
     """Install the curves, and check on the first batch that the model can use them.
 
     A model can hold a second reference to an activation module, for example in a plain list. The
@@ -74,8 +76,7 @@ def install_checked(
         settings: the settings of the curves.
 
     Returns:
-        A pair: the converted model, and a sentence about how much its outputs have changed. The
-        sentence is empty if no curves are installed.
+        The result. If no curves could be installed, it has the unchanged model and no note.
 
     Raises:
         ConversionError: if all curves start exactly as their activations, but the outputs differ by
@@ -89,21 +90,37 @@ def install_checked(
         try:
             with undo_on_error(model):
                 converted = install(model, replacements)
-                run = _run_converted(converted, replacements, first)
+                run = _run_converted(converted, decisions, first)
                 if run.unfit:
                     raise _UnfitError
                 limits = _limits(decisions, settings, run)
                 difference = compare_outputs(first.output, run.output)
                 if not note and limits.are_exceeded(difference):
                     raise _ChangedError
-                return converted, note or difference.describe(limits.reason)
+                note = note or difference.describe(limits.reason)
+                return Installation(converted, note, run.unused)
         except _UnfitError:
             for each in decisions:
                 if each.layer in run.unfit:
                     each.skip(run.unfit[each.layer])
         except _ChangedError:
             note = _judge(model, first, run.output, limits)
-    return model, ""
+    return Installation(model, "", [])
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The result of `install_checked`.
+
+    Attributes:
+        model: the converted model.
+        note: a sentence about how much its outputs have changed.
+        unused: the parameters of replaced activations that the model does not use any more.
+    """
+
+    model: nn.Module
+    note: str
+    unused: list[nn.Parameter]
 
 
 @dataclass(frozen=True)
@@ -115,14 +132,19 @@ class _Run:
         unfit: the curve layers that cannot take the place of the activation, with the reason.
         precision: the coarsest precision of the outputs of curves: the distance from 1 to the next
             larger number.
+        unused: the parameters of replaced activations that the model does not use any more.
     """
 
     output: Any
     unfit: dict[Any, str]
     precision: float
+    unused: list[nn.Parameter]
 
 
-def _run_converted(model: nn.Module, replacements: Replacements, first: FirstBatch) -> _Run:
+def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatch) -> _Run:
+    replacements = replacements_in(decisions)
+    parameters = parameters_of_replaced(decisions)
+    reads = ParameterReads()
     precisions: dict[nn.Module, float] = {}
 
     def note_call(layer: nn.Module, _args: Any, y: Tensor) -> None:
@@ -137,25 +159,29 @@ def _run_converted(model: nn.Module, replacements: Replacements, first: FirstBat
     handles = [layer.register_forward_hook(note_call) for layer in layers]
     try:
         with note_reads(modules) as reasons:
-            output = _run_first_batch(model, first)
+            output = _run_first_batch(model, first, reads if parameters else None)
     except Exception:
         if not reasons:
             raise
-        return _Run(None, reasons, 0.0)
+        return _Run(None, reasons, 0.0, [])
     finally:
         for handle in handles:
             handle.remove()
     in_first = [layer for each, layer in replacements if each.in_first_batch]
     missed = [layer for layer in in_first if layer not in precisions]
     unfit = dict.fromkeys(missed, _UNREACHED) | reasons
-    return _Run(output, unfit, max(precisions.values(), default=0.0))
+    unused = [each for each in parameters if each not in reads.parameters]
+    return _Run(output, unfit, max(precisions.values(), default=0.0), unused)
 
 
-def _run_first_batch(model: nn.Module, first: FirstBatch) -> Any:
+def _run_first_batch(
+    model: nn.Module, first: FirstBatch, reads: ParameterReads | None = None
+) -> Any:
     """Run the model on the first batch, with the same random numbers as before the conversion."""
     with state_restored(model):
         first.random_state.restore()
-        return with_gradients_if_needed(lambda: first.model_call.copy().run(model))
+        with reads or contextlib.nullcontext():
+            return with_gradients_if_needed(lambda: first.model_call.copy().run(model))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from hinged.model.conversion.install import (
     undo_on_error,
     uninstall,
 )
+from hinged.model.conversion.left_behind import describe_state_hooks, freeze
 from hinged.model.conversion.optimizers import optimizers_restored_on_error, update_optimizers
 from hinged.model.conversion.sites import forget_sites, record_sites
 from hinged.model.conversion.unsupported_models import check_activation_classes, reject_unsupported
@@ -160,33 +161,23 @@ def convert(
     search = find_candidates(model, source, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, settings, CALL, where)
     with undo_on_error(model), optimizers_restored_on_error(given):
-        converted, difference = install_checked(model, decisions, search.first, settings)
+        installed = install_checked(model, decisions, search.first, settings)
         replacements = replacements_in(decisions)
         if not replacements:
             message = errors.message(f"{CALL}(model)", *_say_why_nothing_changed(model, decisions))
             warnings.warn(message, errors.NoEffectWarning, stacklevel=2)
             return model
-        update_optimizers(given, _by_name(converted, replacements), _unused_parameters(decisions))
-        record_sites(converted, [each.site for each in decisions], [*search.notes, difference])
-    return converted
+        update_optimizers(given, _by_name(installed.model, replacements), installed.unused)
+        left = [*freeze(installed.model, installed.unused), *describe_state_hooks(decisions)]
+        notes = [*search.notes, *left, installed.note]
+        record_sites(installed.model, [each.site for each in decisions], notes)
+    return installed.model
 
 
 def _by_name(model: nn.Module, replacements: Replacements) -> dict[str, PiecewiseLinear]:
     """Return the curve layers that were put into a model, by their names in the model."""
     names = {id(module): name for name, module in model.named_modules()}
     return {names[id(layer)]: layer for _, layer in replacements}
-
-
-def _unused_parameters(decisions: list[Decision]) -> list[nn.Parameter]:
-    """Return the parameters of replaced activation modules that the model does not call."""
-    calls = [(each.candidate.call.module, each.layer) for each in decisions]
-    still_used = {id(module) for module, layer in calls if layer is None}
-    return [
-        parameter
-        for module, layer in calls
-        if layer is not None and module is not None and id(module) not in still_used
-        for parameter in module.parameters()
-    ]
 
 
 def _check_types(

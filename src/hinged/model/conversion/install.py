@@ -45,11 +45,14 @@ class Originals:
         attributes: the old values of other attributes, by name.
         methods: the old values of the attributes that now hold a rewritten method, by name. None if
             the module had the method only from its class.
+        frozen: the names of parameters that were trained before the conversion, and are not used
+            any more.
     """
 
     modules: dict[str, nn.Module] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, Any] = field(default_factory=dict)
+    frozen: list[str] = field(default_factory=list)
 
 
 class RepeatedCallCurves(nn.ModuleList):
@@ -121,7 +124,7 @@ def install(model: nn.Module, replacements: Replacements) -> nn.Module:
             old = target.parent.get_submodule(target.name)
             share_hooks(old, layer)
             keep_attributes(old, layer)
-            _originals_of(target.parent).modules.setdefault(target.name, old)
+            originals_of(target.parent).modules.setdefault(target.name, old)
             setattr(target.parent, target.name, layer)
         elif isinstance(target, CallInMethod):
             key = id(target.owner), target.replacement.curve
@@ -144,6 +147,9 @@ def _replace_call_in_method(same_call: Replacements) -> None:
     target = candidate.target
     assert isinstance(target, CallInMethod)
     owner, replacement = target.owner, target.replacement
+    for each, curve in same_call:
+        if each.call.module is not None:
+            share_hooks(each.call.module, curve)
     if CURVES_CHILD not in owner._modules:
         owner.add_module(CURVES_CHILD, MethodCurves())
     curves: nn.Module = layer
@@ -155,7 +161,7 @@ def _replace_call_in_method(same_call: Replacements) -> None:
             is_for_all=call.is_in_every_pass,
         )
     owner.get_submodule(CURVES_CHILD).add_module(replacement.curve, curves)
-    originals = _originals_of(owner)
+    originals = originals_of(owner)
     for name, rewritten in rewritten_attributes(owner, target.method, replacement).items():
         vars(owner)[name] = rewritten
         originals.methods.setdefault(name, rewritten.wrapper)
@@ -176,7 +182,7 @@ def _by_occurrence(same_call: Replacements) -> list[nn.Module]:
     return [layers.get(occurrence, native) for occurrence in range(max(layers) + 1)]
 
 
-def _originals_of(module: nn.Module) -> Originals:
+def originals_of(module: nn.Module) -> Originals:
     """Return the `Originals` object of a module; it is created if the module has none."""
     originals: Originals = vars(module).setdefault(ORIGINALS, Originals())
     return originals
@@ -208,7 +214,7 @@ def _turn_off_fast_paths(model: nn.Module) -> None:
 
 def _set_attribute(module: nn.Module, name: str, value: Any) -> None:
     """Set an attribute of a module, and store its old value for `uninstall`."""
-    _originals_of(module).attributes.setdefault(name, getattr(module, name))
+    originals_of(module).attributes.setdefault(name, getattr(module, name))
     setattr(module, name, value)
 
 
@@ -226,7 +232,12 @@ def uninstall(module: nn.Module) -> None:
     _restore_methods(module, originals.methods)
     for name, value in originals.attributes.items():
         setattr(module, name, value)
+    for name in originals.frozen:
+        module.get_parameter(name).requires_grad_(True)
     if originals.methods:
+        for layer in module.get_submodule(CURVES_CHILD).modules():
+            if isinstance(layer, PiecewiseLinear):
+                stop_observing(layer)
         delattr(module, CURVES_CHILD)
 
 
@@ -266,5 +277,10 @@ def _copy_of_originals(module: nn.Module) -> dict[str, Originals]:
     originals: Originals | None = vars(module).get(ORIGINALS)
     if originals is None:
         return {}
-    copied = Originals(dict(originals.modules), dict(originals.attributes), dict(originals.methods))
+    copied = Originals(
+        dict(originals.modules),
+        dict(originals.attributes),
+        dict(originals.methods),
+        list(originals.frozen),
+    )
     return {ORIGINALS: copied}
