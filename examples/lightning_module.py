@@ -1,0 +1,27 @@
+"""Trains a CNN with curves by Lightning."""
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import hinged
+
+
+class Classifier(LightningModule):
+    def __init__(self, batch):
+        super().__init__()
+        model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4))
+        self.model = hinged.convert(model, batch)
+
+    def training_step(self, batch, _index):
+        return nn.functional.cross_entropy(self.model(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(hinged.param_groups(self.model, lr=1e-3, weight_decay=0.01))
+
+
+images, classes = torch.randn(64, 3, 8, 8), torch.randint(4, (64,))
+loader = DataLoader(TensorDataset(images, classes), batch_size=16)
+model = Classifier(images[:16])
+Trainer(max_epochs=1, logger=False, enable_checkpointing=False).fit(model, loader)
