@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -85,14 +86,22 @@ def is_activation(function: Callable[..., Any]) -> bool:
     return _without_underscore(name_of(function)) in _FUNCTIONS
 
 
+def is_written_by_user(function: Callable[..., Any]) -> bool:
+    """Return whether a function is a Python function outside of torch."""
+    return isinstance(function, FunctionType) and resolve_name(function) is None
+
+
 def argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of the arguments of an activation function, without its input.
 
     >>> argument_names(torch.nn.functional.leaky_relu)
     ('negative_slope', 'inplace')
     """
-    names, _ = _FUNCTIONS[_without_underscore(name_of(function))]
-    return names
+    name = _without_underscore(name_of(function))
+    if isinstance(function, FunctionType) and is_written_by_user(function):
+        code = function.__code__
+        return code.co_varnames[1 : code.co_argcount]
+    return _FUNCTIONS[name][0] if name in _FUNCTIONS else ()
 
 
 def writes_in_place(function: Callable[..., Any], args: tuple[Any, ...], given: Arguments) -> bool:
@@ -104,6 +113,8 @@ def writes_in_place(function: Callable[..., Any], args: tuple[Any, ...], given: 
         given: the keyword arguments of the call.
     """
     name = name_of(function)
+    if _without_underscore(name) not in _FUNCTIONS:
+        return name.endswith("_") or given.get("inplace") is True
     return name not in _FUNCTIONS or bool(_arguments(name, args, given).get("inplace", False))
 
 

@@ -149,10 +149,10 @@ def input_of(call: ast.Call, pattern: CallPattern) -> ast.expr:
     Raises:
         CannotRewriteError: if the source code does not show which argument is the input.
     """
-    # `F.tanh(x)` calls `x.tanh()` inside torch, so it is recorded as a tensor method although its
-    # input is an argument. The only tensor method with arguments here is `x.prelu(weight)`.
+    # `F.tanh(x)` and `F.sigmoid(x)` call methods of `x` inside torch, so they are recorded as
+    # tensor methods although their input is an argument.
     has_arguments = call.args or any(each.arg == "input" for each in call.keywords)
-    input_is_object = not has_arguments or last_name(call.func) == "prelu"
+    input_is_object = not has_arguments or last_name(call.func) not in ("tanh", "sigmoid")
     if pattern.is_tensor_method and input_is_object and isinstance(call.func, ast.Attribute):
         return call.func.value
     if call.args and not isinstance(call.args[0], ast.Starred):

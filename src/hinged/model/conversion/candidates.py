@@ -13,6 +13,7 @@ from torch import nn
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.loop_passes import Calls, merge_passes
 from hinged.model.conversion.method_source import CannotRewriteError
+from hinged.model.conversion.named_activations import Activation, NamedActivations
 from hinged.model.conversion.protection import NO_GRADIENT, ONLY_EVALUATION, reason_to_skip
 from hinged.model.conversion.shared_modules import separate_copies
 from hinged.model.conversion.targets import (
@@ -32,8 +33,6 @@ from hinged.model.observation.run_model import (
     state_restored,
     with_gradients_if_needed,
 )
-
-ActivationTypes = tuple[type[nn.Module], ...]
 
 
 @dataclass(eq=False)
@@ -92,7 +91,7 @@ def find_candidates(
     batches: Batches,
     *,
     gates: bool = False,
-    activations: Sequence[type[nn.Module]] = (),
+    activations: Sequence[Activation] = (),
 ) -> SearchResult:
     """Run a model, and return its activations and the places where curves could replace them.
 
@@ -104,15 +103,15 @@ def find_candidates(
         model: the model.
         batches: the batches, as the user gave them.
         gates: whether gates and bounded outputs can be replaced. `hinged.convert` explains both.
-        activations: additional module classes that compute an elementwise activation.
+        activations: additional module classes and functions that compute an elementwise activation.
 
     Raises:
         ArgumentError: if there are no batches, or if a batch has another form.
     """
-    types = tuple(activations)
-    with separate_copies(model, types) as originals:
-        calls, reached, first, trace = _trace_batches(model, batches, types)
-        other, notes = _trace_other_mode(model, first.model_call, types)
+    named = NamedActivations.of(activations)
+    with separate_copies(model, named.types) as originals:
+        calls, reached, first, trace = _trace_batches(model, batches, named)
+        other, notes = _trace_other_mode(model, first.model_call, named)
         _add_calls(calls, {} if other is None else other.calls, statistics=False)
         training = trace if model.training else other
         if training is not None:
@@ -130,7 +129,7 @@ def find_candidates(
 
 
 def _trace_batches(
-    model: nn.Module, batches: Batches, types: ActivationTypes
+    model: nn.Module, batches: Batches, named: NamedActivations
 ) -> tuple[Calls, set[ActivationCall], FirstBatch, Trace]:
     """Run the model over all batches, and record its calls of activations.
 
@@ -148,7 +147,7 @@ def _trace_batches(
             random_state = RandomState(model)
             with failures_explained(model, model_call, batches):
                 trace = with_gradients_if_needed(
-                    functools.partial(trace_activations, model, model_call, types)
+                    functools.partial(trace_activations, model, model_call, named)
                 )
             _add_calls(calls, trace.calls, statistics=True)
             if first is None:
@@ -159,7 +158,7 @@ def _trace_batches(
 
 
 def _trace_other_mode(
-    model: nn.Module, model_call: ModelCall, types: ActivationTypes
+    model: nn.Module, model_call: ModelCall, named: NamedActivations
 ) -> tuple[Trace | None, list[str]]:
     """Run the model in its other mode: training or evaluation.
 
@@ -170,7 +169,7 @@ def _trace_other_mode(
     with state_restored(model):
         model.train(not model.training)
         try:
-            run = functools.partial(trace_activations, model, model_call, types)
+            run = functools.partial(trace_activations, model, model_call, named)
             return with_gradients_if_needed(run), []
         except Exception as error:  # The model may need other inputs in this mode.
             mode = "training" if model.training else "evaluation"

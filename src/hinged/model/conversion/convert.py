@@ -29,9 +29,10 @@ from hinged.model.conversion.install import (
     uninstall,
 )
 from hinged.model.conversion.left_behind import describe_state_hooks, freeze
+from hinged.model.conversion.named_activations import Activation, check_activations
 from hinged.model.conversion.optimizers import optimizers_restored_on_error, update_optimizers
 from hinged.model.conversion.sites import forget_sites, record_sites
-from hinged.model.conversion.unsupported_models import check_activation_classes, reject_unsupported
+from hinged.model.conversion.unsupported_models import reject_unsupported
 from hinged.model.observation.batches import Batches, CallModel
 from hinged.nn import PiecewiseLinear, check_model
 from hinged.nn.site import check_where
@@ -50,7 +51,7 @@ def convert(
     tails: str = "linear",
     where: Where | None = None,
     gates: bool = False,
-    activations: Sequence[type[nn.Module]] = (),
+    activations: Sequence[Activation] = (),
     optimizers: Optimizer | Sequence[Optimizer] = (),
     call: CallModel | None = None,
     batches: int | None = None,
@@ -103,8 +104,10 @@ def convert(
         gates: whether to convert gates and bounded outputs too. A gate is a sigmoid, hardsigmoid,
             tanh, ReLU6 or hardtanh whose output is multiplied by another tensor. A bounded output
             is a sigmoid, hardsigmoid or tanh after which no layer with parameters comes.
-        activations: your own module classes that compute an elementwise activation. Each module of
-            these classes is replaced as a whole.
+        activations: your own activations, which act on each element separately: module classes,
+            Python functions, and functions of torch such as `torch.sin`. With `torch.clamp`, calls
+            such as `x.clamp(min=0)` are replaced too. Each module of these classes and each call of
+            these functions is replaced as a whole.
         optimizers: one or several optimisers that train the model. The parameters of the curves are
             added to the first optimiser, in a group with the settings of `hinged.param_groups`, or
             with those of an earlier group of curves. Parameters of the replaced activations are
@@ -182,7 +185,7 @@ def _by_name(model: nn.Module, replacements: Replacements) -> dict[str, Piecewis
 
 def _check_types(
     where: Where | None,
-    activations: Sequence[type[nn.Module]],
+    activations: Sequence[Activation],
     optimizers: Optimizer | Sequence[Optimizer],
 ) -> list[Optimizer]:
     """Raise `ArgumentError` if one of these arguments of `convert` has a wrong type.
@@ -191,7 +194,7 @@ def _check_types(
         The optimisers as a list.
     """
     check_where(where, CALL)
-    check_activation_classes(activations, CALL)
+    check_activations(activations, CALL)
     given = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
     if not (isinstance(given, Sequence) and all(isinstance(each, Optimizer) for each in given)):
         hint = "expected an optimiser of torch.optim, or a list of them"
@@ -214,7 +217,7 @@ def _say_why_nothing_changed(model: nn.Module, decisions: list[Decision]) -> tup
             else "train it as it is"
         )
     if not decisions:
-        hint = "name your own activation classes in activations=[...], if the model has some"
+        hint = "name your own activations in activations=[...], if the model has some"
         return f"{got} that applies no activation to these data", hint
     hint = "print(hinged.sites(model, data)) shows each activation and the reason"
     return f"{got} with {len(decisions)} activations, of which none can be converted", hint

@@ -265,6 +265,7 @@ def _replace_call(tree: ast.Module, replacement: CallReplacement, self_name: str
     method.body.insert(int(has_docstring), start)
     function = call.func
     if replacement.pattern.is_tensor_method:
+        is_method = isinstance(function, ast.Attribute) and function.value is x
         function = ast.Constant(None)
-        call.args, call.keywords = [x], []
+        call.args = [x, *call.args] if is_method else [x]
     call.func, call.args = curve, [ast.Name(counter, ast.Load()), function, *call.args]

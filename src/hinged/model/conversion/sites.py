@@ -12,7 +12,8 @@ from hinged import errors
 from hinged.model.conversion.candidates import find_candidates
 from hinged.model.conversion.decisions import Settings, decide
 from hinged.model.conversion.install import ORIGINALS
-from hinged.model.conversion.unsupported_models import check_activation_classes, reject_unsupported
+from hinged.model.conversion.named_activations import Activation, check_activations
+from hinged.model.conversion.unsupported_models import reject_unsupported
 from hinged.model.observation.batches import Batches, CallModel
 from hinged.model.observation.layer_statistics import LayerStatistics, collect_custom_statistics
 from hinged.model.observation.text_tables import format_table
@@ -83,7 +84,7 @@ def sites(
     data: Any = None,
     *,
     gates: bool = False,
-    activations: Sequence[type[nn.Module]] = (),
+    activations: Sequence[Activation] = (),
     call: CallModel | None = None,
     batches: int | None = None,
 ) -> Sites:
@@ -102,8 +103,8 @@ def sites(
             hardsigmoid, tanh, ReLU6 or hardtanh whose output is multiplied by another tensor. A
             bounded output is a sigmoid, hardsigmoid or tanh after which no layer with parameters
             comes. Ignored for a converted model.
-        activations: your own module classes that compute an elementwise activation. Ignored for a
-            converted model.
+        activations: your own module classes and functions that compute an elementwise activation,
+            as in `convert`. Ignored for a converted model.
         call: a function that calls the model with a batch, as in `convert`.
         batches: the largest number of batches to use. None uses all.
 
@@ -132,7 +133,7 @@ def sites(
         hint = "pass a batch to run the model on: hinged.sites(model, data)"
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
     reject_unsupported(model, CALL)
-    check_activation_classes(activations, CALL)
+    check_activations(activations, CALL)
     search = find_candidates(model, given, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, Settings(), CALL)
     return Sites(tuple(each.site for each in decisions), tuple(search.notes))

@@ -16,7 +16,11 @@ from torch import nn
 from torch.overrides import resolve_name
 
 from hinged.model.conversion.activation_call import ActivationCall
-from hinged.model.conversion.activation_functions import argument_names, name_of
+from hinged.model.conversion.activation_functions import (
+    argument_names,
+    is_written_by_user,
+    name_of,
+)
 from hinged.model.conversion.call_syntax import (
     CallPattern,
     CallSyntax,
@@ -191,7 +195,9 @@ def _is_certain(call: ActivationCall, owner: nn.Module, syntax: CallSyntax) -> b
         return True
     if syntax.attribute:
         return vars(owner).get(syntax.attribute) is call.function
-    return syntax.constant is not None and name_of(syntax.constant) == name_of(call.function)
+    if syntax.constant is None or is_written_by_user(call.function):
+        return syntax.constant is call.function
+    return name_of(syntax.constant) == name_of(call.function)
 
 
 def _activation_name(call: ActivationCall, syntax: CallSyntax) -> str:
@@ -200,7 +206,8 @@ def _activation_name(call: ActivationCall, syntax: CallSyntax) -> str:
     if call.module is not None:
         return attribute or type(call.module).__name__.lower().lstrip("_")
     assert call.function is not None
-    return name_of(call.function).strip("_")
+    name = name_of(call.function).strip("_")
+    return name if name.isidentifier() else "function"  # A lambda function has no name.
 
 
 def _unused_curve_name(

@@ -6,7 +6,7 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
 import torch
@@ -17,13 +17,17 @@ from torch.overrides import TorchFunctionMode
 from hinged.kernels.eager_calls import is_intercepted
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.activation_functions import (
-    is_activation,
-    module_of,
     name_of,
     writes_in_place,
 )
 from hinged.model.conversion.channel_axes import ChannelAxes
 from hinged.model.conversion.data_flow import DataFlow
+from hinged.model.conversion.named_activations import (
+    FunctionOfInput,
+    NamedActivations,
+    arguments_in,
+    python_calls_watched,
+)
 from hinged.model.conversion.nested_tensors import tensors_in
 from hinged.model.conversion.operations import METADATA, RANDOM, plain_name
 from hinged.model.conversion.overwritten_inputs import OverwrittenInputs
@@ -59,20 +63,19 @@ class Trace(NamedTuple):
     is_random: bool
 
 
-def trace_activations(
-    model: nn.Module, model_call: ModelCall, activations: tuple[type[nn.Module], ...]
-) -> Trace:
+def trace_activations(model: nn.Module, model_call: ModelCall, named: NamedActivations) -> Trace:
     """Run a model on one batch, and record every activation that it applies.
 
     Args:
         model: the model.
         model_call: the call of the model with the batch. The model receives copies of the inputs,
             because it may write into them.
-        activations: module classes that compute an elementwise activation. A module of these
-            classes is recorded as one activation; its inner calls are not recorded.
+        named: module classes and functions that compute an elementwise activation. A module of
+            these classes or a call of these functions is recorded as one activation; its inner
+            calls are not recorded.
     """
     model_call = model_call.copy()
-    tracer = _ActivationTracer(model, activations)
+    tracer = _ActivationTracer(model, named)
     state = random.getstate()
     with contextlib.ExitStack() as stack:
         if not torch.is_grad_enabled():
@@ -91,7 +94,10 @@ def trace_activations(
         # A function of the user may make the inputs of the model, for example from text.
         hook = model.register_forward_pre_hook(tracer.enter_model, with_kwargs=True)
         stack.callback(hook.remove)
-        with tracer:
+        calls = python_calls_watched(
+            named.python_functions, tracer.enter_function, tracer.leave_function
+        )
+        with calls, tracer:
             output = model_call.run(model)
     is_random = tracer.is_random or random.getstate() != state
     return Trace(tracer.finish(output), output, tracer.executed, is_random)
@@ -137,7 +143,7 @@ class _Execution(NamedTuple):
 class _ActivationTracer(TorchFunctionMode):
     """Intercepts every call of a torch function, and records the calls of activations."""
 
-    def __init__(self, model: nn.Module, activations: tuple[type[nn.Module], ...]) -> None:
+    def __init__(self, model: nn.Module, named: NamedActivations) -> None:
         super().__init__()
         self.flow = DataFlow()
         self.flow.mark_constants(model.buffers())
@@ -146,7 +152,8 @@ class _ActivationTracer(TorchFunctionMode):
         self.is_random = False
         self._members = {id(module) for module in model.modules()}
         self._training = model.training
-        self._activations = activations
+        self._named = named
+        self._arguments: dict[FrameType, tuple[Any, ...]] = {}
         self._calls: dict[Any, list[tuple[int, ActivationCall]]] = {}
         self._axes = ChannelAxes(self.flow)
         self._running: list[list[_Execution]] = []  # One list for each running module.
@@ -193,11 +200,15 @@ class _ActivationTracer(TorchFunctionMode):
     ) -> Any:
         given = kwargs or {}
         self._note_reads(func, args, given)
-        if is_activation(func) and args and isinstance(args[0], Tensor):
-            return self._run_activation(func, args, given)
-        if is_activation(func) and isinstance(given.get("input"), Tensor):
+        if not args and isinstance(given.get("input"), Tensor):
             rest = {name: value for name, value in given.items() if name != "input"}
-            return self._run_activation(func, (given["input"], *args), rest)
+            native = self._named.module_of(func, (given["input"],), rest)
+            if native is not None:
+                return self._run_activation(func, (given["input"],), rest, native)
+        elif args and isinstance(args[0], Tensor):
+            native = self._named.module_of(func, args, given)
+            if native is not None:
+                return self._run_activation(func, args, given, native)
         result = func(*args, **given)
         self._axes.follow(func, args, given, result)
         self.flow.follow(func, args, given, result)
@@ -212,11 +223,15 @@ class _ActivationTracer(TorchFunctionMode):
             self._overwritten.note_read(tensor)
 
     def _run_activation(
-        self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        given: dict[str, Any],
+        native: nn.Module,
     ) -> Tensor:
         x: Tensor = args[0]
         location = self._locate_call()
-        call = self._new_call(location, func, module_of(func, args, given), x)
+        call = self._new_call(location, func, native, x)
         y: Tensor = func(*args, **given)
         if "out" in given:
             call.conflict = "it writes into a tensor that is passed as out=..."
@@ -228,12 +243,20 @@ class _ActivationTracer(TorchFunctionMode):
         self._add(_Execution(location.key, number, call, x, y))
         return y
 
-    def _locate_call(self, module: nn.Module | None = None) -> SourceLocation:
+    def _locate_call(
+        self, module: nn.Module | None = None, inside: FrameType | None = None
+    ) -> SourceLocation:
         """Return the location of the call that is being executed, of a module or a function.
 
         `occurrence` is counted for each stack frame. It starts at 0 in every execution of a method.
+
+        Args:
+            module: the module that is called, if it is one.
+            inside: the frame of the Python function that is called, if it is one.
         """
         all_frames = calling_frames()
+        if inside in all_frames:
+            all_frames = all_frames[all_frames.index(inside) + 1 :]
         frames = frames_in_model(all_frames, self._members)
         self._counts = {frame: self._counts[frame] for frame in frames if frame in self._counts}
         location, frame = locate_call(frames)
@@ -285,7 +308,7 @@ class _ActivationTracer(TorchFunctionMode):
         """Return whether a module may be one activation: it has no children, or no parameters."""
         is_leaf = next(module.children(), None) is None
         has_parameters = next(module.parameters(), None) is not None
-        return is_leaf or not has_parameters or isinstance(module, self._activations)
+        return is_leaf or not has_parameters or isinstance(module, self._named.types)
 
     def enter_module(self, module: nn.Module, _args: tuple[Any, ...]) -> None:
         """Note that a module is executed. This is a forward pre-hook."""
@@ -294,6 +317,29 @@ class _ActivationTracer(TorchFunctionMode):
     def enter_leaf(self, _module: nn.Module, _args: tuple[Any, ...]) -> None:
         """Note that a module starts to run. This is a forward pre-hook."""
         self._running.append([])
+
+    def enter_function(self, frame: FrameType) -> None:
+        """Note that a Python function starts to run that is an activation."""
+        self._running.append([])
+        self._arguments[frame] = arguments_in(frame)
+
+    def leave_function(self, function: FunctionType, frame: FrameType, output: Any) -> None:
+        """Note that a Python function has finished, and record it as an activation."""
+        executions = self._running.pop()
+        args = self._arguments.pop(frame)
+        others = args[1:]
+        is_elementwise = bool(args) and not any(isinstance(each, Tensor) for each in others)
+        shapes = [each.shape for each in (*args[:1], output) if isinstance(each, Tensor)]
+        if is_elementwise and len(shapes) == 2 and shapes[0] == shapes[1]:
+            location = self._locate_call(inside=frame)
+            names = frame.f_code.co_varnames[1 : len(args)]
+            native = FunctionOfInput(function, args[:1], dict(zip(names, others, strict=True)))
+            call = self._new_call(location, function, native, args[0])
+            self._axes.copy_axis(args[0], output)
+            number = self.flow.note_execution(args[0], output)
+            executions = [_Execution(location.key, number, call, args[0], output)]
+        for execution in executions:
+            self._add(execution)
 
     def leave_leaf(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
@@ -327,7 +373,7 @@ class _ActivationTracer(TorchFunctionMode):
             executions: the activations that the module has applied.
         """
         is_leaf = next(module.children(), None) is None
-        if isinstance(module, self._activations) or self._is_composed(module, x, output):
+        if isinstance(module, self._named.types) or self._is_composed(module, x, output):
             location = self._locate_call(module)
             call = self._new_call(location, module, module, x)
             self._axes.copy_axis(x, output)

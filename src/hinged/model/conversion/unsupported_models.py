@@ -1,9 +1,6 @@
-"""Raises an error for models that cannot be converted, such as compiled models, and for wrong
-classes of activations."""
+"""Raises an error for models that cannot be converted, such as compiled models."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import nn
@@ -83,23 +80,3 @@ def _is_exported(module: nn.Module) -> bool:
     return isinstance(graph, Graph) and any(
         isinstance(node.target, torch._ops.OpOverload) for node in graph.nodes
     )
-
-
-def check_activation_classes(activations: Any, call: str) -> None:
-    """Raise `ArgumentError` unless the argument `activations` is a list of module classes.
-
-    Args:
-        activations: what the user passed.
-        call: the name of the public function for error messages.
-    """
-    listed = isinstance(activations, list | tuple)
-    for each in activations if listed else [activations]:
-        is_class = isinstance(each, type) and issubclass(each, nn.Module)
-        if not (listed and is_class):
-            name = each.__name__ if is_class else type(each).__name__
-            hint = f"expected a list of classes, for example activations=[{name}]"
-            if not isinstance(each, nn.Module) and not is_class:
-                hint = "expected a list of your own activation classes, which are nn.Module"
-            call = f"{call}(activations=...)"
-            got = f"the class {name} itself" if is_class else errors.shown(each)
-            raise errors.ArgumentError(errors.message(call, got, hint))
