@@ -83,7 +83,16 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def is_activation(function: Callable[..., Any]) -> bool:
     """Return whether a torch function is an activation, including in-place functions."""
-    return _without_underscore(name_of(function)) in _FUNCTIONS
+    return is_name_of_activation(name_of(function))
+
+
+def is_name_of_activation(name: str) -> bool:
+    """Return whether an activation of torch has this name, including in-place functions.
+
+    >>> is_name_of_activation("relu_"), is_name_of_activation("softmax")
+    (True, False)
+    """
+    return _without_underscore(name) in _FUNCTIONS
 
 
 def is_written_by_user(function: Callable[..., Any]) -> bool:

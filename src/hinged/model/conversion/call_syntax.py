@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+from torch.overrides import resolve_name
+
+from hinged.model.conversion.activation_functions import is_name_of_activation
 from hinged.model.conversion.method_source import CannotRewriteError, method_node, parse_method
 from hinged.model.conversion.methods import Method
 
@@ -93,6 +96,51 @@ def call_syntax(method: Method, pattern: CallPattern) -> CallSyntax:
         tuple(each for each in call.args if each is not x),
         tuple(each for each in call.keywords if each.value is not x),
     )
+
+
+@dataclass(frozen=True)
+class WrittenCall:
+    """A call of an activation function of torch that the source code of a method contains.
+
+    Attributes:
+        lines: the lines at which the call may be recorded as beginning.
+        text: the source code of the call.
+    """
+
+    lines: tuple[int, ...]
+    text: str
+
+
+@functools.cache
+def written_calls(method: Method) -> tuple[WrittenCall, ...]:
+    """Return all calls of activation functions and activation methods of tensors in a method.
+
+    The result is empty if the source code is not available.
+    """
+    names = {*method.function.__code__.co_names}
+    if not any(map(is_name_of_activation, names)):
+        return ()
+    try:
+        node = method_node(parse_method(method))
+    except CannotRewriteError:
+        return ()
+    return tuple(
+        WrittenCall(tuple(line for line, _ in _starts(call)), ast.unparse(call))
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and _calls_activation(call.func, method.function)
+    )
+
+
+def _calls_activation(called: ast.expr, function: FunctionType) -> bool:
+    if not is_name_of_activation(last_name(called)):
+        return False
+    value, code = _global_value(called, function), function.__code__
+    if value is not None:
+        return resolve_name(value) is not None
+    base = called
+    while isinstance(base, ast.Attribute | ast.Call | ast.Subscript):
+        base = base.func if isinstance(base, ast.Call) else base.value
+    return isinstance(base, ast.Name) and base.id in code.co_varnames[1:]
 
 
 def find_call(tree: ast.Module, pattern: CallPattern) -> ast.Call:

@@ -23,6 +23,7 @@ from hinged.model.conversion.targets import (
     module_slot_targets,
 )
 from hinged.model.conversion.trace_activations import Trace, trace_activations
+from hinged.model.conversion.unreached import unreached_sites
 from hinged.model.module_tree import all_parents
 from hinged.model.observation.batches import Batches
 from hinged.model.observation.model_call import ModelCall
@@ -33,6 +34,7 @@ from hinged.model.observation.run_model import (
     state_restored,
     with_gradients_if_needed,
 )
+from hinged.nn import Site
 
 
 @dataclass(eq=False)
@@ -64,11 +66,13 @@ class SearchResult:
         notes: sentences for the user, if the model raised an error in its other mode (training or
             evaluation). Activations that only this mode applies are then missing.
         first: the first batch and its output.
+        unreached: the activations of the model that were not executed.
     """
 
     candidates: list[Candidate]
     notes: list[str]
     first: FirstBatch
+    unreached: list[Site]
 
 
 @dataclass(eq=False)
@@ -110,9 +114,12 @@ def find_candidates(
     """
     named = NamedActivations.of(activations)
     with separate_copies(model, named.types) as originals:
-        calls, reached, first, trace = _trace_batches(model, batches, named)
+        executed: set[int] = set()
+        calls, reached, first, trace = _trace_batches(model, batches, named, executed)
         other, notes = _trace_other_mode(model, first.model_call, named)
-        _add_calls(calls, {} if other is None else other.calls, statistics=False)
+        if other is not None:
+            _add_calls(calls, other.calls, statistics=False)
+            executed |= other.executed
         training = trace if model.training else other
         if training is not None:
             _note_training(calls.values(), training)
@@ -120,18 +127,22 @@ def find_candidates(
         slots = module_slot_targets(calls.values(), all_parents(model))
         for each in calls.values():
             each.module = originals.get(id(each.module), each.module)
+        executed |= {id(module) for copied, module in originals.items() if copied in executed}
     candidates = [
         Candidate(each, each in reached, slots.get(each), reason_to_skip(each, gates))
         for each in calls.values()
     ]
     _set_method_targets(candidates, model)
-    return SearchResult(candidates, notes, first)
+    unreached = unreached_sites(model, calls.values(), executed, named.types)
+    return SearchResult(candidates, notes, first, unreached)
 
 
 def _trace_batches(
-    model: nn.Module, batches: Batches, named: NamedActivations
+    model: nn.Module, batches: Batches, named: NamedActivations, executed: set[int]
 ) -> tuple[Calls, set[ActivationCall], FirstBatch, Trace]:
     """Run the model over all batches, and record its calls of activations.
+
+    The `id`s of all modules that the model executes are added to `executed`.
 
     Returns:
         The calls of activations in all batches and in the first batch, the first batch, and its
@@ -150,6 +161,7 @@ def _trace_batches(
                     functools.partial(trace_activations, model, model_call, named)
                 )
             _add_calls(calls, trace.calls, statistics=True)
+            executed |= trace.executed
             if first is None:
                 first = FirstBatch(model_call, random_state, trace.output), trace
                 reached = set(calls.values())

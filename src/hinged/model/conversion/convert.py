@@ -31,7 +31,7 @@ from hinged.model.conversion.install import (
 from hinged.model.conversion.left_behind import describe_state_hooks, freeze
 from hinged.model.conversion.named_activations import Activation, check_activations
 from hinged.model.conversion.optimizers import optimizers_restored_on_error, update_optimizers
-from hinged.model.conversion.sites import forget_sites, record_sites
+from hinged.model.conversion.sites import Sites, forget_sites, record_sites
 from hinged.model.conversion.unsupported_models import reject_unsupported
 from hinged.model.observation.batches import Batches, CallModel
 from hinged.nn import PiecewiseLinear, check_model
@@ -173,7 +173,8 @@ def convert(
         update_optimizers(given, _by_name(installed.model, replacements), installed.unused)
         left = [*freeze(installed.model, installed.unused), *describe_state_hooks(decisions)]
         notes = [*search.notes, *left, installed.note]
-        record_sites(installed.model, [each.site for each in decisions], notes)
+        found = tuple(each.site for each in decisions)
+        record_sites(installed.model, Sites(found, tuple(notes), tuple(search.unreached)))
     return installed.model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,10 +36,14 @@ class Sites(Sequence[Site]):
         notes: sentences about the whole model: whether the outputs are unchanged, or how much the
             conversion changed them and why; and whether the model raised an error when it was
             examined in training or evaluation mode.
+        unreached: activations that the model did not apply to the data, such as those of a branch
+            that was not executed, and activations inside recurrent layers such as `nn.LSTM`. They
+            are not part of the sequence. `site.skipped` gives the reason.
     """
 
     all: tuple[Site, ...]
     notes: tuple[str, ...] = ()
+    unreached: tuple[Site, ...] = ()
 
     @property
     def converted(self) -> tuple[Site, ...]:
@@ -61,6 +66,9 @@ class Sites(Sequence[Site]):
 
     def __str__(self) -> str:
         lines = [format_table([_HEAD, *(_cells(site) for site in self.all)])]
+        if self.unreached:
+            rows = [(site.name, site.activation, site.skipped) for site in self.unreached]
+            lines.append(format_table([("site", "not examined", ""), *rows]))
         return "\n".join([*lines, *self.notes])
 
 
@@ -136,14 +144,15 @@ def sites(
     check_activations(activations, CALL)
     search = find_candidates(model, given, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, Settings(), CALL)
-    return Sites(tuple(each.site for each in decisions), tuple(search.notes))
+    found = tuple(each.site for each in decisions)
+    return Sites(found, tuple(search.notes), tuple(search.unreached))
 
 
-def record_sites(model: nn.Module, new: Sequence[Site], notes: Sequence[str]) -> None:
+def record_sites(model: nn.Module, new: Sites) -> None:
     """Store the sites of a conversion in the model, after the sites of earlier conversions."""
     earlier = recorded_sites(model)
     converted = () if earlier is None else earlier.converted
-    vars(model)[RECORDED_SITES] = Sites((*converted, *new), tuple(notes))
+    vars(model)[RECORDED_SITES] = replace(new, all=(*converted, *new.all))
 
 
 def forget_sites(model: nn.Module) -> None:
@@ -164,9 +173,17 @@ def recorded_sites(model: nn.Module) -> Sites | None:
     merged: list[Site] = []
     for part, part_sites in records.items():
         known = {site.name for site in merged}  # A submodule may be converted first.
-        named = [replace(site, name=f"{part}.{site.name}".strip(".")) for site in part_sites]
-        merged += [site for site in named if site.name not in known]
-    return Sites(tuple(merged), records[""].notes if "" in records else ())
+        merged += [site for site in _named_from(part, part_sites) if site.name not in known]
+    if "" in records:
+        whole: Sites = records[""]
+        return replace(whole, all=tuple(merged))
+    unreached = [_named_from(part, found.unreached) for part, found in records.items()]
+    return Sites(tuple(merged), unreached=tuple(itertools.chain(*unreached)))
+
+
+def _named_from(part: str, found: Sequence[Site]) -> list[Site]:
+    """Return sites of a part of a model, with their names in the whole model."""
+    return [replace(site, name=f"{part}.{site.name}".strip(".")) for site in found]
 
 
 def _update_sites(model: nn.Module, recorded: Sites, given: Batches | None) -> Sites:
@@ -191,7 +208,7 @@ def _update_sites(model: nn.Module, recorded: Sites, given: Batches | None) -> S
         ends = (layer.hinges.min().item(), layer.hinges.max().item())
         hinges = layer.hinges.shape[-1]
         updated.append(replace(site, hinges=hinges, range=ends, outside=outside))
-    return Sites(tuple(updated), recorded.notes)
+    return replace(recorded, all=tuple(updated))
 
 
 def _without_curves(site: Site, modules: Mapping[str, nn.Module]) -> Site:
