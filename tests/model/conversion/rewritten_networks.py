@@ -81,6 +81,30 @@ class OnlyUnderscores(OneLayer):
         return self._(self.line(self.__(x)))
 
 
+class ArgumentNamedSelf(OneLayer):
+    def forward(self, x):
+        def activate(self):
+            return F.relu(self)
+
+        return activate(self.line(x))
+
+
+class LoopOverSelf(OneLayer):
+    def forward(self, x):
+        line = self.line
+        for self in (x, line(x)):
+            x = F.relu(self) + x
+        return x
+
+
+class SpecialMethod(OneLayer):
+    def forward(self, x):
+        return self[x]
+
+    def __getitem__(self, x):
+        return F.relu(self.line(x))
+
+
 class ConditionalSlope(OneLayer):
     def forward(self, x):
         y = self.line(x)

@@ -11,6 +11,7 @@ from hinged import errors
 from hinged.model.conversion import source_location
 from tests.model.conversion.example_networks import Functional, Loops, SharedModule
 from tests.model.conversion.rewritten_networks import (
+    ArgumentNamedSelf,
     ArgumentWithEffect,
     CallsOverSeveralLines,
     ConditionalSlope,
@@ -21,6 +22,7 @@ from tests.model.conversion.rewritten_networks import (
     InPlaceOfModule,
     LiteralSlopes,
     LocalFunction,
+    LoopOverSelf,
     NamesItsClass,
     OnlyUnderscores,
     PrivateActivation,
@@ -29,6 +31,7 @@ from tests.model.conversion.rewritten_networks import (
     SlopeOfCall,
     SlopeOfModule,
     SlopeOfParameter,
+    SpecialMethod,
     UnpackedArguments,
 )
 
@@ -163,6 +166,23 @@ def test_arguments_that_can_vary_keep_the_activation(make):
     model.slope = 0.9
     other = type(model)().copy_of(model)
     assert torch.equal(model(-ROWS), other(-ROWS))
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (ArgumentNamedSelf, "uses 'self' for other objects too"),
+        (LoopOverSelf, "is called in forward"),
+        (SpecialMethod, "Python takes __getitem__ from the class"),
+    ],
+)
+def test_a_method_that_does_not_show_its_module_stays(make, reason):
+    model = make()
+    before = model(ROWS)
+    with pytest.warns(errors.NoEffectWarning):
+        hinged.convert(model, ROWS)
+    assert all(reason in site.skipped for site in hinged.sites(model, ROWS))
+    assert torch.equal(model(ROWS), before)
 
 
 @pytest.mark.parametrize("make", [LiteralSlopes, InPlaceOfModule])

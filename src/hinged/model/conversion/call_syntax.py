@@ -84,6 +84,7 @@ def call_syntax(method: Method, pattern: CallPattern) -> CallSyntax:
     tree, function = parse_method(method), method.function
     call = find_call(tree, pattern)
     node = method_node(tree)
+    _check_module_name(node, function)
     around = [each for each in ast.walk(node) if each is not node and call in ast.walk(each)]
     x = input_of(call, pattern)
     return CallSyntax(
@@ -141,6 +142,20 @@ def _calls_activation(called: ast.expr, function: FunctionType) -> bool:
     while isinstance(base, ast.Attribute | ast.Call | ast.Subscript):
         base = base.func if isinstance(base, ast.Call) else base.value
     return isinstance(base, ast.Name) and base.id in code.co_varnames[1:]
+
+
+def _check_module_name(node: ast.FunctionDef, function: FunctionType) -> None:
+    """Raise `CannotRewriteError` unless the first argument always names the module, as `self`."""
+    name = function.__code__.co_varnames[0]
+    nodes = list(ast.walk(node))
+    arguments = [each.arg for each in nodes if isinstance(each, ast.arg)]
+    set_names = [
+        each.id
+        for each in nodes
+        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)
+    ]
+    if arguments.count(name) > 1 or name in set_names:
+        raise CannotRewriteError(f"{function.__qualname__} uses {name!r} for other objects too")
 
 
 def find_call(tree: ast.Module, pattern: CallPattern) -> ast.Call:

@@ -185,6 +185,8 @@ def rewritten_attributes(
     Raises:
         CannotRewriteError: if the method cannot be rewritten, or if no attribute executes it.
     """
+    if method.name.startswith("__") and method.name.endswith("__"):
+        raise CannotRewriteError(f"Python takes {method.name} from the class, not from the module")
     rewritten = {
         name: value
         for name, value in vars(owner).items()
