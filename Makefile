@@ -15,7 +15,7 @@ PEERS := .venv-peers/bin
 KERNELS ?= auto,reference
 RECORDS := benchmarks/records
 
-.PHONY: demo test test-fast check lint format types docs record studies-smoke studies-page commands-page curve-training bench bench-peers bench-page clean
+.PHONY: demo test test-fast check lint format types sanitize docs record studies-smoke studies-page commands-page curve-training bench bench-peers bench-page clean
 
 DEMO = --lr 0.012 # the learning rate at which ReLU has the best score: docs/demo.md
 
@@ -33,7 +33,7 @@ test: .venv/dev ## all tests
 test-fast: .venv/dev ## all tests that are not slow, with fewer random examples
 	HYPOTHESIS_PROFILE=fast $(PYTEST) -m "not slow"
 
-check: lint types test docs ## all checks that a change must pass
+check: lint types test docs sanitize ## all checks that a change must pass
 
 lint: .venv/dev ## check format and lint, without changing files
 	$(BIN)/ruff format --check .
@@ -47,6 +47,22 @@ format: .venv/dev ## format all files, and correct lint errors automatically
 
 types: .venv/dev ## check static types
 	$(BIN)/mypy
+
+# The library is compiled again, with checks of every access to memory. They need the libraries of
+# GCC or Clang, and Linux. CALLS is the number of random calls.
+CALLS ?= 20000
+ASAN = $(shell $${CXX:-c++} -print-file-name=libasan.so)
+
+sanitize: .venv/dev ## make random calls of the kernels that report every wrong access to memory
+ifeq ($(wildcard $(ASAN)),)
+	@echo "make sanitize: skipped, because this C++ compiler has no libasan.so"
+else
+	rm -rf .venv/sanitized
+	$(PIP) --build-constraint constraints.txt --no-deps --target .venv/sanitized \
+		--config-settings cmake.define.HINGED_SANITIZE=ON .
+	LD_PRELOAD=$(ASAN) ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=1 $(BIN)/python \
+		-m tests.kernels.random_calls .venv/sanitized/hinged/kernels/hinged_cpu.so $(CALLS)
+endif
 
 # With --quiet, --strict would count no warnings.
 docs: .venv/dev ## build the documentation; every warning is an error

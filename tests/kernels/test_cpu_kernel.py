@@ -7,6 +7,7 @@ from hinged.kernels.cpu_kernel import available_cpu_kernels
 from hinged.kernels.evaluate_curves import evaluate_curves
 from hinged.kernels.kernel import curve_tensors
 from hinged.kernels.select_kernel import use_kernel
+from hinged.nn import PiecewiseLinear
 
 KERNELS = available_cpu_kernels()
 pytestmark = pytest.mark.skipif(not KERNELS, reason="built without a C++ compiler")
@@ -119,6 +120,20 @@ def test_every_way_to_find_a_line_agrees(kernel, count, tails):
         double = [None if t is None else t.double() for t in (g, x, values, hinges, slopes)]
         _, (_, grad_values, *_) = reference_gradients(*double, tails)
         assert ((grads[1] - grad_values).abs() <= bound(g, x, hinges)).all()
+
+
+@each_kernel
+@pytest.mark.parametrize("kind", ["linear", "constant", "free"])
+def test_inputs_that_are_not_finite_have_the_gradients_of_the_reference(kernel, kind):
+    special = [-torch.inf, torch.inf, torch.nan, 0.0, -0.0, 3e38, 1e-45]
+    layer = PiecewiseLinear(1, tails=kind, init="silu")
+    found = []
+    for name in (kernel.name, "reference"):
+        x = torch.tensor(special).requires_grad_()
+        with use_kernel(name):
+            layer(x).sum().backward()
+        found.append(x.grad)
+    assert torch.equal(*found) and found[0].isfinite().all()
 
 
 @each_kernel

@@ -201,12 +201,13 @@ def _row_starts(table: Tensor, rank: int, dim: int) -> Tensor:
 def _with_finite_flat_tails(x: Tensor, slopes: Tensor, dim: int) -> Tensor:
     """Return `x` with infinite inputs replaced by the largest finite number, on tails of slope 0.
 
-    Without the replacement, the output would be NaN, because `0 * inf` is NaN.
+    Without the replacement, the output would be NaN, because `0 * inf` is NaN. Inputs that are NaN
+    stay, and have the gradient of the left tail, as in all kernels. Of `clamp`, they would get 0.
     """
     ends = slopes.detach()[:, :: slopes.shape[1] - 1]
     infinite = torch.full_like(ends, torch.inf)
     reach = per_channel(infinite.masked_fill(ends == 0, torch.finfo(x.dtype).max), x.dim(), dim)
-    return x.clamp(-reach[..., 0], reach[..., 1])
+    return torch.where(x.isnan(), x, x.clamp(-reach[..., 0], reach[..., 1]))
 
 
 def _find_line(x: Tensor, hinges: Tensor, dim: int, uniform: bool) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hinged.curve.curve import check_shapes
 from hinged.curve.evaluate import evaluate
 from hinged.kernels.eager_calls import is_batched_gradient, is_eager_call
 from hinged.kernels.kernel import CurveTensors, Gradients, Kernel, curve_tensors
@@ -59,6 +60,8 @@ class KernelFunction(torch.autograd.Function):
             grads = _reference_backward(ctx, grad_y)
         else:
             dim, tails, uniform, kernel = ctx.settings
+            # `values.data = ...` after the forward pass changes the saved tensor too.
+            check_shapes("Tensor.backward", values, hinges, tails, tail_slopes)
             curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
             needs = ctx.needs_input_grad
             grads = run_backward(kernel, grad_y, x, curves, dim, (needs[0], needs[1] or needs[2]))

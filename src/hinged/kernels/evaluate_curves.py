@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hinged.curve.evaluate import check_input, evaluate
+from hinged.curve.evaluate import evaluate
 from hinged.kernels.autograd import differentiable_forward, run_forward
+from hinged.kernels.check_arguments import check_arguments
 from hinged.kernels.eager_calls import is_exporting
 from hinged.kernels.kernel import curve_tensors
 from hinged.kernels.nested_tensors import map_nested
@@ -54,7 +55,9 @@ def evaluate_curves(
 
     Raises:
         DtypeError: if `x` is not floating point.
-        ArgumentError: if `C` is not 1 and axis `dim` of `x` does not have `C` entries.
+        ArgumentError: if `C` is not 1 and axis `dim` of `x` does not have `C` entries, if the
+            shapes of the tensors of the curves do not match, or if they are not on the device of
+            `x`.
 
     >>> h = torch.tensor([-1.0, 0.0, 1.0])
     >>> evaluate_curves(torch.tensor([[-2.0, 0.25, 3.0]]), h.abs()[None], h)
@@ -72,12 +75,12 @@ def evaluate_curves(
             call=call,
         )
         return map_nested(evaluate_part, x)
+    check_arguments(x, values, hinges, tail_slopes, dim, tails, call)
     kernel = select_kernel(x, values, hinges, tail_slopes)
     if kernel is None:
         # The hinges can be overwritten after the compilation, so it must not rely on their spacing.
         compiling = torch.compiler.is_compiling() and not is_exporting(if_unknown=True)
         if compiling and operator_supports(x, hinges):
-            check_input(x, values.shape[0], dim, call)
             operator = torch.ops.hinged.piecewise_linear
             return operator(x, values, hinges, tail_slopes, dim, tails)  # type: ignore[no-any-return]
         return evaluate(
@@ -90,7 +93,6 @@ def evaluate_curves(
             uniform=uniform is not None and not compiling and uniform(hinges),
             call=call,
         )
-    check_input(x, values.shape[0], dim, call)
     is_uniform = kernel.uses_spacing and uniform is not None and uniform(hinges)
     if torch.is_grad_enabled() and (
         x.requires_grad

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hinged.kernels.memory_layout import MemoryLayout
+from hinged.kernels.memory_layout import MemoryLayout, is_lazy
 
 CurveTensors = tuple[Tensor, Tensor, Tensor | None, str, bool]
 """The curves `(values, hinges, tail_slopes, tails, uniform)` for a kernel.
@@ -75,6 +75,6 @@ def curve_tensors(
 
 
 def _contiguous_float32(tensor: Tensor) -> Tensor:
-    if tensor.dtype is torch.float32 and tensor.is_contiguous() and not tensor.is_neg():
+    if tensor.dtype is torch.float32 and tensor.is_contiguous() and not is_lazy(tensor):
         return tensor
-    return tensor.to(torch.float32).contiguous().resolve_neg()
+    return torch.empty(tensor.shape, device=tensor.device).copy_(tensor)

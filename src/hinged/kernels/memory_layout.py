@@ -29,15 +29,25 @@ def memory_layout(x: Tensor, channels: int, dim: int) -> MemoryLayout:
     return x.numel() // (channels * inner), channels, inner
 
 
+def is_lazy(tensor: Tensor) -> bool:
+    """Return whether the memory of a tensor does not contain its numbers: torch represents some
+    negations, and gradients that are 0, without computing them.
+
+    >>> is_lazy(torch.ones(2)), is_lazy(torch._efficientzerotensor((2,)))
+    (False, True)
+    """
+    return tensor.is_neg() or tensor._is_zerotensor()
+
+
 def as_dense(x: Tensor) -> Tensor:
     """Return `x` if it is dense in memory, and otherwise a dense copy.
 
-    A copy is needed if `x` has gaps, has overlapping elements, or is a lazy negation.
+    A copy is needed if `x` has gaps, has overlapping elements, or is lazy.
     """
-    if x.is_contiguous() and not x.is_neg():
+    if x.is_contiguous() and not is_lazy(x):
         return x
     copy = torch.empty_like(x)  # `copy` has the strides of `x` if and only if `x` is dense.
-    return x if copy.stride() == x.stride() and not x.is_neg() else copy.copy_(x)
+    return x if copy.stride() == x.stride() and not is_lazy(x) else copy.copy_(x)
 
 
 def with_layout_of(x: Tensor, tensor: Tensor) -> Tensor:
@@ -45,6 +55,6 @@ def with_layout_of(x: Tensor, tensor: Tensor) -> Tensor:
 
     Both tensors have the same shape.
     """
-    if tensor.stride() == x.stride() and not tensor.is_neg():
+    if tensor.stride() == x.stride() and not is_lazy(tensor):
         return tensor
     return torch.empty_like(x, dtype=tensor.dtype).copy_(tensor)

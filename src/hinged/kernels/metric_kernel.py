@@ -10,19 +10,23 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from hinged import errors
 from hinged.curve import metric
+from hinged.curve.curve import check_shapes
 from hinged.curve.metric import MetricState, MetricStep
 from hinged.kernels import triton_kernel
 from hinged.kernels.cpu_kernel import DTYPES
 from hinged.kernels.cpu_library import load_cpu_library
 from hinged.kernels.eager_calls import is_eager_call
-from hinged.kernels.memory_layout import MemoryLayout, as_dense, memory_layout
+from hinged.kernels.memory_layout import MemoryLayout, as_dense, is_lazy, memory_layout
 from hinged.kernels.select_kernel import select_kernel
 from hinged.kernels.triton_kernel import TritonKernel
 
 SAMPLE_SIZE = 2048
 """About how many inputs of a channel a sample has. Channels with less than twice as many inputs are
 measured on all of them."""
+
+_CALL = "hinged.param_groups(smoothing=...)"
 
 # The formats of the structs `MetricStep`, `InputMoments` and `MomentsUpdate` in metric.hpp.
 _STEP = struct.Struct("@5P3qd2P7d")
@@ -50,7 +54,7 @@ class LayerSteps:
         self._library: ctypes.CDLL | None = None
         if self._is_plain and hinges.is_cpu and _are_plain((hinges,), self._device):
             self._library = load_cpu_library().handle
-            self._shape = (*state.start.shape, hinges.dim() == 2)
+            self._shape = (*state.start.shape, hinges.numel() > hinges.shape[-1])
 
     def update_moments(self, moments: Tensor, weight: float) -> None:
         """Move the running mean of the moments: `hinged.curve.metric.update_moments`."""
@@ -64,6 +68,11 @@ class LayerSteps:
 
     def take(self, values: Tensor, grad: Tensor, step: MetricStep) -> None:
         """Take one step: `hinged.curve.metric.take_step`. `values` change in place."""
+        check_shapes(_CALL, values, self.hinges, "linear", None)
+        if not values.shape == grad.shape == self.state.start.shape:
+            got = f"values of shape {tuple(values.shape)} and gradients of {tuple(grad.shape)}"
+            hint = f"expected {tuple(self.state.start.shape)}, as at the first step"
+            raise errors.ArgumentError(errors.message(_CALL, got, hint))
         plain = self._is_plain and _are_plain((values, grad), self._device)
         if plain and self._library is not None:
             self._take_on_cpu(self._library, values, grad, step)
@@ -133,6 +142,10 @@ def input_moments(
     >>> input_moments(torch.tensor([[0.5], [2.0]]), torch.tensor([0.0, 1.0]), channels=1, dim=1)
     tensor([[ 0.6250,  2.1250, -0.8750,  1.2500,  2.1250]])
     """
+    if hinges.dim() == 2 and hinges.shape[0] not in (1, channels):
+        got = f"hinges of shape {tuple(hinges.shape)} for {channels} channels"
+        hint = "expected (K,) or (C, K), for K hinges and C channels"
+        raise errors.ArgumentError(errors.message(_CALL, got, hint))
     if x.numel() == 0:
         dtype = torch.promote_types(x.dtype, torch.float32)
         return x.new_zeros(channels, 2 * hinges.shape[-1] + 1, dtype=dtype)
@@ -167,7 +180,7 @@ def _input_moments_on_cpu(
         moments.data_ptr(),
         *layout,
         count,
-        hinges.dim() == 2,
+        hinges.numel() > count,
         sample_step,
         DTYPES[x.dtype],
         tails == "linear",
@@ -192,7 +205,7 @@ def _are_plain(tensors: tuple[Tensor, ...], device: torch.device) -> bool:
     for tensor in tensors:  # The function `all` with a generator takes a microsecond longer.
         if tensor.dtype is not torch.float32 or tensor.device != device:
             return False
-        if not tensor.is_contiguous() or tensor.is_neg():
+        if not tensor.is_contiguous() or is_lazy(tensor):
             return False
     return is_eager_call(*tensors)
 
@@ -203,7 +216,8 @@ def _triton_computes(x: Tensor, hinges: Tensor) -> bool:
         isinstance(select_kernel(x, hinges, hinges), TritonKernel)
         and hinges.dtype in triton_kernel.DTYPES
         and hinges.is_contiguous()
-        and not hinges.is_neg()
+        and not is_lazy(hinges)
+        and hinges.device == x.device
     )
 
 

@@ -13,9 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hinged import errors
 from hinged.kernels.autograd import run_backward, run_forward
+from hinged.kernels.check_arguments import check_arguments
 from hinged.kernels.kernel import curve_tensors
 from hinged.kernels.select_kernel import select_kernel_for_operator
+
+_CALL = "torch.ops.hinged.piecewise_linear"
 
 
 @torch.library.custom_op("hinged::piecewise_linear", mutates_args=())
@@ -31,6 +35,7 @@ def piecewise_linear(
 
     `hinged.kernels.evaluate_curves` describes the arguments.
     """
+    check_arguments(x, values, hinges, tail_slopes, dim, tails, _CALL)
     curves = curve_tensors(values, hinges, tail_slopes, tails, uniform=False)
     return run_forward(select_kernel_for_operator(x), x, curves, dim)
 
@@ -50,6 +55,11 @@ def piecewise_linear_backward(
     `grad_y` is the gradient of the loss with respect to the result of `piecewise_linear`. If
     `tail_slopes` is None, the third tensor is empty.
     """
+    check_arguments(x, values, hinges, tail_slopes, dim, tails, _CALL)
+    if grad_y.shape != x.shape or grad_y.dtype != x.dtype or grad_y.device != x.device:
+        got = f"a gradient of shape {tuple(grad_y.shape)} in {grad_y.dtype} on {grad_y.device}"
+        hint = f"expected that of the inputs: {tuple(x.shape)} in {x.dtype} on {x.device}"
+        raise errors.ArgumentError(errors.message(f"{_CALL}(grad_y)", got, hint))
     curves = curve_tensors(values, hinges, tail_slopes, tails, uniform=False)
     grad_x, grad_values, grad_slopes = run_backward(
         select_kernel_for_operator(x), grad_y, x, curves, dim, (True, True)

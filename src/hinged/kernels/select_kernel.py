@@ -32,11 +32,8 @@ def select_kernel(
     torch, must compute the call."""
     if not is_eager_call(x, values, hinges, tail_slopes):
         return None
-    device = x.get_device()
     if (
         hinges.requires_grad
-        or values.get_device() != device
-        or hinges.get_device() != device
         or hinges.shape[-1] > cpu_kernel.MOST_HINGES
         or x.layout is not torch.strided
     ):

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.curve.curve import Curve
+from hinged.curve.curve import Curve, check_shapes
 from hinged.curve.metric import MetricState, MetricStep, evenly_spread_moments
 from hinged.kernels import metric_kernel
 from hinged.nn.distributed_tensors import Measurement, overwrite, whole
 from hinged.nn.input_observer import InputObserver
+
+_CALL = "Optimizer.step"
 
 MEASURED_EVERY = 10
 """The number of steps from one measurement of the inputs of curves to the next."""
@@ -59,6 +61,7 @@ class CurveState:
         if "start" in state:
             self._continue()
         else:
+            check_shapes(_CALL, parameter, self.observers[0].hinges, "linear", None)
             self._begin(_wide(whole(parameter)).clone())
 
     def belongs_to(self, group: dict[str, Any], state: dict[str, Any] | None) -> bool:
@@ -85,6 +88,7 @@ class CurveState:
         if torch.equal(before, hinges):
             self._continue()
         else:
+            check_shapes(_CALL, self.parameter, hinges, "linear", None)
             tails = self.observers[0].layer.tails
             points = hinges.to(self.state["start"]).expand(len(self.parameter), -1)
             self._begin(start_curve(self.state, tails)(points.mT).mT.contiguous())
@@ -178,7 +182,7 @@ def _check_channels(start: Tensor, parameter: nn.Parameter) -> None:
     if len(start) != len(parameter):
         got = f"a state of {len(start)} curves for a layer of {len(parameter)} curves"
         hint = "load the state of the same model, or make a new optimizer"
-        raise errors.ArgumentError(errors.message("Optimizer.step", got, hint))
+        raise errors.ArgumentError(errors.message(_CALL, got, hint))
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from hinged import errors
-from hinged.curve.curve import TAILS, Curve, check_hinges, check_shapes
+from hinged.curve.curve import TAILS, Curve, check_hinges
 from hinged.curve.evaluate import is_uniform
 from hinged.curve.fit_function import fit
 from hinged.curve.placement.uniform_grid import check_range, uniform_grid
@@ -68,7 +68,6 @@ def piecewise_linear(
     tensor([[2.0000, 0.2500, 3.0000]])
     """
     call = "hinged.piecewise_linear"
-    check_shapes(call, values, hinges, tails, tail_slopes)
     return evaluate_curves(
         x, values, hinges, dim=dim, tails=tails, tail_slopes=tail_slopes, call=call
     )

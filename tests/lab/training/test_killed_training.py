@@ -27,7 +27,7 @@ def start_training(folder):
 
 
 def kill_after_next_checkpoint(folder):
-    """Start a training, and kill it as soon as it has written a checkpoint. Return its exit code."""
+    """Start a training, kill it when it has written a checkpoint, and return its exit code."""
     path = folder / "last.ckpt"
     before = path.stat().st_mtime_ns if path.exists() else None
     process = start_training(folder)
