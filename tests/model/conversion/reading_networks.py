@@ -72,6 +72,20 @@ class TestsOtherClasses(Reading):
         return self.act(x)
 
 
+class SetsSlope(Reading):
+    slope = 0.3
+
+    def last(self, x):
+        self.act.negative_slope = self.slope
+        return self.act(x)
+
+
+class SetsSlopeOfSharedModule(SetsSlope):
+    def last(self, x):
+        self.act.negative_slope = self.slope
+        return self.act(self.line(self.act(x)))
+
+
 class ReadsWeight(Reading):
     def __init__(self):
         super().__init__(nn.PReLU())

@@ -54,10 +54,24 @@ def test_a_module_that_is_more_than_called_stays(make, names, reason):
     assert torch.allclose(model(ROWS), before)
 
 
+@pytest.mark.parametrize("make", [reading.SetsSlope, reading.SetsSlopeOfSharedModule])
+def test_a_module_whose_settings_the_model_changes_stays(make):
+    model, twin = make().eval(), make().eval()
+    twin.load_state_dict(model.state_dict())
+    hinged.convert(model, ROWS)
+    skipped = hinged.sites(model).skipped
+    assert skipped and all(
+        "sets its attribute 'negative_slope'" in each.skipped for each in skipped
+    )
+    model.slope = twin.slope = 0.8
+    assert torch.allclose(model(ROWS), twin(ROWS))
+
+
 def test_nothing_stays_patched():
-    is_instance = builtins.isinstance
+    is_instance, set_attribute = builtins.isinstance, torch.nn.Module.__setattr__
     hinged.convert(reading.TestsClass(), ROWS)
     assert builtins.isinstance is is_instance
+    assert torch.nn.Module.__setattr__ is set_attribute
     assert "__getattr__" not in vars(hinged.PiecewiseLinear)
 
 

@@ -22,7 +22,7 @@ from hinged.model.conversion.output_check import (
     compare_outputs,
     reason_for_difference,
 )
-from hinged.model.conversion.targets import ModuleSlot
+from hinged.model.conversion.targets import CallInMethod, ModuleSlot
 from hinged.model.observation.run_model import state_restored, with_gradients_if_needed
 
 CALL = "hinged.convert"
@@ -151,14 +151,17 @@ def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatc
         precisions[layer] = torch.finfo(y.dtype).eps
 
     layers = [layer for _, layer in replacements]
-    modules = {
-        layer: each.call.module
-        for each, layer in replacements
-        if isinstance(each.target, ModuleSlot) and each.call.module is not None
-    }
+    in_slots, in_calls = (
+        {
+            layer: each.call.module
+            for each, layer in replacements
+            if isinstance(each.target, kind) and each.call.module is not None
+        }
+        for kind in (ModuleSlot, CallInMethod)
+    )
     handles = [layer.register_forward_hook(note_call) for layer in layers]
     try:
-        with note_reads(modules) as reasons:
+        with note_reads(in_slots, in_calls) as reasons:
             output = _run_first_batch(model, first, reads if parameters else None)
     except Exception:
         if not reasons:

@@ -1,4 +1,7 @@
-"""Finds the curve layers of which a model expects more than a call: a class or an attribute."""
+"""Finds the curve layers of which a model expects more than a call: a class or an attribute.
+
+It also finds activation modules whose settings the model changes.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,19 @@ def keep_attributes(original: nn.Module, layer: PiecewiseLinear) -> None:
 
 
 @contextlib.contextmanager
-def note_reads(replaced: Mapping[PiecewiseLinear, nn.Module]) -> Iterator[dict[Any, str]]:
+def note_reads(
+    replaced: Mapping[PiecewiseLinear, nn.Module],
+    replaced_in_calls: Mapping[PiecewiseLinear, nn.Module],
+) -> Iterator[dict[Any, str]]:
     """Note during a `with` block which curve layers do not answer as the modules they replace.
 
-    The function `isinstance` and the method `PiecewiseLinear.__getattr__` are replaced during the
-    block.
+    The function `isinstance` and methods of modules that get and set attributes are replaced during
+    the block.
 
     Args:
-        replaced: the module that each curve layer replaces.
+        replaced: the module that each curve layer replaces under its name.
+        replaced_in_calls: the module that each curve layer replaces in a call. The module itself
+            stays in the model.
 
     Yields:
         A dictionary from curve layers to sentences that say what the model expects. It is filled
@@ -61,10 +69,22 @@ def note_reads(replaced: Mapping[PiecewiseLinear, nn.Module]) -> Iterator[dict[A
                 found[layer] = f"the model reads its attribute {name!r}"
         return nn.Module.__getattr__(layer, name)
 
+    set_attribute = nn.Module.__setattr__
+    settings = {layer: vars(module) for layer, module in {**replaced, **replaced_in_calls}.items()}
+    places = [*((layer, layer) for layer in replaced), *replaced_in_calls.items()]
+
+    def watch_setting(module: nn.Module, name: str, value: Any) -> None:
+        for layer in (layer for layer, place in places if place is module):
+            if name in settings[layer] and name[0] != "_" and name not in ("inplace", "training"):
+                found[layer] = f"the model sets its attribute {name!r}"
+        set_attribute(module, name, value)
+
     builtins.isinstance = watch_class
     PiecewiseLinear.__getattr__ = watch_attribute  # type: ignore[assignment, method-assign]
+    nn.Module.__setattr__ = watch_setting  # type: ignore[assignment, method-assign]
     try:
         yield found
     finally:
         builtins.isinstance = is_instance
+        nn.Module.__setattr__ = set_attribute  # type: ignore[method-assign]
         del PiecewiseLinear.__getattr__
