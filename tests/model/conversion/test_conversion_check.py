@@ -121,3 +121,15 @@ def test_the_command_prints_a_table_or_json(mine):
     assert names == ["act", "gate", "hinged.relu_1"]
     low, high = figures["sites"][0]["range"]
     assert low < 0 < high
+
+
+def test_activations_that_are_not_reached_are_shown(tmp_path):
+    path = tmp_path / "nets.py"
+    path.write_text(
+        "import torch\nfrom torch import nn\n"
+        "def make():\n    return nn.Sequential(nn.LSTM(4, 2)), torch.ones(3, 4)\n"
+    )
+    check = check_conversion(f"{path}:make")
+    assert "applies no activation" in str(check) and "LSTM(4, 2)" in str(check)
+    (listed,) = json.loads(json.dumps(check.as_json()))["unreached"]
+    assert listed["name"] == "0" and listed["calls"] == 0

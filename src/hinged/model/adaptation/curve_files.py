@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.atomic_files import atomic_write
 from hinged.model.adaptation.file_paths import path_to_read, path_to_write
+from hinged.model.adaptation.memory import parts_in_memory
 from hinged.model.adaptation.model_parts import (
     is_replaced,
     modules_by_name,
@@ -315,10 +316,11 @@ def _checksum(metadata: Mapping[str, str], tensors: Tensors) -> str:
 def _hash(tensors: Tensors, text: str = "") -> str:
     state = hashlib.sha256(text.encode())
     for name in sorted(tensors):
-        tensor = tensors[name].cpu().contiguous()
-        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        # `Tensor.numpy` would need numpy, which may be missing.
-        state.update((ctypes.c_ubyte * tensor.nbytes).from_address(tensor.data_ptr()))
+        for part_name, part in parts_in_memory(name, tensors[name]):
+            tensor = part.cpu().contiguous()
+            state.update(f"{part_name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+            # `Tensor.numpy` would need numpy, which may be missing.
+            state.update((ctypes.c_ubyte * tensor.nbytes).from_address(tensor.data_ptr()))
     return state.hexdigest()
 
 

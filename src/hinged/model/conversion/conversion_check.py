@@ -50,12 +50,14 @@ class ConversionCheck:
             "curves": self.curves,
             "values": self.values,
             "sites": [asdict(site) for site in self.sites],
+            "unreached": [asdict(site) for site in self.sites.unreached],
             "notes": list(self.sites.notes),
         }
 
     def __str__(self) -> str:
         if not len(self.sites):
-            return "\n".join([f"{self.network} applies no activation.", *self.sites.notes])
+            table = [str(self.sites)] if self.sites.unreached else list(self.sites.notes)
+            return "\n".join([f"{self.network} applies no activation.", *table])
         converted, skipped = len(self.sites.converted), len(self.sites.skipped)
         verdict = (
             f"{self.network}: {converted} of {converted + skipped} sites would be converted, to "
