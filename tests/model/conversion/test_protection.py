@@ -1,5 +1,6 @@
 """Which activations stay: gates, bounded outputs, and those that training does not reach."""
 
+import copy
 import math
 
 import pytest
@@ -282,6 +283,58 @@ def test_activations_that_training_does_not_reach_stay(run, train):
     model = Net(with_trained_relu(run)).train(train)
     tanh, relu = hinged.sites(model, ROWS)
     assert not tanh.skipped and relu.skipped.startswith("training does not reach it")
+
+
+class MomentumEncoder(nn.Module):
+    """Follows the weights of a trained encoder by a moving average, in its forward pass."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder, self.average = encoder, copy.deepcopy(encoder)
+        self.average.requires_grad_(False)
+
+    def forward(self, x):
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.encoder.parameters(), strict=True)
+            for average, trained in pairs:
+                average.mul_(0.9).add_(trained, alpha=0.1)
+            target = self.average(x)
+        return (self.encoder(x) - 0.5 * target).square().mean()
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)),
+        lambda: Net(lambda net, x: net.second(net.relu(net.first(x)))),
+        lambda: SqueezeExcite(),
+    ],
+)
+def test_a_moving_average_of_a_trained_part_is_converted_as_this_part(encoder):
+    model = MomentumEncoder(encoder())
+    x = MAPS if isinstance(model.encoder, SqueezeExcite) else ROWS
+    hinged.convert(model, x)
+    names = [site.name for site in hinged.sites(model).converted]
+    inside = {
+        part: {name.removeprefix(part) for name in names if name.startswith(part)}
+        for part in ("encoder", "average")
+    }
+    assert inside["encoder"] == inside["average"] != set()
+    model(x).backward()
+
+
+def test_another_part_without_gradients_stays():
+    class Teacher(MomentumEncoder):
+        def forward(self, x):
+            with torch.no_grad():
+                target = self.average(x)
+            return (self.encoder(x) - 0.5 * target).square().mean()
+
+    model = Teacher(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)))
+    for parameter in model.average.parameters():
+        nn.init.normal_(parameter)
+    (site,) = hinged.sites(hinged.convert(model, ROWS)).skipped
+    assert site.name == "average.1" and "training does not reach it" in site.skipped
 
 
 def stored_loss(net, x):

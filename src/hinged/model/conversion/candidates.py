@@ -24,6 +24,7 @@ from hinged.model.conversion.targets import (
 )
 from hinged.model.conversion.trace_activations import Trace, trace_activations
 from hinged.model.conversion.unreached import unreached_sites
+from hinged.model.conversion.untrained_copies import treat_copies_as_trained
 from hinged.model.module_tree import all_parents
 from hinged.model.observation.batches import Batches
 from hinged.model.observation.model_call import ModelCall
@@ -123,6 +124,7 @@ def find_candidates(
         training = trace if model.training else other
         if training is not None:
             _note_training(calls.values(), training)
+            treat_copies_as_trained(calls.values(), all_parents(model))
         calls = merge_passes(_merge_calls_in_copies(calls, originals))
         slots = module_slot_targets(calls.values(), all_parents(model))
         for each in calls.values():

@@ -48,7 +48,8 @@ class Origin:
         alone: the executions whose output this tensor is, perhaps after operations that use no
             other tensor that depends on data, such as a transpose, a mean or a multiplication by 2.
         since_layer: the executions on which this tensor depends without a layer in between.
-        trained: the executions through which gradients of this tensor flow.
+        earlier: all executions on which this tensor depends.
+        trained: those of them through which gradients of this tensor flow.
     """
 
     depends_on_data: bool
@@ -58,6 +59,7 @@ class Origin:
     applied: int = 0
     alone: int = 0
     since_layer: int = 0
+    earlier: int = 0
     trained: int = 0
 
 
@@ -103,7 +105,8 @@ class DataFlow:
             origin = self._origins[x]
         elif origin is None:
             self._set([x], Origin(True))
-            origin = replace(self._origins[x], trained=(1 << self.executions) - 1)
+            all_earlier = (1 << self.executions) - 1
+            origin = replace(self._origins[x], earlier=all_earlier, trained=all_earlier)
             self._origins[x] = origin
         return origin
 
@@ -130,6 +133,7 @@ class DataFlow:
             applied=old.applied | bit if is_function_of_variable else 0,
             alone=old.alone | bit,
             since_layer=old.since_layer | bit,
+            earlier=old.earlier | bit,
             trained=(old.trained | bit) if _records_gradients() else 0,
         )
         return number
@@ -198,7 +202,7 @@ class DataFlow:
         self.feeding_layers |= _union(each.since_layer for each in data)
         self._set(
             outputs,
-            Origin(True, parameters=parameters, trained=_union(each.trained for each in data)),
+            replace(_origin_of_mixture(data), parameters=parameters),
         )
 
     def _note_product(self, name: str, data: list[Origin]) -> None:
@@ -209,7 +213,7 @@ class DataFlow:
                 self.composed |= _union(each.applied ^ other.applied for other in others)
             elif others:
                 # In `y * g(y)`, `g(y)` is the gate of `y`.
-                self.factors |= each.alone & ~_union(other.trained for other in others)
+                self.factors |= each.alone & ~_union(other.earlier for other in others)
 
     def _is_elementwise(
         self, name: str, inputs: list[Tensor], data: list[Origin], outputs: list[Tensor]
@@ -284,14 +288,22 @@ def _origin_of_result(
     origins = list(data)
     stays_alone = len(origins) == 1 or name in JOINING
     if name in LOSSES or name.endswith("_loss"):
-        return Origin(True, trained=_union(each.trained for each in origins))
+        return _origin_of_mixture(origins)
     return Origin(
         True,
         parameters=_parameters_of(origins) | constants,
         alone=_union(each.alone for each in origins) if stays_alone else 0,
         since_layer=_union(each.since_layer for each in origins),
+        earlier=_union(each.earlier for each in origins),
         trained=0 if name in DETACHING else _union(each.trained for each in origins),
     )
+
+
+def _origin_of_mixture(data: Iterable[Origin]) -> Origin:
+    """Return the origin of the output of a layer or loss, which is unlike its inputs `data`."""
+    origins = list(data)
+    earlier = _union(each.earlier for each in origins)
+    return Origin(True, earlier=earlier, trained=_union(each.trained for each in origins))
 
 
 def _union(sets: Iterable[int]) -> int:
