@@ -30,7 +30,7 @@ if _typing.TYPE_CHECKING:
         train_only,
     )
     from hinged.nn import PiecewiseLinear, constrain, param_groups, penalty
-    from hinged.nn.piecewise_linear import piecewise_linear
+    from hinged.nn.piecewise_function import piecewise_linear
 
     __version__: str
 

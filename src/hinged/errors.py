@@ -112,6 +112,14 @@ class MorePassesWarning(UserWarning):
     some passes have no curves."""
 
 
+class FrozenCurvesWarning(UserWarning):
+    """Warning that peft has frozen all curves of a model."""
+
+
+class DecayedCurvesWarning(UserWarning):
+    """Warning that an optimiser applies weight decay to curves, which pulls their values to 0."""
+
+
 class ShortTravelWarning(UserWarning):
     """Warning that the learning rate of curves is so small, for the number of training steps, that
     the curves will hardly change."""

@@ -21,7 +21,8 @@ from hinged.kernels.eager_calls import (
 )
 from hinged.kernels.metric_kernel import input_moments
 from hinged.kernels.nested_tensors import joined
-from hinged.nn.piecewise_linear import CALL, PiecewiseLinear
+from hinged.nn.layer_arguments import CALL
+from hinged.nn.piecewise_linear import PiecewiseLinear
 
 _numbers = itertools.count()
 _observers: weakref.WeakValueDictionary[int, InputObserver] = weakref.WeakValueDictionary()

@@ -23,8 +23,10 @@ from hinged.nn.curve_state import CurveState
 from hinged.nn.distributed_tensors import mean_over_processes
 from hinged.nn.input_observer import InputObserver, observe_inputs, observers_by_values
 from hinged.nn.piecewise_linear import PiecewiseLinear
+from hinged.nn.weight_decay import warn_of_decay
 
 _CALL = "hinged.param_groups(smoothing=...)"
+_seen: weakref.WeakSet[Optimizer] = weakref.WeakSet()
 _prepared: weakref.WeakSet[Optimizer] = weakref.WeakSet()
 _hidden: weakref.WeakKeyDictionary[Optimizer, list[tuple[nn.Parameter, Tensor | None]]] = (
     weakref.WeakKeyDictionary()
@@ -49,6 +51,9 @@ def _prepare(optimizer: Optimizer, *_: Any) -> None:
     and after those that were added earlier, such as a hook that clips gradients. An optimizer that
     was copied or loaded has no hooks, so it is prepared again.
     """
+    if optimizer not in _seen:
+        _seen.add(optimizer)
+        warn_of_decay(optimizer)
     if optimizer not in _prepared and any(in_metric(group) for group in optimizer.param_groups):
         optimizer.register_step_pre_hook(_before_step)
         optimizer.register_step_post_hook(_after_step)

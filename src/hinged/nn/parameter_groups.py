@@ -114,6 +114,7 @@ def param_groups(
 
     Warns:
         ShortTravelWarning: if `curve_lr * steps` is below 0.1.
+        FrozenCurvesWarning: if the model is one of peft, and all its curves are frozen.
 
     >>> import hinged
     >>> from torch import nn
@@ -137,11 +138,9 @@ def param_groups(
         got = "a model with every parameter frozen"
         hint = "set requires_grad=True for the parameters to train"
         raise errors.ArgumentError(errors.message(_CALL, got, hint))
-    values = {
-        id(layer._parameters.get("values"))
-        for layer in model.modules()
-        if isinstance(layer, PiecewiseLinear)
-    }
+    layers = [layer for layer in model.modules() if isinstance(layer, PiecewiseLinear)]
+    _warn_if_frozen(model, layers)
+    values = {id(layer._parameters.get("values")) for layer in layers}
     activations = {id(p) for p in parameters_of(model, curve_types)} - values
     weights = {
         "name": "weights",
@@ -159,6 +158,20 @@ def param_groups(
     if steps is not None:
         _warn_of_short_travel(curves, steps)
     return [group for group in (weights, curves, others) if group["params"]]
+
+
+def _warn_if_frozen(model: nn.Module, layers: list[PiecewiseLinear]) -> None:
+    """Warn if peft has frozen all curves. It freezes all weights that it does not know."""
+    frozen = not any(each.requires_grad for layer in layers for each in layer.parameters())
+    is_peft = any(type(each).__module__.startswith("peft.") for each in model.modules())
+    if layers and frozen and is_peft:
+        got = "a model of peft whose curves are all frozen"
+        hint = (
+            "to train them, name their layers in modules_to_save of the configuration of peft, or "
+            "convert the model after get_peft_model"
+        )
+        message = errors.message(f"{_CALL}(model)", got, hint)
+        warnings.warn(message, errors.FrozenCurvesWarning, stacklevel=3)
 
 
 def _warn_of_short_travel(curves: Mapping[str, Any], steps: int) -> None:

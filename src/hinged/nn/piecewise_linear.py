@@ -3,74 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import UninitializedParameter
 
 from hinged import errors
 from hinged.curve.curve import TAILS, Curve, check_hinges
-from hinged.curve.evaluate import is_uniform
+from hinged.curve.evaluate import check_input, is_uniform
 from hinged.curve.fit_function import fit
-from hinged.curve.placement.uniform_grid import check_range, uniform_grid
-from hinged.curve.start_functions import Start, StartFunction, resolve_start
+from hinged.curve.start_functions import Start, resolve_start
 from hinged.kernels import evaluate_curves
 from hinged.nn.hinge_spacing import HingeSpacing
-from hinged.nn.saved_state import ParametrizationDict, decode_tails, describe_mismatch, encode_tails
+from hinged.nn.layer_arguments import (
+    CALL,
+    DEFAULT_RANGE,
+    check_channels,
+    check_dtype,
+    hinge_positions,
+    warn_if_inexact,
+)
+from hinged.nn.saved_state import (
+    ParametrizationDict,
+    decode_tails,
+    describe_mismatch,
+    encode_tails,
+    one_row,
+)
 from hinged.nn.tracing import call_in_graph, refuse_script
-
-CALL = "hinged.PiecewiseLinear"
-DEFAULT_RANGE = (-3.0, 3.0)
-
-
-def piecewise_linear(
-    x: Tensor,
-    values: Tensor,
-    hinges: Tensor,
-    dim: int = 1,
-    tails: str = "linear",
-    tail_slopes: Tensor | None = None,
-) -> Tensor:
-    """Apply one piecewise-linear curve per channel to `x`, as the layer `PiecewiseLinear` does.
-
-    The curve of a channel has `K` hinges `h[k]` and the value `v[k]` at each hinge. Between two
-    neighbouring hinges it is a straight line, called a piece. With
-    `t = (x - h[k]) / (h[k+1] - h[k])`, its output is `(1 - t) v[k] + t v[k+1]`. Left of the first
-    hinge and right of the last hinge the curve is a straight line called a tail.
-
-    Args:
-        x: inputs. Axis `dim` has size `C`, the number of channels. If `C` is 1, `x` may have any
-            shape.
-        values: outputs at the hinges, shape `(C, K)`.
-        hinges: ascending positions on the input axis, shape `(K,)` for all channels together or
-            `(C, K)`. The order is not checked, because the check would have to wait for a GPU.
-        dim: the channel axis of `x`.
-        tails: `"linear"` (the first and the last piece continue), `"constant"` (the first and the
-            last value continue) or `"free"` (the slopes in `tail_slopes`).
-        tail_slopes: slopes of the left and the right tail for free tails, shape `(C, 2)`. None for
-            other tails.
-
-    Returns:
-        A new tensor with the shape, dtype and memory format of `x`.
-
-    Raises:
-        ArgumentError: if the shapes of the tensors do not match, if `tails` is `"free"` and
-            `tail_slopes` is None, or if `tails` is not `"free"` and `tail_slopes` is given.
-        DtypeError: if a tensor is not floating point.
-
-    >>> import hinged, torch
-    >>> h = torch.tensor([-1.0, 0.0, 1.0])
-    >>> hinged.piecewise_linear(torch.tensor([[-2.0, 0.25, 3.0]]), h.abs()[None], h)
-    tensor([[2.0000, 0.2500, 3.0000]])
-    """
-    call = "hinged.piecewise_linear"
-    return evaluate_curves(
-        x, values, hinges, dim=dim, tails=tails, tail_slopes=tail_slopes, call=call
-    )
+from hinged.nn.weight_decay import curve_layers_alive
 
 
 class PiecewiseLinear(nn.Module):
@@ -86,7 +51,9 @@ class PiecewiseLinear(nn.Module):
 
     Args:
         channels: number of channels `C`, the size of axis `dim` of the input. 1 means one curve for
-            all channels, with inputs of any shape.
+            all channels, with inputs of any shape. None takes the number from the first input: the
+            layer is then a lazy module of torch, so call the model once before you create an
+            optimiser.
         hinges: the number `K` of hinges of each curve, or their ascending positions, shape `(K,)`
             for all channels together or `(C, K)`.
         range: positions of the first and the last hinge, `(low, high)`, if `hinges` is a number.
@@ -133,7 +100,7 @@ class PiecewiseLinear(nn.Module):
 
     def __init__(
         self,
-        channels: int = 1,
+        channels: int | None = 1,
         hinges: int | Tensor | Sequence[float] = 9,
         range: Sequence[float] = DEFAULT_RANGE,
         init: Start = "relu",
@@ -145,10 +112,11 @@ class PiecewiseLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        _check_channels(channels)
+        is_lazy = channels is None and type(self) is PiecewiseLinear
+        channels = 1 if is_lazy else check_channels(channels)
         if tails not in TAILS:
             raise errors.unknown_name(f"{CALL}(tails=...)", tails, TAILS)
-        dtype = _check_dtype(dtype)
+        dtype = check_dtype(dtype)
         default_device = torch.get_default_device()
         device = default_device if device is None else device
         # The start is computed on the CPU, even for a layer on the meta device. The device context
@@ -156,10 +124,10 @@ class PiecewiseLinear(nn.Module):
         on_cpu = contextlib.nullcontext() if default_device.type == "cpu" else torch.device("cpu")
         with on_cpu:
             function = resolve_start(init, f"{CALL}(init=...)")
-            positions = _positions(hinges, range, function, tails, dtype)
+            positions = hinge_positions(hinges, range, function, tails, dtype)
             result = fit(function, positions, channels=channels, tails=tails, call=CALL)
-        _warn_if_inexact(result.exact, function, positions)
-        self.channels = int(channels)
+        warn_if_inexact(result.exact, function, positions)
+        self.channels = channels
         self.dim = dim
         self.tails = tails
         self.inplace = inplace
@@ -171,6 +139,10 @@ class PiecewiseLinear(nn.Module):
             "tail_slopes", None if slopes is None else nn.Parameter(slopes.to(device))
         )
         self._spacing = HingeSpacing(self.hinges, is_uniform(positions))
+        self._start = one_row(result.curve)
+        curve_layers_alive.add(self)
+        if is_lazy:
+            LazyPiecewiseLinear.take_over(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of the curves for the inputs `x`.
@@ -241,6 +213,32 @@ class PiecewiseLinear(nn.Module):
         self.channels, self.tails = curve.channels, curve.tails
         self._spacing = HingeSpacing(hinges, is_uniform(hinges))
 
+    def start_as(self, curve: Curve, error: float) -> None:
+        """Replace the curves of the layer, and those that `reset_parameters` restores.
+
+        Args:
+            curve: the new curves, as for `set_curve`.
+            error: the new `start_error`.
+        """
+        self.set_curve(curve)
+        self._start, self.start_error = one_row(curve), error
+
+    def reset_parameters(self) -> None:
+        """Restore the curves that the layer had when it was created or converted.
+
+        Use it after `to_empty`, for a layer from the meta device. If the number of hinges has
+        changed since, the layer gets new parameters.
+
+        >>> act = PiecewiseLinear(3, device="meta").to_empty(device="cpu")
+        >>> act.reset_parameters()
+        >>> act(torch.tensor([[-1.0, 0.0, 2.0]])).tolist()
+        [[0.0, 0.0, 2.0]]
+        """
+        start, slopes = self._start, self._start.tail_slopes
+        rows = (max(self.channels, start.channels), -1)
+        slopes = None if slopes is None else slopes.expand(rows)
+        self.set_curve(Curve(start.hinges, start.values.expand(rows), start.tails, slopes))
+
     def extra_repr(self) -> str:
         """Return the settings that `print` shows for the layer."""
         parts = [f"{self.channels}, hinges={self.hinges.shape[-1]}"]
@@ -255,6 +253,10 @@ class PiecewiseLinear(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Set the kind of tails from the tensor in a loaded state."""
         self.tails = decode_tails(state)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        curve_layers_alive.add(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "parametrizations":
@@ -330,62 +332,60 @@ def _overwrite_or_replace(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
     return parameter
 
 
-def _check_channels(channels: int) -> None:
-    if isinstance(channels, bool) or not isinstance(channels, Integral) or channels < 1:
-        hint = "expected a whole number, at least 1 (1 means one curve for all channels)"
-        raise errors.ArgumentError(
-            errors.message(f"{CALL}(channels=...)", errors.shown(channels), hint)
+class LazyPiecewiseLinear(LazyModuleMixin, PiecewiseLinear):
+    """A `PiecewiseLinear` that takes its number of channels from its first input.
+
+    It is made by `PiecewiseLinear(None)`. After the first call, it is a `PiecewiseLinear`.
+    """
+
+    cls_to_become = PiecewiseLinear
+
+    @classmethod
+    def take_over(cls, layer: PiecewiseLinear) -> None:
+        """Turn a layer with one channel into a lazy layer."""
+        layer.__class__ = cls
+        for name, parameter in layer._parameters.items():
+            if parameter is not None:
+                factory: dict[str, Any] = {"device": parameter.device, "dtype": parameter.dtype}
+                unknown = UninitializedParameter(**factory)
+                setattr(layer, name, unknown)
+        lazy: Any = layer
+        lazy._initialize_hook = lazy.register_forward_pre_hook(
+            lazy._infer_parameters, with_kwargs=True
         )
+        lazy._load_hook = lazy._register_load_state_dict_pre_hook(lazy._lazy_load_hook)
 
+    def initialize_parameters(self, x: Tensor) -> None:
+        """Create the curves for the channels of the first input."""
+        if not self.has_uninitialized_params():
+            self.channels = self.values.shape[0]
+            return
+        check_input(x, 1, self.dim, CALL)
+        if not -x.dim() <= self.dim < x.dim():
+            got = f"a tensor of shape {tuple(x.shape)} with dim={self.dim}"
+            hint = "expected an input with the channels on axis dim: change dim="
+            raise errors.ArgumentError(errors.message(f"{CALL}(x)", got, hint))
+        self._materialize(x.shape[self.dim])
 
-def _check_dtype(dtype: torch.dtype | None) -> torch.dtype:
-    dtype = torch.get_default_dtype() if dtype is None else dtype
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        hint = "expected a floating-point dtype, such as torch.float32"
-        raise errors.DtypeError(errors.message(f"{CALL}(dtype=...)", repr(dtype), hint))
-    return dtype
+    def reset_parameters(self) -> None:
+        """Restore the start if the number of channels is known, and do nothing otherwise."""
+        if not self.has_uninitialized_params():
+            super().reset_parameters()
 
+    def _materialize(self, channels: int) -> None:
+        self.channels = channels
+        for name, parameter in self._parameters.items():
+            if isinstance(parameter, UninitializedParameter):
+                start: Tensor = getattr(self._start, name)
+                shape = (channels, start.shape[1])
+                parameter.materialize(shape, self.hinges.device, self.hinges.dtype)
+                with torch.no_grad():
+                    parameter.copy_(start)
 
-def _positions(
-    hinges: int | Tensor | Sequence[float],
-    range: Sequence[float],
-    init: StartFunction,
-    tails: str,
-    dtype: torch.dtype,
-) -> Tensor:
-    if isinstance(hinges, Real):
-        count: Any = hinges  # `uniform_grid` rejects a number that is not whole.
-        return uniform_grid(count, range, kinks=init.kinks, tails=tails, dtype=dtype, call=CALL)
-    if range is not DEFAULT_RANGE and check_range(range, CALL) != DEFAULT_RANGE:
-        hint = "the positions set the range: leave range out, or pass a number of hinges"
-        got = f"range={tuple(range)} together with hinge positions"
-        raise errors.ArgumentError(errors.message(f"{CALL}(range=...)", got, hint))
-    try:
-        positions = torch.as_tensor(hinges).detach().to("cpu", dtype, copy=True)
-    except (TypeError, ValueError, RuntimeError):
-        hint = (
-            "expected a number of hinges, or ascending positions of shape (K,) or (C, K), for K "
-            "hinges and C channels"
-        )
-        call = f"{CALL}(hinges=...)"
-        raise errors.ArgumentError(errors.message(call, repr(hinges), hint)) from None
-    check_hinges(positions, f"{CALL}(hinges=...)")
-    return positions.squeeze(0)  # Positions given as (1, K) are stored as (K,).
-
-
-def _warn_if_inexact(exact: bool, function: StartFunction, positions: Tensor) -> None:
-    if exact:
-        return
-    has_hinge = [(positions == kink).any(dim=-1).all() for kink in function.kinks]
-    if not all(has_hinge):
-        kinks = ", ".join(f"{kink:g}" for kink in function.kinks)
-        got = f"positions without a hinge at every kink of {function.name} ({kinks})"
-        hint = (
-            "the layer starts as the closest fit, with its largest error in start_error; for an "
-            "exact start, add hinges at these positions"
-        )
-        warnings.warn(
-            errors.message(f"{CALL}(hinges=...)", got, hint),
-            errors.InexactStartWarning,
-            stacklevel=3,
-        )
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        values = state_dict.get(f"{prefix}values")
+        if isinstance(values, UninitializedParameter):
+            return  # The saved layer has had no input either.
+        if values is not None and values.dim() == 2 and self.has_uninitialized_params():
+            self._materialize(values.shape[0])
+        super()._load_from_state_dict(state_dict, prefix, *others)

@@ -93,6 +93,19 @@ def _slopes_mismatch(call: str, slopes: Tensor | None, channels: int) -> str | N
     return errors.message(call, f"tail_slopes of shape {tuple(slopes.shape)}", hint)
 
 
+def one_row(curve: Curve) -> Curve:
+    """Return a copy of the curves on the CPU, with one row if all channels have the same curve."""
+    hinges, values, slopes = curve.hinges, curve.values, curve.tail_slopes
+    tensors = [tensor for tensor in (values, slopes) if tensor is not None]
+    if hinges.dim() == 1 and all(bool((tensor == tensor[:1]).all()) for tensor in tensors):
+        values, slopes = values[:1], None if slopes is None else slopes[:1]
+    copied = [
+        None if tensor is None else tensor.detach().to("cpu", copy=True)
+        for tensor in (hinges, values, slopes)
+    ]
+    return Curve(copied[0], copied[1], curve.tails, copied[2])  # type: ignore[arg-type]
+
+
 def has_shape_of(layer: nn.Module, state: dict[str, Tensor]) -> bool:
     """Return whether the tensors of a layer have the names and shapes of those in a saved state.
 

@@ -272,7 +272,8 @@ def _check_module(name: str, module: nn.Module, tensors: Tensors, call: str) -> 
         dtype, tails = module.hinges.dtype, module.tails
         mismatch = describe_mismatch(layer_call, tensors, shape, dtype, tails)
         if mismatch is not None:
-            raise errors.CurveFileError(mismatch)
+            more = " With resize=True, the layer takes its size from the file."
+            raise errors.CurveFileError(mismatch + more)
     for key, present in module.state_dict().items():
         saved = tensors[key]
         # A layer can have hinges of shape (K,) or (C, K); loading changes the shape if needed.

@@ -232,5 +232,4 @@ def _fit_to_inputs(
             tails=layer.tails,
             dtype=layer.hinges.dtype,
         )
-        layer.set_curve(found.curve)
-        layer.start_error = found.error.max().item()
+        layer.start_as(found.curve, found.error.max().item())

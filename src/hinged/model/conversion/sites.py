@@ -207,7 +207,10 @@ def _update_sites(model: nn.Module, recorded: Sites, given: Batches | None) -> S
             outside = statistics[site.name].lines.share_outside.mean().item()
         ends = (layer.hinges.min().item(), layer.hinges.max().item())
         hinges = layer.hinges.shape[-1]
-        updated.append(replace(site, hinges=hinges, range=ends, outside=outside))
+        note = site.note
+        if not layer.values.requires_grad:
+            note = "; ".join(filter(None, [note, "frozen"]))
+        updated.append(replace(site, hinges=hinges, range=ends, outside=outside, note=note))
     return replace(recorded, all=tuple(updated))
 
 
