@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
+from torch.nn.utils import vector_to_parameters
 
 from hinged import PiecewiseLinear, constrain, errors
 from hinged.curve import Constraint, satisfies
@@ -137,7 +138,13 @@ def test_lbfgs_and_a_shared_layer_meet_the_constraint():
     [
         lambda layer: layer.values.mul_(-2.0),
         lambda layer: layer.load_state_dict(PiecewiseLinear(4, init="abs").state_dict()),
+        lambda layer: layer.values.data.mul_(-2.0),
+        lambda layer: layer.values.data.numpy().fill(0) or layer.values.data[0, 0].fill_(1.0),
+        lambda layer: setattr(layer.values, "data", -layer.values.data),
+        lambda layer: vector_to_parameters(torch.linspace(9, 0, 36), [layer.values]),
+        lambda layer: setattr(layer, "values", nn.Parameter(-layer.values)),
     ],
+    ids=["in place", "state", "data", "numpy", "new data", "vector", "new parameter"],
 )
 def test_values_written_by_hand_are_projected_before_the_next_forward_pass(write):
     model = held(network(), monotone=True)

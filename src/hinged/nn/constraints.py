@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,12 @@ def constrain(
     optimiser that trains the curves. If the parameters change in another way, for example by
     loading a state, the projection takes place before the next forward pass. The constraint then
     holds exactly, without a tolerance (see `hinged.curve.satisfies`).
+
+    On a CPU, every such change is found. On a GPU, comparing the numbers would mean to wait. There,
+    a change by a function of torch is found, and so is `p.data = ...`, as in
+    `vector_to_parameters`. A change in place through `.data`, as in `p.data.add_(...)`, is not:
+    write `p.detach().add_(...)`. Compiled code looks for no changes: it needs an optimizer of
+    torch.
 
     Copies and pickles of the model keep the constraint. A `state_dict` does not contain it. A
     second call replaces the constraint of the selected layers. A call without a constraint removes
@@ -152,26 +158,29 @@ class ConstraintHook:
     Attributes:
         layer: the layer.
         constraint: the constraint.
-        projected_version: the sum of torch's version counters of the parameters after the last
-            projection. A change of a parameter in place increases it.
     """
 
     def __init__(self, layer: PiecewiseLinear, constraint: Constraint) -> None:
         self.layer = layer
         self.constraint = constraint
-        self.projected_version = -1
+        self._projected: list[_Snapshot] = []
         _register(self)
 
     def __call__(self, _layer: nn.Module, _args: tuple[Any, ...]) -> None:
         """Project the curves onto their constraint if they changed after the last projection."""
         if torch.compiler.is_compiling() or not self._has_own_values():
             return
-        if self.projected_version != self._version():
+        tensors = _trained_tensors(self.layer)
+        snapshots = self._projected
+        if len(snapshots) != len(tensors) or any(map(_Snapshot.differs, snapshots, tensors)):
             self.project()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"layer": self.layer, "constraint": self.constraint}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.projected_version = -1
+        self.layer, self.constraint = state["layer"], state["constraint"]
+        self._projected = []
         _register(self)
 
     def project(self) -> float:
@@ -186,21 +195,32 @@ class ConstraintHook:
         if after is not before:
             pairs = zip(_trained_tensors(before), _trained_tensors(after), strict=True)
             moved = max(_overwrite(old, new) for old, new in pairs)
-        self.projected_version = self._version()
+        self._projected = [_Snapshot(tensor) for tensor in _trained_tensors(self.layer)]
         return moved
 
     def trains_one_of(self, parameters: set[int]) -> bool:
         """Return whether the layer's curves have a parameter whose `id` is in `parameters`."""
-        return any(id(tensor) in parameters for tensor in _trained_tensors(self.layer.curve()))
+        return any(id(tensor) in parameters for tensor in _trained_tensors(self.layer))
 
     def _has_own_values(self) -> bool:
         """Return False if a call such as `functional_call` has replaced the parameters by other
         tensors."""
-        tensors = _trained_tensors(self.layer.curve())
+        tensors = _trained_tensors(self.layer)
         return all(isinstance(tensor, nn.Parameter) and not tensor.is_meta for tensor in tensors)
 
-    def _version(self) -> int:
-        return sum(tensor._version for tensor in _trained_tensors(self.layer.curve()))
+
+class _Snapshot:
+    """What is remembered of a parameter to see whether it has changed."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._version, self._address = tensor._version, tensor.data_ptr()
+        self._numbers = tensor.detach().clone() if tensor.is_cpu else None
+
+    def differs(self, tensor: Tensor) -> bool:
+        """Return whether a parameter has changed, as far as this can be known without waiting."""
+        if self._version != tensor._version or self._address != tensor.data_ptr():
+            return True
+        return self._numbers is not None and not torch.equal(self._numbers, tensor)
 
 
 _constraint_hooks: weakref.WeakSet[ConstraintHook] = weakref.WeakSet()
@@ -250,10 +270,9 @@ def _check_layer(name: str, layer: PiecewiseLinear, constraint: Constraint) -> N
         raise errors.ArgumentError(f"At layer {name!r}: {impossible}") from None
 
 
-def _trained_tensors(curve: Curve) -> Iterator[Tensor]:
-    yield curve.values
-    if curve.tail_slopes is not None:
-        yield curve.tail_slopes
+def _trained_tensors(owner: Curve | PiecewiseLinear) -> list[Tensor]:
+    slopes = owner.tail_slopes
+    return [owner.values] if slopes is None else [owner.values, slopes]
 
 
 def _overwrite(old: Tensor, new: Tensor) -> float:
