@@ -108,6 +108,14 @@ def test_the_model_card_describes_the_curves(tmp_path):
     assert "modules `6`" in text and f'load_curves(model, "{tmp_path}")' in text
 
 
+def test_names_in_a_card_are_code_whatever_characters_they_have(tmp_path):
+    model = trained()
+    model.__class__ = type("Net`s | <b>*one*</b>", (type(model),), {})
+    hub.save_curves(model, tmp_path, base_model="a`b\n# c")
+    _, text = front_matter((tmp_path / "README.md").read_text())
+    assert "activations of a `` Net`s | <b>*one*</b> ``, for the weights of `` a`b # c ``." in text
+
+
 def test_a_card_without_a_base_model_names_none(tmp_path):
     hub.save_curves(trained(), tmp_path)
     head, _ = front_matter((tmp_path / "README.md").read_text())

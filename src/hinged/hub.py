@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -195,11 +196,11 @@ def _card(model: nn.Module, source: str, also: Sequence[str], base: str | None, 
     layers = curve_layers(model, call).values()
     # JSON is valid YAML, and it quotes every name correctly.
     base_line = "" if base is None else f"base_model: {json.dumps(base)}\n"
-    with_also = f", and the modules {', '.join(f'`{name}`' for name in also)}" if also else ""
+    with_also = f", and the modules {', '.join(map(_code, also))}" if also else ""
     return _TEXT.format(
         base_line=base_line,
-        base="" if base is None else f", for the weights of `{base}`",
-        network=type(model).__name__,
+        base="" if base is None else f", for the weights of {_code(base)}",
+        network=_code(type(model).__name__),
         layers=len(layers),
         curves=sum(layer.channels for layer in layers),
         hinges=", ".join(map(str, sorted({layer.hinges.shape[-1] for layer in layers}))),
@@ -208,6 +209,19 @@ def _card(model: nn.Module, source: str, also: Sequence[str], base: str | None, 
         also=with_also,
         source=json.dumps(source),
     )
+
+
+def _code(name: str) -> str:
+    """Return a name as code in Markdown, whatever characters it has.
+
+    >>> _code("layer1.conv"), _code("a`b")
+    ('`layer1.conv`', '`` a`b ``')
+    """
+    name = " ".join(name.split())
+    if "`" not in name:
+        return f"`{name}`"
+    fence = "`" * (1 + max(map(len, re.findall("`+", name))))
+    return f"{fence} {name} {fence}"
 
 
 _TEXT = """\
@@ -220,7 +234,7 @@ library_name: hinged
 
 # Curves of a {network}
 
-This repository has the trained piecewise-linear activations of a `{network}`{base}. It also has
+This repository has the trained piecewise-linear activations of a {network}{base}. It also has
 the state of the normalisation layers{also}.
 
 | | |
@@ -236,7 +250,7 @@ the state of the normalisation layers{also}.
 ```python
 import hinged  # pip install 'hinged[hub]'
 
-model = ...  # the {network} with its original weights, and with curves at the same sites
+model = ...  # the network with its original weights, and with curves at the same sites
 # For a converted model: model = hinged.convert(model, batch, hinges=...), with the same number of
 # hinges as above and any batch
 hinged.hub.load_curves(model, {source})

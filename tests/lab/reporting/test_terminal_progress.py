@@ -128,3 +128,12 @@ def test_a_warning_is_a_line_of_its_own():
     screen.progress.on_start(2, 0, 4, 1)
     screen.progress.on_warning("Curves [of all] cannot move.")
     assert screen.lines == ["Warning: Curves [of all] cannot move."]
+
+
+@pytest.mark.parametrize("name", ["a[b].py:f", "a[/b].py:f", "[red]x"])
+def test_brackets_in_names_are_no_markup(name):
+    screen = Screen()
+    screen.progress.on_start(2, 0, 24, 1)
+    screen.progress.on_result(RUN, make_result(activation=name))
+    screen.progress.on_failure(RUN, make_failure(activation=name))
+    assert all(name in line for line in screen.lines) and len(screen.lines) == 2

@@ -184,5 +184,5 @@ def _print_report(
         console.print(escape(f"Tuned: {activation} with {chosen}"), highlight=False)
     print_table(console, terminal.terminal_table(table))
     if any(row.activation == "hinged" and row.versus is not None for row in table.rows):
-        console.print(verdict(table), highlight=False)
+        console.print(escape(verdict(table)), highlight=False)
     print_paths(console, folder.path / "report.html", paths)

@@ -10,7 +10,8 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
 
     Args:
         headings: the heading of each column.
-        rows: the texts of each row, one text per column.
+        rows: the texts of each row, one text per column. They may contain Markdown. A `|` in a text
+            does not end its cell.
 
     >>> print(markdown_table(("name", "time"), [("relu", "1 ms")]))
     | name | time |
@@ -18,11 +19,15 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     | relu | 1 ms |
     """
     lines = [
-        f"| {' | '.join(headings)} |",
+        f"| {' | '.join(map(_cell, headings))} |",
         f"|---|{'---:|' * (len(headings) - 1)}",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        *(f"| {' | '.join(map(_cell, row))} |" for row in rows),
     ]
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.splitlines()).replace("|", r"\|")
 
 
 def replace_between(text: str, begin: str, end: str, content: str) -> str:

@@ -102,7 +102,7 @@ class TerminalProgress(ProgressListener):
         self._end_trial(
             run,
             result,
-            f"{result.activation:<11} seed {result.seed:<3} {result.metric} "
+            f"{escape(f'{result.activation:<11}')} seed {result.seed:<3} {result.metric} "
             f"{format_score(result.test_score, result.metric)}  [dim]{result.seconds:.1f} s[/]"
             f"{'  [red]diverged[/]' if result.diverged else ''}",
         )
@@ -112,7 +112,7 @@ class TerminalProgress(ProgressListener):
         self._end_trial(
             run,
             failure,
-            f"{failure.activation:<11} seed {failure.seed:<3} "
+            f"{escape(f'{failure.activation:<11}')} seed {failure.seed:<3} "
             f"[red]failed:[/] {escape(failure.last_line)}",
         )
 
