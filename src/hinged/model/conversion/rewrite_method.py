@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import nn
 from torch.fx import Tracer
@@ -37,7 +38,8 @@ from hinged.model.conversion.wrappers import copy_function, wrap_again
 
 CURVES_CHILD = "hinged"
 """Name of the child module that contains the curves for the rewritten methods of a module."""
-_ORIGINAL = "_hinged_original"  # An attribute of rewritten functions.
+_ORIGINALS: WeakKeyDictionary[FunctionType, FunctionType] = WeakKeyDictionary()
+"""The original function of each rewritten function."""
 
 
 class MethodCurves(nn.ModuleDict):
@@ -127,8 +129,7 @@ class RewrittenMethod:
             self.method = methods_of_class(owner_type)[name]
         else:
             self.method = Method(name, owner_type, function, is_bound_to_module=True)
-        self.__func__ = rewrite_function(self.method, replacements)
-        self.__wrapped__ = self.__func__
+        self.__wrapped__ = rewrite_function(self.method, replacements)
         self._callable = wrap_again(self.original, self._replace, self.bound_to, owner)
 
     @property
@@ -142,10 +143,19 @@ class RewrittenMethod:
     def _replace(self, part: Any) -> Any:
         """Return the rewritten function in place of the original function."""
         if part is self.method.function:
-            return self.__func__
+            return self.__wrapped__
         if isinstance(part, MethodType) and part.__func__ is self.method.function:
-            return MethodType(self.__func__, self.__self__)
+            return MethodType(self.__wrapped__, self.__self__)
         return part
+
+    @property
+    def __func__(self) -> Any:
+        """The function that is called with the module, with the decorators of the method.
+
+        Raises:
+            AttributeError: if the module has a wrapper that is called without the module.
+        """
+        return self._callable.__func__
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -153,11 +163,11 @@ class RewrittenMethod:
 
     @property
     def __globals__(self) -> dict[str, Any]:
-        return self.__func__.__globals__
+        return self.__wrapped__.__globals__
 
     @property
     def __code__(self) -> CodeType:
-        return self.__func__.__code__
+        return self.__wrapped__.__code__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the rewritten method on its module, and return its result."""
@@ -211,7 +221,7 @@ def original_of(part: Any) -> Any:
     """Return the original of a rewritten method or of its function, and any other object itself."""
     if isinstance(part, RewrittenMethod):
         return part.original
-    return vars(part).get(_ORIGINAL, part) if isinstance(part, FunctionType) else part
+    return _ORIGINALS.get(part, part) if isinstance(part, FunctionType) else part
 
 
 def find_method(owner: nn.Module, code: CodeType) -> Method | None:
@@ -248,7 +258,7 @@ def rewrite_function(method: Method, replacements: tuple[CallReplacement, ...]) 
     code = compile_method(tree, method)
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     rewritten = copy_function(function, code, tuple(cells[name] for name in code.co_freevars))
-    vars(rewritten)[_ORIGINAL] = function
+    _ORIGINALS[rewritten] = function
     return rewritten
 
 
