@@ -48,6 +48,8 @@ def test_other_optimizers_are_right(groups):
     model = network()
     step(model, torch.optim.AdamW(groups(model)))
     step(model, torch.optim.Adam(model.parameters()))
+    model[1].requires_grad_(False)
+    step(model, torch.optim.AdamW(model.parameters()))
 
 
 def test_frozen_curves_are_listed():

@@ -25,6 +25,7 @@ def warn_of_decay(optimizer: Optimizer) -> None:
         for group in optimizer.param_groups
         if group.get("weight_decay")
         for parameter in group["params"]
+        if parameter.requires_grad
     }
     count = sum(id(layer._parameters.get("values")) in decayed for layer in curve_layers_alive)
     if count:
