@@ -46,7 +46,7 @@ ROOMS = {
         ["conversion", "calibration", "compression"],
     ],
     "hinged.lab": [
-        ["_write_file"],
+        ["_read_file", "_write_file"],
         ["experiment", "problems"],
         ["data"],
         ["networks"],

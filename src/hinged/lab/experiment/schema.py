@@ -12,6 +12,7 @@ from typing import Any
 import pydantic
 
 from hinged import errors
+from hinged.lab._read_file import explain_read_errors
 from hinged.lab.experiment.settings import (
     CurveSettings,
     NetworkSettings,
@@ -223,14 +224,14 @@ def read_experiment(path: Path) -> Experiment:
     Raises:
         RunFolderError: if the file does not contain the settings of an experiment.
     """
+    with explain_read_errors(path, "a file of settings", "Choose another run folder."):
+        text = path.read_text(encoding="utf-8")
     try:
-        return Experiment.model_validate_json(
-            _with_older_training(path.read_text(encoding="utf-8"))
-        )
-    except pydantic.ValidationError as invalid:
+        return Experiment.model_validate_json(_with_older_training(text))
+    except (pydantic.ValidationError, RecursionError) as invalid:
+        first = invalid.errors()[0]["msg"] if isinstance(invalid, pydantic.ValidationError) else ""
         raise errors.RunFolderError(
-            f"{path} does not contain the valid settings of an experiment. It has "
-            f"{invalid.error_count()} errors; the first is {invalid.errors()[0]['msg']!r}. "
+            f"{path} does not contain the valid settings of an experiment: {first or invalid}. "
             "Choose another run folder."
         ) from None
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
 from hinged import errors
+from hinged.lab._read_file import explain_read_errors
 from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.reporting import plots, prediction_plots
 from hinged.lab.reporting.comparison_table import ComparisonTable, build_comparison_table
@@ -67,6 +70,7 @@ def read_report_data(folder: RunFolder) -> ReportData:
             "Run `hinged compare` with this folder first."
         )
     table = build_comparison_table(experiment, results)
+    table = replace(table, warnings=(*table.warnings, *_warn_of_lost_curves(folder, results)))
     return ReportData(
         experiment,
         results,
@@ -94,13 +98,28 @@ def draw_pictures(data: ReportData) -> dict[str, Figure]:
     return figures
 
 
+def _warn_of_lost_curves(folder: RunFolder, results: Sequence[TrialResult]) -> Iterator[str]:
+    """Yield a sentence if files of curves are missing, with what to do."""
+    lost = [result for result in results if folder.has_lost_curves(result)]
+    if lost:
+        trials = [Trial(activation=each.activation, seed=each.seed) for each in lost]
+        seeds = ", ".join(str(each.seed) for each in lost)
+        yield (
+            f"The files of the curves of seeds {seeds} are missing in {folder.path}, so pictures "
+            f"leave them out. {folder.how_to_redo(trials[0])}"
+        )
+
+
 def _curve_panels(folder: RunFolder, experiment: Experiment) -> list[CurvePanel]:
     """Return the learned curves of every layer, from the first seed with saved curves.
 
     The list is empty if no seed has saved curves.
     """
     for seed in experiment.seeds:
-        saved = folder.load_curves(Trial(activation="hinged", seed=seed))
-        if panels := [curve_panel(snapshot) for snapshot in read_snapshots(saved)]:
+        trial = Trial(activation="hinged", seed=seed)
+        saved, path = folder.load_curves(trial), folder.curves_path(trial)
+        with explain_read_errors(path, "a file of curves", folder.how_to_redo(trial)):
+            panels = [curve_panel(snapshot) for snapshot in read_snapshots(saved)]
+        if panels:
             return panels
     return []

@@ -18,19 +18,18 @@ the process ends, even if it is killed.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pydantic
 import safetensors.torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
 from hinged import errors
 from hinged.atomic_files import PARTIAL, remove_partials
+from hinged.lab._read_file import explain_read_errors
 from hinged.lab._write_file import explain_write_errors, write_file
 from hinged.lab.experiment.schema import Experiment, Trial, read_experiment
 from hinged.lab.problems.predictions import (
@@ -38,6 +37,7 @@ from hinged.lab.problems.predictions import (
     read_predictions,
     serialize_predictions,
 )
+from hinged.lab.runs.read_records import read_failure, read_result
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 TUNING = "tuning"
@@ -159,11 +159,11 @@ class RunFolder:
             predictions: what is kept of its predictions on the test split; None to keep nothing.
         """
         # An earlier training of this trial, whose result was deleted, may have left these files.
-        for path in (self._curves_path(trial), self._predictions_path(trial)):
+        for path in (self.curves_path(trial), self._predictions_path(trial)):
             path.unlink(missing_ok=True)
         # The result is written last: it marks the trial as finished.
         if curves:
-            write_file(self._curves_path(trial), safetensors.torch.save(curves))
+            write_file(self.curves_path(trial), safetensors.torch.save(curves))
         if predictions is not None:
             write_file(self._predictions_path(trial), serialize_predictions(predictions))
         write_file(self._result_path(trial), result.model_dump_json(indent=2) + "\n")
@@ -205,44 +205,79 @@ class RunFolder:
         """Return the results of all finished trainings, in the order of `Experiment.trials`.
 
         Raises:
-            RunFolderError: if the file of a result is damaged.
+            RunFolderError: if the file of a result is damaged, or belongs to another trial or to
+                other settings.
         """
-        paths = [self._result_path(trial) for trial in self.experiment.trials]
-        return [_read_result(path) for path in paths if path.exists()]
+        experiment = self.experiment
+        paths = {trial: self._result_path(trial) for trial in experiment.trials}
+        return [
+            read_result(path, trial, experiment) for trial, path in paths.items() if path.exists()
+        ]
 
     def read_results_file(self) -> list[TrialResult]:
         """Return the results in the file `results.jsonl`.
 
         This also works in a repository that contains only this file of a run folder.
+
+        Raises:
+            RunFolderError: if the file is missing or damaged.
         """
-        lines = (self.path / "results.jsonl").read_text(encoding="utf-8").splitlines()
-        return [TrialResult.model_validate_json(line) for line in lines]
+        path = self.path / "results.jsonl"
+        advice = "Delete it, and run the same command again: it is written from the results."
+        with explain_read_errors(path, "a file with a result in each line", advice):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return [TrialResult.model_validate_json(line) for line in lines]
 
     def failures(self) -> list[TrialFailure]:
-        """Return the saved errors of all trainings that failed and have no result since."""
+        """Return the saved errors of all trainings that failed and have no result since.
+
+        Raises:
+            RunFolderError: if a file is damaged.
+        """
         paths = [self._failure_path(trial) for trial in self.experiment.trials]
-        return [
-            TrialFailure.model_validate_json(path.read_text(encoding="utf-8"))
-            for path in paths
-            if path.exists()
-        ]
+        return [read_failure(path) for path in paths if path.exists()]
 
     def load_curves(self, trial: Trial) -> dict[str, Tensor]:
         """Return the saved learned curves of a trial (an activation and a seed).
 
         They are tensors by name, in the form that `hinged.lab.training.snapshots` reads. The dict
         is empty if no curves were saved.
+
+        Raises:
+            RunFolderError: if the file is damaged.
         """
-        path = self._curves_path(trial)
-        return safetensors.torch.load_file(path) if path.exists() else {}
+        path = self.curves_path(trial)
+        if not path.exists():
+            return {}
+        with explain_read_errors(path, "a file of curves", self.how_to_redo(trial)):
+            return safetensors.torch.load_file(path)
 
     def load_predictions(self, trial: Trial) -> Predictions | None:
         """Return the saved predictions of a trial (an activation and a seed) on the test split.
 
         They are None if none were saved, as in the folders of earlier versions.
+
+        Raises:
+            RunFolderError: if the file is damaged.
         """
         path = self._predictions_path(trial)
-        return read_predictions(path) if path.exists() else None
+        if not path.exists():
+            return None
+        with explain_read_errors(path, "a file of predictions", self.how_to_redo(trial)):
+            return read_predictions(path)
+
+    def how_to_redo(self, trial: Trial) -> str:
+        """Return a sentence that says how to train a finished trial again."""
+        return (
+            f"Delete {self._result_path(trial)}, and run the same command again to train the trial "
+            "again."
+        )
+
+    def has_lost_curves(self, result: TrialResult) -> bool:
+        """Return whether a finished trial had trained curves, and their file is missing."""
+        trial = Trial(activation=result.activation, seed=result.seed)
+        trained = result.activation == "hinged" and result.activation_parameters > 0
+        return trained and not self.curves_path(trial).exists()
 
     @contextmanager
     def _lock(self, name: str, *, wait: bool = True) -> Iterator[None]:
@@ -273,7 +308,8 @@ class RunFolder:
     def _failure_path(self, trial: Trial) -> Path:
         return self.path / "failed" / f"{trial.key}.json"
 
-    def _curves_path(self, trial: Trial) -> Path:
+    def curves_path(self, trial: Trial) -> Path:
+        """Return the path of the learned curves of a trial, which exists if it had curves."""
         return self.path / "curves" / f"{trial.key}.safetensors"
 
     def _predictions_path(self, trial: Trial) -> Path:
@@ -308,13 +344,3 @@ def as_file_name(text: str) -> str:
     'timm-resnet18-pretrained'
     """
     return re.sub(r"[^\w.-]+", "-", text).strip("-.")
-
-
-def _read_result(path: Path) -> TrialResult:
-    try:
-        return TrialResult.model_validate_json(path.read_text(encoding="utf-8"))
-    except (pydantic.ValidationError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise errors.RunFolderError(
-            f"{path} is not the result of a trial: reading it raises {type(error).__name__}. "
-            "Delete this file, and run the same command again to train the trial again."
-        ) from None
