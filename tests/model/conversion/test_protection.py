@@ -371,6 +371,26 @@ def test_activations_that_training_reaches_have_no_such_reason(run, train):
     assert "training" not in site.skipped
 
 
+class OnlyWithGradients(nn.Module):
+    """Computes in another way when gradients are off, as some models do to save memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.line, self.act = nn.Linear(4, 4), nn.ReLU()
+
+    def forward(self, x):
+        x = self.line(x)
+        return self.act(x) if torch.is_grad_enabled() else x.clamp(min=0)
+
+
+def test_the_path_of_training_is_searched_and_checked():
+    model = hinged.convert(OnlyWithGradients().eval(), ROWS)
+    (site,) = hinged.sites(model)
+    assert site.name == "act" and not site.skipped
+    model(ROWS).sum().backward()
+    assert model.act.values.grad is not None
+
+
 def test_the_search_leaves_the_gradients_of_parameters_as_they_are():
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     model[2].requires_grad_(False)

@@ -23,7 +23,11 @@ from hinged.model.conversion.output_check import (
     reason_for_difference,
 )
 from hinged.model.conversion.targets import CallInMethod, ModuleSlot
-from hinged.model.observation.run_model import state_restored, with_gradients_if_needed
+from hinged.model.observation.run_model import (
+    gradients_enabled,
+    state_restored,
+    with_gradients_if_needed,
+)
 
 CALL = "hinged.convert"
 
@@ -181,10 +185,14 @@ def _run_first_batch(
     model: nn.Module, first: FirstBatch, reads: ParameterReads | None = None
 ) -> Any:
     """Run the model on the first batch, with the same random numbers as before the conversion."""
+
+    def run() -> Any:
+        with gradients_enabled(model), reads or contextlib.nullcontext():
+            return first.model_call.copy().run(model)
+
     with state_restored(model):
         first.random_state.restore()
-        with reads or contextlib.nullcontext():
-            return with_gradients_if_needed(lambda: first.model_call.copy().run(model))
+        return with_gradients_if_needed(run)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from hinged.kernels.eager_calls import is_intercepted
@@ -40,6 +39,7 @@ from hinged.model.conversion.source_location import (
 from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.model_call import ModelCall
 from hinged.model.observation.moments import Moments
+from hinged.model.observation.run_model import gradients_enabled
 from hinged.model.observation.subsample import subsample
 
 _TRANSFORMED = "it is inside a transform of torch.func, where its inputs cannot be measured"
@@ -78,8 +78,7 @@ def trace_activations(model: nn.Module, model_call: ModelCall, named: NamedActiv
     tracer = _ActivationTracer(model, named)
     state = random.getstate()
     with contextlib.ExitStack() as stack:
-        if not torch.is_grad_enabled():
-            stack.enter_context(_parameters_without_gradients(model))
+        stack.enter_context(gradients_enabled(model))
         for module in model.modules():
             handles = [module.register_forward_pre_hook(tracer.enter_module)]
             if tracer.may_be_activation(module):
@@ -101,25 +100,6 @@ def trace_activations(model: nn.Module, model_call: ModelCall, named: NamedActiv
             output = model_call.run(model)
     is_random = tracer.is_random or random.getstate() != state
     return Trace(tracer.finish(output), output, tracer.executed, is_random)
-
-
-@contextlib.contextmanager
-def _parameters_without_gradients(model: nn.Module) -> Iterator[None]:
-    """Turn gradients on in a `with` block, while no parameter of the model requires a gradient.
-
-    `torch.is_grad_enabled()` is then False exactly where the model itself turns gradients off. No
-    gradients are recorded, so the model needs no additional memory.
-    """
-    made = [each for each in model.parameters() if not is_lazy(each)]
-    trained = [each for each in made if each.is_leaf and each.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
 
 
 class _Execution(NamedTuple):

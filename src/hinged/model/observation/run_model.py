@@ -184,6 +184,28 @@ def with_gradients_if_needed(run: Callable[[], Result]) -> Result:
         raise
 
 
+@contextlib.contextmanager
+def gradients_enabled(model: nn.Module) -> Iterator[None]:
+    """Turn gradients on in a `with` block, but let no parameter of a model require a gradient.
+
+    The model then executes what it executes in training. `torch.is_grad_enabled()` is False exactly
+    where the model itself turns gradients off. No gradients are recorded, so the model needs no
+    additional memory. If gradients were on before, nothing changes.
+    """
+    made = [each for each in model.parameters() if not is_lazy(each)]
+    trained = [each for each in made if each.is_leaf and each.requires_grad]
+    if torch.is_grad_enabled():
+        trained = []
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
 def initialize_lazy_modules(model: nn.Module, call: ModelCall) -> bool:
     """Let lazy modules, such as `nn.LazyLinear`, make their parameters in a forward pass.
 
