@@ -51,6 +51,25 @@ class TestsClass(Reading):
         return self.act(x) if isinstance(self.act, nn.LeakyReLU) else -x
 
 
+class TestsClassInTraining(Reading):
+    """In evaluation, it does not use the module."""
+
+    def last(self, x):
+        if not self.training:
+            return x
+        return self.act(x) if isinstance(self.act, nn.LeakyReLU) else -x
+
+
+class ReadsWeightInTraining(Reading):
+    """In evaluation, it does not use the module."""
+
+    def __init__(self):
+        super().__init__(nn.PReLU())
+
+    def last(self, x):
+        return self.act(x) * self.act.weight.mean() if self.training else x
+
+
 class TestsClassOfLayers(Reading):
     def __init__(self):
         super().__init__()

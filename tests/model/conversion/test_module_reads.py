@@ -54,6 +54,16 @@ def test_a_module_that_is_more_than_called_stays(make, names, reason):
     assert torch.allclose(model(ROWS), before)
 
 
+@pytest.mark.parametrize("make", [reading.TestsClassInTraining, reading.ReadsWeightInTraining])
+def test_a_module_that_only_the_other_mode_tests_stays(make):
+    model = make()
+    before, act = model(ROWS), model.act
+    hinged.convert(model.eval(), ROWS)
+    assert model.act is act
+    assert "act" in [site.name for site in hinged.sites(model).skipped]
+    assert torch.allclose(model.train()(ROWS), before)
+
+
 @pytest.mark.parametrize("make", [reading.SetsSlope, reading.SetsSlopeOfSharedModule])
 def test_a_module_whose_settings_the_model_changes_stays(make):
     model, twin = make().eval(), make().eval()

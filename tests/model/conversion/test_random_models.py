@@ -167,6 +167,7 @@ def check_training(model, x):
 
     A curve may stay in two cases: its module does not run in training, as an expert that gets no
     tokens; or all gradients at its outputs are 0, as before units that are dead for this batch.
+    If no activation at all gets gradients, `convert` cannot know what training reaches.
     """
     model.train()
     executed, zero = set(), {}
@@ -195,7 +196,7 @@ def check_training(model, x):
         and owner_of(model, names[layer]) in executed
         and not zero.get(layer, False)
     ]
-    assert not still, f"not trained: {still}"
+    assert not still or not zero, f"not trained: {still}"
 
 
 def owner_of(model, name):

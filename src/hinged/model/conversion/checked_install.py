@@ -146,6 +146,10 @@ class _Run:
 
 
 def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatch) -> _Run:
+    """Run the converted model on the first batch.
+
+    If some curves serve only another mode or other batches, the model also runs in its other mode.
+    """
     replacements = replacements_in(decisions)
     parameters = parameters_of_replaced(decisions)
     reads = ParameterReads()
@@ -167,6 +171,8 @@ def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatc
     try:
         with note_reads(in_slots, in_calls) as reasons:
             output = _run_first_batch(model, first, reads if parameters else None)
+            if not all(each.in_first_batch for each, _ in replacements):
+                _run_in_other_mode(model, first)
     except Exception:
         if not reasons:
             raise
@@ -179,6 +185,13 @@ def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatc
     unfit = dict.fromkeys(missed, _UNREACHED) | reasons
     unused = [each for each in parameters if each not in reads.parameters]
     return _Run(output, unfit, max(precisions.values(), default=0.0), unused)
+
+
+def _run_in_other_mode(model: nn.Module, first: FirstBatch) -> None:
+    """Run the model in its other mode (training or evaluation), in which it may raise an error."""
+    with state_restored(model), contextlib.suppress(Exception):
+        model.train(not model.training)
+        _run_first_batch(model, first)
 
 
 def _run_first_batch(
