@@ -67,8 +67,9 @@ def blocks_of(page, folder):
 
 
 def test_code_of_the_page_on_converting_runs(tmp_path):
-    (names,) = blocks_of("reference/convert.md", tmp_path)
+    names, waves = blocks_of("reference/convert.md", tmp_path)
     assert isinstance(names["model"].relu, torch.nn.ReLU)
+    assert len(waves["model"].hinged) == 2
 
 
 @pytest.mark.slow
