@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -34,6 +35,17 @@ def test_report_prints_json_and_writes_the_page_again(compared):
     relu, hinged = figures["rows"]
     assert relu["versus"] is None and {"difference", "p"} <= hinged["versus"].keys()
     assert hinged["activation_parameters"] == 2 * 2 * 9
+
+
+@pytest.mark.slow
+def test_report_prints_the_results_of_a_folder_that_cannot_be_written(compared, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(compared[0], folder)
+    (folder / "report.html").unlink()
+    (folder / "report.html").mkdir()  # As root, a test can write a folder that is read-only.
+    result = run("report", str(folder))
+    assert result.exit_code == 0 and "minus relu's" in result.output
+    assert "Warning: There is no new page." in result.output and "Page:" not in result.output
 
 
 @pytest.mark.slow

@@ -76,6 +76,12 @@ def test_lost_curves_are_said_and_can_be_redone(run):
     assert not [text for text in read_report_data(run).table.warnings if "missing" in text]
 
 
+def read_everything(run):
+    run.failures()
+    run.read_results_file()
+    read_report_data(run)
+
+
 NONSENSE = [b"", b"\xff\xfe\x00", b"{", b"[1]", b"\x08" + 7 * b"\0" + b"{}      ", b"[" * 100000]
 
 
@@ -98,6 +104,4 @@ def test_a_damaged_file_is_named_with_what_to_do(run, name, content):
     if name in empty_is_valid.get(content, ()):
         pytest.skip("the file is valid")
     with pytest.raises(errors.RunFolderError, match=f"{name}.*(Delete|Choose)"):
-        run.failures()
-        run.read_results_file()
-        read_report_data(run)
+        read_everything(run)

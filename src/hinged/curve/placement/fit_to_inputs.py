@@ -18,8 +18,8 @@ from hinged.curve.start_functions import Start, StartFunction, resolve_start, sa
 CALL = "hinged.curve.fit_to_inputs"
 # By these fractions, the range is moved towards the outermost inputs, on each side.
 _WIDER = (0.0, 0.25, 0.5, 0.75, 1.0)
-# The weight of imagined inputs that are evenly spaced in the range, their number for each hinge, and
-# their largest number. Without them, a fit to a few inputs may be wrong between these inputs.
+# The weight of imagined inputs, evenly spaced in the range, their number for each hinge, and their
+# largest number. Without them, a fit to a few inputs may be wrong between these inputs.
 _WEIGHT_BETWEEN, _COUNT_BETWEEN, _MOST_BETWEEN = 0.1, 8, 1024
 # The weight of imagined inputs beyond the outermost ones, and their number on each side. Without
 # them, the tails may follow the function badly just beyond the inputs. For SiLU and inputs of

@@ -30,9 +30,10 @@ def print_table(console: Console, table: FittedTable) -> None:
     console.print(table, crop=False)
 
 
-def print_paths(console: Console, page: Path, files: Iterable[Path]) -> None:
-    """Print the path of a page, and of other files that were written."""
-    for what, path in (("Page", page), *(("File", each) for each in files)):
+def print_paths(console: Console, page: Path | None, files: Iterable[Path]) -> None:
+    """Print the path of a page, if one was written, and of other files that were written."""
+    pages = [] if page is None else [("Page", page)]
+    for what, path in (*pages, *(("File", each) for each in files)):
         console.print(f"{what}: {path}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -22,7 +22,8 @@ from hinged.lab.experiment.settings import split_names
 from hinged.lab.experiment.torchrun import torchrun_process
 from hinged.lab.reporting import terminal
 from hinged.lab.reporting.comparison_table import verdict
-from hinged.lab.reporting.report import write_report
+from hinged.lab.reporting.report import write_page
+from hinged.lab.reporting.report_data import read_report_data
 from hinged.lab.reporting.take_away_files import PAGE_ONLY, Formats, write_run_files
 from hinged.lab.reporting.tuning_table import tuning_row
 from hinged.lab.runs.build_experiment import build_experiment
@@ -169,8 +170,15 @@ def _default_folder(experiment: Experiment, *parts: str) -> Path:
 def _print_report(
     folder: RunFolder, as_json: bool, formats: Formats = PAGE_ONLY, target: Path | None = None
 ) -> None:
-    """Write the page of a run and the files of the formats, and print the results and the paths."""
-    data = write_report(folder)
+    """Write the page of a run and the files of the formats, and print the results and the paths.
+
+    The results are also printed if the page cannot be written, as in a folder that is read-only.
+    """
+    data, unwritable = read_report_data(folder), ""
+    try:
+        write_page(folder, data)
+    except errors.RunFolderError as error:
+        unwritable = f"There is no new page. {error}"
     paths = write_run_files(data, target or folder.path, formats)
     table = data.table
     if as_json:
@@ -178,11 +186,11 @@ def _print_report(
         print(json.dumps({"run": str(folder.path), **data.as_json(), **files}, indent=2))
         return
     console = wide_console()
-    for warning in table.warnings:
+    for warning in filter(None, (*table.warnings, unwritable)):
         console.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     for activation, _, chosen in map(tuning_row, data.tuning):
         console.print(escape(f"Tuned: {activation} with {chosen}"), highlight=False)
     print_table(console, terminal.terminal_table(table))
     if any(row.activation == "hinged" and row.versus is not None for row in table.rows):
         console.print(escape(verdict(table)), highlight=False)
-    print_paths(console, folder.path / "report.html", paths)
+    print_paths(console, None if unwritable else folder.path / "report.html", paths)

@@ -36,10 +36,15 @@ def write_report(folder: RunFolder, plotly_file: str | None = None) -> ReportDat
             cannot be written.
     """
     data = read_report_data(folder)
+    write_page(folder, data, plotly_file)
+    return data
+
+
+def write_page(folder: RunFolder, data: ReportData, plotly_file: str | None = None) -> None:
+    """Write the page and the pictures of `write_report` from data that were read before."""
     for name, figure in draw_pictures(data).items():
         write_file(folder.path / "plots" / f"{name}.png", plots.to_png(figure))
     write_file(folder.path / "report.html", _render_page(data, plotly_file))
-    return data
 
 
 def _render_page(data: ReportData, plotly_file: str | None) -> str:
