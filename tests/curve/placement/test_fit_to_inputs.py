@@ -34,7 +34,7 @@ def test_the_error_is_that_on_the_inputs_and_small(name, tails):
     error = difference(found, SMOOTH[name], X).max()
     assert error <= found.error * 1.001 and found.error <= 1.2 * error
     if tails != "constant":
-        assert error < 0.12
+        assert error < 0.15
     assert found.curve.hinges[0] <= -3 and found.curve.hinges[-1] >= 3
     assert is_uniform(found.curve.hinges.float())
 
@@ -51,7 +51,7 @@ def test_the_largest_error_is_below_that_of_a_fit_to_the_range_alone(name):
 def test_inputs_beyond_those_seen_count_a_little(name, monkeypatch):
     x = torch.linspace(-3, 3, 301, dtype=torch.float64)
     errors = []
-    for weight in (1e-4, 0.0):
+    for weight in (2e-4, 0.0):
         monkeypatch.setattr("hinged.curve.placement.fit_to_inputs._WEIGHT_BEYOND", weight)
         found = fit_to_inputs(name, x, torch.exp(-x * x / 2), 9, (-3.0, 3.0))
         errors.append(difference(found, SMOOTH[name], 2 * x).max())
