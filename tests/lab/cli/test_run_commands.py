@@ -49,6 +49,24 @@ def test_report_prints_the_results_of_a_folder_that_cannot_be_written(compared, 
 
 
 @pytest.mark.slow
+def test_report_executes_no_file_that_the_settings_name(compared, tmp_path):
+    folder, code = tmp_path / "run", tmp_path / "code.py"
+    shutil.copytree(compared[0], folder)
+    code.write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\ndef make(): pass\n")
+    for path in (folder / "config.json", *(folder / "trials").glob("*.json")):
+        settings = json.loads(path.read_text())
+        found = settings if path.name == "config.json" else settings["experiment"]
+        found["network"]["kind"] = found["data"] = f"{code}:make"
+        path.write_text(json.dumps(settings))
+    config = json.loads((folder / "config.json").read_text())
+    config["activations"].append(f"{code}:make")
+    (folder / "config.json").write_text(json.dumps(config))
+    result = run("report", str(folder))
+    assert result.exit_code == 0 and "minus relu's" in result.output
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.slow
 def test_report_writes_files_for_other_programs_and_prints_their_paths(compared, tmp_path):
     options = ("--csv", "--latex", "--figures", "svg", "--to", str(tmp_path))
     result = run("report", str(compared[0]), *options)

@@ -1,5 +1,6 @@
 import errno
 import os
+import pickle
 
 import pytest
 import torch
@@ -36,3 +37,21 @@ def test_trainings_do_not_write_to_the_folder_of_temporary_files(tmp_path, small
 def test_storage_options_are_errors(tmp_path):
     with pytest.raises(TypeError):
         AtomicCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt", storage_options=1)
+
+
+class Code:
+    """When it is unpickled, it writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_checkpoint_with_code_is_refused(tmp_path):
+    path, written = tmp_path / "last.ckpt", tmp_path / "written"
+    torch.save({"epoch": 1, "more": Code(written)}, path)
+    with pytest.raises(pickle.UnpicklingError):
+        AtomicCheckpointIO().load_checkpoint(path, weights_only=False)
+    assert not written.exists()

@@ -43,3 +43,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_file(Path(path), buffer.getvalue())
+
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Any | None = None,
+        weights_only: bool | None = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Read a checkpoint. A file that contains code is refused.
+
+        Args:
+            path: the path of the file.
+            map_location: the devices of the tensors, as in `torch.load`.
+            weights_only: has no effect: only tensors and plain values are read.
+        """
+        checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True)
+        return checkpoint
