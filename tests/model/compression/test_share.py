@@ -20,6 +20,19 @@ def test_channels_within_the_tolerance_become_one_curve():
 
 
 @pytest.mark.parametrize("tails", ["linear", "constant", "free"])
+def test_the_result_says_how_far_curves_change_outside_of_the_range(tails):
+    layer = PiecewiseLinear(6, tails=tails, range=(-1, 3), dim=-1)
+    with torch.no_grad():
+        layer.values += 0.02 * (torch.rand_like(layer.values) - 0.5)
+    x = torch.tensor([-5.0, 7.0])[:, None].expand(2, 6)  # At one width below and above.
+    before = layer(x).detach()
+    done = hinged.share(layer, 0.02).layers[""]
+    assert (layer(x) - before).abs().max().item() == pytest.approx(done.error_outside, rel=1e-4)
+    if tails == "linear":
+        assert done.error_outside > 3 * done.error
+
+
+@pytest.mark.parametrize("tails", ["linear", "constant", "free"])
 def test_channels_of_a_group_get_the_same_values_in_the_old_parameter(tails):
     layer = PiecewiseLinear(5, tails=tails)
     with torch.no_grad():

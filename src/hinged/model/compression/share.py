@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
-from hinged.curve import SharedCurves, share_curves
+from hinged.curve import Curve, SharedCurves, share_curves
 from hinged.model.compression.common import (
     check_tolerance,
     parameter_count,
@@ -28,13 +29,18 @@ class LayerSharingResult:
             the number of channels.
         parameters: the number of parameters, as a pair `(before, after)`. It decreases only if
             one curve serves all channels.
-        error: the largest absolute change of a curve. It is 0 for an unchanged layer.
+        error: the largest absolute change of a curve over its range. It is 0 for an unchanged
+            layer.
+        error_outside: the largest absolute change of a curve at one width of its range below and
+            above it. The tolerance does not limit it. On linear and free tails, the change grows in
+            proportion to the distance from the range.
         reason: why the layer was not changed. Empty if it was changed.
     """
 
     curves: tuple[int, int]
     parameters: tuple[int, int]
     error: float = 0.0
+    error_outside: float = 0.0
     reason: str = ""
 
 
@@ -54,12 +60,16 @@ class SharingResult:
         return sum_counts(layer.parameters for layer in self.layers.values())
 
     def __str__(self) -> str:
-        head = ("layer", "curves before", "after", "parameters before", "after", "error", "")
+        head = (
+            *("layer", "curves before", "after", "parameters before", "after"),
+            *("error", "outside", ""),
+        )
         rows = [
             (
                 name or "(itself)",
                 *map(str, (*layer.curves, *layer.parameters)),
                 f"{layer.error:.2g}",
+                f"{layer.error_outside:.2g}",
                 layer.reason,
             )
             for name, layer in self.layers.items()
@@ -87,7 +97,8 @@ def share(model: nn.Module, tolerance: float) -> SharingResult:
     Args:
         model: any module with `PiecewiseLinear` layers. It is changed in place.
         tolerance: the largest absolute change of a curve over its range (first to last hinge), in
-            units of the outputs.
+            units of the outputs. Outside the range, curves may change more: the result says by how
+            much.
 
     Returns:
         A `SharingResult`. For each layer, it says how the layer changed, or why it was left
@@ -101,8 +112,8 @@ def share(model: nn.Module, tolerance: float) -> SharingResult:
     >>> from torch import nn
     >>> model = nn.Sequential(nn.Linear(2, 4), hinged.PiecewiseLinear(4), nn.Linear(4, 1))
     >>> print(hinged.share(model, 0.01))
-    layer  curves before  after  parameters before  after  error
-    1                  4      1                 36      9      0
+    layer  curves before  after  parameters before  after  error  outside
+    1                  4      1                 36      9      0        0
     parameters: 36 before, 9 after (25%)
     """
     check_tolerance(CALL, tolerance)
@@ -131,5 +142,14 @@ def _share_layer(layer: PiecewiseLinear, plan: SharedCurves | str) -> LayerShari
     if isinstance(plan, str):
         return LayerSharingResult((channels, channels), (count, count), reason=plan)
     groups, error = plan.curve.channels, plan.error.max().item()
+    outside = _largest_change_outside(layer.curve(), plan.expand())
     layer.set_curve(plan.curve if groups == 1 else plan.expand())
-    return LayerSharingResult((channels, groups), (count, parameter_count(layer)), error)
+    return LayerSharingResult((channels, groups), (count, parameter_count(layer)), error, outside)
+
+
+@torch.no_grad()
+def _largest_change_outside(before: Curve, after: Curve) -> float:
+    """Return the largest change at one width of the range below and above it."""
+    low, high = (end.reshape(-1, 1) for end in before.range)
+    points = torch.cat((2 * low - high, 2 * high - low), dim=1).expand(before.channels, -1)
+    return (after(points, dim=0) - before(points, dim=0)).abs().max().item()
