@@ -55,6 +55,12 @@ class EinsumScores(Net):
         return self.head((scores.unsqueeze(-1) * y).sum(1))
 
 
+class VectorScores(Net):
+    def forward(self, x):
+        y = self.first(x)
+        return self.head((F.relu(y @ self.query)[..., None] * y).sum(1))
+
+
 class Slimmable(Net):
     def forward(self, x):
         first = F.linear(x, self.first.weight[: self.width], self.first.bias[: self.width])
@@ -104,6 +110,7 @@ LONGER, MORE, NARROW = torch.randn(3, 9, 4), torch.randn(11, 4), {"width": 3}
         (Similarity, ROWS, MORE, {}),
         (PooledScores, SEQUENCES, LONGER, {}),
         (EinsumScores, SEQUENCES, LONGER, {}),
+        (VectorScores, SEQUENCES, LONGER, {}),
         (Slimmable, ROWS, ROWS, NARROW),
         (SlimmableNorm, ROWS, ROWS, NARROW),
         (Positions, SEQUENCES, LONGER, {}),
@@ -159,6 +166,16 @@ KEPT = {
     "einsum": (
         lambda net, x: net.relu(torch.einsum("nlc,dc->nld", x, net.first.weight)),
         SEQUENCES,
+    ),
+    "arguments by name": (
+        lambda net, x: net.relu(F.scaled_dot_product_attention(value=net.first(x), key=x, query=x)),
+        SEQUENCES,
+    ),
+    "largest of two": (
+        lambda net, x: net.relu(
+            torch.max(torch.addmm(net.query, mat1=x, mat2=net.first.weight.T), net.second(x))
+        ),
+        ROWS,
     ),
     "sum over neighbours": (
         lambda net, x: net.relu(

@@ -109,11 +109,11 @@ class ChannelAxes:
         elif name in LAYERS and any(x in self._slices for x in inputs):
             self._set_no_channels(outputs)
         elif name in MATRIX_PRODUCTS:
-            self._multiply(name, inputs, result)
+            self._multiply(name, inputs, kwargs.get("value"), result)
         elif name == "einsum":
-            self._multiply_by_letters(args, inputs[-2:], result)
-        elif name in REDUCTIONS:
-            self._reduce(inputs[0], find_reduced_axes(name, args, kwargs), outputs)
+            self._multiply_by_letters(args[0] if args else None, inputs, result)
+        elif name in REDUCTIONS and (axes := find_reduced_axes(name, args, kwargs)):
+            self._reduce(inputs[0], axes, outputs)
         else:
             for out in outputs:
                 self._set_new_axis(name, args, kwargs, inputs, out)
@@ -141,12 +141,13 @@ class ChannelAxes:
             zero = torch.zeros((), dtype=torch.int32, device=x.device)
             self._channels[x] = zero.expand(x.shape)
 
-    def _multiply(self, name: str, inputs: list[Tensor], out: Tensor) -> None:
+    def _multiply(self, name: str, inputs: list[Tensor], value: Any, out: Tensor) -> None:
         """Record the channels of a matrix product `a @ b`, or of an attention with values `b`."""
-        is_attention = name == "scaled_dot_product_attention"
-        a, b = (inputs[0], inputs[2]) if is_attention else inputs[-2:]
+        a, b = inputs[-2:]
+        if name == "scaled_dot_product_attention":
+            a, b = inputs[0], inputs[2] if value is None else value
         origin = self._flow.origin_of(a)
-        if not self._flow.origin_of(b).depends_on_data:
+        if not self._flow.origin_of(b).depends_on_data and b.dim() > 1:
             self._set_axis(out, -1)
         elif not origin.depends_on_data and origin.parameters:
             self._set_axis(out, -2 if b.dim() > 1 else -1)
@@ -162,35 +163,32 @@ class ChannelAxes:
         axes = [] if channels is None else _axes_with_channels(channels)
         return x.dim() - 1 in axes and x.dim() - 2 not in axes
 
-    def _multiply_by_letters(
-        self, args: tuple[Any, ...], inputs: list[Tensor], out: Tensor
-    ) -> None:
-        """Record the channels of `einsum`: the axis of the result that only parameters have."""
-        subscripts, _, result = str(args[0]).replace(" ", "").partition("->")
+    def _multiply_by_letters(self, equation: Any, inputs: list[Tensor], out: Tensor) -> None:
+        """Record the channels of `einsum`: the axis of the result that only parameters have.
+
+        If all axes of the result are axes of data, the channels are those of the data.
+        """
+        subscripts, _, result = str(equation).replace(" ", "").partition("->")
         terms = subscripts.split(",")
-        fixed = {
-            letter
-            for term, x in zip(terms, inputs, strict=False)
-            if not self._flow.origin_of(x).depends_on_data
-            for letter in term
-        }
-        data = [
-            (term, x)
-            for term, x in zip(terms, inputs, strict=False)
-            if self._flow.origin_of(x).depends_on_data
-        ]
-        new = [letter for letter in result if letter in fixed - set("".join(t for t, _ in data))]
-        kept = [term[axis] for term, x in data if (axis := self.axis_of(x)) is not None]
-        letters = new or [letter for letter in kept if letter in result]
-        if len(letters) == 1 and "." not in str(args[0]):
+        if not isinstance(equation, str) or "." in equation or len(terms) != len(inputs):
+            self._set_no_channels([out])
+            return
+        pairs = list(zip(terms, inputs, strict=True))
+        data = [(term, x) for term, x in pairs if self._flow.origin_of(x).depends_on_data]
+        of_data = set("".join(term for term, _ in data))
+        letters = [each for each in result if each in "".join(terms) and each not in of_data]
+        if not letters:
+            kept = [term[axis] for term, x in data if (axis := self.axis_of(x)) is not None]
+            letters = [each for each in kept if each in result]
+        if len(letters) == 1:
             self._set_axis(out, result.index(letters[0]))
         else:
             self._set_no_channels([out])
 
-    def _reduce(self, x: Tensor, axes: Sequence[int] | None, outputs: list[Tensor]) -> None:
+    def _reduce(self, x: Tensor, axes: Sequence[int], outputs: list[Tensor]) -> None:
         """Record the channels of a sum, mean or maximum of `x` over some axes."""
         channels = self._channels.get(x)
-        if channels is None or axes is None:
+        if channels is None:
             return
         reduced = {axis % x.dim() for axis in axes} if x.dim() else set()
         if reduced & set(_axes_with_channels(channels)):
