@@ -105,6 +105,12 @@ class SetsSlopeOfSharedModule(SetsSlope):
         return self.act(self.line(self.act(x)))
 
 
+class SetsSlopeBeforeForward(SetsSlope):
+    def last(self, x):
+        self.act.negative_slope = self.slope
+        return self.act.forward(x)
+
+
 class ReadsWeight(Reading):
     def __init__(self):
         super().__init__(nn.PReLU())

@@ -64,7 +64,9 @@ def test_a_module_that_only_the_other_mode_tests_stays(make):
     assert torch.allclose(model.train()(ROWS), before)
 
 
-@pytest.mark.parametrize("make", [reading.SetsSlope, reading.SetsSlopeOfSharedModule])
+@pytest.mark.parametrize(
+    "make", [reading.SetsSlope, reading.SetsSlopeOfSharedModule, reading.SetsSlopeBeforeForward]
+)
 def test_a_module_whose_settings_the_model_changes_stays(make):
     model, twin = make().eval(), make().eval()
     twin.load_state_dict(model.state_dict())

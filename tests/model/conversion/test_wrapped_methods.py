@@ -85,6 +85,33 @@ def same(one, other):
     return torch.equal(one[0], other[0]) and one[1] == other[1]
 
 
+@pytest.mark.parametrize("act", [nn.ReLU(), nn.LeakyReLU(0.25), nn.Hardtanh(-0.5, 0.75)])
+@pytest.mark.parametrize(
+    "wrap", [wrapped.lambda_around, wrapped.two_wrappers, wrapped.hooked, wrapped.global_variable]
+)
+def test_wrappers_of_an_activation_module_stay(wrap, act):
+    model = wrapped.WithModule(copy.deepcopy(act))
+    wrap(model.act)
+    attributes = dict(vars(model.act))
+    check_conversion(model)
+    assert vars(model.act) == attributes
+
+
+def test_a_wrapper_of_a_module_with_many_steps_stays_with_a_reason():
+    class Swish(nn.Module):
+        def forward(self, x):
+            return x * torch.sigmoid(x)
+
+    model = nn.Sequential(nn.Linear(4, 4), Swish(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    wrapped.lambda_around(model[1])
+    before, own = run(model)[0], model[1].forward
+    hinged.convert(model, ROWS, activations=[Swish])
+    assert model[1].forward is own and torch.equal(run(model)[0], before)
+    assert [site.name for site in hinged.sites(model).converted] == ["3"]
+    (site,) = hinged.sites(model).skipped
+    assert "has its own attribute 'forward'" in site.skipped
+
+
 @pytest.mark.parametrize("make", [wrapped.Plain, wrapped.WithoutName, wrapped.Stacked])
 @pytest.mark.parametrize(
     "wrap",

@@ -155,6 +155,17 @@ def of_another_model(model):
     model.forward = lambda x: own(x) + others(x)
 
 
+class WithModule(Plain):
+    """The activation is a module that is called once."""
+
+    def __init__(self, act=None):
+        super().__init__()
+        self.act = nn.ReLU() if act is None else act
+
+    def forward(self, x):
+        return self.act(self.line(x))
+
+
 class Opaque:
     """A callable object that does not show what it wraps."""
 

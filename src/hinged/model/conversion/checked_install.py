@@ -22,12 +22,13 @@ from hinged.model.conversion.output_check import (
     compare_outputs,
     reason_for_difference,
 )
-from hinged.model.conversion.targets import CallInMethod, ModuleSlot
+from hinged.model.conversion.targets import CallInMethod, ModuleSlot, module_of_torch
 from hinged.model.observation.run_model import (
     gradients_enabled,
     state_restored,
     with_gradients_if_needed,
 )
+from hinged.nn import PiecewiseLinear
 
 CALL = "hinged.convert"
 
@@ -145,6 +146,16 @@ class _Run:
     unused: list[nn.Parameter]
 
 
+def _modules_of(replacements: Replacements, target: type) -> dict[PiecewiseLinear, nn.Module]:
+    """Return the module that each curve layer replaces, for the layers with this kind of target."""
+    modules = [
+        (layer, each.call.module or module_of_torch(each.call))
+        for each, layer in replacements
+        if isinstance(each.target, target)
+    ]
+    return {layer: module for layer, module in modules if module is not None}
+
+
 def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatch) -> _Run:
     """Run the converted model on the first batch.
 
@@ -159,14 +170,8 @@ def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatc
         precisions[layer] = torch.finfo(y.dtype).eps
 
     layers = [layer for _, layer in replacements]
-    in_slots, in_calls = (
-        {
-            layer: each.call.module
-            for each, layer in replacements
-            if isinstance(each.target, kind) and each.call.module is not None
-        }
-        for kind in (ModuleSlot, CallInMethod)
-    )
+    in_slots = _modules_of(replacements, ModuleSlot)
+    in_calls = _modules_of(replacements, CallInMethod)
     handles = [layer.register_forward_hook(note_call) for layer in layers]
     try:
         with note_reads(in_slots, in_calls) as reasons:

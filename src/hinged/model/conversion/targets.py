@@ -154,12 +154,26 @@ def _targets_at_location(
     }
 
 
+def module_of_torch(call: ActivationCall) -> nn.Module | None:
+    """Return the activation module of torch in whose own method the call is; None if there is none.
+
+    An example is the call in `nn.GELU.forward`. `nn.PReLU` is left out, because its weight is no
+    setting.
+    """
+    method = call.location.method
+    if method is None or method.base.__module__ != nn.modules.activation.__name__:
+        return None
+    return None if method.base is nn.PReLU else call.location.owner
+
+
 def _check_arguments(call: ActivationCall, syntax: CallSyntax) -> None:
     """Raise `CannotRewriteError` if an argument of the call could later have another value.
 
     A curve has the input as its only argument. The argument `inplace` has no effect on the result,
     so it may be the value of a variable.
     """
+    if module_of_torch(call) is not None:
+        return  # The arguments are settings of the module.
     names = () if call.function is None else argument_names(call.function)
     by_position = zip((*names, *[""] * len(syntax.positional)), syntax.positional, strict=False)
     given = [*by_position, *((each.arg, each.value) for each in syntax.keywords)]

@@ -42,6 +42,7 @@ from hinged.model.observation.moments import Moments
 from hinged.model.observation.run_model import gradients_enabled
 from hinged.model.observation.subsample import subsample
 
+_WRAPPED = "the module has its own attribute 'forward', which a curve would not have"
 _TRANSFORMED = "it is inside a transform of torch.func, where its inputs cannot be measured"
 
 
@@ -353,13 +354,15 @@ class _ActivationTracer(TorchFunctionMode):
             executions: the activations that the module has applied.
         """
         is_leaf = next(module.children(), None) is None
+        is_wrapped = "forward" in vars(module)  # A curve in place of the module would lose this.
         if isinstance(module, self._named.types) or self._is_composed(module, x, output):
             location = self._locate_call(module)
             call = self._new_call(location, module, module, x)
+            call.conflict = _WRAPPED if is_wrapped else call.conflict
             self._axes.copy_axis(x, output)
             number = self.flow.note_execution(x, output)
             return [_Execution(location.key, number, call, x, output)]
-        if is_leaf and len(executions) == 1:
+        if is_leaf and len(executions) == 1 and not is_wrapped:
             _, number, call, inner_x, y = executions[0]
             if inner_x is x and y is output:
                 call.location = self._locate_call(module)
