@@ -155,6 +155,6 @@ def _split_path(name: str) -> tuple[Path, str | None]:
     size for a folder of images. None means that the text contains only `path`.
     """
     path, _, part = name.rpartition(":")
-    if path and (part.isdigit() or path.endswith(table_files.SUFFIXES) or path.endswith(".py")):
+    if path and (part.isdecimal() or path.endswith(table_files.SUFFIXES) or path.endswith(".py")):
         return Path(path), part
     return Path(name), None

@@ -39,14 +39,14 @@ def test_checksums(tmp_path):
 def test_unpacked_bytes_and_their_checksum(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(gzip.compress(b"content") if name.endswith("gz") else b"content")
-    assert data_files.read_unpacked(path, hashlib.md5(b"content").hexdigest()) == b"content"
+    assert data_files.read_unpacked(path, hashlib.md5(b"content").hexdigest(), 100) == b"content"
     with pytest.raises(errors.DataError, match="damaged, incomplete or another version"):
-        data_files.read_unpacked(path, "0" * 32)
+        data_files.read_unpacked(path, "0" * 32, 100)
 
 
 def test_a_truncated_archive(tmp_path):
     path = tmp_path / "file.gz"
     path.write_bytes(gzip.compress(bytes(1000))[:-12])
     with pytest.raises(errors.DataError, match=r"cannot be read .*: copy it again") as refused:
-        data_files.read_unpacked(path, "0" * 32)
+        data_files.read_unpacked(path, "0" * 32, 100)
     assert str(refused.value).count("\n") == 0

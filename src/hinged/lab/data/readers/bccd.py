@@ -17,7 +17,8 @@ from torch import Tensor
 
 from hinged.lab.data.readers.cache import Arrays, cached_arrays
 from hinged.lab.data.readers.data_files import (
-    damaged_file_error,
+    check_unpacked_size,
+    explain_damage,
     find_data_file,
     verify_sha256,
 )
@@ -142,11 +143,9 @@ def _take_split(arrays: Arrays, index: int, reduction: int) -> BoxedImages:
 
 
 def _read_archive(path: Path, reduction: int) -> Arrays:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _decode_archive(path, archive, reduction)
-    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, AttributeError) as error:
-        raise damaged_file_error(path, error) from None
+    with explain_damage(path), zipfile.ZipFile(path) as archive:
+        check_unpacked_size(archive)
+        return _decode_archive(path, archive, reduction)
 
 
 def _decode_archive(path: Path, archive: zipfile.ZipFile, reduction: int) -> Arrays:

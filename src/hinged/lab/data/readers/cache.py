@@ -42,7 +42,7 @@ def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
         The arrays by name. Changes of the arrays are not written to disk.
 
     Raises:
-        DataError: if the cache folder cannot be written.
+        DataError: if the cache folder cannot be written, or if its files are damaged.
     """
     folder = cache_folder() / "decoded" / key
     try:
@@ -54,8 +54,14 @@ def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
         got = f"{folder}, a cache folder that cannot be written ({error.strerror})"
         hint = "set the environment variable XDG_CACHE_HOME to another folder with free space"
         raise errors.DataError(errors.message("hinged.lab.data", got, hint)) from None
-    # Mode "c" is copy-on-write. The files stay unchanged. Read-only arrays would make torch warn.
-    return {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
+    try:
+        # Mode "c" is copy-on-write. The files stay unchanged. Read-only arrays would make torch
+        # warn.
+        return {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
+    except Exception as error:
+        got = f"{folder}, a cache folder with a damaged file ({type(error).__name__})"
+        hint = "delete this folder: the next call makes it again"
+        raise errors.DataError(errors.message("hinged.lab.data", got, hint)) from error
 
 
 def _store(folder: Path, arrays: Arrays) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.lab.data.readers.cache import cache_folder
-from hinged.lab.data.readers.data_files import find_data_file
+from hinged.lab.data.readers.data_files import explain_damage, find_data_file
 from hinged.lab.data.readers.image_folders import read_image_files
 from hinged.lab.data.train_test_split import TrainTestSplit
 from hinged.lab.problems import Classification
@@ -84,8 +84,9 @@ def read_tiny_imagenet(folder: Path | None) -> TrainTestSplit:
     annotations = find_data_file("tiny-imagenet", folder, candidates)
     root = annotations.parent.parent
     train = [(path, path.parent.parent.name) for path in sorted(root.glob("train/*/images/*"))]
-    lines = annotations.read_text().splitlines()
-    test = [(root / "val" / "images" / file, label) for file, label, *_ in map(str.split, lines)]
+    with explain_damage(annotations):
+        lines = map(str.split, annotations.read_text(encoding="utf-8").splitlines())
+        test = [(root / "val" / "images" / file, label) for file, label, *_ in lines]
     about = "Tiny ImageNet: 110,000 images of 200 classes, 64 x 64; 10,000 to test on"
     return read_image_files("tiny-imagenet", about, train, test)
 
@@ -146,14 +147,18 @@ def _fetch_or_explain(name: str, fetch: Callable[[], Any], folder: Path | None =
     """Return the result of `fetch()`, or raise a `DataError` that says why `fetch` failed."""
     try:
         return fetch()
-    except (OSError, RuntimeError) as error:
+    except errors.HingedError:
+        raise
+    except Exception as error:  # The libraries that read the files raise errors of many classes.
         reason = " ".join(str(error).split())
         if folder is None:
             got = f"{name}, which could not be downloaded ({reason})"
             hint = "without a network connection, set `data_dir` to a folder that contains the data"
         else:
-            got = f"{folder}, a folder without all files of {name}"
-            hint = "put the files into the folder, with the subfolders that torchvision uses"
+            got = (
+                f"{folder}, a folder without all files of {name}, or with damaged files ({reason})"
+            )
+            hint = "copy the files into the folder, with the subfolders that torchvision uses"
         raise errors.DataError(errors.message("data", got, hint)) from None
 
 

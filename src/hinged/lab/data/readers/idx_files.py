@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hinged.lab.data.readers.data_files import damaged_file_error, find_data_file, read_unpacked
+from hinged.lab.data.readers.data_files import explain_damage, find_data_file, read_unpacked
 from hinged.lab.data.readers.downloadable import download_with_torchvision
 from hinged.lab.data.train_test_split import TrainTestSplit
 from hinged.lab.problems import Classification
@@ -72,6 +72,10 @@ FASHION_MNIST = IdxDataSet(
     ),
 )
 
+MOST_BYTES = 2**26
+"""Largest number of uncompressed bytes of an IDX file: 64 MiB. The largest file of MNIST has 47
+million bytes."""
+
 
 def read_idx_data_set(source: IdxDataSet, folder: Path | None) -> TrainTestSplit:
     """Read a data set from its four IDX files.
@@ -102,18 +106,18 @@ def parse_idx_file(path: Path, md5: str) -> Tensor:
         md5: expected MD5 checksum of the uncompressed bytes.
 
     Raises:
-        DataError: if the checksum differs, or if the number of bytes does not fit the header.
+        DataError: if the checksum differs, if the number of bytes does not fit the header, or if
+            there are more than `MOST_BYTES` bytes.
     """
-    content = read_unpacked(path, md5)
-    zero, kind, axes = struct.unpack_from(">HBB", content)
-    shape = struct.unpack_from(f">{axes}I", content, 4)
-    start = 4 + 4 * axes
-    if zero or kind != 8 or len(content) - start != math.prod(shape):
-        raise damaged_file_error(
-            path, ValueError(f"the header says shape {shape}, which does not fit the data")
-        )
-    values = np.frombuffer(bytearray(content), np.uint8, offset=start)
-    return torch.from_numpy(values.reshape(shape))
+    content = read_unpacked(path, md5, MOST_BYTES)
+    with explain_damage(path):
+        zero, kind, axes = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{axes}I", content, 4)
+        start = 4 + 4 * axes
+        if zero or kind != 8 or len(content) - start != math.prod(shape):
+            raise ValueError(f"the header says shape {shape}, which does not fit the data")
+        values = np.frombuffer(bytearray(content), np.uint8, offset=start)
+        return torch.from_numpy(values.reshape(shape))
 
 
 def _candidates(folders: list[str], file: str) -> list[str]:

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hinged import errors
-from hinged.lab.data.readers.data_files import damaged_file_error
+from hinged.lab.data.readers.data_files import explain_damage
 
 Pixels = NDArray[np.uint8]
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats that are decoded. For some other formats, PIL starts another program."""
+MOST_PIXELS = 2**26
+"""Largest number of pixels of one image, before and after scaling: 64 million, 192 MiB of RGB."""
 
 
 def decode_image(source: bytes | Path, name: str, size: int | None = None) -> Pixels:
@@ -28,17 +32,25 @@ def decode_image(source: bytes | Path, name: str, size: int | None = None) -> Pi
             has this length. The square in the centre is then cut out. None keeps the image size.
 
     Raises:
-        DataError: if the bytes are not a complete image.
+        DataError: if the bytes are not a complete image, or if the image has more than
+            `MOST_PIXELS` pixels, before or after scaling.
     """
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+    with explain_damage(name):
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with Image.open(file, formats=FORMATS) as image:
+            _check_pixels(name, *image.size)
             rgb = image.convert("RGB")
-    except (OSError, SyntaxError, UnidentifiedImageError) as error:  # PIL raises all three.
-        raise damaged_file_error(name, error) from None
-    if size is not None:
-        rgb = _centre_square(rgb, size)
-    pixels: Pixels = np.moveaxis(np.asarray(rgb), 2, 0)
-    return pixels
+        if size is not None:
+            rgb = _centre_square(rgb, size, name)
+        pixels: Pixels = np.moveaxis(np.asarray(rgb), 2, 0)
+        return pixels
+
+
+def _check_pixels(name: str, width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        got = f"an image of {width} x {height} pixels"
+        hint = f"at most {MOST_PIXELS:,} pixels are allowed: scale or crop it"
+        raise errors.DataError(errors.message(name, got, hint))
 
 
 def stack_images(images: Iterable[Pixels], count: int, name: str) -> Pixels:
@@ -55,7 +67,7 @@ def stack_images(images: Iterable[Pixels], count: int, name: str) -> Pixels:
     stacked: Pixels | None = None
     for index, image in enumerate(images):
         if stacked is None:
-            stacked = np.empty((count, *image.shape), dtype=np.uint8)
+            stacked = _empty_stack((count, *image.shape), name)
         if image.shape != stacked.shape[1:]:
             (_, height, width), (_, other_height, other_width) = stacked.shape[1:], image.shape
             got = f"images of {height} x {width} pixels and {other_height} x {other_width} pixels"
@@ -69,9 +81,19 @@ def stack_images(images: Iterable[Pixels], count: int, name: str) -> Pixels:
     return stacked
 
 
-def _centre_square(image: Image.Image, size: int) -> Image.Image:
+def _empty_stack(shape: tuple[int, ...], name: str) -> Pixels:
+    try:
+        return np.empty(shape, dtype=np.uint8)
+    except (MemoryError, ValueError):
+        got = f"{shape[0]:,} images of {shape[2]} x {shape[3]} pixels, which do not fit into memory"
+        hint = f"make smaller images: `data {name}:64` makes images of 64 x 64 pixels"
+        raise errors.DataError(errors.message(f"data {name}", got, hint)) from None
+
+
+def _centre_square(image: Image.Image, size: int, name: str) -> Image.Image:
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
+    _check_pixels(name, width, height)
     left, top = (width - size) // 2, (height - size) // 2
     scaled = image.resize((width, height), Image.Resampling.BICUBIC)
     return scaled.crop((left, top, left + size, top + size))

@@ -6,6 +6,7 @@ torchvision's `ImageFolder` uses the same layout.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +15,14 @@ import torch
 
 from hinged import errors
 from hinged.lab.data.readers.cache import Arrays, cached_arrays
+from hinged.lab.data.readers.data_files import explain_damage
 from hinged.lab.data.readers.image_decoding import decode_image, stack_images
 from hinged.lab.data.train_test_split import TrainTestSplit, split_at_random
 from hinged.lab.problems import Classification
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+MOST_SIDE = 4096
+"""Largest height and width, in pixels, to which images are scaled."""
 TEST_FOLDERS = ("test", "val", "valid", "validation")
 
 LabelledFiles = Sequence[tuple[Path, str]]
@@ -39,6 +43,9 @@ def read_image_folder(folder: Path, size: int | None = None) -> TrainTestSplit:
         DataError: if there are no images, if their sizes differ, if an image is damaged, or if a
             class has test images but no training images.
     """
+    if size is not None and not 1 <= size <= MOST_SIDE:
+        hint = f"choose a height and width from 1 to {MOST_SIDE} pixels"
+        raise errors.DataError(errors.message(f"data {folder}", f"the size {size}", hint))
     tests = [folder / name for name in TEST_FOLDERS if (folder / name).is_dir()]
     if not (folder / "train").is_dir() or not tests:
         return _read_without_split(folder, size)
@@ -92,13 +99,25 @@ def _read_without_split(folder: Path, size: int | None) -> TrainTestSplit:
 
 
 def _list_files(folder: Path) -> LabelledFiles:
-    return [
-        (path, class_folder.name)
-        for class_folder in sorted(folder.iterdir())
-        if class_folder.is_dir()
-        for path in sorted(class_folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-    ]
+    """Return the images in the class folders of a folder, in the order of their paths."""
+    with explain_damage(folder):
+        found = [
+            (path, class_folder.name)
+            for class_folder in sorted(folder.iterdir())
+            if class_folder.is_dir()
+            for path in sorted(class_folder.rglob("*"))
+            if path.suffix.lower() in SUFFIXES
+        ]
+    for path, label in found:
+        if not _is_unicode(label):
+            got = f"{os.fsencode(path.parent)!r}, a class folder whose name is not UTF-8"
+            raise errors.DataError(errors.message(f"data {folder}", got, "rename this folder"))
+    return found
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether a name can be encoded. Names of files that are not UTF-8 contain surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _cache_key(files: LabelledFiles, size: int | None) -> str:
@@ -109,8 +128,10 @@ def _cache_key(files: LabelledFiles, size: int | None) -> str:
     """
     state = hashlib.sha256(repr(size).encode())
     for path, _ in files:
-        facts = path.stat()
-        state.update(f"{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        with explain_damage(path):
+            facts = path.stat()
+            state.update(os.fsencode(path.resolve()))
+        state.update(f"\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     return f"images-{state.hexdigest()[:16]}"
 
 

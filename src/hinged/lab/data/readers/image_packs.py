@@ -15,7 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from hinged.lab.data.readers.cache import Arrays, cached_arrays
-from hinged.lab.data.readers.data_files import find_data_file, read_npz, verify_sha256
+from hinged.lab.data.readers.data_files import (
+    explain_damage,
+    find_data_file,
+    read_npz,
+    verify_sha256,
+)
 from hinged.lab.data.readers.image_decoding import decode_image, stack_images
 from hinged.lab.data.train_test_split import TrainTestSplit
 from hinged.lab.problems import Classification
@@ -99,9 +104,10 @@ def read_encoded_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
     path = pack.path(folder)
     key = f"{pack.name}-named-{pack.sha256[:16]}"
     arrays = cached_arrays(key, lambda: _decode_pack(pack.name, path))
-    x, y = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
-    n = int(arrays["n_train"])
-    return TrainTestSplit(pack.about, x[:n], y[:n], x[n:], y[n:], _problem(arrays["classes"]))
+    with explain_damage(path):
+        x, y = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
+        n = int(arrays["n_train"])
+        return TrainTestSplit(pack.about, x[:n], y[:n], x[n:], y[n:], _problem(arrays["classes"]))
 
 
 def read_pixel_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
@@ -117,11 +123,13 @@ def read_pixel_pack(pack: ImagePack, folder: Path | None) -> TrainTestSplit:
     Raises:
         DataError: if `folder` is None, or if the file is missing, damaged, or has another checksum.
     """
-    arrays = read_npz(pack.path(folder))
-    x_train, y_train, x_test, y_test = (
-        torch.from_numpy(arrays[name]) for name in ("x_train", "y_train", "x_test", "y_test")
-    )
-    problem = _problem(arrays["classes"])
+    path = pack.path(folder)
+    arrays = read_npz(path)
+    with explain_damage(path):
+        x_train, y_train, x_test, y_test = (
+            torch.from_numpy(arrays[name]) for name in ("x_train", "y_train", "x_test", "y_test")
+        )
+        problem = _problem(arrays["classes"])
     return TrainTestSplit(pack.about, x_train, y_train, x_test, y_test, problem)
 
 
@@ -131,14 +139,15 @@ def _problem(names: NDArray[Any]) -> Classification:
 
 def _decode_pack(name: str, path: Path) -> Arrays:
     pack = read_npz(path)
-    encoded, offset = pack["jpeg"].tobytes(), pack["offset"]
-    images = (
-        decode_image(encoded[start:end], f"image {index} of {path}")
-        for index, (start, end) in enumerate(pairwise(offset))
-    )
-    return {
-        "images": stack_images(images, len(offset) - 1, name),
-        "labels": pack["label"].astype(np.int64),
-        "n_train": np.asarray(pack["n_train"]),
-        "classes": pack["classes"].astype(str),
-    }
+    with explain_damage(path):
+        encoded, offset = pack["jpeg"].tobytes(), pack["offset"]
+        images = (
+            decode_image(encoded[start:end], f"image {index} of {path}")
+            for index, (start, end) in enumerate(pairwise(offset))
+        )
+        return {
+            "images": stack_images(images, len(offset) - 1, name),
+            "labels": pack["label"].astype(np.int64).reshape(len(offset) - 1),
+            "n_train": np.asarray(int(pack["n_train"])),
+            "classes": pack["classes"].astype(str).reshape(-1),
+        }

@@ -7,7 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hinged.lab.data.readers.data_files import find_data_file, read_npz, verify_sha256
+from hinged.lab.data.readers.data_files import (
+    explain_damage,
+    find_data_file,
+    read_npz,
+    verify_sha256,
+)
 from hinged.lab.data.readers.downloadable import download_california_housing
 from hinged.lab.data.train_test_split import TrainTestSplit, describe_table, split_at_random
 
@@ -45,7 +50,11 @@ def read_table_arrays(name: str, folder: Path | None) -> tuple[Tensor, Tensor]:
         return download_california_housing()
     path = find_data_file(name, folder, (f"tabular/{name}.npz", f"{name}.npz"))
     arrays = read_npz(verify_sha256(path, CHECKSUMS[name]))
-    return torch.from_numpy(arrays["X"]), torch.from_numpy(arrays["y"])
+    with explain_damage(path):
+        x, y = torch.from_numpy(arrays["X"]).double(), torch.from_numpy(arrays["y"]).double()
+        if x.ndim != 2 or y.ndim != 2 or not 2 <= len(x) == len(y):
+            raise ValueError(f"it contains arrays of shapes {tuple(x.shape)} and {tuple(y.shape)}")
+        return x, y
 
 
 def read_regression_table(name: str, folder: Path | None) -> TrainTestSplit:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hinged import errors
-from hinged.lab.data.readers.data_files import damaged_file_error
+from hinged.lab.data.readers.data_files import explain_damage
 from hinged.lab.data.train_test_split import TrainTestSplit, describe_table, split_at_random
 
 SUFFIXES = (".csv", ".parquet")
+_FLOAT = 8
 MOST_LEVELS = 100
 """Largest number of different texts in an input column."""
 MOST_CLASSES = 20
 """Largest number of different integers in a target column that is treated as classes."""
+MOST_BYTES = 2**32
+"""Largest size of a CSV file, and of all inputs and targets as numbers in float64: 4 GiB."""
 
 
 def read_csv_or_parquet(path: Path, targets: str | None = None) -> TrainTestSplit:
@@ -31,15 +35,21 @@ def read_csv_or_parquet(path: Path, targets: str | None = None) -> TrainTestSpli
         targets: names of the target columns, separated by commas. None takes the last column.
 
     Raises:
-        DataError: if the file cannot be read, if a target column does not exist, if no input column
-            remains, if a column has another type, or if a value is empty or not finite.
+        DataError: if the file cannot be read, if it needs more than `MOST_BYTES` bytes, if two
+            columns have one name, if a target column does not exist, if no input column remains, if
+            there are fewer than 2 rows, if a column has another type, or if a value is empty or not
+            finite.
         MissingExtraError: if pyarrow is not installed.
     """
     if not path.is_file():
         raise _table_error(
             path, "a file that does not exist", "give a path relative to the current folder"
         )
-    table = _load_table(path)
+    with explain_damage(path):
+        return _split_table(path, _load_table(path), targets)
+
+
+def _split_table(path: Path, table: Any, targets: str | None) -> TrainTestSplit:
     names = [name.strip() for name in targets.split(",")] if targets else table.column_names[-1:]
     unknown = [name for name in names if name not in table.column_names]
     if unknown:
@@ -49,6 +59,7 @@ def read_csv_or_parquet(path: Path, targets: str | None = None) -> TrainTestSpli
     inputs = [name for name in table.column_names if name not in names]
     if not inputs:
         raise _table_error(path, "no input columns", "add a column that is not a target")
+    _check_size(path, len(table) * len(inputs))
     x = torch.cat([_input_columns(path, table, name) for name in inputs], dim=1)
     if len(names) == 1 and _are_classes(table[names[0]]):
         y, levels = _integer_codes(table[names[0]])
@@ -64,16 +75,42 @@ def _load_table(path: Path) -> Any:
     from pyarrow import csv, parquet
 
     try:
-        read = csv.read_csv if path.suffix.lower() == ".csv" else parquet.read_table
-        table = read(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        if path.suffix.lower() == ".csv":
+            _check_size(path, path.stat().st_size // _FLOAT)
+            table = csv.read_csv(path)
+        else:
+            table = _load_parquet(path, parquet)
+    except (pyarrow.ArrowException, OSError):
         _check_separator(path)
-        raise damaged_file_error(path, error) from None
-    if len(table.column_names) == 1:
+        raise
+    names = table.column_names
+    if len(names) == 1:
         _check_separator(path)
-    if not table.num_rows:
-        raise _table_error(path, "a table without rows", "add at least 2 rows")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        hint = "give each column another name"
+        raise _table_error(path, f"several columns of one name: {', '.join(repeated[:5])}", hint)
+    if table.num_rows < 2:
+        rows = f"a table {'with 1 row' if table.num_rows else 'without rows'}"
+        raise _table_error(path, rows, "add at least 2 rows")
     return table.combine_chunks()
+
+
+def _load_parquet(path: Path, parquet: Any) -> Any:
+    """Read a Parquet file after checking its size. Texts are not repeated in memory."""
+    with parquet.ParquetFile(path) as file:
+        _check_size(path, file.metadata.num_rows * file.metadata.num_columns)
+        columns = file.schema_arrow
+    texts = [each.name for each in columns if _is_text(each)]
+    return parquet.read_table(path, read_dictionary=texts)
+
+
+def _check_size(path: Path, numbers: int) -> None:
+    """Raise an error if a table with this many numbers needs more than `MOST_BYTES` bytes."""
+    if numbers * _FLOAT > MOST_BYTES:
+        got = f"a table of {numbers * _FLOAT / 2**30:,.1f} GiB"
+        hint = f"at most {MOST_BYTES / 2**30:g} GiB are allowed: take fewer rows or columns"
+        raise _table_error(path, got, hint)
 
 
 def _check_separator(path: Path) -> None:
@@ -118,7 +155,9 @@ def _input_columns(path: Path, table: Any, name: str) -> Tensor:
     if len(levels) > MOST_LEVELS:
         got = f"{len(levels)} different texts in the input column {name}"
         raise _table_error(path, got, f"at most {MOST_LEVELS} are allowed: remove this column")
-    return torch.nn.functional.one_hot(codes, len(levels)).double()
+    _check_size(path, len(codes) * len(levels))
+    encoded = torch.zeros(len(codes), len(levels), dtype=torch.float64)
+    return encoded.scatter_(1, codes.unsqueeze(1), 1.0)
 
 
 def _are_classes(column: Any) -> bool:
@@ -135,10 +174,12 @@ def _integer_codes(column: Any) -> tuple[Tensor, list[Any]]:
     Returns:
         The index of each value in the sorted list of different values, `(N,)`, and this list.
     """
-    values = column.to_pylist()
-    levels = sorted(set(values))
+    encoded = column.combine_chunks().dictionary_encode()
+    found = encoded.dictionary.to_pylist()
+    levels = sorted(set(found))
     index = {value: position for position, value in enumerate(levels)}
-    return torch.tensor([index[value] for value in values]), levels
+    positions = torch.tensor([index[value] for value in found])
+    return positions[torch.from_numpy(encoded.indices.to_numpy().astype(np.int64))], levels
 
 
 def _numbers(path: Path, column: Any, name: str) -> Tensor:
@@ -147,7 +188,7 @@ def _numbers(path: Path, column: Any, name: str) -> Tensor:
     if not (kinds.is_integer(column.type) or kinds.is_boolean(column.type) or _is_float(column)):
         hint = "use numbers or booleans; texts can be inputs or the only target"
         raise _table_error(path, f"column {name} of type {column.type}", hint)
-    return torch.tensor(column.to_pylist(), dtype=torch.float64)
+    return torch.from_numpy(column.to_numpy().astype(np.float64))
 
 
 def _is_float(column: Any) -> bool:
@@ -157,6 +198,7 @@ def _is_float(column: Any) -> bool:
 
 
 def _is_text(column: Any) -> bool:
+    """Whether a column, or a field of a schema, contains texts."""
     import pyarrow.types as kinds
 
     text = column.type.value_type if kinds.is_dictionary(column.type) else column.type
