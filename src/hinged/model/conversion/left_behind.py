@@ -30,6 +30,7 @@ _STATE_HOOKS = (
 class ParameterReads(TorchFunctionMode):
     """Notes during a `with` block of which parameters the functions of torch read the numbers.
 
+    >>> import torch
     >>> weight = nn.Parameter(torch.ones(2))
     >>> with ParameterReads() as reads:
     ...     size, _ = weight.shape, torch.relu(weight)
