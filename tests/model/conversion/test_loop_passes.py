@@ -1,11 +1,14 @@
 """The passes of a loop have one curve, unless different layers compute their inputs."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import hinged
+from hinged import errors
 
 STEPS = torch.randn(3, 5, 4)  # 3 sequences of 5 steps with 4 features.
 ROWS = torch.randn(8, 4)
@@ -138,3 +141,37 @@ def test_passes_whose_layers_change_have_one_curve():
     (site,) = hinged.sites(model)
     assert site.name == "hinged.relu_1"
     assert torch.equal(hinged.revert(model)(x), model(x))
+
+
+class LastPassStays(nn.Module):
+    """A loop over layers whose last pass is the output of the model, or is not converted."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.lines, self.function = nn.ModuleList(nn.Linear(4, 4) for _ in range(3)), function
+
+    def forward(self, x):
+        for line in self.lines:
+            x = self.function(line(x))
+        return x
+
+
+@pytest.mark.parametrize("function", [torch.sigmoid, torch.tanh])
+def test_a_last_pass_that_stays_causes_no_warning(function):
+    model = hinged.convert(LastPassStays(function), torch.randn(8, 4))
+    assert len(hinged.sites(model).converted) == 2 and len(hinged.sites(model).skipped) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(torch.randn(5, 4))
+    model.lines.append(nn.Linear(4, 4))
+    with pytest.warns(errors.MorePassesWarning, match="more passes than the 3"):
+        model(torch.randn(5, 4))
+
+
+def test_a_last_pass_that_where_leaves_out_causes_no_warning():
+    model, x = LastPassStays(torch.relu), torch.randn(8, 4)
+    hinged.convert(model, x, where=lambda site: not site.name.endswith("2"))
+    assert len(hinged.sites(model).converted) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(x)

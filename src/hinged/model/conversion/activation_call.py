@@ -46,6 +46,7 @@ class ActivationCall:
         fed_by: `id`s of the parameters of the layers that have computed the input.
         is_fed_by_several: whether other layers have computed the input in another execution.
         is_in_every_pass: whether all passes of a loop around the call are this one call.
+        passes: the number of passes of a loop around the call, with those that stay as they are.
         untrained: why training does not reach the call; empty if it does.
         depends_on_data: whether the input of the call depends on the inputs of the model.
         conflict: why one curve layer cannot replace all executions; empty if it can.
@@ -72,6 +73,7 @@ class ActivationCall:
     fed_by: frozenset[int] = frozenset()
     is_fed_by_several: bool = False
     is_in_every_pass: bool = False
+    passes: int = 1
     untrained: str = ""
     overwrites_used_input: bool = False
     depends_on_data: bool = True

@@ -178,8 +178,9 @@ def _by_occurrence(same_call: Replacements) -> list[nn.Module]:
         for candidate, layer in same_call
         if isinstance(candidate.target, CallInMethod)
     }
-    native = same_call[0][0].call.native
-    return [layers.get(occurrence, native) for occurrence in range(max(layers) + 1)]
+    call = same_call[0][0].call
+    count = max(call.passes, max(layers) + 1)
+    return [layers.get(occurrence, call.native) for occurrence in range(count)]
 
 
 def originals_of(module: nn.Module) -> Originals:

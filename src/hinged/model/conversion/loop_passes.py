@@ -32,6 +32,8 @@ def merge_passes(calls: Calls) -> Calls:
     for first, *others in by_source.values():
         passes = [calls[first], *(calls[key] for key in others)]
         if not _is_one_activation(passes):
+            for each in passes:
+                each.passes = 1 + max(other.location.occurrence for other in passes)
             continue
         passes[0].is_in_every_pass = True
         for key, other in zip(others, passes[1:], strict=True):
