@@ -73,14 +73,23 @@ def _hinges_mismatch(
 
 
 def _tails_mismatch(call: str, code: Tensor | None, tails: str) -> str | None:
-    if code is not None and not (isinstance(code, Tensor) and int(code) < len(TAILS)):
+    if code is not None and not _is_code(code):
         hint = f"expected a number from 0 to {len(TAILS) - 1} for the kind of tails: save it again"
-        return errors.message(call, f"a state with _extra_state={code!r}", hint)
+        return errors.message(call, f"a state with _extra_state={errors.shown(code)}", hint)
     saved = tails if code is None else decode_tails(code)
     if (saved == "free") == (tails == "free"):
         return None
     hint = f"this layer has tails={tails!r}: create it with the tails of the saved layer"
     return errors.message(call, f"tails={saved!r}", hint)
+
+
+def _is_code(code: object) -> bool:
+    """Whether an object is a tensor that `encode_tails` may have returned."""
+    if not isinstance(code, Tensor) or code.numel() != 1 or code.is_meta:
+        return False
+    if code.layout != torch.strided or code.is_complex() or code.is_quantized:
+        return False
+    return code.item() in range(len(TAILS))
 
 
 def _slopes_mismatch(call: str, slopes: Tensor | None, channels: int) -> str | None:

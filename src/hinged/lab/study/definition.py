@@ -160,16 +160,33 @@ def parse_study(path: Path) -> Study:
         ArgumentError: if the file is not valid TOML, or if fields are missing, unknown or wrong.
             The message lists all wrong fields.
     """
-    text = path.read_text(encoding="utf-8")
+    text, fields = _read_toml(path)
     try:
-        return Study.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        hint = f"correct the file {path}"
-        got = f"a file that is not valid TOML: {error}"
-        raise errors.ArgumentError(errors.message(f"hinged study {path.name}", got, hint)) from None
+        return Study.model_validate(fields)
     except pydantic.ValidationError as invalid:
         found = [
             faults.with_lines(fault, text, [fault.partition(".")[0]])
             for fault in faults.field_faults(invalid, Study)
         ]
         raise errors.ArgumentError(faults.list_faults(path.name, found)) from None
+
+
+def _read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return the text and the fields of a TOML file.
+
+    Raises:
+        ArgumentError: if the file cannot be read or is not valid TOML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        got, hint = f"a file that is not UTF-8: {error}", f"save the file {path} as UTF-8"
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
+        got, hint = f"a file that is not valid TOML: {error}", f"correct the file {path}"
+    except OSError as error:
+        got, hint = (
+            f"a file that cannot be read: {error.strerror}",
+            f"give another path than {path}",
+        )
+    raise errors.ArgumentError(errors.message(f"hinged study {path.name}", got, hint))

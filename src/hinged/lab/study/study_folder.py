@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from hinged import errors
 from hinged.atomic_files import PARTIAL
+from hinged.lab._read_file import explain_read_errors
 from hinged.lab._write_file import write_file
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import Precision, Settings, fast_precision
@@ -125,7 +126,9 @@ class StudyFolder:
                 "Give a folder that `hinged study run` has written."
             )
         try:
-            return StudyPlan.model_validate_json(file.read_text(encoding="utf-8"))
+            with explain_read_errors(file, "the plan of a study", "Choose another folder."):
+                text = file.read_text(encoding="utf-8")
+            return StudyPlan.model_validate_json(text)
         except pydantic.ValidationError as invalid:
             raise errors.RunFolderError(
                 f"{file} is not a valid plan of a study: {invalid.error_count()} entries are "

@@ -8,11 +8,12 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from hinged import errors
@@ -168,16 +169,16 @@ def load_curve_file(
     `call` is the name of the public function, for error messages.
     """
     curve_layers(model, call)
-    metadata, tensors = _read_curve_file(path, f"{call}(path)")
+    also_saved, weights, tensors = _read_curve_file(path, f"{call}(path)")
     plain = {plain_name(name): name for name, _ in model.named_modules(remove_duplicate=False)}
     # If the model lacks a module of the file, `_check_fit` raises the error.
-    also = [plain[name] for name in json.loads(metadata["also"]) if name in plain]
+    also = [plain[name] for name in also_saved if name in plain]
     modules = _modules_to_save(model, also, call)
     sized = dict(modules)
     if resize:
         sized.update(_resized_copies(modules, tensors, call))
     _check_fit(sized, tensors, call)
-    _warn_if_other_weights(model, modules, metadata["weights"], call)
+    _warn_if_other_weights(model, modules, weights, call)
     for name, module in modules.items():
         if isinstance(module, PiecewiseLinear) and sized[name] is not module:
             module.set_curve(sized[name].curve())  # type: ignore[operator]
@@ -198,7 +199,8 @@ def _resized_copies(
         }
         if isinstance(layer, PiecewiseLinear) and not has_shape_of(layer, own):
             copies[name] = copied = copy.deepcopy(layer)
-            copied.set_curve(curve_in(own, f"{call}({name})"))
+            with explain_read_errors(f"{call}({name})", f"a saved layer of {len(own)} tensors"):
+                copied.set_curve(curve_in(own, f"{call}({name})"))
     return copies
 
 
@@ -232,8 +234,14 @@ def _prefix(name: str) -> str:
     return f"{name}." if name else ""
 
 
-def _read_curve_file(path: str | os.PathLike[str], call: str) -> tuple[dict[str, str], Tensors]:
-    """Read a file that `save_curves` has written, check it, and return its metadata and tensors."""
+def _read_curve_file(
+    path: str | os.PathLike[str], call: str
+) -> tuple[list[str], str, dict[str, Tensor]]:
+    """Read a file that `save_curves` has written, and check it.
+
+    Returns:
+        The names of the modules in `also`, the hash of the other weights, and the tensors.
+    """
     metadata, tensors = read_safetensors(path, call)
     if metadata.get("format") != FORMAT:
         hint = "expected a file that hinged.save_curves has written"
@@ -245,7 +253,11 @@ def _read_curve_file(path: str | os.PathLike[str], call: str) -> tuple[dict[str,
     if metadata.get("checksum") != _checksum(metadata, tensors):
         hint = "the file was changed or damaged after it was saved: save the curves again"
         raise _error(call, f"{os.fspath(path)!r} with contents that differ from its checksum", hint)
-    return metadata, tensors
+    with explain_read_errors(call, f"{os.fspath(path)!r}, whose metadata are damaged"):
+        also = json.loads(metadata["also"])
+        if not isinstance(also, list) or not all(isinstance(name, str) for name in also):
+            raise TypeError("also is not a list of names")
+        return also, metadata["weights"], tensors
 
 
 def _check_fit(modules: Mapping[str, nn.Module], tensors: Tensors, call: str) -> None:
@@ -338,13 +350,35 @@ def read_safetensors(path: str | os.PathLike[str], call: str) -> tuple[dict[str,
         OSError: if the file does not exist or cannot be opened.
     """
     path = path_to_read(path, call)
+    with (
+        explain_read_errors(call, f"{os.fspath(path)!r}"),
+        safe_open(path, framework="pt") as file,
+    ):
+        metadata = file.metadata() or {}
+        return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def explain_read_errors(call: str, got: str) -> Iterator[None]:
+    """Convert every error in the `with` block into a `CurveFileError`.
+
+    A file may be damaged in any way, and the libraries that read it raise errors of many classes.
+
+    Args:
+        call: the call of the user, for the error message.
+        got: what is damaged: the file or a part of it.
+
+    Raises:
+        CurveFileError: if the block raises an error. `OSError` and errors of files are not changed.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        got = f"{os.fspath(path)!r} ({error})"
-        hint = "the file is truncated, or not a safetensors file: save the curves again"
+        yield
+    except (OSError, errors.CurveFileError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        hint = "the file is truncated, or not a safetensors file of hinged: save the curves again"
+        got = f"{got} ({type(error).__name__}: {reason})"
         raise errors.CurveFileError(errors.message(call, got, hint)) from None
 
 

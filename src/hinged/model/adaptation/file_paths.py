@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,26 @@ def path_to_read(path: Any, call: str) -> Path:
     return file
 
 
+def _fault_of_name(path: Path) -> str | None:
+    """Return why the file system refuses a path, or None if it does not."""
+    try:
+        os.stat(path)
+    except ValueError:
+        return "with a NUL character"
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return f"that cannot be opened ({error.strerror})"
+    return None
+
+
 def _file_path(path: Any, call: str) -> Path:
     if not isinstance(path, str | os.PathLike):
         hint = "expected the path of a file, for example 'curves.safetensors'"
         raise errors.ArgumentError(errors.message(call, errors.shown(path), hint))
-    file = Path(path)
+    file = Path(os.fsdecode(path))
+    if (fault := _fault_of_name(file)) is not None:
+        hint = "give a path that the file system allows"
+        raise errors.ArgumentError(errors.message(call, f"a path {fault}", hint))
     if file.is_dir():
         hint = f"give the path of a file in it, for example {str(file / 'curves.safetensors')!r}"
         got = f"{str(path)!r}, which is a folder"

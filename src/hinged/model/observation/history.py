@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from numbers import Integral
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.atomic_files import atomic_write
 from hinged.curve import Curve
-from hinged.model.adaptation.curve_files import read_safetensors
+from hinged.model.adaptation.curve_files import explain_read_errors, read_safetensors
 from hinged.model.adaptation.file_paths import path_to_write
 from hinged.nn import curve_layers
 
@@ -148,22 +147,23 @@ class History:
             ArgumentError: if `path` is a folder.
             OSError: if the file does not exist or cannot be opened.
         """
-        contents, tensors = _read_history_file(path)
-        history = cls(contents["channels"])
-        history.steps = contents["steps"]
-        for number, tails in enumerate(contents["tails"]):
-            history.frames.append(
-                {
-                    name: Curve(
-                        tensors[f"{number}/{name}/hinges"],
-                        tensors[f"{number}/{name}/values"],
-                        kind,
-                        tensors.get(f"{number}/{name}/tail_slopes"),
-                    )
-                    for name, kind in tails.items()
-                }
-            )
+        metadata, tensors = _read_history_file(path)
+        with explain_read_errors(f"{CALL}.load(path)", f"{os.fspath(path)!r}"):
+            contents = json.loads(metadata["contents"])
+            history = cls(contents["channels"])
+            history.steps = [_whole_number(step) for step in contents["steps"]]
+            history.frames = [
+                {name: _read_curve(tensors, f"{number}/{name}", tails[name]) for name in tails}
+                for number, tails in enumerate(contents["tails"])
+            ]
+            if len(history.steps) != len(history.frames):
+                raise ValueError(f"{len(history.steps)} steps with {len(history.frames)} records")
         return history
+
+
+def _read_curve(tensors: dict[str, Tensor], name: str, tails: str) -> Curve:
+    hinges, values = tensors[f"{name}/hinges"], tensors[f"{name}/values"]
+    return Curve(hinges, values, tails, tensors.get(f"{name}/tail_slopes"))
 
 
 def _whole_number(step: int) -> int:
@@ -184,7 +184,7 @@ def _select_channels(curve: Curve, count: int | None) -> Curve:
     return Curve(hinges, curve.values[rows], curve.tails, slopes)
 
 
-def _read_history_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_history_file(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor]]:
     call = f"{CALL}.load(path)"
     metadata, tensors = read_safetensors(path, call)
     if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
@@ -192,4 +192,4 @@ def _read_history_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], di
         got = f"{os.fspath(path)!r}, a file of format {kind!r} and version {version!r}"
         hint = f"expected a file that {CALL}.save has written, format {FORMAT!r}, version {VERSION}"
         raise errors.CurveFileError(errors.message(call, got, hint))
-    return json.loads(metadata["contents"]), tensors
+    return metadata, tensors
