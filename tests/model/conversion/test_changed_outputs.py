@@ -1,5 +1,6 @@
 """A conversion that changes the outputs is an error if the curves are exact, else a warning."""
 
+import itertools
 import os
 
 import pytest
@@ -98,6 +99,9 @@ def test_another_start_is_no_warning():
     assert "init=..." in hinged.sites(model).notes[-1]
 
 
+RUNS = itertools.count()
+
+
 def noise_of_system(y):
     return torch.tensor(list(os.urandom(8))) * y
 
@@ -109,7 +113,7 @@ def count_calls(model, y):
 
 UNREPEATABLE = {
     "system": lambda _, y: noise_of_system(y),
-    "number of rows": lambda _, y: y[: os.urandom(1)[0] % 30],
+    "number of rows": lambda _, y: y[: 1 + next(RUNS) % 30],
     "counter": count_calls,
     "whole numbers": lambda _, y: (100 * noise_of_system(y)).long(),
 }

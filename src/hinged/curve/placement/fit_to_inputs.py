@@ -86,8 +86,9 @@ def fit_to_inputs(
         resolved, grid, points.expand(rows, -1), weights.expand(rows, -1), tails=tails, call=call
     )
     if resolved.same_for_all_channels:
-        found = _repeated(found, int(found.loss.argmin()), channels)
-    return found._replace(error=_largest_error(resolved, found.curve, seen))
+        found = _best_row(found)
+    found = found._replace(error=_largest_error(resolved, found.curve, seen))
+    return _repeated(found, channels) if resolved.same_for_all_channels else found
 
 
 def _largest_error(function: StartFunction, curve: Curve, seen: Tensor) -> Tensor:
@@ -145,10 +146,22 @@ def _grids(
             yield uniform_grid(hinges, wider, kinks=kinks, tails=tails, dtype=dtype, call=call)
 
 
-def _repeated(found: Refit, row: int, channels: int) -> Refit:
-    """Return one row of a fit as the fit of `channels` equal channels."""
+def _best_row(found: Refit) -> Refit:
+    """Return the row with the smallest loss, as the fit of one channel."""
+    row = int(found.loss.argmin())
+    curve, best = found.curve, slice(row, row + 1)
+    slopes = None if curve.tail_slopes is None else curve.tail_slopes[best]
+    return Refit(
+        Curve(curve.hinges[row], curve.values[best], curve.tails, slopes),
+        found.loss[best],
+        found.error[best],
+    )
+
+
+def _repeated(found: Refit, channels: int) -> Refit:
+    """Return the fit of one channel as that of `channels` equal channels."""
     curve = found.curve
-    values = curve.values[row].expand(channels, -1)
-    slopes = None if curve.tail_slopes is None else curve.tail_slopes[row].expand(channels, -1)
-    repeated = Curve(curve.hinges[row], values, curve.tails, slopes)
-    return Refit(repeated, found.loss[row].expand(channels), found.error[row].expand(channels))
+    values = curve.values.expand(channels, -1)
+    slopes = None if curve.tail_slopes is None else curve.tail_slopes.expand(channels, -1)
+    repeated = Curve(curve.hinges, values, curve.tails, slopes)
+    return Refit(repeated, found.loss.expand(channels), found.error.expand(channels))

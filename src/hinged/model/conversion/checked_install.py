@@ -175,7 +175,7 @@ def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatc
     handles = [layer.register_forward_hook(note_call) for layer in layers]
     try:
         with note_reads(in_slots, in_calls) as reasons:
-            output = _run_first_batch(model, first, reads if parameters else None)
+            output = _run_first_batch(model, first, reads)
             if not all(each.in_first_batch for each, _ in replacements):
                 _run_in_other_mode(model, first)
     except Exception:
@@ -205,7 +205,7 @@ def _run_first_batch(
     """Run the model on the first batch, with the same random numbers as before the conversion."""
 
     def run() -> Any:
-        with gradients_enabled(model), reads or contextlib.nullcontext():
+        with gradients_enabled(model), reads or ParameterReads():
             return first.model_call.copy().run(model)
 
     with state_restored(model):

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from hinged.model.conversion.activation_functions import name_of
 from hinged.model.conversion.decisions import Decision
+from hinged.model.conversion.frozen_products import call_quickly
 from hinged.model.conversion.install import originals_of
 from hinged.model.conversion.nested_tensors import tensors_in
 from hinged.model.conversion.operations import METADATA, plain_name
@@ -50,7 +51,7 @@ class ParameterReads(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         given = kwargs or {}
-        result = func(*args, **given)
+        result = call_quickly(func, args, given)
         is_attribute = getattr(func, "__name__", "") == "__get__"
         if plain_name(name_of(func)) not in METADATA and (not is_attribute or tensors_in(result)):
             found = tensors_in((args, given))

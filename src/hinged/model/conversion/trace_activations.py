@@ -21,6 +21,7 @@ from hinged.model.conversion.activation_functions import (
 )
 from hinged.model.conversion.channel_axes import ChannelAxes
 from hinged.model.conversion.data_flow import DataFlow
+from hinged.model.conversion.frozen_products import call_quickly
 from hinged.model.conversion.named_activations import (
     FunctionOfInput,
     NamedActivations,
@@ -190,7 +191,7 @@ class _ActivationTracer(TorchFunctionMode):
             native = self._named.module_of(func, args, given)
             if native is not None:
                 return self._run_activation(func, args, given, native)
-        result = func(*args, **given)
+        result = call_quickly(func, args, given)
         self._axes.follow(func, args, given, result)
         self.flow.follow(func, args, given, result)
         return result
