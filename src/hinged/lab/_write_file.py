@@ -1,8 +1,9 @@
-"""Functions that write files atomically and explain write errors."""
+"""Functions that check paths, write files atomically and explain write errors."""
 
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,27 @@ from hinged.atomic_files import atomic_write
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error codes of a full disk, an exhausted quota and a file that is too large."""
+
+
+def possible_path(path: Path) -> Path:
+    """Return the path unchanged, if a file or folder with this path can exist.
+
+    Raises:
+        RunFolderError: if the file system allows no such path: it is too long, contains a NUL
+            character, or leads to links in a circle.
+    """
+    reason = None
+    try:
+        os.stat(path)
+    except ValueError:
+        reason = "it contains a NUL character"
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            reason = error.strerror
+    if reason is None:
+        return path
+    shown = repr(str(path)) if len(str(path)) < 200 else f"A path of {len(str(path))} characters"
+    raise errors.RunFolderError(f"{shown} cannot be used: {reason}. Choose another path.")
 
 
 def write_file(path: Path, content: str | bytes) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from hinged import errors
 from hinged.kernels import use_kernel
+from hinged.lab._write_file import possible_path
 from hinged.lab.bench.measurement import BenchmarkOptions, ShowProgress
 from hinged.lab.bench.peers import load_peers
 from hinged.lab.bench.record import BenchmarkRecord
@@ -155,6 +156,8 @@ def _run(
         out: the JSON file for the record. None means that no file is written.
         as_json: whether to print the record as JSON instead of tables.
     """
+    if out is not None:
+        possible_path(out)
     progress = Console(stderr=True)
     record = measure(lambda text: progress.print(f"[dim]{text}[/]", highlight=False))
     if out is not None:

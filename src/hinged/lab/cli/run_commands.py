@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from hinged import errors
+from hinged.lab._write_file import possible_path
 from hinged.lab.cli import study_commands
 from hinged.lab.cli.console import (
     print_paths,
@@ -126,6 +127,8 @@ def report(
     """
     formats = Formats(csv, latex, figures)
     formats.check()
+    if to is not None:
+        possible_path(to)
     if to is not None and formats == PAGE_ONLY:
         hint = "give --csv, --latex or --figures too: the page stays in the folder of the run"
         raise errors.ArgumentError(errors.message("--to", "no format", hint))

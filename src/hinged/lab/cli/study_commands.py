@@ -11,7 +11,7 @@ from typing import Any
 from rich.markup import escape
 
 from hinged import errors
-from hinged.lab._write_file import write_file
+from hinged.lab._write_file import possible_path, write_file
 from hinged.lab.cli.console import (
     print_paths,
     print_table,
@@ -125,7 +125,7 @@ def record(folder: Path, records: Path, as_json: bool) -> None:
 def copy(name: str, to: Path) -> None:
     """Copy the file of a study to a new file or into a folder."""
     source = find_study(name)
-    target = to / source.name if to.is_dir() else to
+    target = to / source.name if possible_path(to).is_dir() else to
     if (fault := _fault_of_target(target)) is not None:
         raise errors.ArgumentError(errors.message("hinged study copy", *fault))
     shutil.copyfile(source, target)

@@ -64,7 +64,7 @@ def is_data_set_name(name: str) -> bool:
     """
     path, _ = _split_path(name)
     is_table = path.suffix in table_files.SUFFIXES
-    return name in DATA_SETS or names_function(name) or is_table or path.is_dir()
+    return name in DATA_SETS or names_function(name) or is_table or os.path.isdir(path)
 
 
 def check_data_set_name(name: str) -> None:
@@ -81,7 +81,7 @@ def check_data_set_name(name: str) -> None:
         return
     path, _ = _split_path(name)
     if "/" in name or os.sep in name or name.startswith((".", "~")):
-        kind = "a file" if path.is_file() else "not an existing folder"
+        kind = "a file" if os.path.isfile(path) else "not an existing folder"
         hint = "give a folder of images, a .csv or .parquet table, or my.py:make_loaders"
         raise errors.DataError(errors.message("data", f"{path}, which is {kind}", hint))
     also = ", or an existing folder of images, a table.csv, or my.py:make_loaders"

@@ -18,23 +18,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from hinged import errors
 from hinged.lab.data import DataSet
-from hinged.lab.data.readers.data_files import damaged_file_error, find_data_folder
+from hinged.lab.data.readers.data_files import explain_damage, find_data_folder
 from hinged.lab.experiment.settings import NetworkSettings
 from hinged.lab.networks import vision
 from hinged.lab.networks.activations import TRAINABLE_ACTIVATIONS
+from hinged.lab.networks.weight_files import read_tensors
 
 IMAGENET = "imagenet"
 """The value of `pretrained` for the weights that torchvision or timm publish."""
@@ -49,7 +49,8 @@ _DEEP_COMPRESSED = "squeezenet1_0_deepcompressed_torchvision_names.pth"
 _ALTERNATIVE_FILES = {"squeezenet1_0": _DEEP_COMPRESSED}
 """Other names of files of weights, by kind of network. A file in the folder of data sets with this
 name is read if the folder does not contain the file of torchvision."""
-_READ_ERRORS = (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError)
+_MOST_SIDE = 2**16
+"""Largest height and width of images, in pixels, that a file of weights may name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,27 +181,29 @@ def read_weights_file(path: Path) -> PretrainedWeights:
     Raises:
         DataError: if the file is damaged or contains no weights.
     """
-    try:
-        if path.suffix == ".safetensors":
-            state, image_form = _read_safetensors(path)
-        else:
-            state, image_form = _read_state_dict(path), None
-    except (*_READ_ERRORS, safetensors.SafetensorError) as error:
-        raise damaged_file_error(path, error) from None
-    if not state:
-        got = f"{path}, which contains no state dict"
-        hint = "give a file that `torch.save(model.state_dict(), path)` has written"
-        raise errors.DataError(errors.message(_SETTING, got, hint))
-    if path.name == _DEEP_COMPRESSED:
-        state = convert_bgr_weights(state, "features.0")
-    name = _name_with_hash(path.name, state)
+    with explain_damage(path):
+        state, image_form = read_tensors(path, _SETTING)
+        if path.name == _DEEP_COMPRESSED:
+            state = convert_bgr_weights(state, "features.0")
+        return _weights_with_image_form(_name_with_hash(path.name, state), state, image_form)
+
+
+def _weights_with_image_form(
+    name: str, state: dict[str, Tensor], image_form: dict[str, Any] | None
+) -> PretrainedWeights:
+    """Return weights with the size and normalisation that their file contains, or ImageNet's."""
     if image_form is None:
         return PretrainedWeights(name, state, _IMAGENET_MEAN, _IMAGENET_STD, None)
-    mean, std = (
-        None if image_form[each] is None else torch.tensor(image_form[each])
-        for each in ("mean", "std")
-    )
-    return PretrainedWeights(name, state, mean, std, image_form["side"])
+    mean, std, side = (image_form[each] for each in ("mean", "std", "side"))
+    if side is not None and not (type(side) is int and 1 <= side <= _MOST_SIDE):
+        raise ValueError(f"the size of its images is {errors.shown(side)}")
+    if mean is not None or std is not None:
+        mean, std = (torch.tensor(each, dtype=torch.float32) for each in (mean, std))
+        if mean.ndim != 1 or mean.shape != std.shape or not mean.isfinite().all():
+            raise ValueError("the mean of its images is no list of numbers")
+        if not len(std) or not (std.isfinite() & (std > 0)).all():
+            raise ValueError("the standard deviation of its images is no list of positive numbers")
+    return PretrainedWeights(name, state, mean, std, side)
 
 
 def serialize_weights(model: nn.Module, data: DataSet) -> bytes:
@@ -313,7 +316,7 @@ def _weights_path(given: str, folder: Path | None) -> Path:
         folder: the folder of data sets, or None if there is no such folder.
     """
     candidates = [Path(given), *([] if folder is None else [folder / given])]
-    path = next((candidate for candidate in candidates if candidate.exists()), None)
+    path = next((candidate for candidate in candidates if os.path.exists(candidate)), None)
     if path is None:
         hint = f"give {IMAGENET}, a file of weights, or a run folder that contains weights"
         raise errors.ArgumentError(errors.message(_SETTING, f"{given}, which does not exist", hint))
@@ -325,25 +328,6 @@ def _weights_path(given: str, folder: Path | None) -> Path:
         hint = "give the path of one file of weights"
         raise errors.ArgumentError(errors.message(_SETTING, got, hint))
     return files[0]
-
-
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    for name in ("state_dict", "model"):
-        nested = saved.get(name) if isinstance(saved, dict) else None
-        saved = nested if isinstance(nested, dict) else saved
-    entries = saved.items() if isinstance(saved, dict) else ()
-    state = {name: tensor for name, tensor in entries if isinstance(tensor, Tensor)}
-    for prefix in ("module.", "model."):
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    with safetensors.safe_open(path, "pt") as file:
-        image_form = (file.metadata() or {}).get("hinged")
-    return safetensors.torch.load_file(path), None if image_form is None else json.loads(image_form)
 
 
 def _name_with_hash(name: str, state: Mapping[str, Tensor]) -> str:

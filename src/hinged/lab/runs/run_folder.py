@@ -30,7 +30,7 @@ from torch import Tensor
 from hinged import errors
 from hinged.atomic_files import PARTIAL, remove_partials
 from hinged.lab._read_file import explain_read_errors
-from hinged.lab._write_file import explain_write_errors, write_file
+from hinged.lab._write_file import explain_write_errors, possible_path, write_file
 from hinged.lab.experiment.schema import Experiment, Trial, read_experiment
 from hinged.lab.problems.predictions import (
     Predictions,
@@ -53,10 +53,13 @@ class RunFolder:
 
     Args:
         path: path of the folder. It need not exist; the method `open` creates it.
+
+    Raises:
+        RunFolderError: if the file system allows no such path.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = possible_path(path)
 
     @property
     def holds_experiment(self) -> bool:

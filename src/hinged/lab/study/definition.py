@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -138,7 +139,7 @@ def find_study(name: str) -> Path:
         ArgumentError: if there is no file at the path.
     """
     if name.endswith(".toml"):
-        if not Path(name).is_file():
+        if not os.path.isfile(name):
             got = f"{name}, but there is no file of this name"
             hint = (
                 "give the path of an existing TOML file, or a name that `hinged study list` shows"

@@ -19,7 +19,7 @@ from filelock import FileLock
 from hinged import errors
 from hinged.atomic_files import PARTIAL
 from hinged.lab._read_file import explain_read_errors
-from hinged.lab._write_file import write_file
+from hinged.lab._write_file import possible_path, write_file
 from hinged.lab.experiment.schema import Experiment
 from hinged.lab.experiment.settings import Precision, Settings, fast_precision
 from hinged.lab.runs.compare import compare_all
@@ -102,10 +102,13 @@ class StudyFolder:
 
     Args:
         path: path of the folder. It need not exist; the method `open` creates it.
+
+    Raises:
+        RunFolderError: if the file system allows no such path.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = possible_path(path)
 
     @property
     def holds_study(self) -> bool:

@@ -18,7 +18,7 @@ from hinged.lab.data import Batches, DataSet
 from hinged.lab.data.validation_split import held_out_size, hold_out
 from hinged.lab.experiment.settings import TrainingSettings
 from hinged.lab.experiment.torchrun import TorchrunProcess, torchrun_process
-from hinged.lab.training.checkpoints import AtomicCheckpointIO
+from hinged.lab.training.checkpoints import AtomicCheckpointIO, explain_damaged_checkpoint
 from hinged.lab.training.epoch_history import EpochHistory
 from hinged.lab.training.lightning_contexts import quiet_lightning, restore_determinism
 from hinged.lab.training.second_order import check_second_order, train_second_order
@@ -79,8 +79,8 @@ def train_network(
     Raises:
         ArgumentError: if a second-order method cannot train this network, or if too few samples
             would be held out for validation.
-        RunFolderError: if a checkpoint cannot be written, or if the processes read different
-            checkpoints.
+        RunFolderError: if a checkpoint cannot be written, if the last checkpoint is damaged or
+            belongs to another training, or if the processes read different checkpoints.
     """
     if settings.optimizer in METHODS:
         return train_second_order(model, data, settings, seed, on_epoch=on_epoch)
@@ -107,7 +107,9 @@ def train_network(
             process=process,
             steps=settings.steps_per_epoch,
         )
-        trainer.fit(module, batches, ckpt_path=_last_checkpoint(checkpoints))
+        checkpoint = _last_checkpoint(checkpoints)
+        with explain_damaged_checkpoint(checkpoint):
+            trainer.fit(module, batches, ckpt_path=checkpoint)
     seconds = history.earlier_seconds + time.perf_counter() - started
     module.to(trainer.strategy.root_device)  # Lightning has moved the network to the CPU.
     best_epoch = None if validation is None else validation.restore_best(module.model)
@@ -252,7 +254,7 @@ def _optional_callbacks(
     return callbacks
 
 
-def _last_checkpoint(checkpoints: Path | None) -> str | None:
+def _last_checkpoint(checkpoints: Path | None) -> Path | None:
     if checkpoints is None or not (checkpoints / _LAST_CHECKPOINT).exists():
         return None
-    return str(checkpoints / _LAST_CHECKPOINT)
+    return checkpoints / _LAST_CHECKPOINT

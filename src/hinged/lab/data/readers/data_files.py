@@ -39,7 +39,7 @@ def find_data_folder(folder: Path | None) -> Path | None:
     """
     named = os.environ.get(VARIABLE)
     folder = folder or (Path(named) if named else None)
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not os.path.isdir(folder):  # `Path.is_dir` refuses long names.
         hint = f"set `data_dir` or the environment variable {VARIABLE} to an existing folder"
         raise errors.DataError(
             errors.message("data_dir", f"{folder}, which is not an existing folder", hint)
