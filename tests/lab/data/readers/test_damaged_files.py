@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 
 
 def read_or_explain(read, path, content=None):
-    """Read a file: the reader succeeds, or its error is one line that names the file or the data."""
+    """Read a file. An error of the reader is one line that names the file or the data."""
     if content is not None:
         path.write_bytes(content)
     said = f"{path.name}; "
