@@ -6,7 +6,7 @@ Every model has random weights and a small size. It is written as the public mod
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,6 +36,7 @@ class ZooModel:
         compared_in_training: whether the outputs in training mode are compared, because those in
             evaluation mode vary in number, as the boxes of detectors do.
         compiled: whether `torch.compile` is tried.
+        settings: further arguments of `hinged.convert`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ZooModel:
     call: Call = call_model
     compared_in_training: bool = False
     compiled: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 class PointNet(nn.Module):
@@ -133,7 +135,7 @@ class Sine(nn.Module):
 
 
 def siren() -> nn.Module:
-    """Return a SIREN of three layers, which `convert` leaves alone without `activations=[Sine]`."""
+    """Return a SIREN of three layers. Its activation must be named in `activations=`."""
     layers: list[nn.Module] = [
         nn.Linear(2, 16),
         Sine(),
@@ -238,12 +240,13 @@ def provide_nms() -> None:
 def _nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     from torchvision.ops import box_iou
 
-    kept: list[int] = []
-    overlaps = box_iou(boxes, boxes)
-    for index in scores.argsort(descending=True).tolist():
-        if all(overlaps[index, other] <= threshold for other in kept):
-            kept.append(index)
-    return torch.tensor(kept, dtype=torch.long)
+    order = scores.argsort(descending=True)
+    overlaps = box_iou(boxes[order], boxes[order]) > threshold
+    kept = torch.ones(len(order), dtype=torch.bool)
+    for index in range(len(order)):
+        if kept[index]:
+            kept[index + 1 :] &= ~overlaps[index, index + 1 :]
+    return order[kept]
 
 
 def _vision(name: str, **settings: Any) -> Callable[[], nn.Module]:
@@ -277,10 +280,14 @@ def _images(size: int, count: int = 4) -> Callable[[], tuple[Tensor]]:
 
 
 def _detection_batch() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    boxes = torch.tensor([[5.0, 5.0, 40.0, 40.0], [20.0, 10.0, 60.0, 50.0]])
-    masks = torch.zeros(2, 64, 64, dtype=torch.uint8)
-    masks[0, 5:40, 5:40], masks[1, 10:50, 20:60] = 1, 1
-    target = {"boxes": boxes, "labels": torch.tensor([1, 2]), "masks": masks}
+    """Return two images with squares of several sizes, because each size has outputs of its own."""
+    sizes = (12, 22, 32, 42, 52, 62)
+    boxes = torch.tensor([[1.0, 1.0, 1.0 + size, 1.0 + size] for size in sizes])
+    masks = torch.zeros(len(sizes), 64, 64, dtype=torch.uint8)
+    for mask, size in zip(masks, sizes, strict=True):
+        mask[1 : 1 + size, 1 : 1 + size] = 1
+    labels = torch.arange(len(sizes)) % 2 + 1
+    target = {"boxes": boxes, "labels": labels, "masks": masks}
     return [torch.rand(3, 64, 64), torch.rand(3, 64, 64)], [target, target]
 
 
@@ -289,17 +296,32 @@ def _call_detector(model: nn.Module, batch: Any) -> Any:
     return model(images, targets) if model.training else model(images)
 
 
-def _detection(name: str, builder: str, **settings: Any) -> ZooModel:
-    build = _detector(builder, **settings)
+def _resnet_detector(name: str, **settings: Any) -> Callable[[], nn.Module]:
+    """Return a function that builds a detector on a ResNet18 with a feature pyramid."""
+
+    def build() -> nn.Module:
+        from torchvision.models import detection, resnet18
+        from torchvision.models.detection.backbone_utils import BackboneWithFPN
+
+        stages = {f"layer{index + 1}": str(index) for index in range(4)}
+        body = resnet18(weights=None)
+        backbone = BackboneWithFPN(body, stages, [64, 128, 256, 512], out_channels=32)
+        sizes = {"min_size": 48, "max_size": 64}
+        return getattr(detection, name)(backbone, 3, **sizes, **settings)
+
+    return build
+
+
+def _detection(name: str, build: Callable[[], nn.Module]) -> ZooModel:
     return ZooModel(name, "torchvision", build, _detection_batch, _call_detector, True)
 
 
-_SMALL = {"min_size": 96, "max_size": 128}
+_SIREN = {"activations": [Sine], "hinges": 17}
 OWN = [
     ZooModel("PointNet", "torch", PointNet, lambda: (torch.randn(4, 3, 20),), compiled=True),
     ZooModel("DCGAN, both networks", "torch", GanPair, lambda: (torch.randn(4, 8, 1, 1),)),
     ZooModel("PPO actor and critic", "torch", ActorCritic, lambda: (torch.randn(8, 6),)),
-    ZooModel("SIREN", "torch", siren, lambda: (torch.rand(16, 2),)),
+    ZooModel("SIREN", "torch", siren, lambda: (torch.rand(16, 2),), settings=_SIREN),
     ZooModel("NeRF", "torch", NeRF, lambda: (torch.rand(16, 3),)),
     ZooModel("Tacotron", "torch", Tacotron, lambda: (torch.randn(2, 5, 6),)),
     ZooModel("nn.LSTM with a head", "torch", LstmHead, lambda: (torch.randn(3, 7, 5),)),
@@ -313,8 +335,13 @@ VISION = [
     ZooModel("Swin", "torchvision", _swin, _images(32)),
     ZooModel("DeepLabV3", "torchvision", _detector("deeplabv3_mobilenet_v3_large"), _images(64)),
 ]
+_PROPOSALS = {
+    f"rpn_{step}_nms_top_n_{mode}": count
+    for step, count in (("pre", 30), ("post", 8))
+    for mode in ("train", "test")
+}
 DETECTION = [
-    _detection("Mask R-CNN", "maskrcnn_resnet50_fpn", **_SMALL),
-    _detection("RetinaNet", "retinanet_resnet50_fpn", **_SMALL),
-    _detection("SSDLite", "ssdlite320_mobilenet_v3_large"),
+    _detection("Mask R-CNN", _resnet_detector("MaskRCNN", **_PROPOSALS)),
+    _detection("RetinaNet", _resnet_detector("RetinaNet", topk_candidates=60)),
+    _detection("SSDLite", _detector("ssdlite320_mobilenet_v3_large", topk_candidates=60)),
 ]
