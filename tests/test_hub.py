@@ -209,7 +209,7 @@ def test_folders_need_no_extra_but_repositories_need_huggingface_hub(tmp_path):
     assert "MissingExtraError" in done.stderr and "pip install 'hinged[hub]'" in done.stderr
 
 
-@pytest.mark.parametrize("source", ["no/such/folder", "./curves"])
+@pytest.mark.parametrize("source", ["no/such/folder", "./curves", "a" * 300, "a\0b"])
 def test_a_source_that_cannot_be_on_the_hub_raises(source):
     message = (
         r"load_curves\(source\)`: got .* which is not a folder, and cannot be a name on the Hub"

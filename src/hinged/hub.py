@@ -158,7 +158,7 @@ def load_curves(
     >>> model[1].values.max().item()
     3.0
     """
-    if not Path(source).is_dir():
+    if not os.path.isdir(source):  # `Path.is_dir` refuses long names.
         file = _download(os.fspath(source), revision, token)
         load_curve_file(model, file, LOAD, resize=resize)
         return

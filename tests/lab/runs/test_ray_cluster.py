@@ -145,3 +145,16 @@ def test_an_address_without_a_cluster_is_refused(monkeypatch, small, tmp_path):
         "running Ray instance); give the address of a running cluster, or 'local' to start a "
         "cluster on this machine."
     )
+
+
+def end_without_a_result():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_again_and_again_is_an_error_that_says_what_to_do(two, monkeypatch):
+    monkeypatch.setattr("hinged.lab.runs.ray_cluster._RETRIES", 0)
+    ((key, get_result),) = two.map(end_without_a_result, [("only", ())])
+    with pytest.raises(errors.WorkerError, match=r"was killed 1 times.*Run the same command again"):
+        get_result()
+    assert key == "only"

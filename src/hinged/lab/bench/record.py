@@ -200,7 +200,7 @@ def read_benchmark_record(path: Path) -> BenchmarkRecord:
     """
     try:
         return BenchmarkRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, pydantic.ValidationError) as error:
+    except (OSError, ValueError) as error:  # Also text that is not UTF-8, and invalid fields.
         got = f"{path}, which cannot be read as a record ({type(error).__name__})"
         hint = (
             "give a file that `hinged bench ... --out FILE.json` wrote, with version "

@@ -112,7 +112,8 @@ class RayCluster:
 
         Yields:
             A pair `(key, get_result)` for each call, in the order in which the calls finish.
-            `get_result()` returns the result of the call, or raises its error.
+            `get_result()` returns the result of the call, or raises its error. It raises a
+            `WorkerError` if all processes of the call were killed.
         """
         import ray
 
@@ -127,7 +128,7 @@ class RayCluster:
                 if not running:
                     return
                 (finished, *_), _ = ray.wait(list(running))
-                yield running.pop(finished), functools.partial(ray.get, finished)
+                yield running.pop(finished), functools.partial(_result_of, finished)
         finally:
             # Disconnecting stops all calls of this process. Cancelling them first can crash Ray.
             for reference in () if self._disconnect_at_exit else running:
@@ -183,6 +184,21 @@ def execution_options(address: str | None, jobs: int | None, threads: int) -> di
     cluster = None if address is None else RayCluster(address, jobs, threads)
     jobs = jobs or len(visible_gpus()) or max(1, joblib.cpu_count() // threads)
     return {"jobs": jobs, "threads": threads, "cluster": cluster}
+
+
+def _result_of(reference: Any) -> Any:
+    """Return the result of a call on the cluster, or raise its error."""
+    import ray
+    from ray import exceptions
+
+    try:
+        return ray.get(reference)
+    except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError, exceptions.ObjectLostError):
+        raise errors.WorkerError(
+            f"A training process on the Ray cluster was killed {_RETRIES + 1} times, probably "
+            "because memory ran out. Run the same command again with fewer trainings at the same "
+            "time, or on machines with more memory. It continues with the unfinished trainings."
+        ) from None
 
 
 def _call_with_threads(threads: int, call: Callable[..., T], *arguments: Any) -> T:

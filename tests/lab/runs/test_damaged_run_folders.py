@@ -1,0 +1,61 @@
+"""Run folders with a file of damaged bytes: `RunFolderError` is the only error."""
+
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hinged import errors
+from hinged.lab.bench.record import read_benchmark_record
+from hinged.lab.experiment.schema import Trial
+from hinged.lab.reporting.report_data import read_report_data
+from hinged.lab.runs.run_folder import RunFolder
+from tests.damage import damaged
+from tests.lab.helpers import make_failure
+
+NAMES = ["config.json", "results.jsonl", "trials/relu-seed0.json", "failed/relu-seed0.json"]
+NAMES += ["curves/hinged-seed0.safetensors", "predictions/relu-seed0.safetensors"]
+
+
+@pytest.fixture(scope="module")
+def run(finished, tmp_path_factory):
+    path = tmp_path_factory.mktemp("damaged") / "run"
+    shutil.copytree(finished.path, path)
+    folder = RunFolder(path)
+    folder.save_failure(Trial(activation="relu", seed=0), make_failure())
+    return folder
+
+
+def read_or_explain(folder, name):
+    said = name
+    try:
+        folder.failures()
+        folder.read_results_file()
+        read_report_data(folder)
+    except errors.RunFolderError as error:
+        said = str(error)
+    return said
+
+
+@given(st.data(), st.sampled_from(NAMES))
+def test_damaged_bytes_of_a_file(run, choices, name):
+    path = run.path / name
+    valid = path.read_bytes()
+    path.write_bytes(choices.draw(damaged([valid])))
+    try:
+        said = read_or_explain(run, name)
+    finally:
+        path.write_bytes(valid)
+    assert name in said, said
+
+
+RECORD = b'{"kind": "models", "format": 1, "made": "", "environment": {}, "cases": []}'
+
+
+@given(damaged([RECORD, b"\xff", b"[" * 1000]))
+def test_damaged_records_of_benchmarks(run, content):
+    path = run.path.parent / "record.json"
+    path.write_bytes(content)
+    with pytest.raises(errors.ArgumentError, match=r"record\.json, which cannot be read"):
+        read_benchmark_record(path)
