@@ -106,15 +106,10 @@ def noise_of_system(y):
     return torch.tensor(list(os.urandom(8))) * y
 
 
-def count_calls(model, y):
-    model.calls = getattr(model, "calls", 0) + 1
-    return y * model.calls
-
-
 UNREPEATABLE = {
     "system": lambda _, y: noise_of_system(y),
     "number of rows": lambda _, y: y[: 1 + next(RUNS) % 30],
-    "counter": count_calls,
+    "counter": lambda _, y: y * (1 + next(RUNS)),
     "whole numbers": lambda _, y: (100 * noise_of_system(y)).long(),
 }
 

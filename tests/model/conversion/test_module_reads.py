@@ -3,6 +3,8 @@
 import builtins
 import copy
 import io
+import threading
+import time
 
 import pytest
 import torch
@@ -85,6 +87,43 @@ def test_nothing_stays_patched():
     assert builtins.isinstance is is_instance
     assert torch.nn.Module.__setattr__ is set_attribute
     assert "__getattr__" not in vars(hinged.PiecewiseLinear)
+
+
+class Slow(reading.TestsClass):
+    def forward(self, x):
+        time.sleep(0.02)
+        return super().forward(x)
+
+
+class ConvertsAnother(reading.TestsClass):
+    def forward(self, x):
+        with torch.enable_grad():
+            hinged.convert(torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.Tanhshrink()), ROWS)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("make", [Slow, ConvertsAnother])
+def test_nothing_stays_patched_after_several_conversions_at_the_same_time(make):
+    is_instance, set_attribute = builtins.isinstance, torch.nn.Module.__setattr__
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    found = []
+
+    def convert(delay):
+        time.sleep(delay)
+        model = hinged.convert(make(), ROWS)
+        found.append([each.skipped for each in hinged.sites(model).skipped if each.name == "act"])
+
+    threads = [threading.Thread(target=convert, args=(0.013 * each,)) for each in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    patched = "__getattr__" in vars(hinged.PiecewiseLinear)
+    now, builtins.isinstance = builtins.isinstance, is_instance
+    now_set, torch.nn.Module.__setattr__ = torch.nn.Module.__setattr__, set_attribute
+    assert now is is_instance and now_set is set_attribute and not patched
+    assert torch.backends.mha.get_fastpath_enabled() == fast_path
+    assert found == [["the model tests whether it is a LeakyReLU"]] * 5
 
 
 def test_settings_of_a_curve_layer_are_its_own():

@@ -15,7 +15,7 @@ import hinged
 from hinged import errors
 from hinged.model.observation.batches import Batches
 
-X, Y = torch.randn(4, 3), torch.randn(4, 3)
+X, Y = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
 
 
 def calls(data, model=None, **more):

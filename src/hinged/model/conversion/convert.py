@@ -76,8 +76,8 @@ def convert(
     model. `print(hinged.sites(model))` shows every activation, the error of its fit, why it was not
     converted, and how much the outputs have changed.
 
-    The rest of the model does not change: other parameters and buffers, the class, methods, hooks,
-    training flags and the random state.
+    The rest of the model does not change: other parameters, buffers and attributes, the class,
+    methods, hooks, training flags and the random state.
 
     Args:
         model: any module. It is changed in place.

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from hinged.model.observation.run_model import process_state
 from hinged.nn import PiecewiseLinear
 
 
@@ -38,7 +39,7 @@ def note_reads(
     """Note during a `with` block which curve layers do not answer as the modules they replace.
 
     The function `isinstance` and methods of modules that get and set attributes are replaced during
-    the block.
+    the block. Only one thread at a time does this.
 
     Args:
         replaced: the module that each curve layer replaces under its name.
@@ -50,7 +51,6 @@ def note_reads(
         during the block.
     """
     found: dict[Any, str] = {}
-    is_instance = builtins.isinstance
 
     def watch_class(value: Any, classes: Any) -> bool:
         answer = is_instance(value, classes)
@@ -69,7 +69,6 @@ def note_reads(
                 found[layer] = f"the model reads its attribute {name!r}"
         return nn.Module.__getattr__(layer, name)
 
-    set_attribute = nn.Module.__setattr__
     settings = {layer: vars(module) for layer, module in {**replaced, **replaced_in_calls}.items()}
     places = [*((layer, layer) for layer in replaced), *replaced_in_calls.items()]
 
@@ -79,12 +78,25 @@ def note_reads(
                 found[layer] = f"the model sets its attribute {name!r}"
         set_attribute(module, name, value)
 
-    builtins.isinstance = watch_class
-    PiecewiseLinear.__getattr__ = watch_attribute  # type: ignore[assignment, method-assign]
-    nn.Module.__setattr__ = watch_setting  # type: ignore[assignment, method-assign]
+    with process_state:
+        is_instance, set_attribute = builtins.isinstance, nn.Module.__setattr__
+        with (
+            _replaced(builtins, "isinstance", watch_class),
+            _replaced(PiecewiseLinear, "__getattr__", watch_attribute),
+            _replaced(nn.Module, "__setattr__", watch_setting),
+        ):
+            yield found
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Give a module or a class another attribute during a `with` block."""
+    before = vars(owner).get(name)
+    setattr(owner, name, value)
     try:
-        yield found
+        yield
     finally:
-        builtins.isinstance = is_instance
-        nn.Module.__setattr__ = set_attribute  # type: ignore[method-assign]
-        del PiecewiseLinear.__getattr__
+        if before is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)

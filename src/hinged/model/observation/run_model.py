@@ -6,6 +6,7 @@ import contextlib
 import functools
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -21,6 +22,9 @@ from hinged.kernels.eager_calls import PLAIN_TYPES
 from hinged.model.observation.batches import Batches
 from hinged.model.observation.model_call import ModelCall
 from hinged.model.observation.random_state import RandomState
+
+process_state = threading.RLock()
+"""A thread has this lock while settings of the whole process are changed to observe a model."""
 
 
 def run_model(model: nn.Module, batches: Batches) -> None:
@@ -88,24 +92,29 @@ _HOW_DATA_ARE_READ = {
 def state_restored(model: nn.Module) -> Iterator[None]:
     """Turn gradients off in a `with` block, and restore the state of the model after the block.
 
-    The state consists of the buffers, the training flags, and the states of random number
-    generators.
+    The state consists of the buffers, the training flags, the attributes of modules, and the states
+    of random number generators. What an attribute contains, such as the entries of a list, is not
+    restored. If the model makes layers or parameters of a module in the block, the module keeps
+    them and its attributes.
+
+    Some of it belongs to the whole process, so other threads wait at this function meanwhile.
 
     `nn.MultiheadAttention` and `nn.TransformerEncoder` run without their fast path for evaluation.
     It would skip activations, and make nested tensors of inputs with padding. Functions that
     `torch.compile` has compiled run as they are written.
     """
-    random_state = RandomState(model)
-    try:
-        with (
-            torch.no_grad(),
-            _buffers_and_flags_restored(model),
-            _without_fast_path(),
-            _without_compiled_code(),
-        ):
-            yield
-    finally:
-        random_state.restore()
+    with process_state:
+        random_state = RandomState(model)
+        try:
+            with (
+                torch.no_grad(),
+                _modules_restored(model),
+                _without_fast_path(),
+                _without_compiled_code(),
+            ):
+                yield
+        finally:
+            random_state.restore()
 
 
 @contextlib.contextmanager
@@ -130,29 +139,58 @@ def _without_compiled_code() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _buffers_and_flags_restored(model: nn.Module) -> Iterator[None]:
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None and not is_lazy(buffer)
-    ]
-    flags = [(module, module.training) for module in model.modules()]
+def _modules_restored(model: nn.Module) -> Iterator[None]:
+    before = [_ModuleState(module) for module in model.modules()]
     try:
         yield
     finally:
-        for module, name, buffer, copy in buffers:
-            _restore_buffer(buffer, copy)
+        for state in before:
+            state.restore()
+
+
+class _ModuleState:
+    """The buffers and attributes of one module, and its training flag."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.attributes = dict(vars(module))
+        self.buffers = dict(module._buffers)
+        self.copies = {
+            name: (buffer, buffer.clone())
+            for name, buffer in module._buffers.items()
+            if buffer is not None and not is_lazy(buffer)
+        }
+        self.parts = self._parts()
+        self.is_unfinished = isinstance(module, LazyModuleMixin)
+
+    def _parts(self) -> list[object]:
+        return [*self.module._modules.values(), *self.module._parameters.values()]
+
+    def restore(self) -> None:
+        module, attributes = self.module, vars(self.module)
+        for name, (buffer, copied) in self.copies.items():
+            _restore_buffer(buffer, copied)
             module._buffers[name] = buffer
-        for module, training in flags:
-            module.training = training
+        module.training = self.attributes["training"]
+        if self.is_unfinished or [*map(id, self._parts())] != [*map(id, self.parts)]:
+            return
+        for name in attributes.keys() - self.attributes.keys():
+            del attributes[name]
+        attributes.update(self.attributes)
+        for name in module._buffers.keys() - self.buffers.keys():
+            del module._buffers[name]
+        module._buffers.update(self.buffers)
 
 
 def _restore_buffer(buffer: Tensor, copy: Tensor) -> None:
     # An expanded buffer cannot be written to, and has not changed.
-    if not (_is_plain(buffer) and torch.equal(buffer, copy)):
+    if not (_is_plain(buffer) and _are_equal(buffer, copy)):
         with torch.inference_mode(buffer.is_inference()):
             buffer.copy_(copy)
+
+
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one, other) or bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -203,7 +241,8 @@ def gradients_enabled(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         for parameter in trained:
-            parameter.requires_grad_(True)
+            with torch.inference_mode(parameter.is_inference()):
+                parameter.requires_grad_(True)
 
 
 def initialize_lazy_modules(model: nn.Module, call: ModelCall) -> bool:
