@@ -22,6 +22,17 @@ def joined(x: Tensor) -> Tensor:
     return x.values()[None] if x.layout is torch.jagged else torch.cat(x.unbind())[None]
 
 
+def numbers_in(x: Tensor) -> Tensor:
+    """Return all numbers of a tensor, which may be nested, as a tensor with one axis.
+
+    >>> numbers_in(torch.nested.as_nested_tensor([torch.ones(2, 3), torch.ones(1, 2)])).shape
+    torch.Size([8])
+    """
+    if not x.is_nested:
+        return x.flatten()
+    return torch.cat([part.flatten() for part in x.unbind()])
+
+
 def map_nested(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply an elementwise function to a nested tensor, and return one of the same structure.
 

@@ -123,3 +123,25 @@ def test_the_number_of_channels_is_right_if_the_sizes_differ():
     model = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(), nn.Flatten(), nn.Linear(20, 7), nn.ReLU())
     sites = hinged.sites(model, torch.randn(4, 3, 2, 2))
     assert [(site.channels, site.axis) for site in sites] == [(5, 1), (7, -1)]
+
+
+BY_NAME = {
+    "flatten": lambda x: torch.flatten(input=x, start_dim=2),
+    "permute": lambda x: torch.permute(input=x, dims=(0, 1, 3, 2)),
+    "chunk": lambda x: torch.chunk(input=x, chunks=2, dim=2)[0],
+    "mean": lambda x: torch.mean(input=x, dim=3),
+}
+
+
+@pytest.mark.parametrize("kind", BY_NAME)
+def test_the_axis_after_functions_that_get_their_input_by_name(kind):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 5, 3)
+
+        def forward(self, x):
+            return torch.relu(BY_NAME[kind](self.conv(x)))
+
+    [site] = hinged.sites(Model(), torch.randn(2, 3, 8, 8))
+    assert (site.axis, site.channels, site.skipped) == (1, 5, "")

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import hinged
+from hinged import errors
 
 ROWS, MAPS = torch.randn(8, 4), torch.randn(4, 3, 6, 6)
 
@@ -396,3 +397,24 @@ def test_the_search_leaves_the_gradients_of_parameters_as_they_are():
     model[2].requires_grad_(False)
     hinged.sites(model, ROWS)
     assert [each.requires_grad for each in model.parameters()] == [True, True, False, False]
+
+
+class RepeatsItself(nn.Module):
+    def forward(self, x):
+        for _ in range(2):
+            x = x * torch.sigmoid(x + 0.5) + 0.1 * x
+        return x
+
+
+@pytest.mark.parametrize(
+    "make", [RepeatsItself, QuickGELU, lambda: nn.Sequential(RepeatsItself(), nn.Identity())]
+)
+def test_a_model_that_is_a_composed_activation_stays_the_same_object(make):
+    model, x = make(), torch.randn(16, 3)
+    before = model(x)
+    if type(model) is nn.Sequential:
+        assert hinged.convert(model, x) is model and len(hinged.sites(model).converted) == 1
+        return
+    with pytest.warns(errors.NoEffectWarning):
+        assert hinged.convert(model, x) is model
+    assert torch.equal(model(x), before)

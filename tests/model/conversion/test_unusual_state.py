@@ -30,6 +30,7 @@ BUFFERS = {
     "overlapping": torch.arange(6).unfold(0, 3, 1),
     "sparse": torch.eye(3).to_sparse(),
     "nan": torch.tensor([torch.nan]),
+    "expanded nan": torch.tensor([torch.nan]).expand(3),
 }
 
 
@@ -147,3 +148,108 @@ def test_second_derivatives_by_the_inputs_are_zero(act, dtype):
     assert torch.equal(second, torch.zeros_like(x))
     (slope.square().sum() + second.sum()).backward()
     assert all(layer.values.grad.abs().sum() > 0 for layer in curves(model))
+
+
+class Caching(nn.Module):
+    """Keeps what its forward pass computed: in attributes, buffers, or layers."""
+
+    def __init__(self, keep):
+        super().__init__()
+        self.lin, self.act, self.length, self.keep = nn.Linear(4, 8), nn.ReLU(), 2, keep
+        self.register_buffer("positions", torch.ones(2, 1), persistent=False)
+        self.register_buffer("mask", None)
+
+    def forward(self, x):
+        y = self.act(self.lin(x))
+        self.keep(self, y)
+        return y * self.positions[: len(x)]
+
+
+def keep_positions(model, y):
+    if model.length < len(y):
+        model.length = len(y)
+        model.register_buffer("positions", torch.ones(len(y), 1), persistent=False)
+
+
+def keep_mask(model, y):
+    keep_positions(model, y)
+    model.mask = y > 0
+    model.register_buffer("other", y.clone())
+
+
+def keep_output(model, y):
+    keep_positions(model, y)
+    model.last, model.calls = y, getattr(model, "calls", 0) + 1
+
+
+@pytest.mark.parametrize("keep", [keep_positions, keep_mask, keep_output])
+def test_what_a_model_keeps_of_a_forward_pass_is_restored(keep):
+    model = Caching(keep)
+    attributes = set(vars(model))
+    hinged.convert(model, ROWS)
+    assert model.length == len(model.positions) == 2 and model.mask is None
+    assert list(model._buffers) == ["positions", "mask"]
+    assert set(vars(model)) - attributes == {"_hinged_originals", "_hinged_sites"}
+    expected = model.act(model.lin(ROWS))
+    assert type(model.act) is PiecewiseLinear and torch.equal(model(ROWS), expected)
+
+
+class BuildsLater(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin, self.act, self.built = nn.Linear(4, 8), nn.ReLU(), False
+
+    def forward(self, x):
+        if not self.built:
+            self.built, self.head = True, nn.Linear(8, 3)
+            self.register_buffer("scale", torch.ones(3))
+        return self.head(self.act(self.lin(x))) * self.scale
+
+
+def test_layers_that_a_model_makes_in_a_forward_pass_stay():
+    model = BuildsLater()
+    hinged.convert(model, ROWS)
+    head = model.head
+    model(ROWS)
+    assert model.built and model.head is head and len(curves(model)) == 1
+
+
+def test_parameters_from_inference_mode_stay_as_they_are():
+    with torch.inference_mode():
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.LeakyReLU(0.2))
+        model.append(nn.MultiheadAttention(8, 2)).append(nn.Identity())
+        made = hinged.PiecewiseLinear(8)
+    model = model[:-2].append(made)
+    flags = [each.requires_grad for each in model.parameters()]
+    with torch.no_grad():
+        before = model(ROWS)
+        hinged.convert(model, ROWS)
+        torch.testing.assert_close(model(ROWS), before)
+    assert len(curves(model)) == 3
+    assert [each.requires_grad for each in hinged.revert(model).parameters()] == flags
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+@pytest.mark.parametrize("act", [torch.relu, torch.nn.functional.gelu, torch.tanh])
+def test_activations_of_nested_tensors_are_converted(layout, act):
+    model = OfNested(layout, act)
+    before = model(ROWS)
+    hinged.convert(model, ROWS)
+    [site] = hinged.sites(model).converted
+    torch.testing.assert_close(model(ROWS), before, rtol=0, atol=2 * site.error)
+    assert site.channels == 1 and (site.error == 0) == (act is torch.relu)
+
+
+class OfNested(nn.Module):
+    """Applies an activation to a nested tensor."""
+
+    def __init__(self, layout, act):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 3)
+        self.layout, self.act = layout, act
+
+    def forward(self, x):
+        nested = torch.nested.as_nested_tensor([x[:5], x[5:]], layout=self.layout)
+        y = self.second(self.act(self.first(nested)))
+        return y.values() if self.layout is torch.jagged else torch.cat(y.unbind())

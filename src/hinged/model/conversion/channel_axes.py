@@ -55,8 +55,11 @@ class ChannelAxes:
 
         Returns:
             The index of the channel axis; -1 stands for the last axis. None if the axis is not
-            known, or if the channels are spread over several axes.
+            known, or if the channels are spread over several axes. It is not known for nested
+            tensors.
         """
+        if x.is_nested:
+            return None
         channels = self._channels.get(x)
         if channels is None:
             return -1 if x.dim() == 2 else None  # A matrix has its features on the last axis.
@@ -75,8 +78,8 @@ class ChannelAxes:
         positions too, as after `flatten`.
         """
         channels = self._channels.get(x)
-        if x.dim() != 2 or channels is None:
-            return x.dim() == 2
+        if x.is_nested or x.dim() != 2 or channels is None:
+            return not x.is_nested and x.dim() == 2
         return _axes_with_channels(channels) == [1] and _has_repeats(channels.movedim(1, 0))
 
     def copy_axis(self, old: Tensor, new: Tensor) -> None:
@@ -100,7 +103,12 @@ class ChannelAxes:
             result: what the function returned.
         """
         name = plain_name(name_of(function))
+        if not args and "input" in kwargs:
+            kwargs = dict(kwargs)
+            args = (kwargs.pop("input"),)
         inputs, outputs = tensors_in((args, kwargs)), tensors_in(result)
+        if any(x.is_nested for x in (*inputs, *outputs)):
+            return
         if name in REARRANGING:
             self._rearrange(function, args, kwargs, result)
             self._note_slice(name, args, outputs)

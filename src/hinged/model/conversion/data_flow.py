@@ -143,6 +143,7 @@ class DataFlow:
         old, new = self.origin_of(x), self.origin_of(y)
         return (
             old.variable == new.variable
+            and not (x.is_nested or y.is_nested)
             and x.shape == y.shape
             and bool(new.applied & ~old.applied & self.composed)
         )
@@ -222,6 +223,7 @@ class DataFlow:
         are the same for all elements."""
         return (
             name in ELEMENTWISE
+            and not any(x.is_nested for x in (*inputs, *outputs))
             and len({each.variable for each in data}) == len(outputs) == 1
             and any(x.shape == outputs[0].shape for x in inputs)
             and not any(map(self._is_varied, inputs))

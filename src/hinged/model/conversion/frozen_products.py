@@ -33,6 +33,7 @@ def call_quickly(function: Callable[..., Any], args: tuple[Any, ...], given: dic
         return function(*args, **given)
     weights = [each for each in tensors if isinstance(each, nn.Parameter)]
     weights = [each for each in weights if each.is_leaf and each.is_floating_point()]
+    weights = [each for each in weights if not each.is_inference()]
     with torch.no_grad():
         try:
             for weight in weights:

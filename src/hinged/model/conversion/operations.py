@@ -122,6 +122,8 @@ UNFILLED = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_stri
 """The results of these are filled later, perhaps by code outside of torch."""
 METADATA = {
     *("size", "dim", "shape", "dtype", "device", "ndim", "numel", "len", "is_contiguous"),
+    *("stride", "layout", "element_size", "itemsize", "nbytes", "requires_grad", "is_nested"),
+    *("is_floating_point", "is_complex", "is_cuda", "is_cpu", "is_sparse", "is_quantized"),
     *CONSTANT,
     *UNFILLED,
 }

@@ -31,6 +31,9 @@ class OverwrittenInputs:
 
     def note_write(self, x: Tensor, call: ActivationCall) -> None:
         """Record that an activation call has written into the tensor `x`."""
+        if x.is_nested:
+            call.conflict = "it writes into a nested tensor"
+            return
         memory = x.untyped_storage()
         write = _Write(call, _view(x), x.dtype, StorageWeakRef(memory))
         self._writes.setdefault(memory._cdata, []).append(write)
@@ -40,7 +43,7 @@ class OverwrittenInputs:
 
         Marked means that `overwrites_used_input` of the call is set to True.
         """
-        if not self._writes or x.layout is not torch.strided:
+        if not self._writes or x.is_nested or x.layout is not torch.strided:
             return
         for write in self._writes.get(x.untyped_storage()._cdata, ()):
             if not write.call.overwrites_used_input:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from hinged.kernels.eager_calls import is_intercepted
+from hinged.kernels.nested_tensors import numbers_in
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.activation_functions import (
     name_of,
@@ -132,6 +133,7 @@ class _ActivationTracer(TorchFunctionMode):
         self.flow.mark_constants(model.parameters(), are_parameters=True)
         self.executed: set[int] = set()
         self.is_random = False
+        self._model = model
         self._members = {id(module) for module in model.modules()}
         self._training = model.training
         self._named = named
@@ -262,7 +264,7 @@ class _ActivationTracer(TorchFunctionMode):
         sample = torch.zeros(0, device=x.device)
         is_measurable = not is_intercepted(x)
         if x.is_floating_point() and is_measurable:
-            sample = subsample(x.detach().flatten()).contiguous()
+            sample = subsample(numbers_in(x.detach())).contiguous()
         return ActivationCall(
             location,
             module=called if isinstance(called, nn.Module) else None,
@@ -372,9 +374,13 @@ class _ActivationTracer(TorchFunctionMode):
         return executions
 
     def _is_composed(self, module: nn.Module, x: Any, output: Any) -> bool:
-        """Return whether a module has computed a composed activation such as `x * sigmoid(x)`."""
+        """Return whether a module has computed a composed activation such as `x * sigmoid(x)`.
+
+        The model itself does not count, because a curve cannot take its place in the user's code.
+        """
         return (
-            isinstance(x, Tensor)
+            module is not self._model
+            and isinstance(x, Tensor)
             and isinstance(output, Tensor)
             and next(module.parameters(), None) is None
             and self.flow.is_composed_activation(x, output)
