@@ -110,3 +110,38 @@ class WaveWithVaryingFactor(TwoLayers):
 class WaveOfTwoTensors(TwoLayers):
     def forward(self, x):
         return self.second(wave(self.first(x), x.mean()))
+
+
+class OwnRelu(nn.Module):
+    def forward(self, x):
+        return squared_relu(x=x)
+
+
+class NamedInputs(nn.Module):
+    """Calls activations in loops, with the input as a keyword argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.act = OwnRelu()
+
+
+class NamedInputOfFunction(NamedInputs):
+    def forward(self, x):
+        for layer in self.layers:
+            x = squared_relu(x=layer(x))
+        return x
+
+
+class NamedInputOfModule(NamedInputs):
+    def forward(self, x):
+        for layer in self.layers:
+            x = self.act(x=layer(x))
+        return x
+
+
+class NamedInputOfTorch(NamedInputs):
+    def forward(self, x):
+        for layer in self.layers:
+            x = nn.functional.relu(input=layer(x))
+        return x

@@ -126,3 +126,18 @@ def test_an_error_in_a_function_is_passed_on():
     with pytest.raises(KeyError, match="broken"):
         hinged.convert(Model(), ROWS, activations=[broken])
     assert "python_calls_watched" not in repr(sys.getprofile())
+
+
+@pytest.mark.parametrize(
+    "make, count",
+    [(own.NamedInputOfFunction, 3), (own.NamedInputOfModule, 1), (own.NamedInputOfTorch, 3)],
+)
+def test_the_input_in_a_loop_can_be_given_by_name(make, count):
+    model = make()
+    before = model(ROWS)
+    hinged.convert(model, ROWS, 33, activations=[own.squared_relu])
+    assert len(layers(model)) == count
+    error = max(site.error for site in hinged.sites(model).converted)
+    assert torch.allclose(model(ROWS), before, atol=30 * error + 1e-6)
+    hinged.revert(model)
+    assert torch.equal(model(ROWS), before)

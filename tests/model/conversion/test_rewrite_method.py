@@ -232,3 +232,45 @@ def test_tracebacks_show_the_lines_of_the_source():
 def test_instances_of_one_class_share_their_code():
     models = [hinged.convert(SharedModule(), MAPS) for _ in range(2)]
     assert models[0].forward.__code__ is models[1].forward.__code__
+
+
+class Patched(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.line = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.last(self.line(x))
+
+    def last(self, x):
+        return torch.relu(x)
+
+
+class PatchedBelow(Patched):
+    pass
+
+
+def steep_forward(self, x):
+    return nn.functional.leaky_relu(self.line(x), 0.3)
+
+
+def steep_last(_, x):
+    return nn.functional.leaky_relu(x, 0.2)
+
+
+@pytest.mark.parametrize("make", [Patched, PatchedBelow])
+@pytest.mark.parametrize("name, patch", [("forward", steep_forward), ("last", steep_last)])
+def test_a_class_that_gets_another_method_later(make, name, patch, monkeypatch):
+    early = hinged.convert(make(), ROWS)
+    before = early(ROWS)
+    monkeypatch.setattr(Patched, name, patch)
+    model = make()
+    expected = model(ROWS)
+    hinged.convert(model, ROWS)
+    assert [site.activation for site in hinged.sites(model).converted] == [
+        f"LeakyReLU(negative_slope={0.3 if name == 'forward' else 0.2})"
+    ]
+    assert torch.allclose(model(ROWS), expected)
+    if name == "last":  # The early model has curves in place of the old method.
+        assert torch.equal(early(ROWS), before)
+        assert torch.equal(copy.deepcopy(early)(ROWS), before)

@@ -93,7 +93,7 @@ class RepeatedCallCurves(nn.ModuleList):
             warnings.warn(self._say_that_curves_run_out(), errors.MorePassesWarning, stacklevel=2)
             return function(*args, **kwargs)
         counter.append(None)
-        x = args[0] if args else kwargs["input"]
+        x = args[0] if args else kwargs["input" if "input" in kwargs else "x"]
         return self[number](x)
 
     def _say_that_curves_run_out(self) -> str:

@@ -46,9 +46,17 @@ def methods_of(owner: nn.Module) -> list[Method]:
     return in_class + bound
 
 
-@functools.lru_cache(maxsize=4096)
 def methods_of_class(owner: Any) -> Mapping[str, Method]:
-    """Return the methods of a class by name, including those of its base classes."""
+    """Return the methods of a class by name, including those of its base classes.
+
+    The result is kept until somebody gives the class another method.
+    """
+    values = (value for base in owner.__mro__ for value in vars(base).values())
+    return _methods(owner, tuple(filter(inspect.isfunction, values)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _methods(owner: Any, _present: tuple[FunctionType, ...]) -> Mapping[str, Method]:
     methods: dict[str, Method] = {}
     for base in reversed(owner.__mro__):
         for name, value in vars(base).items():

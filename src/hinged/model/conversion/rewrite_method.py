@@ -100,10 +100,7 @@ class RewrittenMethod:
         replacements: the calls that are replaced.
         wrapper: the attribute of the module that the object replaces, such as a function that
             calls the method. None if the module has the method only from its class.
-        function: the function of the method, if it was bound to the module. None if the class of
-            the module has the method.
-        bound_to: the module whose bound method `wrapper` calls. None means `owner`. For a copy, it
-            is the module that was copied.
+        method: the method that is rewritten. None means the one that the class of the module has.
 
     Raises:
         CannotRewriteError: if the method cannot be rewritten.
@@ -115,30 +112,29 @@ class RewrittenMethod:
         name: str,
         replacements: tuple[CallReplacement, ...],
         wrapper: Any = None,
-        function: FunctionType | None = None,
-        bound_to: nn.Module | None = None,
+        method: Method | None = None,
     ) -> None:
-        owner_type: Any = type(owner)
         self.__self__ = owner
         self.__name__ = name
         self.replacements = replacements
         self.wrapper = wrapper
-        self.own_function = function
-        self.bound_to = owner if bound_to is None else bound_to
-        if function is None:
-            self.method = methods_of_class(owner_type)[name]
-        else:
-            self.method = Method(name, owner_type, function, is_bound_to_module=True)
+        self.method = methods_of_class(type(owner))[name] if method is None else method
         self.__wrapped__ = rewrite_function(self.method, replacements)
-        self._callable = wrap_again(self.original, self._replace, self.bound_to, owner)
+        self._in_class = inspect.getattr_static(type(owner), name, None)
+        self._bound_to = owner  # The module whose bound method the wrapper calls.
+        self._callable = self._wrap()
 
     @property
     def original(self) -> Any:
         """What the module had as this method before it was rewritten."""
         if self.wrapper is not None:
             return self.wrapper
-        in_class = inspect.getattr_static(type(self.__self__), self.__name__)
+        in_class: Any = self._in_class
         return in_class.__get__(self.__self__)
+
+    def _wrap(self) -> Any:
+        """Return the rewritten method with the decorators and wrappers of the original one."""
+        return wrap_again(self.original, self._replace, self._bound_to, self.__self__)
 
     def _replace(self, part: Any) -> Any:
         """Return the rewritten function in place of the original function."""
@@ -174,15 +170,18 @@ class RewrittenMethod:
         return self._callable(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RewrittenMethod, self._arguments()
+        own = self.method if self.method.is_bound_to_module else None
+        return RewrittenMethod, (self.__self__, self.__name__, self.replacements, self.wrapper, own)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RewrittenMethod:
-        owner, name, replacements, wrapper, function = copy.deepcopy(self._arguments(), memo)
-        bound_to = None if self.wrapper is None else self.bound_to
-        return RewrittenMethod(owner, name, replacements, wrapper, function, bound_to)
-
-    def _arguments(self) -> tuple[Any, ...]:
-        return self.__self__, self.__name__, self.replacements, self.wrapper, self.own_function
+        # The class may have another method by now, so the method is not looked up again.
+        copied = object.__new__(RewrittenMethod)
+        vars(copied).update(vars(self))
+        copied.__self__, copied.wrapper = copy.deepcopy((self.__self__, self.wrapper), memo)
+        if self.wrapper is None:
+            copied._bound_to = copied.__self__
+        copied._callable = copied._wrap()
+        return copied
 
 
 def rewritten_attributes(
@@ -210,9 +209,8 @@ def rewritten_attributes(
             f"the module has its own attribute {method.name!r}, which does not show how it calls "
             "the method of the class"
         )
-    function = method.function if method.is_bound_to_module else None
     return {
-        name: RewrittenMethod(owner, method.name, (*earlier, replacement), wrapper, function)
+        name: RewrittenMethod(owner, method.name, (*earlier, replacement), wrapper, method)
         for name, wrapper in wrappers.items()
     }
 
