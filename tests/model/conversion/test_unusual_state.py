@@ -253,3 +253,49 @@ class OfNested(nn.Module):
         nested = torch.nested.as_nested_tensor([x[:5], x[5:]], layout=self.layout)
         y = self.second(self.act(self.first(nested)))
         return y.values() if self.layout is torch.jagged else torch.cat(y.unbind())
+
+
+class OfSparse(nn.Module):
+    """Applies an activation to a sparse tensor, and another one to a dense tensor."""
+
+    def __init__(self, to_sparse):
+        super().__init__()
+        self.first, self.act, self.to_sparse = nn.Linear(4, 8), nn.ReLU(), to_sparse
+
+    def forward(self, x):
+        return torch.relu(self.to_sparse(self.act(self.first(x)))).to_dense()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
+@pytest.mark.parametrize("to_sparse", [torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr])
+def test_an_activation_of_a_sparse_tensor_stays_with_a_reason(to_sparse):
+    model = OfSparse(to_sparse)
+    before = model(ROWS)
+    hinged.convert(model, ROWS)
+    [skipped] = hinged.sites(model).skipped
+    assert "its input is sparse" in skipped.skipped and len(curves(model)) == 1
+    assert torch.equal(model(ROWS), before)
+
+
+class RowsWithoutInputs(nn.Module):
+    """Applies an activation to a selection of rows, of which there can be none."""
+
+    def __init__(self, select):
+        super().__init__()
+        self.first, self.last, self.select = nn.Linear(4, 8), nn.Linear(8, 2), select
+
+    def forward(self, x):
+        rows = torch.relu(self.first(self.select(x)))
+        return self.last(rows).sum() + torch.nn.functional.leaky_relu(self.first(x))
+
+
+@pytest.mark.parametrize(
+    "select", [lambda x: x[:0], lambda x: x[x[:, 0] > 100], lambda x: x.view(-1, 2, 4)[:0]]
+)
+def test_an_activation_without_inputs_is_converted(select):
+    model = RowsWithoutInputs(select)
+    before = model(ROWS)
+    hinged.convert(model, ROWS)
+    assert len(curves(model)) == 2 and torch.allclose(model(ROWS), before)
+    model.select = torch.Tensor.neg
+    assert torch.allclose(model(ROWS), hinged.revert(model)(ROWS), atol=1e-6)

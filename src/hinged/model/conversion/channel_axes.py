@@ -308,5 +308,7 @@ def _axes_with_channels(channels: Tensor) -> list[int]:
 
 def _has_repeats(channels: Tensor) -> bool:
     """Return whether a channel index appears more than once along the first axis of `channels`."""
+    if channels.numel() == 0:
+        return False
     indices = channels.reshape(len(channels), -1)[:, 0]
     return len(indices.unique()) < len(indices)

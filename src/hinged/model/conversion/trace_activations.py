@@ -45,7 +45,6 @@ from hinged.model.observation.run_model import gradients_enabled
 from hinged.model.observation.subsample import subsample
 
 _WRAPPED = "the module has its own attribute 'forward', which a curve would not have"
-_TRANSFORMED = "it is inside a transform of torch.func, where its inputs cannot be measured"
 
 
 class Trace(NamedTuple):
@@ -262,8 +261,8 @@ class _ActivationTracer(TorchFunctionMode):
         is_module = isinstance(called, nn.Module)
         axis, origin = self._axes.axis_of(x), self.flow.origin_of(x)
         sample = torch.zeros(0, device=x.device)
-        is_measurable = not is_intercepted(x)
-        if x.is_floating_point() and is_measurable:
+        conflict = _why_not_measurable(x)
+        if x.is_floating_point() and not conflict:
             sample = subsample(numbers_in(x.detach())).contiguous()
         return ActivationCall(
             location,
@@ -278,7 +277,7 @@ class _ActivationTracer(TorchFunctionMode):
             channels_are_guessed=self._axes.is_guess(x),
             fed_by=origin.parameters,
             depends_on_data=origin.depends_on_data,
-            conflict="" if is_measurable else _TRANSFORMED,
+            conflict=conflict,
         )
 
     def _add(self, execution: _Execution) -> None:
@@ -385,3 +384,11 @@ class _ActivationTracer(TorchFunctionMode):
             and next(module.parameters(), None) is None
             and self.flow.is_composed_activation(x, output)
         )
+
+
+def _why_not_measurable(x: Tensor) -> str:
+    """Return why the numbers of an input cannot be measured; empty if they can."""
+    if is_intercepted(x):
+        return "it is inside a transform of torch.func, where its inputs cannot be measured"
+    is_dense = x.layout in (torch.strided, torch.jagged)
+    return "" if is_dense else "its input is sparse, and curves compute dense tensors only"
