@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from hinged.model.conversion.activation_functions import name_of
+from hinged.model.conversion.contained_tensors import tensors_in
 from hinged.model.conversion.data_flow import DataFlow
-from hinged.model.conversion.nested_tensors import tensors_in
 from hinged.model.conversion.operations import (
     CHANNELS_SECOND,
     CONVOLUTIONS,

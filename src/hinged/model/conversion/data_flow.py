@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from hinged.model.conversion.activation_functions import name_of
-from hinged.model.conversion.nested_tensors import tensors_in
+from hinged.model.conversion.contained_tensors import tensors_in
 from hinged.model.conversion.operations import (
     CONSTANT,
     DETACHING,

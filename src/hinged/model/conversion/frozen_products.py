@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hinged.model.conversion.nested_tensors import tensors_in
+from hinged.model.conversion.contained_tensors import tensors_in
 
 _PRODUCTS = (F.linear, F.multi_head_attention_forward)
 

@@ -13,10 +13,10 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from hinged.model.conversion.activation_functions import name_of
+from hinged.model.conversion.contained_tensors import tensors_in
 from hinged.model.conversion.decisions import Decision
 from hinged.model.conversion.frozen_products import call_quickly
 from hinged.model.conversion.install import originals_of
-from hinged.model.conversion.nested_tensors import tensors_in
 from hinged.model.conversion.operations import METADATA, plain_name
 from hinged.model.conversion.targets import ModuleSlot
 

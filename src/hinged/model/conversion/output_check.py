@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hinged.model.conversion.contained_tensors import tensors_in
 from hinged.model.conversion.decisions import Settings
-from hinged.model.conversion.nested_tensors import tensors_in
 from hinged.nn import Site
 
 _CHUNK = 2**20

@@ -21,6 +21,7 @@ from hinged.model.conversion.activation_functions import (
     writes_in_place,
 )
 from hinged.model.conversion.channel_axes import ChannelAxes
+from hinged.model.conversion.contained_tensors import tensors_in
 from hinged.model.conversion.data_flow import DataFlow
 from hinged.model.conversion.frozen_products import call_quickly
 from hinged.model.conversion.named_activations import (
@@ -29,7 +30,6 @@ from hinged.model.conversion.named_activations import (
     arguments_in,
     python_calls_watched,
 )
-from hinged.model.conversion.nested_tensors import tensors_in
 from hinged.model.conversion.operations import METADATA, RANDOM, plain_name
 from hinged.model.conversion.overwritten_inputs import OverwrittenInputs
 from hinged.model.conversion.source_location import (
