@@ -189,3 +189,18 @@ def test_a_step_in_the_metric_refuses_hinges_that_do_not_fit(hinges):
 def test_a_step_in_the_metric_takes_one_row_of_hinges_for_all_channels():
     train_one_step(HINGES[None])
     train_one_step(change_before_step=HINGES[None].clone())
+
+
+SPARSE = {
+    "coo": torch.Tensor.to_sparse,
+    "csr": torch.Tensor.to_sparse_csr,
+    "blocks": lambda x: x.to_sparse_bsr((2, 2)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+@pytest.mark.parametrize("kind", SPARSE)
+@pytest.mark.parametrize("channels", [1, 64])
+def test_sparse_inputs_are_refused(kind, channels):
+    with pytest.raises(errors.ArgumentError, match=r"expected a dense tensor: .* x.to_dense\(\)"):
+        hinged.PiecewiseLinear(channels)(SPARSE[kind](X))

@@ -131,8 +131,11 @@ def is_uniform(hinges: Tensor) -> bool:
     return bool((steps == steps[..., :1]).all())
 
 
+_DENSE = (torch.strided, torch.jagged)  # Nested tensors can be jagged.
+
+
 def check_input(x: Tensor, channels: int, dim: int, call: str) -> None:
-    """Raise an error unless `x` is floating point and has the expected number of channels.
+    """Raise an error unless `x` is floating point, dense, and has the expected number of channels.
 
     Args:
         x: inputs that the user passed.
@@ -146,6 +149,9 @@ def check_input(x: Tensor, channels: int, dim: int, call: str) -> None:
     if not x.is_floating_point():
         hint = "expected floating point: convert it with x.float()"
         raise errors.DtypeError(errors.message(f"{call}(x)", f"a tensor of {x.dtype}", hint))
+    if x.layout not in _DENSE:
+        hint = "expected a dense tensor: convert it with x.to_dense()"
+        raise errors.ArgumentError(errors.message(f"{call}(x)", f"a tensor of {x.layout}", hint))
     if channels == 1:
         return
     if not -x.dim() <= dim < x.dim() or x.shape[dim] != channels:
