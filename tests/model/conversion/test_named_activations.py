@@ -13,7 +13,7 @@ import hinged
 from hinged import errors
 from tests.model.conversion import function_networks as own
 
-ROWS = torch.randn(64, 4)
+ROWS = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
 
 
 def layers(model):
@@ -128,6 +128,7 @@ def test_an_error_in_a_function_is_passed_on():
     assert "python_calls_watched" not in repr(sys.getprofile())
 
 
+@pytest.mark.filterwarnings("ignore::hinged.errors.ChangedOutputsWarning")
 @pytest.mark.parametrize(
     "make, count",
     [(own.NamedInputOfFunction, 3), (own.NamedInputOfModule, 1), (own.NamedInputOfTorch, 3)],
@@ -138,6 +139,6 @@ def test_the_input_in_a_loop_can_be_given_by_name(make, count):
     hinged.convert(model, ROWS, 33, activations=[own.squared_relu])
     assert len(layers(model)) == count
     error = max(site.error for site in hinged.sites(model).converted)
-    assert torch.allclose(model(ROWS), before, atol=30 * error + 1e-6)
+    assert torch.allclose(model(ROWS), before, atol=10 * error + 1e-6)
     hinged.revert(model)
     assert torch.equal(model(ROWS), before)
