@@ -52,9 +52,15 @@ def test_a_layer_used_twice_is_measured_twice():
     assert observer.take() is None
 
 
+def change_nothing(*_):
+    pass
+
+
 def layers_with_shared_hooks():
     relu, x = nn.ReLU(), torch.randn(16, 3)
+    relu.register_forward_hook(change_nothing)
     model = convert(nn.Sequential(nn.Linear(3, 3), relu, nn.Linear(3, 3), relu), x)
+    assert model[1]._forward_hooks is model[3]._forward_hooks
     param_groups(model, 0.1)
     return model, x
 

@@ -66,10 +66,13 @@ def share_hooks(old: nn.Module, new: nn.Module) -> None:
 
     The new module must not have hooks yet. Both modules then share the same dictionaries of hooks.
     If the user removes a hook by its handle, both modules lose the hook. The hook that measures the
-    inputs of a curve layer for its training is not shared.
+    inputs of a curve layer for its training is not shared. If the old module has no hooks, nothing
+    is shared: a hook that is added to one of several new modules later then belongs to it alone.
     """
     if isinstance(old, PiecewiseLinear):
         stop_observing(old)
+    if not any(getattr(old, name) for name in _HOOKS):
+        return
     for name in _HOOKS:
         setattr(new, name, getattr(old, name))
 
