@@ -41,13 +41,15 @@ def convert_and_train(seeds):
 
 
 def growth(work, number):
-    """Return by how much memory grows between the two halves of the seeds, in MiB.
+    """Return by how much memory grows between the halves of a number of calls, in MiB.
 
-    The system gives memory back late, so each half counts with the least of three measurements.
+    After a warm-up, the same calls are made six times, because calls with larger tensors take more
+    memory. Memory is given back late, so each half counts with the least of three measurements.
     """
-    part, used = number // 6, []
-    for first in range(0, 6 * part, part):
-        work(range(first, first + part))
+    seeds, used = range(number // 6), []
+    work(seeds)
+    for _ in range(6):
+        work(seeds)
         used.append(used_memory())
     return min(used[3:]) - min(used[:3])
 
