@@ -28,7 +28,7 @@ import hinged
 from hinged import PiecewiseLinear, errors
 from tests.model.conversion.random_models import write_model
 
-COUNT = int(os.environ.get("HINGED_RANDOM_MODELS", "60"))
+COUNT = int(os.environ.get("HINGED_RANDOM_MODELS", "30"))
 FIRST = int(os.environ.get("HINGED_FIRST_MODEL", "0"))
 BLOCK = 20
 CLASSES = {
