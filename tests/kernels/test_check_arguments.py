@@ -8,6 +8,9 @@ from torch.nn.utils import parametrize
 
 import hinged
 from hinged import errors
+from hinged.curve import metric
+from hinged.kernels import metric_kernel
+from hinged.kernels.select_kernel import use_kernel
 
 X = torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
 HINGES = torch.linspace(-3, 3, 9)
@@ -131,6 +134,25 @@ def test_zeros_that_torch_does_not_store_are_computed():
     assert not x.grad.any() and not found.values.grad.any()
     stored = functional_call(found, {"values": torch._efficientzerotensor((64, 9))}, (X,))
     assert not stored.any()
+
+
+@pytest.fixture
+def float64_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("float64_by_default")
+def test_the_default_dtype_does_not_change_what_a_kernel_reads():
+    found, x = layer(dtype=torch.bfloat16), X.bfloat16()
+    with use_kernel("reference"):
+        expected = found(x)
+    assert torch.equal(found(x), expected)
+    hinges = HINGES.float()
+    moments = metric_kernel.input_moments(X, hinges, channels=64, dim=1)
+    assert moments.dtype is torch.float32
+    torch.testing.assert_close(moments, metric.input_moments(X.T, hinges), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

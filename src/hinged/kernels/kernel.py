@@ -77,4 +77,4 @@ def curve_tensors(
 def _contiguous_float32(tensor: Tensor) -> Tensor:
     if tensor.dtype is torch.float32 and tensor.is_contiguous() and not is_lazy(tensor):
         return tensor
-    return torch.empty(tensor.shape, device=tensor.device).copy_(tensor)
+    return torch.empty(tensor.shape, dtype=torch.float32, device=tensor.device).copy_(tensor)

@@ -173,7 +173,7 @@ def _input_moments_on_cpu(
     tails: str,
 ) -> Tensor:
     count = hinges.shape[-1]
-    moments = torch.empty(layout[1], 2 * count + 1)
+    moments = torch.empty(layout[1], 2 * count + 1, dtype=torch.float32)
     arguments = _MOMENTS.pack(
         x.data_ptr(),
         hinges.data_ptr(),
