@@ -5,6 +5,7 @@ python -m tests.soak CALLS CONVERSIONS
 
 import gc
 import random
+import resource
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def used_memory():
     """Return the memory that this process uses, in MiB."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
+    return pages * resource.getpagesize() / 2**20
 
 
 def convert_and_train(seeds):

@@ -1,19 +1,33 @@
-"""`explain_read_errors`: the boundary between damaged files and the code that reads them."""
+"""The boundary between damaged files and the code that reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from hinged import errors
 
 
 @contextmanager
-def explain_read_errors(path: Path, what: str, advice: str) -> Iterator[None]:
-    """Convert every error in the `with` block into a `RunFolderError` that names the file.
+def errors_converted(convert: Callable[[Exception], errors.HingedError]) -> Iterator[None]:
+    """Convert every error in the `with` block into an error of hinged.
 
     A file may be damaged in any way, and the libraries that read it raise errors of many classes.
+
+    Args:
+        convert: returns the new error. Errors of hinged are not converted.
+    """
+    try:
+        yield
+    except errors.HingedError:
+        raise
+    except Exception as error:
+        raise convert(error) from error
+
+
+def explain_read_errors(path: Path, what: str, advice: str) -> AbstractContextManager[None]:
+    """Convert every error in a `with` block into a `RunFolderError` that names the file.
 
     Args:
         path: file that the block reads.
@@ -23,11 +37,8 @@ def explain_read_errors(path: Path, what: str, advice: str) -> Iterator[None]:
     Raises:
         RunFolderError: if the block raises an error. An error of hinged is not changed.
     """
-    try:
-        yield
-    except errors.HingedError:
-        raise
-    except Exception as error:
-        raise errors.RunFolderError(
+    return errors_converted(
+        lambda error: errors.RunFolderError(
             f"{path} is not {what}: reading it raises {type(error).__name__}. {advice}"
-        ) from error
+        )
+    )

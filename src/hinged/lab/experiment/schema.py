@@ -23,7 +23,7 @@ from hinged.lab.experiment.settings import (
     nest_setting,
 )
 
-_MAY_GROW = ("activations", "seeds", "baseline")
+MAY_GROW = ("activations", "seeds", "baseline")
 """Settings that may differ between two runs of the same experiment."""
 
 
@@ -176,7 +176,7 @@ def apply_assignments(settings: Mapping[str, Any], assignments: Iterable[str]) -
     >>> apply_assignments({"training": {"lr": 0.1}}, ["training.epochs=2", "curves.init=gelu"])
     {'training': {'lr': 0.1, 'epochs': 2}, 'curves': {'init': 'gelu'}}
     """
-    known = [name for name in flatten_settings(Experiment().model_dump()) if name not in _MAY_GROW]
+    known = [name for name in flatten_settings(Experiment().model_dump()) if name not in MAY_GROW]
     assigned = dict(settings)
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
@@ -204,9 +204,9 @@ def parse_value(text: str) -> Any:
 def _differences(one: Experiment, other: Experiment) -> dict[str, str]:
     """Return a text such as `is 3, not 4` for each setting that differs, by the setting's name.
 
-    The settings in `_MAY_GROW` and `overrides` are left out.
+    The settings in `MAY_GROW` and `overrides` are left out.
     """
-    left_out = {*_MAY_GROW, "overrides"}
+    left_out = {*MAY_GROW, "overrides"}
     ones, others = (flatten_settings(each.model_dump(exclude=left_out)) for each in (one, other))
     return {
         name: f"is {value!r}, not {others[name]!r}"

@@ -102,11 +102,11 @@ def _warn_of_lost_curves(folder: RunFolder, results: Sequence[TrialResult]) -> I
     """Yield a sentence if files of curves are missing, with what to do."""
     lost = [result for result in results if folder.has_lost_curves(result)]
     if lost:
-        trials = [Trial(activation=each.activation, seed=each.seed) for each in lost]
+        first = Trial(activation=lost[0].activation, seed=lost[0].seed)
         seeds = ", ".join(str(each.seed) for each in lost)
         yield (
             f"The files of the curves of seeds {seeds} are missing in {folder.path}, so pictures "
-            f"leave them out. {folder.how_to_redo(trials[0])}"
+            f"leave them out. {folder.how_to_redo(first)}"
         )
 
 

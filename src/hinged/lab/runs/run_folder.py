@@ -37,7 +37,7 @@ from hinged.lab.problems.predictions import (
     read_predictions,
     serialize_predictions,
 )
-from hinged.lab.runs.read_records import read_failure, read_result
+from hinged.lab.runs.read_records import read_failure, read_result, settings_by_activation
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
 TUNING = "tuning"
@@ -212,9 +212,12 @@ class RunFolder:
                 other settings.
         """
         experiment = self.experiment
+        settings = settings_by_activation(experiment)
         paths = {trial: self._result_path(trial) for trial in experiment.trials}
         return [
-            read_result(path, trial, experiment) for trial, path in paths.items() if path.exists()
+            read_result(path, trial, settings[trial.activation])
+            for trial, path in paths.items()
+            if path.exists()
         ]
 
     def read_results_file(self) -> list[TrialResult]:

@@ -13,6 +13,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from hinged import errors
+from hinged.lab._read_file import errors_converted
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -54,14 +55,16 @@ def cached_arrays(key: str, make: Callable[[], Arrays]) -> Arrays:
         got = f"{folder}, a cache folder that cannot be written ({error.strerror})"
         hint = "set the environment variable XDG_CACHE_HOME to another folder with free space"
         raise errors.DataError(errors.message("hinged.lab.data", got, hint)) from None
-    try:
+    with errors_converted(lambda error: _damaged_error(folder, error)):
         # Mode "c" is copy-on-write. The files stay unchanged. Read-only arrays would make torch
         # warn.
         return {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
-    except Exception as error:
-        got = f"{folder}, a cache folder with a damaged file ({type(error).__name__})"
-        hint = "delete this folder: the next call makes it again"
-        raise errors.DataError(errors.message("hinged.lab.data", got, hint)) from error
+
+
+def _damaged_error(folder: Path, error: Exception) -> errors.DataError:
+    got = f"{folder}, a cache folder with a damaged file ({type(error).__name__})"
+    hint = "delete this folder: the next call makes it again"
+    return errors.DataError(errors.message("hinged.lab.data", got, hint))
 
 
 def _store(folder: Path, arrays: Arrays) -> None:

@@ -7,8 +7,8 @@ import hashlib
 import math
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hinged import errors
+from hinged.lab._read_file import errors_converted
 
 VARIABLE = "HINGED_DATA"
 """Environment variable that contains the path of the folder of data sets."""
@@ -154,11 +155,8 @@ def check_unpacked_size(archive: zipfile.ZipFile) -> None:
         raise ValueError(f"it unpacks to {size:,} bytes; at most {MOST_BYTES:,} are allowed")
 
 
-@contextmanager
-def explain_damage(path: Path | str) -> Iterator[None]:
-    """Convert every error in the `with` block into a `DataError` that names the file.
-
-    A file may be damaged in any way, and the libraries that read it raise errors of many classes.
+def explain_damage(path: Path | str) -> AbstractContextManager[None]:
+    """Convert every error in a `with` block into a `DataError` that names the file.
 
     Args:
         path: path or description of the file that the block reads.
@@ -166,12 +164,7 @@ def explain_damage(path: Path | str) -> Iterator[None]:
     Raises:
         DataError: if the block raises an error. An error of hinged is not changed.
     """
-    try:
-        yield
-    except errors.HingedError:
-        raise
-    except Exception as error:
-        raise damaged_file_error(path, error) from error
+    return errors_converted(lambda error: damaged_file_error(path, error))
 
 
 def damaged_file_error(path: Path | str, error: Exception) -> errors.DataError:
