@@ -47,6 +47,7 @@ class LayerSteps:
     """
 
     def __init__(self, hinges: Tensor, state: MetricState) -> None:
+        check_shapes(_CALL, state.start, hinges, "linear", None)
         self.hinges, self.state = hinges, state
         running = (state.direction, state.size, state.start, state.moments)
         self._device = state.start.device
@@ -68,7 +69,6 @@ class LayerSteps:
 
     def take(self, values: Tensor, grad: Tensor, step: MetricStep) -> None:
         """Take one step: `hinged.curve.metric.take_step`. `values` change in place."""
-        check_shapes(_CALL, values, self.hinges, "linear", None)
         if not values.shape == grad.shape == self.state.start.shape:
             got = f"values of shape {tuple(values.shape)} and gradients of {tuple(grad.shape)}"
             hint = f"expected {tuple(self.state.start.shape)}, as at the first step"
