@@ -63,11 +63,11 @@ def constrain(
     loading a state, the projection takes place before the next forward pass. The constraint then
     holds exactly, without a tolerance (see `hinged.curve.satisfies`).
 
-    On a CPU, every such change is found. On a GPU, comparing the numbers would mean to wait. There,
-    a change by a function of torch is found, and so is `p.data = ...`, as in
-    `vector_to_parameters`. A change in place through `.data`, as in `p.data.add_(...)`, is not:
-    write `p.detach().add_(...)`. Compiled code looks for no changes: it needs an optimizer of
-    torch.
+    On a CPU, every such change is found. On a GPU, numbers are not compared, because the program
+    would have to wait for them. There, changes by functions of torch are found, and so is
+    `p.data = ...`, as in `vector_to_parameters`. A change in place through `.data`, as in
+    `p.data.add_(...)`, is not found: write `p.detach().add_(...)`. Compiled code does not look for
+    changes. Train it with an optimizer of torch.
 
     Copies and pickles of the model keep the constraint. A `state_dict` does not contain it. A
     second call replaces the constraint of the selected layers. A call without a constraint removes
