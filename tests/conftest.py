@@ -1,4 +1,5 @@
 import os
+import sys
 from collections import Counter
 
 import hypothesis
@@ -21,6 +22,17 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def without_compiled_code():
+    """Make torch.compile forget what earlier tests compiled.
+
+    It remembers for each function that it could not compile it, and then does not try again. The
+    result of a test would depend on the tests before it.
+    """
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
 
 
 def pytest_collection_modifyitems(items):

@@ -171,7 +171,6 @@ def trained(run, x, values, hinges, dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.float32])
 def test_calls_that_no_kernel_supports_are_trained_when_compiled(dtype):
-    torch._dynamo.reset()
     curve = layer().curve()
     arguments = torch.randn(6, 4), curve.values.detach(), curve.hinges, dtype
     compiled = torch.compile(hinged.piecewise_linear, fullgraph=True, backend="aot_eager")
@@ -184,7 +183,6 @@ def test_calls_that_no_kernel_supports_are_trained_when_compiled(dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 def test_layers_in_other_dtypes_are_trained_when_compiled(dtype):
-    torch._dynamo.reset()
     act, x = layer().to(dtype), torch.randn(6, 4, dtype=dtype)
     results = []
     for run in (act, torch.compile(act, fullgraph=True, backend="aot_eager")):
@@ -196,7 +194,6 @@ def test_layers_in_other_dtypes_are_trained_when_compiled(dtype):
 
 @needs_kernel
 def test_a_compiled_layer_trains_if_the_reference_is_selected_later():
-    torch._dynamo.reset()
     act, x = layer(), torch.randn(6, 4, requires_grad=True)
     compiled = torch.compile(act, fullgraph=True, backend="aot_eager")
     compiled(x).sum().backward()

@@ -200,7 +200,6 @@ def test_traces_contain_no_measurement():
 def test_compiled_models_train_as_eager_ones(fullgraph):
     """Nothing is compiled again in 30 steps, and the graph has no break."""
     model, eager = network(), network()
-    torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     compiled = torch.compile(model, fullgraph=fullgraph)
     optimizer, expected = adamw(model), adamw(eager)
@@ -230,7 +229,6 @@ class Wrapper(nn.Module):
 @pytest.mark.slow
 def test_copies_of_compiled_models_have_observers_of_their_own():
     model = Wrapper()
-    torch._dynamo.reset()
     model.compile()
     with torch._dynamo.config.patch(error_on_recompile=True):
         train(model, adamw(model), 3)

@@ -192,7 +192,6 @@ def test_a_parametrisation_holds_through_a_step():
 
 
 def compiled_equals_eager(module, backend):
-    torch._dynamo.reset()
     compiled = torch.compile(module, fullgraph=True, backend=backend)
     for batch in (4, 7, 9, 1):
         x = 3 * torch.randn(batch, 3, 5, dtype=next(module.parameters()).dtype)
@@ -206,7 +205,6 @@ def test_one_graph_without_a_break_whatever_the_batch(kind):
 
 
 def test_other_batch_sizes_do_not_compile_again():
-    torch._dynamo.reset()
     counter = torch._dynamo.testing.CompileCounter()
     compiled = torch.compile(layer(), fullgraph=True, backend=counter, dynamic=True)
     for batch in (4, 7, 9, 33):

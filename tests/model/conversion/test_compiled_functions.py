@@ -44,7 +44,6 @@ def compiled_forward():
 
 @pytest.mark.parametrize("make", [CallsFunction, CompiledStep, compiled_forward])
 def test_the_compiler_does_not_see_the_survey(make, monkeypatch):
-    torch._dynamo.reset()
     model = make()
     before = model(ROWS)
     compiled = []

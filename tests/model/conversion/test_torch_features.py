@@ -205,7 +205,6 @@ BATCH = ({0: torch.export.Dim("batch", min=2)},)
 
 @functools.cache
 def exported(name, strict):
-    torch._dynamo.reset()
     return torch.export.export(network(name), (images(4),), dynamic_shapes=BATCH, strict=strict)
 
 
@@ -261,7 +260,6 @@ def test_onnx_runtime_computes_the_same_for_any_batch(name, tmp_path):
 @pytest.mark.slow
 @every_network
 def test_compiled_networks_compute_the_same(name):
-    torch._dynamo.reset()
     model = network(name)
     expected_y, *expected = gradients(model)
     compiled = torch.compile(model)
