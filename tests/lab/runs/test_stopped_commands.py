@@ -116,9 +116,10 @@ def kill_repeatedly(folder, log, arguments, moments):
     kept, hits = {}, 0
     for after_start, seconds in moments:
         command = run_until(folder, log, arguments, after_start, seconds)
-        hits += command.process.poll() is None
-        command.send(signal.SIGKILL)
-        command.process.wait()
+        if command.process.poll() is None:
+            command.send(signal.SIGKILL)
+            command.process.wait()
+            hits += 1
         for process in command.running():  # Those of Ray are in groups of their own.
             os.kill(int(process), signal.SIGKILL)
         for path in folder.rglob("trials"):
@@ -127,7 +128,7 @@ def kill_repeatedly(folder, log, arguments, moments):
         assert kept.items() <= present.items(), "a finished trial was lost or trained again"
         kept = present
         print(f"{folder.name}: {after_start} {seconds:.2f} s: {len(kept)} trials are finished")
-    assert hits, "the command had ended before each kill"
+    assert hits > len(moments) / 2, "the command had ended before most kills"
 
 
 STOPPED_BY = {"Ctrl+C": (interrupt_repeatedly, STOPS or 2), "kill": (kill_repeatedly, STOPS or 1)}
@@ -143,7 +144,7 @@ def moments(count):
     ]
 
 
-EPOCHS = max(12, 2 * STOPS)
+EPOCHS = max(12, 8 * STOPS)
 """More epochs than in other tests, so that many moments are in the trainings."""
 COMMANDS = {
     "compare": (*COMPARE_SMALL, "--epochs", EPOCHS, "--jobs", 2),
