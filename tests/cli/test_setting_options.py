@@ -43,12 +43,21 @@ def test_without_options_a_command_uses_the_defaults_of_the_settings(build):
     assert build("train") == Experiment().model_copy(update=one)
 
 
+def test_the_default_network_of_a_table_is_an_mlp(build):
+    assert build("compare", "--data", "wine.csv").network.kind == "mlp"
+    assert build("compare", "--data", "wine.csv", "--model", "cnn").network.kind == "cnn"
+    assert build("train", "--data", "digits").network.kind == "cnn"
+
+
 def test_every_option_reaches_its_setting(build):
     values = {
-        "data": ("wine", "wine"),
+        "data": ("wine.csv:kind", "wine.csv:kind"),
         "train_size": ("50", 50),
         "test_size": ("20", 20),
-        "network.kind": ("mlp", "mlp"),
+        "table.task": ("regression", "regression"),
+        "table.split": ("group:customer", "group:customer"),
+        "table.leave_out": ("id, name", ("id", "name")),
+        "network.kind": ("bypass-mlp", "bypass-mlp"),
         "network.width": ("3", 3),
         "network.depth": ("4", 4),
         "network.batch_norm": (None, True),

@@ -28,6 +28,7 @@ class RecordingListener(ProgressListener):
     Attributes:
         counts: the first three arguments of the last `on_start`.
         jobs: the last argument of it.
+        notes: what was found in the data, before the first training.
         warnings: the warnings before the first training.
         started: activation and seed of each training that has started.
         epochs: activation, seed and number of each finished epoch.
@@ -37,10 +38,13 @@ class RecordingListener(ProgressListener):
 
     def __init__(self):
         self.counts, self.jobs, self.results, self.failures = None, None, [], []
-        self.warnings, self.started, self.epochs = [], [], []
+        self.notes, self.warnings, self.started, self.epochs = [], [], [], []
 
     def on_start(self, trials, finished, epochs, jobs):
         self.counts, self.jobs = (trials, finished, epochs), jobs
+
+    def on_note(self, sentence):
+        self.notes.append(sentence)
 
     def on_warning(self, sentence):
         self.warnings.append(sentence)

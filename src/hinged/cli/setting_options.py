@@ -24,7 +24,12 @@ from hinged.lab.experiment.settings import merge_settings, nest_setting, split_n
 _HELP = {
     "data": "Data set: a name in 'hinged settings data', a folder of images (photos/:64 resizes "
     "them), table.csv:column or my.py:make_loaders.",
-    "network.kind": "A name in 'hinged settings model', timm:NAME or my.py:make_net.",
+    "table.task": "Task of a table: classification or regression; default: found in the target.",
+    "table.split": "Division of a table: group:COLUMN keeps equal values on one side, time:COLUMN "
+    "tests on later rows.",
+    "table.leave_out": "Columns of a table that are no inputs.",
+    "network.kind": "A name in 'hinged settings model', timm:NAME or my.py:make_net; default: mlp "
+    "for a table, otherwise cnn.",
     "network.width": "Filters in the first block, or units in each hidden layer.",
     "network.depth": "VGG blocks, or hidden layers.",
     "network.pretrained": "Initial weights: imagenet, a file, or the folder of a run of 'train'.",
@@ -39,6 +44,7 @@ _HELP = {
 
 _PANELS = {
     "": "Data",
+    "table": "Data",
     "network": "Network",
     "curves": "Activations",
     "training": "Training",
@@ -54,7 +60,13 @@ _PANEL_OF_OPTION = {
 }
 """The panels of options that change no setting, except those in the last panel."""
 _METAVARS = {bool: "", int: "INT", float: "FLOAT", str: "NAME"}
-_METAVAR_OF = {"training.augment": "LIST", "network.pretrained": "WEIGHTS"}
+_METAVAR_OF = {
+    "table.leave_out": "LIST",
+    "training.augment": "LIST",
+    "network.pretrained": "WEIGHTS",
+}
+_CHOSEN_LATER = ("network.kind",)
+"""Settings whose default depends on other settings."""
 _SETTINGS = list_settings()
 
 
@@ -83,7 +95,11 @@ def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
         for option, settings in options.items():
             value = arguments.pop(_identifier(option))
             given |= zip(settings, value if len(settings) > 1 else [value], strict=True)
-        nested = [nest_setting(name, _setting_value(name, value)) for name, value in given.items()]
+        nested = [
+            nest_setting(name, _setting_value(name, value))
+            for name, value in given.items()
+            if value is not None
+        ]
         command(settings=merge_settings(*nested), **arguments)
 
     keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
@@ -153,12 +169,14 @@ def _option_type(setting: Setting) -> Any:
 
     It is `str` if the setting is a list or has fixed choices. `Experiment` checks the text later.
     """
-    is_text = get_origin(setting.annotation) in (Literal, tuple)
-    return str if is_text else setting.annotation
+    kinds = (setting.annotation, *get_args(setting.annotation))
+    if not any(get_origin(kind) in (Literal, tuple) for kind in kinds):
+        return setting.annotation
+    return str | None if setting.default is None else str
 
 
 def _option_default(setting: Setting) -> Any:
-    default = setting.default
+    default = None if setting.name in _CHOSEN_LATER else setting.default
     return ",".join(default) if isinstance(default, tuple) else default
 
 

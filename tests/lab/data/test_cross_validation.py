@@ -5,6 +5,7 @@ from hinged import errors
 from hinged.lab import data
 from hinged.lab.data.cross_validation import cross_validation_fold
 from hinged.lab.data.data_set import DataSet
+from hinged.lab.experiment.settings import TableSettings
 from hinged.lab.problems import Classification, Regression
 
 
@@ -71,3 +72,69 @@ def test_the_folds_are_the_same_every_time():
 def test_more_folds_than_samples_are_rejected(classes, least):
     with pytest.raises(errors.ArgumentError, match=f"at most {least}"):
         cross_validation_fold(numbered(8, classes), 0, 9)
+
+
+@pytest.fixture
+def messy(tmp_path):
+    """Loads a table of 60 rows, 3 for each customer, in which texts and numbers have gaps."""
+    pytest.importorskip("pyarrow")
+    rows = [
+        f"{i},{i // 3},{'' if i % 9 == 0 else i * i},{'abc'[i % 3] if i % 7 else ''},{i / 4}"
+        for i in range(60)
+    ]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["day,customer,age,colour,y", *rows]))
+
+    def load(**settings):
+        return data.load_data_set(str(path), table=TableSettings(**settings))
+
+    return load
+
+
+def rows_of(part):
+    return part.source.train.tolist(), part.source.test.tolist()
+
+
+def test_folds_of_a_table_learn_medians_and_scale_from_their_training_rows(messy):
+    whole = messy()
+    tested = []
+    for number in range(5):
+        part = cross_validation_fold(whole, number, 5)
+        train, test = rows_of(part)
+        tested += test
+        assert sorted(train + test) == list(range(60))
+        age = torch.tensor([float("nan") if i % 9 == 0 else i * i for i in train]).double()
+        filled = age.nan_to_num(age.nanquantile(0.5).item())
+        expected = (filled - filled.mean()) / filled.std()
+        torch.testing.assert_close(part.x_train[:, 2], expected.float())
+        assert (
+            part.about
+            == f"60 rows of 4 columns, 8 inputs, regression; fold {number + 1} of 5 to test on"
+        )
+        assert part.notes == whole.notes
+        y = part.target_scale.to_units(part.y_test).flatten()
+        torch.testing.assert_close(y, torch.tensor(test).double() / 4, rtol=1e-5, atol=1e-5)
+    assert sorted(tested) == list(range(60))
+
+
+def test_folds_of_groups_and_times(messy):
+    groups, times = messy(split="group:customer"), messy(split="time:day")
+    for number in range(4):
+        train, test = rows_of(cross_validation_fold(groups, number, 4))
+        assert not {i // 3 for i in train} & {i // 3 for i in test}
+        train, test = rows_of(cross_validation_fold(times, number, 4))
+        assert max(train) < min(test)
+
+
+def test_a_fold_with_nothing_to_learn_is_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    rows = [f"{i},{'late' if i > 20 else 'early'}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["day,y", *rows]))
+    settings = {"split": "time:day", "leave_out": ()}
+    with pytest.raises(errors.DataError, match="no input columns"):
+        data.load_data_set(f"{tmp_path / 't.csv'}", table=TableSettings(**settings))
+    rows = [f"{i},{i % 7},{'late' if i > 20 else 'early'}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["day,a,y", *rows]))
+    whole = data.load_data_set(f"{tmp_path / 't.csv'}", table=TableSettings(**settings))
+    with pytest.raises(errors.DataError, match="`fold 1`: got a train split with one class only"):
+        cross_validation_fold(whole, 0, 4)

@@ -4,6 +4,7 @@ import torch
 from hinged import errors
 from hinged.lab.data import load_data_set
 from hinged.lab.data.validation_split import hold_out
+from hinged.lab.experiment.settings import TableSettings
 
 
 def rows_of(x):
@@ -44,6 +45,23 @@ def test_images_with_boxes_are_held_out_with_their_boxes():
     shapes = load_data_set("shapes", train_size=20)
     training, held_out = hold_out(shapes, 0.2, seed=0)
     assert len(training.x_train) == len(training.y_train) == 16 and len(held_out.y) == 4
+
+
+@pytest.mark.parametrize("split", ["group:customer", "time:customer"])
+def test_rows_of_a_table_that_belong_together_are_held_out_together(tmp_path, split):
+    pytest.importorskip("pyarrow")
+    rows = [f"{i // 3},{i * i},{i}" for i in range(90)]
+    (tmp_path / "t.csv").write_text("\n".join(["customer,a,y", *rows]))
+    table = load_data_set(str(tmp_path / "t.csv"), table=TableSettings(split=split))
+    training, held_out = hold_out(table, 0.2, seed=0)
+    kept, removed = (
+        {round(y) // 3 for y in table.target_scale.to_units(part).flatten().tolist()}
+        for part in (training.y_train, held_out.y)
+    )
+    assert len(training.x_train) + len(held_out.x) == len(table.x_train)
+    assert kept == {row // 3 for row in training.source.train.tolist()}
+    assert kept and removed and not kept & removed
+    assert (max(kept) < min(removed)) == split.startswith("time")
 
 
 @pytest.mark.parametrize(("share", "number"), [(0.01, 1), (0.99, 99)])

@@ -12,6 +12,7 @@ VALUES = {
         **{"data": "<data>", "seeds": [0], "activations": []},
     },
     **dict.fromkeys(("about", "verdict", "data_digest", "settings"), ""),
+    "data_notes": ["age: <5 missing"],
     **{"tuning": [], "tuning_headings": (), "tuning_title": "", "tuning_about": ""},
     "table": {"finished": 1, "planned": 1, "baseline": "relu", "warnings": ["<few>"]},
     "headings": ("activation", "time"),
@@ -29,6 +30,7 @@ def test_texts_are_escaped_and_our_row_stands_out():
     assert "cnn on &lt;data&gt;" in page and "<data>" not in page
     assert page.count('class="ours"') == 1
     assert page.index("&lt;few&gt;") < page.index("<table>")
+    assert "<li>age: &lt;5 missing</li>" in page
     assert re.search(r'<tr class="ours"><td data-heading="activation">hinged</td>', page)
 
 

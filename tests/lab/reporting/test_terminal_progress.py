@@ -123,11 +123,15 @@ def test_no_bar_is_left_above_an_early_error(error):
     assert ("setting up" in last) == (error is None)
 
 
-def test_a_warning_is_a_line_of_its_own():
+def test_a_note_and_a_warning_are_lines_of_their_own():
     screen = Screen()
     screen.progress.on_start(2, 0, 4, 1)
+    screen.progress.on_note("age [in years]: 3 missing.")
     screen.progress.on_warning("Curves [of all] cannot move.")
-    assert screen.lines == ["Warning: Curves [of all] cannot move."]
+    assert screen.lines == [
+        "Data: age [in years]: 3 missing.",
+        "Warning: Curves [of all] cannot move.",
+    ]
 
 
 @pytest.mark.parametrize("name", ["a[b].py:f", "a[/b].py:f", "[red]x"])

@@ -2,18 +2,20 @@ from pathlib import Path
 
 from hinged.lab.runs.compare import compare_all
 from hinged.lab.runs.pending_trial import ExperimentRun
-from hinged.lab.runs.run_checks import CheckedExperiment, report_warnings
+from hinged.lab.runs.run_checks import CheckedExperiment, report_findings
 from hinged.lab.runs.run_folder import RunFolder
 from tests.lab.helpers import RecordingListener
 
 
 def warned(*warnings):
-    """What a listener hears of experiments with these warnings, whose labels are a, b, c ..."""
+    """The warnings of experiments with these warnings (or none), whose labels are a, b, c ..."""
     listener, runs = RecordingListener(), []
     for number, _ in enumerate(warnings):
         label = "abcdef"[number]
         runs.append(ExperimentRun(None, RunFolder(Path(label)), label))
-    report_warnings(runs, [CheckedExperiment("", "", each) for each in warnings], listener)
+    checked = [CheckedExperiment("", "", ("Rows.",), (each,) if each else ()) for each in warnings]
+    report_findings(runs, checked, listener)
+    assert listener.notes == ["Rows."]
     return listener.warnings
 
 

@@ -8,7 +8,9 @@ from hinged.lab.data.readers.bccd import read_bccd
 from hinged.lab.data.registry import (
     DATA_SETS,
     check_data_set_name,
+    check_table_settings,
     is_data_set_name,
+    is_table_path,
     load_data_set,
 )
 from hinged.lab.data.sklearn_data import SKLEARN_DATA
@@ -22,7 +24,9 @@ __all__ = [
     "DataFacts",
     "DataSet",
     "check_data_set_name",
+    "check_table_settings",
     "is_data_set_name",
+    "is_table_path",
     "load_data_set",
     "read_bccd",
 ]

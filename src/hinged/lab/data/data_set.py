@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hinged.lab.data.data_facts import DataFacts, collect_facts
+from hinged.lab.data.tables.table_notes import NO_NOTES, TableNotes
+from hinged.lab.data.tables.table_rows import TableRows
 from hinged.lab.data.train_test_split import TrainTestSplit
 from hinged.lab.problems import Problem
 from hinged.lab.problems.predictions import Predictions
@@ -41,6 +43,9 @@ class DataSet:
         channels: number of channels to which `to_inputs` repeats images with one channel (grey
             images). If None, images keep their channels.
         target_scale: the scale of targets that are numbers. None if targets were not scaled.
+        notes: sentences about the columns of a table of the user.
+        source: the rows of a table whose encoding depends on the training rows, or whose rows
+            belong together. None for all other data.
         digest: SHA-256 of the shapes and bytes of the inputs and targets, as hexadecimal text.
     """
 
@@ -56,6 +61,8 @@ class DataSet:
     side: int | None = None
     channels: int | None = None
     target_scale: TargetScale | None = None
+    notes: TableNotes = NO_NOTES
+    source: TableRows | None = None
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -204,6 +211,8 @@ def scale_split(name: str, data: TrainTestSplit) -> DataSet:
         mean,
         std,
         target_scale=data.problem.target_scale(data.y_train),
+        notes=data.notes,
+        source=data.source,
     )
 
 

@@ -24,7 +24,10 @@ from hinged.lab.data.readers.data_files import find_data_folder
 from hinged.lab.data.sklearn_data import SKLEARN_DATA
 from hinged.lab.data.synthetic import SYNTHETIC
 from hinged.lab.data.train_test_split import TrainTestSplit, check_split, take_subset
+from hinged.lab.experiment.settings import TableSettings
 from hinged.user_code import names_function
+
+_NO_SETTINGS = TableSettings()
 
 
 def _without_folder(read: Callable[[], TrainTestSplit], _folder: Path | None) -> TrainTestSplit:
@@ -63,8 +66,34 @@ def is_data_set_name(name: str) -> bool:
     (True, True, False)
     """
     path, _ = _split_path(name)
-    is_table = path.suffix in table_files.SUFFIXES
-    return name in DATA_SETS or names_function(name) or is_table or os.path.isdir(path)
+    known = name in DATA_SETS or names_function(name) or is_table_path(name)
+    return known or os.path.isdir(path)
+
+
+def is_table_path(name: str) -> bool:
+    """Return whether a text is the path of a table, with or without its target column.
+
+    >>> is_table_path("houses.csv:price"), is_table_path("mnist")
+    (True, False)
+    """
+    return _split_path(name)[0].suffix in table_files.SUFFIXES
+
+
+def check_table_settings(name: str, table: TableSettings) -> None:
+    """Raise an error if settings of a table are given for another data set.
+
+    Args:
+        name: name of the data set.
+        table: the settings.
+
+    Raises:
+        ArgumentError: if a setting has a value and the data set is not the path of a table.
+    """
+    given = [setting for setting, value in table.model_dump().items() if value]
+    if given and not is_table_path(name):
+        got = f"a value for the data set {name}"
+        hint = "only a .csv or .parquet file has this setting: leave it out"
+        raise errors.ArgumentError(errors.message(f"table.{given[0]}", got, hint))
 
 
 def check_data_set_name(name: str) -> None:
@@ -94,6 +123,7 @@ def load_data_set(
     *,
     train_size: int | None = None,
     test_size: int | None = None,
+    table: TableSettings = _NO_SETTINGS,
 ) -> DataSet:
     """Return a data set by name or path, with checked values and scaled inputs.
 
@@ -108,24 +138,32 @@ def load_data_set(
         train_size: number of training samples; None takes all. The selection is the same at every
             call and does not depend on a seed.
         test_size: number of test samples, selected in the same way; None takes all.
+        table: settings of a table of the user; other data sets do not have any.
 
     Raises:
         UnknownNameError: if no data set has this name.
         DataError: if the data are missing, damaged or unsuitable for training.
         ArgumentError: if a size is larger than the number of samples or smaller than the number of
-            classes, or if a size is given for a function that returns a `DataSet`.
+            classes, if a size is given for a function that returns a `DataSet`, or if settings of a
+            table are given for another data set or do not fit the table.
     """
     check_data_set_name(name)
+    check_table_settings(name, table)
     path, _ = _split_path(name)
     changed = path.stat().st_mtime_ns if path.exists() else 0
-    return _load_cached(name, find_data_folder(folder), train_size, test_size, changed)
+    return _load_cached(name, find_data_folder(folder), train_size, test_size, table, changed)
 
 
 @functools.lru_cache(maxsize=1)
 def _load_cached(
-    name: str, folder: Path | None, train_size: int | None, test_size: int | None, _changed: int
+    name: str,
+    folder: Path | None,
+    train_size: int | None,
+    test_size: int | None,
+    table: TableSettings,
+    _changed: int,
 ) -> DataSet:
-    data = check_split(f"data {name}", _read_data_set(name, folder))
+    data = check_split(f"data {name}", _read_data_set(name, folder, table))
     if isinstance(data, DataSet):
         if train_size or test_size:
             size = "train_size" if train_size else "test_size"
@@ -137,14 +175,16 @@ def _load_cached(
     return scale_split(name, take_subset(data, train_size, test_size))
 
 
-def _read_data_set(name: str, folder: Path | None) -> TrainTestSplit | DataSet:
+def _read_data_set(
+    name: str, folder: Path | None, table: TableSettings
+) -> TrainTestSplit | DataSet:
     if name in DATA_SETS:
         return DATA_SETS[name](folder)
     if names_function(name):
         return user_function.read_from_function(name)
     path, part = _split_path(name)
-    if path.suffix in table_files.SUFFIXES:
-        return table_files.read_csv_or_parquet(path, part)
+    if is_table_path(name):
+        return table_files.read_csv_or_parquet(path, part, table)
     return image_folders.read_image_folder(path, None if part is None else int(part))
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from hinged import errors
+from hinged.lab.data.row_division import random_division
+from hinged.lab.data.tables.table_notes import NO_NOTES, TableNotes
+from hinged.lab.data.tables.table_rows import TableRows
 from hinged.lab.problems import Classification, Problem, Regression
 from hinged.lab.problems.problem import Fault
-
-TEST_SHARE = 0.3
-"""Fraction of the samples in the test split, if the source of the data defines no test split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +29,9 @@ class TrainTestSplit:
         x_test: test inputs, in the same form as `x_train`.
         y_test: test targets, in the same form as `y_train`.
         problem: task of the data set, which defines the loss and the score.
+        notes: sentences about the columns of a table of the user.
+        source: the rows of a table whose encoding depends on the training rows, or whose rows
+            belong together. None for all other data.
     """
 
     about: str
@@ -39,6 +40,8 @@ class TrainTestSplit:
     x_test: Tensor
     y_test: Tensor
     problem: Problem
+    notes: TableNotes = NO_NOTES
+    source: TableRows | None = None
 
 
 class _Splits(Protocol):
@@ -141,13 +144,16 @@ def take_subset(
     classes = data.problem.classes
     train = _subset_rows_checked("train_size", data.y_train, train_size, classes)
     test = _subset_rows_checked("test_size", data.y_test, test_size, classes)
-    return TrainTestSplit(
-        f"{data.about}; of these {len(train):,} to train on and {len(test):,} to test on",
-        data.x_train[train],
-        data.y_train[train],
-        data.x_test[test],
-        data.y_test[test],
-        data.problem,
+    about = f"{data.about}; of these {len(train):,} to train on and {len(test):,} to test on"
+    if data.source is not None:
+        return replace(encode_table(data.source.subset(train.numpy(), test.numpy())), about=about)
+    return replace(
+        data,
+        about=about,
+        x_train=data.x_train[train],
+        y_train=data.y_train[train],
+        x_test=data.x_test[test],
+        y_test=data.y_test[test],
     )
 
 
@@ -196,18 +202,39 @@ def subset_rows(y: Tensor, size: int, classes: int | None, seed: int = 0) -> Ten
     return order[:size].sort().values
 
 
-def describe_table(x: Tensor, y: Tensor, classes: int | None) -> str:
+def encode_table(rows: TableRows) -> TrainTestSplit:
+    """Return the splits of a table, encoded with what its training rows contain.
+
+    Args:
+        rows: the table, and its training and test rows.
+    """
+    table, (x_train, x_test) = rows.table, rows.encode()
+    y_train, y_test = table.y[rows.train], table.y[rows.test]
+    about = describe_table(x_train, table.y, table.problem.classes, rows.about, len(table.columns))
+    return TrainTestSplit(about, x_train, y_train, x_test, y_test, table.problem, table.notes, rows)
+
+
+def describe_table(
+    x: Tensor,
+    y: Tensor,
+    classes: int | None,
+    test: str = "30 % to test on",
+    columns: int | None = None,
+) -> str:
     """Return a sentence that describes a table: rows, columns, task and test split.
 
     Args:
-        x: inputs `(N, features)`.
-        y: class indices `(N,)`, or numbers to predict `(N, targets)`.
+        x: inputs `(M, features)` of any number of rows.
+        y: class indices `(N,)` of all rows, or numbers to predict `(N, targets)`.
         classes: number of classes; None for a regression.
+        test: which rows the test split contains.
+        columns: number of columns, if it is not the number of features.
     """
     task = f"{classes} classes"
     if classes is None:
         task = "regression" + (f" of {y.shape[1]} targets" if y.shape[1] > 1 else "")
-    return f"{len(x):,} rows of {x.shape[1]} columns, {task}; 30 % to test on"
+    inputs = f"{columns} columns, {x.shape[1]} inputs" if columns else f"{x.shape[1]} columns"
+    return f"{len(y):,} rows of {inputs}, {task}; {test}"
 
 
 def split_at_random(
@@ -227,14 +254,7 @@ def split_at_random(
     Raises:
         DataError: if a class has a single sample, which cannot be in both splits.
     """
-    labels = None if classes is None else y.numpy()
-    if labels is not None and np.bincount(labels).min() < 2:
-        rare = int(np.bincount(labels).argmin())
-        got = f"fewer than 2 samples of the class with index {rare}"
-        hint = "give at least 2 samples of every class, or remove this class"
-        raise errors.DataError(errors.message("data", got, hint))
-    train, test = train_test_split(
-        np.arange(len(x)), test_size=TEST_SHARE, random_state=0, stratify=labels
-    )
+    rows = random_division(len(x), None if classes is None else y.numpy())
+    train, test = map(torch.from_numpy, rows)
     problem = Regression(y.shape[1], names) if classes is None else Classification(classes, names)
     return TrainTestSplit(about, x[train], y[train], x[test], y[test], problem)

@@ -33,8 +33,9 @@ class Samples(NamedTuple):
 def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, Samples]:
     """Divide the training split into samples to train on and samples for validation.
 
-    The validation samples contain the classes in the same proportions as the training split. The
-    test split and the scaling stay the same: the scaling is that of the whole training split.
+    The validation samples contain the classes in the same proportions as the training split. If
+    the rows of a table belong together, they are whole groups or the latest rows instead. The test
+    split and the scaling stay the same: the scaling is that of the whole training split.
 
     Args:
         data: the data set.
@@ -53,11 +54,15 @@ def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, Samples]:
     (84, 21)
     """
     size = held_out_size(data, share)
-    rows = subset_rows(data.y_train, size, data.classes, _SEED_OFFSET + seed)
-    is_held_out = torch.zeros(len(data.x_train), dtype=torch.bool)
-    is_held_out[rows] = True
+    source, is_held_out = data.source, torch.zeros(len(data.x_train), dtype=torch.bool)
+    if source is not None and source.table.division is not None:
+        is_held_out = torch.from_numpy(source.table.division.held_out(source.train, share, seed))
+    else:
+        is_held_out[subset_rows(data.y_train, size, data.classes, _SEED_OFFSET + seed)] = True
     x, y = data.x_train, data.y_train
     training = replace(data, x_train=x[~is_held_out], y_train=y[~is_held_out])
+    if source is not None:
+        training = replace(training, source=source.without_training_rows(is_held_out.numpy()))
     return training, Samples(x[is_held_out], y[is_held_out])
 
 

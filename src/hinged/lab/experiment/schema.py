@@ -17,6 +17,7 @@ from hinged.lab.experiment.settings import (
     CurveSettings,
     NetworkSettings,
     Settings,
+    TableSettings,
     TrainingSettings,
     flatten_settings,
     merge_settings,
@@ -64,6 +65,8 @@ class Experiment(Settings):
     folds: int | None = pydantic.Field(default=None, ge=2)
     """Number of folds of a cross-validation over all samples. Seed `s` tests on fold `s % folds`.
     By default, there is no cross-validation: the test split of the data set is used."""
+    table: TableSettings = TableSettings()
+    """Settings of a table of the user."""
     network: NetworkSettings = NetworkSettings()
     """Settings of the network."""
     curves: CurveSettings = CurveSettings()

@@ -69,8 +69,9 @@ def _settings_of(model: type[Settings], prefix: str) -> Iterator[Setting]:
             yield from _settings_of(kind, f"{name}.")
             continue
         known = _CHOICES.get(prefix + name, {})
-        if get_origin(kind) is Literal:
-            known = dict.fromkeys(map(str, get_args(kind)), "")
+        for each in (kind, *get_args(kind)):  # `Literal["a"] | None` has two arguments.
+            if get_origin(each) is Literal:
+                known = dict.fromkeys(map(str, get_args(each)), "")
         meaning = " ".join((field.description or "").split())
         default = field.get_default(call_default_factory=True)
         yield Setting(prefix + name, kind, default, meaning, known)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import pydantic
+import pydantic_core
 
 Precision = Literal["float32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -38,6 +39,30 @@ class Settings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+class TableSettings(Settings):
+    """Settings of a table of the user (`table.csv:column`). Other data sets do not use them."""
+
+    task: Literal["classification", "regression"] | None = None
+    """Task: `classification` or `regression`. By default, one target column of texts, booleans or
+    at most 20 different whole numbers makes a classification, and other targets a regression."""
+    split: str | None = None
+    """How rows are divided: `group:COLUMN` keeps all rows with the same value on the same side of
+    every split, and `time:COLUMN` tests on later rows than it trains on. By default, rows are
+    divided at random. It also holds for folds and for validation samples."""
+    leave_out: tuple[str, ...] = ()
+    """Columns that are no inputs."""
+
+    @pydantic.field_validator("split")
+    @classmethod
+    def _check_split(cls, value: str | None) -> str | None:
+        kind, _, column = (value or "group:any").partition(":")
+        if kind not in ("group", "time") or not column:
+            raise pydantic_core.PydanticCustomError(
+                "split", "expected group:COLUMN or time:COLUMN, for example group:customer"
+            )
+        return value
 
 
 class NetworkSettings(Settings):

@@ -53,6 +53,7 @@ def _render_page(data: ReportData, plotly_file: str | None) -> str:
         "report.html.jinja",
         experiment=experiment,
         about=results[-1].data_about or experiment.data,
+        data_notes=results[-1].data_notes,
         verdict=verdict(table) if "hinged" in experiment.activations else "",
         table=table,
         headings=terminal.headings(table),

@@ -52,9 +52,11 @@ class ReportData(NamedTuple):
     tuning: list[TunedActivation]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the table, the further scores, the accuracies of classes and the tuning."""
+        """Return the table, the further scores, the accuracies of classes, the tuning, and what
+        was found in the columns of a table of the user."""
         tuning = {"tuning": [each.model_dump() for each in self.tuning]} if self.tuning else {}
-        return {**self.table.as_json(), **self.predictions.as_json(), **tuning}
+        notes = {"data_notes": self.results[-1].data_notes} if self.results[-1].data_notes else {}
+        return {**self.table.as_json(), **self.predictions.as_json(), **tuning, **notes}
 
 
 def read_report_data(folder: RunFolder) -> ReportData:

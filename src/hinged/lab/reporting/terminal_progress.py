@@ -77,6 +77,10 @@ class TerminalProgress(ProgressListener):
             self._console.print(f"{finished} of {trials} trials were finished before.")
         self._bar.reset(self._task, total=epochs, description="training", left="")
 
+    def on_note(self, sentence: str) -> None:
+        """Print what was found in the data as a line."""
+        self._console.print(f"[dim]Data:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+
     def on_warning(self, sentence: str) -> None:
         """Print the warning as a line."""
         self._console.print(

@@ -41,6 +41,7 @@ def warn_of_scores(experiment: Experiment, results: Sequence[TrialResult]) -> It
         experiment: the experiment.
         results: the results of its finished trainings, at least one.
     """
+    yield from results[-1].data_warnings
     results = _add_facts(results)
     yield from _warn_of_no_learning(results)
     yield from _warn_of_equal_scores(experiment, results)

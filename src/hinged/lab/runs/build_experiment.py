@@ -5,14 +5,19 @@ An experiment is one network that is trained with several activations from sever
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pydantic
 
 from hinged import errors
 from hinged.curve import START_FUNCTIONS, TAILS, uniform_grid
-from hinged.lab.data import AUGMENTATIONS, check_data_set_name
+from hinged.lab.data import (
+    AUGMENTATIONS,
+    check_data_set_name,
+    check_table_settings,
+    is_table_path,
+)
 from hinged.lab.experiment.choices import OPTIMIZERS
 from hinged.lab.experiment.schema import Experiment, apply_assignments
 from hinged.lab.experiment.setting_faults import setting_faults
@@ -40,7 +45,7 @@ def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Exper
         assignments: texts `NAME=VALUE`, for example `training.epochs=2`. They override
             `values`.
         **values: settings of `Experiment`; the settings of a section are a dict. A setting that is
-            not given has its default.
+            not given has its default. The default network of a table is `mlp`.
 
     Raises:
         UnknownNameError: if a given name of a setting, data set, network, activation or optimizer
@@ -50,9 +55,18 @@ def build_experiment(assignments: Iterable[str] = (), /, **values: Any) -> Exper
     """
     values = apply_assignments(values, assignments)
     try:
-        return check_experiment(Experiment(**values))
+        return check_experiment(Experiment(**_with_network(values)))
     except pydantic.ValidationError as invalid:
         raise errors.ArgumentError(setting_faults(invalid)) from None
+
+
+def _with_network(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings with the network `mlp` if the data are a table and no network is given."""
+    network = values.get("network", {})
+    is_table = is_table_path(str(values.get("data", "")))
+    if not is_table or not isinstance(network, Mapping) or "kind" in network:
+        return values
+    return {**values, "network": {**network, "kind": "mlp"}}
 
 
 def check_experiment(experiment: Experiment) -> Experiment:
@@ -75,6 +89,7 @@ def check_experiment(experiment: Experiment) -> Experiment:
         ("training.optimizer", experiment.training.optimizer, OPTIMIZERS),
     ]
     check_data_set_name(experiment.data)
+    check_table_settings(experiment.data, experiment.table)
     check_network_kind(experiment.network.kind)
     for setting, name, known in names:
         if name not in known:

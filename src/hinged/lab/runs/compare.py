@@ -36,7 +36,7 @@ from hinged.lab.runs.run_checks import (
     check_experiment,
     check_logger,
     check_single_training,
-    report_warnings,
+    report_findings,
 )
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.run_trial import load_data_and_weights, run_trial
@@ -156,7 +156,7 @@ def compare_all(
     at_once = jobs if cluster is None else None
     listener.on_start(len(trials), len(trials) - len(pending), epochs, at_once)
     if pending:
-        report_warnings(runs, checked, listener)
+        report_findings(runs, checked, listener)
     train_all = functools.partial(
         _train_all, listener=listener, jobs=jobs, threads=threads, cluster=cluster
     )
@@ -300,7 +300,7 @@ def _data_source(run: ExperimentRun) -> Hashable:
     """Return a key that is equal for two runs with the same data and pretrained weights."""
     experiment = run.experiment
     sizes = experiment.train_size, experiment.test_size
-    return experiment.data, sizes, experiment.network, run.study_weights
+    return experiment.data, sizes, experiment.table, experiment.network, run.study_weights
 
 
 def _loader(run: ExperimentRun, data_dir: Path | None) -> Loader:

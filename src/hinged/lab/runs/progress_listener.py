@@ -24,6 +24,13 @@ class ProgressListener:
             jobs: number of trials that are trained at the same time; None if it is not known.
         """
 
+    def on_note(self, sentence: str) -> None:
+        """React to something that was found in the data, before the first training.
+
+        Args:
+            sentence: what was found.
+        """
+
     def on_warning(self, sentence: str) -> None:
         """React to a reason why the results may prove nothing, known before the first training.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hinged import errors
@@ -21,12 +21,14 @@ class CheckedExperiment(NamedTuple):
     Attributes:
         data_digest: the hash of the data.
         weights: the name of the pretrained weights; empty if the experiment uses none.
-        warning: a sentence if its curves cannot travel far enough to change; None if they can.
+        notes: sentences about what was found in the data.
+        warnings: reasons why its results may prove nothing, and what to do.
     """
 
     data_digest: str
     weights: str
-    warning: str | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def check_experiment(run: ExperimentRun, loaded: DataAndWeights) -> CheckedExperiment:
@@ -42,26 +44,41 @@ def check_experiment(run: ExperimentRun, loaded: DataAndWeights) -> CheckedExper
     experiment = run.experiment
     for activation in experiment.activations:
         check_trial(experiment, Trial(activation=activation, seed=0), loaded)
+    still = describe_still_curves(experiment, count_train_samples(experiment, loaded))
+    found, warnings = loaded.data.notes
     return CheckedExperiment(
         loaded.data.digest,
         "" if loaded.weights is None else loaded.weights.name,
-        describe_still_curves(experiment, count_train_samples(experiment, loaded)),
+        (f"{loaded.data.about}.", *found) if found else (),
+        (*warnings, *(() if still is None else (still,))),
     )
 
 
-def report_warnings(
+def report_findings(
     runs: Sequence[ExperimentRun],
     checked: Sequence[CheckedExperiment],
     listener: ProgressListener,
 ) -> None:
-    """Report each warning once. Labels of experiments are added if some others do not have it."""
+    """Report each note and each warning once.
+
+    Labels of experiments are added if some others do not have it.
+    """
+    for sentence in _with_labels(runs, [found.notes for found in checked]):
+        listener.on_note(sentence)
+    for sentence in _with_labels(runs, [found.warnings for found in checked]):
+        listener.on_warning(sentence)
+
+
+def _with_labels(
+    runs: Sequence[ExperimentRun], sentences: Sequence[tuple[str, ...]]
+) -> Iterator[str]:
+    """Yield each sentence once, after the labels of its experiments if some do not have it."""
     labels: dict[str, list[str]] = {}
-    for run, found in zip(runs, checked, strict=True):
-        if found.warning is not None:
-            labels.setdefault(found.warning, []).append(run.label)
-    for warning, names in labels.items():
-        everywhere = len(names) == len(runs)
-        listener.on_warning(warning if everywhere else f"{', '.join(names)}: {warning}")
+    for run, own in zip(runs, sentences, strict=True):
+        for sentence in own:
+            labels.setdefault(sentence, []).append(run.label)
+    for sentence, names in labels.items():
+        yield sentence if len(names) == len(runs) else f"{', '.join(names)}: {sentence}"
 
 
 def check_logger(name: str, runs: Sequence[ExperimentRun], *, on_cluster: bool) -> None:

@@ -88,7 +88,7 @@ def load_data_and_weights(
         DataError: if data are missing or damaged.
     """
     sizes = {"train_size": experiment.train_size, "test_size": experiment.test_size}
-    data = load_data_set(experiment.data, data_dir, **sizes)
+    data = load_data_set(experiment.data, data_dir, table=experiment.table, **sizes)
     weights = pretrained.find_weights(experiment.network, data_dir, study_weights)
     return DataAndWeights(pretrained.prepare_images(data, experiment.network, weights), weights)
 
@@ -158,6 +158,8 @@ def run_trial(
         pretrained="" if weights is None else weights.name,
         data_digest=digest,
         data_about=data.about,
+        data_notes=data.notes.found,
+        data_warnings=data.notes.warnings,
         data_facts=data.facts,
         fold=experiment.fold_of(trial),
         experiment=experiment.model_dump(mode="json", exclude={"activations", "seeds"}),

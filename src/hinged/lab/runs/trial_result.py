@@ -55,6 +55,8 @@ class TrialResult(pydantic.BaseModel):
             if all weights were new.
         data_digest: SHA-256 of the data.
         data_about: a sentence that describes the data.
+        data_notes: sentences about what was found in the columns of a table; empty for other data.
+        data_warnings: what to look at in a table before its results are trusted.
         data_facts: facts about the splits that decide whether scores mean anything; None in older
             results.
         fold: number of the cross-validation fold that was the test split, from 0; None without
@@ -89,6 +91,8 @@ class TrialResult(pydantic.BaseModel):
     pretrained: str = ""
     data_digest: str
     data_about: str = ""
+    data_notes: tuple[str, ...] = ()
+    data_warnings: tuple[str, ...] = ()
     data_facts: DataFacts | None = None
     fold: int | None = None
     experiment: dict[str, Any]
