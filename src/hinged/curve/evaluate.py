@@ -156,7 +156,8 @@ def check_input(x: Tensor, channels: int, dim: int, call: str) -> None:
         return
     if not -x.dim() <= dim < x.dim() or x.shape[dim] != channels:
         got = f"a tensor of shape {tuple(x.shape)} with dim={dim}"
-        hint = f"expected {channels} channels on axis dim: change the number of channels or dim="
+        hint = f"expected {channels} channels on axis dim: change the number of channels or dim=, "
+        hint += "or use one curve for all channels, which takes any number of them"
         raise errors.ArgumentError(errors.message(f"{call}(x)", got, hint))
 
 

@@ -99,6 +99,17 @@ class OneMethod(Net):
         return F.gelu(x)
 
 
+class OneBranch(Net):
+    """An activation in a branch that is executed with one of two widths."""
+
+    def forward(self, x):
+        y, parts = self.first(x), []
+        for k in (6, 4):
+            part = y[..., :k]
+            parts.append(F.relu(part) if k == self.width else part)
+        return torch.cat(parts, -1)
+
+
 LONGER, MORE, NARROW = torch.randn(3, 9, 4), torch.randn(11, 4), {"width": 3}
 
 
@@ -116,6 +127,7 @@ LONGER, MORE, NARROW = torch.randn(3, 9, 4), torch.randn(11, 4), {"width": 3}
         (Positions, SEQUENCES, LONGER, {}),
         (FlatMaps, SEQUENCES, LONGER, {}),
         (OneMethod, SEQUENCES, LONGER, {}),
+        (OneBranch, ROWS, ROWS, {"width": 4}),
     ],
 )
 def test_a_size_that_can_change_gives_one_curve_for_all_channels(make, x, later, changes):
@@ -146,12 +158,16 @@ def test_batches_with_several_widths_give_one_curve():
 class Kept(Net):
     def __init__(self, run):
         super().__init__()
-        self.run, self.relu = run, nn.ReLU()
+        self.run, self.relu, self.wide = run, nn.ReLU(), nn.Linear(4, 12)
         self.conv, self.lstm = nn.Conv2d(3, 6, 1), nn.LSTM(4, 6, batch_first=True)
         self.register_buffer("neighbours", torch.ones(8, 8) / 8)
 
     def forward(self, x):
         return self.head(self.run(self, x))
+
+
+def sum_of_halves(net, y):
+    return net.relu(y[..., :6]) + y[..., 6:]
 
 
 KEPT = {
@@ -177,6 +193,7 @@ KEPT = {
         ),
         ROWS,
     ),
+    "slices of equal width": (lambda net, x: sum_of_halves(net, net.wide(x)), SEQUENCES),
     "sum over neighbours": (
         lambda net, x: net.relu(
             torch.zeros(4, 6).index_add_(0, torch.tensor([0, 1, 1, 2, 3, 0, 0, 0]), net.first(x))

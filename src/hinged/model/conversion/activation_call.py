@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
 from hinged.model.conversion.activation_functions import same_activation
+from hinged.model.conversion.sliced_widths import Widths
 from hinged.model.conversion.source_location import SourceLocation
 from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.moments import Moments
@@ -42,6 +43,8 @@ class ActivationCall:
         overwrites_used_input: whether the call works in place, and the model reads the overwritten
             input again later.
         channels_are_guessed: whether parameters may not determine the number of channels.
+        selected_widths: how many channels the model has selected from each tensor from which the
+            channels of the input were selected, in all selections.
         channels_vary: whether the number of channels differs between executions, or could.
         fed_by: `id`s of the parameters of the layers that have computed the input.
         is_fed_by_several: whether other layers have computed the input in another execution.
@@ -69,6 +72,7 @@ class ActivationCall:
     runs_in_training: bool = False
     gets_gradients: bool = False
     channels_are_guessed: bool = False
+    selected_widths: list[Widths] = field(default_factory=list)
     channels_vary: bool = False
     fed_by: frozenset[int] = frozenset()
     is_fed_by_several: bool = False

@@ -22,9 +22,11 @@ from hinged.model.conversion.operations import (
     REARRANGING,
     REDUCTIONS,
     RESIZING,
+    SLICING,
     find_reduced_axes,
     plain_name,
 )
+from hinged.model.conversion.sliced_widths import SlicedWidths
 
 
 class ChannelAxes:
@@ -43,9 +45,13 @@ class ChannelAxes:
 
     Args:
         flow: the origins of the tensors in the same model.
+
+    Attributes:
+        widths: the numbers of channels that the model selects from tensors.
     """
 
     def __init__(self, flow: DataFlow) -> None:
+        self.widths = SlicedWidths()
         self._flow = flow
         self._channels = WeakTensorKeyDictionary()
         self._slices = WeakTensorKeyDictionary()
@@ -84,6 +90,7 @@ class ChannelAxes:
 
     def copy_axis(self, old: Tensor, new: Tensor) -> None:
         """Give the tensor `new` the channel axis of the tensor `old`, which has the same shape."""
+        self.widths.follow("", [old], [new])
         if old in self._channels:
             self._channels[new] = self._channels[old]
 
@@ -109,6 +116,7 @@ class ChannelAxes:
         inputs, outputs = tensors_in((args, kwargs)), tensors_in(result)
         if any(x.is_nested for x in (*inputs, *outputs)):
             return
+        self.widths.follow(name, inputs, outputs)
         if name in REARRANGING:
             self._rearrange(function, args, kwargs, result)
             self._note_slice(name, args, outputs)
@@ -209,9 +217,14 @@ class ChannelAxes:
             self._channels[out] = kept.expand(out.shape)
 
     def _note_slice(self, name: str, args: tuple[Any, ...], outputs: list[Tensor]) -> None:
-        """Record that tensors are slices of constants, whose size the model can change."""
+        """Record that tensors are slices of another tensor, whose size the model can change."""
         x = args[0]
-        if not isinstance(x, Tensor) or self._flow.origin_of(x).depends_on_data:
+        if not isinstance(x, Tensor):
+            return
+        if self._flow.origin_of(x).depends_on_data:
+            for out in outputs if name in SLICING else ():
+                if (axis := self.axis_of(out)) is not None:
+                    self.widths.note_slice(x, out, out.shape[axis])
             return
         index = args[1] if name == "getitem" else None
         parts = index if isinstance(index, tuple) else (index,)

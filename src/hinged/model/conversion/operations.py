@@ -60,6 +60,8 @@ REARRANGING = {
     "flip",
 }
 """These only select or reorder numbers of a tensor."""
+SLICING = {"getitem", "narrow", "index_select"}
+"""These select numbers of a tensor. How many they select is an argument of the call."""
 RESIZING = {"cat", "concat", "concatenate", "pixel_shuffle", "pixel_unshuffle", "pad"}
 """These may change the number of channels, but not the channel axis."""
 

@@ -164,7 +164,8 @@ class _ActivationTracer(TorchFunctionMode):
                 call.is_composed = bool(self.flow.composed >> number & 1)
                 call.feeds_layer = bool(self.flow.feeding_layers >> number & 1)
                 call.runs_in_training = self._training
-                if call.channels_are_guessed and not call.feeds_layer:
+                is_free = call.channels_are_guessed and not call.feeds_layer
+                if is_free or any(len(widths) > 1 for widths in call.selected_widths):
                     call.forget_channels()
                 call.gets_gradients = self._training and bool(trained >> number & 1)
             (_, first), *others = executions
@@ -275,6 +276,7 @@ class _ActivationTracer(TorchFunctionMode):
             inputs=Moments.of(sample),
             histogram=Histogram.of(sample),
             channels_are_guessed=self._axes.is_guess(x),
+            selected_widths=self._axes.widths.selected_from(x),
             fed_by=origin.parameters,
             depends_on_data=origin.depends_on_data,
             conflict=conflict,
