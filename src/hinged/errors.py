@@ -73,6 +73,11 @@ class ChangedOutputsWarning(UserWarning):
     """Warning that a conversion has changed the outputs of a model much."""
 
 
+class ChangedActivationWarning(UserWarning):
+    """Warning that a converted model does not use some of its curves, because somebody has changed
+    the activation in whose place they are, or a setting of it."""
+
+
 class InexactStartWarning(UserWarning):
     """Warning that the start function has a kink at which there is no hinge.
 

@@ -111,11 +111,6 @@ class ConditionalSlope(OneLayer):
         return F.leaky_relu(y, 0.5 if x.mean() > 0 else 0.1)
 
 
-class SlopeOfModule(OneLayer):
-    def forward(self, x):
-        return F.leaky_relu(self.line(x), negative_slope=self.slope)
-
-
 class SlopeOfCall(OneLayer):
     def forward(self, x):
         return torch.celu(self.line(x), alpha=float(1 + self.slope))

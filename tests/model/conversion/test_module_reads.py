@@ -75,7 +75,7 @@ def test_a_module_whose_settings_the_model_changes_stays(make):
     hinged.convert(model, ROWS)
     skipped = hinged.sites(model).skipped
     assert skipped and all(
-        "sets its attribute 'negative_slope'" in each.skipped for each in skipped
+        "sets the attribute 'negative_slope'" in each.skipped for each in skipped
     )
     model.slope = twin.slope = 0.8
     assert torch.allclose(model(ROWS), twin(ROWS))

@@ -29,7 +29,6 @@ from tests.model.conversion.rewritten_networks import (
     PrivateActivationOfBase,
     SlopeAsDefault,
     SlopeOfCall,
-    SlopeOfModule,
     SlopeOfParameter,
     SpecialMethod,
     UnpackedArguments,
@@ -144,7 +143,6 @@ def test_private_names_are_called_twice(make):
 
 VARYING = [
     ConditionalSlope,
-    SlopeOfModule,
     SlopeOfCall,
     SlopeAsDefault,
     UnpackedArguments,

@@ -27,6 +27,8 @@ class ActivationCall:
         location: where the call is in the source code.
         module: the module that is called; None if a function is called.
         function: the function that is called; None if a module is called.
+        arguments: the arguments of the function after its input, as `arguments_by_name` returns
+            them; empty if a module is called.
         native: a module that computes the same function as the call, but not in place.
         axis: the channel axis of the input; None if it is not known.
         channels: the size of the channel axis; 1 if the axis is not known.
@@ -64,6 +66,7 @@ class ActivationCall:
     dtype: torch.dtype
     inputs: Moments
     histogram: Histogram
+    arguments: dict[str, Any] = field(default_factory=dict)
     count: int = 1
     is_gate: bool = False
     is_output: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -113,6 +113,26 @@ def argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
     return _FUNCTIONS[name][0] if name in _FUNCTIONS else ()
 
 
+def arguments_by_name(
+    function: Callable[..., Any], others: Sequence[Any], given: Arguments
+) -> Arguments:
+    """Return the arguments of a call of an activation function after its input, by name.
+
+    A positional argument whose name is not known has its position after the input as its name.
+
+    Args:
+        function: the activation function that is called.
+        others: the positional arguments after the input.
+        given: the keyword arguments.
+
+    >>> arguments_by_name(torch.celu, [2.0], {}), arguments_by_name(torch.clamp, [0, 6], {})
+    ({'alpha': 2.0}, {'0': 0, '1': 6})
+    """
+    names = argument_names(function)
+    unnamed = map(str, range(len(names), len(others)))
+    return dict(zip((*names, *unnamed), others, strict=False)) | given
+
+
 def writes_in_place(function: Callable[..., Any], args: tuple[Any, ...], given: Arguments) -> bool:
     """Return whether a call of an activation function writes into its input.
 
@@ -147,12 +167,17 @@ def same_activation(one: nn.Module, other: nn.Module) -> bool:
     """Return whether two modules have the same type, the same settings and equal parameters."""
     return (
         type(one) is type(other)
-        and _settings(one) == _settings(other)
+        and settings_of(one) == settings_of(other)
         and all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
     )
 
 
-def _settings(module: nn.Module) -> Arguments:
+def settings_of(module: nn.Module) -> Arguments:
+    """Return the settings of an activation module, without `inplace`.
+
+    >>> settings_of(nn.LeakyReLU(0.2, inplace=True))
+    {'negative_slope': 0.2}
+    """
     return {
         name: value
         for name, value in vars(module).items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,14 +147,30 @@ class _Run:
     unused: list[nn.Parameter]
 
 
-def _modules_of(replacements: Replacements, target: type) -> dict[PiecewiseLinear, nn.Module]:
+def _modules_of(
+    replacements: Replacements, target: type
+) -> list[tuple[PiecewiseLinear, nn.Module]]:
     """Return the module that each curve layer replaces, for the layers with this kind of target."""
     modules = [
         (layer, each.call.module or module_of_torch(each.call))
         for each, layer in replacements
         if isinstance(each.target, target)
     ]
-    return {layer: module for layer, module in modules if module is not None}
+    return [(layer, module) for layer, module in modules if module is not None]
+
+
+def _settings_of_calls(
+    replacements: Replacements,
+) -> list[tuple[PiecewiseLinear, nn.Module, Collection[str]]]:
+    """Return the attributes of modules on which the replaced calls in methods depend."""
+    found: list[tuple[PiecewiseLinear, nn.Module, Collection[str]]] = []
+    for layer, module in _modules_of(replacements, CallInMethod):
+        found.append((layer, module, vars(module)))
+    for each, layer in replacements:
+        if isinstance(each.target, CallInMethod):
+            read = each.target.replacement.conditions.attributes
+            found.append((layer, each.target.owner, read))
+    return found
 
 
 def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatch) -> _Run:
@@ -170,11 +187,10 @@ def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatc
         precisions[layer] = torch.finfo(y.dtype).eps
 
     layers = [layer for _, layer in replacements]
-    in_slots = _modules_of(replacements, ModuleSlot)
-    in_calls = _modules_of(replacements, CallInMethod)
+    in_slots = dict(_modules_of(replacements, ModuleSlot))
     handles = [layer.register_forward_hook(note_call) for layer in layers]
     try:
-        with note_reads(in_slots, in_calls) as reasons:
+        with note_reads(in_slots, _settings_of_calls(replacements)) as reasons:
             output = _run_first_batch(model, first, reads)
             if not all(each.in_first_batch for each, _ in replacements):
                 _run_in_other_mode(model, first)

@@ -160,7 +160,9 @@ def _replace_call_in_method(same_call: Replacements) -> None:
             call.module or call.function,
             is_for_all=call.is_in_every_pass,
         )
-    owner.get_submodule(CURVES_CHILD).add_module(replacement.curve, curves)
+    method_curves: Any = owner.get_submodule(CURVES_CHILD)
+    method_curves.add_module(replacement.curve, curves)
+    method_curves.called[replacement.curve] = candidate.call.module or candidate.call.function
     originals = originals_of(owner)
     for name, rewritten in rewritten_attributes(owner, target.method, replacement).items():
         vars(owner)[name] = rewritten

@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -34,7 +34,7 @@ def keep_attributes(original: nn.Module, layer: PiecewiseLinear) -> None:
 @contextlib.contextmanager
 def note_reads(
     replaced: Mapping[PiecewiseLinear, nn.Module],
-    replaced_in_calls: Mapping[PiecewiseLinear, nn.Module],
+    settings: Iterable[tuple[PiecewiseLinear, nn.Module, Collection[str]]],
 ) -> Iterator[dict[Any, str]]:
     """Note during a `with` block which curve layers do not answer as the modules they replace.
 
@@ -43,8 +43,8 @@ def note_reads(
 
     Args:
         replaced: the module that each curve layer replaces under its name.
-        replaced_in_calls: the module that each curve layer replaces in a call. The module itself
-            stays in the model.
+        settings: for curve layers that replace a call, a module that stays in the model, and the
+            names of its attributes on which the call depends.
 
     Yields:
         A dictionary from curve layers to sentences that say what the model expects. It is filled
@@ -69,13 +69,14 @@ def note_reads(
                 found[layer] = f"the model reads its attribute {name!r}"
         return nn.Module.__getattr__(layer, name)
 
-    settings = {layer: vars(module) for layer, module in {**replaced, **replaced_in_calls}.items()}
-    places = [*((layer, layer) for layer in replaced), *replaced_in_calls.items()]
+    watched = [*((layer, layer, vars(module)) for layer, module in replaced.items()), *settings]
 
     def watch_setting(module: nn.Module, name: str, value: Any) -> None:
-        for layer in (layer for layer, place in places if place is module):
-            if name in settings[layer] and name[0] != "_" and name not in ("inplace", "training"):
-                found[layer] = f"the model sets its attribute {name!r}"
+        for layer in (
+            layer for layer, place, names in watched if place is module and name in names
+        ):
+            if name[0] != "_" and name not in ("inplace", "training"):
+                found[layer] = f"the model sets the attribute {name!r}, on which it depends"
         set_attribute(module, name, value)
 
     with process_state:

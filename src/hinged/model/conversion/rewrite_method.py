@@ -11,7 +11,8 @@ import copy
 import functools
 import inspect
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
@@ -43,7 +44,28 @@ _ORIGINALS: WeakKeyDictionary[FunctionType, FunctionType] = WeakKeyDictionary()
 
 
 class MethodCurves(nn.ModuleDict):
-    """Holds the curves that the rewritten methods of a module call, by name."""
+    """Holds the curves that the rewritten methods of a module call, by name.
+
+    Attributes:
+        called: the modules and functions that the methods called instead before the conversion, by
+            the names of the curves.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: dict[str, Any] = {}
+
+    def without_curve(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `call`, which a method executes because a curve does not compute the same any
+        more, and warn."""
+        warnings.warn(
+            "A converted model has another activation, or another setting of it, than before "
+            f"hinged.convert put {CURVES_CHILD}.{name} in its place: the model applies it without "
+            "a curve; to get a curve, call hinged.revert(model), and convert the model again.",
+            errors.ChangedActivationWarning,
+            stacklevel=2,
+        )
+        return call
 
     def named_children(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield the curves with their names.
@@ -72,6 +94,22 @@ def _refuse_tracing_of_class(caller: FrameType) -> None:
 
 
 @dataclass(frozen=True)
+class CallConditions:
+    """What must be true for a curve to compute the same as a call.
+
+    Attributes:
+        called: an expression for the called module or function, which must still be the one that
+            was called before the conversion. It is empty if it is compared in another way.
+        settings: pairs of an expression, such as `self.slope`, and the value that it must have.
+        attributes: the names of the attributes of the module that the expressions read.
+    """
+
+    called: str = ""
+    settings: tuple[tuple[str, Any], ...] = ()
+    attributes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class CallReplacement:
     """Says which call in a method becomes a call of which curve.
 
@@ -81,11 +119,14 @@ class CallReplacement:
         is_counted: whether the rewritten method counts how often it has executed the call, to
             select the curve. This is needed if the call is in a loop, or if the called function
             can change.
+        conditions: what must not change if the curve is to compute the same as the call. Where it
+            has changed, the rewritten method executes the original call.
     """
 
     pattern: CallPattern
     curve: str
     is_counted: bool
+    conditions: CallConditions
 
 
 class RewrittenMethod:
@@ -202,6 +243,7 @@ def rewritten_attributes(
         if isinstance(value, RewrittenMethod) and value.method == method
     }
     earlier = next((value.replacements for value in rewritten.values()), ())
+    earlier = tuple(each for each in earlier if each.pattern != replacement.pattern)
     wrappers = {name: value.wrapper for name, value in rewritten.items()}
     wrappers = wrappers or attributes_with(owner, method)
     if not wrappers:
@@ -250,8 +292,9 @@ def rewrite_function(method: Method, replacements: tuple[CallReplacement, ...]) 
     """
     function = method.function
     tree = parse_method(method)
-    for replacement in replacements:
-        _replace_call(tree, replacement, self_name=function.__code__.co_varnames[0])
+    calls = [find_call(tree, each.pattern) for each in replacements]
+    for call, replacement in zip(calls, replacements, strict=True):
+        _replace_call(tree, call, replacement, self_name=function.__code__.co_varnames[0])
     ast.fix_missing_locations(tree)
     code = compile_method(tree, method)
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
@@ -260,13 +303,15 @@ def rewrite_function(method: Method, replacements: tuple[CallReplacement, ...]) 
     return rewritten
 
 
-def _replace_call(tree: ast.Module, replacement: CallReplacement, self_name: str) -> None:
-    call = find_call(tree, replacement.pattern)
+def _replace_call(
+    tree: ast.Module, call: ast.Call, replacement: CallReplacement, self_name: str
+) -> None:
     x = input_of(call, replacement.pattern)
-    curves = ast.Attribute(ast.Name(self_name, ast.Load()), CURVES_CHILD, ast.Load())
-    curve = ast.Attribute(curves, replacement.curve, ast.Load())
+    original = _original_call(call, x)
+    curve = _expression(f"{self_name}.{CURVES_CHILD}.{replacement.curve}")
     if not replacement.is_counted:
-        call.func, call.args, call.keywords = curve, [x], []
+        call.func = _if_unchanged(curve, replacement, self_name, original)
+        call.args, call.keywords = [x], []
         return
     counter = f"_{CURVES_CHILD}_{replacement.curve}"
     method = method_node(tree)
@@ -278,4 +323,41 @@ def _replace_call(tree: ast.Module, replacement: CallReplacement, self_name: str
         is_method = isinstance(function, ast.Attribute) and function.value is x
         function = ast.Constant(None)
         call.args = [x, *call.args] if is_method else [x]
+    function = _if_unchanged(function, replacement, self_name, original)
     call.func, call.args = curve, [ast.Name(counter, ast.Load()), function, *call.args]
+
+
+def _original_call(call: ast.Call, x: ast.expr) -> ast.Lambda:
+    """Return a function of the input `x` that executes a call as it stands in the source code."""
+    name = f"_{CURVES_CHILD}_x"
+    body = copy.deepcopy(call, {id(x): ast.Name(name, ast.Load())})
+    others = {
+        "vararg": ast.arg(f"_{CURVES_CHILD}_args"),
+        "kwarg": ast.arg(f"_{CURVES_CHILD}_given"),
+    }
+    arguments = ast.arguments([], [ast.arg(name)], others["vararg"], [], [], others["kwarg"], [])
+    return ast.Lambda(arguments, body)
+
+
+def _if_unchanged(
+    function: ast.expr, replacement: CallReplacement, self_name: str, original: ast.Lambda
+) -> ast.expr:
+    """Return an expression that is `function` if the conditions hold, and `original` otherwise."""
+    curves, conditions = f"{self_name}.{CURVES_CHILD}", replacement.conditions
+    called = f"{self_name}._modules[{CURVES_CHILD!r}].called[{replacement.curve!r}]"
+    tests = [f"{conditions.called} is {called}"] if conditions.called else []
+    tests += [f"{expression} == {value!r}" for expression, value in conditions.settings]
+    if not tests:
+        return function
+    without_curve = _expression(f"{curves}.without_curve")
+    otherwise = ast.Call(without_curve, [ast.Constant(replacement.curve), original], [])
+    return ast.IfExp(_expression(" and ".join(tests)), function, otherwise)
+
+
+def _expression(text: str) -> ast.expr:
+    """Return the syntax tree of an expression, without lines and columns."""
+    tree = ast.parse(text, mode="eval").body
+    for node in ast.walk(tree):
+        for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
+            vars(node).pop(name, None)
+    return tree

@@ -6,7 +6,6 @@ For any other call, the method that contains the call is rewritten so that it ca
 
 from __future__ import annotations
 
-import ast
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -17,16 +16,14 @@ from torch.overrides import resolve_name
 
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.activation_functions import (
-    argument_names,
     is_written_by_user,
     name_of,
 )
+from hinged.model.conversion.call_conditions import call_conditions
 from hinged.model.conversion.call_syntax import (
     CallPattern,
     CallSyntax,
     call_syntax,
-    is_literal,
-    is_name,
 )
 from hinged.model.conversion.method_source import CannotRewriteError
 from hinged.model.conversion.methods import Method
@@ -140,14 +137,14 @@ def _targets_at_location(
         location.span, _possible_names(call, owner), _is_tensor_method(call.function)
     )
     syntax = call_syntax(method, pattern)
-    _check_arguments(call, syntax)
     is_repeated = len(calls) > 1 or (syntax.in_loop and not call.is_in_every_pass)
     is_counted = is_repeated or not _is_certain(call, owner, syntax)
     if syntax.in_nested_function and is_counted:  # Checkpoints and threads change counts.
         why = "is a nested function, so its repeated calls cannot be counted reliably"
         raise CannotRewriteError(f"{location.description} {why}")
     curve = _unused_curve_name(owner, _activation_name(call, syntax), name_counts)
-    replacement = CallReplacement(pattern, curve, is_counted)
+    conditions = call_conditions(call, owner, method, syntax, is_counted=is_counted)
+    replacement = CallReplacement(pattern, curve, is_counted, conditions)
     rewritten_attributes(owner, method, replacement)  # Raises if impossible.
     return {
         each: CallInMethod(owner, method, replacement, each.location.occurrence) for each in calls
@@ -164,26 +161,6 @@ def module_of_torch(call: ActivationCall) -> nn.Module | None:
     if method is None or method.base.__module__ != nn.modules.activation.__name__:
         return None
     return None if method.base is nn.PReLU else call.location.owner
-
-
-def _check_arguments(call: ActivationCall, syntax: CallSyntax) -> None:
-    """Raise `CannotRewriteError` if an argument of the call could later have another value.
-
-    A curve has the input as its only argument. The argument `inplace` has no effect on the result,
-    so it may be the value of a variable.
-    """
-    if module_of_torch(call) is not None:
-        return  # The arguments are settings of the module.
-    names = () if call.function is None else argument_names(call.function)
-    by_position = zip((*names, *[""] * len(syntax.positional)), syntax.positional, strict=False)
-    given = [*by_position, *((each.arg, each.value) for each in syntax.keywords)]
-    for name, argument in given:
-        if not (is_literal(argument) or (name == "inplace" and is_name(argument))):
-            shown = ast.unparse(argument)
-            raise CannotRewriteError(
-                f"its argument {shown} can have another value later, and a curve would not follow "
-                "it: write the value itself, or use a module such as nn.LeakyReLU"
-            )
 
 
 def _possible_names(call: ActivationCall, owner: nn.Module) -> tuple[str, ...]:

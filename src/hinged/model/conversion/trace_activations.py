@@ -17,6 +17,7 @@ from hinged.kernels.eager_calls import is_intercepted
 from hinged.kernels.nested_tensors import numbers_in
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.activation_functions import (
+    arguments_by_name,
     name_of,
     writes_in_place,
 )
@@ -216,6 +217,7 @@ class _ActivationTracer(TorchFunctionMode):
         x: Tensor = args[0]
         location = self._locate_call()
         call = self._new_call(location, func, native, x)
+        call.arguments = arguments_by_name(func, args[1:], given)
         y: Tensor = func(*args, **given)
         if "out" in given:
             call.conflict = "it writes into a tensor that is passed as out=..."
@@ -320,6 +322,7 @@ class _ActivationTracer(TorchFunctionMode):
             names = frame.f_code.co_varnames[1 : len(args)]
             native = FunctionOfInput(function, args[:1], dict(zip(names, others, strict=True)))
             call = self._new_call(location, function, native, args[0])
+            call.arguments = dict(zip(names, others, strict=True))
             self._axes.copy_axis(args[0], output)
             number = self.flow.note_execution(args[0], output)
             executions = [_Execution(location.key, number, call, args[0], output)]
