@@ -233,8 +233,10 @@ def describe_table(
     task = f"{classes} classes"
     if classes is None:
         task = "regression" + (f" of {y.shape[1]} targets" if y.shape[1] > 1 else "")
-    inputs = f"{columns} columns, {x.shape[1]} inputs" if columns else f"{x.shape[1]} columns"
-    return f"{len(y):,} rows of {inputs}, {task}; {test}"
+    features = x.shape[1]
+    inputs = "" if columns is None else f", {features} input{'s' * (features != 1)}"
+    columns = columns or features
+    return f"{len(y):,} rows of {columns} column{'s' * (columns != 1)}{inputs}, {task}; {test}"
 
 
 def split_at_random(

@@ -50,9 +50,9 @@ class TableSettings(Settings):
     split: str | None = None
     """How rows are divided: `group:COLUMN` keeps all rows with the same value on the same side of
     every split, and `time:COLUMN` tests on later rows than it trains on. By default, rows are
-    divided at random. It also holds for folds and for validation samples."""
+    divided at random. The same holds for folds and for validation samples."""
     leave_out: tuple[str, ...] = ()
-    """Columns that are no inputs."""
+    """Names of columns that are no inputs."""
 
     @pydantic.field_validator("split")
     @classmethod

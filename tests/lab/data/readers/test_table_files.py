@@ -237,6 +237,21 @@ def test_the_target_among_the_inputs_is_warned_of(table):
     assert warning.startswith("cents: tells y exactly in every row")
 
 
+def test_spaces_in_the_header_and_columns_without_a_name(tmp_path):
+    rows = "".join(f"{i}, {i * i % 7}, {i / 2}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text(f", a, y\n{rows}")
+    notes = data.load_data_set(f"{tmp_path / 't.csv'}:y").notes
+    assert notes.warnings[0].startswith("column1: whole numbers that count the rows")
+
+
+def test_a_header_of_numbers_is_warned_of(tmp_path):
+    (tmp_path / "t.csv").write_text("".join(f"{i * i % 7},{i / 2}\n" for i in range(40)))
+    (warning,) = data.load_data_set(str(tmp_path / "t.csv")).notes.warnings
+    assert warning.startswith(
+        "The names of the columns are numbers (0, 0.0). If they are the first"
+    )
+
+
 @pytest.mark.parametrize("content", ["", "\n\n"])
 def test_an_empty_file(tmp_path, content):
     (tmp_path / "t.csv").write_text(content)

@@ -40,6 +40,29 @@ NAMES = [f"n{i:03}" for i in range(400)]
 @pytest.mark.parametrize(
     ("name", "values", "kind", "remark", "warns"),
     [
+        ("c", [f"{i},5" for i in range(40)], "left out", "in another form, such as '0,5': l", True),
+        (
+            "c",
+            [f"${i}" for i in range(40)],
+            "left out",
+            "in another form, such as '$0': left",
+            True,
+        ),
+        (
+            "c",
+            [f"{i} %" for i in range(40)],
+            "left out",
+            "in another form, such as '0 %': le",
+            True,
+        ),
+        ("c", [*map(str, range(40))], "left out", "that are stored as texts, such as '0'", True),
+        (
+            "c",
+            [*map(str, range(40)), "no"],
+            "left out",
+            "numbers, and texts such as 'no': le",
+            True,
+        ),
         ("c", [5.0, 5.0], "numbers", "always 5, so it has no influence", False),
         ("c", ["a", "a"], "left out", "always 'a': left out", False),
         ("c", [None, None], "left out", "no row has a value: left out", False),

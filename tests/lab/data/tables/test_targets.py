@@ -53,12 +53,21 @@ def test_targets_are_class_indices_or_numbers():
         (None, ["a", "a"], "the target column y, which is always a; there is nothing to learn"),
         (None, ["a", "a", "b"], "classes of y that only one row has: b; give at least 2 rows"),
         ("classification", [1.0, 2.0], "only one row has: 1.0, 2.0; .*`table.task` regression"),
+        (None, ["1,5", "2,5"], "if these are numbers, write them like 1234.5, or else give at"),
         ("regression", ["a", "b"], "texts in the target column y; a regression needs numbers"),
     ],
 )
 def test_targets_that_cannot_be_learned(task, values, message):
     with pytest.raises(errors.DataError, match=message):
         read("y", task, y=values)
+
+
+def test_dates_are_no_targets():
+    import datetime
+
+    days = [datetime.date(2024, 1, day) for day in (1, 2)]
+    with pytest.raises(errors.DataError, match="dates in the target column y; a regression needs"):
+        read("y", y=days)
 
 
 def test_one_target_for_classes():

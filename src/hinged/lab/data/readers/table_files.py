@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,19 @@ def _describe_table(
     _check_inputs(path, columns)
     _check_size(path, len(table) * sum(column.width for column in columns))
     said = describe_columns(columns, settings.leave_out)
-    notes = TableNotes(
-        (found.note, *said.found), (*said.warnings, *warn_of_leaks(columns, found.y, names))
-    )
+    warnings = (*_warn_of_header(table), *said.warnings, *warn_of_leaks(columns, found.y, names))
+    notes = TableNotes((found.note, *said.found), warnings)
     rule = None if division is None else division.division
     return RawTable(tuple(columns), found.y, found.problem, rule, notes)
+
+
+def _warn_of_header(table: Any) -> Iterator[str]:
+    """Yield a sentence if all names of columns are numbers, so that they may be data."""
+    if all(re.fullmatch(r"[-+]?\d*\.?\d*", name) for name in table.column_names):
+        yield (
+            f"The names of the columns are numbers ({listed(table.column_names)}). If they are the "
+            "first row of the data, add a header line to the file."
+        )
 
 
 def _check_names(path: Path, table: Any, what: str, names: Iterable[str]) -> None:
@@ -135,7 +144,10 @@ def _load_table(path: Path) -> Any:
         _check_not_empty(path)
         _check_separator(path)
         raise
-    names = table.column_names
+    names = [
+        name.strip() or f"column{place}" for place, name in enumerate(table.column_names, start=1)
+    ]
+    table = table.rename_columns(names)
     if len(names) == 1:
         _check_separator(path)
     repeated = sorted({name for name in names if names.count(name) > 1})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +19,10 @@ _FEWEST_IDENTIFIERS = 20
 """A column of texts with at most this number of different texts is never an identifier."""
 _IDENTIFIER = re.compile(r"(?i:(^|_)(id|idx|index|key|uuid)$)|[a-z]I[dD]$")
 """Names of columns of whole numbers that are identifiers if no number occurs twice."""
+
+_PLAIN_NUMBER = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
+_OTHER_NUMBER = re.compile(r"[^\w\s]*\s?\d[\d.,'\s]*\s?[^\w\s]?")
+"""A number with a sign such as `$` or `%`, or with commas, for example `1.234,50`."""
 
 Kind = Literal["numbers", "texts", "dates", "left out"]
 
@@ -209,7 +214,7 @@ def _read_texts(name: str, column: Any) -> Column:
         )
         return _left_out(name, rows, remark, warns=True)
     if len(texts) > _FEWEST_IDENTIFIERS and len(texts) > known / 2:
-        remark = (
+        remark = why_no_numbers(texts) or (
             f"{len(texts):,} different texts in {known:,} rows, such as {errors.shown(texts[0])}, "
             "so it looks like an identifier: left out"
         )
@@ -221,6 +226,36 @@ def _read_texts(name: str, column: Any) -> Column:
             "each, and all others share one"
         )
     return Column(name, "texts", codes[:, None].astype(np.float64), missing, len(levels), remark)
+
+
+def why_no_numbers(texts: Sequence[str]) -> str:
+    """Return why texts that are meant as numbers are none, and what to do.
+
+    The sentence is empty if fewer than half of the texts are meant as numbers.
+
+    >>> why_no_numbers(["0,5", "1,5"])
+    "numbers in another form, such as '0,5': left out. Write them like 1234.5 to use them"
+    >>> why_no_numbers(["red", "blue", "0,5"])
+    ''
+    """
+    others = [text for text in texts if not _PLAIN_NUMBER.fullmatch(text)]
+    if not others:
+        return (
+            f"numbers that are stored as texts, such as {errors.shown(texts[0])}: left out. Store "
+            "them as numbers to use them"
+        )
+    odd = [text for text in others if _OTHER_NUMBER.fullmatch(text)]
+    if len(others) <= len(texts) / 2:
+        return (
+            f"numbers, and texts such as {errors.shown(others[0])}: left out. Make these texts "
+            "empty to use the numbers"
+        )
+    if len(odd) >= len(texts) / 2:
+        return (
+            f"numbers in another form, such as {errors.shown(odd[0])}: left out. Write them like "
+            "1234.5 to use them"
+        )
+    return ""
 
 
 def _read_dates(name: str, dates: Dates) -> Column:

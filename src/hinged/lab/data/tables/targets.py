@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from hinged import errors
-from hinged.lab.data.tables.columns import is_text, missing_rows, number_levels, read_numbers
+from hinged.lab.data.tables.columns import (
+    is_text,
+    missing_rows,
+    number_levels,
+    read_numbers,
+    why_no_numbers,
+)
 from hinged.lab.data.tables.table_notes import listed
 from hinged.lab.problems import Classification, Problem, Regression
 
@@ -70,6 +76,8 @@ def _classes(call: str, name: str, column: Any, task: Task | None) -> Targets:
         hint = "give at least 2 rows of every class, or remove these rows"
         if not is_text(column):
             hint += ", or predict numbers: `table.task` regression"
+        elif why_no_numbers(levels):
+            hint = "if these are numbers, write them like 1234.5, or else " + hint
         raise errors.DataError(errors.message(call, got, hint))
     names = tuple(map(str, levels))
     note = f"{name}: {_different(column, len(levels))}, so the task is a classification"
@@ -91,9 +99,13 @@ def _numbers(call: str, table: Any, names: list[str], task: Task | None) -> Targ
 
 
 def _target_numbers(call: str, name: str, column: Any) -> Any:
+    import pyarrow.types as kinds
+
+    hint = "a regression needs numbers, and texts can only be the classes of one target column"
     if is_text(column):
-        hint = "a regression needs numbers, and texts can only be the classes of one target column"
         raise errors.DataError(errors.message(call, f"texts in the target column {name}", hint))
+    if kinds.is_temporal(column.type):
+        raise errors.DataError(errors.message(call, f"dates in the target column {name}", hint))
     return read_numbers(call, name, column)
 
 
@@ -113,8 +125,8 @@ def _different(column: Any, count: int) -> str:
         return f"{count:,} different texts"
     if kinds.is_boolean(column.type):
         return "true or false"
-    whole = "whole " if kinds.is_integer(column.type) else ""
-    return f"{count:,} different {whole}numbers"
+    numbers = "whole" if kinds.is_integer(column.type) else "decimal"
+    return f"{count:,} different {numbers} numbers"
 
 
 def _are_classes(column: Any) -> bool:
