@@ -101,6 +101,20 @@ def test_the_picture_of_the_page_on_training_is_as_its_script_draws_it():
     assert metric < 0.7 * adam  # As the page says of 33 hinges, the last of the numbers.
 
 
+@pytest.mark.slow
+def test_code_of_the_page_on_tables_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pandas")
+    names = run_page("tables.md", tmp_path, monkeypatch)
+    shown = capsys.readouterr().out
+    assert float(re.search(r"R2 on new patients: (.*)", shown)[1]) > 0.3
+    assert (tmp_path / "curves.png").exists()
+    assert (
+        names["same"].predict(names["X_test"]) == names["classifier"].predict(names["X_test"])
+    ).all()
+    assert names["stream"].n_iter_ == 3
+    assert names["second_order"].score(names["X"], names["y"]) > 0.4
+
+
 def test_a_resumed_training_continues_with_the_saved_curves(tmp_path, monkeypatch):
     """The checkpoint of the page, loaded into a model that was converted with another batch."""
     names = run_page("train.md", tmp_path, monkeypatch)

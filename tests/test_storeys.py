@@ -218,3 +218,25 @@ import hinged.lightning
 
 def test_the_callbacks_need_lightning_and_no_other_package_of_the_lab():
     subprocess.run([sys.executable, "-c", LIGHTNING], check=True)
+
+
+SKLEARN = """
+import importlib.util as u
+find = u.find_spec
+hidden = ("filelock", "jinja2", "lightning", "plotly", "pydantic", "typer")
+u.find_spec = lambda n, *a: None if n in hidden else find(n, *a)
+import sys
+import hinged.sklearn
+assert not {"matplotlib", "lightning", "hinged.lab"} & set(sys.modules)
+"""
+
+
+def test_the_estimators_need_no_other_package_of_the_lab():
+    subprocess.run([sys.executable, "-c", SKLEARN], check=True)
+
+
+def test_the_estimators_name_the_packages_that_they_need():
+    code = SKLEARN.replace('"typer"', '"sklearn"').replace("import sys", "")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "needs sklearn (not installed)" in done.stderr
+    assert "pip install 'hinged[sklearn]'" in done.stderr

@@ -65,6 +65,10 @@ class CurveFileError(HingedError, ValueError):
     """Error for a file that does not contain curves, is damaged, or belongs to another model."""
 
 
+class EstimatorFileError(HingedError, ValueError):
+    """Error for a file that does not contain an estimator, or that is damaged or was changed."""
+
+
 class ConversionError(HingedError, RuntimeError):
     """Error for a model that would compute something else after its conversion."""
 

@@ -1,0 +1,334 @@
+"""`MultilayerPerceptron`: what the regressor and the classifier have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import is_regressor
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor
+
+from hinged import errors
+from hinged.model import plot
+from hinged.sklearn.arguments import SECOND_ORDER, check_arguments, hidden_sizes
+from hinged.sklearn.members import ONE_BATCH, Task, Trained, split_rows
+from hinged.sklearn.network import CURVES, Architecture, Parameters
+from hinged.sklearn.progress import reporter
+from hinged.sklearn.samples import LossOfRows, Samples, compute_outputs, make_samples
+from hinged.sklearn.scaling import Scaling, no_scaling, robust_scaling
+from hinged.sklearn.solvers.solver import Solver
+from hinged.sklearn.stored_networks import StoredNetworks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def trains_on_batches(estimator: Any) -> bool:
+    """Return True, or raise `AttributeError`, which hides the method `partial_fit`."""
+    if estimator.solver != "adam":
+        raise AttributeError(
+            f"partial_fit needs solver='adam', and not {estimator.solver!r}, which trains on all "
+            "rows together."
+        )
+    return True
+
+
+class MultilayerPerceptron(StoredNetworks, ABC):
+    """A multilayer perceptron with trained activations: the base class of the estimators."""
+
+    loss_curve_: list[float]
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (64, 64),
+        *,
+        activation: str = CURVES,
+        hinges: int = 9,
+        smoothing: float | str = 0.03,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate_init: float = 0.006,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: float = 10,
+        n_ensemble: int = 1,
+        standardize: bool = True,
+        device: Any = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.hinges = hinges
+        self.smoothing = smoothing
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.n_ensemble = n_ensemble
+        self.standardize = standardize
+        self.device = device
+
+    # What differs between regression and classification ------------------------------------------
+
+    @abstractmethod
+    def _learn_targets(self, y: NDArray[Any], weights: NDArray[np.float64]) -> None:
+        """Learn the scaling of the targets or the classes, and the number of outputs."""
+
+    @abstractmethod
+    def _encode_targets(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Return the targets of the networks: `(rows, outputs)`, or class numbers, `(rows,)`."""
+
+    def _class_weights(self, y: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the weight of each row by its class."""
+        return np.ones(len(y))
+
+    @abstractmethod
+    def _loss_of_rows(self) -> LossOfRows:
+        """Return the loss."""
+
+    @abstractmethod
+    def _score_of_outputs(self, outputs: Tensor, samples: Samples) -> float:
+        """Return the score of outputs on samples, for `validation_scores_`."""
+
+    def _finish_training(self, trained: list[Trained]) -> None:
+        """Learn from the trained networks what the predictions need besides them."""
+
+    # Training ------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train the networks on a table.
+
+        Args:
+            X: the table, `(rows, features)`: numbers, dense or sparse, without missing values.
+            y: what to predict, `(rows,)` or `(rows, outputs)`.
+            sample_weight: weight of each row, `(rows,)`; None for equal weights. Rows with weight 0
+                are left out.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ArgumentError: if an argument of the estimator is not valid, or not possible for these
+                data.
+            ValueError: if the table is not valid, as in all estimators of scikit-learn.
+        """
+        self._check_arguments()
+        goes_on = self.warm_start and self.__sklearn_is_fitted__()
+        samples = self._to_train(self._prepare(X, y, sample_weight, reset=not goes_on))
+        task = self._task()
+        starts = self._starts(task, goes_on)
+        trained = []
+        for number, (seed, parameters) in enumerate(starts, 1):
+            report = reporter(self.verbose, number, self.n_ensemble)
+            training, held_out = self._split(samples, seed)
+            trained.append(task.train(training, held_out, seed, parameters, report))
+        self.__dict__.pop("_solvers", None)
+        self._store_networks(task.architecture, [each.network for each in trained])
+        self._store_history(trained)
+        self._finish_training(trained)
+        return self
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, labels: Any = None) -> None:
+        """Train for one iteration, on all rows."""
+        self._check_arguments()
+        goes_on = self.__sklearn_is_fitted__()
+        samples = self._prepare(X, y, sample_weight, labels, reset=not goes_on)
+        samples = samples.to(torch.device(self.device or "cpu"), torch.float32)
+        task = self._task()
+        solvers: list[Solver] | None = self.__dict__.get("_solvers")
+        if solvers is None or not goes_on:
+            solvers = [
+                task.solver(
+                    task.start(seed, parameters, samples), samples, seed, task.smoothings(None)[0]
+                )
+                for seed, parameters in self._starts(task, goes_on)
+            ]
+            self._solvers = solvers
+        losses = [solver.iterate(samples) for solver in solvers]
+        self._store_networks(task.architecture, [solver.network for solver in solvers])
+        self.loss_ = losses[0]
+        before: list[float] = self.loss_curve_ if goes_on else []
+        self.loss_curve_ = [*before, self.loss_]
+        self.n_iter_ = len(self.loss_curve_)
+
+    def _check_arguments(self) -> None:
+        defaults = {p.name: p.default for p in signature(type(self)).parameters.values()}
+        check_arguments(type(self).__name__, self.get_params(deep=False), defaults)
+
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, labels: Any = None, *, reset: bool
+    ) -> Samples:
+        """Return the checked and scaled rows with a weight above 0.
+
+        With `reset`, the scaling and the classes are learned from these rows, or the classes from
+        `labels`.
+        """
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr"],
+            multi_output=True,
+            y_numeric=is_regressor(self),
+            dtype=(np.float64, np.float32),
+            ensure_min_samples=2 if reset else 1,
+            reset=reset,
+        )
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        weights = self._row_weights(X, y, sample_weight)
+        if reset:
+            self._learn_targets(y if labels is None else labels, weights)
+        targets = self._encode_targets(y)
+        if not weights.all():
+            X, targets, weights = X[weights > 0], targets[weights > 0], weights[weights > 0]
+        if reset:
+            scaling = robust_scaling(X, weights) if self.standardize else no_scaling(X.shape[1])
+            self.input_center_, self.input_scale_ = scaling
+        scaled = Scaling(self.input_center_, self.input_scale_).apply(X)
+        if sparse.issparse(scaled) and self.solver != "adam":
+            scaled = scaled.toarray()
+        return make_samples(scaled, targets, weights)
+
+    def _to_train(self, samples: Samples) -> Samples:
+        """Return the rows in the precision of the training, on its device.
+
+        If all rows fit into one batch, each is repeated by its weight, and the training is in
+        float64. So a row with weight 2 is then the same as the row twice. The inputs of curves are
+        measured without weights, so larger tables with weights are not exactly the same.
+        """
+        device = torch.device(self.device or "cpu")
+        if self.solver == "adam":
+            is_small = samples.weights.sum() <= ONE_BATCH
+            if not is_small or (samples.weights % 1).any():
+                return samples.to(device, torch.float32)
+            samples = samples.repeat()
+        return samples.to(device, torch.float64)
+
+    def _row_weights(self, X: Any, y: NDArray[Any], sample_weight: Any) -> NDArray[np.float64]:
+        """Return the checked weight of each row."""
+        weights: NDArray[np.float64] = self._class_weights(y) * _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        call = f"{type(self).__name__}.fit(sample_weight=...)"
+        if not weights.any():
+            hint = "give some rows a weight above 0"
+            raise errors.ArgumentError(errors.message(call, "no weight above 0", hint))
+        if self.solver in SECOND_ORDER and np.unique(weights).size > 1:
+            hint = f"solver={self.solver!r} weights all rows alike: choose 'adam' or 'lbfgs'"
+            raise errors.ArgumentError(errors.message(call, "different weights", hint))
+        return weights
+
+    def _task(self) -> Task:
+        sizes = hidden_sizes(type(self).__name__, self.hidden_layer_sizes)
+        architecture = Architecture(
+            (self.n_features_in_, *sizes, self.n_outputs_),
+            self.activation,
+            int(self.hinges),
+            self.solver in SECOND_ORDER,
+        )
+        arguments = self.get_params(deep=False)
+        return Task(arguments, architecture, self._loss_of_rows(), self._score_of_outputs)
+
+    def _starts(self, task: Task, goes_on: bool) -> list[tuple[int, Parameters | None]]:
+        """Return the random seed and the first parameters of each network."""
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_ensemble)
+        if not goes_on:
+            return [(int(seed), None) for seed in seeds]
+        if task.architecture != self._architecture() or len(self.parameters_) != self.n_ensemble:
+            got = "other layers, or another number of networks, than in the training before"
+            hint = "leave these arguments as they were, or set warm_start=False"
+            call = f"{type(self).__name__}(warm_start=True).fit"
+            raise errors.ArgumentError(errors.message(call, got, hint))
+        return [(int(seed), each) for seed, each in zip(seeds, self.parameters_, strict=True)]
+
+    def _split(self, samples: Samples, seed: int) -> tuple[Samples, Samples | None]:
+        """Return the training rows, and the validation rows or None."""
+        share = self.validation_fraction if self.early_stopping else 0.0
+        targets = samples.targets
+        classes = None if targets.is_floating_point() else targets.cpu().numpy()
+        training, held_out = map(torch.from_numpy, split_rows(len(samples), share, seed, classes))
+        if not len(held_out):
+            return samples, None
+        return samples.take(training), samples.take(held_out)
+
+    def _store_history(self, trained: list[Trained]) -> None:
+        """Store the losses of the first network."""
+        history = trained[0].history
+        self.n_iter_ = len(history.losses)
+        self.loss_curve_, self.loss_ = history.losses, history.losses[-1]
+        self.smoothing_ = trained[0].smoothing
+        held_out = history.validation_losses
+        self.validation_losses_ = held_out or None
+        self.validation_scores_ = history.validation_scores or None
+        self.best_loss_ = min(held_out or history.losses)
+        self.best_iter_ = history.best
+
+    # Predictions ---------------------------------------------------------------------------------
+
+    def _scaled_inputs(self, X: Any) -> Any:
+        """Return a checked and scaled table as a tensor in float64, or as a sparse matrix."""
+        check_is_fitted(self)
+        X = validate_data(
+            self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
+        )
+        scaled = Scaling(self.input_center_, self.input_scale_).apply(X)
+        return scaled if sparse.issparse(scaled) else torch.from_numpy(scaled).double()
+
+    def _outputs(self, X: Any) -> list[Tensor]:
+        """Return the outputs of each network, `(rows, outputs)`, in float64."""
+        inputs = self._scaled_inputs(X)
+        return [compute_outputs(network, inputs) for network in self._networks()]
+
+    def plot_activations(self, X: Any = None, *, network: int = 0, examples: int = 3) -> Figure:
+        """Draw the curves of a network: what each layer has learned (`hinged.plot`).
+
+        Args:
+            X: a table, `(rows, features)`, such as the training rows. The histograms show the
+                inputs of the curves for these rows. None draws no histograms.
+            network: the number of the network in an ensemble, from 0.
+            examples: the number of single curves in each panel.
+
+        Returns:
+            A `matplotlib.figure.Figure`. Its method `savefig("curves.png")` writes a file.
+
+        Raises:
+            ArgumentError: if the activation is not trained.
+            MissingExtraError: if matplotlib is not installed.
+        """
+        check_is_fitted(self)
+        if self.architecture_["activation"] != CURVES:
+            got = f"activation={self.architecture_['activation']!r}, which has no curves"
+            hint = f"fit an estimator with activation={CURVES!r}"
+            call = f"{type(self).__name__}.plot_activations"
+            raise errors.ArgumentError(errors.message(call, got, hint))
+        inputs = None if X is None else self._scaled_inputs(X)
+        if inputs is not None and not isinstance(inputs, Tensor):
+            inputs = torch.from_numpy(inputs.toarray())
+        return plot(self._networks()[network], inputs, examples=examples)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,92 @@
+"""The networks of the estimators, and their parameters as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hinged.nn import PiecewiseLinear
+from hinged.optim import MLP
+
+FIXED_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "hardswish": nn.Hardswish,
+    "identity": nn.Identity,
+    "leaky_relu": nn.LeakyReLU,
+    "logistic": nn.Sigmoid,
+    "mish": nn.Mish,
+    "relu": nn.ReLU,
+    "selu": nn.SELU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "tanh": nn.Tanh,
+}
+"""The activations without trained parameters, by the names that the estimators accept."""
+
+CURVES = "hinged"
+"""The name of the activation with trained curves."""
+
+ACTIVATIONS = (CURVES, *FIXED_ACTIVATIONS)
+
+Parameters = dict[str, NDArray[np.float64]]
+"""The state of a network: arrays by their names in its `state_dict`."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The layers of a network.
+
+    Attributes:
+        sizes: number of inputs, of units in each hidden layer, and of outputs.
+        activation: a name in `ACTIVATIONS`.
+        hinges: number of hinges of each curve. Fixed activations do not use it.
+        bypass: whether the outputs are also linear in the inputs, as the second-order methods of
+            `hinged.optim` need it. The network then has one hidden layer.
+    """
+
+    sizes: tuple[int, ...]
+    activation: str
+    hinges: int
+    bypass: bool = False
+
+    def build(self) -> nn.Module:
+        """Return a network with random weights, in the default dtype of torch.
+
+        >>> Architecture((4, 8, 1), "relu", 9).build()(torch.zeros(5, 4)).shape
+        torch.Size([5, 1])
+        """
+        if self.bypass:
+            inputs, hidden, outputs = self.sizes
+            dtype = torch.get_default_dtype()
+            return MLP(inputs, hidden, outputs, self._activation(hidden), dtype=dtype)
+        layers: list[nn.Module] = []
+        for inputs, units in zip(self.sizes[:-2], self.sizes[1:-1], strict=True):
+            layers += [nn.Linear(inputs, units), self._activation(units)]
+        return nn.Sequential(*layers, nn.Linear(self.sizes[-2], self.sizes[-1]))
+
+    def restore(self, parameters: Mapping[str, NDArray[np.float64]]) -> nn.Module:
+        """Return the network with the given parameters, in float64 and in evaluation mode."""
+        network = self.build().double()
+        network.load_state_dict({name: torch.from_numpy(a) for name, a in parameters.items()})
+        return network.eval()
+
+    def _activation(self, units: int) -> nn.Module:
+        if self.activation == CURVES:
+            return PiecewiseLinear(units, self.hinges, dim=-1)
+        return FIXED_ACTIVATIONS[self.activation]()
+
+
+def parameters_of(network: nn.Module) -> Parameters:
+    """Return copies of the parameters and buffers of a network in float64.
+
+    >>> sorted(parameters_of(nn.Linear(2, 3)))
+    ['bias', 'weight']
+    """
+    state = network.state_dict()
+    return {name: tensor.detach().cpu().double().numpy().copy() for name, tensor in state.items()}

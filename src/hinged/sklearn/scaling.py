@@ -1,0 +1,106 @@
+"""The scaling of the columns of a table to similar centres and spreads."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Array = NDArray[np.float64]
+
+_NORMAL_QUARTILES = 1.349
+"""Distance between the quartiles of a normal distribution with standard deviation 1."""
+
+
+class Scaling(NamedTuple):
+    """The scaling `(x - center) / scale` of each column of a table.
+
+    Attributes:
+        center: the number that becomes 0 in each column, `(features,)`.
+        scale: the distance that becomes 1 in each column, `(features,)`, above 0.
+    """
+
+    center: Array
+    scale: Array
+
+    def apply(self, x: Any) -> Any:
+        """Return the scaled table, `(rows, features)`. A sparse table stays sparse."""
+        if sparse.issparse(x):
+            return sparse.csr_matrix(x.multiply(1 / self.scale))
+        return (x - self.center) / self.scale
+
+    def undo(self, x: Array) -> Array:
+        """Return the table that `apply` has scaled."""
+        return x * self.scale + self.center
+
+
+def no_scaling(features: int) -> Scaling:
+    """Return the scaling that changes nothing.
+
+    >>> no_scaling(2).apply(np.array([[3.0, 4.0]]))
+    array([[3., 4.]])
+    """
+    return Scaling(np.zeros(features), np.ones(features))
+
+
+def standard_scaling(x: Array, weights: Array | None) -> Scaling:
+    """Return the scaling to mean 0 and standard deviation 1. Constant columns are only centred.
+
+    Args:
+        x: a table, `(rows, features)`.
+        weights: weight of each row, `(rows,)`, or None for equal weights.
+    """
+    mean, std = _mean_and_std(x, weights)
+    return Scaling(mean, _zeros_to_ones(std))
+
+
+def robust_scaling(x: Any, weights: Array | None) -> Scaling:
+    """Return the scaling by median and quartiles, on which outliers have little influence.
+
+    The distance of the quartiles of a normal distribution becomes 1.349, so that its standard
+    deviation becomes 1. If the quartiles of a column are equal, as in a column of flags that is
+    mostly 0, its standard deviation becomes 1. Constant columns are only centred. Sparse tables are
+    not centred, because they would not stay sparse, and only their root mean squares become 1.
+
+    Args:
+        x: a table, `(rows, features)`, dense or sparse.
+        weights: weight of each row, `(rows,)`, or None for equal weights.
+
+    >>> scaling = robust_scaling(np.array([[1.0], [2.0], [3.0], [4.0], [1000.0]]), None)
+    >>> scaling.center, scaling.scale.round(2)
+    (array([3.]), array([1.48]))
+    """
+    if sparse.issparse(x):
+        rows = np.ones(x.shape[0]) if weights is None else weights
+        mean_square = x.multiply(x).T @ rows / rows.sum()
+        return Scaling(np.zeros(x.shape[1]), _zeros_to_ones(np.sqrt(mean_square)))
+    low, median, high = _quantiles(x, (0.25, 0.5, 0.75), weights)
+    spread = (high - low) / _NORMAL_QUARTILES
+    _, std = _mean_and_std(x, weights)
+    return Scaling(median, _zeros_to_ones(np.where(spread > 0, spread, std)))
+
+
+def _zeros_to_ones(scale: Array) -> Array:
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _mean_and_std(x: Array, weights: Array | None) -> tuple[Array, Array]:
+    mean = np.average(x, axis=0, weights=weights)
+    return mean, np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weights))
+
+
+def _quantiles(x: Array, shares: tuple[float, ...], weights: Array | None) -> Array:
+    """Return quantiles of each column, `(shares, features)`.
+
+    A quantile is the smallest value for which the rows up to it have this share of the weights. So
+    a row with weight 2 counts as two rows.
+    """
+    rows = np.ones(len(x)) if weights is None else weights
+    columns = []
+    for column in x.T:  # One by one, because a large table should not be copied several times.
+        order = np.argsort(column)
+        below = np.cumsum(rows[order])
+        columns.append(column[order[np.searchsorted(below, np.array(shares) * below[-1])]])
+    return np.stack(columns, axis=1).astype(np.float64)

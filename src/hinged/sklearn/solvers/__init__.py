@@ -1,0 +1,1 @@
+"""The methods that train the network of an estimator."""

@@ -1,0 +1,170 @@
+"""The training of a network until it no longer improves."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from hinged import errors
+from hinged.sklearn.samples import LossOfRows, Samples
+from hinged.sklearn.solvers.solver import Solver
+
+Score = Callable[[Tensor, Samples], float]
+"""A function that returns the score of outputs for samples. More is better."""
+
+Report = Callable[[str], None]
+"""A function that is called with a line of text after each iteration."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a training ends.
+
+    Attributes:
+        max_iter: largest number of iterations.
+        tol: an iteration improves the loss if the loss falls by more than this.
+        n_iter_no_change: number of iterations without improvement after which the training ends. If
+            the solver has a learning rate, the rate then falls to 0 in as many further iterations.
+    """
+
+    max_iter: int
+    tol: float
+    n_iter_no_change: float
+
+    @property
+    def cooling(self) -> int:
+        """The number of iterations in which the learning rate falls."""
+        return int(min(self.n_iter_no_change, self.max_iter // 2))
+
+
+@dataclass
+class History:
+    """The losses of a training, and its best iteration.
+
+    Attributes:
+        losses: mean training loss of each iteration.
+        validation_losses: mean validation loss after each iteration; empty without validation rows.
+        validation_scores: score on the validation rows after each iteration.
+        best: number of the best iteration, counted from 1. The network has its parameters.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+    best: int = 0
+
+
+def train(
+    solver: Solver,
+    training: Samples,
+    loss_of_rows: LossOfRows,
+    patience: Patience,
+    *,
+    validation: Samples | None = None,
+    score: Score | None = None,
+    report: Report | None = None,
+) -> History:
+    """Train a network until its loss no longer falls, and return the losses.
+
+    With validation rows, their loss decides, and the network ends with the parameters of the best
+    iteration. Without, the training loss decides, and the network ends with its last parameters.
+
+    Args:
+        solver: the method, with its network.
+        training: the training rows.
+        loss_of_rows: the loss on validation rows.
+        patience: when the training ends.
+        validation: the validation rows.
+        score: the score on validation rows, for the history.
+        report: is called with a line of text after each iteration.
+
+    Raises:
+        ArgumentError: if the loss becomes infinite or not a number.
+
+    Warns:
+        UserWarning: if the user interrupts the training. The network is usable.
+    """
+    run = _Run(solver, training, validation, loss_of_rows, score, report)
+    cooling = patience.cooling if solver.has_rate else 0
+    try:
+        for _ in range(patience.max_iter - cooling):
+            run.iterate(patience.tol)
+            if run.iterations_without_improvement >= patience.n_iter_no_change:
+                break
+        run.restore_best()
+        for left in range(cooling, 0, -1):
+            solver.set_rate(left / (cooling + 1))
+            run.iterate(patience.tol)
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=2)
+    run.restore_best()
+    return run.history
+
+
+class _Run:
+    """A training in progress, with its history and the best parameters so far."""
+
+    def __init__(
+        self,
+        solver: Solver,
+        training: Samples,
+        validation: Samples | None,
+        loss_of_rows: LossOfRows,
+        score: Score | None,
+        report: Report | None,
+    ) -> None:
+        self.solver, self.training, self.validation = solver, training, validation
+        self.loss_of_rows, self.score, self.report = loss_of_rows, score, report
+        self.history = History()
+        self.best_state: dict[str, Any] | None = None
+        self.best_loss = self.reference_loss = math.inf
+        self.iterations_without_improvement = 0
+
+    def iterate(self, tol: float) -> None:
+        """Train for one iteration. An iteration improves if the loss falls by more than `tol`."""
+        history = self.history
+        loss = self.solver.iterate(self.training)
+        history.losses.append(loss)
+        if self.validation is not None:
+            loss = self._validate(self.validation)
+        if not math.isfinite(loss):
+            got = f"a loss of {loss} in iteration {len(history.losses)}"
+            hint = "lower learning_rate_init, or look for very large numbers in X and y"
+            raise errors.ArgumentError(errors.message("fit", got, hint))
+        if loss < self.best_loss or self.validation is None:
+            self.best_loss, history.best = loss, len(history.losses)
+            if self.validation is not None:
+                self.best_state = copy.deepcopy(self.solver.network.state_dict())
+        improved = loss < self.reference_loss - tol
+        self.reference_loss = loss if improved else self.reference_loss
+        self.iterations_without_improvement += 1
+        if improved:
+            self.iterations_without_improvement = 0
+        if self.report is not None:
+            self.report(self._line())
+
+    def restore_best(self) -> None:
+        """Give the network the parameters of the best iteration on the validation rows."""
+        if self.best_state is not None:
+            self.solver.network.load_state_dict(self.best_state)
+
+    def _validate(self, validation: Samples) -> float:
+        outputs = validation.outputs(self.solver.network)
+        loss = float(validation.mean(self.loss_of_rows(outputs, validation.targets)))
+        self.history.validation_losses.append(loss)
+        if self.score is not None and math.isfinite(loss):
+            self.history.validation_scores.append(self.score(outputs, validation))
+        return loss
+
+    def _line(self) -> str:
+        history = self.history
+        line = f"iteration {len(history.losses)}: loss {history.losses[-1]:.6f}"
+        if history.validation_losses:
+            line += f", validation loss {history.validation_losses[-1]:.6f}"
+        return f"{line}, best iteration {history.best}"

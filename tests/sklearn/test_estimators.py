@@ -1,0 +1,310 @@
+"""What both estimators do besides the checks of scikit-learn."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.neural_network import MLPClassifier as TheirClassifier
+from sklearn.neural_network import MLPRegressor as TheirRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from hinged import errors
+from hinged.sklearn import MLPClassifier, MLPRegressor
+from hinged.sklearn.network import FIXED_ACTIVATIONS
+from tests.sklearn.tables import class_table, regression_table
+
+SMALL = {"hidden_layer_sizes": (8,), "max_iter": 12, "random_state": 0, "learning_rate_init": 0.03}
+BOTH = [MLPRegressor(**SMALL), MLPClassifier(**SMALL)]
+
+
+def table_for(estimator):
+    return regression_table() if isinstance(estimator, MLPRegressor) else class_table()
+
+
+def outputs_of(estimator, X):
+    is_classifier = isinstance(estimator, MLPClassifier)
+    return estimator.predict_proba(X) if is_classifier else estimator.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(MLPRegressor, TheirRegressor), (MLPClassifier, TheirClassifier)]
+)
+def test_arguments_of_scikit_learn_are_there(ours, theirs):
+    only_theirs = {"loss", "learning_rate", "power_t", "momentum", "nesterovs_momentum", "max_fun"}
+    only_theirs |= {"beta_1", "beta_2", "epsilon"}
+    assert set(theirs().get_params()) - set(ours().get_params()) <= only_theirs
+
+
+def test_two_outputs_are_predicted_in_their_units():
+    X, y = regression_table(outputs=2)
+    y = y * [1, 1000] + [0, 5000]
+    model = MLPRegressor(**SMALL).fit(X, y)
+    assert model.predict(X).shape == y.shape
+    assert model.score(X, y) > 0.7
+    single = MLPRegressor(**SMALL).fit(X, y[:, :1].ravel())
+    assert single.predict(X).shape == (len(X),)
+
+
+def test_units_of_inputs_make_no_difference():
+    X, y = regression_table()
+    one = MLPRegressor(**SMALL).fit(X, y).predict(X)
+    other = MLPRegressor(**SMALL).fit(1e6 * X - 1e7, y).predict(1e6 * X - 1e7)
+    assert one == pytest.approx(other, rel=1e-3, abs=1e-3)
+    raw = MLPRegressor(**SMALL, standardize=False).fit(1e6 * X, y)
+    assert (raw.input_scale_ == 1).all() and (raw.input_center_ == 0).all()
+
+
+@pytest.mark.parametrize("estimator", BOTH, ids=["regressor", "classifier"])
+def test_copies_predict_alike_and_go_on(estimator):
+    X, y = table_for(estimator)
+    model = clone(estimator).fit(X, y)
+    model.partial_fit(X, y)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert (outputs_of(other, X) == outputs_of(model, X)).all()
+        before = other.loss_curve_[-1]
+        assert other.partial_fit(X, y).loss_curve_[-1] == pytest.approx(before, rel=0.3)
+
+
+@pytest.mark.parametrize("estimator", BOTH, ids=["regressor", "classifier"])
+def test_sparse_tables_give_the_same_predictions_as_dense_ones_with_the_same_scaling(estimator):
+    X, y = table_for(estimator)
+    X = np.where(np.abs(X) < 0.3, 0, X)
+    model = clone(estimator).set_params(standardize=False)
+    dense, thin = clone(model).fit(X, y), clone(model).fit(sparse.csr_matrix(X), y)
+    assert outputs_of(dense, X) == pytest.approx(outputs_of(thin, sparse.csr_array(X)), abs=1e-4)
+    scaled = clone(estimator).fit(sparse.csr_matrix(X), y)
+    assert scaled.input_scale_ == pytest.approx(np.sqrt((X**2).mean(axis=0)))
+    assert scaled.score(X, y) > 0.6
+
+
+def test_the_best_iteration_is_kept():
+    X, y = regression_table()
+    model = MLPRegressor(**SMALL).fit(X, y)
+    assert model.n_iter_ == len(model.loss_curve_) == len(model.validation_losses_)
+    assert model.best_iter_ == 1 + np.argmin(model.validation_losses_)
+    assert model.best_loss_ == min(model.validation_losses_)
+    again = clone(model).set_params(early_stopping=False).fit(X, y)
+    assert again.validation_losses_ is None and again.best_iter_ == again.n_iter_
+
+
+def test_a_training_that_no_longer_improves_ends():
+    X, y = regression_table()
+    settings = {**SMALL, "max_iter": 500}
+    model = MLPRegressor(**settings, tol=10.0, n_iter_no_change=4).fit(X, y)
+    assert model.n_iter_ == 1 + 4 + 4  # The first improves on infinity; then the rate falls.
+    last = MLPRegressor(**settings, tol=10.0, n_iter_no_change=4, early_stopping=False).fit(X, y)
+    assert last.n_iter_ == 1 + 4 + 4
+
+
+def test_warm_start_goes_on_from_the_networks():
+    X, y = regression_table()
+    model = MLPRegressor(**{**SMALL, "max_iter": 20}, warm_start=True).fit(X, y)
+    first = model.loss_curve_[0]
+    model.set_params(learning_rate_init=1e-6).fit(X, y)
+    assert model.loss_curve_[0] < 0.5 * first
+    model.set_params(hidden_layer_sizes=(9,))
+    with pytest.raises(errors.ArgumentError, match="other layers"):
+        model.fit(X, y)
+
+
+def test_partial_fit_trains_on_rows_that_come_in_parts():
+    X, y = class_table(300)
+    model = MLPClassifier((16,), random_state=0, learning_rate_init=0.03)
+    with pytest.raises(errors.ArgumentError, match="the first call needs all classes"):
+        model.partial_fit(X, y)
+    for _ in range(10):
+        for rows in np.array_split(np.argsort(y), 3):  # Each part has one or two classes.
+            model.partial_fit(X[rows], y[rows], classes=["high", "low", "middle"])
+    assert model.n_iter_ == len(model.loss_curve_) == 30
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+    with pytest.raises(errors.ArgumentError, match=r"the classes \['huge'\]"):
+        model.partial_fit(X[:1], ["huge"])
+    with pytest.raises(AttributeError) as raised:
+        MLPRegressor(solver="lm").partial_fit(X, X)
+    assert "partial_fit needs solver='adam', and not 'lm'" in str(raised.value.__cause__)
+
+
+def test_weights_and_class_weights_count():
+    X, y = regression_table()
+    weights = np.where(X[:, 0] > 0, 1.0, 0.0)
+    left_out = MLPRegressor(**SMALL).fit(X, np.where(weights, y, 1e6), sample_weight=weights)
+    assert left_out.score(X, y, sample_weight=weights) > 0.8
+    X, y = class_table()
+    heavy = MLPClassifier(**SMALL, class_weight={"low": 100.0, "middle": 1.0, "high": 1.0})
+    assert (heavy.fit(X, y).predict(X) == "low").mean() > 0.8 > 1.5 * (y == "low").mean()
+    with pytest.raises(errors.ArgumentError, match="no weight above 0"):
+        heavy.set_params(class_weight=dict.fromkeys(np.unique(y), 0.0)).fit(X, y)
+
+
+def test_several_labels_of_a_row():
+    X, _ = class_table()
+    y = (X > 0).astype(int)
+    model = MLPClassifier(**SMALL).fit(X, y)
+    assert model.score(X, y) > 0.8
+    assert model.predict_proba(X).shape == y.shape
+    assert ((model.predict_proba(X) > 0.5) == model.predict(X)).all()
+
+
+@pytest.mark.parametrize("labels", [(3, -1, 7), (True, False, True), ("b", "a", "ä")])
+def test_labels_of_any_type(labels):
+    X, y = class_table(labels=labels)
+    model = MLPClassifier(**SMALL).fit(X, y)
+    assert model.classes_.tolist() == sorted(set(labels))
+    assert model.predict(X).dtype == y.dtype
+    assert model.score(X, y) > 0.6
+
+
+@pytest.mark.slow
+def test_probabilities_are_calibrated_on_the_validation_rows():
+    """Labels are random in a third of the rows, and the network could learn them by heart."""
+    random = np.random.RandomState(0)
+    X = random.randn(400, 2)
+    y = np.where(random.rand(400) < 1 / 3, random.randint(2, size=400), X[:, 0] > 0)
+    settings = {
+        "max_iter": 20,
+        "random_state": 0,
+        "learning_rate_init": 0.03,
+        "n_iter_no_change": 40,
+    }
+    model = MLPClassifier(**settings, validation_fraction=0.3).fit(X, y)
+    assert model.temperatures_[0] != 1
+    fresh = random.randn(2000, 2)
+    sure = model.predict_proba(fresh).max(axis=1).mean()
+    right = 1 / 3 * 0.5 + 2 / 3 * (model.predict(fresh) == (fresh[:, 0] > 0)).mean()
+    assert sure == pytest.approx(right, abs=0.06)
+
+
+def test_an_ensemble_predicts_the_mean_of_its_networks():
+    X, y = regression_table()
+    model = MLPRegressor(**SMALL, n_ensemble=3).fit(X, y)
+    parts = []
+    for parameters in model.parameters_:
+        one = copy.deepcopy(model)
+        one.parameters_ = [parameters]
+        parts.append(one.predict(X))
+    assert model.predict(X) == pytest.approx(np.mean(parts, axis=0))
+    assert not np.allclose(parts[0], parts[1])
+
+
+@pytest.mark.slow
+def test_smoothing_is_chosen_on_the_validation_rows():
+    X, y = regression_table()
+    chosen = MLPRegressor(**SMALL, smoothing="auto").fit(X, y)
+    losses = {
+        smoothing: MLPRegressor(**SMALL, smoothing=smoothing).fit(X, y).best_loss_
+        for smoothing in (0.003, 0.03, 0.3)
+    }
+    assert chosen.smoothing_ == min(losses, key=losses.get)
+    assert chosen.best_loss_ == min(losses.values())
+
+
+@pytest.mark.parametrize("activation", FIXED_ACTIVATIONS)
+def test_fixed_activations_train(activation):
+    X, y = regression_table()
+    model = MLPRegressor(**{**SMALL, "max_iter": 4}, activation=activation).fit(X, y)
+    assert min(model.loss_curve_) < model.loss_curve_[0]
+    assert not any("values" in name for name in model.parameters_[0])
+
+
+def test_a_search_a_pipeline_and_routed_weights():
+    X, y = regression_table(60)
+    steps = make_pipeline(StandardScaler(), MLPRegressor(**{**SMALL, "max_iter": 3}))
+    search = GridSearchCV(steps, {"mlpregressor__activation": ["relu", "hinged"]}, cv=2)
+    assert search.fit(X, y).best_params_["mlpregressor__activation"] in ("relu", "hinged")
+    with config_context(enable_metadata_routing=True):
+        model = MLPRegressor(**{**SMALL, "max_iter": 3}).set_fit_request(sample_weight=True)
+        model.set_score_request(sample_weight=True)
+        weights = {"sample_weight": np.ones(len(y))}
+        assert len(cross_validate(model, X, y, cv=2, params=weights)["test_score"]) == 2
+
+
+def test_names_of_columns_are_kept_and_checked():
+    pandas = pytest.importorskip("pandas")
+    X, y = regression_table()
+    frame = pandas.DataFrame(X, columns=["age", "size", "price"])
+    model = MLPRegressor(**{**SMALL, "max_iter": 3}).fit(frame, y)
+    assert model.feature_names_in_.tolist() == ["age", "size", "price"]
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[["size", "age", "price"]])
+
+
+def test_frames_of_polars_are_tables():
+    polars = pytest.importorskip("polars")
+    X, y = regression_table()
+    frame = polars.DataFrame(X, schema=["age", "size", "price"])
+    model = MLPRegressor(**{**SMALL, "max_iter": 3}).fit(frame, y)
+    assert model.feature_names_in_.tolist() == ["age", "size", "price"]
+    assert model.predict(frame).shape == y.shape
+
+
+def test_lines_are_printed_if_asked_for(capsys):
+    X, y = regression_table()
+    MLPRegressor((4,), max_iter=2, n_ensemble=2, verbose=True).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith("network 2 of 2, iteration 1: loss ")
+    assert "validation loss" in lines[2]
+    MLPRegressor((4,), max_iter=2).fit(X, y)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_curves_are_drawn():
+    X, y = regression_table()
+    model = MLPRegressor(**{**SMALL, "hidden_layer_sizes": (8, 4)}).fit(X, y)
+    figure = model.plot_activations(X)
+    titles = [axes.get_title() for axes in figure.axes[:2]]
+    assert ["8 channels" in titles[0], "4 channels" in titles[1]] == [True, True]
+    fixed = MLPRegressor(**{**SMALL, "max_iter": 1}, activation="relu").fit(X, y)
+    with pytest.raises(errors.ArgumentError, match="activation='relu', which has no curves"):
+        fixed.plot_activations()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"activation": "swish"}, "did you mean 'silu'"),
+        ({"solver": "sgd"}, "expected one of: adam, lbfgs, lm, owo-molf"),
+        ({"hidden_layer_sizes": (4, 0)}, "units of each hidden layer"),
+        ({"hinges": 2}, "expected a whole number from 3"),
+        ({"smoothing": 0}, "expected a number above 0, or 'auto'"),
+        ({"validation_fraction": 1.0}, "expected a number between 0 and 1"),
+        ({"max_iter": True}, "expected a whole number from 1"),
+        ({"smoothing": "auto", "early_stopping": False}, "set early_stopping=True"),
+        ({"solver": "lbfgs", "batch_size": 32}, "this solver does not use it"),
+        ({"solver": "lm", "hidden_layer_sizes": (4,), "alpha": 1.0}, "does not use it"),
+        ({"solver": "lm"}, "got 2 hidden layers"),
+        ({"solver": "lm", "hidden_layer_sizes": 4, "device": "cuda"}, "leave device out"),
+        ({"solver": "owo-molf", "hidden_layer_sizes": 4, "warm_start": True}, "starts anew"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused_in_words(arguments, said):
+    X, y = regression_table()
+    with pytest.raises(errors.ArgumentError) as raised:
+        MLPRegressor(**arguments).fit(X, y)
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_missing_values_are_refused_as_in_scikit_learn(value):
+    X, y = regression_table()
+    X[3, 1] = value
+    with pytest.raises(ValueError, match=r"NaN|infinity"):
+        MLPRegressor(**SMALL).fit(X, y)
+
+
+def test_hard_tables():
+    """A constant column, more columns than rows, equal rows, one class, a constant target."""
+    X, y = regression_table(60)
+    X[:, 2] = 5.0
+    assert MLPRegressor(**SMALL).fit(X, y).score(X, y) > 0.5
+    wide = np.random.RandomState(0).randn(20, 50)
+    assert np.isfinite(MLPRegressor(**SMALL).fit(wide, wide[:, 0]).predict(wide)).all()
+    assert MLPRegressor(**SMALL).fit(X, np.full(60, 3.0)).predict(X) == pytest.approx(3.0, abs=0.2)
+    assert (MLPClassifier(**SMALL).fit(X, ["a"] * 60).predict(X) == "a").all()
+    assert np.isfinite(MLPRegressor(**SMALL).fit(np.ones((60, 2)), y).predict(X[:, :2])).all()
