@@ -106,7 +106,7 @@ def test_code_of_the_page_on_tables_runs(tmp_path, monkeypatch, capsys):
     pytest.importorskip("pandas")
     names = run_page("tables.md", tmp_path, monkeypatch)
     shown = capsys.readouterr().out
-    assert float(re.search(r"R2 on new patients: (.*)", shown)[1]) > 0.3
+    assert float(re.search(r"R2 on new patients: (.*)", shown)[1]) > 0.2
     assert (tmp_path / "curves.png").exists()
     assert (
         names["same"].predict(names["X_test"]) == names["classifier"].predict(names["X_test"])

@@ -54,6 +54,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     True
     """
 
+    classes_: NDArray[Any]
+    temperatures_: NDArray[np.float64]
+
     def __init__(
         self,
         hidden_layer_sizes: Any = (64, 64),

@@ -43,7 +43,17 @@ def trains_on_batches(estimator: Any) -> bool:
 class MultilayerPerceptron(StoredNetworks, ABC):
     """A multilayer perceptron with trained activations: the base class of the estimators."""
 
+    n_iter_: int
     loss_curve_: list[float]
+    loss_: float
+    validation_losses_: list[float] | None
+    validation_scores_: list[float] | None
+    best_iter_: int
+    best_loss_: float
+    smoothing_: float
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+    n_outputs_: int
 
     def __init__(
         self,
