@@ -149,7 +149,7 @@ EPOCHS = max(12, 8 * STOPS)
 COMMANDS = {
     "compare": (*COMPARE_SMALL, "--epochs", EPOCHS, "--jobs", 2),
     "compare with Ray": (*COMPARE_SMALL, "--epochs", EPOCHS, "--jobs", 2, "--ray", "local"),
-    "train": ("train", "--json", "--width", 2, "--depth", 1, "--epochs", 10 * EPOCHS),
+    "train": ("train", "--json", "--width", 2, "--depth", 1, "--epochs", 3 * EPOCHS),
     "study": ("study", "run", "{study}", "--scale", "smoke", "--jobs", 2, "--json"),
 }
 
