@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from hinged import errors
 from hinged.sklearn import MLPClassifier, MLPRegressor
+from hinged.sklearn.members import Task
 from hinged.sklearn.network import FIXED_ACTIVATIONS
 from tests.sklearn.tables import class_table, regression_table
 
@@ -140,6 +141,21 @@ def test_weights_and_class_weights_count():
     assert (heavy.fit(X, y).predict(X) == "low").mean() > 0.8 > 1.5 * (y == "low").mean()
     with pytest.raises(errors.ArgumentError, match="no weight above 0"):
         heavy.set_params(class_weight=dict.fromkeys(np.unique(y), 0.0)).fit(X, y)
+
+
+def test_a_row_with_weight_2_is_not_both_trained_and_held_out(monkeypatch):
+    parts, train = [], Task.train
+
+    def keep(task, training, held_out, *others):
+        parts.extend([training, held_out])
+        return train(task, training, held_out, *others)
+
+    monkeypatch.setattr(Task, "train", keep)
+    X, y = regression_table(30)
+    MLPRegressor(**{**SMALL, "max_iter": 1}).fit(X, y, sample_weight=np.full(30, 2.0))
+    training, held_out = parts
+    rows = [] if held_out is None else held_out.inputs.tolist()
+    assert len(training) and not any(row in training.inputs.tolist() for row in rows)
 
 
 def test_several_labels_of_a_row():

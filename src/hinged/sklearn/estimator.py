@@ -18,7 +18,7 @@ from torch import Tensor
 from hinged import errors
 from hinged.model import plot
 from hinged.sklearn.arguments import SECOND_ORDER, check_arguments, hidden_sizes
-from hinged.sklearn.members import ONE_BATCH, Task, Trained, split_rows
+from hinged.sklearn.members import ONE_BATCH, Task, Trained, held_out_count, split_rows
 from hinged.sklearn.network import CURVES, Architecture, Parameters
 from hinged.sklearn.progress import reporter
 from hinged.sklearn.samples import LossOfRows, Samples, compute_outputs, make_samples
@@ -224,13 +224,14 @@ class MultilayerPerceptron(StoredNetworks, ABC):
     def _to_train(self, samples: Samples) -> Samples:
         """Return the rows in the precision of the training, on its device.
 
-        If all rows fit into one batch, each is repeated by its weight, and the training is in
-        float64. So a row with weight 2 is then the same as the row twice. The inputs of curves are
-        measured without weights, so larger tables with weights are not exactly the same.
+        If all rows fit into one batch and none are held out, each is repeated by its weight, and
+        the training is in float64. So a row with weight 2 is then the same as the row twice. The
+        inputs of curves are measured without weights, so in larger tables it is not exactly so.
         """
         device = torch.device(self.device or "cpu")
         if self.solver == "adam":
-            is_small = samples.weights.sum() <= ONE_BATCH
+            total = int(samples.weights.sum())
+            is_small = total <= ONE_BATCH and not held_out_count(total, self._held_out_share())
             if not is_small or (samples.weights % 1).any():
                 return samples.to(device, torch.float32)
             samples = samples.repeat()
@@ -273,9 +274,12 @@ class MultilayerPerceptron(StoredNetworks, ABC):
             raise errors.ArgumentError(errors.message(call, got, hint))
         return [(int(seed), each) for seed, each in zip(seeds, self.parameters_, strict=True)]
 
+    def _held_out_share(self) -> float:
+        return self.validation_fraction if self.early_stopping else 0.0
+
     def _split(self, samples: Samples, seed: int) -> tuple[Samples, Samples | None]:
         """Return the training rows, and the validation rows or None."""
-        share = self.validation_fraction if self.early_stopping else 0.0
+        share = self._held_out_share()
         targets = samples.targets
         classes = None if targets.is_floating_point() else targets.cpu().numpy()
         training, held_out = map(torch.from_numpy, split_rows(len(samples), share, seed, classes))

@@ -168,6 +168,16 @@ def batch_size(given: int | str, rows: int) -> int:
     return min(int(given), rows)
 
 
+def held_out_count(rows: int, share: float) -> int:
+    """Return the number of validation rows: 0 if they would be fewer than 5.
+
+    >>> held_out_count(100, 0.1), held_out_count(40, 0.1)
+    (10, 0)
+    """
+    count = int(share * rows)
+    return count if count >= _FEWEST_HELD_OUT else 0
+
+
 def split_rows(
     rows: int, share: float, seed: int, classes: NDArray[np.intp] | None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -181,7 +191,7 @@ def split_rows(
             shares if each class has two rows. None for regression.
     """
     numbers = np.arange(rows)
-    if int(share * rows) < _FEWEST_HELD_OUT:
+    if not held_out_count(rows, share):
         return numbers, numbers[:0]
     if classes is not None:
         counts = np.bincount(classes)
