@@ -148,6 +148,23 @@ def message(call: str, got: str, hint: str) -> str:
     return f"`{call}`: got {got}; {hint}."
 
 
+def check_flags(call: str, **flags: object) -> None:
+    """Raise `ArgumentError` unless all arguments are True or False.
+
+    Args:
+        call: the name of the public function, for the error message.
+        flags: the arguments by name.
+
+    >>> check_flags("hinged.convert", gates=1)
+    Traceback (most recent call last):
+    hinged.errors.ArgumentError: `hinged.convert(gates=...)`: got 1; expected True or False.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            text = message(f"{call}({name}=...)", shown(value), "expected True or False")
+            raise ArgumentError(text)
+
+
 def unknown_name(call: str, name: object, known: Iterable[str], also: str = "") -> UnknownNameError:
     """Return the error for a name that is not in `known`.
 

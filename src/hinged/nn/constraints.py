@@ -113,6 +113,7 @@ def constrain(
     True
     """
     check_where(where, CALL)
+    errors.check_flags(CALL, odd=odd)
     constraint = Constraint(monotone, lipschitz, convex, bounds, odd)
     layers = {
         name: layer

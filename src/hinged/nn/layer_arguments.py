@@ -29,6 +29,26 @@ def check_channels(channels: int | None) -> int:
     return int(channels)
 
 
+def check_dim(dim: int, call: str) -> None:
+    """Raise `ArgumentError` unless the channel axis is a whole number."""
+    if isinstance(dim, bool) or not isinstance(dim, Integral):
+        hint = "expected the index of the channel axis, such as 1, or -1 for the last axis"
+        raise errors.ArgumentError(errors.message(f"{call}(dim=...)", errors.shown(dim), hint))
+
+
+def check_device(device: torch.device | str | int | None) -> torch.device:
+    """Return the device of the parameters, or raise `ArgumentError` if there is no such device."""
+    if device is None:
+        return torch.get_default_device()
+    try:
+        if isinstance(device, torch.device | str) or type(device) is int:
+            return torch.device(device)
+    except RuntimeError:  # The name or the number is unknown.
+        pass
+    hint = "expected a device of torch, such as 'cpu' or 'cuda:0'"
+    raise errors.ArgumentError(errors.message(f"{CALL}(device=...)", errors.shown(device), hint))
+
+
 def check_dtype(dtype: torch.dtype | None) -> torch.dtype:
     """Return the dtype of the parameters, or raise `DtypeError` if it cannot be used."""
     dtype = torch.get_default_dtype() if dtype is None else dtype

@@ -133,6 +133,7 @@ def param_groups(
         activation_lr=activation_lr,
     )
     _check_counts(samples=samples, steps=steps)
+    _check_types(curve_types)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
         got = "a model with every parameter frozen"
@@ -192,6 +193,15 @@ def _check_counts(**counts: int | None) -> None:
             hint = f"expected the number of {_COUNTED[name]}, a whole number above 0"
             call = f"{_CALL}({name}=...)"
             raise errors.ArgumentError(errors.message(call, errors.shown(count), hint))
+
+
+def _check_types(curve_types: Any) -> None:
+    """Raise `ArgumentError` unless the argument is a class of modules, or a tuple of them."""
+    types = curve_types if isinstance(curve_types, tuple) else (curve_types,)
+    if not all(isinstance(each, type) and issubclass(each, nn.Module) for each in types):
+        hint = "expected a tuple of module classes, such as (hinged.PiecewiseLinear, nn.PReLU)"
+        call = f"{_CALL}(curve_types=...)"
+        raise errors.ArgumentError(errors.message(call, errors.shown(curve_types), hint))
 
 
 def _check_settings(**numbers: float | Tensor | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from hinged.kernels import evaluate_curves
+from hinged.nn.layer_arguments import check_dim
 
 
 def piecewise_linear(
@@ -38,8 +39,9 @@ def piecewise_linear(
         A new tensor with the shape, dtype and memory format of `x`.
 
     Raises:
-        ArgumentError: if the shapes of the tensors do not match, if `tails` is `"free"` and
-            `tail_slopes` is None, or if `tails` is not `"free"` and `tail_slopes` is given.
+        ArgumentError: if `dim` is not a whole number, if the shapes of the tensors do not match, if
+            `tails` is `"free"` and `tail_slopes` is None, or if `tails` is not `"free"` and
+            `tail_slopes` is given.
         DtypeError: if a tensor is not floating point.
 
     >>> import hinged, torch
@@ -48,6 +50,8 @@ def piecewise_linear(
     tensor([[2.0000, 0.2500, 3.0000]])
     """
     call = "hinged.piecewise_linear"
+    if type(dim) is not int:  # Nearly always it is, so other kinds of numbers are checked here.
+        check_dim(dim, call)
     return evaluate_curves(
         x, values, hinges, dim=dim, tails=tails, tail_slopes=tail_slopes, call=call
     )

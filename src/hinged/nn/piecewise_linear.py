@@ -23,6 +23,8 @@ from hinged.nn.layer_arguments import (
     CALL,
     DEFAULT_RANGE,
     check_channels,
+    check_device,
+    check_dim,
     check_dtype,
     hinge_positions,
     warn_if_inexact,
@@ -79,7 +81,7 @@ class PiecewiseLinear(nn.Module):
             except for rounding.
 
     Raises:
-        ArgumentError: if `channels`, `hinges`, `range` or `init` is not valid.
+        ArgumentError: if `channels`, `hinges`, `range`, `init`, `dim` or `device` is not valid.
         UnknownNameError: if the name given as `init` or `tails` does not exist.
         DtypeError: if `dtype` is not a floating-point dtype.
 
@@ -117,8 +119,9 @@ class PiecewiseLinear(nn.Module):
         if tails not in TAILS:
             raise errors.unknown_name(f"{CALL}(tails=...)", tails, TAILS)
         dtype = check_dtype(dtype)
+        check_dim(dim, CALL)
+        device = check_device(device)
         default_device = torch.get_default_device()
-        device = default_device if device is None else device
         # The start is computed on the CPU, even for a layer on the meta device. The device context
         # is set only if it is needed, because it makes the constructor slower by a third.
         on_cpu = contextlib.nullcontext() if default_device.type == "cpu" else torch.device("cpu")

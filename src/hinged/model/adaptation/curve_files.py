@@ -169,6 +169,7 @@ def load_curve_file(
     `call` is the name of the public function, for error messages.
     """
     curve_layers(model, call)
+    errors.check_flags(call, resize=resize)
     also_saved, weights, tensors = _read_curve_file(path, f"{call}(path)")
     plain = {plain_name(name): name for name, _ in model.named_modules(remove_duplicate=False)}
     # If the model lacks a module of the file, `_check_fit` raises the error.

@@ -86,6 +86,7 @@ def train_only(
     (False, True)
     """
     check_model(model, CALL)
+    errors.check_flags(CALL, curves=curves, norm=norm)
     heads = _heads(model, head)
     modules: dict[str, Iterable[nn.Module]] = {
         "curves": curve_layers(model, CALL).values() if curves else (),

@@ -23,6 +23,7 @@ from hinged.model.observation.layer_statistics import (
 from hinged.model.observation.run_model import run_model
 from hinged.model.observation.text_tables import format_table
 from hinged.nn import PiecewiseLinear, curve_layers
+from hinged.nn.optimizers_argument import check_optimizers
 from hinged.nn.parameter_groups import replace_parameters
 
 CALL = "hinged.calibrate"
@@ -133,11 +134,12 @@ def calibrate(
     """
     settings = CalibrationSettings(CALL, spread, coverage, placement, hinges, sharing)
     given = Batches(data, CALL, call, batches)
+    used = None if optimizers is None else check_optimizers(optimizers, CALL)
     layers = curve_layers(model, CALL)
     with StatisticsCollector(layers, InputStatistics.of) as collector:
         run_model(model, given)
     statistics = merge_layers_across_processes(layers, collector.statistics, InputStatistics.of)
-    return calibrate_layers(layers, statistics, settings, optimizers)
+    return calibrate_layers(layers, statistics, settings, used)
 
 
 def calibrate_layers(

@@ -20,6 +20,7 @@ from hinged.model.observation.layer_statistics import (
     merge_layers_across_processes,
 )
 from hinged.nn import curve_layers
+from hinged.nn.optimizers_argument import check_optimizers
 
 CALL = "hinged.calibrate_after"
 
@@ -107,6 +108,7 @@ def calibrate_after(
     """
     settings = CalibrationSettings(CALL, spread, coverage, placement, hinges, sharing)
     count = _step_count(steps, total)
+    used = None if optimizers is None else check_optimizers(optimizers, CALL)
     if (
         isinstance(observed_steps, bool)
         or not isinstance(observed_steps, int)
@@ -115,7 +117,7 @@ def calibrate_after(
         call = f"{CALL}(observed_steps=...)"
         hint = "expected a whole number of steps, at least 1"
         raise errors.ArgumentError(errors.message(call, repr(observed_steps), hint))
-    return DelayedCalibration(model, count, observed_steps, settings, optimizers)
+    return DelayedCalibration(model, count, observed_steps, settings, used)
 
 
 class DelayedCalibration:
@@ -266,6 +268,9 @@ def _remove_hooks(handles: list[Any]) -> None:
 
 
 def _step_count(steps: int | float, total: int | float | None) -> int:
+    if total is not None and (isinstance(total, bool) or not isinstance(total, Real)):
+        hint = "expected the number of optimiser steps of the whole training"
+        raise errors.ArgumentError(errors.message(f"{CALL}(total=...)", errors.shown(total), hint))
     call = f"{CALL}(steps=...)"
     if isinstance(steps, float) and 0 < steps < 1:
         if total is None or not 1 <= total < float("inf"):

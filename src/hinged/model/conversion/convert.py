@@ -35,6 +35,7 @@ from hinged.model.conversion.sites import Sites, forget_sites, record_sites
 from hinged.model.conversion.unsupported_models import reject_unsupported
 from hinged.model.observation.batches import Batches, CallModel
 from hinged.nn import PiecewiseLinear, check_model
+from hinged.nn.optimizers_argument import check_optimizers
 from hinged.nn.site import check_where
 
 CALL = "hinged.convert"
@@ -159,7 +160,10 @@ def convert(
     settings = Settings(hinges, init, spread, sharing, tails)
     reject_unsupported(model, CALL)
     settings.check(CALL)
-    given = _check_types(where, activations, optimizers)
+    errors.check_flags(CALL, gates=gates)
+    check_where(where, CALL)
+    check_activations(activations, CALL)
+    given = check_optimizers(optimizers, CALL)
     source = Batches(data, CALL, call, batches)
     search = find_candidates(model, source, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, settings, CALL, where)
@@ -182,26 +186,6 @@ def _by_name(model: nn.Module, replacements: Replacements) -> dict[str, Piecewis
     """Return the curve layers that were put into a model, by their names in the model."""
     names = {id(module): name for name, module in model.named_modules()}
     return {names[id(layer)]: layer for _, layer in replacements}
-
-
-def _check_types(
-    where: Where | None,
-    activations: Sequence[Activation],
-    optimizers: Optimizer | Sequence[Optimizer],
-) -> list[Optimizer]:
-    """Raise `ArgumentError` if one of these arguments of `convert` has a wrong type.
-
-    Returns:
-        The optimisers as a list.
-    """
-    check_where(where, CALL)
-    check_activations(activations, CALL)
-    given = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
-    if not (isinstance(given, Sequence) and all(isinstance(each, Optimizer) for each in given)):
-        hint = "expected an optimiser of torch.optim, or a list of them"
-        got = errors.shown(optimizers)
-        raise errors.ArgumentError(errors.message(f"{CALL}(optimizers=...)", got, hint))
-    return list(given)
 
 
 def _say_why_nothing_changed(model: nn.Module, decisions: list[Decision]) -> tuple[str, str]:

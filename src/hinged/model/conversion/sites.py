@@ -132,6 +132,8 @@ def sites(
     ('1', 3, -1)
     """
     check_model(model, CALL)
+    errors.check_flags(CALL, gates=gates)
+    check_activations(activations, CALL)
     given = Batches(data, CALL, call, batches)
     recorded = recorded_sites(model)
     if recorded is not None:
@@ -141,7 +143,6 @@ def sites(
         hint = "pass a batch to run the model on: hinged.sites(model, data)"
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
     reject_unsupported(model, CALL)
-    check_activations(activations, CALL)
     search = find_candidates(model, given, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, Settings(), CALL)
     found = tuple(each.site for each in decisions)

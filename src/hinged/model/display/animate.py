@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,7 +46,8 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
 
     Raises:
         MissingExtraError: if matplotlib is not installed.
-        ArgumentError: if `history` is not a `History` or is empty, or `examples` is below 0.
+        ArgumentError: if `history` is not a `History` or is empty, if `examples` is below 0, or
+            if `interval` is not above 0.
 
     >>> import hinged, torch
     >>> layer, history = hinged.PiecewiseLinear(8), hinged.History()
@@ -55,6 +58,11 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
     True
     """
     check_example_count(CALL, examples)
+    is_number = isinstance(interval, Real) and not isinstance(interval, bool)
+    if not (is_number and 0 < interval < math.inf):
+        hint = "expected a number of milliseconds above 0"
+        got = errors.shown(interval)
+        raise errors.ArgumentError(errors.message(f"{CALL}(interval=...)", got, hint))
     if not isinstance(history, History):
         got = errors.class_of(history)
         hint = "expected a hinged.History, whose method record(model, step) records the curves"
