@@ -21,6 +21,8 @@ from hinged.nn.constraints import apply_constraint
 from hinged.nn.site import SHARING
 
 Range = tuple[float, float]
+SMALLEST_SHARE = 1e-3
+"""A channel keeps its range if the new one is not wider than this share of the layer's range."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +150,10 @@ def _move_hinges(curve: Curve, statistics: InputStatistics, settings: Calibratio
         ((low, high),) = settings.ranges(inputs.pooled(), histogram.pooled()).tolist()
         return move_range(curve, (low, high), positions, shares, **options)
     ranges = settings.ranges(inputs, histogram)
-    # A channel whose inputs are all equal keeps its range.
+    # A channel whose inputs hardly vary, such as a dead one, keeps its range.
+    smallest = SMALLEST_SHARE * settings.ranges(inputs.pooled(), histogram.pooled()).diff()
     old = torch.stack(curve.range, dim=-1).expand(curve.channels, 2).to(ranges)
-    rows = torch.where(ranges[:, 1:] > ranges[:, :1], ranges, old).tolist()
+    rows = torch.where(ranges.diff() > smallest, ranges, old).tolist()
     return move_ranges(curve, [(low, high) for low, high in rows], positions, shares, **options)
 
 
