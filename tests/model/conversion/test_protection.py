@@ -372,6 +372,39 @@ def test_activations_that_training_reaches_have_no_such_reason(run, train):
     assert "training" not in site.skipped
 
 
+class Generator(nn.Module):
+    """A generator with bounded outputs, a perceptual network, and perhaps a trained head."""
+
+    def __init__(self, frozen, has_head=False):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 1)
+        self.has_head = has_head
+        for name in frozen:
+            self.get_submodule(name).requires_grad_(False)
+
+    def forward(self, x):
+        y = self.second(torch.sigmoid(self.first(x)))
+        return self.head(torch.tanh(y)) if self.has_head else y
+
+
+def test_a_bounded_output_before_frozen_layers_stays():
+    (site,) = hinged.sites(Generator(["second"]), ROWS)
+    assert site.skipped == "bounded, and only frozen layers follow it (gates=True converts it)"
+    (site,) = hinged.sites(Generator(["second"]), ROWS, gates=True)
+    assert not site.skipped
+
+
+@pytest.mark.parametrize(
+    "frozen, has_head",
+    [([], False), (["first", "second"], False), (["second"], True), ([""], True)],
+)
+def test_bounded_activations_before_trained_layers_or_in_frozen_networks_are_converted(
+    frozen, has_head
+):
+    sites = hinged.sites(Generator(frozen, has_head), ROWS)
+    assert [site.skipped for site in sites] == [""] * (1 + has_head)
+
+
 class OnlyWithGradients(nn.Module):
     """Computes in another way when gradients are off, as some models do to save memory."""
 

@@ -40,6 +40,8 @@ class ActivationCall:
         is_output: whether the model returns the output.
         is_composed: whether the call is part of a composed activation, such as `x * sigmoid(x)`.
         feeds_layer: whether a layer with parameters comes after the call.
+        feeds_trained: whether a layer with trained parameters comes after the call, or no such
+            layer has computed its input.
         runs_in_training: whether the model executes the call in training mode.
         gets_gradients: whether gradients of the outputs in training mode flow through the call.
         overwrites_used_input: whether the call works in place, and the model reads the overwritten
@@ -72,6 +74,7 @@ class ActivationCall:
     is_output: bool = False
     is_composed: bool = False
     feeds_layer: bool = False
+    feeds_trained: bool = False
     runs_in_training: bool = False
     gets_gradients: bool = False
     channels_are_guessed: bool = False
@@ -108,6 +111,7 @@ class ActivationCall:
         self.is_output |= other.is_output
         self.is_composed |= other.is_composed
         self.feeds_layer |= other.feeds_layer
+        self.feeds_trained |= other.feeds_trained
         self.runs_in_training |= other.runs_in_training
         self.gets_gradients |= other.gets_gradients
         self.overwrites_used_input |= other.overwrites_used_input

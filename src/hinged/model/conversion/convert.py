@@ -106,7 +106,8 @@ def convert(
             whether to convert this activation. None converts all.
         gates: whether to convert gates and bounded outputs too. A gate is a sigmoid, hardsigmoid,
             tanh, ReLU6 or hardtanh whose output is multiplied by another tensor. A bounded output
-            is a sigmoid, hardsigmoid or tanh after which no layer with parameters comes.
+            is a sigmoid, hardsigmoid or tanh after which no layer with parameters comes, or between
+            trained layers and layers that are all frozen.
         activations: your own activations, which act on each element separately: module classes,
             Python functions, and functions of torch such as `torch.sin`. With `torch.clamp`, calls
             such as `x.clamp(min=0)` are replaced too. Each module of these classes and each call of

@@ -66,19 +66,26 @@ class Origin:
 class DataFlow:
     """Records from what every tensor of a running model was computed.
 
+    Args:
+        frozen: `id`s of parameters that are not trained.
+
     Attributes:
         executions: the number of executions of activations so far.
         feeding_layers: the executions after which a layer with parameters comes.
+        feeding_trained: the executions after which a layer with trained parameters comes, perhaps
+            after other layers.
         factors: the executions whose output is multiplied by another tensor that depends on data.
         composed: the executions that are part of a composed activation. It is an elementwise
             function that multiplies two functions of the same tensor, such as `x * sigmoid(x)`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frozen: Iterable[int] = ()) -> None:
+        self._frozen = frozenset(frozen)
         self._origins = WeakTensorKeyDictionary()
         self._variables = 0
         self.executions = 0
         self.feeding_layers = 0
+        self.feeding_trained = 0
         self.factors = 0
         self.composed = 0
 
@@ -109,6 +116,10 @@ class DataFlow:
             origin = replace(self._origins[x], earlier=all_earlier, trained=all_earlier)
             self._origins[x] = origin
         return origin
+
+    def is_trained(self, parameters: frozenset[int]) -> bool:
+        """Return whether one of the parameters with these `id`s is trained."""
+        return not parameters <= self._frozen
 
     def is_known(self, x: Tensor) -> bool:
         """Return whether a traced function has made the tensor."""
@@ -201,6 +212,8 @@ class DataFlow:
         self, data: list[Origin], parameters: frozenset[int], outputs: list[Tensor]
     ) -> None:
         self.feeding_layers |= _union(each.since_layer for each in data)
+        if self.is_trained(parameters):
+            self.feeding_trained |= _union(each.earlier for each in data)
         self._set(
             outputs,
             replace(_origin_of_mixture(data), parameters=parameters),

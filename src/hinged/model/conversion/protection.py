@@ -55,4 +55,6 @@ def _reason_to_protect(call: ActivationCall) -> str:
             return "the model's output, bounded (gates=True converts it)"
         if not call.feeds_layer:
             return "bounded, and no layer with parameters follows it (gates=True converts it)"
+        if not call.feeds_trained:
+            return "bounded, and only frozen layers follow it (gates=True converts it)"
     return ""

@@ -128,7 +128,7 @@ class _ActivationTracer(TorchFunctionMode):
 
     def __init__(self, model: nn.Module, named: NamedActivations) -> None:
         super().__init__()
-        self.flow = DataFlow()
+        self.flow = DataFlow(id(each) for each in model.parameters() if not each.requires_grad)
         self.flow.mark_constants(model.buffers())
         self.flow.mark_constants(model.parameters(), are_parameters=True)
         self.executed: set[int] = set()
@@ -164,6 +164,8 @@ class _ActivationTracer(TorchFunctionMode):
                 call.is_output = bool(returned >> number & 1)
                 call.is_composed = bool(self.flow.composed >> number & 1)
                 call.feeds_layer = bool(self.flow.feeding_layers >> number & 1)
+                is_before_trained = bool(self.flow.feeding_trained >> number & 1)
+                call.feeds_trained = is_before_trained or not self.flow.is_trained(call.fed_by)
                 call.runs_in_training = self._training
                 is_free = call.channels_are_guessed and not call.feeds_layer
                 if is_free or any(len(widths) > 1 for widths in call.selected_widths):
