@@ -58,6 +58,7 @@ def test_validation_rows_are_whole_groups_or_the_latest(division):
 def test_many_rows_of_one_time_stay_together():
     division = TimeDivision("day", np.array([0, 1, 1, 1, 1, 1]))
     assert division.divide().train.tolist() == [0]
+    assert division.about == "the last 83 % in the order of day to test on"
 
 
 @pytest.mark.parametrize("kind", [GroupDivision, TimeDivision])
@@ -68,5 +69,17 @@ def test_too_few_groups_or_times(kind):
         (lambda: same.held_out(np.arange(9), 0.5, 0), "training.validation"),
         (lambda: same.folds(np.arange(9), None, 3), "folds"),
     ):
-        with pytest.raises(errors.ArgumentError, match=f"`{setting}`: got only 1 different values"):
+        with pytest.raises(errors.ArgumentError, match=f"`{setting}`: got only 1 value of c"):
             divide()
+
+
+@pytest.mark.parametrize("labels", [np.arange(200) == 7, np.arange(200) // 2])
+def test_folds_of_groups_with_classes_of_few_rows(labels):
+    folds = GROUPS.folds(ROWS, labels.astype(int), 5)
+    assert sorted(np.concatenate([fold.test for fold in folds])) == sorted(ROWS)
+
+
+def test_one_group_at_least_is_trained_on():
+    held_out = GROUPS.held_out(ROWS, 0.999, seed=0)
+    check(GROUPS, (ROWS[~held_out], ROWS[held_out]), ROWS)
+    assert len(set(GROUPS.keys[ROWS[~held_out]])) == 1

@@ -194,7 +194,11 @@ def _split_path(name: str) -> tuple[Path, str | None]:
     `part` is the target column of a table, the name of a function in a Python file, or the image
     size for a folder of images. None means that the text contains only `path`.
     """
+    for suffix in table_files.SUFFIXES:
+        path, colon, columns = name.partition(f"{suffix}:")
+        if colon:
+            return Path(path + suffix), columns
     path, _, part = name.rpartition(":")
-    if path and (part.isdecimal() or path.endswith(table_files.SUFFIXES) or path.endswith(".py")):
+    if path and (part.isdecimal() or path.endswith(".py")):
         return Path(path), part
     return Path(name), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -114,8 +115,10 @@ class RowDivision(ABC):
         """Raise an error if rows have fewer different keys than needed."""
         found = len(np.unique(self.keys[rows]))
         if found < needed:
-            got = f"only {found} different values of {self.column} in the rows to divide"
+            values = "1 value" if found == 1 else f"{found} different values"
+            got = f"only {values} of {self.column} in the rows to divide"
             hint = f"at least {needed} are needed: choose another column for `table.split`"
+            hint += ", or fewer folds" * (setting == "folds")
             raise errors.ArgumentError(errors.message(setting, got, hint))
 
 
@@ -137,18 +140,22 @@ class GroupDivision(RowDivision):
     def folds(self, rows: Rows, labels: Rows | None, count: int) -> list[TrainTestRows]:
         """Divide rows into folds of whole groups, with similar proportions of the classes."""
         self._check_keys("folds", rows, count)
-        divide = (
-            GroupKFold(count)
-            if labels is None
-            else StratifiedGroupKFold(count, shuffle=True, random_state=0)
-        )
-        found = divide.split(rows, labels, groups=self.keys[rows])
+        groups = self.keys[rows]
+        if labels is None or np.bincount(labels).max() < count:
+            found = list(GroupKFold(count).split(rows, groups=groups))
+        else:
+            divide = StratifiedGroupKFold(count, shuffle=True, random_state=0)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The least populated class")
+                found = list(divide.split(rows, labels, groups=groups))
         return [TrainTestRows(rows[train], rows[test]) for train, test in found]
 
     def held_out(self, rows: Rows, share: float, seed: int) -> NDArray[np.bool_]:
         """Return which training rows are held out: those of a random share of the groups."""
         self._check_keys("training.validation", rows, 2)
-        divide = GroupShuffleSplit(1, test_size=share, random_state=seed)
+        groups = np.unique(self.keys[rows])
+        count = min(math.ceil(share * len(groups)), len(groups) - 1)
+        divide = GroupShuffleSplit(1, test_size=count, random_state=seed)
         _, places = next(divide.split(rows, groups=self.keys[rows]))
         held_out = np.zeros(len(rows), dtype=bool)
         held_out[places] = True
@@ -161,7 +168,8 @@ class TimeDivision(RowDivision):
     @property
     def about(self) -> str:
         """Return which rows the test split contains, as the end of a sentence about the data."""
-        return f"the last 30 % in the order of {self.column} to test on"
+        share = len(self.divide().test) / len(self.keys)
+        return f"the last {100 * share:.0f} % in the order of {self.column} to test on"
 
     def divide(self) -> TrainTestRows:
         """Return the earlier 70 % of the rows to train on, and the later 30 % to test on."""

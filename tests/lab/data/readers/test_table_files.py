@@ -10,6 +10,7 @@ from hinged import errors
 from hinged.lab import data
 from hinged.lab.data.readers import table_files
 from hinged.lab.experiment.settings import TableSettings
+from hinged.lab.problems import Regression
 
 pyarrow = pytest.importorskip("pyarrow")
 ROWS = 40
@@ -55,6 +56,12 @@ def test_the_columns_to_predict_can_be_named(table):
     path = table(y=NUMBERS, a=NUMBERS, z=NUMBERS)
     assert data.load_data_set(f"{path}:y").x_train.shape == (28, 2)
     assert data.load_data_set(f"{path}:y,z").outputs == 2
+
+
+@pytest.mark.parametrize("name", ["ratio a:b", "size, in m", "price:3"])
+def test_a_target_with_punctuation_in_its_name(table, name):
+    path = table(a=NUMBERS, **{name: NUMBERS}, z=COLOURS)
+    assert data.load_data_set(f"{path}:{name}").problem == Regression(1, (name,))
 
 
 @pytest.mark.parametrize(
@@ -119,13 +126,14 @@ def test_settings_that_name_a_missing_column(table, setting):
     [
         ("group:y", "`table.split`: got group:y; choose a column that is not the target"),
         ("time:colour", "no times in the column colour; choose a column of numbers or dates"),
+        ("time:day", r"column day \(dates that can be read in two ways, such as 1/2/2024"),
         ("group:gaps", "empty values in gaps, which divides the rows, the first in row 2; give"),
         ("time:gaps", "empty values in gaps, which divides the rows, the first in row 2; give"),
     ],
 )
 def test_columns_that_cannot_divide_the_rows(table, split, message):
     gaps = [1, None] * (ROWS // 2)
-    path = table(colour=COLOURS, gaps=gaps, y=NUMBERS)
+    path = table(colour=COLOURS, day=["1/2/2024", "2/1/2024"] * (ROWS // 2), gaps=gaps, y=NUMBERS)
     with pytest.raises(errors.DataError, match=message):
         table_files.read_csv_or_parquet(path, None, TableSettings(split=split))
 

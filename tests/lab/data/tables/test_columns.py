@@ -73,6 +73,11 @@ NAMES = [f"n{i:03}" for i in range(400)]
         ("c", NAMES * 3, "texts", "400 different texts. The 99 most frequent have an", False),
         ("c", NAMES[:50] * 2, "texts", "", False),
         ("c", NAMES[:20], "texts", "", False),
+        ("c", ["0,5", "1", "1,5", "2"], "texts", "numbers in another form, such as '0,5', w", True),
+        ("c", ["01.02.24", "03.02.24"], "texts", "", False),
+        ("c", ["1.2.3", "1.2.4"], "texts", "", False),
+        ("c", ["1", "2", "no"], "texts", "", False),
+        ("c", ["?", "1/2/2024", "2/1/2024"], "left out", "such as 1/2/2024: left out. Wri", True),
         ("c", ["1/2/2024", "2/1/2024"], "left out", "read in two ways, such as 1/2/2024", True),
         ("c", list(range(40)), "numbers", "whole numbers that count the rows, so it looks", True),
         ("user_id", list(range(80, 0, -2)), "numbers", "another whole number in every row", True),
@@ -102,3 +107,16 @@ def test_what_is_said_about_a_column(name, values, kind, remark, warns):
 def test_columns_that_cannot_be_read(values, kind, message):
     with pytest.raises(errors.DataError, match=message):
         read(values, kind=kind)
+
+
+def test_dictionary_values_without_a_row_are_no_levels():
+    places = pyarrow.array([2, 1, None, 2])
+    column = pyarrow.DictionaryArray.from_arrays(places, ["unused", "b", " a "])
+    column = read_column("data", "c", pyarrow.chunked_array([column]))
+    assert (column.levels, column.missing, column.values[:, 0].tolist()) == (3, 1, [1, 2, 0, 1])
+
+
+def test_marks_of_missing_dates():
+    column = read(["NA", "31.01.2024", None, "01.02.2024", " - "])
+    assert (column.kind, column.missing) == ("dates", 3)
+    assert np.isnan(column.values[:, 0]).tolist() == [True, False, True, False, True]

@@ -68,3 +68,9 @@ def test_times_of_day_and_time_zones():
     moment = datetime.datetime(2024, 1, 1, 2, tzinfo=datetime.timezone(datetime.timedelta(hours=3)))
     zoned = pyarrow.chunked_array([pyarrow.array([moment], pyarrow.timestamp("us", "Asia/Tokyo"))])
     assert np.array_equal(to_dates(zoned), days("2023-12-31T23:00"))
+
+
+def test_fractions_of_seconds_are_kept():
+    times = np.array(["2024-01-01T00:00:00.001", "2024-01-01T00:00:00.002"], "datetime64[ms]")
+    days_since_1970 = date_parts(to_dates(pyarrow.chunked_array([pyarrow.array(times)])))[:, 0]
+    assert np.diff(days_since_1970) * 86_400_000 == pytest.approx(1, rel=1e-3)

@@ -56,3 +56,7 @@ def test_dates_have_one_flag():
     train, test = encode([0, 1, 2], [3], d=["2024-01-01", "2024-01-03", "", "2024-01-09"])
     assert len(train[0]) == 6 and [row[-1] for row in train] == [0, 0, 1]
     assert train[2][0] == train[0][0] + 1 and test[0][0] == train[0][0] + 8
+
+
+def test_names_with_underscores():
+    assert encode([0, 1], [2], **{"a__b": [1.0, None, 3.0]}) == [[[1, 0], [1, 1]], [[3, 0]]]

@@ -77,3 +77,14 @@ def test_one_target_for_classes():
         read("few,text", "classification")
     with pytest.raises(errors.DataError, match="texts in the target column text"):
         read("few,text")
+
+
+def test_classes_that_look_like_numbers_are_pointed_out():
+    found = read("y", y=["0,5", "1,5"] * 2)
+    assert found.note.endswith("If '0,5' is a number, write the numbers like 1234.5.")
+    assert "If" not in read("y", y=["0", "1"] * 2).note
+
+
+def test_unused_values_of_a_dictionary_are_no_classes():
+    column = pyarrow.DictionaryArray.from_arrays(pyarrow.array([1, 2, 1, 2]), ["", "a", "b"])
+    assert read("y", y=column).problem == Classification(2, ("a", "b"))

@@ -15,6 +15,7 @@ from hinged.lab.data.readers.data_files import explain_damage
 from hinged.lab.data.tables.columns import Column, is_text, read_column
 from hinged.lab.data.tables.division_column import read_division
 from hinged.lab.data.tables.leaking_columns import warn_of_leaks
+from hinged.lab.data.tables.missing_marks import missing_marks
 from hinged.lab.data.tables.table_notes import TableNotes, describe_columns, listed
 from hinged.lab.data.tables.table_rows import RawTable
 from hinged.lab.data.tables.targets import read_targets
@@ -30,8 +31,6 @@ SUFFIXES = (".csv", ".parquet")
 _FLOAT = 8
 MOST_BYTES = 2**32
 """Largest size of a CSV file, and of all inputs and targets as numbers in float64: 4 GiB."""
-_MISSING = ("?", "-", "None", "none")
-"""Texts that mean a missing value in a column of numbers, besides those that pyarrow knows."""
 _BEGINNING = 1_000
 """Number of bytes in which a file that is not empty has a character."""
 _DEFAULTS = TableSettings()
@@ -78,7 +77,7 @@ def _describe_table(
 ) -> RawTable:
     """Return the input columns, the targets and the division of a table."""
     call = f"data {path}"
-    names = [name.strip() for name in targets.split(",")] if targets else table.column_names[-1:]
+    names = _target_names(table.column_names, targets)
     _check_names(path, table, "target columns", names)
     _check_names(path, table, "columns to leave out", settings.leave_out)
     found = read_targets(call, table, names, settings.task)
@@ -99,6 +98,13 @@ def _describe_table(
     notes = TableNotes((found.note, *said.found), warnings)
     rule = None if division is None else division.division
     return RawTable(tuple(columns), found.y, found.problem, rule, notes)
+
+
+def _target_names(columns: list[str], targets: str | None) -> list[str]:
+    """Return the target columns: all that are named, or one with a comma in its name."""
+    if not targets:
+        return columns[-1:]
+    return [targets] if targets in columns else [name.strip() for name in targets.split(",")]
 
 
 def _warn_of_header(table: Any) -> Iterator[str]:
@@ -135,8 +141,7 @@ def _load_table(path: Path) -> Any:
     try:
         if path.suffix.lower() == ".csv":
             _check_size(path, path.stat().st_size // _FLOAT)
-            missing = [*csv.ConvertOptions().null_values, *_MISSING]
-            options = csv.ConvertOptions(null_values=missing)
+            options = csv.ConvertOptions(null_values=missing_marks())
             table = csv.read_csv(path, convert_options=options)
         else:
             table = _load_parquet(path, parquet)

@@ -21,7 +21,7 @@ _IDENTIFIER = re.compile(r"(?i:(^|_)(id|idx|index|key|uuid)$)|[a-z]I[dD]$")
 """Names of columns of whole numbers that are identifiers if no number occurs twice."""
 
 _PLAIN_NUMBER = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
-_OTHER_NUMBER = re.compile(r"[^\w\s]*\s?\d[\d.,'\s]*\s?[^\w\s]?")
+_OTHER_NUMBER = re.compile(r"[^\w\s]*\s?\d+([.,'\s]\d{3})*([.,]\d+)?\s?[^\w\s]?")
 """A number with a sign such as `$` or `%`, or with commas, for example `1.234,50`."""
 
 Kind = Literal["numbers", "texts", "dates", "left out"]
@@ -123,7 +123,7 @@ def is_text(column: Any) -> bool:
     import pyarrow.types as kinds
 
     text = column.type.value_type if kinds.is_dictionary(column.type) else column.type
-    return bool(kinds.is_string(text) or kinds.is_large_string(text))
+    return bool(kinds.is_string(text) or kinds.is_large_string(text) or kinds.is_string_view(text))
 
 
 def missing_rows(column: Any) -> NDArray[np.int64]:
@@ -145,7 +145,8 @@ def missing_rows(column: Any) -> NDArray[np.int64]:
 def number_levels(column: Any) -> tuple[NDArray[np.int64], list[Any]]:
     """Number the different values of a pyarrow column.
 
-    Spaces around texts do not count. A missing text is an empty text.
+    Spaces around texts do not count. A missing text is an empty text. Values that a dictionary of
+    Parquet names and no row has do not count either.
 
     Args:
         column: texts, or other values without missing values.
@@ -154,15 +155,16 @@ def number_levels(column: Any) -> tuple[NDArray[np.int64], list[Any]]:
         The index of each value in the sorted list of different values, `(N,)`, and this list.
     """
     encoded = column.combine_chunks().dictionary_encode()
-    found = [
+    known = [
         each.strip() if isinstance(each, str) else each for each in encoded.dictionary.to_pylist()
     ]
-    if encoded.null_count:
-        found.append("")
-    levels = sorted(set(found))
+    rows = encoded.indices.fill_null(len(known)).to_numpy().astype(np.int64)
+    used, rows = np.unique(rows, return_inverse=True)
+    found = [*known, ""]
+    values = [found[place] for place in used]
+    levels = sorted(set(values))
     index = {value: position for position, value in enumerate(levels)}
-    positions = np.array([index[value] for value in found], dtype=np.int64)
-    rows = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy().astype(np.int64)
+    positions = np.array([index[value] for value in values], dtype=np.int64)
     return positions[rows], levels
 
 
@@ -203,14 +205,14 @@ def _read_texts(name: str, column: Any) -> Column:
         return _left_out(name, rows, "no row has a value")
     if len(levels) == 1:
         return _left_out(name, rows, f"always {errors.shown(texts[0])}")
-    readings = date_readings(texts)
+    readings = date_readings(levels)
     if len(readings) == 1:
-        dates = np.concatenate([np.array(["NaT"] * ("" in levels), "datetime64[s]"), readings[0]])
-        return _read_dates(name, dates[codes])
+        return _read_dates(name, readings[0][codes])
     if readings:
+        first = np.flatnonzero(~np.isnat(readings[0]))[0]
         remark = (
-            f"dates that can be read in two ways, such as {texts[0]}: left out. Write them as "
-            f"{_day(readings[0][0])} to use them"
+            f"dates that can be read in two ways, such as {levels[first]}: left out. Write them as "
+            f"{_day(readings[0][first])} to use them"
         )
         return _left_out(name, rows, remark, warns=True)
     if len(texts) > _FEWEST_IDENTIFIERS and len(texts) > known / 2:
@@ -219,13 +221,34 @@ def _read_texts(name: str, column: Any) -> Column:
             "so it looks like an identifier: left out"
         )
         return _left_out(name, rows, remark, warns=True)
+    values = codes[:, None].astype(np.float64)
+    other = other_form(texts)
+    if other:
+        remark = (
+            f"numbers in another form, such as {errors.shown(other)}, which are used as texts. "
+            "Write them like 1234.5 to use them as numbers"
+        )
+        return Column(name, "texts", values, missing, len(levels), remark, warns=True)
     remark = ""
     if len(levels) > MOST_LEVELS:
         remark = (
             f"{len(texts):,} different texts. The {MOST_LEVELS - 1} most frequent have an input "
             "each, and all others share one"
         )
-    return Column(name, "texts", codes[:, None].astype(np.float64), missing, len(levels), remark)
+    return Column(name, "texts", values, missing, len(levels), remark)
+
+
+def other_form(texts: Sequence[str]) -> str:
+    """Return the first text that is a number in another form, such as `0,5`.
+
+    It is empty if fewer than half of the texts that are no plain numbers have such a form.
+
+    >>> other_form(["1", "1,5", "2"]), other_form(["red", "blue", "0,5"])
+    ('1,5', '')
+    """
+    others = [text for text in texts if not _PLAIN_NUMBER.fullmatch(text)]
+    odd = [text for text in others if _OTHER_NUMBER.fullmatch(text)]
+    return odd[0] if odd and len(odd) >= len(others) / 2 else ""
 
 
 def why_no_numbers(texts: Sequence[str]) -> str:
@@ -244,16 +267,16 @@ def why_no_numbers(texts: Sequence[str]) -> str:
             f"numbers that are stored as texts, such as {errors.shown(texts[0])}: left out. Store "
             "them as numbers to use them"
         )
-    odd = [text for text in others if _OTHER_NUMBER.fullmatch(text)]
+    other = other_form(others)
+    if other:
+        return (
+            f"numbers in another form, such as {errors.shown(other)}: left out. Write them like "
+            "1234.5 to use them"
+        )
     if len(others) <= len(texts) / 2:
         return (
             f"numbers, and texts such as {errors.shown(others[0])}: left out. Make these texts "
             "empty to use the numbers"
-        )
-    if len(odd) >= len(texts) / 2:
-        return (
-            f"numbers in another form, such as {errors.shown(odd[0])}: left out. Write them like "
-            "1234.5 to use them"
         )
     return ""
 

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hinged.lab.data.tables.missing_marks import missing_marks
+
 Dates = NDArray[np.datetime64]
-"""Dates to the second, `(N,)`, with NaT where there is no date."""
+"""Dates to the microsecond, `(N,)`, with NaT where there is no date."""
 
 _YEAR_FIRST, _YEAR_LAST = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}", r"\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"
 _DATE = rf"^({_YEAR_FIRST}|{_YEAR_LAST})([ T]\d{{1,2}}:\d{{2}}(:\d{{2}})?)?$"
 _ORDERS = ("%Y-%m-%d", "%d-%m-%Y", "%m-%d-%Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S")
-_DAY = 86_400
+_DAY = 86_400_000_000
+"""Length of a day in microseconds."""
 _YEAR = 365.2425
 """Mean length of a year in days."""
 _THURSDAY = 4
@@ -25,6 +28,7 @@ _THURSDAY = 4
 def date_readings(texts: Sequence[str]) -> list[Dates]:
     """Return all ways in which texts can be read as dates. There is none if a text is no date.
 
+    A text that marks a missing value, such as `NA` or an empty text, becomes NaT.
     The year has four digits. Year, month and day are separated by `-`, `/` or `.`, and a time may
     follow. `02/03/2020` can be read in two ways, but `02.03.2020` has the day first.
 
@@ -35,7 +39,10 @@ def date_readings(texts: Sequence[str]) -> list[Dates]:
     import pyarrow.compute as pc
 
     column = pyarrow.array(texts, pyarrow.string())
-    if not texts or not pc.all(pc.match_substring_regex(column, _DATE)).as_py():
+    is_missing = pc.is_in(column, pyarrow.array(missing_marks()))
+    column = pc.if_else(is_missing, None, column)
+    missing = column.null_count
+    if missing == len(texts) or not pc.all(pc.match_substring_regex(column, _DATE)).as_py():
         return []
     orders = _ORDERS[:2] if pc.any(pc.match_substring(column, ".")).as_py() else _ORDERS
     column = pc.replace_substring(pc.replace_substring_regex(column, "[/.]", "-"), "T", " ")
@@ -43,9 +50,10 @@ def date_readings(texts: Sequence[str]) -> list[Dates]:
     for order in orders:
         for time in _TIMES:
             parsed = pc.strptime(column, format=order + time, unit="s", error_is_null=True)
-            if not parsed.null_count:
+            if parsed.null_count == missing:
                 dates = to_dates(parsed)
-                found += [dates] * (not any(np.array_equal(dates, each) for each in found))
+                same = (np.array_equal(dates, each, equal_nan=True) for each in found)
+                found += [dates] * (not any(same))
     return found
 
 
@@ -58,9 +66,9 @@ def to_dates(column: Any) -> Dates:
     import pyarrow.types as kinds
 
     if kinds.is_time(column.type):
-        seconds = column.cast(pyarrow.time32("s"), safe=False).cast(pyarrow.int32())
-        column = seconds.cast(pyarrow.int64()).cast(pyarrow.timestamp("s"))
-    dates: Dates = np.asarray(column.to_numpy(zero_copy_only=False)).astype("datetime64[s]")
+        microseconds = column.cast(pyarrow.time64("us"), safe=False).cast(pyarrow.int64())
+        column = microseconds.cast(pyarrow.timestamp("us"))
+    dates: Dates = np.asarray(column.to_numpy(zero_copy_only=False)).astype("datetime64[us]")
     return dates
 
 
@@ -81,9 +89,9 @@ def date_parts(dates: Dates) -> NDArray[np.float64]:
     (2, 5)
     """
     missing = np.isnat(dates)
-    seconds = np.where(missing, np.nan, dates.astype(np.int64))
-    days = seconds / _DAY
-    start_of_year = dates.astype("datetime64[Y]").astype("datetime64[s]").astype(np.int64) / _DAY
+    dates = dates.astype("datetime64[us]")
+    days = np.where(missing, np.nan, dates.astype(np.int64)) / _DAY
+    start_of_year = dates.astype("datetime64[Y]").astype(dates.dtype).astype(np.int64) / _DAY
     whole_days = np.floor(days)
     cycles = (
         (whole_days - start_of_year) / _YEAR,

@@ -67,8 +67,9 @@ def _read_groups(call: str, table: Any, name: str) -> DivisionColumn:
 def _read_times(call: str, table: Any, name: str) -> DivisionColumn:
     column = read_column(call, name, table[name])
     if column.kind not in ("numbers", "dates"):
+        got = f"no times in the column {name}" + f" ({column.remark})" * bool(column.remark)
         hint = "choose a column of numbers or dates that differ"
-        raise errors.DataError(errors.message(call, f"no times in the column {name}", hint))
+        raise errors.DataError(errors.message(call, got, hint))
     times = column.values[:, 0]
     _check_complete(call, name, np.flatnonzero(np.isnan(times)))
     remark = "orders the rows. Splits test on later rows than they train on"

@@ -132,7 +132,7 @@ def _encoder(columns: tuple[Column, ...]) -> ColumnTransformer:
         start, end = end, end + column.values.shape[1]
         if column.kind == "left out":
             continue
-        places, name = list(range(start, end)), f"{len(steps)} {column.name}"
+        places, name = list(range(start, end)), f"columns from {start}"
         if column.kind == "texts":
             one_hot = OneHotEncoder(
                 max_categories=MOST_LEVELS,

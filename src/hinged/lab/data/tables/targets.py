@@ -13,6 +13,7 @@ from hinged.lab.data.tables.columns import (
     is_text,
     missing_rows,
     number_levels,
+    other_form,
     read_numbers,
     why_no_numbers,
 )
@@ -81,9 +82,10 @@ def _classes(call: str, name: str, column: Any, task: Task | None) -> Targets:
         raise errors.DataError(errors.message(call, got, hint))
     names = tuple(map(str, levels))
     note = f"{name}: {_different(column, len(levels))}, so the task is a classification"
-    return Targets(
-        torch.from_numpy(codes), Classification(len(levels), names), note + _how(task, column)
-    )
+    note += _how(task, column)
+    if is_text(column) and (other := other_form(levels)):
+        note += f" If {errors.shown(other)} is a number, write the numbers like 1234.5."
+    return Targets(torch.from_numpy(codes), Classification(len(levels), names), note)
 
 
 def _numbers(call: str, table: Any, names: list[str], task: Task | None) -> Targets:
