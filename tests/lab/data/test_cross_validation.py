@@ -138,3 +138,15 @@ def test_a_fold_with_nothing_to_learn_is_refused(tmp_path):
     whole = data.load_data_set(f"{tmp_path / 't.csv'}", table=TableSettings(**settings))
     with pytest.raises(errors.DataError, match="`fold 1`: got a train split with one class only"):
         cross_validation_fold(whole, 0, 4)
+
+
+def test_classes_that_are_in_the_test_split_alone_are_named(tmp_path):
+    pytest.importorskip("pyarrow")
+    rows = [f"{i},{i * i},{'ab'[i % 2] if i < 40 else 'c'}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["day,a,y", *rows]))
+    whole = data.load_data_set(str(tmp_path / "t.csv"), table=TableSettings(split="time:day"))
+    sentence = "Classes that test rows have, and no training row: c."
+    assert not any(map(str.startswith, whole.notes.warnings, [sentence]))
+    folds = [cross_validation_fold(whole, number, 3) for number in range(3)]
+    named = [any(each.startswith(sentence) for each in fold.notes.warnings) for fold in folds]
+    assert named == [False, True, False]

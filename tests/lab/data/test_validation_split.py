@@ -68,3 +68,12 @@ def test_rows_of_a_table_that_belong_together_are_held_out_together(tmp_path, sp
 def test_too_few_samples_on_one_side_are_refused(share, number):
     with pytest.raises(errors.ArgumentError, match=f"which is {number} of 100 training samples"):
         hold_out(load_data_set("digits", train_size=100), share, 0)
+
+
+def test_a_single_row_that_is_a_group_is_not_held_out_alone(tmp_path):
+    pytest.importorskip("pyarrow")
+    rows = [f"{i // 10 if i < 60 else i},{i * i},{i}" for i in range(64)]
+    (tmp_path / "t.csv").write_text("\n".join(["customer,a,y", *rows]))
+    table = load_data_set(str(tmp_path / "t.csv"), table=TableSettings(split="group:customer"))
+    with pytest.raises(errors.ArgumentError, match="1 of 43 training samples; hold out at least 2"):
+        hold_out(table, 0.1, seed=0)

@@ -1,5 +1,9 @@
 from pathlib import Path
 
+import pytest
+
+from hinged import errors
+from hinged.lab.experiment.settings import TableSettings
 from hinged.lab.runs.compare import compare_all
 from hinged.lab.runs.pending_trial import ExperimentRun
 from hinged.lab.runs.run_checks import CheckedExperiment, report_findings
@@ -44,3 +48,19 @@ def test_curves_that_cannot_move_are_said_before_the_first_training(small, tmp_p
     travelled = {each.activation: each.travel for each in RunFolder(tmp_path).results()}
     assert travelled["relu"] == {} and len(travelled["hinged"]) == 2
     assert all(0 < each < 0.02 for each in travelled["hinged"].values())
+
+
+def test_folds_of_later_seeds_are_checked_before_the_first_training(small, tmp_path):
+    pytest.importorskip("pyarrow")
+    rows = [f"{i},{i * i},{min(i, 45)}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["day,a,y", *rows]))
+    data = {"data": f"{tmp_path / 't.csv'}:y", "table": TableSettings(split="time:day")}
+    network = small.network.model_copy(update={"kind": "mlp"})
+    folds = small.model_copy(update={**data, "network": network, "folds": 3, "seeds": (0, 1, 2)})
+    listener = RecordingListener()
+    with pytest.raises(errors.DataError, match="`fold 3`: got a test split with equal targets"):
+        compare_all([ExperimentRun(folds, RunFolder(tmp_path / "run"))], listener)
+    assert not listener.started
+    first = folds.model_copy(update={"seeds": (0,)})
+    compare_all([ExperimentRun(first, RunFolder(tmp_path / "first"))], listener)
+    assert listener.notes[0].endswith("; fold 1 of 3 to test on.")

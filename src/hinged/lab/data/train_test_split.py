@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.lab.data.row_division import random_division
-from hinged.lab.data.tables.table_notes import NO_NOTES, TableNotes
+from hinged.lab.data.tables.table_notes import NO_NOTES, TableNotes, listed
 from hinged.lab.data.tables.table_rows import TableRows
 from hinged.lab.problems import Classification, Problem, Regression
 from hinged.lab.problems.problem import Fault
@@ -211,7 +212,19 @@ def encode_table(rows: TableRows) -> TrainTestSplit:
     table, (x_train, x_test) = rows.table, rows.encode()
     y_train, y_test = table.y[rows.train], table.y[rows.test]
     about = describe_table(x_train, table.y, table.problem.classes, rows.about, len(table.columns))
-    return TrainTestSplit(about, x_train, y_train, x_test, y_test, table.problem, table.notes, rows)
+    warnings = (*table.notes.warnings, *_warn_of_new_classes(table.problem, y_train, y_test))
+    notes = table.notes._replace(warnings=warnings)
+    return TrainTestSplit(about, x_train, y_train, x_test, y_test, table.problem, notes, rows)
+
+
+def _warn_of_new_classes(problem: Problem, y_train: Tensor, y_test: Tensor) -> Iterator[str]:
+    """Yield a sentence if test rows have classes that no training row has."""
+    if not isinstance(problem, Classification):
+        return
+    new = sorted(set(y_test.tolist()) - set(y_train.tolist()))
+    if new:
+        names = listed(problem.names[each] for each in new)
+        yield f"Classes that test rows have, and no training row: {names}. No network learns them."
 
 
 def describe_table(

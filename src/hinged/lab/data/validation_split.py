@@ -57,6 +57,7 @@ def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, Samples]:
     source, is_held_out = data.source, torch.zeros(len(data.x_train), dtype=torch.bool)
     if source is not None and source.table.division is not None:
         is_held_out = torch.from_numpy(source.table.division.held_out(source.train, share, seed))
+        _check_size(data, share, int(is_held_out.sum()))
     else:
         is_held_out[subset_rows(data.y_train, size, data.classes, _SEED_OFFSET + seed)] = True
     x, y = data.x_train, data.y_train
@@ -72,10 +73,14 @@ def held_out_size(data: DataSet, share: float) -> int:
     Raises:
         ArgumentError: if fewer than 2 samples would be held out, or fewer than 2 would be left.
     """
+    size = round(share * len(data.x_train))
+    _check_size(data, share, size)
+    return size
+
+
+def _check_size(data: DataSet, share: float, size: int) -> None:
     count = len(data.x_train)
-    size = round(share * count)
     if not _FEWEST <= size <= count - _FEWEST:
         got = f"{share:g}, which is {size} of {count} training samples"
         hint = f"hold out at least {_FEWEST} samples, and leave at least {_FEWEST} to train on"
         raise errors.ArgumentError(errors.message("training.validation", got, hint))
-    return size

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hinged import errors
-from hinged.lab.experiment.schema import Trial
+from hinged.lab.data.validation_split import hold_out
+from hinged.lab.experiment.schema import Experiment, Trial
 from hinged.lab.experiment.torchrun import torchrun_process
 from hinged.lab.runs.pending_trial import ExperimentRun, PendingTrial
 from hinged.lab.runs.progress_listener import ProgressListener
-from hinged.lab.runs.run_trial import DataAndWeights, check_trial, count_train_samples
+from hinged.lab.runs.run_trial import DataAndWeights, check_trial, data_of_trial
 from hinged.lab.training import loggers
 from hinged.lab.training.travel import describe_still_curves
 
@@ -40,18 +41,32 @@ def check_experiment(run: ExperimentRun, loaded: DataAndWeights) -> CheckedExper
 
     Raises:
         ArgumentError: if a network cannot be trained on the data.
+        DataError: if a fold of a table has nothing to learn.
     """
     experiment = run.experiment
     for activation in experiment.activations:
         check_trial(experiment, Trial(activation=activation, seed=0), loaded)
-    still = describe_still_curves(experiment, count_train_samples(experiment, loaded))
-    found, warnings = loaded.data.notes
+    _check_rows(experiment, loaded)
+    first = data_of_trial(experiment, experiment.trials[0], loaded)
+    still = describe_still_curves(experiment, len(first.x_train))
+    found, warnings = first.notes
     return CheckedExperiment(
         loaded.data.digest,
         "" if loaded.weights is None else loaded.weights.name,
-        (f"{loaded.data.about}.", *found) if found else (),
+        (f"{first.about}.", *found) if found else (),
         (*warnings, *(() if still is None else (still,))),
     )
+
+
+def _check_rows(experiment: Experiment, loaded: DataAndWeights) -> None:
+    """Raise an error if the rows of a table cannot be divided at a later seed."""
+    if loaded.data.source is None:
+        return
+    for seed in experiment.seeds:
+        trial = Trial(activation=experiment.activations[0], seed=seed)
+        data = data_of_trial(experiment, trial, loaded)
+        if experiment.training.validation:
+            hold_out(data, experiment.training.validation, seed)
 
 
 def report_findings(

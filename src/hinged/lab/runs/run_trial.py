@@ -186,9 +186,9 @@ def check_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) ->
     fit.check_training(build_network(experiment, trial, loaded), loaded.data, experiment.training)
 
 
-def count_train_samples(experiment: Experiment, loaded: DataAndWeights) -> int:
-    """Return the number of training samples of the first trial of an experiment."""
-    return len(_select_fold(experiment, experiment.trials[0], loaded).data.x_train)
+def data_of_trial(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> DataSet:
+    """Return the data of a trial: a fold, or all data without cross-validation."""
+    return _select_fold(experiment, trial, loaded).data
 
 
 def build_network(experiment: Experiment, trial: Trial, loaded: DataAndWeights) -> nn.Module:
