@@ -231,6 +231,15 @@ def test_a_module_outside_of_the_model_is_one_site_with_a_reason(make):
     assert "forward (unusual_networks.py:" in site.skipped
 
 
+@pytest.mark.parametrize("make", [unusual.ListInTraining, unusual.PartialInTraining])
+def test_an_activation_that_only_training_calls_by_another_reference_is_left_alone(make):
+    model = hinged.convert(make().eval(), ROWS)
+    (layer,), (skipped,) = layers(model), hinged.sites(model).skipped
+    assert "by another reference" in skipped.skipped
+    model.train()(ROWS).sum().backward()
+    assert layer.values.grad.any()
+
+
 def test_a_module_that_calls_convert_is_not_taken_for_a_part_of_the_model():
     class Positive(nn.Module):
         def forward(self, x):

@@ -40,6 +40,30 @@ class PartialFunction(TwoLayers):
         return self.second(self.leaky(self.first(x)))
 
 
+class ListInTraining(TwoLayers):
+    """A model with one more activation in training, which it calls through a plain list."""
+
+    def __init__(self):
+        super().__init__()
+        self.plain = [self.act]
+
+    def forward(self, x):
+        x = F.leaky_relu(self.first(x))
+        return self.second(self.plain[0](x) if self.training else x)
+
+
+class PartialInTraining(TwoLayers):
+    """A model with one more activation in training, a `functools.partial`."""
+
+    def __init__(self):
+        super().__init__()
+        self.partial = functools.partial(F.relu6)
+
+    def forward(self, x):
+        x = F.leaky_relu(self.first(x))
+        return self.second(self.partial(x) if self.training else x)
+
+
 class FunctionInMap(TwoLayers):
     """An activation that `map` calls."""
 

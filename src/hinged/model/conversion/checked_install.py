@@ -9,11 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hinged import errors
 from hinged.model.conversion.candidates import FirstBatch
+from hinged.model.conversion.curve_calls import CurveCalls
 from hinged.model.conversion.decisions import Decision, Settings
 from hinged.model.conversion.install import Replacements, install, undo_on_error
 from hinged.model.conversion.left_behind import ParameterReads, parameters_of_replaced
@@ -181,16 +181,10 @@ def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatc
     replacements = replacements_in(decisions)
     parameters = parameters_of_replaced(decisions)
     reads = ParameterReads()
-    precisions: dict[nn.Module, float] = {}
-
-    def note_call(layer: nn.Module, _args: Any, y: Tensor) -> None:
-        precisions[layer] = torch.finfo(y.dtype).eps
-
-    layers = [layer for _, layer in replacements]
     in_slots = dict(_modules_of(replacements, ModuleSlot))
-    handles = [layer.register_forward_hook(note_call) for layer in layers]
+    calls = CurveCalls(model, replacements, in_slots)
     try:
-        with note_reads(in_slots, _settings_of_calls(replacements)) as reasons:
+        with calls, note_reads(in_slots, _settings_of_calls(replacements)) as reasons:
             output = _run_first_batch(model, first, reads)
             if not all(each.in_first_batch for each, _ in replacements):
                 _run_in_other_mode(model, first)
@@ -198,14 +192,9 @@ def _run_converted(model: nn.Module, decisions: list[Decision], first: FirstBatc
         if not reasons:
             raise
         return _Run(None, reasons, 0.0, [])
-    finally:
-        for handle in handles:
-            handle.remove()
-    in_first = [layer for each, layer in replacements if each.in_first_batch]
-    missed = [layer for layer in in_first if layer not in precisions]
-    unfit = dict.fromkeys(missed, _UNREACHED) | reasons
+    unfit = dict.fromkeys(calls.missed(), _UNREACHED) | reasons
     unused = [each for each in parameters if each not in reads.parameters]
-    return _Run(output, unfit, max(precisions.values(), default=0.0), unused)
+    return _Run(output, unfit, max(calls.precisions.values(), default=0.0), unused)
 
 
 def _run_in_other_mode(model: nn.Module, first: FirstBatch) -> None:
