@@ -127,13 +127,14 @@ def test_settings_that_name_a_missing_column(table, setting):
         ("group:y", "`table.split`: got group:y; choose a column that is not the target"),
         ("time:colour", "no times in the column colour; choose a column of numbers or dates"),
         ("time:day", r"column day \(dates that can be read in two ways, such as 1/2/2024"),
-        ("group:gaps", "empty values in gaps, which divides the rows, the first in row 2; give"),
-        ("time:gaps", "empty values in gaps, which divides the rows, the first in row 2; give"),
+        ("group:list", r"a column 'list' of type list<.*>; use a column of numbers, booleans"),
+        ("group:gaps", "infinite values in gaps, which divides the rows, the first in row 2; give"),
+        ("time:gaps", "infinite values in gaps, which divides the rows, the first in row 2; give"),
     ],
 )
 def test_columns_that_cannot_divide_the_rows(table, split, message):
-    gaps = [1, None] * (ROWS // 2)
-    path = table(colour=COLOURS, day=["1/2/2024", "2/1/2024"] * (ROWS // 2), gaps=gaps, y=NUMBERS)
+    gaps, days = [1, None] * (ROWS // 2), ["1/2/2024", "2/1/2024"] * (ROWS // 2)
+    path = table(".parquet", colour=COLOURS, day=days, gaps=gaps, list=[[1]] * ROWS, y=NUMBERS)
     with pytest.raises(errors.DataError, match=message):
         table_files.read_csv_or_parquet(path, None, TableSettings(split=split))
 
@@ -329,3 +330,11 @@ def test_the_page_on_data_shows_what_is_said(tmp_path, monkeypatch):
     (shown,) = re.findall(r"```text\n(.*?)```", page, flags=re.S)
     said = [f"Data: {each}" for each in (f"{loaded.about}.", *loaded.notes.found)]
     assert shown.splitlines() == [*said, *(f"Warning: {each}" for each in loaded.notes.warnings)]
+
+
+def test_a_row_with_too_many_values(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,name,y\n1,x,2\n3,Doe, Jane,4\n")
+    message = "got a row with 4 values for 3 columns: '3,Doe, Jane,4'; give every row a value for"
+    with pytest.raises(errors.DataError, match=message):
+        table_files.read_csv_or_parquet(path)

@@ -76,6 +76,7 @@ NAMES = [f"n{i:03}" for i in range(400)]
         ("c", ["0,5", "1", "1,5", "2"], "texts", "numbers in another form, such as '0,5', w", True),
         ("c", ["01.02.24", "03.02.24"], "texts", "", False),
         ("c", ["1.2.3", "1.2.4"], "texts", "", False),
+        ("c", ["<18", "18-59", "60+"], "texts", "", False),
         ("c", ["1", "2", "no"], "texts", "", False),
         ("c", ["?", "1/2/2024", "2/1/2024"], "left out", "such as 1/2/2024: left out. Wri", True),
         ("c", ["1/2/2024", "2/1/2024"], "left out", "read in two ways, such as 1/2/2024", True),

@@ -62,6 +62,11 @@ def test_targets_that_cannot_be_learned(task, values, message):
         read("y", task, y=values)
 
 
+def test_lists_are_no_classes():
+    with pytest.raises(errors.DataError, match="a column 'y' of type list<"):
+        read("y", "classification", y=[[1], [2], [1], [2]])
+
+
 def test_dates_are_no_targets():
     import datetime
 

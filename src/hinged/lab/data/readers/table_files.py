@@ -127,7 +127,7 @@ def _check_names(path: Path, table: Any, what: str, names: Iterable[str]) -> Non
 def _check_inputs(path: Path, columns: list[Column]) -> None:
     """Raise an error if no column can be an input."""
     if all(column.kind == "left out" for column in columns):
-        hint = "add a column that is not a target"
+        hint = "add a column that is not a target, or leave out fewer columns"
         if columns:
             hint = f"all others are left out: {listed(f'{c.name} ({c.remark})' for c in columns)}"
         raise _table_error(path, "no input columns", hint)
@@ -145,9 +145,10 @@ def _load_table(path: Path) -> Any:
             table = csv.read_csv(path, convert_options=options)
         else:
             table = _load_parquet(path, parquet)
-    except (pyarrow.ArrowException, OSError):
+    except (pyarrow.ArrowException, OSError) as error:
         _check_not_empty(path)
         _check_separator(path)
+        _check_row_lengths(path, error)
         raise
     names = [
         name.strip() or f"column{place}" for place, name in enumerate(table.column_names, start=1)
@@ -200,6 +201,16 @@ def _check_separator(path: Path) -> None:
         if separator in header:
             hint = "save it with commas between the columns, and with points in the numbers"
             raise _table_error(path, f"a file whose columns are separated by {name}", hint)
+
+
+def _check_row_lengths(path: Path, error: Exception) -> None:
+    """Raise an error if pyarrow found a row of a CSV file with too many or too few values."""
+    found = re.search(r"Expected (\d+) columns, got (\d+): (.*)", str(error))
+    if found:
+        expected, values, row = found.groups()
+        got = f"a row with {values} values for {expected} columns: {errors.shown(row)}"
+        hint = "give every row a value for each column, and put texts with commas in quotes"
+        raise _table_error(path, got, hint)
 
 
 def _table_error(path: Path, got: str, hint: str) -> errors.DataError:

@@ -21,7 +21,7 @@ _IDENTIFIER = re.compile(r"(?i:(^|_)(id|idx|index|key|uuid)$)|[a-z]I[dD]$")
 """Names of columns of whole numbers that are identifiers if no number occurs twice."""
 
 _PLAIN_NUMBER = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
-_OTHER_NUMBER = re.compile(r"[^\w\s]*\s?\d+([.,'\s]\d{3})*([.,]\d+)?\s?[^\w\s]?")
+_OTHER_NUMBER = re.compile(r"[^\w\s<>≤≥~]*\s?\d+([.,'\s]\d{3})*([.,]\d+)?\s?[^\w\s+]?")
 """A number with a sign such as `$` or `%`, or with commas, for example `1.234,50`."""
 
 Kind = Literal["numbers", "texts", "dates", "left out"]
@@ -105,9 +105,7 @@ def read_numbers(call: str, name: str, column: Any) -> NDArray[np.float64]:
         hint = "use numbers, booleans, texts or dates, or leave the column out: `table.leave_out`"
         if kinds.is_binary(column.type):
             hint = "save the file again with the encoding UTF-8"
-        raise errors.DataError(
-            errors.message(call, f"a column {name!r} of type {column.type}", hint)
-        )
+        raise _type_error(call, name, column, hint)
     values: NDArray[np.float64] = column.to_numpy().astype(np.float64)
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
@@ -116,6 +114,18 @@ def read_numbers(call: str, name: str, column: Any) -> NDArray[np.float64]:
             errors.message(call, got, "replace these values, or remove the columns or rows")
         )
     return values
+
+
+def check_single_values(call: str, name: str, column: Any) -> None:
+    """Raise a `DataError` if the values of a pyarrow column are lists or records."""
+    import pyarrow.types as kinds
+
+    if kinds.is_nested(column.type):
+        raise _type_error(call, name, column, "use a column of numbers, booleans, texts or dates")
+
+
+def _type_error(call: str, name: str, column: Any, hint: str) -> errors.DataError:
+    return errors.DataError(errors.message(call, f"a column {name!r} of type {column.type}", hint))
 
 
 def is_text(column: Any) -> bool:

@@ -50,11 +50,20 @@ def date_readings(texts: Sequence[str]) -> list[Dates]:
     for order in orders:
         for time in _TIMES:
             parsed = pc.strptime(column, format=order + time, unit="s", error_is_null=True)
-            if parsed.null_count == missing:
+            if parsed.null_count == missing and _has_days(parsed, column, order):
                 dates = to_dates(parsed)
                 same = (np.array_equal(dates, each, equal_nan=True) for each in found)
                 found += [dates] * (not any(same))
     return found
+
+
+def _has_days(parsed: Any, texts: Any, order: str) -> bool:
+    """Return whether parsed dates have the days in their texts: 30 February becomes 1 March."""
+    import pyarrow.compute as pc
+
+    numbers = pc.split_pattern(pc.replace_substring_regex(texts, " .*", ""), "-")
+    days = pc.list_element(numbers, order.split("-").index("%d"))
+    return bool(pc.all(pc.equal(pc.day(parsed), days.cast("int64"))).as_py())
 
 
 def to_dates(column: Any) -> Dates:

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from hinged import errors
 from hinged.lab.data.row_division import GroupDivision, RowDivision, TimeDivision
-from hinged.lab.data.tables.columns import Column, missing_rows, number_levels, read_column
+from hinged.lab.data.tables.columns import (
+    Column,
+    check_single_values,
+    missing_rows,
+    number_levels,
+    read_column,
+)
 
 
 class DivisionColumn(NamedTuple):
@@ -54,6 +60,7 @@ def read_division(
 
 
 def _read_groups(call: str, table: Any, name: str) -> DivisionColumn:
+    check_single_values(call, name, table[name])
     _check_complete(call, name, missing_rows(table[name]))
     codes, levels = number_levels(table[name])
     remark = (
@@ -84,5 +91,6 @@ def _read_times(call: str, table: Any, name: str) -> DivisionColumn:
 
 def _check_complete(call: str, name: str, missing: NDArray[np.int64]) -> None:
     if len(missing):
-        got = f"empty values in {name}, which divides the rows, the first in row {missing[0] + 1}"
+        first = f"the first in row {missing[0] + 1}"
+        got = f"empty, NaN or infinite values in {name}, which divides the rows, {first}"
         raise errors.DataError(errors.message(call, got, "give every row a value"))

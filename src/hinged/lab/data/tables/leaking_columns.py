@@ -52,4 +52,5 @@ def _tells_class(values: NDArray[np.float64], classes: NDArray[np.int64]) -> boo
 def _tells_number(values: NDArray[np.float64], numbers: NDArray[np.float64]) -> bool:
     if len(values) < 3 or np.isnan(values).any() or (values == values[0]).all():
         return False
-    return bool(abs(np.corrcoef(values, numbers)[0, 1]) >= 1 - _ROUNDING)
+    with np.errstate(over="ignore", invalid="ignore"):  # Of huge numbers, it is NaN.
+        return bool(abs(np.corrcoef(values, numbers)[0, 1]) >= 1 - _ROUNDING)

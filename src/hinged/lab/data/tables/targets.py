@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.lab.data.tables.columns import (
+    check_single_values,
     is_text,
     missing_rows,
     number_levels,
@@ -54,6 +55,7 @@ def read_targets(call: str, table: Any, names: list[str], task: Task | None) -> 
             the task.
     """
     for name in names:
+        check_single_values(call, name, table[name])
         _check_complete(call, name, table[name])
     first = table[names[0]]
     is_classification = (
