@@ -335,3 +335,12 @@ def test_two_processes_calibrate_as_one_would_over_all_data(tmp_path):
 def test_refusals(how, said):
     with pytest.raises(errors.ArgumentError, match=said):
         hinged.calibrate(Convolutional(), X, **how)
+
+
+def test_a_channel_that_hardly_varies_keeps_its_range():
+    x = torch.randn(256, 3) * torch.tensor([1.0, 1e-6, 2.0])
+    act = PiecewiseLinear(3, hinges=9)
+    hinged.calibrate(act, x, sharing="channel")
+    width = act.hinges[:, -1] - act.hinges[:, 0]
+    assert width[1] == 6 and torch.equal(act(x), x.relu())
+    assert width[0] < 8 < width[2]

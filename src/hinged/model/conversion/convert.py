@@ -95,9 +95,7 @@ def convert(
             You can also give a name, a function, a module or a `Curve`, as for `PiecewiseLinear`.
             All curves then start as this function.
         spread: half the distance from the first to the last hinge, in standard deviations of the
-            inputs. A standard deviation below 0.001, or one that is only rounding, counts as 1.
-            Networks that were never trained can have such inputs in evaluation mode, because their
-            BatchNorm layers know no statistics: convert them in training mode.
+            inputs.
         sharing: `"channel"` for one curve per channel, or `"layer"` for one curve for all channels
             of an activation.
         tails: how curves continue beyond the first and last hinge: `"linear"` (the outermost pieces

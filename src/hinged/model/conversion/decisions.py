@@ -27,8 +27,6 @@ Where = Callable[[Site], bool]
 Hinges = int | Mapping[str, int] | Callable[[Site], int]
 """A number of hinges for all sites, numbers by name of the site, or a function of a `Site`."""
 DEFAULT_HINGES = 9
-SMALLEST_STD = 1e-3
-"""Inputs with a smaller standard deviation count as constant."""
 
 
 @dataclass(frozen=True)
@@ -167,8 +165,6 @@ def _decide_one(candidate: Candidate, name: str, settings: Settings, call: str) 
         raise errors.ArgumentError(f"At site {name!r}, {site.activation}: {reason}") from None
     ends = (layer.hinges.min().item(), layer.hinges.max().item())
     notes = ["closest fit"] if settings.init == "same" and layer.start_error > 0 else []
-    if observed.inputs.std.item() <= _smallest_std(observed):
-        notes.append("its inputs hardly vary, so their range is not known")
     if observed.axis is None:
         why = "their number can vary" if observed.channels_vary else "their axis is not known"
         notes.append(f"one curve for all channels: {why}")
@@ -189,20 +185,9 @@ def _describe_activation(call: ActivationCall) -> str:
     return re.sub(r"(, )?inplace=(True|False)", "", str(shown))
 
 
-def _smallest_std(call: ActivationCall) -> float:
-    """Return the standard deviation below which the inputs of a call count as constant.
-
-    The spread of the inputs then is rounding, or comes from a network that has not been trained,
-    such as one whose BatchNorm layers evaluate without statistics. Hinges that are so close would
-    make the gradients of their values overflow when the inputs grow.
-    """
-    rounding: float = torch.finfo(call.dtype).eps ** 0.5
-    return max(SMALLEST_STD, rounding * abs(call.inputs.mean.item()))
-
-
 def _build_layer(call: ActivationCall, settings: Settings, hinges: int) -> PiecewiseLinear:
-    mean, std, smallest = call.inputs.mean.item(), call.inputs.std.item(), _smallest_std(call)
-    half = settings.spread * (std if std > smallest else max(1.0, smallest))
+    mean, std = call.inputs.mean.item(), call.inputs.std.item()
+    half = settings.spread * (std if std > 0 else 1.0)
     covered = (mean - half, mean + half)
     start: Start = call.native if settings.init == "same" else settings.init
     with torch.inference_mode(False):  # Tensors made in inference mode cannot be trained.
