@@ -16,11 +16,7 @@ from torch.overrides import TorchFunctionMode
 from hinged.kernels.eager_calls import is_intercepted
 from hinged.kernels.nested_tensors import numbers_in
 from hinged.model.conversion.activation_call import ActivationCall
-from hinged.model.conversion.activation_functions import (
-    arguments_by_name,
-    name_of,
-    writes_in_place,
-)
+from hinged.model.conversion.activation_functions import arguments_by_name, name_of, writes_in_place
 from hinged.model.conversion.channel_axes import ChannelAxes
 from hinged.model.conversion.contained_tensors import tensors_in
 from hinged.model.conversion.data_flow import DataFlow
