@@ -6,9 +6,6 @@ from torch import nn
 
 import hinged
 
-# Torch says that the strided layout of nested tensors is a prototype.
-pytestmark = pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
-
 
 def layer(channels, dim):
     torch.manual_seed(0)

@@ -19,7 +19,7 @@ from tests.lab.helpers import COMPARE_SMALL, assert_no_broken_file, scores_of
 from tests.lab.study.helpers import TINY, scores_of_study
 
 STOPS = int(os.environ.get("HINGED_TEST_STOPS", "0"))
-"""Number of moments at which each command is stopped, for a measurement; 0: a small number."""
+"""Number of moments at which each command is stopped. 0 stops a few commands once."""
 LIMIT = 3.0 if STOPS else 60.0
 """Seconds after which no process may be left. Next to other tests, processes take longer to end."""
 
@@ -131,8 +131,8 @@ def kill_repeatedly(folder, log, arguments, moments):
     assert hits > len(moments) / 2, "the command had ended before most kills"
 
 
-STOPPED_BY = {"Ctrl+C": (interrupt_repeatedly, STOPS or 2), "kill": (kill_repeatedly, STOPS or 1)}
-"""The two ways to stop a command, each with its number of moments."""
+STOPPED_BY = {"Ctrl+C": interrupt_repeatedly, "kill": kill_repeatedly}
+"""The two ways to stop a command."""
 
 
 def moments(count):
@@ -194,8 +194,7 @@ def test_a_stopped_command_continues_to_the_same_result(
         pytest.importorskip("ray", reason="needs the extra `ray`")
     command = tuple(study_file if each == "{study}" else each for each in COMMANDS[name])
     folder, log = tmp_path / "run", tmp_path / "log"
-    stop_repeatedly, count = STOPPED_BY[way]
-    stop_repeatedly(folder, log, (*command, "--out", folder), moments(count))
+    STOPPED_BY[way](folder, log, (*command, "--out", folder), moments(STOPS or 1))
     found = finish(folder, log, command)
     assert found == left_alone(*COMMANDS["compare"] if "Ray" in name else command)
     assert not list(folder.rglob("*.partial"))

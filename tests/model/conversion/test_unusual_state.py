@@ -229,7 +229,6 @@ def test_parameters_from_inference_mode_stay_as_they_are():
     assert [each.requires_grad for each in hinged.revert(model).parameters()] == flags
 
 
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 @pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
 @pytest.mark.parametrize("act", [torch.relu, torch.nn.functional.gelu, torch.tanh])
 def test_activations_of_nested_tensors_are_converted(layout, act):
