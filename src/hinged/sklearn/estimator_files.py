@@ -15,15 +15,13 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import safe_open
 
 from hinged import errors
 from hinged.atomic_files import atomic_write
-from hinged.model.adaptation.file_paths import path_to_read, path_to_write
+from hinged.model.adaptation.file_paths import path_to_write
+from hinged.model.adaptation.tensor_files import TensorFileFormat
 from hinged.sklearn.network import Parameters
 
-FORMAT = "hinged estimator"
-VERSION = 1
 Arrays = dict[str, NDArray[Any]]
 
 _NETWORK = "network"
@@ -71,9 +69,10 @@ def write_estimator(
         "learned": others,
         "networks": len(networks),
     }
+    files = _files_of(estimator)
     metadata = {
-        "format": FORMAT,
-        "version": str(VERSION),
+        "format": files.name,
+        "version": files.version,
         "estimator": estimator,
         "state": json.dumps(state),
     }
@@ -99,21 +98,13 @@ def read_estimator(
         EstimatorFileError: if the file is damaged, was changed, was written by another program or
             in a later version of the format, or contains another estimator.
     """
-    metadata, arrays = _read_file(path, call)
-    shown = repr(os.fspath(path))
-    if metadata.get("format") != FORMAT:
-        hint = f"expected a file that {estimator}.save has written"
-        raise _error(call, f"{shown}, a file from another program", hint)
-    if metadata.get("version") != str(VERSION):
-        got = f"{shown}, a file of format version {metadata.get('version')!r}"
-        hint = f"this release of hinged reads format version {VERSION}: update hinged"
-        raise _error(call, got, hint)
-    if metadata.get("checksum") != _checksum(metadata, arrays):
-        hint = "the file was changed or damaged after it was saved: save the estimator again"
-        raise _error(call, f"{shown} with contents that differ from its checksum", hint)
-    if metadata.get("estimator") != estimator:
-        other = metadata.get("estimator")
-        raise _error(call, f"{shown}, which contains an {other}", f"call {other}.load")
+    files, call = _files_of(estimator), f"{call}(path)"
+    metadata, arrays = files.read(path, call, framework="numpy")
+    files.check_header(path, call, metadata, lambda: _checksum(metadata, arrays))
+    other = metadata.get("estimator")
+    if other != estimator:
+        got = f"{os.fspath(path)!r}, which contains an {other}"
+        raise files.fault(call, got, f"call {other}.load")
     state = json.loads(metadata["state"])
     networks: list[Parameters] = [{} for _ in range(state["networks"])]
     learned = {name: _from_json(value) for name, value in state["learned"].items()}
@@ -125,22 +116,6 @@ def read_estimator(
             learned[name] = array
     arguments = {name: _from_json(value) for name, value in state["arguments"].items()}
     return arguments, learned, networks
-
-
-def _read_file(path: str | os.PathLike[str], call: str) -> tuple[dict[str, str], Arrays]:
-    """Return the metadata and the arrays of a safetensors file."""
-    file = path_to_read(path, f"{call}(path)")
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            return opened.metadata() or {}, arrays
-    except OSError:
-        raise
-    except Exception as error:  # Damaged files raise errors of many classes.
-        reason = " ".join(str(error).split())[:300]
-        got = f"{os.fspath(path)!r} ({type(error).__name__}: {reason})"
-        hint = "the file is truncated, or not a safetensors file: save the estimator again"
-        raise _error(call, got, hint) from None
 
 
 def _to_json(name: str, value: Any, call: str) -> Any:
@@ -185,5 +160,7 @@ def _checksum(metadata: Mapping[str, str], arrays: Arrays) -> str:
     return state.hexdigest()
 
 
-def _error(call: str, got: str, hint: str) -> errors.EstimatorFileError:
-    return errors.EstimatorFileError(errors.message(f"{call}(path)", got, hint))
+def _files_of(estimator: str) -> TensorFileFormat:
+    """Return the format of the files of a class of estimators."""
+    writer, error = f"{estimator}.save", errors.EstimatorFileError
+    return TensorFileFormat("hinged estimator", "1", writer, "the estimator", error)

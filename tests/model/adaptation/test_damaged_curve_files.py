@@ -75,7 +75,7 @@ TEXTS = st.text(max_size=6) | JSON.map(json.dumps)
 def test_odd_contents_with_a_valid_checksum(folder, curve_file, choices, resize):
     path = folder / "contents.safetensors"
     path.write_bytes(curve_file)
-    metadata, tensors = curve_files.read_safetensors(path, "f")
+    metadata, tensors = curve_files.CURVE_FILES.read(path, "f")
     metadata |= choices.draw(st.dictionaries(st.sampled_from(["also", "weights", "z"]), TEXTS))
     tensors |= choices.draw(st.dictionaries(st.sampled_from(NAMES), ODD_TENSORS, max_size=2))
     for name in choices.draw(st.sets(st.sampled_from([*metadata, *tensors]), max_size=1)):
@@ -89,7 +89,7 @@ def test_odd_contents_with_a_valid_checksum(folder, curve_file, choices, resize)
 def test_odd_metadata_with_a_valid_checksum(folder, curve_file, also):
     path = folder / "odd.safetensors"
     path.write_bytes(curve_file)
-    metadata, tensors = curve_files.read_safetensors(path, "f")
+    metadata, tensors = curve_files.CURVE_FILES.read(path, "f")
     write_with_checksum(path, metadata | {"also": also}, tensors)
     with pytest.raises(errors.CurveFileError, match=r"odd\.safetensors.*save the curves again"):
         hinged.load_curves(network(), path)
@@ -126,7 +126,7 @@ def test_histories_with_damaged_bytes(folder, history_file, choices):
 def test_histories_with_odd_contents(folder, history_file, odd, whole):
     path = folder / "contents.history"
     path.write_bytes(history_file)
-    metadata, tensors = curve_files.read_safetensors(path, "f")
+    metadata, tensors = curve_files.CURVE_FILES.read(path, "f")
     contents = (json.loads(metadata["contents"]) if whole else {}) | odd
     metadata["contents"] = json.dumps(contents)
     path.write_bytes(safetensors.torch.save(tensors, metadata))

@@ -8,17 +8,15 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import safetensors.torch
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from hinged import errors
 from hinged.atomic_files import atomic_write
-from hinged.model.adaptation.file_paths import path_to_read, path_to_write
+from hinged.model.adaptation.file_paths import path_to_write
 from hinged.model.adaptation.memory import parts_in_memory
 from hinged.model.adaptation.model_parts import (
     is_replaced,
@@ -26,12 +24,12 @@ from hinged.model.adaptation.model_parts import (
     norm_layers,
     plain_name,
 )
+from hinged.model.adaptation.tensor_files import TensorFileFormat
 from hinged.nn import PiecewiseLinear, curve_layers
 from hinged.nn.saved_state import curve_in, describe_mismatch, has_shape_of
 
-FORMAT = "hinged curves"
-VERSION = "1"
 SAVE, LOAD = "hinged.save_curves", "hinged.load_curves"
+CURVE_FILES = TensorFileFormat("hinged curves", "1", SAVE, "the curves", errors.CurveFileError)
 Tensors = dict[str, Tensor]
 
 
@@ -94,8 +92,8 @@ def write_curve_file(
         for name, tensor in _state(modules).items()
     }
     metadata = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": CURVE_FILES.name,
+        "version": CURVE_FILES.version,
         "also": json.dumps([plain_name(each) for each in _as_list(also)]),
         "weights": _fingerprint(model, modules),
     }
@@ -200,7 +198,9 @@ def _resized_copies(
         }
         if isinstance(layer, PiecewiseLinear) and not has_shape_of(layer, own):
             copies[name] = copied = copy.deepcopy(layer)
-            with explain_read_errors(f"{call}({name})", f"a saved layer of {len(own)} tensors"):
+            with CURVE_FILES.explain_read_errors(
+                f"{call}({name})", f"a saved layer of {len(own)} tensors"
+            ):
                 copied.set_curve(curve_in(own, f"{call}({name})"))
     return copies
 
@@ -243,18 +243,9 @@ def _read_curve_file(
     Returns:
         The names of the modules in `also`, the hash of the other weights, and the tensors.
     """
-    metadata, tensors = read_safetensors(path, call)
-    if metadata.get("format") != FORMAT:
-        hint = "expected a file that hinged.save_curves has written"
-        raise _error(call, f"{os.fspath(path)!r}, a file from another program", hint)
-    if metadata.get("version") != VERSION:
-        hint = f"this release of hinged reads only format version {VERSION}: update hinged"
-        got = f"{os.fspath(path)!r}, a file of format version {metadata.get('version')!r}"
-        raise _error(call, got, hint)
-    if metadata.get("checksum") != _checksum(metadata, tensors):
-        hint = "the file was changed or damaged after it was saved: save the curves again"
-        raise _error(call, f"{os.fspath(path)!r} with contents that differ from its checksum", hint)
-    with explain_read_errors(call, f"{os.fspath(path)!r}, whose metadata are damaged"):
+    metadata, tensors = CURVE_FILES.read(path, call)
+    CURVE_FILES.check_header(path, call, metadata, lambda: _checksum(metadata, tensors))
+    with CURVE_FILES.explain_read_errors(call, f"{os.fspath(path)!r}, whose metadata are damaged"):
         also = json.loads(metadata["also"])
         if not isinstance(also, list) or not all(isinstance(name, str) for name in also):
             raise TypeError("also is not a list of names")
@@ -273,7 +264,7 @@ def _check_fit(modules: Mapping[str, nn.Module], tensors: Tensors, call: str) ->
         hint = (
             "the file belongs to a model with other layers: load it into a model like the saved one"
         )
-        raise _error(f"{call}(path)", got, hint)
+        raise CURVE_FILES.fault(f"{call}(path)", got, hint)
     for name, module in modules.items():
         _check_module(name, module, _tensors_of(name, module, tensors), call)
 
@@ -295,7 +286,7 @@ def _check_module(name: str, module: nn.Module, tensors: Tensors, call: str) -> 
             tensor = f"{saved.dtype} of shape {tuple(saved.shape)}"
             got = f"a file in which the tensor {_prefix(name) + key!r} is {tensor}"
             hint = f"the model needs {present.dtype} of shape {tuple(present.shape)}"
-            raise _error(f"{call}(path)", got, hint)
+            raise CURVE_FILES.fault(f"{call}(path)", got, hint)
 
 
 def _warn_if_other_weights(
@@ -336,52 +327,3 @@ def _hash(tensors: Tensors, text: str = "") -> str:
             # `Tensor.numpy` would need numpy, which may be missing.
             state.update((ctypes.c_ubyte * tensor.nbytes).from_address(tensor.data_ptr()))
     return state.hexdigest()
-
-
-def read_safetensors(path: str | os.PathLike[str], call: str) -> tuple[dict[str, str], Tensors]:
-    """Return the metadata and tensors of a safetensors file.
-
-    Args:
-        path: the file to read.
-        call: the name of the public function for error messages.
-
-    Raises:
-        CurveFileError: if the file is truncated or is not a safetensors file.
-        ArgumentError: if `path` is not a path, or is a folder.
-        OSError: if the file does not exist or cannot be opened.
-    """
-    path = path_to_read(path, call)
-    with (
-        explain_read_errors(call, f"{os.fspath(path)!r}"),
-        safe_open(path, framework="pt") as file,
-    ):
-        metadata = file.metadata() or {}
-        return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-@contextmanager
-def explain_read_errors(call: str, got: str) -> Iterator[None]:
-    """Convert every error in the `with` block into a `CurveFileError`.
-
-    A file may be damaged in any way, and the libraries that read it raise errors of many classes.
-
-    Args:
-        call: the call of the user, for the error message.
-        got: what is damaged: the file or a part of it.
-
-    Raises:
-        CurveFileError: if the block raises an error. `OSError` and errors of files are not changed.
-    """
-    try:
-        yield
-    except (OSError, errors.CurveFileError):
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        hint = "the file is truncated, or not a safetensors file of hinged: save the curves again"
-        got = f"{got} ({type(error).__name__}: {reason})"
-        raise errors.CurveFileError(errors.message(call, got, hint)) from None
-
-
-def _error(call: str, got: str, hint: str) -> errors.CurveFileError:
-    return errors.CurveFileError(errors.message(call, got, hint))

@@ -114,21 +114,22 @@ def argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def arguments_by_name(
-    function: Callable[..., Any], others: Sequence[Any], given: Arguments
+    function: Callable[..., Any] | None, others: Sequence[Any], given: Arguments
 ) -> Arguments:
     """Return the arguments of a call of an activation function after its input, by name.
 
     A positional argument whose name is not known has its position after the input as its name.
 
     Args:
-        function: the activation function that is called.
+        function: the activation function that is called. None for a module, whose arguments have no
+            known names.
         others: the positional arguments after the input.
         given: the keyword arguments.
 
     >>> arguments_by_name(torch.celu, [2.0], {}), arguments_by_name(torch.clamp, [0, 6], {})
     ({'alpha': 2.0}, {'0': 0, '1': 6})
     """
-    names = argument_names(function)
+    names = () if function is None else argument_names(function)
     unnamed = map(str, range(len(names), len(others)))
     return dict(zip((*names, *unnamed), others, strict=False)) | given
 

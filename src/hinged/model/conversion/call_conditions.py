@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from hinged.model.conversion.activation_call import ActivationCall
-from hinged.model.conversion.activation_functions import argument_names, settings_of
+from hinged.model.conversion.activation_functions import arguments_by_name, settings_of
 from hinged.model.conversion.call_syntax import CallSyntax, is_literal, is_name
 from hinged.model.conversion.method_source import CannotRewriteError
 from hinged.model.conversion.methods import Method
@@ -62,12 +62,9 @@ def _changeable_arguments(
     A curve has the input as its only argument. The argument `inplace` has no effect on the result,
     so it may be the value of a variable.
     """
-    names = () if call.function is None else argument_names(call.function)
-    positions = range(len(names), len(syntax.positional))
-    by_position = zip((*names, *map(str, positions)), syntax.positional, strict=False)
-    given = [*by_position, *((each.arg or "", each.value) for each in syntax.keywords)]
+    keywords = {each.arg or "": each.value for each in syntax.keywords}
     found: dict[str, Any] = {}
-    for name, argument in given:
+    for name, argument in arguments_by_name(call.function, syntax.positional, keywords).items():
         if is_literal(argument) or (name == "inplace" and is_name(argument)):
             continue
         value = _value_of(argument, owner, method)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hinged import errors
 from hinged.atomic_files import atomic_write
 from hinged.curve import Curve
-from hinged.model.adaptation.curve_files import explain_read_errors, read_safetensors
+from hinged.model.adaptation.curve_files import CURVE_FILES
 from hinged.model.adaptation.file_paths import path_to_write
 from hinged.nn import curve_layers
 
@@ -148,7 +148,7 @@ class History:
             OSError: if the file does not exist or cannot be opened.
         """
         metadata, tensors = _read_history_file(path)
-        with explain_read_errors(f"{CALL}.load(path)", f"{os.fspath(path)!r}"):
+        with CURVE_FILES.explain_read_errors(f"{CALL}.load(path)", f"{os.fspath(path)!r}"):
             contents = json.loads(metadata["contents"])
             history = cls(contents["channels"])
             history.steps = [_whole_number(step) for step in contents["steps"]]
@@ -186,7 +186,7 @@ def _select_channels(curve: Curve, count: int | None) -> Curve:
 
 def _read_history_file(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor]]:
     call = f"{CALL}.load(path)"
-    metadata, tensors = read_safetensors(path, call)
+    metadata, tensors = CURVE_FILES.read(path, call)
     if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
         kind, version = metadata.get("format"), metadata.get("version")
         got = f"{os.fspath(path)!r}, a file of format {kind!r} and version {version!r}"
