@@ -56,6 +56,7 @@ class Training:
     def __init__(self, values, hinges):
         self.values, self.hinges, self.start = values.copy(), hinges, values.copy()
         self.direction, self.size = np.zeros_like(values), np.zeros(len(values))
+        self.largest = np.zeros(len(values))
         self.count = 0
 
     def step(self, grad, moments, rate, smoothing, decay=0.0):
@@ -66,9 +67,11 @@ class Training:
             u = np.linalg.solve(metric, g)
             self.direction[c] = 0.9 * self.direction[c] + 0.1 * u
             self.size[c] = 0.99 * self.size[c] + 0.01 * (g @ u)
-            pull = min(1.0, rate * decay) * (self.values[c] - self.start[c])
+            size = self.size[c] / (1 - 0.99**self.count)
+            self.largest[c] = max(self.largest[c], size)
+            noise = size / self.largest[c] if self.largest[c] > 0 else 1.0
+            pull = min(1.0, rate * decay) * noise * (self.values[c] - self.start[c])
             self.values[c] = self.values[c] - pull
-            if self.size[c] > 0:
+            if size > 0:
                 mean = self.direction[c] / (1 - 0.9**self.count)
-                length = np.sqrt(self.size[c] / (1 - 0.99**self.count))
-                self.values[c] -= rate * scale * mean / length
+                self.values[c] -= rate * scale * mean / np.sqrt(size)

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -32,7 +33,8 @@ def rows_of(hinges, channels):
 
 
 def state(values, moments):
-    return MetricState(torch.zeros_like(values), values.new_zeros(len(values)), moments, values + 0)
+    sizes = values.new_zeros(2, len(values))
+    return MetricState(torch.zeros_like(values), *sizes, moments, values + 0)
 
 
 @pytest.mark.parametrize("count", [2, 3, 9])
@@ -146,6 +148,7 @@ def test_steps_are_those_of_a_loop(shared, count):
     np.testing.assert_allclose(values, oracle.values, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(running.direction, oracle.direction, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(running.size, oracle.size, rtol=1e-9)
+    np.testing.assert_allclose(running.largest, oracle.largest, rtol=1e-9)
 
 
 def test_the_first_step_is_as_long_as_the_rate_says():
@@ -180,6 +183,21 @@ def test_values_return_to_their_start(decay, left):
     values += 1
     take_step(values, torch.zeros(2, 5), hinges, running, MetricStep(0.1, 0.1, decay))
     torch.testing.assert_close(values, torch.full((2, 5), left))
+
+
+def test_the_pull_fades_with_the_size_of_the_gradients():
+    hinges, grad = torch.linspace(-1, 1, 5, dtype=DOUBLE), torch.ones(1, 5, dtype=DOUBLE)
+    values = torch.zeros(1, 5, dtype=DOUBLE)
+    running = state(values, evenly_spread_moments(hinges, 1))
+    take_step(values, grad, hinges, running, MetricStep(0.0, 0.1))
+    values += 1
+    settings = {"keep_direction": 0.0, "keep_size": 0.0, "count": 2}
+    before = values.clone()
+    without = MetricStep(0.1, 0.1, 0.0, **settings)
+    take_step(before, grad / 10, hinges, copy.deepcopy(running), without)
+    take_step(values, grad / 10, hinges, running, MetricStep(0.1, 0.1, 5.0, **settings))
+    # Half of the distance of 1, times the square of a tenth.
+    torch.testing.assert_close(before - values, torch.full_like(values, 0.005))
 
 
 @pytest.mark.parametrize("count", [5, 9])

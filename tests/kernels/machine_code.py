@@ -135,7 +135,7 @@ def launch_case(dtype, count, tails, uniform, layout, rows, needs_grad, wide):
 def launch_step_in_metric():
     """Launch a step in the metric and a measurement of inputs, on tensors too small to matter."""
     hinges, values = uniform_grid(9), torch.zeros(64, 9)
-    state = MetricState(values, torch.zeros(64), torch.zeros(64, 19), values)
+    state = MetricState(values, torch.zeros(64), torch.zeros(64), torch.zeros(64, 19), values)
     triton_metric_launch.take_step(values, values, hinges, state, MetricStep(0.1, 0.1))
     x = torch.zeros(2048, 64)
     triton_metric_launch.input_moments(x, hinges, (2048, 64, 1), 1)

@@ -29,7 +29,7 @@ KINDS = ["uniform", "uneven", "by channel"]
 
 def running(values, moments):
     zeros = torch.zeros_like(values)
-    return MetricState(zeros, values.new_zeros(len(values)), moments, values.clone())
+    return MetricState(zeros, *values.new_zeros(2, len(values)), moments, values.clone())
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ def test_steps_are_those_of_the_reference(kind, count):
         scale = abs(oracle.values).max()
         np.testing.assert_allclose(found, oracle.values, rtol=1e-5, atol=1e-6 * scale)
         np.testing.assert_allclose(state.size, oracle.size, rtol=1e-4)
+        np.testing.assert_allclose(state.largest, oracle.largest, rtol=1e-4)
         assert torch.equal(state.start, values) and torch.equal(state.moments, moments)
         assert channels == 1 or not torch.equal(found, values)
 
@@ -88,7 +89,8 @@ def test_tensors_may_move_in_memory_between_steps():
         state = running(values, evenly_spread_moments_of(hinges, 3))
         steps = LayerSteps(hinges, state)
         if moves:  # As `share_memory_` moves the numbers of a tensor.
-            for tensor in (state.direction, state.size, state.moments, state.start, hinges):
+            running_means = (state.direction, state.size, state.largest, state.moments)
+            for tensor in (*running_means, state.start, hinges):
                 old, tensor.data = tensor.data, tensor.clone()
                 old.fill_(math.nan)
         steps.take(values, grad, MetricStep(0.1, 0.1, decay=0.5))

@@ -42,7 +42,8 @@ def draw_step(kind, channels, count):
     hinges = draw_hinges(kind, channels, count)
     moments = metric.input_moments(2 * torch.randn(channels, 50), hinges)
     values, grad, direction, start = torch.randn(4, channels, count)
-    return values, grad, hinges, MetricState(direction, torch.rand(channels), moments, start)
+    size, largest = torch.rand(2, channels)
+    return values, grad, hinges, MetricState(direction, size, largest, moments, start)
 
 
 def tensors_of(state):
@@ -50,12 +51,13 @@ def tensors_of(state):
 
 
 def take_steps(values, grad, hinges, state, steps=STEPS):
-    """Return the values, the directions and the sizes after steps on the device under test."""
+    """Return the values, the directions, the sizes and the largest sizes after steps on the device
+    under test."""
     values, grad, hinges = (t.to(DEVICE, copy=True) for t in (values, grad, hinges))
     state = MetricState(*(t.to(DEVICE, copy=True) for t in tensors_of(state)))
     for step in steps:
         triton_metric_launch.take_step(values, grad, hinges, state, step)
-    return values.cpu(), state.direction.cpu(), state.size.cpu()
+    return values.cpu(), state.direction.cpu(), state.size.cpu(), state.largest.cpu()
 
 
 def take_exact_steps(values, grad, hinges, state, steps=STEPS):
@@ -64,14 +66,14 @@ def take_exact_steps(values, grad, hinges, state, steps=STEPS):
     state = MetricState(*(t.double() for t in tensors_of(state)))
     for step in steps:
         metric.take_step(values, grad.double(), hinges.double(), state, step)
-    return values, state.direction, state.size
+    return values, state.direction, state.size, state.largest
 
 
 def check_steps(*case, steps=STEPS):
     found, exact = take_steps(*case, steps=steps), take_exact_steps(*case, steps=steps)
     moved = (exact[0] - case[0].double()).abs()
     # Each step rounds the running means and the values once, relative to the largest of a channel.
-    for mine, reference, extra in zip(found, exact, (moved, 0.0, 0.0), strict=True):
+    for mine, reference, extra in zip(found, exact, (moved, 0.0, 0.0, 0.0), strict=True):
         size = (reference.abs() + extra).view(len(reference), -1).amax(1)
         error = (mine.double() - reference).abs().view(len(reference), -1).amax(1)
         assert (error <= 8 * EPS * size).all()
@@ -111,7 +113,8 @@ def test_a_curve_without_gradients_only_returns_to_its_start():
     values, grad, hinges, state = draw_step("uniform", 2, 5)
     state.direction.zero_()
     state.size.zero_()
-    moved, direction, size = take_steps(values, 0 * grad, hinges, state, STEPS[1:])
+    state.largest.zero_()
+    moved, direction, size, _ = take_steps(values, 0 * grad, hinges, state, STEPS[1:])
     expected = values.double().lerp(state.start.double(), STEPS[1].pull).float()
     torch.testing.assert_close(moved, expected)
     assert direction.abs().max() == size.abs().max() == 0

@@ -139,7 +139,7 @@ def test_a_loaded_state_of_a_bfloat16_model_is_wide_again():
     load(save(model, optimizer), model, optimizer)
     train(model, optimizer, 5, 3)
     state = optimizer.state[model[1].values]
-    for name in ("start", "direction", "size", "moments"):
+    for name in ("start", "direction", "size", "largest", "moments"):
         assert state[name].dtype is torch.float32
 
 
@@ -270,7 +270,13 @@ def test_converted_curves_are_trained_in_the_metric():
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     hinged.convert(model, batch(0), optimizers=optimizer)
     train(model, optimizer, 2)
-    assert optimizer.state[model[1].values].keys() >= {"start", "moments", "direction", "size"}
+    assert optimizer.state[model[1].values].keys() >= {
+        "start",
+        "moments",
+        "direction",
+        "size",
+        "largest",
+    }
 
 
 def test_tied_values_are_measured_on_the_inputs_of_all_their_layers():

@@ -8,6 +8,7 @@ from torch import nn
 from hinged import PiecewiseLinear, convert, errors, param_groups
 from hinged.nn.parameter_groups import (
     CURVE_LR_FACTOR,
+    MOST_CURVE_DECAY,
     MOST_CURVE_LR,
     SMOOTHING,
     default_curve_decay,
@@ -285,4 +286,4 @@ def test_counts_are_whole_numbers_above_zero(name, count):
 def test_the_default_pull_falls_with_the_number_of_samples():
     decays = [param_groups(network(), 1e-3, samples=n)[1]["curve_decay"] for n in (100, 60_000)]
     assert decays == [default_curve_decay(100), default_curve_decay(60_000)]
-    assert decays[0] == 1.0 and 0 < decays[1] < 0.1
+    assert decays[0] == MOST_CURVE_DECAY and 0 < decays[1] < 0.1

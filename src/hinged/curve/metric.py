@@ -46,12 +46,14 @@ class MetricState:
     Attributes:
         direction: the running mean of the directions `A^-1 g`, shape `(C, K)`.
         size: the running mean of the squared lengths `g^T A^-1 g`, shape `(C,)`.
+        largest: the largest `size` of all steps, with the bias correction of Adam, shape `(C,)`.
         moments: the running mean of the results of `input_moments`, shape `(C, 2 K + 1)`.
         start: the values from which training started, shape `(C, K)`.
     """
 
     direction: Tensor
     size: Tensor
+    largest: Tensor
     moments: Tensor
     start: Tensor
 
@@ -64,7 +66,8 @@ class MetricStep:
         rate: the learning rate: the length of the step, relative to the scale of the inputs, if all
             gradients are equal.
         smoothing: the factor of the roughness in the metric.
-        decay: how fast the values return to `start`: by `rate * decay` of their distance in a step.
+        decay: how fast the values return to `start`: by up to `rate * decay` of their distance in a
+            step (see `take_step`).
         keep_direction: the part of the old running mean of directions that is kept.
         keep_size: the part of the old running mean of squared lengths that is kept.
         count: the number of this step, from 1. It corrects the bias of the running means.
@@ -89,7 +92,7 @@ class MetricStep:
 
     @property
     def pull(self) -> float:
-        """The part of the distance to `start` that the step takes away."""
+        """The largest part of the distance to `start` that the step takes away."""
         return min(1.0, self.rate * self.decay)
 
 
@@ -243,9 +246,12 @@ def take_step(
     With `u` the running mean of the directions `A^-1 g`, and `q` the running mean of the squared
     lengths `g^T A^-1 g`, both with the bias correction of Adam, the change is
 
-        values -= rate * s * u / sqrt(q) + rate * decay * (values - start)
+        values -= rate * s * u / sqrt(q) + rate * decay * q / max(q) * (values - start)
 
-    There is one `q` for each channel, so that a hinge with few inputs takes a small step.
+    There is one `q` for each channel, so that a hinge with few inputs takes a small step. `max(q)`
+    is the largest `q` of all steps so far. In a network that has learned, `q` is mostly noise, so
+    the pull to the start is strong where the loss stays noisy, and fades where the network fits its
+    data. A Bayesian prior does the same: its weight is proportional to the variance of the noise.
 
     Args:
         values: values at the hinges, shape `(C, K)`.
@@ -259,8 +265,12 @@ def take_step(
     length = (grad.double() * solution).sum(dim=1)
     state.direction.lerp_(solution.to(state.direction), 1 - step.keep_direction)
     state.size.lerp_(length.to(state.size), 1 - step.keep_size)
-    root = (state.size.double() / step.size_correction).sqrt()
+    mean = state.size.double() / step.size_correction
+    state.largest.copy_(torch.maximum(state.largest.double(), mean))
+    largest = state.largest.double()
+    noise = torch.where(largest > 0, (mean / largest).clamp(max=1.0), 1.0)[:, None]
+    root = mean.sqrt()
     length = step.rate * input_scale(state.moments, hinges) / (root * step.direction_correction)
     factor = torch.where(root > 0, length, 0.0)[:, None]
-    pulled = values.double().lerp(state.start.double(), step.pull)
+    pulled = values.double().lerp(state.start.double(), step.pull * noise)
     values.copy_(pulled - factor * state.direction.double())

@@ -20,7 +20,7 @@ from hinged import kernels
 
 FILE_NAME = "hinged_cpu.dll" if sys.platform == "win32" else "hinged_cpu.so"
 
-_INTERFACE = 3
+_INTERFACE = 4
 """The number that `hinged_interface` in interface.cpp returns."""
 
 _INSTALL_AGAIN = "pip install --force-reinstall --no-deps --no-cache-dir"

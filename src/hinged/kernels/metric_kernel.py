@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import math
 import struct
 
@@ -29,7 +30,7 @@ measured on all of them."""
 _CALL = "hinged.param_groups(smoothing=...)"
 
 # The formats of the structs `MetricStep`, `InputMoments` and `MomentsUpdate` in metric.hpp.
-_STEP = struct.Struct("@5P3qd2P7d")
+_STEP = struct.Struct("@6P3qd2P7d")
 _MOMENTS = struct.Struct("@3P6q2i")
 _UPDATE = struct.Struct("@2P2qd")
 
@@ -49,7 +50,7 @@ class LayerSteps:
     def __init__(self, hinges: Tensor, state: MetricState) -> None:
         check_shapes(_CALL, state.start, hinges, "linear", None)
         self.hinges, self.state = hinges, state
-        running = (state.direction, state.size, state.start, state.moments)
+        running = (state.direction, state.size, state.largest, state.start, state.moments)
         self._device = state.start.device
         self._is_plain = _are_plain(running, self._device)
         self._library: ctypes.CDLL | None = None
@@ -91,12 +92,12 @@ class LayerSteps:
     def _take_with_copies(self, values: Tensor, grad: Tensor, step: MetricStep) -> None:
         """Take a step on the CPU, and copy the results back to the device."""
         state, moved = self.state, values.cpu()
-        direction, size = state.direction.cpu(), state.size.cpu()
-        copy = MetricState(direction, size, state.moments.cpu(), state.start.cpu())
+        names = [field.name for field in dataclasses.fields(state)]
+        copy = MetricState(**{name: getattr(state, name).cpu() for name in names})
         metric.take_step(moved, grad.cpu(), self.hinges.cpu(), copy, step)
         values.copy_(moved)
-        state.direction.copy_(direction)
-        state.size.copy_(size)
+        for name in names:
+            getattr(state, name).copy_(getattr(copy, name))
 
     def _take_on_cpu(
         self, library: ctypes.CDLL, values: Tensor, grad: Tensor, step: MetricStep
@@ -106,6 +107,7 @@ class LayerSteps:
         packed = _STEP.pack(
             state.direction.data_ptr(),
             state.size.data_ptr(),
+            state.largest.data_ptr(),
             state.start.data_ptr(),
             state.moments.data_ptr(),
             self.hinges.data_ptr(),

@@ -52,6 +52,7 @@ def take_step(
             values,
             state.direction,
             state.size,
+            state.largest,
             grad,
             state.start,
             state.moments,

@@ -16,7 +16,7 @@ from hinged.kernels.triton_programs import HUGE
 # Numbers and pointers that differ from layer to layer. The compiler does not specialise the code
 # for them, so one compilation serves all layers.
 STEP_ARGUMENTS = [
-    "values", "direction", "size", "grad", "start", "moments", "hinges", "scratch",
+    "values", "direction", "size", "largest", "grad", "start", "moments", "hinges", "scratch",
     "channels", "count", "hinge_stride",
 ]  # fmt: skip
 MOMENT_ARGUMENTS = [
@@ -119,7 +119,7 @@ def _substitute(grad, direction, scratch, row, count, keep, mask):
 
 @triton.jit(do_not_specialize=STEP_ARGUMENTS)
 def step_kernel(
-    values, direction, size, grad, start, moments, hinges, scratch,
+    values, direction, size, largest, grad, start, moments, hinges, scratch,
     channels, count, hinge_stride,
     rate: tl.float64, pull: tl.float64, smoothing: tl.float64, floor: tl.float64,
     keep_direction: tl.float64, keep_size: tl.float64,
@@ -149,7 +149,15 @@ def step_kernel(
     mean = keep_size * tl.load(size + channel).to(tl.float64) + (1 - keep_size) * length
     mean = mean.to(tl.float32)
     tl.store(size + channel, mean, mask=mask)
-    root = tl.sqrt(mean.to(tl.float64) / size_correction)
+    corrected = mean.to(tl.float64) / size_correction
+    highest = tl.load(largest + channel)
+    # The comparisons keep NaN, as in the reference. A maximum would not.
+    highest = tl.where(corrected <= highest, highest, corrected.to(tl.float32))
+    tl.store(largest + channel, highest, mask=mask)
+    noise = corrected / highest.to(tl.float64)
+    noise = tl.where(noise > 1, 1.0, noise)
+    pull *= tl.where(highest > 0, noise, 1.0)
+    root = tl.sqrt(corrected)
     factor = tl.where(root > 0, rate * scale / (root * direction_correction), 0.0)
     for k in range(count):
         value = tl.load(values + k).to(tl.float64)

@@ -36,7 +36,7 @@ class CurveState:
     - `measured`: whether inputs have been measured;
     - `inputs_per_sample`: the number of inputs that a curve gets from one sample of a batch: 1 in
       an MLP, and the number of pixels or tokens otherwise;
-    - `direction`, `size`, `moments`: the running means of `hinged.curve.metric.MetricState`.
+    - `direction`, `size`, `largest`, `moments`: see `hinged.curve.metric.MetricState`.
 
     Args:
         observers: the observers of all layers that have the parameter. The hinges of the first
@@ -74,6 +74,7 @@ class CurveState:
             and self.state is state
             and running.direction is state["direction"]
             and running.size is state["size"]
+            and running.largest is state["largest"]
             and running.moments is state["moments"]
             and running.start is state["start"]
             and running.start.shape == self.parameter.shape
@@ -103,6 +104,7 @@ class CurveState:
             start=start,
             direction=torch.zeros_like(start),
             size=start.new_zeros(len(start)),
+            largest=start.new_zeros(len(start)),
             moments=evenly_spread_moments(hinges.to(start), len(start)),
             measured=False,
             inputs_per_sample=1.0,
@@ -116,10 +118,11 @@ class CurveState:
         # Loading a state casts all tensors to the dtype of the parameter. A fused optimizer also
         # moves the number of steps to its device, and reading it there would wait for the GPU.
         state["step"] = state["step"].cpu()
-        for name in ("start", "direction", "size", "moments"):
+        for name in ("start", "direction", "size", "largest", "moments"):
             state[name] = _wide(state[name])
         self._count = int(state["step"])
-        running = MetricState(state["direction"], state["size"], state["moments"], state["start"])
+        tensors = (state[name] for name in ("direction", "size", "largest", "moments", "start"))
+        running = MetricState(*tensors)
         self._steps = metric_kernel.LayerSteps(self.observers[0].hinges, running)
 
     @property

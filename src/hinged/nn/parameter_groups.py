@@ -32,10 +32,10 @@ of curves that are trained without their metric."""
 SMOOTHING = 0.03
 """Default factor of the roughness in the metric of curves."""
 
-MOST_CURVE_DECAY = 1.0
+MOST_CURVE_DECAY = 2.0
 """Largest default factor of the pull of curves to their start."""
 
-DECAYED_SAMPLES = 3000
+DECAYED_SAMPLES = 2000
 """The number of training samples from which on the default factor of the pull falls."""
 
 ASSUMED_SAMPLES = 10_000
@@ -88,9 +88,9 @@ def param_groups(
         curve_decay: pulls curves back to their start: in each step, by `curve_lr * curve_decay`
             times their distance, divided by the number of inputs that a curve gets from one sample
             (pixels or tokens; 1 in an MLP). Networks on images therefore feel next to no pull. The
-            first axis of the inputs counts the samples. It needs the metric. None chooses by
-            the number of training samples: 1 up to 3,000 samples, and `(3000 / samples)^1.5` for
-            more.
+            pull fades where gradients become small, because the network fits its data. The first
+            axis of the inputs counts the samples. It needs the metric. None chooses by the number
+            of training samples: 2 up to 2,000 samples, and `2 * (2000 / samples)^1.5` for more.
         samples: the number of training samples. It serves only for the default of `curve_decay`.
             None means that it is not known: 10,000 are assumed.
         activation_lr: learning rate of the other parameters of activations: slopes of free tails
@@ -267,15 +267,15 @@ def default_curve_decay(samples: int | None = None) -> float:
     """Return the default factor of the pull of curves to their start.
 
     The fewer samples, the more noise curves would fit. The factor is `MOST_CURVE_DECAY` up to
-    `DECAYED_SAMPLES` samples. It falls to `(DECAYED_SAMPLES / samples)^1.5` above, because curves
-    that learn from many samples for many steps would otherwise be held back. The exponent was
-    found in experiments.
+    `DECAYED_SAMPLES` samples. It falls with `(DECAYED_SAMPLES / samples)^1.5` above, because
+    curves that learn from many samples for many steps would otherwise be held back. The exponent
+    was found in experiments.
 
     Args:
         samples: the number of training samples; None for `ASSUMED_SAMPLES`.
 
     >>> default_curve_decay(500), round(default_curve_decay(12_000), 3)
-    (1.0, 0.125)
+    (2.0, 0.136)
     """
     share = DECAYED_SAMPLES / (ASSUMED_SAMPLES if samples is None else samples)
     return MOST_CURVE_DECAY * float(min(1.0, share**1.5))

@@ -351,7 +351,7 @@ HINGED_EXPORT int32_t hinged_uses_openmp() {
 }
 
 // Changes with every change of the structs that Python packs.
-HINGED_EXPORT int32_t hinged_interface() { return 3; }
+HINGED_EXPORT int32_t hinged_interface() { return 4; }
 
 HINGED_EXPORT int32_t hinged_most_lines() { return hinged::kMostLines; }
 

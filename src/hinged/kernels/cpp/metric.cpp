@@ -114,12 +114,17 @@ void move(const MetricStep& step, int64_t channel, double scale, size_t lane,
   double length = 0.0;
   for (size_t k = 0; k < count; ++k) length += grad[k] * solution[k].of[lane];
   *size = static_cast<float>(step.keep_size * *size + (1 - step.keep_size) * length);
-  const double root = std::sqrt(*size / step.size_correction);
+  const double mean = *size / step.size_correction;
+  float* largest = step.largest + channel;
+  // The comparisons keep NaN, as in the reference.
+  if (!(mean <= *largest)) *largest = static_cast<float>(mean);
+  const double pull = *largest > 0 ? step.pull * std::min(mean / *largest, 1.0) : step.pull;
+  const double root = std::sqrt(mean);
   const double factor = root > 0 ? step.rate * scale / (root * step.direction_correction) : 0.0;
   for (size_t k = 0; k < count; ++k) {
     direction[k] = static_cast<float>(step.keep_direction * direction[k] +
                                       (1 - step.keep_direction) * solution[k].of[lane]);
-    const double pulled = values[k] + step.pull * (double{start[k]} - values[k]);
+    const double pulled = values[k] + pull * (double{start[k]} - values[k]);
     values[k] = static_cast<float>(pulled - factor * direction[k]);
   }
 }

@@ -10,11 +10,12 @@ namespace hinged {
 
 // The arguments of a step, which metric_kernel.py packs. All arrays have one row for each channel:
 // `values`, `direction`, `grad` and `start` have a number for each hinge, `moments` has 2 hinges +
-// 1 numbers, and `size` has one number.
+// 1 numbers, and `size` and `largest` have one number.
 struct MetricStep {
   // These arguments are the same in all steps.
   float* direction;
   float* size;
+  float* largest;
   const float* start;
   const float* moments;
   const float* positions;
