@@ -271,6 +271,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="TRIALS",
         help=f"tune each contender by this number of random trials ({TRIALS})",
     )
+    add("--finished", action="store_true", help="run nothing, and record what is finished")
     return parser.parse_args(arguments)
 
 
@@ -278,7 +279,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run what is left to do, print the scores, and write the record."""
     given = parse_arguments(arguments)
     jobs = plan(given.sets, given.contenders, given.folds, given.rows, given.tuned)
-    for found in run(jobs, given.results, given.jobs):
+    for found in run([] if given.finished else jobs, given.results, given.jobs):
         shown = found.get("problem") or f"{found['score']:.4f} in {found['fit_seconds']:.1f} s"
         print(f"{found['table']}, {found['contender']}, fold {found['fold']}: {shown}", flush=True)
     record = record_of(jobs, read_results(given.results))

@@ -58,8 +58,9 @@ def test_a_killed_run_goes_on_after_its_last_complete_line(bench, tmp_path):
     resumed = path.read_bytes().splitlines(keepends=True)
     assert resumed[:2] == lines[:2] and len(resumed) == 4
     assert [json.loads(a)["score"] for a in resumed] == [json.loads(a)["score"] for a in lines]
-    bench.main(arguments(path))
-    assert path.read_bytes() == b"".join(resumed)
+    for others in ([], ["--folds", "3", "--finished"]):
+        bench.main(arguments(path, *others))
+        assert path.read_bytes() == b"".join(resumed)
 
 
 class Spy(RegressorMixin, BaseEstimator):
