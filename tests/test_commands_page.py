@@ -58,7 +58,7 @@ def test_every_command_is_on_the_page():
 
 def test_a_command_that_fails_is_an_error(tmp_path):
     with pytest.raises(SCRIPT["subprocess"].CalledProcessError):
-        SCRIPT["run"]("hinged report nothing", tmp_path)
+        SCRIPT["run"]("hinged copmare", tmp_path)
 
 
 def test_options_on_the_page_exist():

@@ -19,11 +19,19 @@ from tests.lab.tables import WIDTHS, printed, whole_cells
 from tests.processes import start_command, wait_until
 
 
+@pytest.fixture(scope="module")
+def described():
+    """What `hinged study list` prints, computed once."""
+    return study_commands._describe_shipped()
+
+
 @pytest.mark.slow
-def test_list_names_every_study_with_its_question():
+def test_list_names_every_study_with_its_question(described, monkeypatch):
+    listed = json.loads(run("study", "list", "--json").stdout)
+    assert listed == json.loads(json.dumps(described))
+    monkeypatch.setattr(study_commands, "_describe_shipped", lambda: described)
     shown = run("study", "list").output
     assert all(name in shown for name in shipped_studies())
-    listed = json.loads(run("study", "list", "--json").stdout)
     assert [study["name"] for study in listed] == shipped_studies()
     assert all(study["scales"]["full"]["trainings"] > 0 for study in listed)
 
@@ -167,7 +175,8 @@ def test_the_table_of_a_record_fits_the_terminal_and_cuts_no_number(name, width)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_list_of_studies_fits_the_terminal(width, monkeypatch):
+def test_the_list_of_studies_fits_the_terminal(width, described, monkeypatch):
+    monkeypatch.setattr(study_commands, "_describe_shipped", lambda: described)
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     monkeypatch.setattr(study_commands, "wide_console", lambda: console)
     study_commands.list_(False)

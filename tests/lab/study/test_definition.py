@@ -40,6 +40,18 @@ def test_every_fault_of_every_experiment_is_named_at_once(tiny):
     ]
 
 
+def test_a_setting_of_a_scale_that_every_variant_sets_is_a_fault(tiny):
+    variant = '[[variants]]\nname = "{}"\nsettings = {{ training = {{ epochs = {} }} }}\n'
+    scale = "[full]\nsettings = { training = { epochs = 9 } }\n"
+    text = tiny.read_text().replace("[full]\n", scale)
+    tiny.write_text(text + variant.format("a", 2) + '[[variants]]\nname = "b"\n')
+    cells.read_study(tiny)  # The setting is that of the variant `b`.
+    tiny.write_text(text + variant.format("a", 2) + variant.format("b", 3))
+    fault = r"training\.epochs: has no effect at this scale, because every variant sets it"
+    with pytest.raises(errors.ArgumentError, match=rf"line 22, {fault} \(scale full\)"):
+        cells.read_study(tiny)
+
+
 def test_a_fault_at_all_scales_is_named_once(tiny):
     tiny.write_text(tiny.read_text().replace("depth = 1", "depht = 1"))
     with pytest.raises(errors.ArgumentError) as caught:

@@ -170,6 +170,12 @@ def test_a_scale_may_have_a_tuning_of_its_own(tuned):
     assert len(smoke["relu"]) == 2 and len(small["relu"]) == len(small["hinged"]) == 3
 
 
+def test_an_empty_tuning_of_a_scale_tunes_nothing(tuned):
+    tuned.write_text(TUNED.replace("seeds = 4", "seeds = 4\ntune = {}"))
+    study = read_study(tuned)
+    assert study_tuning(study, "small") is None and study_tuning(study, "smoke") is not None
+
+
 def test_another_tuning_of_a_folder_is_refused(tuned, tmp_path):
     StudyFolder(tmp_path / "run").open(
         StudyPlan(name="tuned", scale="smoke", study=read_study(tuned))

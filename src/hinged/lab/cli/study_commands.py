@@ -39,7 +39,7 @@ from hinged.lab.training.loggers import check_logger
 
 def list_(as_json: bool) -> None:
     """Print the studies, with the number of trainings at each scale."""
-    rows = [_describe(name, read_study(find_study(name))) for name in shipped_studies()]
+    rows = _describe_shipped()
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -142,6 +142,10 @@ def _fault_of_target(target: Path) -> tuple[str, str] | None:
         got = f"{target}, but there is no folder {target.parent}"
         return got, "create this folder first, or give another path"
     return None
+
+
+def _describe_shipped() -> list[dict[str, Any]]:
+    return [_describe(name, read_study(find_study(name))) for name in shipped_studies()]
 
 
 def _describe(name: str, study: Study) -> dict[str, Any]:

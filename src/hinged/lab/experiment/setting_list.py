@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from hinged.lab.experiment import choices
@@ -53,13 +55,14 @@ class Setting(NamedTuple):
         return "-" if self.default in (None, {}) else str(self.default)
 
 
-def list_settings() -> dict[str, Setting]:
+@functools.cache
+def list_settings() -> Mapping[str, Setting]:
     """Return all settings of an experiment by name, in the order of their definition.
 
     >>> list_settings()["training.epochs"].default
     20
     """
-    return {setting.name: setting for setting in _settings_of(Experiment, "")}
+    return MappingProxyType({setting.name: setting for setting in _settings_of(Experiment, "")})
 
 
 def _settings_of(model: type[Settings], prefix: str) -> Iterator[Setting]:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ from hinged.lab.networks.published_activations import (
     WrappedActivation,
 )
 from hinged.model import convert, replace_module, sites
+from hinged.model.conversion.sites import recorded_sites
 from hinged.nn import PiecewiseLinear
 from hinged.nn.parameter_groups import parameters_of
 
@@ -360,24 +362,31 @@ def replace_activations(
     >>> replace_activations(model, torch.randn(8, 2), lambda channels, dim: nn.SiLU())[1]
     SiLU()
     """
-    found = sites(model, batch)
-    if not found.converted:
-        skipped = "".join(
-            f" (activation {site.name} is skipped: {site.skipped})" for site in found.skipped
-        )
-        got = f"a {type(model).__name__} without activations to replace{skipped}"
-        hint = "use an activation such as nn.ReLU in the network, or make the network in a "
-        hint += "function with one parameter, which receives a factory of activations"
-        raise errors.ArgumentError(errors.message(call, got, hint))
     if activation is KEEP_ORIGINAL:
         return model
-    if isinstance(activation, ConvertingFactory):
-        return activation.convert(model, batch)
-    convert(model, batch)
-    for site in found.converted:
-        dim = 1 if site.axis is None else site.axis
-        replace_module(model, model.get_submodule(site.name), activation(site.channels, dim))
+    convert_all = activation.convert if isinstance(activation, ConvertingFactory) else convert
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.NoEffectWarning)  # It is an error here.
+        model = convert_all(model, batch)
+    found = recorded_sites(model)
+    if found is None:
+        raise _nothing_to_replace(model, batch, call)
+    if not isinstance(activation, ConvertingFactory):
+        for site in found.converted:
+            dim = 1 if site.axis is None else site.axis
+            replace_module(model, model.get_submodule(site.name), activation(site.channels, dim))
     return model
+
+
+def _nothing_to_replace(model: nn.Module, batch: Any, call: str) -> errors.ArgumentError:
+    skipped = "".join(
+        f" (activation {site.name} is skipped: {site.skipped})"
+        for site in sites(model, batch).skipped
+    )
+    got = f"a {type(model).__name__} without activations to replace{skipped}"
+    hint = "use an activation such as nn.ReLU in the network, or make the network in a "
+    hint += "function with one parameter, which receives a factory of activations"
+    return errors.ArgumentError(errors.message(call, got, hint))
 
 
 def activation_parameters(model: nn.Module) -> list[nn.Parameter]:

@@ -5,6 +5,7 @@ An experiment is one network that is trained with several activations from sever
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -162,6 +163,7 @@ def check_own_setting(call: str, name: str) -> None:
         raise errors.unknown_name(call, name, set(known) - set(_SAME_FOR_ALL))
 
 
+@functools.lru_cache
 def _check_curves(curves: CurveSettings) -> None:
     """Raise `ArgumentError` if there is no curve with these settings."""
     if not curves.low < curves.high:

@@ -26,6 +26,7 @@ from hinged.lab.study import faults
 from hinged.lab.study.definition import Study, Variant, parse_study
 from hinged.lab.study.scales import SCALES
 from hinged.lab.study.setting_effects import relevant_settings, setting_affects
+from hinged.lab.study.tune import Tune
 from hinged.lab.study.tuning_plan import plan_tuning
 
 GridPoint = tuple[tuple[str, Any], ...]
@@ -77,7 +78,8 @@ def read_study(path: Path) -> Study:
     study, text = parse_study(path), path.read_text(encoding="utf-8")
     scales_of: dict[str, list[str]] = {}
     for scale in SCALES:
-        found = (fault for each in (False, True) for fault in _find_faults(study, scale, each))
+        data = (False,) if study.scale(scale).fallback is None else (False, True)
+        found = (fault for fallback in data for fault in _find_faults(study, scale, fallback))
         for fault in dict.fromkeys(found):
             scales_of.setdefault(fault, []).append(scale)
     if scales_of:
@@ -169,8 +171,9 @@ def study_tuning(study: Study, scale: str, fallback: bool = False) -> Tuning | N
     Raises:
         ArgumentError, UnknownNameError: if a tried setting is wrong, or is an axis of the grid.
     """
-    tune = study.scale(scale).tune or study.tune
-    if tune is None:
+    own = study.scale(scale).tune
+    tune = study.tune if own is None else own
+    if tune is None or own == Tune():
         return None
     cells = study_cells(study, scale, fallback)
     names = dict.fromkeys(name for cell in cells for name in cell.experiment.activations)
@@ -215,10 +218,19 @@ def _loading_faults(activations: Iterable[str]) -> Iterator[str]:
             yield str(error)
 
 
+def _overridden_settings(study: Study, scale: str) -> list[str]:
+    """Return the settings of a scale that every variant of the study replaces by its own."""
+    own = [set(dotted_names(variant.settings)) for variant in study.variants]
+    names = dotted_names(study.scale(scale).settings)
+    return [name for name in names if all(name in each for each in own)]
+
+
 def _find_faults(study: Study, scale: str, fallback: bool) -> list[str]:
     found: dict[str, None] = {}
     for axis in study.scale(scale).grid.keys() - study.grid.keys():
         found[f"{axis}: the [grid] table of the study has no such axis"] = None
+    for name in _overridden_settings(study, scale):
+        found[f"{name}: has no effect at this scale, because every variant sets it"] = None
     activations: set[str] = set()
     baselines: set[str] = set()
     for _, _, _, settings in _combinations(study, scale, fallback, None):

@@ -154,12 +154,14 @@ def rows_in_same_setting(record: StudyRecord, row: RecordRow) -> list[RecordRow]
     affect the other activation.
     """
     own = experiment_of(record, row.cell)
+    names = {other.activation for other in record.rows} - {row.activation}
+    wanted = {name: relevant_settings(own, name) for name in names}
     return [
         other
         for other in record.rows
-        if other.activation != row.activation
+        if other.activation in names
         and relevant_settings(experiment_of(record, other.cell), other.activation)
-        == relevant_settings(own, other.activation)
+        == wanted[other.activation]
     ]
 
 

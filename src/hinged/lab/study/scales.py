@@ -19,7 +19,8 @@ class Scale(Settings):
         settings: nested settings of an experiment. They override the settings of the study.
         grid: lists of values for some axes of `Study.grid`. They replace the lists of the study.
         pretrain: nested settings of an experiment. They override `Study.pretrain`.
-        tune: what is tried for each activation at this scale, in place of `Study.tune`.
+        tune: what is tried for each activation at this scale, in place of `Study.tune`. If it is
+            empty, nothing is tried.
         seeds: number of seeds for each network and activation.
         fallback: name of the data set that is used if there is no folder of data sets; None if the
             study needs the folder.

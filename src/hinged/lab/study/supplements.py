@@ -131,9 +131,9 @@ def _times_sentence(record: StudyRecord) -> str:
     """Return a sentence about the times of a training step, relative to the baseline."""
     ratios: dict[str, list[float]] = {"hinged": []}
     for row in record.rows:
-        references = rows_in_same_setting(record, row)
-        is_same = row.versus is not None and row.versus.label in [o.title for o in references]
-        if is_same and row.step_ratio is not None:
+        if row.versus is None or row.step_ratio is None:
+            continue
+        if row.versus.label in [other.title for other in rows_in_same_setting(record, row)]:
             ratios.setdefault(row.activation, []).append(row.step_ratio)
     if record.baseline == "hinged" or not ratios["hinged"]:
         return ""
