@@ -107,7 +107,8 @@ def test_code_of_the_page_on_tables_runs(tmp_path, monkeypatch, capsys):
     names = run_page("tables.md", tmp_path, monkeypatch)
     shown = capsys.readouterr().out
     assert float(re.search(r"R2 on new patients: (.*)", shown)[1]) > 0.2
-    assert (tmp_path / "curves.png").exists()
+    assert (tmp_path / "curves.png").exists() and (tmp_path / "columns.png").exists()
+    assert "never falls with bmi: True" in shown
     assert (
         names["same"].predict(names["X_test"]) == names["classifier"].predict(names["X_test"])
     ).all()

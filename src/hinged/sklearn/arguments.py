@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from hinged import errors
-from hinged.sklearn.network import ACTIVATIONS
+from hinged.sklearn.feature_shapes import FeatureShape, check_columns, check_signs
+from hinged.sklearn.network import ACTIVATIONS, CURVES
 
 SOLVERS = ("adam", "lbfgs", "owo-molf", "lm")
 """The names of the training methods."""
@@ -44,6 +45,7 @@ _CHECKS: dict[str, _Check] = {
     "alpha": (_number(0), "a number of at least 0"),
     "batch_size": (lambda v: v == "auto" or _whole(2)(v), "'auto' or a whole number from 2"),
     "early_stopping": (_is_flag, "True or False"),
+    "input_curves": (_is_flag, "True or False"),
     "hinges": (_whole(3), "a whole number from 3"),
     "learning_rate_init": (_number(0, above=True), "a number above 0"),
     "max_iter": (_whole(1), "a whole number from 1"),
@@ -88,6 +90,7 @@ def check_arguments(call: str, arguments: Mapping[str, Any], defaults: Mapping[s
             )
     hidden_sizes(call, arguments["hidden_layer_sizes"])
     _check_solver(call, arguments, defaults)
+    _check_shapes(call, arguments)
     if arguments["smoothing"] == "auto" and not arguments["early_stopping"]:
         hint = "it is chosen on the validation rows: set early_stopping=True, or give a number"
         got = "'auto' with early_stopping=False"
@@ -126,6 +129,9 @@ def _check_solver(call: str, arguments: Mapping[str, Any], defaults: Mapping[str
     if solver not in SECOND_ORDER:
         return
     call = f"{call}(solver={solver!r})"
+    if arguments["input_curves"]:
+        hint = "this solver trains networks without curves of columns: choose solver='adam'"
+        raise errors.ArgumentError(errors.message(call, "input_curves=True", hint))
     layers = len(hidden_sizes(call, arguments["hidden_layer_sizes"]))
     if layers != 1:
         hint = "this solver trains networks with one hidden layer, for example (30,)"
@@ -137,3 +143,23 @@ def _check_solver(call: str, arguments: Mapping[str, Any], defaults: Mapping[str
         hint = "this solver computes on the CPU: leave device out"
         got = f"device={errors.shown(arguments['device'])}"
         raise errors.ArgumentError(errors.message(call, got, hint))
+
+
+def _check_shapes(call: str, arguments: Mapping[str, Any]) -> None:
+    """Check the arguments that constrain single columns, as far as this needs no table."""
+    for name in ("monotone", "convex"):
+        check_signs(call, name, arguments.get(name))
+    check_columns(call, arguments["bounded"])
+    given = [name for name in FeatureShape._fields if arguments.get(name)]
+    if not given:
+        return
+    if not arguments["input_curves"]:
+        got = f"{given[0]} with input_curves=False"
+        hint = "a constraint on a column needs a curve for it: set input_curves=True"
+        raise errors.ArgumentError(errors.message(f"{call}({given[0]}=...)", got, hint))
+    limits = [name for name in given if name != "bounded"]
+    for name, needed in (("activation", CURVES), ("solver", "adam")):
+        if limits and arguments[name] != needed:
+            got = f"{limits[0]} with {name}={arguments[name]!r}"
+            hint = f"only {name}={needed!r} can keep this constraint: choose it"
+            raise errors.ArgumentError(errors.message(f"{call}({limits[0]}=...)", got, hint))

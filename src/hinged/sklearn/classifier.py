@@ -20,6 +20,7 @@ from hinged.sklearn.estimator import MultilayerPerceptron, trains_on_batches
 from hinged.sklearn.losses import binary_cross_entropy, cross_entropy, squared_error
 from hinged.sklearn.members import Trained
 from hinged.sklearn.network import CURVES
+from hinged.sklearn.ordered_layers import mean_in_order, sigmoid_in_order
 from hinged.sklearn.samples import LossOfRows, Samples
 from hinged.sklearn.temperature import fit_temperature
 
@@ -33,8 +34,11 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     network, for which the held-out rows are most probable.
 
     Args:
-        hidden_layer_sizes: number of units of each hidden layer. All arguments but `class_weight`
-            are those of [`MLPRegressor`][hinged.sklearn.MLPRegressor].
+        hidden_layer_sizes: number of units of each hidden layer. All arguments but `monotone` and
+            `class_weight` are those of [`MLPRegressor`][hinged.sklearn.MLPRegressor].
+        monotone: for columns by name, or by number from 0, how the probability of the second class
+            depends on them while other columns stay the same: 1 if it never falls, -1 if it never
+            rises. It needs two classes.
         class_weight: weight of each class, a dict, or `"balanced"` for weights by which all classes
             count alike. None for equal weights of all rows.
 
@@ -79,6 +83,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         n_iter_no_change: float = 10,
         n_ensemble: int = 1,
         standardize: bool = True,
+        input_curves: bool = False,
+        monotone: Any = None,
+        bounded: Any = None,
         class_weight: Any = None,
         device: Any = None,
     ) -> None:
@@ -102,6 +109,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             n_iter_no_change=n_iter_no_change,
             n_ensemble=n_ensemble,
             standardize=standardize,
+            input_curves=input_curves,
+            monotone=monotone,
+            bounded=bounded,
             device=device,
         )
         self.class_weight = class_weight
@@ -170,6 +180,16 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         numbers = np.searchsorted(self.classes_, y)
         return np.eye(self.n_outputs_)[numbers] if self.solver in SECOND_ORDER else numbers
 
+    def _has_two_classes(self) -> bool:
+        if self._multilabel or len(self.classes_) != 2:
+            count = len(self.classes_)
+            got = "several labels" if self._multilabel else f"{count} class{'es' * (count != 1)}"
+            hint = "monotone probabilities need two classes: train a classifier for each class"
+            raise errors.ArgumentError(
+                errors.message("MLPClassifier(monotone=...).fit(y)", got, hint)
+            )
+        return True
+
     def _class_weights(self, y: NDArray[Any]) -> NDArray[np.float64]:
         if self.class_weight is None:
             return np.ones(len(y))
@@ -224,10 +244,16 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             X: the table, `(rows, features)`, with the columns of the training.
         """
         pairs = zip(self._outputs(X), self.temperatures_, strict=True)
-        outputs = torch.stack([output / temperature for output, temperature in pairs])
-        each = outputs.sigmoid() if self._multilabel else outputs.softmax(dim=2)
-        probabilities: NDArray[np.float64] = each.mean(dim=0).numpy()
+        each = [self._probabilities(output / temperature) for output, temperature in pairs]
+        probabilities: NDArray[np.float64] = mean_in_order(each).numpy()
         return probabilities
+
+    def _probabilities(self, outputs: Tensor) -> Tensor:
+        if self._multilabel:
+            return outputs.sigmoid()
+        if self._architecture().logit:
+            return sigmoid_in_order(torch.stack([-outputs[:, 1], outputs[:, 1]], dim=1))
+        return outputs.softmax(dim=1)
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the logarithm of `predict_proba`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,22 +12,20 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import is_regressor
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor
 
 from hinged import errors
-from hinged.model import plot
 from hinged.sklearn.arguments import SECOND_ORDER, check_arguments, hidden_sizes
+from hinged.sklearn.constrained_network import check_units
+from hinged.sklearn.feature_shapes import FeatureShape, feature_shapes, has_limits
 from hinged.sklearn.members import ONE_BATCH, Task, Trained, held_out_count, split_rows
 from hinged.sklearn.network import CURVES, Architecture, Parameters
+from hinged.sklearn.plots import PlottedNetworks
 from hinged.sklearn.progress import reporter
-from hinged.sklearn.samples import LossOfRows, Samples, compute_outputs, make_samples
+from hinged.sklearn.samples import LossOfRows, Samples, make_samples
 from hinged.sklearn.scaling import Scaling, no_scaling, robust_scaling
 from hinged.sklearn.solvers.solver import Solver
-from hinged.sklearn.stored_networks import StoredNetworks
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def trains_on_batches(estimator: Any) -> bool:
@@ -40,7 +38,7 @@ def trains_on_batches(estimator: Any) -> bool:
     return True
 
 
-class MultilayerPerceptron(StoredNetworks, ABC):
+class MultilayerPerceptron(PlottedNetworks, ABC):
     """A multilayer perceptron with trained activations: the base class of the estimators."""
 
     n_iter_: int
@@ -77,6 +75,10 @@ class MultilayerPerceptron(StoredNetworks, ABC):
         n_iter_no_change: float = 10,
         n_ensemble: int = 1,
         standardize: bool = True,
+        input_curves: bool = False,
+        monotone: Any = None,
+        convex: Any = None,
+        bounded: Any = None,
         device: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -98,6 +100,10 @@ class MultilayerPerceptron(StoredNetworks, ABC):
         self.n_iter_no_change = n_iter_no_change
         self.n_ensemble = n_ensemble
         self.standardize = standardize
+        self.input_curves = input_curves
+        self.monotone = monotone
+        self.convex = convex
+        self.bounded = bounded
         self.device = device
 
     # What differs between regression and classification ------------------------------------------
@@ -121,6 +127,11 @@ class MultilayerPerceptron(StoredNetworks, ABC):
     @abstractmethod
     def _score_of_outputs(self, outputs: Tensor, samples: Samples) -> float:
         """Return the score of outputs on samples, for `validation_scores_`."""
+
+    def _has_two_classes(self) -> bool:
+        """Return True for a classifier with two classes, the only one whose columns can be
+        constrained, and False for a regressor."""
+        return False
 
     def _finish_training(self, trained: list[Trained]) -> None:
         """Learn from the trained networks what the predictions need besides them."""
@@ -252,14 +263,22 @@ class MultilayerPerceptron(StoredNetworks, ABC):
         return weights
 
     def _task(self) -> Task:
-        sizes = hidden_sizes(type(self).__name__, self.hidden_layer_sizes)
+        call, arguments = type(self).__name__, self.get_params(deep=False)
+        sizes = hidden_sizes(call, self.hidden_layer_sizes)
+        shapes: tuple[FeatureShape, ...] = ()
+        if self.input_curves:
+            names = getattr(self, "feature_names_in_", None)
+            shapes = feature_shapes(call, arguments, names, self.n_features_in_)
+            check_units(call, shapes, sizes)
+        logit = has_limits(shapes) and self._has_two_classes()
         architecture = Architecture(
-            (self.n_features_in_, *sizes, self.n_outputs_),
+            (self.n_features_in_, *sizes, 1 if logit else self.n_outputs_),
             self.activation,
             int(self.hinges),
             self.solver in SECOND_ORDER,
+            shapes,
+            logit,
         )
-        arguments = self.get_params(deep=False)
         return Task(arguments, architecture, self._loss_of_rows(), self._score_of_outputs)
 
     def _starts(self, task: Task, goes_on: bool) -> list[tuple[int, Parameters | None]]:
@@ -268,7 +287,7 @@ class MultilayerPerceptron(StoredNetworks, ABC):
         if not goes_on:
             return [(int(seed), None) for seed in seeds]
         if task.architecture != self._architecture() or len(self.parameters_) != self.n_ensemble:
-            got = "other layers, or another number of networks, than in the training before"
+            got = "other layers, constraints or numbers of networks than in the training before"
             hint = "leave these arguments as they were, or set warm_start=False"
             call = f"{type(self).__name__}(warm_start=True).fit"
             raise errors.ArgumentError(errors.message(call, got, hint))
@@ -298,49 +317,6 @@ class MultilayerPerceptron(StoredNetworks, ABC):
         self.validation_scores_ = history.validation_scores or None
         self.best_loss_ = min(held_out or history.losses)
         self.best_iter_ = history.best
-
-    # Predictions ---------------------------------------------------------------------------------
-
-    def _scaled_inputs(self, X: Any) -> Any:
-        """Return a checked and scaled table as a tensor in float64, or as a sparse matrix."""
-        check_is_fitted(self)
-        X = validate_data(
-            self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
-        )
-        scaled = Scaling(self.input_center_, self.input_scale_).apply(X)
-        return scaled if sparse.issparse(scaled) else torch.from_numpy(scaled).double()
-
-    def _outputs(self, X: Any) -> list[Tensor]:
-        """Return the outputs of each network, `(rows, outputs)`, in float64."""
-        inputs = self._scaled_inputs(X)
-        return [compute_outputs(network, inputs) for network in self._networks()]
-
-    def plot_activations(self, X: Any = None, *, network: int = 0, examples: int = 3) -> Figure:
-        """Draw the curves of a network: what each layer has learned (`hinged.plot`).
-
-        Args:
-            X: a table, `(rows, features)`, such as the training rows. The histograms show the
-                inputs of the curves for these rows. None draws no histograms.
-            network: the number of the network in an ensemble, from 0.
-            examples: the number of single curves in each panel.
-
-        Returns:
-            A `matplotlib.figure.Figure`. Its method `savefig("curves.png")` writes a file.
-
-        Raises:
-            ArgumentError: if the activation is not trained.
-            MissingExtraError: if matplotlib is not installed.
-        """
-        check_is_fitted(self)
-        if self.architecture_["activation"] != CURVES:
-            got = f"activation={self.architecture_['activation']!r}, which has no curves"
-            hint = f"fit an estimator with activation={CURVES!r}"
-            call = f"{type(self).__name__}.plot_activations"
-            raise errors.ArgumentError(errors.message(call, got, hint))
-        inputs = None if X is None else self._scaled_inputs(X)
-        if inputs is not None and not isinstance(inputs, Tensor):
-            inputs = torch.from_numpy(inputs.toarray())
-        return plot(self._networks()[network], inputs, examples=examples)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

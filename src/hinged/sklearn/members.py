@@ -15,6 +15,7 @@ from torch import nn
 from hinged.nn.parameter_groups import SMOOTHING
 from hinged.optim import MLP
 from hinged.sklearn.arguments import SECOND_ORDER
+from hinged.sklearn.input_curves import InputCurves
 from hinged.sklearn.network import Architecture, Parameters
 from hinged.sklearn.samples import LossOfRows, Samples
 from hinged.sklearn.solvers.adam import Adam
@@ -80,6 +81,9 @@ class Task:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 network = self.architecture.build()
+            for layer in network.modules():
+                if isinstance(layer, InputCurves):
+                    layer.place_hinges(samples)
         else:
             network = self.architecture.restore(parameters)
         return network.to(samples.weights).train()

@@ -12,6 +12,9 @@ from torch import nn
 
 from hinged.nn import PiecewiseLinear
 from hinged.optim import MLP
+from hinged.sklearn.constrained_network import TwoClasses, constrained_layers
+from hinged.sklearn.feature_shapes import FeatureShape, has_limits
+from hinged.sklearn.input_curves import InputCurves
 
 FIXED_ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -48,12 +51,18 @@ class Architecture:
         hinges: number of hinges of each curve. Fixed activations do not use it.
         bypass: whether the outputs are also linear in the inputs, as the second-order methods of
             `hinged.optim` need it. The network then has one hidden layer.
+        shapes: the constraint on each input, which then has a curve of its own. Empty for a network
+            without curves of inputs.
+        logit: whether the one output is the logarithm of the odds of the second of two classes. The
+            network then returns outputs for both.
     """
 
     sizes: tuple[int, ...]
     activation: str
     hinges: int
     bypass: bool = False
+    shapes: tuple[FeatureShape, ...] = ()
+    logit: bool = False
 
     def build(self) -> nn.Module:
         """Return a network with random weights, in the default dtype of torch.
@@ -66,9 +75,15 @@ class Architecture:
             dtype = torch.get_default_dtype()
             return MLP(inputs, hidden, outputs, self._activation(hidden), dtype=dtype)
         layers: list[nn.Module] = []
-        for inputs, units in zip(self.sizes[:-2], self.sizes[1:-1], strict=True):
-            layers += [nn.Linear(inputs, units), self._activation(units)]
-        return nn.Sequential(*layers, nn.Linear(self.sizes[-2], self.sizes[-1]))
+        if self.shapes:
+            layers.append(InputCurves(self.shapes, self.hinges))
+        if has_limits(self.shapes):
+            layers += constrained_layers(self.shapes, self.sizes, self.hinges)
+        else:
+            for inputs, units in zip(self.sizes[:-2], self.sizes[1:-1], strict=True):
+                layers += [nn.Linear(inputs, units), self._activation(units)]
+            layers.append(nn.Linear(self.sizes[-2], self.sizes[-1]))
+        return nn.Sequential(*layers, *([TwoClasses()] if self.logit else []))
 
     def restore(self, parameters: Mapping[str, NDArray[np.float64]]) -> nn.Module:
         """Return the network with the given parameters, in float64 and in evaluation mode."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from hinged.sklearn.estimator import MultilayerPerceptron, trains_on_batches
 from hinged.sklearn.losses import squared_error
+from hinged.sklearn.ordered_layers import mean_in_order
 from hinged.sklearn.samples import LossOfRows, Samples
 from hinged.sklearn.scaling import Scaling, standard_scaling
 
@@ -63,6 +63,18 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         n_ensemble: number of networks. Each has its own first weights and held-out rows.
             Predictions are means over the networks.
         standardize: whether the columns of the table are scaled by median and quartiles.
+        input_curves: whether each column of the table has a curve of its own, before the first
+            layer. Its hinges are where the numbers of the column are. Not for the second-order
+            solvers.
+        monotone: for columns by name, or by number from 0, how predictions depend on them while
+            other columns stay the same: 1 if they never fall, -1 if they never rise. It holds for
+            each prediction and all inputs, without a tolerance. The columns may interact with all
+            others. `monotone`, `convex` and `bounded` need `input_curves=True`, and the first two
+            also the activation "hinged" and the solver "adam".
+        convex: the same, with 1 for predictions that are convex in a column and -1 for concave
+            ones. It holds except for rounding.
+        bounded: the columns, by name or number, outside whose range in the training rows
+            predictions stay as they are at its ends.
         device: where the solver "adam" or "lbfgs" trains, as in torch: `"cuda"`, for example. None
             means the CPU.
 
@@ -82,7 +94,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         n_layers_: number of layers, with inputs and outputs.
 
     Raises:
-        ArgumentError: by `fit`, if an argument is not valid, or if the solver does not use it.
+        ArgumentError: by `fit`, if an argument is not valid, if the solver does not use it, if the
+            table has no such column, or if constraints contradict each other.
 
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
@@ -135,7 +148,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         Args:
             X: the table, `(rows, features)`, with the columns of the training.
         """
-        outputs = torch.stack(self._outputs(X)).mean(dim=0).numpy()
+        outputs = mean_in_order(self._outputs(X)).numpy()
         predicted = Scaling(self.target_mean_, self.target_scale_).undo(outputs)
         return predicted[:, 0] if self._one_dimensional else predicted
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from hinged.sklearn.estimator_files import read_estimator, write_estimator
+from hinged.sklearn.feature_shapes import FeatureShape
 from hinged.sklearn.network import Architecture, Parameters, parameters_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class StoredNetworks(BaseEstimator):  # type: ignore[misc]
         return "parameters_" in vars(self)
 
     def _architecture(self) -> Architecture:
-        return Architecture(**{**self.architecture_, "sizes": tuple(self.architecture_["sizes"])})
+        stored = self.architecture_
+        shapes = tuple(FeatureShape(*each) for each in stored.get("shapes", ()))
+        return Architecture(**{**stored, "sizes": tuple(stored["sizes"]), "shapes": shapes})
 
     def _networks(self) -> list[nn.Module]:
         return [self._architecture().restore(parameters) for parameters in self.parameters_]
