@@ -9,6 +9,7 @@ from torch import nn
 
 import hinged
 from hinged import errors
+from hinged.model.conversion.protection import ONLY_EVALUATION
 from tests.model.conversion import unusual_networks as unusual
 
 ROWS, MAPS = torch.randn(8, 4), torch.randn(6, 3, 7, 7)
@@ -229,6 +230,26 @@ def test_a_module_outside_of_the_model_is_one_site_with_a_reason(make):
     (site,) = hinged.sites(make(), [ROWS, ROWS + 1, ROWS - 1])
     assert "calls a module that the model does not contain" in site.skipped
     assert "forward (unusual_networks.py:" in site.skipped
+
+
+@pytest.mark.parametrize("mode", [True, False])
+@pytest.mark.parametrize(
+    "make, passes", [(unusual.OneModuleForEachMode, 2), (unusual.OneFunctionForEachMode, 1)]
+)
+def test_a_call_of_another_module_or_function_in_each_mode_has_curves_in_training(
+    make, passes, mode
+):
+    model = hinged.convert(make().train(mode), ROWS)
+    assert [site.skipped for site in hinged.sites(model).skipped] == passes * [ONLY_EVALUATION]
+    model.train()(ROWS).square().sum().backward()
+    assert len(layers(model)) == passes
+    assert all(layer.values.grad.any() for layer in layers(model))
+
+
+def test_a_loop_in_which_modules_change_places_is_left_alone():
+    sites = hinged.sites(unusual.ModulesChangePlaces(), ROWS)
+    assert len(sites) == 4
+    assert all("another at other times" in site.skipped for site in sites)
 
 
 @pytest.mark.parametrize("make", [unusual.ListInTraining, unusual.PartialInTraining])

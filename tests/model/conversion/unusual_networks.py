@@ -52,6 +52,42 @@ class ListInTraining(TwoLayers):
         return self.second(self.plain[0](x) if self.training else x)
 
 
+class OneModuleForEachMode(TwoLayers):
+    """A loop that calls one of two equal modules in training, and the other in evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.other = nn.ReLU()
+
+    def forward(self, x):
+        for layer in (self.first, self.second):
+            x = (self.act if self.training else self.other)(layer(x))
+        return x
+
+
+class OneFunctionForEachMode(TwoLayers):
+    """One call of a function in training, and of another function in evaluation."""
+
+    def forward(self, x):
+        return self.second((F.relu if self.training else torch.relu)(self.first(x)))
+
+
+class ModulesChangePlaces(TwoLayers):
+    """Two passes of a loop that call two equal modules, in either order."""
+
+    def __init__(self):
+        super().__init__()
+        self.acts = nn.ModuleList([nn.ReLU(), nn.ReLU()])
+
+    def forward(self, x):
+        return self.run(self.run(x, 0), 1)
+
+    def run(self, x, start):
+        for index, layer in enumerate((self.first, self.second)):
+            x = self.acts[(start + index) % 2](layer(x))
+        return x
+
+
 class PartialInTraining(TwoLayers):
     """A model with one more activation in training, a `functools.partial`."""
 

@@ -32,6 +32,11 @@ from hinged.model.conversion.left_behind import describe_state_hooks, freeze
 from hinged.model.conversion.named_activations import Activation, check_activations
 from hinged.model.conversion.optimizers import optimizers_restored_on_error, update_optimizers
 from hinged.model.conversion.sites import Sites, forget_sites, record_sites
+from hinged.model.conversion.state_notes import (
+    describe_frozen_parts,
+    describe_untrained_norms,
+    frozen_parts,
+)
 from hinged.model.conversion.unsupported_models import reject_unsupported
 from hinged.model.observation.batches import Batches, CallModel
 from hinged.nn import PiecewiseLinear, check_model
@@ -168,6 +173,7 @@ def convert(
     source = Batches(data, CALL, call, batches)
     search = find_candidates(model, source, gates=gates, activations=activations)
     decisions = decide(model, search.candidates, settings, CALL, where)
+    frozen = frozen_parts(model)
     with undo_on_error(model), optimizers_restored_on_error(given):
         installed = install_checked(model, decisions, search.first, settings)
         replacements = replacements_in(decisions)
@@ -177,8 +183,10 @@ def convert(
             return model
         update_optimizers(given, _by_name(installed.model, replacements), installed.unused)
         left = [*freeze(installed.model, installed.unused), *describe_state_hooks(decisions)]
-        notes = [*search.notes, *left, installed.note]
         found = tuple(each.site for each in decisions)
+        names = [site.name for site in found if not site.skipped]
+        state = [*describe_frozen_parts(frozen, names), *describe_untrained_norms(model)]
+        notes = [*search.notes, *left, *state, installed.note]
         record_sites(installed.model, Sites(found, tuple(notes), tuple(search.unreached)))
     return installed.model
 

@@ -40,8 +40,8 @@ class SourceLocation:
         description: the function, file and line, for messages.
         occurrence: how often the same execution of the method has executed the call before: 0 for
             the first time, 1 for the second time (in a loop), and so on.
-        called: `id` of the module that is called, if `owner` is None. It tells apart the calls of
-            several modules whose methods have the same code.
+        called: `id` of the module or function that is called. One expression can call several, such
+            as `(self.a if self.training else self.b)(x)`.
         in_other_module: whether a module that does not belong to the model makes the call. The
             location is then where the model calls this module.
     """
@@ -115,7 +115,7 @@ def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
     inner = frames[0]
     file = os.path.basename(inner.f_code.co_filename)
     description = f"{inner.f_code.co_name} ({file}:{inner.f_lineno})"
-    span = _span(inner)
+    span = span_of(inner)
     for frame in frames:
         owner = first_argument(frame)
         if isinstance(owner, nn.Module) and _contains(frame.f_code, inner.f_code):
@@ -138,7 +138,8 @@ def _contains(outer: CodeType, inner: CodeType) -> bool:
     )
 
 
-def _span(frame: FrameType) -> Span:
+def span_of(frame: FrameType) -> Span:
+    """Return the lines and columns of the expression that a stack frame executes."""
     if sys.version_info >= (3, 11):
         return tuple(list(frame.f_code.co_positions())[frame.f_lasti // 2])
     return frame.f_lineno, None, None, None

@@ -121,13 +121,18 @@ def _targets_at_location(
 ) -> dict[ActivationCall, CallInMethod]:
     """Return the targets of several calls with the same location in the source code.
 
-    The calls are repetitions in one execution of the method. They differ only in `occurrence`.
+    The calls are repetitions in one execution of the method, which differ in `occurrence`.
 
     Raises:
         CannotRewriteError: if the method cannot be rewritten.
     """
     call = calls[0]
     location, owner, method = call.location, call.location.owner, call.location.method
+    if len({each.location.occurrence for each in calls}) < len(calls):
+        raise CannotRewriteError(
+            f"{location.description} calls one module or function at one time and another at other "
+            "times, and a curve can replace only one of them"
+        )
     if owner is None or method is None:
         raise CannotRewriteError(
             f"it is called in {location.description}, which cannot be rewritten for one module: it "

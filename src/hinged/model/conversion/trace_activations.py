@@ -21,6 +21,7 @@ from hinged.model.conversion.channel_axes import ChannelAxes
 from hinged.model.conversion.contained_tensors import tensors_in
 from hinged.model.conversion.data_flow import DataFlow
 from hinged.model.conversion.frozen_products import call_quickly
+from hinged.model.conversion.mode_reads import ModeReads
 from hinged.model.conversion.named_activations import (
     FunctionOfInput,
     NamedActivations,
@@ -54,15 +55,24 @@ class Trace(NamedTuple):
         executed: the `id` of every module that was executed.
         is_random: whether the model drew random numbers, other than those of dropout. It can choose
             by them what it executes.
+        modes_agree: whether the model executes the same activations in its other mode.
     """
 
     calls: dict[Any, ActivationCall]
     output: Any
     executed: set[int]
     is_random: bool
+    modes_agree: bool
 
 
-def trace_activations(model: nn.Module, model_call: ModelCall, named: NamedActivations) -> Trace:
+def trace_activations(
+    model: nn.Module,
+    model_call: ModelCall,
+    named: NamedActivations,
+    *,
+    measured: bool = True,
+    compare_modes: bool = False,
+) -> Trace:
     """Run a model on one batch, and record every activation that it applies.
 
     Args:
@@ -72,9 +82,11 @@ def trace_activations(model: nn.Module, model_call: ModelCall, named: NamedActiv
         named: module classes and functions that compute an elementwise activation. A module of
             these classes or a call of these functions is recorded as one activation; its inner
             calls are not recorded.
+        measured: whether the statistics of inputs are needed.
+        compare_modes: whether to find out if the model executes the same in its other mode.
     """
     model_call = model_call.copy()
-    tracer = _ActivationTracer(model, named)
+    tracer = _ActivationTracer(model, named, measured=measured)
     state = random.getstate()
     with contextlib.ExitStack() as stack:
         stack.enter_context(gradients_enabled(model))
@@ -92,13 +104,17 @@ def trace_activations(model: nn.Module, model_call: ModelCall, named: NamedActiv
         # A function of the user may make the inputs of the model, for example from text.
         hook = model.register_forward_pre_hook(tracer.enter_model, with_kwargs=True)
         stack.callback(hook.remove)
-        calls = python_calls_watched(
+        watched = python_calls_watched(
             named.python_functions, tracer.enter_function, tracer.leave_function
         )
-        with calls, tracer:
+        if compare_modes:
+            stack.enter_context(tracer.mode_reads.watched())
+        with watched, tracer:
             output = model_call.run(model)
     is_random = tracer.is_random or random.getstate() != state
-    return Trace(tracer.finish(output), output, tracer.executed, is_random)
+    agree = compare_modes and tracer.mode_reads.modes_agree and not is_random
+    calls = tracer.finish(output, in_training=model.training or agree)
+    return Trace(calls, output, tracer.executed, is_random, agree)
 
 
 class _Execution(NamedTuple):
@@ -122,16 +138,17 @@ class _Execution(NamedTuple):
 class _ActivationTracer(TorchFunctionMode):
     """Intercepts every call of a torch function, and records the calls of activations."""
 
-    def __init__(self, model: nn.Module, named: NamedActivations) -> None:
+    def __init__(self, model: nn.Module, named: NamedActivations, *, measured: bool) -> None:
         super().__init__()
         self.flow = DataFlow(id(each) for each in model.parameters() if not each.requires_grad)
         self.flow.mark_constants(model.buffers())
         self.flow.mark_constants(model.parameters(), are_parameters=True)
+        self.mode_reads = ModeReads()
         self.executed: set[int] = set()
         self.is_random = False
         self._model = model
         self._members = {id(module) for module in model.modules()}
-        self._training = model.training
+        self._measured = measured
         self._named = named
         self._arguments: dict[FrameType, tuple[Any, ...]] = {}
         self._calls: dict[Any, list[tuple[int, ActivationCall]]] = {}
@@ -144,10 +161,12 @@ class _ActivationTracer(TorchFunctionMode):
         """Record that the arguments of the model are data. This is a forward pre-hook."""
         self.flow.mark_inputs(tensors_in((args, kwargs)))
 
-    def finish(self, output: Any) -> dict[Any, ActivationCall]:
+    def finish(self, output: Any, *, in_training: bool) -> dict[Any, ActivationCall]:
         """Return the recorded calls by `SourceLocation.key`, with all their executions merged.
 
-        `output` is the output of the model. It shows which activations the model returns.
+        Args:
+            output: the output of the model. It shows which activations the model returns.
+            in_training: whether the model executes the same in training.
         """
         self._counts.clear()
         for tensor in tensors_in(output):
@@ -162,11 +181,11 @@ class _ActivationTracer(TorchFunctionMode):
                 call.feeds_layer = bool(self.flow.feeding_layers >> number & 1)
                 is_before_trained = bool(self.flow.feeding_trained >> number & 1)
                 call.feeds_trained = is_before_trained or not self.flow.is_trained(call.fed_by)
-                call.runs_in_training = self._training
+                call.runs_in_training = in_training
                 is_free = call.channels_are_guessed and not call.feeds_layer
                 if is_free or any(len(widths) > 1 for widths in call.selected_widths):
                     call.forget_channels()
-                call.gets_gradients = self._training and bool(trained >> number & 1)
+                call.gets_gradients = in_training and bool(trained >> number & 1)
             (_, first), *others = executions
             first.count += len(others)
             for _, other in others:
@@ -193,6 +212,7 @@ class _ActivationTracer(TorchFunctionMode):
             if native is not None:
                 return self._run_activation(func, args, given, native)
         result = call_quickly(func, args, given)
+        self.mode_reads.note_function(func, args, result)
         self._axes.follow(func, args, given, result)
         self.flow.follow(func, args, given, result)
         return result
@@ -213,7 +233,7 @@ class _ActivationTracer(TorchFunctionMode):
         native: nn.Module,
     ) -> Tensor:
         x: Tensor = args[0]
-        location = self._locate_call()
+        location = self._locate_call(func)
         call = self._new_call(location, func, native, x)
         call.arguments = arguments_by_name(func, args[1:], given)
         y: Tensor = func(*args, **given)
@@ -228,15 +248,15 @@ class _ActivationTracer(TorchFunctionMode):
         return y
 
     def _locate_call(
-        self, module: nn.Module | None = None, inside: FrameType | None = None
+        self, called: nn.Module | Callable[..., Any], inside: FrameType | None = None
     ) -> SourceLocation:
-        """Return the location of the call that is being executed, of a module or a function.
+        """Return the location of the call that is being executed.
 
         `occurrence` is counted for each stack frame. It starts at 0 in every execution of a method.
 
         Args:
-            module: the module that is called, if it is one.
-            inside: the frame of the Python function that is called, if it is one.
+            called: the module or function that is called.
+            inside: the frame of the Python function that is called, if it is one of the user.
         """
         all_frames = calling_frames()
         if inside in all_frames:
@@ -246,7 +266,8 @@ class _ActivationTracer(TorchFunctionMode):
         location, frame = locate_call(frames)
         location.in_other_module = frames is not all_frames
         if id(location.owner) not in self._members:  # For example, a method that calls `convert`.
-            location.owner, location.called = None, id(module)
+            location.owner = None
+        location.called = id(called)
         counts = self._counts.setdefault(frame, Counter())
         location.occurrence = counts[location.span]
         counts[location.span] += 1
@@ -263,7 +284,7 @@ class _ActivationTracer(TorchFunctionMode):
         axis, origin = self._axes.axis_of(x), self.flow.origin_of(x)
         sample = torch.zeros(0, device=x.device)
         conflict = _why_not_measurable(x)
-        if x.is_floating_point() and not conflict:
+        if self._measured and x.is_floating_point() and not conflict:
             sample = subsample(numbers_in(x.detach())).contiguous()
         return ActivationCall(
             location,
@@ -316,7 +337,7 @@ class _ActivationTracer(TorchFunctionMode):
         is_elementwise = bool(args) and not any(isinstance(each, Tensor) for each in others)
         shapes = [each.shape for each in (*args[:1], output) if isinstance(each, Tensor)]
         if is_elementwise and len(shapes) == 2 and shapes[0] == shapes[1]:
-            location = self._locate_call(inside=frame)
+            location = self._locate_call(function, inside=frame)
             names = frame.f_code.co_varnames[1 : len(args)]
             native = FunctionOfInput(function, args[:1], dict(zip(names, others, strict=True)))
             call = self._new_call(location, function, native, args[0])
