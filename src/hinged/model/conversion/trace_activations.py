@@ -9,18 +9,16 @@ from collections.abc import Callable
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from hinged.kernels.eager_calls import is_intercepted
-from hinged.kernels.nested_tensors import numbers_in
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.activation_functions import arguments_by_name, name_of, writes_in_place
 from hinged.model.conversion.channel_axes import ChannelAxes
 from hinged.model.conversion.contained_tensors import tensors_in
 from hinged.model.conversion.data_flow import DataFlow
 from hinged.model.conversion.frozen_products import call_quickly
+from hinged.model.conversion.input_statistics import measure
 from hinged.model.conversion.mode_reads import ModeReads
 from hinged.model.conversion.named_activations import (
     FunctionOfInput,
@@ -36,11 +34,8 @@ from hinged.model.conversion.source_location import (
     frames_in_model,
     locate_call,
 )
-from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.model_call import ModelCall
-from hinged.model.observation.moments import Moments
 from hinged.model.observation.run_model import gradients_enabled
-from hinged.model.observation.subsample import subsample
 
 _WRAPPED = "the module has its own attribute 'forward', which a curve would not have"
 
@@ -93,12 +88,10 @@ def trace_activations(
         for module in model.modules():
             handles = [module.register_forward_pre_hook(tracer.enter_module)]
             if tracer.may_be_activation(module):
-                handles += [
-                    module.register_forward_pre_hook(tracer.enter_leaf),
-                    module.register_forward_hook(
-                        tracer.leave_leaf, with_kwargs=True, always_call=True
-                    ),
-                ]
+                leave = module.register_forward_hook(
+                    tracer.leave_leaf, with_kwargs=True, always_call=True
+                )
+                handles += [module.register_forward_pre_hook(tracer.enter_leaf), leave]
             for handle in handles:
                 stack.callback(handle.remove)
         # A function of the user may make the inputs of the model, for example from text.
@@ -282,10 +275,7 @@ class _ActivationTracer(TorchFunctionMode):
     ) -> ActivationCall:
         is_module = isinstance(called, nn.Module)
         axis, origin = self._axes.axis_of(x), self.flow.origin_of(x)
-        sample = torch.zeros(0, device=x.device)
-        conflict = _why_not_measurable(x)
-        if self._measured and x.is_floating_point() and not conflict:
-            sample = subsample(numbers_in(x.detach())).contiguous()
+        found = measure(x, measured=self._measured)
         return ActivationCall(
             location,
             module=called if isinstance(called, nn.Module) else None,
@@ -294,13 +284,13 @@ class _ActivationTracer(TorchFunctionMode):
             axis=axis,
             channels=1 if axis is None else x.shape[axis],
             dtype=x.dtype,
-            inputs=Moments.of(sample),
-            histogram=Histogram.of(sample),
+            inputs=found.moments,
+            histogram=found.histogram,
             channels_are_guessed=self._axes.is_guess(x),
             selected_widths=self._axes.widths.selected_from(x),
             fed_by=origin.parameters,
             depends_on_data=origin.depends_on_data,
-            conflict=conflict,
+            conflict=found.failure,
         )
 
     def _add(self, execution: _Execution) -> None:
@@ -408,11 +398,3 @@ class _ActivationTracer(TorchFunctionMode):
             and next(module.parameters(), None) is None
             and self.flow.is_composed_activation(x, output)
         )
-
-
-def _why_not_measurable(x: Tensor) -> str:
-    """Return why the numbers of an input cannot be measured; empty if they can."""
-    if is_intercepted(x):
-        return "it is inside a transform of torch.func, where its inputs cannot be measured"
-    is_dense = x.layout in (torch.strided, torch.jagged)
-    return "" if is_dense else "its input is sparse, and curves compute dense tensors only"
