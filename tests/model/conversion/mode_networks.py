@@ -66,6 +66,18 @@ class TwoModules(Base):
         return self.first.training and self.second.training
 
 
+class OneModuleStays(Base):
+    """A test that is true in training, because one module always stays in evaluation mode."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def test(self, _x):
+        return self.training and not self.norm.training
+
+
 class ByNumbers(Layers):
     def test(self, x):
         return self.norm(x).mean() > 0

@@ -56,6 +56,7 @@ def test_one_run_serves_both_modes_if_their_activations_are_the_same(make, mode)
         networks.OwnFunction,
         networks.Attribute,
         networks.TwoModules,
+        networks.OneModuleStays,
         networks.ByNumbers,
         networks.ByShapes,
         networks.OwnTrain,

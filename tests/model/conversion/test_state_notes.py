@@ -48,3 +48,10 @@ def test_batch_normalisation_that_was_never_trained_is_noted_in_evaluation_mode(
     assert "never been trained (0.1, 1.1, 2.1 and 2 more)" in text
     hinged.revert(model).train()(IMAGES)
     assert "Batch normalisation" not in notes(model.eval())
+
+
+def test_batch_normalisation_without_parameters_is_not_noted():
+    model = block().eval()
+    model.unused = nn.ModuleList([nn.LazyBatchNorm2d()])
+    model.forward = lambda x: model[1](model[0](x))
+    assert "Batch normalisation" not in notes(model)

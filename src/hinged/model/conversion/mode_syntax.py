@@ -6,8 +6,10 @@ import ast
 import copy
 import enum
 import functools
+import itertools
 import linecache
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from hinged.model.conversion.source_location import span_of
 _OPERATORS = (ast.BoolOp, ast.UnaryOp, ast.IfExp, ast.Compare, ast.Attribute)
 _LEAVES = (ast.Name, ast.Constant, ast.expr_context, ast.boolop, ast.unaryop, ast.cmpop)
 _PLAIN = (bool, int, float, str, type(None))
+_MOST_READS = 4
 
 
 class Effect(enum.Enum):
@@ -50,8 +53,7 @@ def effect_of_read(frame: FrameType) -> Effect:
     read = _reads_in(frame.f_code).get(span_of(frame))
     if read is None:
         return Effect.ANYTHING
-    in_evaluation, in_training = (_value(read.expression, frame, mode) for mode in (False, True))
-    if in_evaluation == in_training:
+    if _is_the_same_in_all_modes(read.expression, frame):
         return Effect.NOTHING
     called = None if read.called is None else _evaluate(read.called, frame)
     is_of_torch = isinstance(called, FunctionType) and called.__module__ == F.__name__
@@ -60,24 +62,33 @@ def effect_of_read(frame: FrameType) -> Effect:
     return Effect.ANYTHING
 
 
-def _value(expression: ast.expr, frame: FrameType, mode: bool) -> tuple[Any, ...]:
-    """Return the value of an expression in one mode, in a form that can be compared.
+def _is_the_same_in_all_modes(expression: ast.expr, frame: FrameType) -> bool:
+    """Return whether an expression is one number or text, whatever modes it reads.
 
-    If the value is not plain, the result differs between the modes.
+    Several modules in it can be in different modes.
     """
-    fixed = _InOneMode(mode).visit(copy.deepcopy(expression))
-    value = _evaluate(fixed, frame)
-    return (type(value), value) if type(value) in _PLAIN else (mode,)
+    count = sum(map(_is_read, ast.walk(expression)))
+    combinations = itertools.product((False, True), repeat=min(count, _MOST_READS))
+    values = [
+        _evaluate(_WithModes(modes).visit(copy.deepcopy(expression)), frame)
+        for modes in combinations
+    ]
+    is_plain = all(type(value) in _PLAIN and type(value) is type(values[0]) for value in values)
+    return count <= _MOST_READS and is_plain and all(value == values[0] for value in values)
 
 
-class _InOneMode(ast.NodeTransformer):
-    """Replaces all reads of `training` in an expression by the mode."""
+def _is_read(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "training"
 
-    def __init__(self, mode: bool) -> None:
-        self._mode = mode
+
+class _WithModes(ast.NodeTransformer):
+    """Replaces the reads of `training` in an expression by the given modes."""
+
+    def __init__(self, modes: Iterable[bool]) -> None:
+        self._modes = iter(modes)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        return ast.Constant(self._mode) if node.attr == "training" else self.generic_visit(node)
+        return ast.Constant(next(self._modes, None)) if _is_read(node) else self.generic_visit(node)
 
 
 def _evaluate(expression: ast.expr, frame: FrameType) -> Any:
@@ -95,21 +106,23 @@ def _reads_in(code: CodeType) -> Mapping[Span, _Read]:
 
     The result is empty if the file does not contain the source of this code object.
     """
-    tree, codes = _parse(code.co_filename)
-    if any(each.co_name == code.co_name and same_code(each, code) for each in codes):
-        return _reads_in_tree(tree)
-    return {}
+    reads, codes = _parse(code.co_filename)
+    place = code.co_name, code.co_firstlineno
+    same_place = (each for each in codes if (each.co_name, each.co_firstlineno) == place)
+    return reads if any(same_code(each, code) for each in same_place) else {}
 
 
 @functools.lru_cache(maxsize=32)
-def _parse(file: str) -> tuple[ast.Module, tuple[CodeType, ...]]:
-    """Return the syntax tree of a file, and all code objects in it."""
+def _parse(file: str) -> tuple[Mapping[Span, _Read], tuple[CodeType, ...]]:
+    """Return the reads of `training` in a file, and all code objects in it."""
+    text = "".join(linecache.getlines(file))
     try:
-        text = "".join(linecache.getlines(file))
-        tree, code = ast.parse(text), compile(text, file, "exec", dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # The user has seen them when the file was imported.
+            tree, code = ast.parse(text), compile(text, file, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
-        return ast.Module([], []), ()
-    return tree, tuple(_codes_in(code))
+        return {}, ()
+    return _reads_in_tree(tree), tuple(_codes_in(code))
 
 
 def _codes_in(code: CodeType) -> Iterator[CodeType]:
@@ -119,13 +132,12 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
             yield from _codes_in(constant)
 
 
-@functools.lru_cache(maxsize=32)
 def _reads_in_tree(tree: ast.Module) -> Mapping[Span, _Read]:
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     return {
         (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset): _read(node, parents)
         for node in parents
-        if isinstance(node, ast.Attribute) and node.attr == "training"
+        if isinstance(node, ast.Attribute) and _is_read(node)
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 
 _MOST_NAMES = 3
 
@@ -70,7 +71,7 @@ def describe_untrained_norms(model: nn.Module) -> list[str]:
 
 def _is_untrained(norm: _BatchNorm) -> bool:
     mean, variance = norm.running_mean, norm.running_var
-    if norm.training or mean is None or variance is None:
+    if norm.training or mean is None or variance is None or is_lazy(mean):
         return False
     return not bool(mean.any()) and bool((variance == 1).all())
 

@@ -263,6 +263,7 @@ def initialize_lazy_modules(model: nn.Module, call: ModelCall) -> bool:
     if lazy:
         call.copy().run(model)
     for module in lazy:
-        if isinstance(module, _NormBase):  # The forward pass has changed its running means.
+        was_run = not isinstance(module, LazyModuleMixin)
+        if was_run and isinstance(module, _NormBase):  # This has changed its running means.
             module.reset_running_stats()
     return bool(lazy)
