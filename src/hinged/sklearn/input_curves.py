@@ -21,7 +21,7 @@ _INNER = (0.01, 0.99)
 _ROWS = 10_000
 """Largest number of rows by which the hinges are placed."""
 
-_LEAST_WIDTH = 1e-5
+_LEAST_WIDTH = 1e-4
 """Least distance from the first to the last hinge, relative to the numbers of the column."""
 
 _MONOTONE: dict[int, Monotone | None] = {0: None, 1: "increasing", -1: "decreasing"}
