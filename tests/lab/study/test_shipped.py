@@ -4,12 +4,28 @@ import json
 
 import pytest
 
+from hinged.lab.reporting.report import write_report
+from hinged.lab.study import study_report
 from hinged.lab.study.cells import read_study, study_cells
 from hinged.lab.study.definition import find_study, shipped_studies
 from tests.cli.run_command import run
 
 
+@pytest.fixture
+def one_page_of_a_cell(monkeypatch):
+    """Only the first cell of a study gets a page. A page takes longer than the trainings."""
+    runs = []
+
+    def write_first(run, **options):
+        runs.append(run)
+        if len(runs) == 1:
+            write_report(run, **options)
+
+    monkeypatch.setattr(study_report, "write_report", write_first)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_page_of_a_cell")
 @pytest.mark.parametrize("name", shipped_studies())
 def test_the_smallest_scale_runs(name, tmp_path):
     options = ["--scale", "smoke", "--jobs", "1", "--out", str(tmp_path / "run"), "--json"]
