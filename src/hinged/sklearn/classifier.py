@@ -19,7 +19,7 @@ from hinged.sklearn.arguments import SECOND_ORDER
 from hinged.sklearn.estimator import MultilayerPerceptron, trains_on_batches
 from hinged.sklearn.losses import binary_cross_entropy, cross_entropy, squared_error
 from hinged.sklearn.members import Trained
-from hinged.sklearn.network import CURVES
+from hinged.sklearn.network import CURVES, Parameters
 from hinged.sklearn.ordered_layers import mean_in_order, sigmoid_in_order
 from hinged.sklearn.samples import LossOfRows, Samples
 from hinged.sklearn.temperature import fit_temperature
@@ -263,6 +263,13 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+    def _set_learned(self, learned: dict[str, Any], networks: list[Parameters]) -> None:
+        super()._set_learned(learned, networks)
+        architecture = self._architecture()
+        outputs = 2 if architecture.logit else architecture.sizes[-1]
+        if not self._multilabel and len(self.classes_) != outputs:
+            raise ValueError(f"{len(self.classes_)} classes for the outputs of the networks")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

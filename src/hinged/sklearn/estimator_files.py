@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ Arrays = dict[str, NDArray[Any]]
 _NETWORK = "network"
 _NUMBERS = "biuf"
 """Kinds of dtypes of numpy that safetensors stores."""
+_MOST_BYTES = 10**8
+"""Largest size of an array of texts. A short file could ask for any size."""
 
 
 def write_estimator(
@@ -98,24 +101,43 @@ def read_estimator(
         EstimatorFileError: if the file is damaged, was changed, was written by another program or
             in a later version of the format, or contains another estimator.
     """
-    files, call = _files_of(estimator), f"{call}(path)"
+    files = _files_of(estimator)
     metadata, arrays = files.read(path, call, framework="numpy")
     files.check_header(path, call, metadata, lambda: _checksum(metadata, arrays))
     other = metadata.get("estimator")
     if other != estimator:
         got = f"{os.fspath(path)!r}, which contains an {other}"
         raise files.fault(call, got, f"call {other}.load")
-    state = json.loads(metadata["state"])
-    networks: list[Parameters] = [{} for _ in range(state["networks"])]
-    learned = {name: _from_json(value) for name, value in state["learned"].items()}
-    for name, array in arrays.items():
-        if name.startswith(f"{_NETWORK}."):
-            _, number, parameter = name.split(".", 2)
-            networks[int(number)][parameter] = array
-        else:
-            learned[name] = array
-    arguments = {name: _from_json(value) for name, value in state["arguments"].items()}
-    return arguments, learned, networks
+    with contents_explained(path, call, estimator):
+        state = json.loads(metadata["state"])
+        arguments = {name: _from_json(value) for name, value in state["arguments"].items()}
+        learned = {name: _from_json(value) for name, value in state["learned"].items()}
+        networks = _take_networks(arrays, state["networks"])
+        return arguments, learned | arrays, networks
+
+
+def contents_explained(
+    path: str | os.PathLike[str], call: str, estimator: str
+) -> AbstractContextManager[None]:
+    """Convert every error in the `with` block into an `EstimatorFileError` about a file.
+
+    Args:
+        path: the file, whose header is right.
+        call: the call of the user, for the error message.
+        estimator: name of the class.
+    """
+    return _files_of(estimator).explain_read_errors(call, f"{os.fspath(path)!r}")
+
+
+def _take_networks(arrays: Arrays, count: int) -> list[Parameters]:
+    """Remove the parameters of the networks from `arrays`, and return them."""
+    networks: dict[int, Parameters] = {}
+    for name in [name for name in arrays if name.startswith(f"{_NETWORK}.")]:
+        _, number, parameter = name.split(".", 2)
+        networks.setdefault(int(number), {})[parameter] = arrays.pop(name)
+    if len(networks) != count:
+        raise ValueError(f"{len(networks)} networks instead of {count}")
+    return [networks[number] for number in range(count)]
 
 
 def _to_json(name: str, value: Any, call: str) -> Any:
@@ -145,10 +167,18 @@ def _from_json(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if "array" in value:
-        return np.array(_from_json(value["array"]), dtype=value["dtype"])
+        return _array_from_json(_from_json(value["array"]), value["dtype"])
     if "tuple" in value:
         return tuple(_from_json(value["tuple"]))
     return dict(_from_json(value["pairs"]))
+
+
+def _array_from_json(items: list[Any], dtype: str) -> NDArray[Any]:
+    """Return an array of texts, which may be padded to a length, or of objects."""
+    kind = np.dtype(dtype)
+    if kind.kind not in "UO" or kind.itemsize * len(items) > _MOST_BYTES:
+        raise ValueError(f"an array of {len(items)} items of the type {dtype}")
+    return np.array(items, dtype=kind)
 
 
 def _checksum(metadata: Mapping[str, str], arrays: Arrays) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -86,10 +87,31 @@ class Architecture:
         return nn.Sequential(*layers, *([TwoClasses()] if self.logit else []))
 
     def restore(self, parameters: Mapping[str, NDArray[np.float64]]) -> nn.Module:
-        """Return the network with the given parameters, in float64 and in evaluation mode."""
-        network = self.build().double()
+        """Return the network with the given parameters, in float64 and in evaluation mode.
+
+        The random state of torch does not change.
+
+        Raises:
+            ValueError: if the parameters are too small for this architecture. Nothing is allocated
+                then.
+            RuntimeError: if they do not fit it in another way.
+        """
+        if not self._may_have(parameters):
+            raise ValueError("the parameters are smaller than the layers")
+        with torch.random.fork_rng(devices=[]):
+            network = self.build().double()
         network.load_state_dict({name: torch.from_numpy(a) for name, a in parameters.items()})
         return network.eval()
+
+    def _may_have(self, parameters: Mapping[str, NDArray[np.float64]]) -> bool:
+        """Whether the parameters have as many numbers and hinges as the layers need at least."""
+        weights = sum(inputs * outputs for inputs, outputs in itertools.pairwise(self.sizes))
+        given = sum(array.size for array in parameters.values())
+        widest = max((array.shape[-1] for array in parameters.values() if array.ndim), default=0)
+        has_curves = self.activation == CURVES or bool(self.shapes)
+        return (
+            min(self.sizes) > 0 and weights <= given and not (has_curves and self.hinges > widest)
+        )
 
     def _activation(self, units: int) -> nn.Module:
         if self.activation == CURVES:

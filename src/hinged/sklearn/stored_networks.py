@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from hinged.sklearn.estimator_files import read_estimator, write_estimator
+from hinged.sklearn.estimator_files import contents_explained, read_estimator, write_estimator
 from hinged.sklearn.feature_shapes import FeatureShape
 from hinged.sklearn.network import Architecture, Parameters, parameters_of
 
@@ -93,9 +95,21 @@ class StoredNetworks(BaseEstimator):  # type: ignore[misc]
                 program or by a later version of hinged, or if it contains another estimator.
             OSError: if the file does not exist or cannot be read.
         """
-        call = f"{cls.__name__}.load"
-        arguments, learned, networks = read_estimator(path, call, cls.__name__)
-        estimator = cls(**arguments)
-        estimator.__dict__.update(learned, parameters_=networks)
-        estimator._networks()  # Raises an error if the parameters do not fit.
+        call, name = f"{cls.__name__}.load(path)", cls.__name__
+        arguments, learned, networks = read_estimator(path, call, name)
+        with contents_explained(path, call, name):
+            estimator = cls(**arguments)
+            estimator._set_learned(learned, networks)
         return estimator
+
+    def _set_learned(self, learned: dict[str, Any], networks: list[Parameters]) -> None:
+        """Set the attributes that a file contains, and raise an error if they do not fit."""
+        hidden = learned.keys() & {*dir(self)}
+        if hidden:
+            raise ValueError(f"the attribute {min(hidden)}, which the class has")
+        vars(self).update(learned, parameters_=networks)
+        self._networks()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # A table without names of columns, for example.
+            for rows in (2, 3):  # Arrays of a wrong shape may fit one number of rows.
+                self.predict(np.zeros((rows, self._architecture().sizes[0])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def compare(
             else:
                 (run,) = tune_all([run], tuning, listener, **options)
             run_comparison(run.experiment, run.folder, listener, save=save, **options)
-        _print_report(run.folder, as_json)
+        _print_report(run.folder, as_json, shown=listener.shown_warnings)
 
 
 def train(
@@ -110,7 +111,7 @@ def train(
         with show_progress(as_json) as listener:
             check_untuned(folder)
             run_comparison(experiment, folder, listener, **options)
-        _print_report(folder, as_json)
+        _print_report(folder, as_json, shown=listener.shown_warnings)
 
 
 def report(
@@ -171,9 +172,15 @@ def _default_folder(experiment: Experiment, *parts: str) -> Path:
 
 
 def _print_report(
-    folder: RunFolder, as_json: bool, formats: Formats = PAGE_ONLY, target: Path | None = None
+    folder: RunFolder,
+    as_json: bool,
+    formats: Formats = PAGE_ONLY,
+    target: Path | None = None,
+    shown: Collection[str] = (),
 ) -> None:
     """Write the page of a run and the files of the formats, and print the results and the paths.
+
+    Warnings that the user has seen already (`shown`) are not printed again.
 
     The results are also printed if the page cannot be written, as in a folder that is read-only.
     """
@@ -189,7 +196,8 @@ def _print_report(
         print(json.dumps({"run": str(folder.path), **data.as_json(), **files}, indent=2))
         return
     console = wide_console()
-    for warning in filter(None, (*table.warnings, unwritable)):
+    new = [each for each in (*table.warnings, unwritable) if each and each not in shown]
+    for warning in new:
         console.print(f"[yellow]Warning:[/] {escape(warning)}", highlight=False)
     for activation, _, chosen in map(tuning_row, data.tuning):
         console.print(escape(f"Tuned: {activation} with {chosen}"), highlight=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,8 @@ def run(
     with resumable():
         with show_progress(as_json) as listener:
             folder.train(listener, seeds, logger=logger, **options, data_dir=data_dir)
-        print_report(folder, as_json, records=records if write_record else None)
+        kept = records if write_record else None
+        print_report(folder, as_json, records=kept, shown=listener.shown_warnings)
 
 
 def record(folder: Path, records: Path, as_json: bool) -> None:
@@ -163,6 +165,7 @@ def print_report(
     records: Path | None = None,
     formats: Formats = PAGE_ONLY,
     target: Path | None = None,
+    shown: Collection[str] = (),
 ) -> None:
     """Write the record, the pictures and the page of a study, and print the record.
 
@@ -172,6 +175,7 @@ def print_report(
         records: a second folder for the record. None means that the record is not written there.
         formats: the formats of the files for other programs, whose paths are printed.
         target: the folder for these files; None for the folder of the study.
+        shown: warnings that the user has seen already. They are not printed again.
     """
     record, said, warnings = write_study_report(folder)
     if records is not None:
@@ -182,7 +186,7 @@ def print_report(
         print(json.dumps({**json.loads(record.to_json()), **files}, indent=1))
         return
     console = wide_console()
-    for sentence in warnings:
+    for sentence in [each for each in warnings if each not in shown]:
         console.print(f"[yellow]Warning:[/] {escape(sentence)}", highlight=False)
     print_table(console, _record_table(record))
     for text in (said.text, *said.more):

@@ -44,6 +44,7 @@ class TerminalProgress(ProgressListener):
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
+        self._shown_notes: set[str] = set()
         self._bar = Progress(
             TextColumn("{task.description:<24}"),
             BarColumn(),
@@ -78,11 +79,17 @@ class TerminalProgress(ProgressListener):
         self._bar.reset(self._task, total=epochs, description="training", left="")
 
     def on_note(self, sentence: str) -> None:
-        """Print what was found in the data as a line."""
+        """Print what was found in the data as a line, unless it was printed before."""
+        if sentence in self._shown_notes:
+            return
+        self._shown_notes.add(sentence)
         self._console.print(f"[dim]Data:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
 
     def on_warning(self, sentence: str) -> None:
-        """Print the warning as a line."""
+        """Print the warning as a line, unless it was printed before."""
+        if sentence in self.shown_warnings:
+            return
+        self.shown_warnings |= {sentence}
         self._console.print(
             f"[yellow]Warning:[/] {escape(sentence)}", highlight=False, soft_wrap=True
         )

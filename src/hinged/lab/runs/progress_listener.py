@@ -12,7 +12,12 @@ class ProgressListener:
 
     `compare_all` calls the methods below. In this class they do nothing; a subclass overrides the
     methods that it needs.
+
+    Attributes:
+        shown_warnings: the warnings that the user has seen. The report does not repeat them.
     """
+
+    shown_warnings: frozenset[str] = frozenset()
 
     def on_start(self, trials: int, finished: int, epochs: int, jobs: int | None) -> None:
         """React to the start of a comparison, before its first training.

@@ -20,6 +20,8 @@ _FEWEST_IDENTIFIERS = 20
 _IDENTIFIER = re.compile(r"(?i:(^|_)(id|idx|index|key|uuid)$)|[a-z]I[dD]$")
 """Names of columns of whole numbers that are identifiers if no number occurs twice."""
 
+_LARGEST = 1e37
+"""The largest size of a number. Networks compute in float32, which ends at 3.4e38."""
 _PLAIN_NUMBER = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 _OTHER_NUMBER = re.compile(r"[^\w\s<>≤≥~]*\s?\d+([.,'\s]\d{3})*([.,]\d+)?\s?[^\w\s+]?")
 """A number with a sign such as `$` or `%`, or with commas, for example `1.234,50`."""
@@ -92,7 +94,7 @@ def read_numbers(call: str, name: str, column: Any) -> NDArray[np.float64]:
         column: the column, a `pyarrow.ChunkedArray`.
 
     Raises:
-        DataError: if the column contains something else, or infinity.
+        DataError: if the column contains something else, infinity, or a number beyond 1e37.
     """
     import pyarrow
     import pyarrow.types as kinds
@@ -113,6 +115,11 @@ def read_numbers(call: str, name: str, column: Any) -> NDArray[np.float64]:
         raise errors.DataError(
             errors.message(call, got, "replace these values, or remove the columns or rows")
         )
+    large = np.flatnonzero(np.abs(values) > _LARGEST)
+    if len(large):
+        got = f"{values[large[0]]:g} in {name}, in row {large[0] + 1} of the data"
+        hint = f"change the unit of the column: networks compute in float32, up to {_LARGEST:g}"
+        raise errors.DataError(errors.message(call, got, hint))
     return values
 
 
