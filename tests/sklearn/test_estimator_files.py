@@ -133,6 +133,7 @@ def replace_anywhere(choices, contents, value):
         contents = inner
 
 
+@pytest.mark.slow
 @given(st.data(), JSON | st.sampled_from([10**9, -1, "U999999999", [10**9] * 3]))
 def test_odd_contents_with_a_valid_checksum(valid, tmp_path_factory, choices, value):
     estimator, content = choices.draw(st.sampled_from(valid))
@@ -149,6 +150,7 @@ def test_odd_contents_with_a_valid_checksum(valid, tmp_path_factory, choices, va
 ODD_ARRAY = st.sampled_from([(), (0,), (1,), (5, 2), (9,)]).map(np.ones)
 
 
+@pytest.mark.slow
 @given(st.data(), ODD_ARRAY, st.booleans())
 def test_odd_arrays_with_a_valid_checksum(valid, tmp_path_factory, choices, array, missing):
     estimator, content = choices.draw(st.sampled_from(valid))

@@ -104,10 +104,10 @@ class StoredNetworks(BaseEstimator):  # type: ignore[misc]
 
     def _set_learned(self, learned: dict[str, Any], networks: list[Parameters]) -> None:
         """Set the attributes that a file contains, and raise an error if they do not fit."""
-        hidden = learned.keys() & {*dir(self)}
-        if hidden:
-            raise ValueError(f"the attribute {min(hidden)}, which the class has")
-        vars(self).update(learned, parameters_=networks)
+        for name in learned:
+            if callable(getattr(type(self), name, None)):
+                raise ValueError(f"the attribute {name}, which is a method of the class")
+        self.__dict__.update(learned, parameters_=networks)
         self._networks()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # A table without names of columns, for example.

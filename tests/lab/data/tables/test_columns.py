@@ -100,7 +100,11 @@ def test_what_is_said_about_a_column(name, values, kind, remark, warns):
     ("values", "kind", "message"),
     [
         ([1.0, float("-inf")], None, "got infinite values in c, the first in row 2 of the data"),
-        ([1.0, -1e300], None, r"got -1e\+300 in c, in row 2 of the data; change the unit of the col"),
+        (
+            [1.0, -1e300],
+            None,
+            r"got -1e\+300 in c, in row 2 of the data; change the unit of the col",
+        ),
         ([b"\xff"], None, "a column 'c' of type binary; save the file again with the encoding"),
         ([[1], [2]], None, "type list<.*>; use numbers, .*, or leave the column out: `table.leav"),
         ([3, 4], "duration[s]", "a column 'c' of type duration"),
