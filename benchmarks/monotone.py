@@ -26,6 +26,7 @@ import torch
 from estimators_tables import Table, load_table
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from hinged.installation import describe_installation, source_commit
 from hinged.sklearn import MLPClassifier, MLPRegressor
 
 SIGNS = {
@@ -41,8 +42,8 @@ SIGNS = {
 more cement, less water and greater age. A tumour is less probably benign with a greater radius, a
 coarser texture and more concave points. Houses are dearer where people earn more."""
 
-FOLDS, ROWS = 3, 1000
-"""Number of folds that are used, of ten, and largest number of rows of a table."""
+FOLDS, ROWS = 10, 1000
+"""Number of folds, and largest number of rows of a table."""
 LINES, POINTS = 20, 5000
 """Number of test rows from which a line starts along a column, and of points on each line."""
 
@@ -132,7 +133,8 @@ def run(name: str, contender: str, fold: int) -> dict[str, Any]:
         "score": float(model.score(table.x[test], table.y[test])),
         "fit_seconds": round(seconds, 2),
         "steps": steps,
-        "versions": {package: version(package) for package in ("scikit-learn", "torch")},
+        "commit": source_commit(),
+        "environment": describe_installation() | {"scikit-learn": version("scikit-learn")},
     }
 
 
