@@ -140,7 +140,7 @@ def test_the_page_shows_every_benchmark_record():
     script = runpy.run_path(str(ROOT / "docs" / "benchmarks.py"))
     shown = script["records_on"](script["PAGE"].read_text())
     assert len(shown) == 6
-    others = {"zoo"}  # They have a page of their own.
+    others = {"zoo", "estimators", "estimator-times", "estimator-memory"}  # They have own pages.
     assert {path.stem for path in script["RECORDS"].glob("*.json")} - others <= set(shown)
 
 
@@ -231,3 +231,9 @@ def test_code_of_the_pages_on_the_laboratory_runs(tmp_path, monkeypatch):
     model = block_of("reference/lab.md", "timm:")["model"]
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert {n.rpartition(".")[2] for n in trained if not n.startswith("fc.")} == {"values"}
+
+
+def test_the_tables_of_the_estimators_agree_with_their_records():
+    script = runpy.run_path(str(ROOT / "docs" / "estimators.py"))
+    page = script["PAGE"].read_text()
+    assert script["fill_page"](page) == page

@@ -1,5 +1,7 @@
 """Tests of the scaling of tables."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -49,3 +51,27 @@ def test_sparse_tables_stay_sparse():
     assert sparse.issparse(scaled) and scaled.nnz == x.nnz
     squares = np.average(scaled.toarray() ** 2, axis=0, weights=weights)
     assert squares == pytest.approx(1)
+
+
+@pytest.fixture
+def peak():
+    """Return the largest memory of arrays so far, in bytes."""
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+def test_a_large_table_is_copied_once(peak):
+    x = np.stack([RANDOM.randn(50_000), np.arange(50_000) == 0, *RANDOM.randn(8, 50_000)], axis=1)
+    tracemalloc.reset_peak()
+    scaling = robust_scaling(x, np.ones(len(x)))
+    assert peak() < 1.6 * x.nbytes  # The table is a part of it.
+    tracemalloc.reset_peak()
+    scaled = scaling.apply(x, np.float32)
+    assert peak() < 1.8 * x.nbytes
+    assert np.array_equal(scaled, scaling.apply(x).astype(np.float32))
+
+
+def test_numbers_beyond_float32_become_infinite():
+    scaled = standard_scaling(np.ones((3, 1)), None).apply(np.full((3, 1), 1e300), np.float32)
+    assert np.isinf(scaled).all()

@@ -227,7 +227,10 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         if reset:
             scaling = robust_scaling(X, weights) if self.standardize else no_scaling(X.shape[1])
             self.input_center_, self.input_scale_ = scaling
-        scaled = Scaling(self.input_center_, self.input_scale_).apply(X)
+        # Large tables are trained in float32 (`_to_train`), so they need no copy in float64.
+        is_large = self.solver == "adam" and X.shape[0] > ONE_BATCH
+        dtype = np.float32 if is_large else np.float64
+        scaled = Scaling(self.input_center_, self.input_scale_).apply(X, dtype)
         if sparse.issparse(scaled) and self.solver != "adam":
             scaled = scaled.toarray()
         return make_samples(scaled, targets, weights)

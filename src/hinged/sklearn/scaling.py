@@ -13,6 +13,8 @@ Array = NDArray[np.float64]
 _NORMAL_QUARTILES = 1.349
 """Distance between the quartiles of a normal distribution with standard deviation 1."""
 
+_ROWS_AT_A_TIME = 4096
+
 
 class Scaling(NamedTuple):
     """The scaling `(x - center) / scale` of each column of a table.
@@ -25,11 +27,24 @@ class Scaling(NamedTuple):
     center: Array
     scale: Array
 
-    def apply(self, x: Any) -> Any:
-        """Return the scaled table, `(rows, features)`. A sparse table stays sparse."""
+    def apply(self, x: Any, dtype: type[np.floating[Any]] = np.float64) -> Any:
+        """Return the scaled table, `(rows, features)`.
+
+        The rows are scaled in float64, some at a time, so that a large table is not copied twice.
+
+        Args:
+            x: a table, `(rows, features)`. A sparse table stays sparse and in float64.
+            dtype: the dtype of the result.
+        """
         if sparse.issparse(x):
             return sparse.csr_matrix(x.multiply(1 / self.scale))
-        return (x - self.center) / self.scale
+        scaled = np.empty(x.shape, dtype)
+        for start in range(0, len(x), _ROWS_AT_A_TIME):
+            rows = slice(start, start + _ROWS_AT_A_TIME)
+            block = (x[rows] - self.center) / self.scale
+            with np.errstate(over="ignore"):  # Numbers beyond float32 become infinite.
+                scaled[rows] = block
+        return scaled
 
     def undo(self, x: Array) -> Array:
         """Return the table that `apply` has scaled."""
@@ -78,8 +93,9 @@ def robust_scaling(x: Any, weights: Array | None) -> Scaling:
         return Scaling(np.zeros(x.shape[1]), _zeros_to_ones(np.sqrt(mean_square)))
     low, median, high = _quantiles(x, (0.25, 0.5, 0.75), weights)
     spread = (high - low) / _NORMAL_QUARTILES
-    _, std = _mean_and_std(x, weights)
-    return Scaling(median, _zeros_to_ones(np.where(spread > 0, spread, std)))
+    flat = spread == 0
+    spread[flat] = _mean_and_std(x[:, flat], weights)[1]
+    return Scaling(median, _zeros_to_ones(spread))
 
 
 def _zeros_to_ones(scale: Array) -> Array:
@@ -87,8 +103,11 @@ def _zeros_to_ones(scale: Array) -> Array:
 
 
 def _mean_and_std(x: Array, weights: Array | None) -> tuple[Array, Array]:
-    mean = np.average(x, axis=0, weights=weights)
-    return mean, np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weights))
+    mean, std = np.empty(x.shape[1]), np.empty(x.shape[1])
+    for number, column in enumerate(x.T):  # One by one, as in `_quantiles`.
+        mean[number] = np.average(column, weights=weights)
+        std[number] = np.sqrt(np.average((column - mean[number]) ** 2, weights=weights))
+    return mean, std
 
 
 def _quantiles(x: Array, shares: tuple[float, ...], weights: Array | None) -> Array:

@@ -43,6 +43,23 @@ def test_no_spread_gives_no_false_certainty():
     assert math.isnan(third.p)
 
 
+def test_the_fold_test_by_hand():
+    # Mean 2, variance 1, three of five folds: the error is sqrt(1/3 + 1/4), and t is 2.619.
+    result = significance.fold_t_test([2.0, 3.0, 4.0], [1.0, 1.0, 1.0], folds=5)
+    assert result.difference.mean == 2 and result.pairs == 3
+    t = 2 / math.sqrt(7 / 12)
+    assert result.p == pytest.approx(1 - t / math.sqrt(t**2 + 2))  # Student's t with 2 degrees
+    span = 4.302653 * math.sqrt(7 / 12)
+    assert result.difference.low == pytest.approx(2 - span)
+    assert result.difference.high == pytest.approx(2 + span)
+
+
+def test_the_fold_test_without_spread_is_the_paired_test():
+    assert significance.fold_t_test([0.5, 0.5], [0.5, 0.5], folds=10).p == 1.0
+    assert math.isnan(significance.fold_t_test([0.75, 0.75], [0.5, 0.5], folds=10).p)
+    assert math.isnan(significance.fold_t_test([0.75], [0.5], folds=10).p)
+
+
 @pytest.mark.slow
 def test_interval_covers_the_truth_as_often_as_it_says():
     generator = np.random.default_rng(0)
