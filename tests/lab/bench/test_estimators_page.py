@@ -80,6 +80,7 @@ def test_times_are_compared_within_a_round(page):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_score_to_reach_is_on_the_rows_that_hinged_holds_out(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     times = importlib.import_module("estimator_times")
