@@ -200,6 +200,15 @@ def test_the_pull_fades_with_the_size_of_the_gradients():
     torch.testing.assert_close(before - values, torch.full_like(values, 0.005))
 
 
+def test_a_gradient_that_overflows_leaves_the_values_finite():
+    hinges, values = torch.linspace(-1, 1, 5), torch.ones(1, 5)
+    running = state(values, evenly_spread_moments(hinges, 1))
+    values += 1
+    take_step(values, torch.full((1, 5), 1e21), hinges, running, MetricStep(0.1, 0.1, 0.5))
+    torch.testing.assert_close(values, torch.full((1, 5), 1.95))
+    assert running.size.isinf().all() and running.largest.tolist() == [0.0]
+
+
 @pytest.mark.parametrize("count", [5, 9])
 def test_the_first_step_hardly_depends_on_the_number_of_hinges(count):
     """Curves with twice as many hinges take the same step, as a function."""

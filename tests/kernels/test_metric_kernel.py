@@ -71,6 +71,17 @@ def test_steps_are_those_of_the_reference(kind, count):
 
 @needs_compiler
 @pytest.mark.usefixtures("compiled_only")
+def test_a_gradient_that_overflows_leaves_the_values_finite():
+    values, hinges = torch.ones(1, 5), torch.linspace(-1, 1, 5)
+    state = running(values, evenly_spread_moments_of(hinges, 1))
+    values += 1
+    LayerSteps(hinges, state).take(values, torch.full((1, 5), 1e21), MetricStep(0.1, 0.1, 0.5))
+    torch.testing.assert_close(values, torch.full((1, 5), 1.95))
+    assert state.largest.tolist() == [0.0]
+
+
+@needs_compiler
+@pytest.mark.usefixtures("compiled_only")
 def test_a_step_changes_the_version_of_the_values():
     values, hinges = torch.randn(3, 5), torch.linspace(-1, 1, 5)
     state = running(values, evenly_spread_moments_of(hinges, 3))

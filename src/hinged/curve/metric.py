@@ -267,7 +267,8 @@ def take_step(
     state.direction.lerp_(solution.to(state.direction), 1 - step.keep_direction)
     state.size.lerp_(length.to(state.size), 1 - step.keep_size)
     mean = state.size.double() / step.size_correction
-    state.largest.copy_(torch.maximum(state.largest.double(), mean))
+    found = mean.to(state.largest)
+    state.largest.copy_(torch.where(found.isfinite(), found, 0.0).maximum(state.largest))
     largest = state.largest.double()
     noise = torch.where(largest > 0, (mean / largest).clamp(max=1.0), 1.0)[:, None]
     root = mean.sqrt()

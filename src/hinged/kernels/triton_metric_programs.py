@@ -150,9 +150,8 @@ def step_kernel(
     mean = mean.to(tl.float32)
     tl.store(size + channel, mean, mask=mask)
     corrected = mean.to(tl.float64) / size_correction
-    highest = tl.load(largest + channel)
-    # The comparisons keep NaN, as in the reference. A maximum would not.
-    highest = tl.where(corrected <= highest, highest, corrected.to(tl.float32))
+    highest, found = tl.load(largest + channel), corrected.to(tl.float32)
+    highest = tl.where((found > highest) & (found <= HUGE), found, highest)
     tl.store(largest + channel, highest, mask=mask)
     noise = corrected / highest.to(tl.float64)
     noise = tl.where(noise > 1, 1.0, noise)

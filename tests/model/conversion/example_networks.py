@@ -135,18 +135,6 @@ class OnlyInTraining(nn.Module):
         return F.relu(x) if self.training else x
 
 
-class NormInTraining(nn.Module):
-    """A model that chooses itself to normalise in training mode only."""
-
-    def __init__(self):
-        super().__init__()
-        self.line, self.norm = nn.Linear(3, 3), nn.BatchNorm1d(3)
-
-    def forward(self, x):
-        x = self.line(x)
-        return torch.relu(self.norm(x) if self.training else x)
-
-
 def free_function(x):
     """Apply an activation outside of the methods of a module."""
     return F.relu(x)

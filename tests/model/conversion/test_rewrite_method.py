@@ -50,10 +50,8 @@ def import_file(path, text):
 @pytest.fixture
 def without_columns(monkeypatch):
     """Locate calls by line only, as before Python 3.11."""
-    span = source_location.span_of
-    monkeypatch.setattr(
-        source_location, "span_of", lambda frame: (span(frame)[0], None, None, None)
-    )
+    span = source_location._span
+    monkeypatch.setattr(source_location, "_span", lambda frame: (span(frame)[0], None, None, None))
 
 
 @pytest.mark.parametrize("make, x", [(Functional, MAPS), (Loops, torch.randn(8, 4))])

@@ -116,8 +116,8 @@ void move(const MetricStep& step, int64_t channel, double scale, size_t lane,
   *size = static_cast<float>(step.keep_size * *size + (1 - step.keep_size) * length);
   const double mean = *size / step.size_correction;
   float* largest = step.largest + channel;
-  // The comparisons keep NaN, as in the reference.
-  if (!(mean <= *largest)) *largest = static_cast<float>(mean);
+  const float found = static_cast<float>(mean);
+  if (std::isfinite(found) && found > *largest) *largest = found;
   const double pull = *largest > 0 ? step.pull * std::min(mean / *largest, 1.0) : step.pull;
   const double root = std::sqrt(mean);
   const double factor = root > 0 ? step.rate * scale / (root * step.direction_correction) : 0.0;

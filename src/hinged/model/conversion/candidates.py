@@ -13,7 +13,6 @@ from torch import nn
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.loop_passes import Calls, merge_passes
 from hinged.model.conversion.method_source import CannotRewriteError
-from hinged.model.conversion.mode_reads import mode_is_a_flag
 from hinged.model.conversion.named_activations import Activation, NamedActivations
 from hinged.model.conversion.protection import NO_GRADIENT, ONLY_EVALUATION, reason_to_skip
 from hinged.model.conversion.shared_modules import separate_copies
@@ -101,8 +100,9 @@ def find_candidates(
 ) -> SearchResult:
     """Run a model, and return its activations and the places where curves could replace them.
 
-    The model runs over the data once, in its current mode (training or evaluation). If it may apply
-    other activations in its other mode, it then runs on the first batch once more in that mode.
+    The model runs over the data once, in its current mode (training or evaluation). It then runs on
+    the first batch once more in the other mode, because some models apply other activations in
+    training than in evaluation.
 
     Args:
         model: the model.
@@ -117,11 +117,11 @@ def find_candidates(
     with separate_copies(model, named.types) as originals:
         executed: set[int] = set()
         calls, reached, first, trace = _trace_batches(model, batches, named, executed)
-        other, notes = _trace_other_mode(model, first.model_call, named, trace)
+        other, notes = _trace_other_mode(model, first.model_call, named)
         if other is not None:
             _add_calls(calls, other.calls, statistics=False)
             executed |= other.executed
-        training = trace if model.training or trace.modes_agree else other
+        training = trace if model.training else other
         if training is not None:
             _note_training(calls.values(), training)
             treat_copies_as_trained(calls.values(), all_parents(model))
@@ -157,14 +157,11 @@ def _trace_batches(
         for model_call in batches.calls(model):
             if first is None and initialize_lazy_modules(model, model_call):
                 stack.enter_context(state_restored(model))  # There are buffers now.
-            if first is None:
-                compare_modes = mode_is_a_flag(model)
             random_state = RandomState(model)
-            run = functools.partial(
-                trace_activations, model, model_call, named, compare_modes=compare_modes
-            )
             with failures_explained(model, model_call, batches):
-                trace = with_gradients_if_needed(run)
+                trace = with_gradients_if_needed(
+                    functools.partial(trace_activations, model, model_call, named)
+                )
             _add_calls(calls, trace.calls, statistics=True)
             executed |= trace.executed
             if first is None:
@@ -175,17 +172,14 @@ def _trace_batches(
 
 
 def _trace_other_mode(
-    model: nn.Module, model_call: ModelCall, named: NamedActivations, trace: Trace
+    model: nn.Module, model_call: ModelCall, named: NamedActivations
 ) -> tuple[Trace | None, list[str]]:
-    """Run the model in its other mode, training or evaluation, unless `trace` shows both modes.
+    """Run the model in its other mode: training or evaluation.
 
     Returns:
         The trace, and a list of sentences for the user. If the model raises an error in this mode,
-        the trace is None, and the list holds one sentence. Otherwise the list is empty. The trace
-        is also None if the model does not run.
+        the trace is None, and the list holds one sentence. Otherwise the list is empty.
     """
-    if trace.modes_agree:
-        return None, []
     with state_restored(model):
         model.train(not model.training)
         try:

@@ -82,15 +82,15 @@ def note_reads(
     with process_state:
         is_instance, set_attribute = builtins.isinstance, nn.Module.__setattr__
         with (
-            attribute_replaced(builtins, "isinstance", watch_class),
-            attribute_replaced(PiecewiseLinear, "__getattr__", watch_attribute),
-            attribute_replaced(nn.Module, "__setattr__", watch_setting),
+            _replaced(builtins, "isinstance", watch_class),
+            _replaced(PiecewiseLinear, "__getattr__", watch_attribute),
+            _replaced(nn.Module, "__setattr__", watch_setting),
         ):
             yield found
 
 
 @contextlib.contextmanager
-def attribute_replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Give a module or a class another attribute during a `with` block."""
     before = vars(owner).get(name)
     setattr(owner, name, value)

@@ -135,12 +135,6 @@ RANDOM = {
 }
 """These draw random numbers. A model can choose by them what it executes."""
 
-SHAPED_BY_NUMBERS = {
-    *("nonzero", "argwhere", "masked_select", "unique", "unique_consecutive", "bincount"),
-    *("repeat_interleave", "nms"),
-}
-"""The shapes of their results depend on the numbers that they get."""
-
 _KNOWN = PRODUCTS | ELEMENTWISE | LAYERS
 
 

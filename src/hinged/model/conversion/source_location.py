@@ -115,7 +115,7 @@ def locate_call(frames: list[FrameType]) -> tuple[SourceLocation, FrameType]:
     inner = frames[0]
     file = os.path.basename(inner.f_code.co_filename)
     description = f"{inner.f_code.co_name} ({file}:{inner.f_lineno})"
-    span = span_of(inner)
+    span = _span(inner)
     for frame in frames:
         owner = first_argument(frame)
         if isinstance(owner, nn.Module) and _contains(frame.f_code, inner.f_code):
@@ -138,8 +138,7 @@ def _contains(outer: CodeType, inner: CodeType) -> bool:
     )
 
 
-def span_of(frame: FrameType) -> Span:
-    """Return the lines and columns of the expression that a stack frame executes."""
+def _span(frame: FrameType) -> Span:
     if sys.version_info >= (3, 11):
         return tuple(list(frame.f_code.co_positions())[frame.f_lasti // 2])
     return frame.f_lineno, None, None, None

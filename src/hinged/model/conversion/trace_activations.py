@@ -19,7 +19,6 @@ from hinged.model.conversion.contained_tensors import tensors_in
 from hinged.model.conversion.data_flow import DataFlow
 from hinged.model.conversion.frozen_products import call_quickly
 from hinged.model.conversion.input_statistics import measure
-from hinged.model.conversion.mode_reads import ModeReads
 from hinged.model.conversion.named_activations import (
     FunctionOfInput,
     NamedActivations,
@@ -50,14 +49,12 @@ class Trace(NamedTuple):
         executed: the `id` of every module that was executed.
         is_random: whether the model drew random numbers, other than those of dropout. It can choose
             by them what it executes.
-        modes_agree: whether the model executes the same activations in its other mode.
     """
 
     calls: dict[Any, ActivationCall]
     output: Any
     executed: set[int]
     is_random: bool
-    modes_agree: bool
 
 
 def trace_activations(
@@ -66,7 +63,6 @@ def trace_activations(
     named: NamedActivations,
     *,
     measured: bool = True,
-    compare_modes: bool = False,
 ) -> Trace:
     """Run a model on one batch, and record every activation that it applies.
 
@@ -78,7 +74,6 @@ def trace_activations(
             these classes or a call of these functions is recorded as one activation; its inner
             calls are not recorded.
         measured: whether the statistics of inputs are needed.
-        compare_modes: whether to find out if the model executes the same in its other mode.
     """
     model_call = model_call.copy()
     tracer = _ActivationTracer(model, named, measured=measured)
@@ -100,14 +95,10 @@ def trace_activations(
         watched = python_calls_watched(
             named.python_functions, tracer.enter_function, tracer.leave_function
         )
-        if compare_modes:
-            stack.enter_context(tracer.mode_reads.watched())
         with watched, tracer:
             output = model_call.run(model)
     is_random = tracer.is_random or random.getstate() != state
-    agree = compare_modes and tracer.mode_reads.modes_agree and not is_random
-    calls = tracer.finish(output, in_training=model.training or agree)
-    return Trace(calls, output, tracer.executed, is_random, agree)
+    return Trace(tracer.finish(output), output, tracer.executed, is_random)
 
 
 class _Execution(NamedTuple):
@@ -136,11 +127,11 @@ class _ActivationTracer(TorchFunctionMode):
         self.flow = DataFlow(id(each) for each in model.parameters() if not each.requires_grad)
         self.flow.mark_constants(model.buffers())
         self.flow.mark_constants(model.parameters(), are_parameters=True)
-        self.mode_reads = ModeReads()
         self.executed: set[int] = set()
         self.is_random = False
         self._model = model
         self._members = {id(module) for module in model.modules()}
+        self._training = model.training
         self._measured = measured
         self._named = named
         self._arguments: dict[FrameType, tuple[Any, ...]] = {}
@@ -154,12 +145,10 @@ class _ActivationTracer(TorchFunctionMode):
         """Record that the arguments of the model are data. This is a forward pre-hook."""
         self.flow.mark_inputs(tensors_in((args, kwargs)))
 
-    def finish(self, output: Any, *, in_training: bool) -> dict[Any, ActivationCall]:
+    def finish(self, output: Any) -> dict[Any, ActivationCall]:
         """Return the recorded calls by `SourceLocation.key`, with all their executions merged.
 
-        Args:
-            output: the output of the model. It shows which activations the model returns.
-            in_training: whether the model executes the same in training.
+        `output` is the output of the model. It shows which activations the model returns.
         """
         self._counts.clear()
         for tensor in tensors_in(output):
@@ -174,11 +163,11 @@ class _ActivationTracer(TorchFunctionMode):
                 call.feeds_layer = bool(self.flow.feeding_layers >> number & 1)
                 is_before_trained = bool(self.flow.feeding_trained >> number & 1)
                 call.feeds_trained = is_before_trained or not self.flow.is_trained(call.fed_by)
-                call.runs_in_training = in_training
+                call.runs_in_training = self._training
                 is_free = call.channels_are_guessed and not call.feeds_layer
                 if is_free or any(len(widths) > 1 for widths in call.selected_widths):
                     call.forget_channels()
-                call.gets_gradients = in_training and bool(trained >> number & 1)
+                call.gets_gradients = self._training and bool(trained >> number & 1)
             (_, first), *others = executions
             first.count += len(others)
             for _, other in others:
@@ -205,7 +194,6 @@ class _ActivationTracer(TorchFunctionMode):
             if native is not None:
                 return self._run_activation(func, args, given, native)
         result = call_quickly(func, args, given)
-        self.mode_reads.note_function(func, args, result)
         self._axes.follow(func, args, given, result)
         self.flow.follow(func, args, given, result)
         return result
