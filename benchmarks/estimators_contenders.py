@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -157,11 +158,11 @@ def _boosting_space(draw: np.random.Generator, _: bool) -> Settings:
     }
 
 
-def _lightgbm(kind: str) -> Callable[..., Any]:
-    def make(**settings: Any) -> Any:
-        import lightgbm
+def _from_package(package: str, kind: str, **always: Any) -> Callable[..., Any]:
+    """Return a maker that imports an optional package when it makes an estimator."""
 
-        return getattr(lightgbm, kind)(n_jobs=1, verbose=-1, **settings)
+    def make(**settings: Any) -> Any:
+        return getattr(import_module(package), kind)(n_jobs=1, **always, **settings)
 
     return make
 
@@ -174,15 +175,6 @@ def _lightgbm_space(draw: np.random.Generator, _: bool) -> Settings:
         "min_child_samples": _choose(draw, 5, 10, 20, 40),
         "reg_lambda": _log_uniform(draw, 1e-3, 10.0),
     }
-
-
-def _xgboost(kind: str) -> Callable[..., Any]:
-    def make(**settings: Any) -> Any:
-        import xgboost
-
-        return getattr(xgboost, kind)(n_jobs=1, **settings)
-
-    return make
 
 
 def _xgboost_space(draw: np.random.Generator, _: bool) -> Settings:
@@ -218,13 +210,17 @@ CONTENDERS: dict[str, Contender] = {
     ),
     "lightgbm": Contender(
         "LightGBM",
-        _lightgbm("LGBMRegressor"),
-        _lightgbm("LGBMClassifier"),
+        _from_package("lightgbm", "LGBMRegressor", verbose=-1),
+        _from_package("lightgbm", "LGBMClassifier", verbose=-1),
         _lightgbm_space,
         "lightgbm",
     ),
     "xgboost": Contender(
-        "XGBoost", _xgboost("XGBRegressor"), _xgboost("XGBClassifier"), _xgboost_space, "xgboost"
+        "XGBoost",
+        _from_package("xgboost", "XGBRegressor"),
+        _from_package("xgboost", "XGBClassifier"),
+        _xgboost_space,
+        "xgboost",
     ),
     **{
         name: Contender(

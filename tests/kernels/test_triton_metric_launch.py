@@ -120,6 +120,16 @@ def test_a_curve_without_gradients_only_returns_to_its_start():
     assert direction.abs().max() == size.abs().max() == 0
 
 
+def test_a_gradient_that_overflows_leaves_the_values_finite():
+    values, grad, hinges, state = draw_step("uniform", 2, 5)
+    for tensor in (state.direction, state.size, state.largest):
+        tensor.zero_()
+    moved, _, size, largest = take_steps(values, 0 * grad + 1e21, hinges, state, STEPS[1:])
+    expected = values.double().lerp(state.start.double(), STEPS[1].pull).float()
+    torch.testing.assert_close(moved, expected)
+    assert size.isinf().all() and not largest.any()
+
+
 def test_nan_in_a_gradient_spoils_only_its_channel():
     values, grad, hinges, state = draw_step("uniform", 4, 5)
     good = take_steps(values, grad, hinges, state)

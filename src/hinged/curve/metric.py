@@ -8,11 +8,11 @@ squared length of a change `f` of a curve is
     E[f(x)^2] + smoothing * s^3 * integral of f''(x)^2 dx
 
 where `x` are the inputs of the curve and `s` is their scale (`input_scale`). The first part is the
-mean square of the change of the outputs. Each input counts once there, also if the loss gives
-weights to samples. The second part is the penalty of smoothing splines. Where
-a curve has many inputs, it moves freely. Where it has few, its change goes on in a straight line.
-The length does not depend on the unit of the inputs, and hardly on the number of hinges. In terms
-of the values, it is a quadratic form with the matrix
+mean square of the change of the outputs. Each input counts once in it, even if the loss gives
+weights to samples. The second part is the penalty of smoothing splines. Where a curve has many
+inputs, it moves freely. Where it has few, its change goes on in a straight line. The length does
+not depend on the unit of the inputs, and hardly on the number of hinges. In terms of the values, it
+is a quadratic form with the matrix
 
     A = E[phi phi^T] + smoothing * s^3 * R
 
