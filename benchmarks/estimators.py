@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from estimators_contenders import CONTENDERS, SLOW, Settings
 from estimators_tables import FOLDS, SEEN, Table, known_tables, load_table
+from result_lines import append_line, read_lines
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
@@ -141,14 +142,8 @@ def plan(tables: list[str], contenders: list[str], folds: int, rows: int, trials
 
 
 def read_results(path: Path) -> dict[Job, dict[str, Any]]:
-    """Return the finished results in a file. A last line that was cut off is left out."""
-    results = {}
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    for line in text.splitlines(keepends=True):
-        if line.endswith("\n"):
-            found = json.loads(line)
-            results[Job(*(found[name] for name in Job._fields))] = found
-    return results
+    """Return the results in a file, by job. If a job was repeated, its last result counts."""
+    return {Job(*(found[name] for name in Job._fields)): found for found in read_lines(path)}
 
 
 def run(jobs: list[Job], path: Path, processes: int) -> Iterator[dict[str, Any]]:
@@ -163,15 +158,6 @@ def run(jobs: list[Job], path: Path, processes: int) -> Iterator[dict[str, Any]]
         for found in parallel(joblib.delayed(run_job)(job) for job in left):
             append_line(path, found)
             yield found
-
-
-def append_line(path: Path, found: dict[str, Any]) -> None:
-    """Append a result to a file, after the last complete line."""
-    with path.open("ab+") as file:
-        file.seek(0)
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
-        file.write(f"{json.dumps(found)}\n".encode())
 
 
 def record_of(jobs: list[Job], results: dict[Job, dict[str, Any]]) -> dict[str, Any]:
