@@ -59,6 +59,15 @@ def test_code_of_the_page_on_the_own_loop_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("accuracy") == names["epochs"]
 
 
+def test_the_recipe_runs_and_its_second_table_says_what_convert_sets(tmp_path, monkeypatch):
+    names = run_page("recipe.md", tmp_path, monkeypatch)
+    _, curves = names["optimizer"].param_groups
+    assert curves["curve_decay"] == default_curve_decay(names["samples"])
+    (site,) = hinged.sites(names["model"]).converted
+    assert "| 9, and one curve for each channel |" in (DOCS / "recipe.md").read_text()
+    assert (site.hinges, site.channels) == (9, 8)
+
+
 def test_code_of_the_page_on_training_sets_the_keys_that_it_names(tmp_path, monkeypatch):
     _, curves = run_page("curve-training.md", tmp_path, monkeypatch)["optimizer"].param_groups
     assert [curves[key] for key in ("lr", "smoothing", "curve_decay")] == [0.02, 0.1, 1.0]
@@ -66,13 +75,14 @@ def test_code_of_the_page_on_training_sets_the_keys_that_it_names(tmp_path, monk
 
 def test_recipe_and_page_on_training_have_the_default_numbers_of_the_library():
     page = " ".join((DOCS / "recipe.md").read_text().split())
-    for sentence in (
-        f"{CURVE_LR_FACTOR:g} times that of the weights, but at most {MOST_CURVE_LR:g}.",
-        f"The `smoothing` of their steps is {SMOOTHING:g}.",
-        f"`curve_decay` is {MOST_CURVE_DECAY:g} for up to {DECAYED_SAMPLES:,} training samples",
-        f"it assumes {ASSUMED_SAMPLES:,}, which makes {default_curve_decay():.2f}.",
+    assumed = f"{ASSUMED_SAMPLES:,} are assumed, which makes {default_curve_decay():.2f}"
+    for cell in (
+        f"| {CURVE_LR_FACTOR:g} times that of the weights, but at most {MOST_CURVE_LR:g} |",
+        f"| {SMOOTHING:g} |",
+        f"| {MOST_CURVE_DECAY:g} for up to {DECAYED_SAMPLES:,} training samples, and",
+        f"Without `samples`, {assumed} |",
     ):
-        assert sentence in page
+        assert cell in page
     settings = (DOCS / "curve-training.md").read_text()
     for part in (
         f"{CURVE_LR_FACTOR:g} times `lr`, but at most {MOST_CURVE_LR:g},",
