@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from sklearn.base import clone
 
 from hinged import errors
@@ -168,11 +169,18 @@ def test_predictions_are_convex_or_concave(sign):
 
 
 @pytest.mark.slow
-def test_predictions_stay_the_same_outside_the_range_of_a_bounded_column():
+@pytest.mark.parametrize(
+    ("center", "spread", "kind"),
+    [(0, 1, np.array), (1000, 1, np.array), (1000, 0, np.array), (1000, 1, sparse.csr_array)],
+)
+def test_predictions_stay_the_same_outside_the_range_of_a_bounded_column(center, spread, kind):
     X, y = wavy_table()
-    model = MLPRegressor(**SETTINGS, bounded=[0], monotone={0: 1}).fit(X, y)
-    inside = model.predict([[X[:, 0].min(), 0, 0], [X[:, 0].max(), 0, 0]])
-    assert model.predict([[-50, 0, 0], [50, 0, 0]]) == pytest.approx(inside, abs=1e-6)
+    X[:, 0] = center + spread * X[:, 0]
+    settings = {"bounded": [0], "monotone": {0: 1}, "standardize": False, "max_iter": 2}
+    model = MLPRegressor(**{**SETTINGS, **settings}).fit(kind(X), y)
+    ends = [[X[:, 0].min(), 0, 0], [X[:, 0].max(), 0, 0]]
+    beyond = [[-5000, 0, 0], [5000, 0, 0]]
+    assert (model.predict(kind(beyond)) == model.predict(kind(ends))).all()
 
 
 @pytest.mark.parametrize("arguments", [{"solver": "lbfgs"}, {"activation": "relu"}])
@@ -203,6 +211,27 @@ def test_hinges_are_where_the_numbers_of_a_column_are():
     assert skewed[0] < middle < skewed[-1] < columns[2].max()
     x = torch.randn(4, 3)
     assert torch.equal(layer(x)[:, [0, 2]], x[:, [0, 2]])
+
+
+def test_the_ends_of_bounded_columns_are_those_of_all_rows():
+    inputs = torch.rand(30_000, 2, dtype=torch.float64)
+    inputs[4], inputs[7] = -5, 5
+    layer = InputCurves([FeatureShape(bounded=1), FeatureShape()], 5).double()
+    for table in (inputs, sparse.csr_array(inputs.numpy())):
+        layer.place_hinges(Samples(table, torch.zeros(30_000), torch.ones(30_000)))
+        bounded, free = (curve.hinges for curve in layer.curves())
+        assert (bounded[0], bounded[-1]) == (-5, 5)
+        assert free[0] > 0 and free[-1] < 1
+
+
+def test_the_largest_numbers_have_finite_predictions_in_order():
+    X, y = wavy_table()
+    model = MLPRegressor(**{**SETTINGS, "max_iter": 2}, monotone={0: 1}).fit(X / 10, y)
+    rows = np.zeros((5, 3))
+    rows[:, 0] = [-1.7e308, -1e300, 0, 1e300, 1.7e308]
+    for table in (rows, sparse.csr_array(rows)):
+        predicted = model.predict(table)
+        assert np.isfinite(predicted).all() and (np.diff(predicted) >= 0).all()
 
 
 def test_curves_never_fall_between_neighbouring_numbers():

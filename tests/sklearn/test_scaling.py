@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
-from hinged.sklearn.scaling import robust_scaling, standard_scaling
+from hinged.sklearn.scaling import clip_columns, robust_scaling, standard_scaling
 
 RANDOM = np.random.RandomState(0)
 
@@ -75,3 +75,11 @@ def test_a_large_table_is_copied_once(peak):
 def test_numbers_beyond_float32_become_infinite():
     scaled = standard_scaling(np.ones((3, 1)), None).apply(np.full((3, 1), 1e300), np.float32)
     assert np.isinf(scaled).all()
+
+
+def test_sparse_columns_are_clipped_as_dense_ones():
+    x = sparse.random_array((50, 4), density=0.5, rng=np.random.default_rng(0), format="csr")
+    low, high = np.array([-1, 0.2, 0.3, -2]), np.array([0.5, 0.4, np.inf, -1])
+    clipped = clip_columns(x, low, high)
+    assert sparse.issparse(clipped)
+    assert (clipped.toarray() == x.toarray().clip(low, high)).all()

@@ -122,8 +122,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     ) -> MLPClassifier:
         """Train for one iteration over the given rows.
 
-        The first call decides how inputs are scaled. There are no validation rows, so the predicted
-        probabilities are not calibrated.
+        The first call decides how inputs are scaled, and the range of bounded columns. There are no
+        validation rows, so the predicted probabilities are not calibrated.
 
         Args:
             X: the table, `(rows, features)`.

@@ -24,7 +24,7 @@ from hinged.sklearn.network import CURVES, Architecture, Parameters
 from hinged.sklearn.plots import PlottedNetworks
 from hinged.sklearn.progress import reporter
 from hinged.sklearn.samples import LossOfRows, Samples, make_samples
-from hinged.sklearn.scaling import Scaling, no_scaling, robust_scaling
+from hinged.sklearn.scaling import Scaling, no_scaling, range_of_columns, robust_scaling
 from hinged.sklearn.solvers.solver import Solver
 
 
@@ -227,6 +227,7 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         if reset:
             scaling = robust_scaling(X, weights) if self.standardize else no_scaling(X.shape[1])
             self.input_center_, self.input_scale_ = scaling
+            self.input_range_ = range_of_columns(X)
         # Large tables are trained in float32 (`_to_train`), so they need no copy in float64.
         is_large = self.solver == "adam" and X.shape[0] > ONE_BATCH
         dtype = np.float32 if is_large else np.float64

@@ -23,7 +23,8 @@ class FeatureShape(NamedTuple):
     Attributes:
         monotone: 1 if predictions never fall, -1 if they never rise, 0 for no constraint.
         convex: 1 for convex, -1 for concave, 0 for no constraint.
-        bounded: 1 if predictions stay the same outside the range of the training rows, else 0.
+        bounded: 1 if predictions stay the same outside the range of the column in the table of
+            `fit`, else 0.
     """
 
     monotone: int = 0

@@ -19,7 +19,7 @@ _INNER = (0.01, 0.99)
 """The shares of the different numbers of a column that are below its first and last hinge."""
 
 _ROWS = 10_000
-"""Largest number of rows by which the hinges are placed."""
+"""Largest number of rows by whose quantiles the hinges are placed."""
 
 _LEAST_WIDTH = 1e-4
 """Least distance from the first to the last hinge, relative to the numbers of the column."""
@@ -49,7 +49,8 @@ class InputCurves(CurvesOfColumns):
 
         A hinge is at the mean of two positions: the quantile of the different numbers in the
         column, and the position in an even row. So hinges are dense where numbers are, and never
-        too close to each other.
+        too close to each other. The first and the last hinge of a bounded column are at its least
+        and its largest number.
 
         Args:
             samples: the training rows, scaled.
@@ -57,9 +58,11 @@ class InputCurves(CurvesOfColumns):
         count = min(len(samples), _ROWS)
         rows = torch.linspace(0, len(samples) - 1, count).long()
         inputs = samples.take(rows).inputs.cpu().double()
+        with_ends = torch.cat([inputs, samples.range_of_inputs().cpu().double()])
         for (layer, columns), shape in zip(self.groups(), self.shapes, strict=True):
             hinges = layer.hinges.shape[-1]
-            positions = [_positions(inputs[:, c], hinges, shape) for c in columns.tolist()]
+            numbers = with_ends if shape.bounded else inputs
+            positions = [_positions(numbers[:, c], hinges, shape) for c in columns.tolist()]
             _start(layer, torch.stack(positions), shape)
 
     def curves(self) -> list[Curve]:

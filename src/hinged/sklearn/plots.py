@@ -18,7 +18,7 @@ from hinged.sklearn.feature_shapes import FeatureShape
 from hinged.sklearn.input_curves import InputCurves
 from hinged.sklearn.network import CURVES
 from hinged.sklearn.samples import compute_outputs
-from hinged.sklearn.scaling import Scaling
+from hinged.sklearn.scaling import Array, Scaling, clip_columns
 from hinged.sklearn.stored_networks import StoredNetworks
 
 if TYPE_CHECKING:
@@ -34,8 +34,24 @@ class PlottedNetworks(StoredNetworks):
         X = validate_data(
             self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
         )
-        scaled = Scaling(self.input_center_, self.input_scale_).apply(X)
+        scaling = Scaling(self.input_center_, self.input_scale_)
+        scaled = clip_columns(scaling.apply(X), *self._input_limits(scaling))
         return scaled if sparse.issparse(scaled) else torch.from_numpy(scaled).double()
+
+    def _input_limits(self, scaling: Scaling) -> Array:
+        """Return the least and the largest scaled number of each column, `(2, features)`.
+
+        They are those of the training for bounded columns, and those of float32 for others: with
+        larger numbers, sums in the network could become infinite, and their differences NaN.
+        """
+        largest = np.finfo(np.float32).max
+        limits = np.outer([-largest, largest], np.ones(self.n_features_in_))
+        ranges = vars(self).get("input_range_")  # Earlier versions have not stored it.
+        if ranges is not None:
+            bounded = [bool(shape.bounded) for shape in self._architecture().shapes]
+            columns = np.flatnonzero(bounded)
+            limits[:, columns] = scaling.apply(ranges)[:, columns]
+        return limits
 
     def _outputs(self, X: Any) -> list[Tensor]:
         """Return the outputs of each network, `(rows, outputs)`, in float64."""

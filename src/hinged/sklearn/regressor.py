@@ -73,8 +73,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
             also the activation "hinged" and the solver "adam".
         convex: the same, with 1 for predictions that are convex in a column and -1 for concave
             ones. It holds except for rounding.
-        bounded: the columns, by name or number, outside whose range in the training rows
-            predictions stay as they are at its ends.
+        bounded: the columns, by name or number, outside whose range in the table of `fit`
+            predictions stay exactly as they are at its ends.
         device: where the solver "adam" or "lbfgs" trains, as in torch: `"cuda"`, for example. None
             means the CPU.
 
@@ -127,7 +127,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Train for one iteration over the given rows.
 
-        The first call decides how inputs and targets are scaled. There are no validation rows.
+        The first call decides how inputs and targets are scaled, and the range of bounded columns.
+        There are no validation rows.
 
         Args:
             X: the table, `(rows, features)`.
@@ -143,7 +144,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Return the predicted numbers, `(rows,)` or `(rows, outputs)` as in the training.
 
-        With an ensemble, it is the mean of the predictions of all networks.
+        With an ensemble, it is the mean of the predictions of all networks. Scaled numbers beyond
+        the range of float32 count as its ends, so that all predictions are finite.
 
         Args:
             X: the table, `(rows, features)`, with the columns of the training.

@@ -11,6 +11,8 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from hinged.sklearn.scaling import range_of_columns
+
 LossOfRows = Callable[[Tensor, Tensor], Tensor]
 """A function that returns the loss of each row, `(rows,)`, for outputs and targets."""
 
@@ -65,6 +67,12 @@ class Samples:
     def outputs(self, network: nn.Module) -> Tensor:
         """Return the outputs of a network for all rows, `(rows, outputs)`."""
         return compute_outputs(network, self.inputs)
+
+    def range_of_inputs(self) -> Tensor:
+        """Return the least and the largest number of each column, `(2, features)`."""
+        if isinstance(self.inputs, Tensor):
+            return torch.stack([self.inputs.amin(dim=0), self.inputs.amax(dim=0)])
+        return torch.from_numpy(range_of_columns(self.inputs))
 
     def mean(self, losses: Tensor) -> Tensor:
         """Return the weighted mean of a number for each row, `(rows,)`."""

@@ -36,14 +36,13 @@ class Scaling(NamedTuple):
             x: a table, `(rows, features)`. A sparse table stays sparse and in float64.
             dtype: the dtype of the result.
         """
-        if sparse.issparse(x):
-            return sparse.csr_matrix(x.multiply(1 / self.scale))
-        scaled = np.empty(x.shape, dtype)
-        for start in range(0, len(x), _ROWS_AT_A_TIME):
-            rows = slice(start, start + _ROWS_AT_A_TIME)
-            block = (x[rows] - self.center) / self.scale
-            with np.errstate(over="ignore"):  # Numbers beyond float32 become infinite.
-                scaled[rows] = block
+        with np.errstate(over="ignore"):  # Numbers beyond the dtype become infinite.
+            if sparse.issparse(x):
+                return sparse.csr_matrix(x.multiply(1 / self.scale))
+            scaled = np.empty(x.shape, dtype)
+            for start in range(0, len(x), _ROWS_AT_A_TIME):
+                rows = slice(start, start + _ROWS_AT_A_TIME)
+                scaled[rows] = (x[rows] - self.center) / self.scale
         return scaled
 
     def undo(self, x: Array) -> Array:
@@ -96,6 +95,40 @@ def robust_scaling(x: Any, weights: Array | None) -> Scaling:
     flat = spread == 0
     spread[flat] = _mean_and_std(x[:, flat], weights)[1]
     return Scaling(median, _zeros_to_ones(spread))
+
+
+def range_of_columns(x: Any) -> Array:
+    """Return the least and the largest number of each column of a table, `(2, features)`.
+
+    Args:
+        x: a table, `(rows, features)`, dense or sparse.
+    """
+    ends = [x.min(axis=0), x.max(axis=0)]
+    return np.stack([end.toarray().ravel() if sparse.issparse(end) else end for end in ends])
+
+
+def clip_columns(x: Any, low: Array, high: Array) -> Any:
+    """Return a table whose numbers are within limits of their columns. A dense table is changed.
+
+    Args:
+        x: a table, `(rows, features)`, dense or sparse. A sparse table stays sparse.
+        low: the least number of each column, `(features,)`.
+        high: the largest number of each column, `(features,)`.
+
+    >>> clip_columns(np.array([[-5.0, 0.5], [5.0, 7.0]]), np.zeros(2), np.array([1.0, 2.0]))
+    array([[0. , 0.5],
+           [1. , 2. ]])
+    """
+    if not sparse.issparse(x):
+        return np.clip(x, low, high, out=x)
+    clipped = sparse.csr_matrix(x, copy=True)
+    clipped.data.clip(low[clipped.indices], high[clipped.indices], out=clipped.data)
+    without_zero = np.flatnonzero((low > 0) | (high < 0))
+    if without_zero.size:
+        clipped = clipped.tolil()
+        columns = clipped[:, without_zero].toarray()
+        clipped[:, without_zero] = columns.clip(low[without_zero], high[without_zero])
+    return clipped.tocsr()
 
 
 def _zeros_to_ones(scale: Array) -> Array:
