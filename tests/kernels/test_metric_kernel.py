@@ -90,6 +90,22 @@ def test_a_step_changes_the_version_of_the_values():
     assert values._version > version
 
 
+@pytest.mark.usefixtures("without_library")
+def test_a_device_without_float64_gets_back_what_a_step_changes(monkeypatch):
+    hinges, grad = torch.linspace(-1, 1, 5), torch.randn(3, 5)
+    states, results = [], []
+    for has_float64 in (True, False):
+        monkeypatch.setattr(metric_kernel, "_has_float64", lambda _, has=has_float64: has)
+        values = torch.arange(15.0).view(3, 5)
+        states.append(running(values, evenly_spread_moments(hinges, 3)))
+        LayerSteps(hinges, states[-1]).take(values, grad, MetricStep(0.1, 0.1, decay=0.5))
+        results.append(values)
+    assert torch.equal(*results)
+    expected, found = (vars(state) for state in states)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+    assert found["size"]._version > 0 == found["start"]._version == found["moments"]._version
+
+
 @needs_compiler
 @pytest.mark.usefixtures("compiled_only")
 def test_tensors_may_move_in_memory_between_steps():

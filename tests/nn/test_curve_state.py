@@ -93,6 +93,19 @@ def test_a_second_optimizer_begins_anew():
     assert_equal_training(model, fresh)
 
 
+def test_a_state_without_the_largest_size_is_continued():
+    model = network()
+    optimizer = torch.optim.AdamW(param_groups(model, 0.01, curve_decay=1.0))
+    train(model, optimizer, 5)
+    saved = optimizer.state_dict()
+    for state in saved["state"].values():
+        state.pop("largest", None)
+    optimizer.load_state_dict(saved)
+    train(model, optimizer, 6, 5)
+    state = optimizer.state[model[1].values]
+    torch.testing.assert_close(state["largest"], state["size"] / (1 - 0.99**6))
+
+
 def test_a_state_of_another_number_of_curves_is_refused():
     def layer_and_optimizer(channels):
         layer = PiecewiseLinear(channels)
@@ -174,6 +187,14 @@ def calibrated(hinges=None, **kwargs):
     x = 20 * batch(0)
     hinged.calibrate(model, x, hinges=hinges, optimizers=optimizer)
     return model, optimizer, (old, start)
+
+
+def test_moved_hinges_do_not_renew_the_pull():
+    model, optimizer, _ = calibrated()
+    state = optimizer.state[model[1].values]
+    state["largest"].fill_(1e6)
+    train(model, optimizer, ODD + 1, ODD)
+    assert state["step"] == 1 and (state["largest"] == 1e6).all()
 
 
 @pytest.mark.parametrize("tails", ["linear", "constant"])

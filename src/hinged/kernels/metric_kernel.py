@@ -90,13 +90,13 @@ class LayerSteps:
         increment_version(values)
 
     def _take_with_copies(self, values: Tensor, grad: Tensor, step: MetricStep) -> None:
-        """Take a step on the CPU, and copy the results back to the device."""
+        """Take a step on the CPU, and copy what it changes back to the device."""
         state, moved = self.state, values.cpu()
         names = [field.name for field in dataclasses.fields(state)]
         copy = MetricState(**{name: getattr(state, name).cpu() for name in names})
         metric.take_step(moved, grad.cpu(), self.hinges.cpu(), copy, step)
         values.copy_(moved)
-        for name in names:
+        for name in ("direction", "size", "largest"):
             getattr(state, name).copy_(getattr(copy, name))
 
     def _take_on_cpu(

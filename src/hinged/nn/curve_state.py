@@ -62,7 +62,8 @@ class CurveState:
             self._continue()
         else:
             check_shapes(_CALL, parameter, self.observers[0].hinges, "linear", None)
-            self._begin(_wide(whole(parameter)).clone())
+            start = _wide(whole(parameter)).clone()
+            self._begin(start, start.new_zeros(len(start)))
 
     def belongs_to(self, group: dict[str, Any], state: dict[str, Any] | None) -> bool:
         """Return whether the layer still has the parameter with this shape, and the optimizer this
@@ -81,7 +82,11 @@ class CurveState:
         )
 
     def adapt_to_hinges(self) -> None:
-        """Begin anew if the hinges of the layer have moved, with the old start as a function."""
+        """Begin anew if the hinges of the layer have moved, with the old start as a function.
+
+        The largest size so far stays, so that the pull to the start is as strong as before. Sizes
+        hardly depend on where the hinges are.
+        """
         hinges, before = self.observers[0].hinges, self.state["hinges"]
         version = hinges._version
         if self._steps.hinges is hinges and self._version == version:
@@ -92,11 +97,17 @@ class CurveState:
             check_shapes(_CALL, self.parameter, hinges, "linear", None)
             tails = self.observers[0].layer.tails
             points = hinges.to(self.state["start"]).expand(len(self.parameter), -1)
-            self._begin(start_curve(self.state, tails)(points.mT).mT.contiguous())
+            start = start_curve(self.state, tails)(points.mT).mT.contiguous()
+            self._begin(start, self.state["largest"])
         self._version = version
 
-    def _begin(self, start: Tensor) -> None:
-        """Begin the training of curves that start with these values at the hinges of the layer."""
+    def _begin(self, start: Tensor, largest: Tensor) -> None:
+        """Begin the training of curves that start with these values at the hinges of the layer.
+
+        Args:
+            start: the values, shape `(C, K)`.
+            largest: the largest size of all steps so far, shape `(C,)`.
+        """
         hinges = self.observers[0].hinges.clone()
         self.state.update(
             hinges=hinges,
@@ -104,7 +115,7 @@ class CurveState:
             start=start,
             direction=torch.zeros_like(start),
             size=start.new_zeros(len(start)),
-            largest=start.new_zeros(len(start)),
+            largest=largest,
             moments=evenly_spread_moments(hinges.to(start), len(start)),
             measured=False,
             inputs_per_sample=1.0,
@@ -115,6 +126,8 @@ class CurveState:
         """Continue from the optimizer state."""
         state = self.state
         _check_channels(state["start"], self.parameter)
+        # States of earlier versions have no largest size. The pull is then whole in the next step.
+        state.setdefault("largest", torch.zeros_like(state["size"]))
         # Loading a state casts all tensors to the dtype of the parameter. A fused optimizer also
         # moves the number of steps to its device, and reading it there would wait for the GPU.
         state["step"] = state["step"].cpu()
