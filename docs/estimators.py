@@ -27,6 +27,13 @@ RECORDS = ROOT / "benchmarks" / "records"
 OURS = "hinged"
 SHOWN_IN_FULL = (("hinged", "sklearn-mlp"), ("hinged", "relu"), ("realmlp-curves", "realmlp"))
 """The pairs of contenders whose differences on each table are shown."""
+REALMLP = """\
+RealMLP is the stand-alone network of pytabkit with the settings of its paper, trained by the steps
+of its paper. It scales columns and targets inside. In "RealMLP, curves", curves of hinged with 9
+hinges replace its parametric activations, from the same first weights and with the same batches.
+The curves are trained in their metric with the rate and the pull to the start that
+`hinged.param_groups` chooses; nothing else differs."""
+"""What the page says about RealMLP, once the record has scores of it."""
 LEVEL = 0.05
 COLOURS = {
     "hinged": "#c2410c",
@@ -52,6 +59,10 @@ def scores_of(record: Record, table: str, contender: str) -> dict[int, float]:
         for each in record["results"]
         if (each["table"], each["contender"]) == (table, contender) and "score" in each
     }
+
+
+def _has_scores(record: Record, contender: str) -> bool:
+    return any(scores_of(record, table, contender) for table in record["tables"])
 
 
 def paired(record: Record, table: str, one: str, other: str) -> tuple[list[float], list[float]]:
@@ -113,8 +124,27 @@ def _count(tests: list[PairedTest], sign: int) -> int:
     return sum(sign * test.difference.mean > 0 for test in tests)
 
 
+def unseen_tables(record: Record) -> Record:
+    """Return the record of the tables that had no part in the choice of the defaults."""
+    tables = {name: facts for name, facts in record["tables"].items() if not facts["seen"]}
+    return {**record, "tables": tables}
+
+
+def versus_tables(record: Record) -> str:
+    """Return what compares hinged with each rival: over all tables, and over the unseen ones."""
+    unseen = unseen_tables(record)
+    return "\n\n".join(
+        [
+            f"On all {len(record['tables'])} tables:",
+            versus_table(record),
+            f"On the {len(unseen['tables'])} tables without `*`:",
+            versus_table(unseen),
+        ]
+    )
+
+
 def versus_table(record: Record) -> str:
-    """Return the table that compares hinged with each rival over all tables."""
+    """Return the table that compares hinged with each rival over the tables of a record."""
     others = [name for name in record["contenders"] if name != OURS]
     pairs = [(OURS, other) for other in others if other != "realmlp-curves"]
     pairs += [("realmlp-curves", "realmlp")] if "realmlp-curves" in others else []
@@ -213,7 +243,8 @@ def scores_text(record: Record) -> str:
     failed = [each for each in record["results"] if "problem" in each]
     problems = [f"{e['contender']} on {e['table']}: {e['problem']}" for e in failed]
     parts = [
-        versus_table(record),
+        *([REALMLP] if _has_scores(record, "realmlp") else []),
+        versus_tables(record),
         "![The error of each estimator on each table, relative to hinged](estimators.svg)",
         scores_table(record),
         differences_table(record),

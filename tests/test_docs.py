@@ -237,3 +237,32 @@ def test_the_tables_of_the_estimators_agree_with_their_records():
     script = runpy.run_path(str(ROOT / "docs" / "estimators.py"))
     page = script["PAGE"].read_text()
     assert script["fill_page"](page) == page
+
+
+@pytest.fixture(scope="module")
+def two_tables():
+    """A record of two contenders on two tables, one of which was used to choose defaults."""
+    scores = {"hinged": {"old": 0.9, "new": 0.4}, "realmlp": {"old": 0.5, "new": 0.6}}
+    results = [
+        {"table": table, "contender": name, "fold": fold, "score": score + fold / 100}
+        for name, tables in scores.items()
+        for table, score in tables.items()
+        for fold in range(3)
+    ]
+    tables = {name: {"seen": name == "old"} for name in ("old", "new")}
+    return {"contenders": {n: n for n in scores}, "tables": tables, "folds": 3, "results": results}
+
+
+def test_estimators_are_also_counted_on_tables_without_a_part_in_the_defaults(two_tables):
+    script = runpy.run_path(str(ROOT / "docs" / "estimators.py"))
+    counts = re.findall(r"On .*:|\d of \d", script["versus_tables"](two_tables))
+    assert counts == ["On all 2 tables:", "1 of 2", "On the 1 tables without `*`:", "0 of 1"]
+
+
+def test_the_page_explains_realmlp_only_if_the_record_has_scores_of_it(two_tables):
+    script = runpy.run_path(str(ROOT / "docs" / "estimators.py"))
+    found = script["_has_scores"](script["read_record"]("estimators"), "realmlp")
+    assert ("RealMLP" in script["PAGE"].read_text()) == found
+    failed = [{"table": "old", "contender": "realmlp", "fold": 0, "problem": "memory"}]
+    assert script["_has_scores"](two_tables, "realmlp")
+    assert not script["_has_scores"]({**two_tables, "results": failed}, "realmlp")

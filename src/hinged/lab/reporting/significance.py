@@ -113,12 +113,19 @@ def paired_t_test(scores: Sequence[float], baseline: Sequence[float]) -> PairedT
 
 
 def fold_t_test(scores: Sequence[float], baseline: Sequence[float], folds: int) -> PairedTest:
-    """Return the corrected t-test of paired scores of the folds of a cross-validation.
+    """Return the corrected resampled t-test of paired scores of the folds of a cross-validation.
 
     The folds share most of their training samples, so their differences are not independent, and
     the test of Student finds too many differences. Here, the variance of the mean difference is
     `1/n + 1/(folds - 1)` times the variance of the `n` differences, in place of `1/n`. The second
     term is the number of test samples divided by that of training samples.
+
+    For cross-validation, the test is a heuristic. Nadeau and Bengio derived it for repeated random
+    splits into training and test samples. They assume that the correlation of two differences is
+    the share of the test samples, and do not prove it. Bouckaert and Frank tried it on repeated
+    cross-validation, where it seldom found differences that did not exist. Bengio and Grandvalet
+    proved that no estimate of the variance from one cross-validation is unbiased for all data. So
+    p-values and intervals are approximate.
 
     Args:
         scores: scores of one model, one for each fold.
@@ -129,7 +136,10 @@ def fold_t_test(scores: Sequence[float], baseline: Sequence[float], folds: int) 
         The mean difference with its 95 % interval, the two-sided p-value and the number of folds
         with scores. If all differences are equal, they are those of `paired_t_test`.
 
-    Source: Nadeau and Bengio, "Inference for the generalization error" (Machine Learning 2003).
+    Sources: Nadeau and Bengio, "Inference for the generalization error" (Machine Learning 2003);
+    Bouckaert and Frank, "Evaluating the replicability of significance tests for comparing learning
+    algorithms" (PAKDD 2004); Bengio and Grandvalet, "No unbiased estimator of the variance of
+    k-fold cross-validation" (JMLR 2004).
 
     >>> fold_t_test([0.9, 0.8, 0.8], [0.8, 0.8, 0.7], folds=10).difference.mean.__round__(3)
     0.067
