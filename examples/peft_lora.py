@@ -18,7 +18,7 @@ batch = {"input_ids": tokens, "labels": tokens}
 
 model = get_peft_model(LlamaForCausalLM(config), LoraConfig(target_modules=["q_proj", "v_proj"]))
 model = hinged.convert(model, batch)  # after `get_peft_model`, which freezes all parameters
-optimizer = torch.optim.AdamW(hinged.param_groups(model, lr=1e-3))
+optimizer = torch.optim.AdamW(hinged.param_groups(model, lr=1e-3, samples=len(tokens)))
 for _ in range(3):
     optimizer.zero_grad()
     model(**batch).loss.backward()
