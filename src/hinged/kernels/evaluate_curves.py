@@ -78,21 +78,7 @@ def evaluate_curves(
     check_arguments(x, values, hinges, tail_slopes, dim, tails, call)
     kernel = select_kernel(x, values, hinges, tail_slopes)
     if kernel is None:
-        # The hinges can be overwritten after the compilation, so it must not rely on their spacing.
-        compiling = torch.compiler.is_compiling() and not is_exporting(if_unknown=True)
-        if compiling and operator_supports(x, hinges):
-            operator = torch.ops.hinged.piecewise_linear
-            return operator(x, values, hinges, tail_slopes, dim, tails)  # type: ignore[no-any-return]
-        return evaluate(
-            x,
-            values,
-            hinges,
-            dim=dim,
-            tails=tails,
-            tail_slopes=tail_slopes,
-            uniform=uniform is not None and not compiling and uniform(hinges),
-            call=call,
-        )
+        return _evaluate_without_kernel(x, values, hinges, dim, tails, tail_slopes, uniform, call)
     is_uniform = kernel.uses_spacing and uniform is not None and uniform(hinges)
     if torch.is_grad_enabled() and (
         x.requires_grad
@@ -103,3 +89,31 @@ def evaluate_curves(
         return differentiable_forward(x, values, tail_slopes, (hinges, settings))
     curves = curve_tensors(values, hinges, tail_slopes, tails, is_uniform)
     return run_forward(kernel, x, curves, dim)
+
+
+def _evaluate_without_kernel(
+    x: Tensor,
+    values: Tensor,
+    hinges: Tensor,
+    dim: int,
+    tails: str,
+    tail_slopes: Tensor | None,
+    uniform: Callable[[Tensor], bool] | None,
+    call: str,
+) -> Tensor:
+    """Return the outputs of the operator for compiled code, or of the reference."""
+    # The hinges can be overwritten after the compilation, so it must not rely on their spacing.
+    compiling = torch.compiler.is_compiling() and not is_exporting(if_unknown=True)
+    if compiling and operator_supports(x, hinges):
+        operator = torch.ops.hinged.piecewise_linear
+        return operator(x, values, hinges, tail_slopes, dim, tails)  # type: ignore[no-any-return]
+    return evaluate(
+        x,
+        values,
+        hinges,
+        dim=dim,
+        tails=tails,
+        tail_slopes=tail_slopes,
+        uniform=uniform is not None and not compiling and uniform(hinges),
+        call=call,
+    )

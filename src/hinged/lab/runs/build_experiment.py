@@ -102,10 +102,19 @@ def check_experiment(experiment: Experiment) -> Experiment:
     _check_overrides(experiment)
     if "hinged" in experiment.activations:
         _check_curves(experiment.curves)
+    _check_folds(experiment)
+    _check_list_of_activations(experiment)
+    return experiment
+
+
+def _check_folds(experiment: Experiment) -> None:
     if experiment.folds is not None and len(experiment.seeds) > experiment.folds:
         got = f"{len(experiment.seeds)} seeds for {experiment.folds} folds"
         hint = "each seed tests on a different fold, so use fewer seeds or more folds"
         raise errors.ArgumentError(errors.message("seeds", got, hint))
+
+
+def _check_list_of_activations(experiment: Experiment) -> None:
     if experiment.baseline not in experiment.activations:
         got = f"{experiment.baseline!r}, which is not among {', '.join(experiment.activations)}"
         hint = "add it to the setting `activations`, or choose a baseline from them"
@@ -114,7 +123,6 @@ def check_experiment(experiment: Experiment) -> Experiment:
         hint = "list each activation only once"
         got = ", ".join(experiment.activations)
         raise errors.ArgumentError(errors.message("activations", got, hint))
-    return experiment
 
 
 def _check_keep_best(experiment: Experiment) -> None:

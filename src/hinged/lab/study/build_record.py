@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from hinged import errors
 from hinged.lab.experiment.schema import Experiment
@@ -90,16 +91,9 @@ def build_record(folder: StudyFolder) -> StudyRecord:
         rows=_with_holm_correction(rows),
         missing=_count_missing(folder, groups),
         failures=[failure for run in _all_run_folders(folder) for failure in run.failures()],
-        cells={
-            cell.name: _without_choice(cell, folder).model_dump(mode="json")
-            for cell in _begun_cells(folder)
-        },
+        cells=_read_experiments(folder),
         tuning=_read_tuning(folder),
-        pretrainings={
-            run.experiment.network.kind: result
-            for run in folder.pretraining_runs()
-            for result in run.folder.results()
-        },
+        pretrainings=_read_pretrainings(folder),
         environments=_distinct([result.environment for result in results]),
         seconds=sum(result.seconds for result in results),
         made=max(result.finished for result in results)[:10],
@@ -117,6 +111,23 @@ def _without_choice(cell: Cell, folder: StudyFolder) -> Experiment:
     """
     held = folder.run_folder(cell).experiment
     return held.model_copy(update={"overrides": cell.experiment.overrides})
+
+
+def _read_experiments(folder: StudyFolder) -> dict[str, dict[str, Any]]:
+    """Return the settings of each cell that has begun, by the name of the cell."""
+    return {
+        cell.name: _without_choice(cell, folder).model_dump(mode="json")
+        for cell in _begun_cells(folder)
+    }
+
+
+def _read_pretrainings(folder: StudyFolder) -> dict[str, TrialResult]:
+    """Return the results of the pretrainings of the study, by the kind of the network."""
+    return {
+        run.experiment.network.kind: result
+        for run in folder.pretraining_runs()
+        for result in run.folder.results()
+    }
 
 
 def _read_tuning(folder: StudyFolder) -> dict[str, list[TunedActivation]]:

@@ -85,33 +85,12 @@ def train_network(
     if settings.optimizer in METHODS:
         return train_second_order(model, data, settings, seed, on_epoch=on_epoch)
     data, validation = _hold_out(data, settings, seed)
-    module, process = TrainingModule(model, data, settings), torchrun_process()
-    history = EpochHistory(data, on_epoch)
-    callbacks = [
-        *([] if validation is None else [validation]),
-        history,
-        SeedEpochs(seed, process.rank),
-        *_optional_callbacks(module, checkpoints, logger),
-    ]
+    module, history = TrainingModule(model, data, settings), EpochHistory(data, on_epoch)
+    callbacks = [*([] if validation is None else [validation]), history]
     started = time.perf_counter()
-    devices = list(range(torch.cuda.device_count()))
-    with quiet_lightning(), restore_determinism(), torch.random.fork_rng(devices):
-        trainer = _trainer(settings, process, callbacks, checkpoints, logger)
-        batches = Batches(
-            data,
-            settings.batch_size,
-            seed,
-            epoch=lambda: trainer.current_epoch,
-            augmentations=settings.augment,
-            device=trainer.strategy.root_device,
-            process=process,
-            steps=settings.steps_per_epoch,
-        )
-        checkpoint = _last_checkpoint(checkpoints)
-        with explain_damaged_checkpoint(checkpoint):
-            trainer.fit(module, batches, ckpt_path=checkpoint)
+    device = _run_epochs(module, seed, callbacks, checkpoints, logger)
     seconds = history.earlier_seconds + time.perf_counter() - started
-    module.to(trainer.strategy.root_device)  # Lightning has moved the network to the CPU.
+    module.to(device)  # Lightning has moved the network to the CPU.
     best_epoch = None if validation is None else validation.restore_best(module.model)
     train_score = module.score(data.x_train, data.y_train)
     test_outputs = module.compute_outputs(data.x_test)
@@ -128,6 +107,51 @@ def train_network(
         validation_scores=[] if validation is None else validation.scores,
         best_epoch=best_epoch,
     )
+
+
+def _run_epochs(
+    module: TrainingModule,
+    seed: int,
+    callbacks: list[Callback],
+    checkpoints: Path | None,
+    logger: Logger | None,
+) -> torch.device:
+    """Train the network of a module for all epochs that its last checkpoint has not had.
+
+    Args:
+        module: the network with its data and settings.
+        seed: the seed of the training.
+        callbacks: the callbacks to add to those that the settings need. They are called first.
+        checkpoints: the folder for checkpoints, or None without checkpoints.
+        logger: the logger of the training, or None without logging.
+
+    Returns:
+        The device on which the network was trained.
+    """
+    settings, process = module.settings, torchrun_process()
+    callbacks = [
+        *callbacks,
+        SeedEpochs(seed, process.rank),
+        *_optional_callbacks(module, checkpoints, logger),
+    ]
+    devices = list(range(torch.cuda.device_count()))
+    with quiet_lightning(), restore_determinism(), torch.random.fork_rng(devices):
+        trainer = _trainer(settings, process, callbacks, checkpoints, logger)
+        device: torch.device = trainer.strategy.root_device
+        batches = Batches(
+            module.data,
+            settings.batch_size,
+            seed,
+            epoch=lambda: trainer.current_epoch,
+            augmentations=settings.augment,
+            device=device,
+            process=process,
+            steps=settings.steps_per_epoch,
+        )
+        checkpoint = _last_checkpoint(checkpoints)
+        with explain_damaged_checkpoint(checkpoint):
+            trainer.fit(module, batches, ckpt_path=checkpoint)
+    return device
 
 
 def check_training(model: nn.Module, data: DataSet, settings: TrainingSettings) -> None:

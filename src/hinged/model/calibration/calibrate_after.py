@@ -109,14 +109,7 @@ def calibrate_after(
     settings = CalibrationSettings(CALL, spread, coverage, placement, hinges, sharing)
     count = _step_count(steps, total)
     used = None if optimizers is None else check_optimizers(optimizers, CALL)
-    if (
-        isinstance(observed_steps, bool)
-        or not isinstance(observed_steps, int)
-        or observed_steps < 1
-    ):
-        call = f"{CALL}(observed_steps=...)"
-        hint = "expected a whole number of steps, at least 1"
-        raise errors.ArgumentError(errors.message(call, repr(observed_steps), hint))
+    _check_observed_steps(observed_steps)
     return DelayedCalibration(model, count, observed_steps, settings, used)
 
 
@@ -265,6 +258,13 @@ def _drop_gradient(parameter: Any) -> None:
 def _remove_hooks(handles: list[Any]) -> None:
     for handle in handles:
         handle.remove()
+
+
+def _check_observed_steps(steps: int) -> None:
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        call = f"{CALL}(observed_steps=...)"
+        hint = "expected a whole number of steps, at least 1"
+        raise errors.ArgumentError(errors.message(call, repr(steps), hint))
 
 
 def _step_count(steps: int | float, total: int | float | None) -> int:

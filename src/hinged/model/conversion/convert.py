@@ -182,12 +182,16 @@ def convert(
             warnings.warn(message, errors.NoEffectWarning, stacklevel=2)
             return model
         update_optimizers(given, _by_name(installed.model, replacements), installed.unused)
-        left = [*freeze(installed.model, installed.unused), *describe_state_hooks(decisions)]
         found = tuple(each.site for each in decisions)
-        names = [site.name for site in found if not site.skipped]
-        state = [*describe_frozen_parts(frozen, names), *describe_untrained_norms(model)]
-        notes = [*search.notes, *left, *state, installed.note]
-        record_sites(installed.model, Sites(found, tuple(notes), tuple(search.unreached)))
+        notes = (
+            *search.notes,
+            *freeze(installed.model, installed.unused),
+            *describe_state_hooks(decisions),
+            *describe_frozen_parts(frozen, [site.name for site in found if not site.skipped]),
+            *describe_untrained_norms(model),
+            installed.note,
+        )
+        record_sites(installed.model, Sites(found, notes, tuple(search.unreached)))
     return installed.model
 
 

@@ -58,18 +58,8 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
     True
     """
     check_example_count(CALL, examples)
-    is_number = isinstance(interval, Real) and not isinstance(interval, bool)
-    if not (is_number and 0 < interval < math.inf):
-        hint = "expected a number of milliseconds above 0"
-        got = errors.shown(interval)
-        raise errors.ArgumentError(errors.message(f"{CALL}(interval=...)", got, hint))
-    if not isinstance(history, History):
-        got = errors.class_of(history)
-        hint = "expected a hinged.History, whose method record(model, step) records the curves"
-        raise errors.ArgumentError(errors.message(f"{CALL}(history)", got, hint))
-    if not history.frames:
-        hint = "call history.record(model, step) during the training to record curves"
-        raise errors.ArgumentError(errors.message(f"{CALL}(history)", "an empty history", hint))
+    _check_interval(interval)
+    _check_history(history)
     figure, panels = make_panels(len(history.layers))
     from matplotlib.animation import FuncAnimation
 
@@ -90,6 +80,24 @@ def animate(history: History, *, examples: int = 3, interval: float = 200.0) -> 
     draw_frame(0)
     add_legend(figure)
     return FuncAnimation(figure, draw_frame, frames=len(frames), interval=interval, repeat=False)
+
+
+def _check_interval(interval: float) -> None:
+    is_number = isinstance(interval, Real) and not isinstance(interval, bool)
+    if not (is_number and 0 < interval < math.inf):
+        hint = "expected a number of milliseconds above 0"
+        got = errors.shown(interval)
+        raise errors.ArgumentError(errors.message(f"{CALL}(interval=...)", got, hint))
+
+
+def _check_history(history: History) -> None:
+    if not isinstance(history, History):
+        got = errors.class_of(history)
+        hint = "expected a hinged.History, whose method record(model, step) records the curves"
+        raise errors.ArgumentError(errors.message(f"{CALL}(history)", got, hint))
+    if not history.frames:
+        hint = "call history.record(model, step) during the training to record curves"
+        raise errors.ArgumentError(errors.message(f"{CALL}(history)", "an empty history", hint))
 
 
 def _limits(curves: list[Curve]) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -226,12 +226,7 @@ def _read_texts(name: str, column: Any) -> Column:
     if len(readings) == 1:
         return _read_dates(name, readings[0][codes])
     if readings:
-        first = np.flatnonzero(~np.isnat(readings[0]))[0]
-        remark = (
-            f"dates that can be read in two ways, such as {levels[first]}: left out. Write them as "
-            f"{_day(readings[0][first])} to use them"
-        )
-        return _left_out(name, rows, remark, warns=True)
+        return _left_out(name, rows, _remark_on_ambiguous_dates(levels, readings[0]), warns=True)
     if len(texts) > _FEWEST_IDENTIFIERS and len(texts) > known / 2:
         remark = why_no_numbers(texts) or (
             f"{len(texts):,} different texts in {known:,} rows, such as {errors.shown(texts[0])}, "
@@ -240,19 +235,28 @@ def _read_texts(name: str, column: Any) -> Column:
         return _left_out(name, rows, remark, warns=True)
     values = codes[:, None].astype(np.float64)
     other = other_form(texts)
-    if other:
-        remark = (
-            f"numbers in another form, such as {errors.shown(other)}, which are used as texts. "
-            "Write them like 1234.5 to use them as numbers"
-        )
-        return Column(name, "texts", values, missing, len(levels), remark, warns=True)
-    remark = ""
-    if len(levels) > MOST_LEVELS:
+    remark = _remark_on_numbers(other) if other else ""
+    if not other and len(levels) > MOST_LEVELS:
         remark = (
             f"{len(texts):,} different texts. The {MOST_LEVELS - 1} most frequent have an input "
             "each, and all others share one"
         )
-    return Column(name, "texts", values, missing, len(levels), remark)
+    return Column(name, "texts", values, missing, len(levels), remark, warns=bool(other))
+
+
+def _remark_on_ambiguous_dates(texts: Sequence[str], dates: Dates) -> str:
+    first = np.flatnonzero(~np.isnat(dates))[0]
+    return (
+        f"dates that can be read in two ways, such as {texts[first]}: left out. Write them as "
+        f"{_day(dates[first])} to use them"
+    )
+
+
+def _remark_on_numbers(text: str) -> str:
+    return (
+        f"numbers in another form, such as {errors.shown(text)}, which are used as texts. "
+        "Write them like 1234.5 to use them as numbers"
+    )
 
 
 def other_form(texts: Sequence[str]) -> str:
