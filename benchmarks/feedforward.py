@@ -272,9 +272,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--iterations", type=int, default=EPOCHS, help=f"of each training ({EPOCHS})")
     add("--folds", type=int, default=FOLDS, help=f"run only the first of the {FOLDS} folds")
     add("--finished", action="store_true", help="run nothing, and record what is finished")
-    for name, choices in (("tables", TABLES), ("methods", METHODS)):
-        text = f"the {name}: {', '.join(choices)}"
-        add(f"--{name}", nargs="+", default=list(choices), choices=choices, metavar="", help=text)
+    for kind, names in (("table", TABLES), ("method", METHODS)):
+        text = f"the {kind}s: {', '.join(names)}"
+        metavar = kind.upper()
+        add(f"--{kind}s", nargs="+", default=list(names), choices=names, metavar=metavar, help=text)
     return parser.parse_args(arguments)
 
 
