@@ -11,6 +11,7 @@ from torch import nn
 
 import hinged
 from hinged.lab.data import DATA_SETS
+from hinged.lab.experiment.schema import Experiment
 from hinged.lab.study.cells import read_study, study_cells, study_tuning
 from hinged.lab.study.definition import Study
 from hinged.lab.study.outcome_measures import MEASURES
@@ -229,6 +230,14 @@ def test_activations_named_on_the_page_on_comparisons_are_replaced():
 def test_the_network_on_the_page_on_comparisons_can_be_trained(tmp_path, monkeypatch):
     make_net = run_page("comparisons.md", tmp_path, monkeypatch)["make_net"]
     assert make_net(hinged.PiecewiseLinear)(torch.randn(2, 3, 8, 8)).shape == (2, 2)
+
+
+def test_commands_of_the_guides_have_as_many_folds_as_seeds():
+    """Each seed tests on another fold, so a command with fewer folds than seeds fails."""
+    seeds = len(Experiment.model_fields["seeds"].default)
+    pages = [DOCS.parent / "README.md", *DOCS.glob("*.md")]
+    folds = [int(n) for page in pages for n in re.findall(r"--set folds=(\d+)", page.read_text())]
+    assert len(folds) > 3 and min(folds) >= seeds
 
 
 def test_every_data_set_is_on_its_page():
