@@ -88,8 +88,10 @@ def test_code_of_the_page_on_lighter_models_runs(tmp_path):
 
 @pytest.mark.slow
 def test_code_of_the_page_on_second_order_training_runs(tmp_path):
-    (through,) = blocks_of("reference/optim.md", tmp_path)
+    through, streamed = blocks_of("reference/optim.md", tmp_path)
     assert min(through["result"].validation_error) < 0.1
+    errors_of_stream = streamed["result"].error
+    assert errors_of_stream[-1] < 0.5 * errors_of_stream[0]
 
 
 @pytest.mark.slow

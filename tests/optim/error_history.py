@@ -1,6 +1,6 @@
 """Runs a method of `hinged.optim` and records the error after each iteration."""
 
-from hinged.optim.fit import mean_error
+from hinged.optim.mean_error import mean_error
 
 
 def errors_per_iteration(method, network, x, y, steps):

@@ -8,8 +8,8 @@ from torch import nn
 
 from hinged.optim import conjugate_gradient
 from hinged.optim.conjugate_gradient import output_change
-from hinged.optim.fit import mean_error
 from hinged.optim.forward_pass import forward_pass
+from hinged.optim.mean_error import mean_error
 from tests.optim.error_history import errors_per_iteration
 
 

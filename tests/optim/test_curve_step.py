@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from hinged.optim import curve_step, has_trainable_curves, owo
-from hinged.optim.fit import mean_error
+from hinged.optim.mean_error import mean_error
 from tests.oracles import per_channel
 
 

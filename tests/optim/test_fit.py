@@ -9,7 +9,7 @@ import torch
 from hinged import errors
 from hinged.nn import PiecewiseLinear
 from hinged.optim import METHODS, MLP, fit, net_control
-from hinged.optim.fit import mean_error
+from hinged.optim.mean_error import mean_error
 
 
 @pytest.mark.slow
@@ -43,6 +43,14 @@ def test_the_weights_with_the_least_validation_error_are_kept(problem):
     assert found.best == 1 + found.validation_error.index(least) < 25
     assert mean_error(network, x_validation, y_validation) == least
     assert mean_error(network, x[:40], y[:40]) == found.error[found.best - 1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_features_that_repeat_others_are_reported(problem, method):
+    network, x, y = problem()
+    assert fit(network, x, y, method, epochs=1).rank_deficiency == 0
+    x[:, 2] = x[:, 1]
+    assert fit(network, x, y, method, epochs=1).rank_deficiency == 1
 
 
 def test_an_unknown_method_and_single_precision_are_rejected(problem):

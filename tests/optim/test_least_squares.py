@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from hinged.optim.least_squares import least_squares, solve_normal
+from hinged.optim.least_squares import least_squares, rank, reduce_rows, solve_normal
 
 
 def draw(*shape, seed=0):
@@ -30,6 +30,29 @@ def test_columns_that_repeat_others_leave_the_residual_as_it_is():
         solved = least_squares(more, b)
         torch.testing.assert_close(more @ solved, a @ least_squares(a, b))
         assert solved.abs().max() < 10 and not solved[-1].any()
+
+
+@pytest.mark.parametrize("size", [1, 3, 40])
+@pytest.mark.parametrize("rows", [2, 6, 40])
+def test_reduced_rows_have_the_same_solution(rows, size):
+    a, b = draw(rows, 6), draw(rows, 3, seed=1)
+    a[:, 5] = a[:, 0] - 2 * a[:, 1]
+    small, right = reduce_rows(zip(a.split(size), b.split(size), strict=True))
+    assert small.shape == (min(rows, 6), 6) and right.shape == (min(rows, 6), 3)
+    torch.testing.assert_close(least_squares(small, right), least_squares(a, b))
+    assert rank(small) == min(rows, 5)
+
+
+def test_reduced_rows_do_not_square_the_condition_number():
+    """The columns are almost dependent, and the normal equations are wrong in the fourth digit."""
+    a = draw(40, 6)
+    a[:, 1] = a[:, 0] + 1e-5 * a[:, 1]
+    exact = torch.arange(6, dtype=torch.float64)[:, None]
+    b = a @ exact
+    found = least_squares(*reduce_rows(zip(a.split(7), b.split(7), strict=True)))
+    torch.testing.assert_close(found, exact, rtol=1e-8, atol=1e-8)
+    normal = torch.linalg.solve(a.T @ a, a.T @ b)
+    assert (normal - exact).abs().max() > 1e-7
 
 
 def test_normal_equations_have_the_solution_of_least_squares():

@@ -33,8 +33,8 @@ def test_the_normal_equations_are_autograds(problem, activation):
     jacobian = full_jacobian(network, x)
     now = forward_pass(network, x, y)
     h, g = normal_equations(now)
-    torch.testing.assert_close(h, jacobian.T @ jacobian)
-    torch.testing.assert_close(g, jacobian.T @ now.errors.flatten())
+    torch.testing.assert_close(h, jacobian.T @ jacobian / len(x))
+    torch.testing.assert_close(g, jacobian.T @ now.errors.flatten() / len(x))
 
 
 @pytest.mark.parametrize("trained", [False, True])

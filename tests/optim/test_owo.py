@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from hinged.optim import owo
-from hinged.optim.fit import mean_error
+from hinged.optim.mean_error import mean_error
+from hinged.optim.owo import rank_deficiency
 
 
 @pytest.mark.parametrize("activation", [None, nn.Tanh(), nn.ReLU()], ids=str)
@@ -42,3 +43,23 @@ def test_units_that_are_dead_or_alike_get_weights_all_the_same(problem):
     weights = network.output.weight.detach()
     assert weights[:, 0].abs().max() < 1e-9 and weights.abs().max() < 100
     torch.testing.assert_close(weights[:, 1], weights[:, 2])
+
+
+@pytest.mark.parametrize("size", [7, 60])
+def test_directions_that_the_samples_do_not_determine_are_counted(problem, size):
+    network, x, y = problem(nn.ReLU(), inputs=6)
+    counts = []
+    for change in ("nothing", "dead unit", "equal units", "constant feature", "equal features"):
+        with torch.no_grad():
+            if change == "dead unit":
+                network.hidden.bias[0] = -100
+            if change == "equal units":
+                network.hidden.weight[2] = network.hidden.weight[1]
+                network.hidden.bias[2] = network.hidden.bias[1]
+        if change == "constant feature":
+            x[:, 3] = 1e-3
+        if change == "equal features":
+            x[:, 4] = 1e6 * x[:, 5]
+        batches = list(zip(x.split(size), y.split(size), strict=True))
+        counts.append(rank_deficiency(network, batches))
+    assert counts == [0, 1, 2, 3, 4]

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from hinged.optim import owo_bp
-from hinged.optim.fit import mean_error
+from hinged.optim.mean_error import mean_error
 
 
 def test_the_error_falls_and_the_first_step_is_along_the_gradient(problem):

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from hinged.optim import owo, owo_molf
-from hinged.optim.fit import mean_error
 from hinged.optim.forward_pass import forward_pass
+from hinged.optim.mean_error import mean_error
 from hinged.optim.owo_molf import hidden_weight_direction, learning_factor_model
 
 
@@ -33,7 +33,7 @@ def test_the_whitened_direction_solves_its_equations(problem):
     inputs = now.inputs.numpy()
     autocorrelation = inputs.T @ inputs / len(inputs)
     expected = np.linalg.solve(autocorrelation, now.gradient.numpy().T).T
-    np.testing.assert_allclose(hidden_weight_direction(now).numpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(hidden_weight_direction([now]).numpy(), expected, rtol=1e-9)
 
 
 def test_an_input_that_repeats_another_is_no_fault(problem):

@@ -18,8 +18,8 @@ from hinged.optim.fit import METHODS as METHODS
 from hinged.optim.fit import FitResult as FitResult
 from hinged.optim.fit import fit as fit
 from hinged.optim.levenberg_marquardt import levenberg_marquardt as levenberg_marquardt
+from hinged.optim.net_control import net_control as net_control
 from hinged.optim.network import MLP as MLP
-from hinged.optim.network import net_control as net_control
 from hinged.optim.owo import owo as owo
 from hinged.optim.owo_bp import owo_bp as owo_bp
 from hinged.optim.owo_molf import owo_molf as owo_molf

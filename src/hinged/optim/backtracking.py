@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hinged.optim.forward_pass import ForwardPass, forward_pass
+from hinged.optim.batches import Rows
+from hinged.optim.mean_error import mean_error
 from hinged.optim.network import MLP
 
 _HALVINGS = 20
@@ -12,9 +13,9 @@ _HALVINGS = 20
 
 def backtracking_step(
     network: MLP,
-    x: Tensor,
-    y: Tensor,
-    now: ForwardPass,
+    x: Rows,
+    y: Tensor | None,
+    error: float,
     hidden: Tensor | None = None,
     output: Tensor | None = None,
 ) -> bool:
@@ -28,9 +29,9 @@ def backtracking_step(
     Args:
         network: the network, changed in place. It is unchanged if 20 halvings do not lower the
             error.
-        x: inputs of `P` samples with `N` features, `(P, N)`.
-        y: targets, `(P, M)` for `M` outputs.
-        now: the result of `forward_pass` for the network before the step.
+        x: inputs of `P` samples with `N` features, `(P, N)`, or batches as in `fit`.
+        y: targets, `(P, M)` for `M` outputs; None if `x` are batches.
+        error: the error of the network before the step.
         hidden: the step of the weights of the `H` hidden units, `(H, N + 1)` with the bias last;
             None for no step.
         output: the step of the output weights, `(M, N + H + 1)` in the order inputs, hidden units,
@@ -42,7 +43,7 @@ def backtracking_step(
     for halving in range(_HALVINGS):
         step = [None if part is None else part / 2**halving for part in (hidden, output)]
         network.add_to_weights(*step)
-        if forward_pass(network, x, y).error < now.error:
+        if mean_error(network, x, y) < error:
             return True
         network.add_to_weights(*(None if part is None else -part for part in step))
     return False

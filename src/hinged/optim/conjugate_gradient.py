@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
 from hinged.optim.backtracking import backtracking_step
+from hinged.optim.batches import Rows
 from hinged.optim.curve_step import curve_step, has_trainable_curves
-from hinged.optim.forward_pass import ForwardPass, forward_pass, optimal_learning_factor
+from hinged.optim.forward_pass import (
+    ForwardPass,
+    error_and_gradients,
+    forward_passes,
+    optimal_learning_factor,
+)
 from hinged.optim.network import MLP
 
-Direction = tuple[Tensor, Tensor]
+Direction = Sequence[Tensor]
 """A change of the hidden weights `(H, N + 1)` and a change of the output weights `(M, N + H + 1)`.
 
 The sizes are `N` features, `H` hidden units and `M` outputs.
 """
 
 
-def conjugate_gradient(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
+def conjugate_gradient(network: MLP, x: Rows, y: Tensor | None = None) -> Iterator[None]:
     """Return an iterator that trains a network by conjugate gradients.
 
     Each `next` call on the iterator trains for one iteration. In each iteration, the direction of
@@ -32,8 +38,8 @@ def conjugate_gradient(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
 
     Args:
         network: the network, changed in place.
-        x: inputs of `P` samples with `N` features, `(P, N)`.
-        y: targets, `(P, M)` for `M` outputs.
+        x: inputs of `P` samples with `N` features, `(P, N)`, or batches as in `fit`.
+        y: targets, `(P, M)` for `M` outputs; None if `x` are batches.
 
     Source: Fletcher and Reeves, "Function minimization by conjugate gradients" (The Computer
     Journal, 1964).
@@ -51,27 +57,28 @@ def output_change(now: ForwardPass, direction: Direction) -> Tensor:
     return now.hidden_change(hidden) @ now.weights.T + now.basis @ output.T
 
 
-def _cycle(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
+def _cycle(network: MLP, x: Rows, y: Tensor | None) -> Iterator[None]:
     """Train along the negative gradient first, and yield after each iteration until the next reset
     of the direction."""
-    now = forward_pass(network, x, y)
-    direction = now.gradient, now.output_gradient
-    energy = _energy(direction)
-    for _ in range(direction[0].numel() + direction[1].numel()):
-        factor = optimal_learning_factor(now.errors, output_change(now, direction))
-        fell = backtracking_step(network, x, y, now, factor * direction[0], factor * direction[1])
+    passes = forward_passes(network, x, y)
+    error, *gradient = error_and_gradients(passes)
+    direction = gradient
+    for _ in range(sum(part.numel() for part in direction)):
+        changes = (output_change(now, direction) for now in passes)
+        factor = optimal_learning_factor(_inner_product(direction, gradient), changes)
+        fell = backtracking_step(network, x, y, error, *(factor * part for part in direction))
         if has_trainable_curves(network):
             curve_step(network, x, y)
         yield
-        now = forward_pass(network, x, y)
-        gradient = now.gradient, now.output_gradient
-        share = _energy(gradient) / energy if energy else 0.0
-        energy = _energy(gradient)
         if not fell:
             return
-        direction = gradient[0] + share * direction[0], gradient[1] + share * direction[1]
+        energy = _inner_product(gradient, gradient)
+        passes = forward_passes(network, x, y)
+        error, *gradient = error_and_gradients(passes)
+        share = _inner_product(gradient, gradient) / energy if energy else 0.0
+        direction = [new + share * old for new, old in zip(gradient, direction, strict=True)]
 
 
-def _energy(direction: Direction) -> float:
-    """Return the sum of the squares of all entries of a direction."""
-    return float(sum(part.square().sum() for part in direction))
+def _inner_product(a: Direction, b: Direction) -> float:
+    """Return the sum of the products of all entries of two directions."""
+    return float(sum((first * second).sum() for first, second in zip(a, b, strict=True)))

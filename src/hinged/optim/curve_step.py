@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from hinged import errors
 from hinged.nn import PiecewiseLinear
+from hinged.optim.batches import Rows, batches, mean_over_rows
 from hinged.optim.forward_pass import optimal_learning_factor
 from hinged.optim.network import MLP
 
@@ -45,7 +46,7 @@ def check_activation(call: str, network: MLP) -> None:
         raise errors.ArgumentError(errors.message(call, got, hint))
 
 
-def curve_step(network: MLP, x: Tensor, y: Tensor) -> float:
+def curve_step(network: MLP, x: Rows, y: Tensor | None = None) -> float:
     """Move the values of the curves along their negative gradient, by an optimal step length.
 
     The step is `a <- a + z d`. Here `a` are the trained parameters of the curves (the values, and
@@ -56,8 +57,8 @@ def curve_step(network: MLP, x: Tensor, y: Tensor) -> float:
 
     Args:
         network: a network with curves that require gradients, changed in place.
-        x: inputs of `P` samples with `N` features, `(P, N)`.
-        y: targets, `(P, M)` for `M` outputs.
+        x: inputs of `P` samples with `N` features, `(P, N)`, or batches as in `fit`.
+        y: targets, `(P, M)` for `M` outputs; None if `x` are batches.
 
     Returns:
         The step length `z`.
@@ -65,18 +66,32 @@ def curve_step(network: MLP, x: Tensor, y: Tensor) -> float:
     Source: Rane, Tyagi and Manry (arXiv 2308.05724).
     """
     trained = _trainable_parameters(network.activation)
-    nets = network.hidden(x).detach()
-    weights = network.output.weight.detach()
-    bypassed = network.bypass(x).detach()
-    errors = y - network.output(network.activation(nets)) - bypassed
-    gradients = torch.autograd.grad(-errors.square().sum() / len(x), list(trained.values()))
+    gradients = mean_over_rows(
+        (len(inputs), _negative_gradients(network, list(trained.values()), inputs, targets))
+        for inputs, targets in batches(network, x, y)
+    )
     direction = dict(zip(trained, gradients, strict=True))
     with torch.no_grad():
-        change = _apply_curves(network.activation, direction, nets) @ weights.T
-        factor = optimal_learning_factor(errors.detach(), change)
+        changes = (
+            _apply_curves(network.activation, direction, network.hidden(inputs))
+            @ network.output.weight.T
+            for inputs, _ in batches(network, x, y)
+        )
+        descent = sum(part.square().sum().item() for part in gradients)
+        factor = optimal_learning_factor(descent, changes)
         for name, parameter in trained.items():
             parameter.add_(factor * direction[name])
     return factor
+
+
+def _negative_gradients(
+    network: MLP, parameters: list[nn.Parameter], x: Tensor, y: Tensor
+) -> tuple[Tensor, ...]:
+    """Return the negative gradient of the error with respect to parameters of the activation."""
+    with torch.no_grad():
+        nets, bypassed = network.hidden(x), network.bypass(x)
+    errors = y - network.output(network.activation(nets)) - bypassed
+    return torch.autograd.grad(-errors.square().sum() / len(x), parameters)
 
 
 def _trainable_parameters(activation: nn.Module) -> dict[str, nn.Parameter]:

@@ -12,23 +12,27 @@ import torch
 from torch import Tensor
 
 from hinged import errors
+from hinged.optim.batches import Rows
 from hinged.optim.conjugate_gradient import conjugate_gradient
 from hinged.optim.curve_step import check_activation
 from hinged.optim.levenberg_marquardt import levenberg_marquardt
+from hinged.optim.mean_error import mean_error
 from hinged.optim.network import MLP
+from hinged.optim.owo import rank_deficiency
 from hinged.optim.owo_bp import owo_bp
 from hinged.optim.owo_molf import owo_molf
 
 CALL = "hinged.optim.fit"
 
-METHODS: dict[str, Callable[[MLP, Tensor, Tensor], Iterator[None]]] = {
+METHODS: dict[str, Callable[[MLP, Rows, Tensor | None], Iterator[None]]] = {
     "cg": conjugate_gradient,
     "lm": levenberg_marquardt,
     "owo-bp": owo_bp,
     "owo-molf": owo_molf,
 }
-"""The training methods by name. A method takes a network, inputs and targets, and returns an
-iterator. Each `next` call on the iterator trains the network in place for one iteration."""
+"""The training methods by name. A method takes a network, inputs and targets, as `fit` does, and
+returns an iterator. Each `next` call on the iterator trains the network in place for one
+iteration."""
 
 
 @dataclass
@@ -42,18 +46,22 @@ class FitResult:
             no validation samples.
         seconds: duration of each iteration in seconds.
         best: number of the iteration, counted from 1, whose weights the network has at the end.
+        rank_deficiency: number of directions of the output weights that the training samples do not
+            determine at the end, because of dead units, constant features, or features and units
+            that are linear combinations of others. 0 means that all are determined.
     """
 
     error: list[float] = field(default_factory=list)
     validation_error: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     best: int = 0
+    rank_deficiency: int = 0
 
 
 def fit(
     network: MLP,
-    x: Tensor,
-    y: Tensor,
+    x: Rows,
+    y: Tensor | None = None,
     method: str = "owo-molf",
     *,
     epochs: int = 100,
@@ -65,10 +73,16 @@ def fit(
     In every iteration, curves that require gradients take a separate step (`curve_step`). To keep
     the curves unchanged, call `network.activation.requires_grad_(False)` first.
 
+    A table that does not fit into memory can be given as batches of rows. Each iteration then reads
+    all batches about 3 to 8 times, and only one batch is in memory at a time. The result does not
+    depend on the size and the order of the batches, except for rounding.
+
     Args:
         network: a network in float64 on the CPU, trained in place.
-        x: training inputs of `P` samples with `N` features, `(P, N)`, float64.
-        y: training targets, `(P, M)` for `M` outputs, float64.
+        x: training inputs of `P` samples with `N` features, `(P, N)`, float64. Or batches: an
+            object such as a list or a DataLoader that can be iterated again and again, and yields
+            pairs of inputs and targets with these shapes. `P` can differ between batches.
+        y: training targets, `(P, M)` for `M` outputs, float64; None if `x` are batches.
         method: `"owo-molf"`, `"owo-bp"`, `"lm"` (Levenberg-Marquardt) or `"cg"` (conjugate
             gradients).
         epochs: number of iterations; each uses all samples together.
@@ -84,8 +98,9 @@ def fit(
 
     Raises:
         UnknownNameError: if `method` does not exist.
-        ArgumentError: if `network` is not an `MLP`, or if the activation is not a
-            `PiecewiseLinear` and has parameters that require gradients.
+        ArgumentError: if `network` is not an `MLP`, if the activation is not a `PiecewiseLinear`
+            and has parameters that require gradients, if the batches can be iterated only once, or
+            if inputs and targets have other shapes.
         DtypeError: if the network, the inputs or the targets are not in float64.
 
     >>> from hinged.nn import PiecewiseLinear
@@ -96,6 +111,14 @@ def fit(
     >>> net_control(network, x)
     >>> fit(network, x, x.sin(), epochs=20).error[-1] < 1e-3
     True
+
+    The same with batches of 50 rows. With one feature, `net_control` gives the five units only two
+    different pre-activations, so three units repeat others:
+
+    >>> batches = [(part, part.sin()) for part in x.split(50)]
+    >>> net_control(network, batches)
+    >>> fit(network, batches, epochs=1).rank_deficiency
+    3
     """
     if method not in METHODS:
         raise errors.unknown_name(f"{CALL}(method=...)", method, METHODS)
@@ -103,30 +126,18 @@ def fit(
         got, hint = errors.class_of(network), "expected a hinged.optim.MLP in float64"
         raise errors.ArgumentError(errors.message(f"{CALL}(network)", got, hint))
     check_activation(CALL, network)
-    for name, tensor in _tensors(network, x, y, validation).items():
+    for name, tensor in _tensors(network, validation).items():
         if tensor.dtype != torch.float64:
             hint = "expected float64: convert the network and the data with .double()"
             raise errors.DtypeError(errors.message(CALL, f"{tensor.dtype} in {name}", hint))
     return _run(network, METHODS[method](network, x, y), epochs, (x, y), validation, on_epoch)
 
 
-def mean_error(network: MLP, x: Tensor, y: Tensor) -> float:
-    """Return the sum of the squared errors over the outputs, averaged over the samples.
-
-    >>> network = MLP(2, 3, 2, torch.nn.ReLU())
-    >>> x = torch.zeros(4, 2, dtype=torch.float64)
-    >>> mean_error(network, x, network(x) + 1)
-    2.0
-    """
-    with torch.no_grad():
-        return float((y - network(x)).square().sum()) / len(x)
-
-
 def _run(
     network: MLP,
     steps: Iterator[None],
     epochs: int,
-    training: tuple[Tensor, Tensor],
+    training: tuple[Rows, Tensor | None],
     validation: tuple[Tensor, Tensor] | None,
     on_epoch: Callable[[int], None] | None,
 ) -> FitResult:
@@ -151,13 +162,12 @@ def _run(
         result.best = epochs
     else:
         network.load_state_dict(best_state)
+    result.rank_deficiency = rank_deficiency(network, *training)
     return result
 
 
-def _tensors(
-    network: MLP, x: Tensor, y: Tensor, validation: tuple[Tensor, Tensor] | None
-) -> dict[str, Tensor]:
-    """Return all tensors that must be in float64, by the names for the error message."""
+def _tensors(network: MLP, validation: tuple[Tensor, Tensor] | None) -> dict[str, Tensor]:
+    """Return the parameters and the validation samples, by the names for the error message."""
     validation_tensors = () if validation is None else validation
     named = {f"validation[{index}]": tensor for index, tensor in enumerate(validation_tensors)}
-    return {"x": x, "y": y, **named, **dict(network.named_parameters())}
+    return {**named, **dict(network.named_parameters())}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,52 @@ def least_squares(a: Tensor, b: Tensor, tolerance: float = TOLERANCE) -> Tensor:
     # solution in 878 of 2,000 repetitions of one problem (40 rows, 8 columns, rank 6).
     solved: Tensor = torch.linalg.lstsq(a / lengths, b, rcond=tolerance, driver="gelsd").solution
     return solved / lengths[:, None]
+
+
+def reduce_rows(blocks: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return at most `Q` rows that have the same least-squares solutions as any number of rows.
+
+    Let `A` and `B` be the blocks, one below the other. For the QR decomposition `A = U R`, the
+    result is `R` and `U^T B`, since `|A x - B|^2` differs from `|R x - U^T B|^2` by a constant. The
+    decomposition is updated block by block: the next one is that of `R` with the rows below it. It
+    does not square the condition number, as the sum `A^T A` would.
+
+    Args:
+        blocks: rows of a matrix, `(P, Q)`, and of right-hand sides, `(P, M)`. There is at least one
+            block. `P` can differ.
+
+    Returns:
+        `R`, `(min(P, Q), Q)` for `P` rows in total, and `U^T B`, `(min(P, Q), M)`.
+
+    Source: Golub and Van Loan, "Matrix Computations" (4th edition, 2013), section 6.5.
+
+    >>> a, b = torch.randn(100, 3).double(), torch.randn(100, 2).double()
+    >>> r, c = reduce_rows(zip(a.split(7), b.split(7)))
+    >>> r.shape, torch.allclose(least_squares(r, c), least_squares(a, b))
+    (torch.Size([3, 3]), True)
+    """
+    rows: tuple[Tensor, Tensor] | None = None
+    for block in blocks:
+        a, b = block if rows is None else map(torch.cat, zip(rows, block, strict=True))
+        size = min(a.shape)
+        reflectors, factors = torch.geqrf(a)
+        rotated = torch.ormqr(reflectors[:, :size], factors, b, left=True, transpose=True)
+        rows = reflectors[:size].triu(), rotated[:size]
+    assert rows is not None
+    return rows
+
+
+def rank(a: Tensor) -> int:
+    """Return the number of directions that `least_squares` does not ignore.
+
+    Args:
+        a: matrix of shape `(P, Q)`.
+
+    >>> rank(torch.tensor([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0]]))
+    1
+    """
+    scaled = a / _zeros_to_ones(a.norm(dim=0))
+    return int(torch.linalg.matrix_rank(scaled, rtol=TOLERANCE))
 
 
 def solve_normal(h: Tensor, g: Tensor) -> Tensor:

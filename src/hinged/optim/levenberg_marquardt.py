@@ -7,15 +7,17 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from hinged.optim.batches import Rows, mean_over_rows
 from hinged.optim.curve_step import curve_step, has_trainable_curves
-from hinged.optim.forward_pass import ForwardPass, forward_pass
+from hinged.optim.forward_pass import ForwardPass, forward_passes
+from hinged.optim.mean_error import mean_error
 from hinged.optim.network import MLP
 
 _INITIAL_DAMPING = 1e-3
 _MIN_DAMPING, _MAX_DAMPING = 1e-12, 1e12
 
 
-def levenberg_marquardt(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
+def levenberg_marquardt(network: MLP, x: Rows, y: Tensor | None = None) -> Iterator[None]:
     """Return an iterator that trains a network by the Levenberg-Marquardt method.
 
     Each `next` call on the iterator trains for one iteration. An iteration solves
@@ -27,8 +29,8 @@ def levenberg_marquardt(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
 
     Args:
         network: the network, changed in place.
-        x: inputs of `P` samples with `N` features, `(P, N)`.
-        y: targets, `(P, M)` for `M` outputs.
+        x: inputs of `P` samples with `N` features, `(P, N)`, or batches as in `fit`.
+        y: targets, `(P, M)` for `M` outputs; None if `x` are batches.
 
     Source: Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm" (IEEE
     Transactions on Neural Networks, 1994).
@@ -42,11 +44,12 @@ def levenberg_marquardt(network: MLP, x: Tensor, y: Tensor) -> Iterator[None]:
 
 
 def normal_equations(now: ForwardPass) -> tuple[Tensor, Tensor]:
-    """Return the matrix `J^T J`, `(Q, Q)`, and the vector `J^T (t - y)`, `(Q,)`.
+    """Return the matrix `J^T J / P`, `(Q, Q)`, and the vector `J^T (t - y) / P`, `(Q,)`.
 
-    Here `J` is the Jacobian of the outputs with respect to all `Q` weights, and `t - y` are targets
-    minus outputs. The order of the weights is: hidden weights, then output weights, both row by
-    row. `J` itself is not stored, because it has `P M` rows. Its entries for one sample are:
+    Here `J` is the Jacobian of the outputs of `P` samples with respect to all `Q` weights, and
+    `t - y` are targets minus outputs. The order of the weights is: hidden weights, then output
+    weights, both row by row. `J` itself is not stored, because it has `P M` rows. Its entries for
+    one sample are:
 
     - The derivative of output `i` with respect to the weight from feature `j` to hidden unit `k` is
       `w_oh(i, k) v(k, j)`. Here `w_oh` are the weights from hidden units to outputs, and
@@ -64,17 +67,19 @@ def normal_equations(now: ForwardPass) -> tuple[Tensor, Tensor]:
     output = torch.block_diag(*[now.basis.T @ now.basis] * outputs)
     h = torch.cat((torch.cat((hidden, cross), 1), torch.cat((cross.T, output), 1)))
     gradients = (now.gradient.flatten(), now.output_gradient.flatten())
-    return h, len(now.errors) / 2 * torch.cat(gradients)
+    return h.div_(len(now.errors)), torch.cat(gradients) / 2
 
 
-def _damped_step(network: MLP, x: Tensor, y: Tensor, damping: float) -> float:
+def _damped_step(network: MLP, x: Rows, y: Tensor | None, damping: float) -> float:
     """Take a step that lowers the error, and return the damping for the next step.
 
     If no damping below the maximum lowers the error, the network does not change, and the initial
     damping is returned.
     """
-    now = forward_pass(network, x, y)
-    h, g = normal_equations(now)
+    error, h, g = mean_over_rows(
+        (len(now.errors), (now.error, *normal_equations(now)))
+        for now in forward_passes(network, x, y)
+    )
     mean = h.diagonal().mean()
     while damping < _MAX_DAMPING:
         factor, fault = torch.linalg.cholesky_ex(
@@ -83,7 +88,7 @@ def _damped_step(network: MLP, x: Tensor, y: Tensor, damping: float) -> float:
         if not fault:
             step = _split(network, torch.cholesky_solve(g[:, None], factor)[:, 0])
             network.add_to_weights(*step)
-            if forward_pass(network, x, y).error < now.error:
+            if mean_error(network, x, y) < error:
                 return max(damping / 10, _MIN_DAMPING)
             network.add_to_weights(*(-part for part in step))
         damping *= 10

@@ -70,30 +70,3 @@ class MLP(nn.Module):
             self.bypass.weight.add_(output[:, :features])
             self.output.weight.add_(output[:, features:-1])
             self.output.bias.add_(output[:, -1])
-
-
-@torch.no_grad()
-def net_control(network: MLP, x: Tensor, mean: float = 0.5, std: float = 1.0) -> None:
-    """Scale the hidden weights and set the biases so that pre-activations have a given mean and
-    standard deviation.
-
-    For each hidden unit, the mean and the standard deviation are taken over the training samples.
-
-    Args:
-        network: the network, changed in place. A unit with a constant pre-activation is only
-            shifted.
-        x: training inputs of `P` samples with `N` features, `(P, N)`.
-        mean: the new mean of every pre-activation.
-        std: the new standard deviation of every pre-activation.
-
-    >>> x = torch.randn(100, 3, dtype=torch.float64)
-    >>> network = MLP(3, 4, 1, nn.ReLU())
-    >>> net_control(network, x)
-    >>> [round(mean, 9) for mean in network.hidden(x).mean(dim=0).tolist()]
-    [0.5, 0.5, 0.5, 0.5]
-    """
-    nets = network.hidden(x)
-    spread = nets.std(dim=0, correction=0)
-    scale = torch.where(spread > 0, std / spread, 1.0)
-    network.hidden.weight.mul_(scale[:, None])
-    network.hidden.bias.add_(mean - network.hidden(x).mean(dim=0))

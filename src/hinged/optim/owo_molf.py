@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from torch import Tensor
 
 from hinged.optim.backtracking import backtracking_step
-from hinged.optim.forward_pass import ForwardPass, forward_pass
-from hinged.optim.least_squares import least_squares, solve_normal
+from hinged.optim.batches import Rows, mean_over_rows
+from hinged.optim.forward_pass import ForwardPass, error_and_gradients, forward_passes
+from hinged.optim.least_squares import least_squares, reduce_rows, solve_normal
 from hinged.optim.network import MLP
 from hinged.optim.owo import owo
 from hinged.optim.owo_bp import solve_output_weights
@@ -27,7 +28,9 @@ class QuadraticModel(NamedTuple):
     negative_gradient: Tensor
 
 
-def owo_molf(network: MLP, x: Tensor, y: Tensor, *, whiten: bool = True) -> Iterator[None]:
+def owo_molf(
+    network: MLP, x: Rows, y: Tensor | None = None, *, whiten: bool = True
+) -> Iterator[None]:
     """Return an iterator that trains a network by OWO-MOLF.
 
     Each `next` call on the iterator trains for one iteration. An iteration has these steps:
@@ -42,8 +45,8 @@ def owo_molf(network: MLP, x: Tensor, y: Tensor, *, whiten: bool = True) -> Iter
 
     Args:
         network: the network, changed in place.
-        x: inputs of `P` samples with `N` features, `(P, N)`.
-        y: targets, `(P, M)` for `M` outputs.
+        x: inputs of `P` samples with `N` features, `(P, N)`, or batches as in `fit`.
+        y: targets, `(P, M)` for `M` outputs; None if `x` are batches.
         whiten: if True, the direction is the negative gradient for whitened inputs (see
             `hidden_weight_direction`). If False, the direction is the negative gradient.
 
@@ -53,15 +56,21 @@ def owo_molf(network: MLP, x: Tensor, y: Tensor, *, whiten: bool = True) -> Iter
     """
     owo(network, x, y)
     while True:
-        now = forward_pass(network, x, y)
-        direction = hidden_weight_direction(now) if whiten else now.gradient
-        factors = solve_normal(*learning_factor_model(now, direction))
-        backtracking_step(network, x, y, now, factors[:, None] * direction)
+        passes = forward_passes(network, x, y)
+        if whiten:
+            direction = hidden_weight_direction(passes)
+        else:
+            direction = error_and_gradients(passes).gradient
+        error, *model = mean_over_rows(
+            (len(now.errors), (now.error, *learning_factor_model(now, direction))) for now in passes
+        )
+        factors = solve_normal(*model)
+        backtracking_step(network, x, y, error, factors[:, None] * direction)
         solve_output_weights(network, x, y)
         yield
 
 
-def hidden_weight_direction(now: ForwardPass) -> Tensor:
+def hidden_weight_direction(passes: Iterable[ForwardPass]) -> Tensor:
     """Return the negative gradient of the error with respect to the hidden weights, for whitened
     inputs, `(H, N + 1)`.
 
@@ -73,7 +82,7 @@ def hidden_weight_direction(now: ForwardPass) -> Tensor:
     Source: Yu, Manry, Li and Narasimha, "An efficient hidden layer training method for the
     multilayer perceptron" (Neurocomputing, 2006).
     """
-    return 2 * least_squares(now.inputs, now.deltas).T
+    return 2 * least_squares(*reduce_rows((now.inputs, now.deltas) for now in passes)).T
 
 
 def learning_factor_model(now: ForwardPass, direction: Tensor) -> QuadraticModel:
