@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data
 
 from hinged import errors, optim
@@ -11,6 +12,7 @@ from hinged.sklearn import MLPClassifier, MLPRegressor
 from hinged.sklearn.losses import squared_error
 from hinged.sklearn.samples import make_samples
 from hinged.sklearn.solvers.adam import Adam
+from hinged.sklearn.solvers.second_order import SecondOrder
 from tests.sklearn.tables import class_table, regression_table
 
 SOLVERS = ("lbfgs", "owo-molf", "lm")
@@ -51,6 +53,23 @@ def test_second_order_training_is_that_of_hinged_optim():
     assert model.loss_curve_ == pytest.approx([error / 2 for error in history.error])
     predicted = model.target_mean_ + model.target_scale_ * network(x).detach().numpy()
     assert model.predict(X) == pytest.approx(predicted[:, 0])
+
+
+@pytest.mark.parametrize("method", ["owo-molf", "lm"])
+def test_second_order_training_on_a_sparse_table_is_that_on_the_dense_one(method, monkeypatch):
+    X, y = regression_table()
+    X = np.where(np.abs(X) < 0.3, 0, X)
+    monkeypatch.setattr("hinged.sklearn.solvers.second_order.BATCH_ROWS", 50)
+    losses = []
+    for table in (X, sparse.csr_matrix(X)):
+        torch.manual_seed(0)
+        samples = make_samples(table, y[:, None], np.ones(len(y)))
+        solver = SecondOrder(optim.MLP(3, 5, 1, PiecewiseLinear(5)), method, samples)
+        losses.append([solver.iterate(samples) for _ in range(3)])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-9)
+    model = MLPRegressor((5,), solver=method, max_iter=3, standardize=False, random_state=0)
+    dense, thin = (model.fit(table, y).predict(X) for table in (X, sparse.csr_matrix(X)))
+    assert thin == pytest.approx(dense)
 
 
 def test_what_a_second_order_method_cannot_do_is_refused_in_words():

@@ -232,7 +232,7 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         is_large = self.solver == "adam" and X.shape[0] > ONE_BATCH
         dtype = np.float32 if is_large else np.float64
         scaled = Scaling(self.input_center_, self.input_scale_).apply(X, dtype)
-        if sparse.issparse(scaled) and self.solver != "adam":
+        if sparse.issparse(scaled) and self.solver == "lbfgs":
             scaled = scaled.toarray()
         return make_samples(scaled, targets, weights)
 

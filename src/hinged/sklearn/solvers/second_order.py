@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
 from hinged.optim import METHODS, MLP, net_control
-from hinged.optim.fit import mean_error
+from hinged.optim.batches import BATCH_ROWS
+from hinged.optim.mean_error import mean_error
 from hinged.sklearn.samples import Samples
 from hinged.sklearn.solvers.solver import Solver
 
@@ -21,11 +27,24 @@ class SecondOrder(Solver):
 
     def __init__(self, network: MLP, method: str, training: Samples) -> None:
         self.network = network
-        net_control(network, training.inputs)
-        self.steps = METHODS[method](network, training.inputs, training.targets)
+        is_dense = isinstance(training.inputs, Tensor)
+        x = training.inputs if is_dense else _DenseBatches(training)
+        self.rows = x, training.targets if is_dense else None
+        net_control(network, x)
+        self.steps = METHODS[method](network, *self.rows)
 
     def iterate(self, training: Samples) -> float:
         """Take one step, and return half the mean squared error after it."""
         next(self.steps)
-        error = mean_error(self.network, training.inputs, training.targets)
-        return error / (2 * training.targets.shape[1])
+        return mean_error(self.network, *self.rows) / (2 * training.targets.shape[1])
+
+
+class _DenseBatches:
+    """The inputs and targets of a sparse table, of which one batch at a time becomes dense."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self.samples.batches(torch.arange(len(self.samples)), BATCH_ROWS):
+            yield batch.inputs, batch.targets
