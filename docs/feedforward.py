@@ -163,7 +163,7 @@ def curves_sentence(record: Record) -> str:
     names = record["methods"]
     signs = ((-1, "lower"), (1, "higher"))
     significant = [
-        f"significantly {word} for {names[pair[0]]} on {table}"
+        f"significantly {word} for {names[pair[0]]}, on {table}"
         for sign, word in signs
         for (table, pair), mean in found.items()
         if sign * mean > 0
