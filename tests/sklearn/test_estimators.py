@@ -275,7 +275,8 @@ def test_the_curves_are_drawn():
     model = MLPRegressor(**{**SMALL, "hidden_layer_sizes": (8, 4)}).fit(X, y)
     figure = model.plot_activations(X)
     titles = [axes.get_title() for axes in figure.axes[:2]]
-    assert ["8 channels" in titles[0], "4 channels" in titles[1]] == [True, True]
+    starts = ["hidden layer 1\n8 channels, ", "hidden layer 2\n4 channels, "]
+    assert [title[: len(start)] for title, start in zip(titles, starts, strict=True)] == starts
     fixed = MLPRegressor(**{**SMALL, "max_iter": 1}, activation="relu").fit(X, y)
     with pytest.raises(errors.ArgumentError, match="activation='relu', which has no curves"):
         fixed.plot_activations()
@@ -324,3 +325,39 @@ def test_hard_tables():
     assert MLPRegressor(**SMALL).fit(X, np.full(60, 3.0)).predict(X) == pytest.approx(3.0, abs=0.2)
     assert (MLPClassifier(**SMALL).fit(X, ["a"] * 60).predict(X) == "a").all()
     assert np.isfinite(MLPRegressor(**SMALL).fit(np.ones((60, 2)), y).predict(X[:, :2])).all()
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs", "owo-molf", "lm"])
+@pytest.mark.parametrize("table", [np.asarray, sparse.csr_matrix])
+def test_a_column_that_was_constant_has_no_influence(solver, table):
+    X, y = regression_table()
+    X = np.column_stack([X, np.zeros(len(X))])
+    model = MLPRegressor((8,), solver=solver, max_iter=5, random_state=0).fit(table(X), y)
+    other = X + np.array([0.0] * (X.shape[1] - 1) + [1000])
+    np.testing.assert_allclose(model.predict(table(X)), model.predict(table(other)), 1e-6)
+
+
+def test_a_constant_column_of_a_table_with_curves_of_columns_has_no_influence():
+    X, y = regression_table()
+    X = np.column_stack([X, np.full(len(X), 2024)])
+    model = MLPRegressor(**SMALL, input_curves=True, monotone={0: 1}).fit(X, y)
+    other = X + np.array([0] * (X.shape[1] - 1) + [1])
+    np.testing.assert_array_equal(model.predict(X), model.predict(other))
+
+
+def test_later_parts_teach_about_a_column_that_was_constant_in_the_first():
+    X, y = regression_table()
+    first = X.copy()
+    first[:, 0] = 0
+    for model in (MLPRegressor(**SMALL), MLPRegressor(**SMALL, warm_start=True)):
+        teach = model.fit if model.warm_start else model.partial_fit
+        teach(first, y)
+        teach(X, y)
+        assert not np.allclose(model.predict(X), model.predict(first))
+
+
+def test_the_lines_of_automatic_smoothing_name_the_smoothing(capsys):
+    X, y = regression_table()
+    MLPRegressor((4,), max_iter=1, smoothing="auto", verbose=True, random_state=0).fit(X, y)
+    starts = [line.split(" iteration")[0] for line in capsys.readouterr().out.splitlines()]
+    assert starts == ["smoothing 0.003,", "smoothing 0.03,", "smoothing 0.3,"]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hinged import errors
 from hinged.sklearn.arguments import SECOND_ORDER, check_arguments, hidden_sizes
+from hinged.sklearn.column_errors import name_other_columns
 from hinged.sklearn.constrained_network import check_units
 from hinged.sklearn.feature_shapes import FeatureShape, feature_shapes, has_limits
 from hinged.sklearn.members import ONE_BATCH, Task, Trained, held_out_count, split_rows
@@ -206,17 +207,19 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         With `reset`, the scaling and the classes are learned from these rows, or the classes from
         `labels`.
         """
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr"],
-            multi_output=True,
-            y_numeric=is_regressor(self),
-            dtype=(np.float64, np.float32),
-            ensure_min_samples=2 if reset else 1,
-            reset=reset,
-        )
+        names = None if reset else getattr(self, "feature_names_in_", None)
+        with name_other_columns(type(self).__name__, X, names):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse=["csr"],
+                multi_output=True,
+                y_numeric=is_regressor(self),
+                dtype=(np.float64, np.float32),
+                ensure_min_samples=2 if reset else 1,
+                reset=reset,
+            )
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         weights = self._row_weights(X, y, sample_weight)
         if reset:

@@ -16,7 +16,7 @@ from hinged.nn.parameter_groups import SMOOTHING
 from hinged.optim import MLP
 from hinged.sklearn.arguments import SECOND_ORDER
 from hinged.sklearn.input_curves import InputCurves
-from hinged.sklearn.network import Architecture, Parameters
+from hinged.sklearn.network import Architecture, Parameters, ignore_inputs
 from hinged.sklearn.samples import LossOfRows, Samples
 from hinged.sklearn.solvers.adam import Adam
 from hinged.sklearn.solvers.lbfgs import LBFGS
@@ -128,8 +128,12 @@ class Task:
             report: is called with a line of text after each iteration.
         """
         trained = []
-        for smoothing in self.smoothings(held_out):
+        smoothings = self.smoothings(held_out)
+        for smoothing in smoothings:
             network = self.start(seed, parameters, training)
+            if parameters is None and not self.arguments["warm_start"]:
+                # Nothing can be learned about a column that is constant in these rows.
+                ignore_inputs(network, training.zero_inputs())
             solver = self.solver(network, training, seed, smoothing)
             history = train(
                 solver,
@@ -138,7 +142,7 @@ class Task:
                 self._patience(),
                 validation=held_out,
                 score=self.score,
-                report=report,
+                report=_label(report, f"smoothing {smoothing}, ") if smoothings[1:] else report,
             )
             trained.append(Trained(network, history, smoothing, training, held_out))
         return min(trained, key=lambda each: min(each.history.validation_losses, default=0.0))
@@ -153,6 +157,11 @@ class Task:
         if given != "auto":
             return (given,)
         return (SMOOTHING,) if held_out is None else SMOOTHINGS
+
+
+def _label(report: Report | None, label: str) -> Report | None:
+    """Return a function that reports each line of text with a label before it."""
+    return report and (lambda line: report(label + line))
 
 
 def batch_size(given: int | str, rows: int) -> int:

@@ -119,6 +119,25 @@ class Architecture:
         return FIXED_ACTIVATIONS[self.activation]()
 
 
+@torch.no_grad()
+def ignore_inputs(network: nn.Module, ignored: torch.Tensor) -> None:
+    """Set the weights of some inputs to 0 in place, so that outputs do not depend on them.
+
+    Args:
+        network: a network that `Architecture.build` has returned.
+        ignored: whether an input is ignored, `(features,)`.
+
+    >>> network = Architecture((2, 8, 1), "relu", 9).build()
+    >>> ignore_inputs(network, torch.tensor([True, False]))
+    >>> bool(network(torch.tensor([[1.0, 2.0]])) == network(torch.tensor([[5.0, 2.0]])))
+    True
+    """
+    linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    first = [network.hidden, network.bypass] if isinstance(network, MLP) else linear[:1]
+    for layer in first:
+        layer.weight[:, ignored] = 0
+
+
 def parameters_of(network: nn.Module) -> Parameters:
     """Return copies of the parameters and buffers of a network in float64.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hinged import errors
 from hinged.curve import Curve
 from hinged.model import Histogram, plot
 from hinged.model.display.panels import draw_panel, make_panels
+from hinged.sklearn.column_errors import name_other_columns
 from hinged.sklearn.feature_shapes import FeatureShape
 from hinged.sklearn.input_curves import InputCurves
 from hinged.sklearn.network import CURVES
@@ -31,9 +33,10 @@ class PlottedNetworks(StoredNetworks):
     def _scaled_inputs(self, X: Any) -> Any:
         """Return a checked and scaled table as a tensor in float64, or as a sparse matrix."""
         check_is_fitted(self)
-        X = validate_data(
-            self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
-        )
+        with name_other_columns(type(self).__name__, X, getattr(self, "feature_names_in_", None)):
+            X = validate_data(
+                self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
+            )
         scaling = Scaling(self.input_center_, self.input_scale_)
         scaled = clip_columns(scaling.apply(X), *self._input_limits(scaling))
         return scaled if sparse.issparse(scaled) else torch.from_numpy(scaled).double()
@@ -83,7 +86,12 @@ class PlottedNetworks(StoredNetworks):
         inputs = None if X is None else self._scaled_inputs(X)
         if inputs is not None and not isinstance(inputs, Tensor):
             inputs = torch.from_numpy(inputs.toarray())
-        return plot(self._networks()[network], inputs, examples=examples)
+        figure = plot(self._networks()[network], inputs, examples=examples)
+        panels = [axes for axes in figure.axes if axes.get_title()]
+        titles = _name_layers([axes.get_title() for axes in panels], bool(self.input_curves))
+        for axes, title in zip(panels, titles, strict=True):
+            axes.set_title(title, fontsize=8)
+        return figure
 
     def plot_input_curves(self, X: Any = None, *, network: int = 0) -> Figure:
         """Draw the curve of each column of the table, with one panel for each.
@@ -129,6 +137,27 @@ class PlottedNetworks(StoredNetworks):
     def _column_name(self, number: int) -> str:
         names = getattr(self, "feature_names_in_", None)
         return f"column {number}" if names is None else str(names[number])
+
+
+def _name_layers(titles: Sequence[str], input_curves: bool) -> list[str]:
+    """Return titles of panels with names of layers in place of names of modules.
+
+    Args:
+        titles: the titles, whose first lines are names of modules.
+        input_curves: whether the first layer has the curves of the columns.
+
+    >>> _name_layers(["0.layers.0", "2.layers.0", "2.layers.1\\n8 channels"], True)
+    ['columns, group 1', 'hidden layer 1, group 1', 'hidden layer 1, group 2\\n8 channels']
+    """
+    parts = [title.partition("\n")[0].split(".") for title in titles]
+    layers = list(dict.fromkeys(layer for layer, *_ in parts))
+    named = []
+    for title, (layer, *group) in zip(titles, parts, strict=True):
+        number = layers.index(layer) + (not input_curves)
+        name = f"hidden layer {number}" if number else "columns"
+        name += f", group {int(group[-1]) + 1}" if group else ""
+        named.append("\n".join([name, *title.split("\n")[1:]]))
+    return named
 
 
 def _in_words(shape: FeatureShape) -> str:

@@ -64,6 +64,12 @@ class Samples:
         for rows in order.split(size):
             yield self.take(rows)
 
+    def zero_inputs(self) -> Tensor:
+        """Return whether an input is 0 in all rows, `(features,)`, as of a constant column."""
+        if isinstance(self.inputs, Tensor):
+            return (self.inputs == 0).all(0)
+        return torch.from_numpy(abs(self.inputs).max(axis=0).toarray().ravel() == 0)
+
     def outputs(self, network: nn.Module) -> Tensor:
         """Return the outputs of a network for all rows, `(rows, outputs)`."""
         return compute_outputs(network, self.inputs)

@@ -44,6 +44,20 @@ def test_curves_are_kept_for_trained_curves_alone(finished, small):
     assert kept == {"hinged-seed0", "hinged-seed1", "hinged-seed2"}
 
 
+def test_it_warns_of_trials_that_only_an_earlier_run_has_asked_for(smallest, small, tmp_path):
+    class StoppedListener(RecordingListener):
+        def on_trial_start(self, _run, _trial):
+            raise KeyboardInterrupt
+
+    folder, listener = RunFolder(tmp_path / "run"), StoppedListener()
+    for asked in (small, smallest.model_copy(update={"activations": ("relu",)})):
+        assert not [each for each in listener.warnings if "earlier run" in each]
+        with pytest.raises(KeyboardInterrupt):
+            compare(asked, folder, listener)
+    (warning,) = [each for each in listener.warnings if "earlier run" in each]
+    assert f"8 more trainings, of {', '.join(small.activations)}. Choose another folder" in warning
+
+
 @pytest.mark.slow
 def test_the_same_again_gives_the_same(finished, smallest, tmp_path):
     again = RunFolder(tmp_path / "again")

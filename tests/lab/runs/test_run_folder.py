@@ -71,7 +71,7 @@ def test_another_experiment_is_refused_and_nothing_changes(folder):
     with pytest.raises(errors.RunFolderError) as caught:
         folder.open(other)
     assert "holds another experiment: there data is 'digits', not 'wine'" in str(caught.value)
-    assert "choose another folder" in str(caught.value)
+    assert "choose another folder (--out)" in str(caught.value)
     assert (folder.path / "config.json").read_bytes() == before
 
 

@@ -141,6 +141,7 @@ def compare_all(
     # Check everything before the first training: a late error would waste hours.
     check_logger(save.logger, runs, on_cluster=cluster is not None)
     checked = [check_experiment(run, _loader(run, data_dir)()) for run in runs]
+    asked = [run.experiment for run in runs]
     runs = [_open_folder(run, found) for run, found in zip(runs, checked, strict=True)]
     trials = [
         PendingTrial(run, trial, _loader(run, data_dir), save, continue_on_error)
@@ -157,6 +158,8 @@ def compare_all(
     listener.on_start(len(trials), len(trials) - len(pending), epochs, at_once)
     if pending:
         report_findings(runs, checked, listener)
+        for experiment, run in zip(asked, runs, strict=True):
+            _warn_of_added_trials(experiment, run, listener)
     train_all = functools.partial(
         _train_all, listener=listener, jobs=jobs, threads=threads, cluster=cluster
     )
@@ -338,3 +341,25 @@ def _open_folder(run: ExperimentRun, found: CheckedExperiment) -> ExperimentRun:
                 "be compared with them. Choose another folder."
             )
     return run._replace(experiment=folder.experiment)
+
+
+def _warn_of_added_trials(
+    asked: Experiment, run: ExperimentRun, listener: ProgressListener
+) -> None:
+    """Warn of unfinished trials that only an earlier run in the folder has asked for.
+
+    Args:
+        asked: the experiment of this run.
+        run: the folder, and the experiment with the activations and seeds of this and earlier runs.
+        listener: is warned.
+    """
+    unfinished = [each for each in run.experiment.trials if not run.folder.is_finished(each)]
+    added = [each for each in unfinished if each not in asked.trials]
+    if added:
+        left = {each.activation for each in added}
+        names = ", ".join(name for name in run.experiment.activations if name in left)
+        listener.on_warning(
+            f"{run.folder.path} holds an earlier run with other activations or seeds, which is "
+            f"completed too: {len(added)} more trainings, of {names}. Choose another folder "
+            "(--out) to train only what this command names."
+        )

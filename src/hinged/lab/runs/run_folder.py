@@ -326,7 +326,8 @@ class RunFolder:
         if differences:
             raise errors.RunFolderError(
                 f"{self.path} holds another experiment: there {'; '.join(differences)}. "
-                "Give the same settings to continue this experiment, or choose another folder."
+                "Give the same settings to continue this experiment, or choose another folder "
+                "(--out)."
             )
 
     def _holds_other_files(self) -> bool:

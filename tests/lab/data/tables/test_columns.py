@@ -81,6 +81,7 @@ NAMES = [f"n{i:03}" for i in range(400)]
         ("c", ["?", "1/2/2024", "2/1/2024"], "left out", "such as 1/2/2024: left out. Wri", True),
         ("c", ["1/2/2024", "2/1/2024"], "left out", "read in two ways, such as 1/2/2024", True),
         ("c", list(range(40)), "numbers", "whole numbers that count the rows, so it looks", True),
+        ("c", [*range(9), *range(10, 40)], "numbers", "whole numbers that rise from row to", True),
         ("user_id", list(range(80, 0, -2)), "numbers", "another whole number in every row", True),
         ("userId", list(range(80, 0, -2)), "numbers", "another whole number in every row", True),
         ("c", list(range(80, 0, -2)), "numbers", "", False),

@@ -208,6 +208,8 @@ def _why_identifier(name: str, values: NDArray[np.float64]) -> str:
         return ""
     if (np.diff(values) == 1).all():
         return "whole numbers that count the rows"
+    if (np.diff(values) > 0).all():
+        return "whole numbers that rise from row to row"
     if _IDENTIFIER.search(name) and len(np.unique(values)) == len(values):
         return "another whole number in every row"
     return ""
