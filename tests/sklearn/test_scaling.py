@@ -37,10 +37,21 @@ def test_a_row_with_weight_2_is_two_rows():
 
 
 def test_flags_and_constant_columns_have_a_scale():
-    x = np.stack([np.arange(10) == 0, np.full(10, 7)], axis=1).astype(float)
-    scaling = robust_scaling(x, None)
-    assert scaling.scale == pytest.approx([0.3, 1.0])
-    assert scaling.apply(x)[:, 1] == pytest.approx(0)
+    x = np.stack([np.arange(10) == 0, 3 - 2 * (np.arange(10) == 0), np.full(10, 7)], axis=1)
+    scaling = robust_scaling(x.astype(float), None)
+    assert scaling.scale == pytest.approx([1, 2, 1])
+    assert scaling.apply(x)[:2] == pytest.approx(np.array([[1, -1, 0], [0, 0, 0]]))
+
+
+def test_a_column_with_equal_quartiles_and_more_values_gets_a_standard_deviation_of_1():
+    x = np.maximum(np.arange(20.0) - 17, 0)[:, None]
+    assert robust_scaling(x, None).apply(x).std() == pytest.approx(1)
+
+
+def test_flags_in_sparse_tables_stay_as_they_are():
+    flags = np.stack([np.arange(50) == 0, np.arange(50) % 2], axis=1).astype(float)
+    assert robust_scaling(sparse.csr_matrix(flags), None).scale == pytest.approx([1, 1])
+    assert robust_scaling(sparse.csr_array(-3 * flags), None).scale == pytest.approx([3, 3])
 
 
 def test_sparse_tables_stay_sparse():

@@ -74,9 +74,11 @@ def robust_scaling(x: Any, weights: Array | None) -> Scaling:
     """Return the scaling by median and quartiles, on which outliers have little influence.
 
     The distance of the quartiles of a normal distribution becomes 1.349, so that its standard
-    deviation becomes 1. If the quartiles of a column are equal, as in a column of flags that is
-    mostly 0, its standard deviation becomes 1. Constant columns are only centred. Sparse tables are
-    not centred, because they would not stay sparse, and only their root mean squares become 1.
+    deviation becomes 1. If the quartiles of a column are equal, its standard deviation becomes 1.
+    If such a column has only two values, as flags that are mostly 0, their distance becomes 1: with
+    a standard deviation of 1, the rarest flags would be the largest inputs. Constant columns are
+    only centred. Sparse tables are not centred, because they would not stay sparse. The root mean
+    squares of their columns become 1, or the one number that a column has besides 0.
 
     Args:
         x: a table, `(rows, features)`, dense or sparse.
@@ -88,12 +90,19 @@ def robust_scaling(x: Any, weights: Array | None) -> Scaling:
     """
     if sparse.issparse(x):
         rows = np.ones(x.shape[0]) if weights is None else weights
-        mean_square = x.multiply(x).T @ rows / rows.sum()
-        return Scaling(np.zeros(x.shape[1]), _zeros_to_ones(np.sqrt(mean_square)))
+        sizes, squares, ones = abs(x), x.multiply(x), np.ones(x.shape[0])
+        largest = sizes.max(axis=0).toarray().ravel()
+        is_flag = squares.T @ ones == largest * (sizes.T @ ones)
+        scale = np.where(is_flag, largest, np.sqrt(squares.T @ rows / rows.sum()))
+        return Scaling(np.zeros(x.shape[1]), _zeros_to_ones(scale))
     low, median, high = _quantiles(x, (0.25, 0.5, 0.75), weights)
     spread = (high - low) / _NORMAL_QUARTILES
     flat = spread == 0
     spread[flat] = _mean_and_std(x[:, flat], weights)[1]
+    for column in np.flatnonzero(flat):
+        values = x[:, column]
+        if ((values == values.min()) | (values == values.max())).all():
+            spread[column] = np.ptp(values)
     return Scaling(median, _zeros_to_ones(spread))
 
 
