@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hinged import errors
-from hinged.sklearn import MLPClassifier, MLPRegressor
+from hinged.sklearn import MLPClassifier, MLPRegressor, scaling
 from hinged.sklearn.members import Task
 from hinged.sklearn.network import FIXED_ACTIVATIONS
 from tests.sklearn.tables import class_table, regression_table
@@ -73,15 +73,23 @@ def test_copies_predict_alike_and_go_on(estimator):
 
 
 @pytest.mark.parametrize("estimator", BOTH, ids=["regressor", "classifier"])
-def test_sparse_tables_give_the_same_predictions_as_dense_ones_with_the_same_scaling(estimator):
+@pytest.mark.parametrize("standardize", [False, True])
+def test_sparse_tables_give_the_same_predictions_as_dense_ones(estimator, standardize):
     X, y = table_for(estimator)
-    X = np.where(np.abs(X) < 0.3, 0, X)
-    model = clone(estimator).set_params(standardize=False)
+    X = np.where(np.abs(X) < 0.3, 0, X) + np.arange(X.shape[1])
+    model = clone(estimator).set_params(standardize=standardize)
     dense, thin = clone(model).fit(X, y), clone(model).fit(sparse.csr_matrix(X), y)
     assert outputs_of(dense, X) == pytest.approx(outputs_of(thin, sparse.csr_array(X)), abs=1e-4)
-    scaled = clone(estimator).fit(sparse.csr_matrix(X), y)
-    assert scaled.input_scale_ == pytest.approx(np.sqrt((X**2).mean(axis=0)))
-    assert scaled.score(X, y) > 0.6
+
+
+@pytest.mark.parametrize("estimator", BOTH, ids=["regressor", "classifier"])
+def test_large_sparse_tables_are_scaled_without_centring(estimator, monkeypatch):
+    monkeypatch.setattr(scaling, "MOST_CENTRED", 0)
+    X, y = table_for(estimator)
+    X = np.where(np.abs(X) < 0.3, 0, X)
+    model = clone(estimator).fit(sparse.csr_matrix(X), y)
+    assert model.input_scale_ == pytest.approx(np.sqrt((X**2).mean(axis=0)))
+    assert not model.input_center_.any() and model.score(X, y) > 0.6
 
 
 def test_the_best_iteration_is_kept():

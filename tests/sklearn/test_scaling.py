@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
+from hinged.sklearn import scaling
 from hinged.sklearn.scaling import clip_columns, robust_scaling, standard_scaling
 
 RANDOM = np.random.RandomState(0)
@@ -48,17 +49,30 @@ def test_a_column_with_equal_quartiles_and_more_values_gets_a_standard_deviation
     assert robust_scaling(x, None).apply(x).std() == pytest.approx(1)
 
 
+def test_a_sparse_table_is_scaled_as_the_dense_one():
+    x = np.where(RANDOM.rand(50, 3) < 0.3, 0, RANDOM.randn(50, 3) + 5)
+    dense, thin = robust_scaling(x, None), robust_scaling(sparse.csr_array(x), None)
+    assert (thin.center == dense.center).all() and (thin.scale == dense.scale).all()
+    assert (thin.apply(sparse.csr_array(x)) == dense.apply(x)).all()
+
+
+@pytest.fixture
+def no_sparse_table_is_centred(monkeypatch):
+    monkeypatch.setattr(scaling, "MOST_CENTRED", 0)
+
+
+@pytest.mark.usefixtures("no_sparse_table_is_centred")
 def test_flags_in_sparse_tables_stay_as_they_are():
     flags = np.stack([np.arange(50) == 0, np.arange(50) % 2], axis=1).astype(float)
     assert robust_scaling(sparse.csr_matrix(flags), None).scale == pytest.approx([1, 1])
     assert robust_scaling(sparse.csr_array(-3 * flags), None).scale == pytest.approx([3, 3])
 
 
-def test_sparse_tables_stay_sparse():
+@pytest.mark.usefixtures("no_sparse_table_is_centred")
+def test_large_sparse_tables_stay_sparse():
     x = sparse.random_array((50, 4), density=0.2, rng=np.random.default_rng(0), format="csr")
     weights = RANDOM.rand(50)
-    scaling = robust_scaling(x, weights)
-    scaled = scaling.apply(x)
+    scaled = robust_scaling(x, weights).apply(x)
     assert sparse.issparse(scaled) and scaled.nnz == x.nnz
     squares = np.average(scaled.toarray() ** 2, axis=0, weights=weights)
     assert squares == pytest.approx(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,9 @@ _NORMAL_QUARTILES = 1.349
 """Distance between the quartiles of a normal distribution with standard deviation 1."""
 
 _ROWS_AT_A_TIME = 4096
+
+MOST_CENTRED = 10_000_000
+"""Largest number of entries, zeros included, of a sparse table whose columns are centred."""
 
 
 class Scaling(NamedTuple):
@@ -33,16 +37,19 @@ class Scaling(NamedTuple):
         The rows are scaled in float64, some at a time, so that a large table is not copied twice.
 
         Args:
-            x: a table, `(rows, features)`. A sparse table stays sparse and in float64.
+            x: a table, `(rows, features)`. A sparse table becomes dense if columns are centred.
+                Otherwise, it stays sparse and in float64.
             dtype: the dtype of the result.
         """
+        is_sparse = sparse.issparse(x)
         with np.errstate(over="ignore"):  # Numbers beyond the dtype become infinite.
-            if sparse.issparse(x):
+            if is_sparse and not self.center.any():
                 return sparse.csr_matrix(x.multiply(1 / self.scale))
             scaled = np.empty(x.shape, dtype)
-            for start in range(0, len(x), _ROWS_AT_A_TIME):
+            for start in range(0, x.shape[0], _ROWS_AT_A_TIME):
                 rows = slice(start, start + _ROWS_AT_A_TIME)
-                scaled[rows] = (x[rows] - self.center) / self.scale
+                block = x[rows].toarray() if is_sparse else x[rows]
+                scaled[rows] = (block - self.center) / self.scale
         return scaled
 
     def undo(self, x: Array) -> Array:
@@ -77,8 +84,9 @@ def robust_scaling(x: Any, weights: Array | None) -> Scaling:
     deviation becomes 1. If the quartiles of a column are equal, its standard deviation becomes 1.
     If such a column has only two values, as flags that are mostly 0, their distance becomes 1: with
     a standard deviation of 1, the rarest flags would be the largest inputs. Constant columns are
-    only centred. Sparse tables are not centred, because they would not stay sparse. The root mean
-    squares of their columns become 1, or the one number that a column has besides 0.
+    only centred. Sparse tables with more than `MOST_CENTRED` entries are not centred, because they
+    would not stay sparse. The root mean squares of their columns become 1, or the one number that a
+    column has besides 0.
 
     Args:
         x: a table, `(rows, features)`, dense or sparse.
@@ -88,13 +96,10 @@ def robust_scaling(x: Any, weights: Array | None) -> Scaling:
     >>> scaling.center, scaling.scale.round(2)
     (array([3.]), array([1.48]))
     """
+    if sparse.issparse(x) and math.prod(x.shape) > MOST_CENTRED:
+        return _sparse_scaling(x, weights)
     if sparse.issparse(x):
-        rows = np.ones(x.shape[0]) if weights is None else weights
-        sizes, squares, ones = abs(x), x.multiply(x), np.ones(x.shape[0])
-        largest = sizes.max(axis=0).toarray().ravel()
-        is_flag = squares.T @ ones == largest * (sizes.T @ ones)
-        scale = np.where(is_flag, largest, np.sqrt(squares.T @ rows / rows.sum()))
-        return Scaling(np.zeros(x.shape[1]), _zeros_to_ones(scale))
+        x = x.toarray()
     low, median, high = _quantiles(x, (0.25, 0.5, 0.75), weights)
     spread = (high - low) / _NORMAL_QUARTILES
     flat = spread == 0
@@ -104,6 +109,16 @@ def robust_scaling(x: Any, weights: Array | None) -> Scaling:
         if ((values == values.min()) | (values == values.max())).all():
             spread[column] = np.ptp(values)
     return Scaling(median, _zeros_to_ones(spread))
+
+
+def _sparse_scaling(x: Any, weights: Array | None) -> Scaling:
+    """Return the scaling of a sparse table whose columns are not centred."""
+    rows = np.ones(x.shape[0]) if weights is None else weights
+    sizes, squares, ones = abs(x), x.multiply(x), np.ones(x.shape[0])
+    largest = sizes.max(axis=0).toarray().ravel()
+    is_flag = squares.T @ ones == largest * (sizes.T @ ones)
+    scale = np.where(is_flag, largest, np.sqrt(squares.T @ rows / rows.sum()))
+    return Scaling(np.zeros(x.shape[1]), _zeros_to_ones(scale))
 
 
 def range_of_columns(x: Any) -> Array:
