@@ -85,7 +85,7 @@ commands-page: .venv/lab ## run the commands of docs/commands.md, and write thei
 curve-training: .venv/lab ## draw the picture of docs/curve-training.md
 	$(BIN)/python docs/curve_training.py
 
-bench: .venv/vision ## run all benchmarks except bench-peers, about 8 minutes
+bench: .venv/vision ## run the benchmarks of `hinged bench`, about 8 minutes
 	$(BIN)/hinged bench kernels --kernels $(KERNELS) --out $(RECORDS)/kernels.json
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4294967296 $(BIN)/hinged bench kernels \
 		--out $(RECORDS)/kernels-pages-kept.json

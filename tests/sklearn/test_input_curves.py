@@ -280,6 +280,8 @@ def test_a_picture_has_a_panel_for_each_column():
     assert titles == ["age\nnever rises, convex", "price", "size\nbounded"]
     low, high = figure.axes[0].get_xlim()
     assert -3000 < low < -1500 and 1500 < high < 3000
+    wider = model.plot_input_curves(table * [1, 1, 10]).axes[2]
+    assert wider.get_xlim()[1] > 2 * figure.axes[2].get_xlim()[1]
     names = [axes.get_title().split("\n")[0] for axes in model.plot_activations(table).axes]
     assert names[:4] == [*(f"columns, group {n}" for n in (1, 2, 3)), "hidden layer 1, group 1"]
     with pytest.raises(errors.ArgumentError, match="fit with input_curves=True"):

@@ -10,6 +10,7 @@ from hinged import errors, optim
 from hinged.nn import PiecewiseLinear
 from hinged.sklearn import MLPClassifier, MLPRegressor
 from hinged.sklearn.losses import squared_error
+from hinged.sklearn.members import Task
 from hinged.sklearn.samples import make_samples
 from hinged.sklearn.solvers.adam import Adam
 from hinged.sklearn.solvers.second_order import SecondOrder
@@ -67,9 +68,24 @@ def test_second_order_training_on_a_sparse_table_is_that_on_the_dense_one(method
         solver = SecondOrder(optim.MLP(3, 5, 1, PiecewiseLinear(5)), method, samples)
         losses.append([solver.iterate(samples) for _ in range(3)])
     assert losses[1] == pytest.approx(losses[0], rel=1e-9)
-    model = MLPRegressor((5,), solver=method, max_iter=3, standardize=False, random_state=0)
+
+
+@pytest.mark.parametrize("solver", ["adam", "owo-molf"])
+def test_the_training_rows_of_a_sparse_table_stay_sparse(solver, monkeypatch):
+    X, y = regression_table()
+    X = np.where(np.abs(X) < 0.3, 0, X)
+    tables, solver_of = [], Task.solver
+
+    def keep_table(task, network, training, *args):
+        tables.append(training.inputs)
+        return solver_of(task, network, training, *args)
+
+    monkeypatch.setattr(Task, "solver", keep_table)
+    model = MLPRegressor((5,), solver=solver, max_iter=3, standardize=False, random_state=0)
     dense, thin = (model.fit(table, y).predict(X) for table in (X, sparse.csr_matrix(X)))
-    assert thin == pytest.approx(dense)
+    assert thin == pytest.approx(dense, abs=1e-4)
+    assert [sparse.issparse(table) for table in tables] == [False, True]
+    assert tables[1].shape == tuple(tables[0].shape) < X.shape
 
 
 def test_what_a_second_order_method_cannot_do_is_refused_in_words():

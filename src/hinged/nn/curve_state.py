@@ -84,8 +84,8 @@ class CurveState:
     def adapt_to_hinges(self) -> None:
         """Begin anew if the hinges of the layer have moved, with the old start as a function.
 
-        The largest size so far stays, so that the pull to the start is as strong as before. Sizes
-        hardly depend on where the hinges are.
+        The largest size so far stays, so that the pull to the start does not begin anew at its full
+        strength. It may change, because sizes depend on where the hinges are.
         """
         hinges, before = self.observers[0].hinges, self.state["hinges"]
         version = hinges._version

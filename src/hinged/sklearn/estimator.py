@@ -311,7 +311,7 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         training, held_out = map(torch.from_numpy, split_rows(len(samples), share, seed, classes))
         if not len(held_out):
             return samples, None
-        return samples.take(training), samples.take(held_out)
+        return samples.select(training), samples.select(held_out)
 
     def _store_history(self, trained: list[Trained]) -> None:
         """Store the losses of the first network."""

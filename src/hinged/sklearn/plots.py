@@ -30,15 +30,18 @@ if TYPE_CHECKING:
 class PlottedNetworks(StoredNetworks):
     """An estimator that computes outputs of its networks and draws their curves."""
 
-    def _scaled_inputs(self, X: Any) -> Any:
-        """Return a checked and scaled table as a tensor in float64, or as a sparse matrix."""
+    def _checked(self, X: Any) -> Any:
+        """Return a checked table as an array or as a sparse matrix."""
         check_is_fitted(self)
         with name_other_columns(type(self).__name__, X, getattr(self, "feature_names_in_", None)):
-            X = validate_data(
+            return validate_data(
                 self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
             )
+
+    def _scaled_inputs(self, X: Any) -> Any:
+        """Return a checked and scaled table as a tensor in float64, or as a sparse matrix."""
         scaling = Scaling(self.input_center_, self.input_scale_)
-        scaled = clip_columns(scaling.apply(X), *self._input_limits(scaling))
+        scaled = clip_columns(scaling.apply(self._checked(X)), *self._input_limits(scaling))
         return scaled if sparse.issparse(scaled) else torch.from_numpy(scaled).double()
 
     def _input_limits(self, scaling: Scaling) -> Array:
@@ -119,24 +122,25 @@ class PlottedNetworks(StoredNetworks):
             raise errors.ArgumentError(errors.message(call, got, "fit with input_curves=True"))
         layer = self._networks()[network].get_submodule("0")
         assert isinstance(layer, InputCurves)
-        columns = None if X is None else self._unscaled(self._scaled_inputs(X))
+        columns = None if X is None else _to_tensor(self._checked(X))
         figure, panels = make_panels(self.n_features_in_)
         curves = zip(panels, layer.curves(), architecture.shapes, strict=True)
         for number, (axes, curve, shape) in enumerate(curves):
-            positions = self._unscaled(curve.hinges.expand(self.n_features_in_, -1).T)[:, number]
+            positions = curve.hinges * self.input_scale_[number] + self.input_center_[number]
             inputs = None if columns is None else Histogram.of(columns[:, number])
             draw_panel(axes, Curve(positions, curve.values, curve.tails), inputs, 0)
             axes.set_title(f"{self._column_name(number)}\n{_in_words(shape)}".strip(), fontsize=8)
         return figure
 
-    def _unscaled(self, scaled: Any) -> Tensor:
-        """Return a scaled table, `(rows, features)`, in the units of its columns."""
-        dense = scaled.toarray() if sparse.issparse(scaled) else scaled.numpy()
-        return torch.from_numpy(Scaling(self.input_center_, self.input_scale_).undo(dense))
-
     def _column_name(self, number: int) -> str:
         names = getattr(self, "feature_names_in_", None)
         return f"column {number}" if names is None else str(names[number])
+
+
+def _to_tensor(table: Any) -> Tensor:
+    """Return an array or a sparse matrix as a tensor in float64."""
+    dense = table.toarray() if sparse.issparse(table) else table
+    return torch.tensor(dense, dtype=torch.float64)  # Arrays of pandas may be read-only.
 
 
 def _name_layers(titles: Sequence[str], input_curves: bool) -> list[str]:

@@ -145,7 +145,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         """Return the predicted numbers, `(rows,)` or `(rows, outputs)` as in the training.
 
         With an ensemble, it is the mean of the predictions of all networks. Scaled numbers beyond
-        the range of float32 count as its ends, so that all predictions are finite.
+        the range of float32 count as its ends.
 
         Args:
             X: the table, `(rows, features)`, with the columns of the training.

@@ -38,6 +38,12 @@ class Samples:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def select(self, rows: Tensor) -> Samples:
+        """Return the rows with these numbers. Inputs that are sparse stay so."""
+        if isinstance(self.inputs, Tensor):
+            return self.take(rows)
+        return Samples(self.inputs[rows.numpy()], self.targets[rows], self.weights[rows])
+
     def take(self, rows: Tensor) -> Samples:
         """Return the rows with these numbers. Inputs that are sparse become dense."""
         weights = self.weights[rows]

@@ -132,7 +132,7 @@ def range_of_columns(x: Any) -> Array:
 
 
 def clip_columns(x: Any, low: Array, high: Array) -> Any:
-    """Return a table whose numbers are within limits of their columns. A dense table is changed.
+    """Return a table whose numbers are within limits of their columns. The table itself changes.
 
     Args:
         x: a table, `(rows, features)`, dense or sparse. A sparse table stays sparse.
@@ -145,14 +145,16 @@ def clip_columns(x: Any, low: Array, high: Array) -> Any:
     """
     if not sparse.issparse(x):
         return np.clip(x, low, high, out=x)
-    clipped = sparse.csr_matrix(x, copy=True)
+    clipped = sparse.csr_matrix(x)
     clipped.data.clip(low[clipped.indices], high[clipped.indices], out=clipped.data)
-    without_zero = np.flatnonzero((low > 0) | (high < 0))
-    if without_zero.size:
-        clipped = clipped.tolil()
-        columns = clipped[:, without_zero].toarray()
-        clipped[:, without_zero] = columns.clip(low[without_zero], high[without_zero])
-    return clipped.tocsr()
+    excludes_zero = (low > 0) | (high < 0)
+    if not excludes_zero.any():
+        return clipped
+    columns = clipped.tocsc()
+    dense = columns[:, excludes_zero].toarray().clip(low[excludes_zero], high[excludes_zero])
+    order = np.argsort(np.argsort(excludes_zero, kind="stable"))
+    parts = [columns[:, ~excludes_zero], sparse.csc_matrix(dense)]
+    return sparse.hstack(parts, format="csc")[:, order].tocsr()
 
 
 def _zeros_to_ones(scale: Array) -> Array:
