@@ -35,6 +35,7 @@ from hinged import PiecewiseLinear, errors, optim
 from hinged.installation import describe_installation, source_commit
 from hinged.lab.data.readers.data_files import explain_damage, find_data_file, find_data_folder
 from hinged.lab.data.readers.regression_tables import read_table_arrays
+from hinged.optim.mean_error import mean_error
 
 FOLDS = 10
 HINGES = 9
@@ -149,12 +150,6 @@ def initial_network(method: Method, x: Tensor, y: Tensor, hidden: int, seed: int
     return network
 
 
-def squared_error(network: optim.MLP, x: Tensor, y: Tensor) -> float:
-    """Return the mean squared error, summed over the outputs, in the units of the targets."""
-    with torch.no_grad():
-        return float((y - network(x)).square().sum()) / len(x)
-
-
 def run_job(job: Job) -> dict[str, Any]:
     """Train a network on the training rows of a fold, and return the line with its results.
 
@@ -180,9 +175,9 @@ def run_job(job: Job) -> dict[str, Any]:
     )
     return {
         **job._asdict(),
-        "training_error": squared_error(network, x[training], y[training]),
-        "validation_error": squared_error(network, x[validation], y[validation]),
-        "test_error": squared_error(network, x[test], y[test]),
+        "training_error": mean_error(network, x[training], y[training]),
+        "validation_error": mean_error(network, x[validation], y[validation]),
+        "test_error": mean_error(network, x[test], y[test]),
         "best": result.best,
         "seconds_to_best": times[result.best] - times[0],
         "seconds": times[-1] - times[0],

@@ -137,7 +137,7 @@ def versus_tables(record: Record) -> str:
         [
             f"On all {len(record['tables'])} tables:",
             versus_table(record),
-            f"On the {len(unseen['tables'])} tables without `*`:",
+            f"On tables without `*` ({len(unseen['tables'])}):",
             versus_table(unseen),
         ]
     )

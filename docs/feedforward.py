@@ -169,11 +169,13 @@ def curves_sentence(record: Record) -> str:
         if sign * mean > 0
     ]
     said = (
-        "; it is " + " and ".join(significant) if significant else "; no difference is significant"
+        f"The mean test error is {' and '.join(significant)}."
+        if significant
+        else "No difference of test errors is significant."
     )
     return (
         f"Compared with the same activation untrained, trained curves have the lower mean training "
-        f"error in {lower} of {len(tests)} cases, and the lower mean test error in {better}{said}."
+        f"error in {lower} of {len(tests)} cases, and the lower mean test error in {better}. {said}"
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from hinged import errors
 from hinged.nn import PiecewiseLinear
@@ -106,11 +106,12 @@ def test_net_control_of_batches_is_that_of_all_rows():
 
 
 def test_a_constant_net_in_batches_is_only_shifted():
-    network = MLP(2, 1, 1, nn.ReLU())
-    nn.init.constant_(network.hidden.weight, 0.3)
-    rows = torch.full((10, 2), 0.1, dtype=torch.float64)
-    net_control(network, [(part, part[:, :1]) for part in rows.split(3)])
-    assert network.hidden.weight.tolist() == [[0.3, 0.3]]
+    torch.manual_seed(0)
+    network = MLP(20, 20, 1, nn.ReLU())
+    weights = network.hidden.weight.detach().clone()
+    rows = torch.randn(20, dtype=torch.float64).expand(200, 20)
+    net_control(network, [(part, part[:, :1]) for part in rows.split([128, 64, 7, 1])])
+    assert torch.equal(network.hidden.weight, weights)
     assert network.hidden(rows).detach().numpy() == pytest.approx(0.5)
 
 
@@ -122,6 +123,23 @@ def test_means_of_batches_are_weighted_by_their_rows():
     mean, total = mean_over_rows(parts)
     torch.testing.assert_close(mean, values.mean(dim=0))
     assert total == pytest.approx(values.sum().item() / 20)
+
+
+class ReadOnce(IterableDataset):
+    """Batches that are an iterable with a stored iterator."""
+
+    def __init__(self, batches):
+        self.batches = iter(batches)
+
+    def __iter__(self):
+        return self.batches
+
+
+def test_an_iterable_that_is_empty_in_the_second_pass_can_be_iterated_only_once(problem):
+    network, x, y = problem()
+    for rows in (ReadOnce([(x, y)]), DataLoader(ReadOnce([(x, y)]), batch_size=None)):
+        with pytest.raises(errors.ArgumentError, match="can be iterated only once have none"):
+            fit(network, rows)
 
 
 def ones(*shape):
@@ -145,7 +163,9 @@ def ones(*shape):
         ((ones(4, 2), ones(3, 1)), r"inputs of shape \(4, 2\) and targets of shape \(3, 1\)"),
         ((ones(4, 3), ones(4, 1)), r"inputs of shape \(4, 3\)"),
         (([],), "got no rows"),
-        ((ones(0, 2), ones(0, 1)), "got no rows"),
+        ((ones(0, 2), ones(0, 1)), r"got no rows; expected at least one row\.$"),
+        ((ones(4, 2) * np.inf, ones(4, 1)), "got infinite or NaN inputs; expected finite"),
+        (([(ones(4, 2), ones(4, 1)), (ones(4, 2), ones(4, 1) * np.nan)],), "NaN targets"),
     ],
 )
 def test_rows_that_cannot_be_used_are_refused(rows, message):
@@ -155,6 +175,21 @@ def test_rows_that_cannot_be_used_are_refused(rows, message):
         fit(network, *rows, epochs=1)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize(
+    "inputs, message",
+    [
+        (ones(0, 2), "got no rows"),
+        (ones(4, 3), r"got inputs of shape \(4, 3\); expected \(rows, 2\)"),
+        (ones(2), r"inputs of shape \(2,\)"),
+        (ones(4, 2) * np.nan, "NaN inputs"),
+        (torch.ones(4, 2), "float32 in x"),
+    ],
+)
+def test_net_control_refuses_inputs_that_cannot_be_used(inputs, message):
+    with pytest.raises(errors.HingedError, match=message):
+        net_control(MLP(2, 3, 1, nn.ReLU()), inputs)
 
 
 def test_a_batch_in_single_precision_is_refused():

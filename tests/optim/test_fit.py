@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from hinged import errors
 from hinged.nn import PiecewiseLinear
@@ -61,6 +62,30 @@ def test_an_unknown_method_and_single_precision_are_rejected(problem):
         fit(network, x.float(), y)
     with pytest.raises(errors.DtypeError, match=r"float32 in hidden\.weight"):
         fit(network.float(), x, y)
+
+
+@pytest.mark.parametrize("method", ["cg", "lm"])
+def test_a_training_whose_numbers_become_infinite_has_a_result(problem, method):
+    network, x, y = problem(nn.ReLU())
+    nn.init.constant_(network.hidden.weight, 1e10)
+    found = fit(network, x * 1e300, y, method, epochs=2)
+    assert len(found.error) == 2 and not np.isfinite(found.error).any()
+    assert found.rank_deficiency == 3 + 5 + 1
+
+
+@pytest.mark.parametrize("method", ["owo-bp", "owo-molf"])
+def test_least_squares_of_infinite_numbers_is_refused(problem, method):
+    network, x, y = problem(nn.ReLU())
+    nn.init.constant_(network.hidden.weight, 1e10)
+    with pytest.raises(errors.ArgumentError, match="with infinite numbers or NaN"):
+        fit(network, x * 1e300, y, method, epochs=2)
+
+
+@pytest.mark.parametrize("validation", [[("x", "y")], [()], (np.ones(2), np.ones(2)), 3])
+def test_validation_that_is_not_a_pair_of_tensors_is_refused(problem, validation):
+    network, x, y = problem()
+    with pytest.raises(errors.ArgumentError, match="as validation; expected a pair of tensors"):
+        fit(network, x, y, validation=validation)
 
 
 def twod(fold, trained):

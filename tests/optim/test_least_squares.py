@@ -44,7 +44,7 @@ def test_reduced_rows_have_the_same_solution(rows, size):
 
 
 def test_reduced_rows_do_not_square_the_condition_number():
-    """The columns are almost dependent, and the normal equations are wrong in the fourth digit."""
+    """The columns are almost dependent, and the normal equations are wrong by about 1e-6."""
     a = draw(40, 6)
     a[:, 1] = a[:, 0] + 1e-5 * a[:, 1]
     exact = torch.arange(6, dtype=torch.float64)[:, None]

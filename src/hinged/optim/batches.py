@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hinged import errors
@@ -18,10 +19,14 @@ BATCH_ROWS = 16_384
 """Largest number of rows that are processed together."""
 
 _CALL = "hinged.optim"
+_NAMES = ("inputs", "targets")
+_SEVERAL_PASSES = (
+    "pass a list of batches, a DataLoader, or an object whose __iter__ returns a new iterator"
+)
 
 
 def batches(network: MLP, x: Rows, y: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the inputs `(P, N)` and the targets `(P, M)` of all rows in batches.
+    """Return an iterator over the inputs `(P, N)` and the targets `(P, M)` of all rows in batches.
 
     Each batch has `P` rows, at most `BATCH_ROWS`.
 
@@ -32,7 +37,7 @@ def batches(network: MLP, x: Rows, y: Tensor | None) -> Iterator[tuple[Tensor, T
 
     Raises:
         ArgumentError: if `x` can be iterated only once, if the shapes of inputs and targets do not
-            suit the network, or if there are no rows.
+            suit the network, if a number is infinite or NaN, or if there are no rows.
         DtypeError: if the dtype of inputs or targets is not that of the network.
 
     >>> import torch
@@ -41,15 +46,14 @@ def batches(network: MLP, x: Rows, y: Tensor | None) -> Iterator[tuple[Tensor, T
     >>> [len(inputs) for inputs, targets in batches(network, x, y)]
     [16384, 3616]
     """
-    is_empty = True
-    for pair in _pairs(x, y):
-        _check_pair(network, pair)
-        for inputs, targets in zip(*(part.split(BATCH_ROWS) for part in pair), strict=True):
-            if len(inputs):
-                yield inputs, targets
-                is_empty = False
-    if is_empty:
-        raise errors.ArgumentError(errors.message(_CALL, "no rows", "expected at least one row"))
+    expected = "expected at least one row"
+    if not isinstance(x, Tensor):
+        expected += (
+            " whenever the batches are iterated. Batches that can be iterated only once have none "
+            f"the second time: {_SEVERAL_PASSES}"
+        )
+    parts = _parts(network, _checked_pairs(_pairs(x, y)), expected)
+    return ((inputs, targets) for inputs, targets in parts)
 
 
 def input_batches(network: MLP, x: Rows) -> Iterator[Tensor]:
@@ -58,9 +62,14 @@ def input_batches(network: MLP, x: Rows) -> Iterator[Tensor]:
     Args:
         network: the network.
         x: inputs of all rows, or batches of inputs and targets.
+
+    Raises:
+        ArgumentError: as `batches` does.
+        DtypeError: as `batches` does.
     """
     if isinstance(x, Tensor):
-        yield from x.split(BATCH_ROWS)
+        for (inputs,) in _parts(network, [(x,)]):
+            yield inputs
     else:
         for inputs, _ in batches(network, x, None):
             yield inputs
@@ -94,29 +103,83 @@ def _pairs(x: Rows, y: Tensor | None) -> Iterable[Sequence[Tensor]]:
         hint = "expected two tensors, or batches of inputs and targets as x and None as y"
         raise errors.ArgumentError(errors.message(_CALL, got, hint))
     if isinstance(x, Iterator):
-        hint = (
-            "it can be iterated only once, but the rows are read many times: pass a list of "
-            "batches, a DataLoader, or an object whose __iter__ returns a new iterator"
-        )
+        hint = "it can be iterated only once, but the rows are read many times: " + _SEVERAL_PASSES
         raise errors.ArgumentError(errors.message(_CALL, errors.class_of(x), hint))
     return x
 
 
-def _check_pair(network: MLP, pair: Sequence[Tensor]) -> None:
-    """Raise an error unless a pair contains inputs and targets for a network."""
+def check_pair(call: str, pair: Any, name: str) -> None:
+    """Raise an error unless an object is a pair of tensors.
+
+    Args:
+        call: the call that the user made, for the error message.
+        pair: the object.
+        name: what the call got it as, for the error message.
+
+    Raises:
+        ArgumentError: if it is not a pair of tensors.
+    """
     is_pair = isinstance(pair, list | tuple) and len(pair) == 2
     if not is_pair or not all(isinstance(part, Tensor) for part in pair):
-        got = f"{errors.class_of(pair)} as a batch"
+        got = f"{errors.class_of(pair)} as {name}"
         hint = "expected a pair of tensors: inputs and targets"
+        raise errors.ArgumentError(errors.message(call, got, hint))
+
+
+def _checked_pairs(pairs: Iterable[Sequence[Tensor]]) -> Iterator[Sequence[Tensor]]:
+    """Yield batches, and raise an error for one that is not a pair of tensors."""
+    for pair in pairs:
+        check_pair(_CALL, pair, "a batch")
+        yield pair
+
+
+def _parts(
+    network: MLP, tables: Iterable[Sequence[Tensor]], expected: str = "expected at least one row"
+) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the rows of tables in parts of at most `BATCH_ROWS` rows, and check them.
+
+    Args:
+        network: the network.
+        tables: the inputs of each table, and its targets if there are any.
+        expected: the hint of the error if there are no rows.
+    """
+    is_empty = True
+    for table in tables:
+        _check_shapes(network, table)
+        _check_dtypes(network, table)
+        for part in zip(*(tensor.split(BATCH_ROWS) for tensor in table), strict=True):
+            if len(part[0]):
+                _check_finite(part)
+                yield part
+                is_empty = False
+    if is_empty:
+        raise errors.ArgumentError(errors.message(_CALL, "no rows", expected))
+
+
+def _check_shapes(network: MLP, table: Sequence[Tensor]) -> None:
+    """Raise an error unless inputs, and targets if there are any, have the shapes of a network."""
+    widths = (network.hidden.in_features, network.output.out_features)[: len(table)]
+    rows = table[0].shape[:1]
+    if any(tensor.shape != (*rows, width) for tensor, width in zip(table, widths, strict=True)):
+        shapes = zip(_NAMES, (tuple(tensor.shape) for tensor in table), strict=False)
+        got = " and ".join(f"{name} of shape {shape}" for name, shape in shapes)
+        hint = "expected " + " and ".join(f"(rows, {width})" for width in widths)
         raise errors.ArgumentError(errors.message(_CALL, got, hint))
-    x, y = pair
-    features, outputs = network.hidden.in_features, network.output.out_features
-    if x.shape != (*y.shape[:1], features) or y.shape != (*x.shape[:1], outputs):
-        got = f"inputs of shape {tuple(x.shape)} and targets of shape {tuple(y.shape)}"
-        hint = f"expected (rows, {features}) and (rows, {outputs})"
-        raise errors.ArgumentError(errors.message(_CALL, got, hint))
+
+
+def _check_dtypes(network: MLP, table: Sequence[Tensor]) -> None:
+    """Raise an error unless inputs and targets have the dtype of a network."""
     dtype = network.hidden.weight.dtype
-    for name, tensor in (("x", x), ("y", y)):
+    for name, tensor in zip(("x", "y"), table, strict=False):
         if tensor.dtype != dtype:
             hint = f"expected {dtype}, the dtype of the network: convert the data"
             raise errors.DtypeError(errors.message(_CALL, f"{tensor.dtype} in {name}", hint))
+
+
+def _check_finite(part: Sequence[Tensor]) -> None:
+    """Raise an error if inputs or targets contain infinite numbers or NaN."""
+    for name, tensor in zip(_NAMES, part, strict=False):
+        # The extremes need a twentieth of the time of `tensor.isfinite().all()`.
+        if tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all():
+            hint = "expected finite numbers: remove or replace these rows"
+            raise errors.ArgumentError(errors.message(_CALL, f"infinite or NaN {name}", hint))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hinged import errors
-from hinged.optim.batches import Rows
+from hinged.optim.batches import Rows, check_pair
 from hinged.optim.conjugate_gradient import conjugate_gradient
 from hinged.optim.curve_step import check_activation
 from hinged.optim.levenberg_marquardt import levenberg_marquardt
@@ -48,7 +48,8 @@ class FitResult:
         best: number of the iteration, counted from 1, whose weights the network has at the end.
         rank_deficiency: number of directions of the output weights that the training samples do not
             determine at the end, because of dead units, constant features, or features and units
-            that are linear combinations of others. 0 means that all are determined.
+            that are linear combinations of others. 0 means that all are determined. All are counted
+            if the training made outputs of hidden units infinite or NaN.
     """
 
     error: list[float] = field(default_factory=list)
@@ -74,7 +75,7 @@ def fit(
     the curves unchanged, call `network.activation.requires_grad_(False)` first.
 
     A table that does not fit into memory can be given as batches of rows. Each iteration then reads
-    all batches about 3 to 8 times, and only one batch is in memory at a time. The result does not
+    all batches about 3 to 10 times, and only one batch is in memory at a time. The result does not
     depend on the size and the order of the batches, except for rounding.
 
     Args:
@@ -99,8 +100,10 @@ def fit(
     Raises:
         UnknownNameError: if `method` does not exist.
         ArgumentError: if `network` is not an `MLP`, if the activation is not a `PiecewiseLinear`
-            and has parameters that require gradients, if the batches can be iterated only once, or
-            if inputs and targets have other shapes.
+            and has parameters that require gradients, if the batches can be iterated only once, if
+            inputs and targets have other shapes, if one of their numbers is infinite or NaN, if the
+            numbers of a least-squares problem become so, or if `validation` is not a pair of
+            tensors.
         DtypeError: if the network, the inputs or the targets are not in float64.
 
     >>> from hinged.nn import PiecewiseLinear
@@ -126,6 +129,8 @@ def fit(
         got, hint = errors.class_of(network), "expected a hinged.optim.MLP in float64"
         raise errors.ArgumentError(errors.message(f"{CALL}(network)", got, hint))
     check_activation(CALL, network)
+    if validation is not None:
+        check_pair(CALL, validation, "validation")
     for name, tensor in _tensors(network, validation).items():
         if tensor.dtype != torch.float64:
             hint = "expected float64: convert the network and the data with .double()"

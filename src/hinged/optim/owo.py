@@ -22,6 +22,11 @@ def owo(network: MLP, x: Rows, y: Tensor | None = None) -> None:
         x: inputs of `P` samples with `N` features, `(P, N)`, or batches as in `fit`.
         y: targets, `(P, M)` for `M` outputs; None if `x` are batches.
 
+    Raises:
+        ArgumentError: if an input, a target or an output of a hidden unit is infinite or NaN, or
+            for the reasons that `fit` names.
+        DtypeError: if the dtype of inputs or targets is not that of the network.
+
     Source: Barton, "A matrix method for optimizing a neural network" (Neural Computation, 1991);
     Manry et al., "Fast training of neural networks for remote sensing" (1994).
 
@@ -43,7 +48,8 @@ def rank_deficiency(network: MLP, x: Rows, y: Tensor | None = None) -> int:
     The output weights multiply the features, the outputs of the hidden units, and 1. The result is
     the number `N + H + 1` of these functions, minus the number of those that are linearly
     independent. Dead units, constant features, and features or units that repeat others make it
-    larger than 0. `owo` ignores these directions.
+    larger than 0. `owo` ignores these directions. If a function has infinite or NaN values, the
+    result is `N + H + 1`.
 
     Args:
         network: the network.

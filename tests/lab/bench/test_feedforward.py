@@ -63,12 +63,6 @@ def test_the_errors_are_those_of_the_network_with_the_best_validation_error(benc
     assert 0 < found["seconds_to_best"] <= found["seconds"]
 
 
-def test_the_error_is_summed_over_outputs_and_averaged_over_rows(bench):
-    x = torch.zeros(5, 2).double()
-    network = bench.optim.MLP(2, 3, 4, torch.nn.ReLU())
-    assert bench.squared_error(network, x, network(x).detach() + 2) == pytest.approx(16)
-
-
 def test_a_killed_run_goes_on_after_its_last_complete_line(bench, tmp_path, capsys):
     path, record_file = tmp_path / "r.jsonl", tmp_path / "record.json"
     bench.main(arguments(path))

@@ -71,13 +71,13 @@ def test_significant_differences_are_named(page):
     lower = record(adact_relu=[0.1, 0.2, 0.31], molf_relu=[0.2, 0.3, 0.4])
     said = page["curves_sentence"](lower)
     assert "error in 1 of 1 cases, and the lower mean test error in 1" in said
-    assert "it is significantly lower for ADACT-RELU, on twod." in said
+    assert ". The mean test error is significantly lower for ADACT-RELU, on twod." in said
     assert "**-0.0967 [" in page["differences_table"](lower)
     higher = record(adact_relu=[0.2, 0.3, 0.4], molf_relu=[0.1, 0.2, 0.31])
     said = page["curves_sentence"](higher)
     assert "in 0 of 1" in said and "significantly higher for ADACT-RELU, on twod." in said
     level = record(adact_relu=[0.1, 0.3], molf_relu=[0.2, 0.1])
-    assert "no difference is significant" in page["curves_sentence"](level)
+    assert "No difference of test errors is significant." in page["curves_sentence"](level)
 
 
 def test_the_best_method_and_the_cost_are_said(page):
