@@ -268,7 +268,7 @@ def two_tables():
 def test_estimators_are_also_counted_on_tables_without_a_part_in_the_defaults(two_tables):
     script = runpy.run_path(str(ROOT / "docs" / "estimators.py"))
     counts = re.findall(r"On .*:|\d of \d", script["versus_tables"](two_tables))
-    assert counts == ["On all 2 tables:", "1 of 2", "On the 1 tables without `*`:", "0 of 1"]
+    assert counts == ["On all 2 tables:", "1 of 2", "On tables without `*` (1):", "0 of 1"]
 
 
 def test_the_page_explains_realmlp_only_if_the_record_has_scores_of_it(two_tables):
