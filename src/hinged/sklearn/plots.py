@@ -40,8 +40,9 @@ class PlottedNetworks(StoredNetworks):
 
     def _scaled_inputs(self, X: Any) -> Any:
         """Return a checked and scaled table as a tensor in float64, or as a sparse matrix."""
+        X = self._checked(X)
         scaling = Scaling(self.input_center_, self.input_scale_)
-        scaled = clip_columns(scaling.apply(self._checked(X)), *self._input_limits(scaling))
+        scaled = clip_columns(scaling.apply(X), *self._input_limits(scaling))
         return scaled if sparse.issparse(scaled) else torch.from_numpy(scaled).double()
 
     def _input_limits(self, scaling: Scaling) -> Array:
