@@ -10,8 +10,6 @@ on Linux.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import multiprocessing
 import resource
 import time
@@ -20,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from result_files import record_heading, write_record
 
-from hinged.installation import describe_installation
 from hinged.sklearn import MLPRegressor
 
 ITERATIONS = (1, 2, 4)
@@ -71,14 +69,12 @@ def main() -> None:
         print(f"{iterations} iterations: {case['fit_mib']:.0f} MiB, {share:.2f} times the table")
     if given.record:
         record = {
-            "format": 1,
-            "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "environment": describe_installation(),
+            **record_heading(),
             "rows": given.rows,
             "columns": given.columns,
             "cases": cases,
         }
-        given.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(given.record, record)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import io
-import json
 import math
 import statistics
 import time
@@ -28,10 +26,10 @@ import numpy as np
 import torch
 from estimators_contenders import CONTENDERS
 from estimators_tables import Table, known_tables, load_table
+from result_files import record_heading, write_record
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from hinged.installation import describe_installation
 from hinged.sklearn.members import split_rows
 
 ROUNDS = 5
@@ -129,13 +127,11 @@ def main() -> None:
         )
     if given.record:
         record = {
-            "format": 1,
-            "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "environment": describe_installation(),
+            **record_heading(),
             "rows": ROWS,
             "cases": cases,
         }
-        given.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(given.record, record)
 
 
 if __name__ == "__main__":

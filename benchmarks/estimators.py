@@ -11,8 +11,6 @@ after it was interrupted. When all is done, a table is printed, and the record i
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import time
 import warnings
 from collections.abc import Iterator
@@ -25,12 +23,12 @@ import numpy as np
 import torch
 from estimators_contenders import CONTENDERS, SLOW, Settings
 from estimators_tables import FOLDS, SEEN, Table, known_tables, load_table
-from result_lines import append_line, read_lines
+from result_files import append_line, read_lines, record_heading, write_record
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
-from hinged.installation import describe_installation, source_commit
+from hinged.installation import source_commit
 
 TRIALS = 30
 """Number of random trials of `--tuned`, of which the first is the default."""
@@ -176,9 +174,7 @@ def record_of(jobs: list[Job], results: dict[Job, dict[str, Any]]) -> dict[str, 
     kept = ("table", "contender", "fold", "score", "log_loss", "fit_seconds", "predict_seconds")
     kept = (*kept, "settings", "problem")
     return {
-        "format": 1,
-        "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "environment": describe_installation() | {name: _version(name) for name in PACKAGES},
+        **record_heading({name: _version(name) for name in PACKAGES}),
         "commits": sorted({each["commit"] for each in found}),
         "folds": FOLDS,
         "rows": jobs[0].rows,
@@ -271,7 +267,7 @@ def main(arguments: list[str] | None = None) -> None:
     record = record_of(jobs, read_results(given.results))
     print_table(record)
     if given.record:
-        given.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(given.record, record)
 
 
 if __name__ == "__main__":

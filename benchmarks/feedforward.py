@@ -14,9 +14,7 @@ after it was interrupted. At the end, a table is printed, and the record is writ
 from __future__ import annotations
 
 import argparse
-import datetime
 import functools
-import json
 import statistics
 import sys
 import time
@@ -27,12 +25,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from feedforward_multiplies import ITERATIONS, Sizes
-from result_lines import append_line, read_lines
+from result_files import append_line, read_lines, record_heading, write_record
 from sklearn.model_selection import KFold
 from torch import Tensor, nn
 
 from hinged import PiecewiseLinear, errors, optim
-from hinged.installation import describe_installation, source_commit
+from hinged.installation import source_commit
 from hinged.lab.data.readers.data_files import explain_damage, find_data_file, find_data_folder
 from hinged.lab.data.readers.regression_tables import read_table_arrays
 from hinged.optim.mean_error import mean_error
@@ -228,9 +226,7 @@ def record_of(jobs: list[Job], results: dict[Job, dict[str, Any]]) -> dict[str, 
         }
     dropped = ("epochs", "commit")
     return {
-        "format": 1,
-        "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "environment": describe_installation(),
+        **record_heading(),
         "commits": sorted({each["commit"] for each in found}),
         "folds": FOLDS,
         "epochs": jobs[0].epochs if jobs else 0,
@@ -294,7 +290,7 @@ def main(arguments: list[str] | None = None) -> None:
     record = record_of(jobs, read_results(given.results))
     print_table(record)
     if given.record:
-        given.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(given.record, record)
 
 
 if __name__ == "__main__":

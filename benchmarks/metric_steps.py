@@ -9,12 +9,12 @@ metric are interleaved. The result is the median and the quartiles of their rati
 from __future__ import annotations
 
 import datetime
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from result_files import write_record
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -114,7 +114,7 @@ def main() -> None:
             "steps": STEPS,
             "cases": cases,
         }
-        Path(sys.argv[1]).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(Path(sys.argv[1]), record)
 
 
 if __name__ == "__main__":

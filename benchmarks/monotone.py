@@ -11,7 +11,6 @@ on after it was interrupted. At the end, a table is printed.
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import time
 import warnings
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from estimators_tables import Table, load_table
+from result_files import append_line, read_lines
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from hinged.installation import describe_installation, source_commit
@@ -173,7 +173,7 @@ def main() -> None:
     """Run what is missing in the file of results, and print the table."""
     path = Path(sys.argv[1])
     torch.set_num_threads(1)
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = read_lines(path)
     done = {(each["table"], each["contender"], each["fold"]) for each in lines}
     contenders = list(CONTENDERS)
     if find_spec("tensorflow_lattice") is None:
@@ -184,8 +184,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # A training that reaches `max_iter`.
             lines.append(run(*job))
-        with path.open("a") as file:
-            file.write(json.dumps(lines[-1]) + "\n")
+        append_line(path, lines[-1])
     show(lines)
 
 

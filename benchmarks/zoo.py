@@ -9,7 +9,6 @@ these models are checked. A model whose package is missing is recorded as missin
 from __future__ import annotations
 
 import copy
-import datetime
 import functools
 import gc
 import io
@@ -26,13 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from result_files import record_heading, write_record
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 from zoo_packages import OTHERS, TRANSFORMERS
 from zoo_torch import DETECTION, OWN, VISION, ZooModel, provide_nms
 
 import hinged
-from hinged.installation import describe_installation
 
 MODELS = [*OWN, *VISION, *DETECTION, *TRANSFORMERS, *OTHERS]
 PASSED = "yes"
@@ -348,13 +347,11 @@ def main() -> None:
                 results.append(examine(zoo_model))
             print(json.dumps(results[-1]), flush=True)
     record = {
-        "format": 1,
-        "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "environment": describe_installation() | package_versions(),
+        **record_heading(package_versions()),
         "models": results,
     }
     for file in files:
-        Path(file).write_text(json.dumps(record, indent=1) + "\n")
+        write_record(Path(file), record)
 
 
 if __name__ == "__main__":
