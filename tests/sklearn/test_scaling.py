@@ -104,7 +104,7 @@ def test_numbers_beyond_float32_become_infinite():
 
 def test_sparse_columns_are_clipped_as_dense_ones():
     x = sparse.random_array((50, 4), density=0.5, rng=np.random.default_rng(0), format="csr")
-    low, high = np.array([-1, 0.2, 0.3, -2]), np.array([0.5, 0.4, np.inf, -1])
+    low, high = np.array([0.2, -1, 0.3, -2]), np.array([0.4, 0.5, np.inf, -1])
     clipped = clip_columns(x.copy(), low, high)
     assert sparse.issparse(clipped)
     assert (clipped.toarray() == x.toarray().clip(low, high)).all()
