@@ -11,6 +11,7 @@ after it was interrupted. When all is done, a table is printed, and the record i
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
 from collections.abc import Iterator
@@ -158,8 +159,16 @@ def run(jobs: list[Job], path: Path, processes: int) -> Iterator[dict[str, Any]]
             yield found
 
 
-def record_of(jobs: list[Job], results: dict[Job, dict[str, Any]]) -> dict[str, Any]:
-    """Return the record of finished jobs: machine, versions, tables, results of each fold."""
+def record_of(
+    jobs: list[Job], results: dict[Job, dict[str, Any]], earlier: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the record of finished jobs: machine, versions, tables, results of each fold.
+
+    Args:
+        jobs: the jobs.
+        results: the results of the finished ones.
+        earlier: a record whose results of other contenders are taken over, with its heading.
+    """
     found = [results[job] for job in jobs if job in results]
     tables = {}
     for name in dict.fromkeys(job.table for job in jobs):
@@ -173,7 +182,7 @@ def record_of(jobs: list[Job], results: dict[Job, dict[str, Any]]) -> dict[str, 
         }
     kept = ("table", "contender", "fold", "score", "log_loss", "fit_seconds", "predict_seconds")
     kept = (*kept, "settings", "problem")
-    return {
+    record = {
         **record_heading({name: _version(name) for name in PACKAGES}),
         "commits": sorted({each["commit"] for each in found}),
         "folds": FOLDS,
@@ -184,6 +193,33 @@ def record_of(jobs: list[Job], results: dict[Job, dict[str, Any]]) -> dict[str, 
         },
         "tables": tables,
         "results": [{name: each[name] for name in kept if name in each} for each in found],
+    }
+    return record if earlier is None else with_earlier(record, earlier)
+
+
+def with_earlier(record: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with the results of those contenders that only an earlier record has.
+
+    Raises:
+        SystemExit: if the earlier record is of other tables, folds or trials.
+    """
+    for name in ("folds", "rows", "trials", "tables"):
+        if record[name] != earlier[name]:
+            raise SystemExit(f"The earlier record has other {name}.")
+    others = {
+        name: label
+        for name, label in earlier["contenders"].items()
+        if name not in record["contenders"]
+    }
+    return {
+        **record,
+        "contenders": record["contenders"] | others,
+        "results": record["results"]
+        + [each for each in earlier["results"] if each["contender"] in others],
+        "earlier": {
+            "contenders": list(others),
+            **{name: earlier[name] for name in ("made", "environment", "commits")},
+        },
     }
 
 
@@ -225,6 +261,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("results", type=Path, metavar="RESULTS.jsonl", help="the file of results, to go on with")
     add("--record", type=Path, metavar="FILE.json", help="where to write the record")
+    add(
+        "--earlier",
+        type=Path,
+        metavar="FILE.json",
+        help="an earlier record, to keep its results of contenders that are not run now",
+    )
     add("--jobs", type=int, default=1, help="number of processes, each with one thread")
     add("--folds", type=int, default=FOLDS, help=f"run only the first of the {FOLDS} folds")
     add("--rows", type=int, default=ROWS, help=f"rows of larger tables to take ({ROWS})")
@@ -264,7 +306,8 @@ def main(arguments: list[str] | None = None) -> None:
     for found in run([] if given.finished else jobs, given.results, given.jobs):
         shown = found.get("problem") or f"{found['score']:.4f} in {found['fit_seconds']:.1f} s"
         print(f"{found['table']}, {found['contender']}, fold {found['fold']}: {shown}", flush=True)
-    record = record_of(jobs, read_results(given.results))
+    earlier = json.loads(given.earlier.read_text(encoding="utf-8")) if given.earlier else None
+    record = record_of(jobs, read_results(given.results), earlier)
     print_table(record)
     if given.record:
         write_record(given.record, record)

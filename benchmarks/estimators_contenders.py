@@ -72,6 +72,10 @@ def _hinged(kind: type, activation: str) -> Callable[..., Any]:
     return lambda **settings: kind(activation=activation, **settings)
 
 
+def _one_network(kind: type) -> Callable[..., Any]:
+    return lambda **settings: kind(n_ensemble=1, **settings)
+
+
 def _relu_space(draw: np.random.Generator, _: bool) -> Settings:
     return {
         "hidden_layer_sizes": _choose(draw, (32, 32), (64, 64), (128, 128), (64, 64, 64)),
@@ -192,6 +196,7 @@ _HINGED = hinged_sklearn.MLPRegressor, hinged_sklearn.MLPClassifier
 CONTENDERS: dict[str, Contender] = {
     "hinged": Contender("hinged", *(_hinged(kind, "hinged") for kind in _HINGED), _curve_space),
     "relu": Contender("hinged, ReLU", *(_hinged(kind, "relu") for kind in _HINGED), _relu_space),
+    "one-network": Contender("hinged, one network", *map(_one_network, _HINGED), _curve_space),
     "sklearn-mlp": Contender(
         "scikit-learn MLP", _scaled_mlp_regressor, _scaled_mlp_classifier, _mlp_space
     ),

@@ -38,6 +38,7 @@ LEVEL = 0.05
 COLOURS = {
     "hinged": "#c2410c",
     "relu": "#fdba74",
+    "one-network": "#fb923c",
     "sklearn-mlp": "#0369a1",
     "linear": "#94a3b8",
     "forest": "#86efac",
@@ -47,7 +48,14 @@ COLOURS = {
     "realmlp": "#7c3aed",
     "realmlp-curves": "#db2777",
 }
-MARKERS = {"hinged": "D", "relu": "D", "realmlp": "s", "realmlp-curves": "s", "linear": "x"}
+MARKERS = {
+    "hinged": "D",
+    "relu": "D",
+    "one-network": "d",
+    "realmlp": "s",
+    "realmlp-curves": "s",
+    "linear": "x",
+}
 
 Record = dict[str, Any]
 
@@ -301,15 +309,33 @@ def memory_text(record: Record) -> str:
 
 
 def _machine(record: Record, name: str) -> str:
+    parts = [f"Recorded {_origin(record)}.", *_origin_of_earlier(record)]
+    return " ".join([*parts, f"All results: `benchmarks/records/{name}.json`."])
+
+
+def _origin(record: Record) -> str:
+    """Return when, with what and where a record was made."""
     facts = record["environment"]
     packages = ("scikit-learn", "lightgbm", "xgboost", "pytabkit", "river")
-    known = [f"{each} {facts[each]}" for each in packages if each in facts]
-    commits = ", ".join(record.get("commits", [facts["commit"]]))
+    known = [f"{each} {facts[each]}" for each in packages if _is_installed(facts, each)]
+    commits = ", ".join(record.get("commits") or [facts["commit"]])
     return (
-        f"Recorded on {record['made'][:10]} at commit {commits} with torch {facts['torch']}, "
-        f"{', '.join(known)}, on {facts['processor']}. Kernel: {facts['kernel']}. "
-        f"All results: `benchmarks/records/{name}.json`."
+        f"on {record['made'][:10]} at commit {commits} with torch {facts['torch']}, "
+        f"{', '.join(known)}, on {facts['processor']}. Kernel: {facts['kernel']}"
     )
+
+
+def _is_installed(facts: dict[str, str], package: str) -> bool:
+    return facts.get(package, "not installed") != "not installed"
+
+
+def _origin_of_earlier(record: Record) -> list[str]:
+    """Return a sentence about the results that were taken from an earlier record, if there are."""
+    earlier = record.get("earlier")
+    if earlier is None:
+        return []
+    labels = " and ".join(record["contenders"][name] for name in earlier["contenders"])
+    return [f"{labels}: recorded {_origin(earlier)}."]
 
 
 SECTIONS: dict[str, Callable[[Record], str]] = {

@@ -13,6 +13,7 @@ from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
 
 from hinged import errors
 from hinged.sklearn import MLPClassifier, MLPRegressor, scaling
@@ -152,18 +153,21 @@ def test_weights_and_class_weights_count():
 
 
 def test_a_row_with_weight_2_is_not_both_trained_and_held_out(monkeypatch):
-    parts, train = [], Task.train
+    splits, train = [], Task.train
 
-    def keep(task, training, held_out, *others):
-        parts.extend([training, held_out])
-        return train(task, training, held_out, *others)
+    def keep(task, starts, split, report):
+        splits.append(split)
+        return train(task, starts, split, report)
 
     monkeypatch.setattr(Task, "train", keep)
-    X, y = regression_table(30)
-    MLPRegressor(**{**SMALL, "max_iter": 1}).fit(X, y, sample_weight=np.full(30, 2.0))
-    training, held_out = parts
-    rows = [] if held_out is None else held_out.inputs.tolist()
-    assert len(training) and not any(row in training.inputs.tolist() for row in rows)
+    X, y = regression_table(60)
+    MLPRegressor(**{**SMALL, "max_iter": 1}).fit(X, y, sample_weight=np.full(60, 2.0))
+    (split,) = splits
+    for network in range(8):
+        training = split.training_of(network).inputs.tolist()
+        held_out = split.held_out_of(network).inputs.tolist()
+        assert (len(training), len(held_out)) == (54, 6)
+        assert not any(row in training for row in held_out)
 
 
 def test_several_labels_of_a_row():
@@ -214,6 +218,60 @@ def test_an_ensemble_predicts_the_mean_of_its_networks():
         parts.append(one.predict(X))
     assert model.predict(X) == pytest.approx(np.mean(parts, axis=0))
     assert not np.allclose(parts[0], parts[1])
+
+
+class OneSeed(np.random.RandomState):
+    """A source of random numbers that always gives the same seed to networks."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.only = seed
+
+    def randint(self, *_, size):
+        return np.full(size, self.only)
+
+
+@pytest.mark.parametrize("activation", ["hinged", "relu"])
+@pytest.mark.parametrize("rows", [40, 200])
+def test_networks_that_are_trained_together_are_those_trained_alone(activation, rows):
+    """They share only when they stop, so here all train for all iterations."""
+    X, y = regression_table(rows)
+    weights = np.linspace(1, 2, rows)
+    settings = {**SMALL, "activation": activation, "early_stopping": False}
+    settings |= {"n_iter_no_change": np.inf, "max_iter": 6}
+    together = MLPRegressor(**settings, n_ensemble=3).fit(X, y, sample_weight=weights)
+    seeds = check_random_state(SMALL["random_state"]).randint(2**31 - 1, size=3)
+    for seed, parameters in zip(seeds, together.parameters_, strict=True):
+        settings["random_state"] = OneSeed(seed)
+        alone = MLPRegressor(**settings, n_ensemble=1).fit(X, y, sample_weight=weights)
+        for name, expected in alone.parameters_[0].items():
+            assert parameters[name] == pytest.approx(expected, abs=1e-5)
+
+
+def test_each_network_has_other_held_out_rows_and_its_own_best_iteration():
+    X, y = class_table()
+    model = MLPClassifier(**{**SMALL, "max_iter": 12}).fit(X, y)
+    assert len(model.parameters_) == len(set(model.temperatures_)) == 8
+    assert len(model.validation_losses_) == len(model.validation_scores_) == model.n_iter_
+    assert model.best_loss_ == min(model.validation_losses_)
+    assert model.validation_losses_[model.best_iter_ - 1] == model.best_loss_
+
+
+def test_the_number_of_networks_depends_on_the_rows_and_the_solver():
+    X, y = regression_table()
+    many = np.tile(X, (100, 1)), np.tile(y, 100)
+    few = {"max_iter": 1, "random_state": 0}
+
+    def count(X, y, **arguments):
+        return len(MLPRegressor(**few, **arguments).fit(X, y).parameters_)
+
+    assert count(X, y) == 8
+    assert count(*many) == 1
+    assert count(X, y, n_ensemble=3) == 3
+    assert count(X, y, solver="lbfgs") == count(X, y, input_curves=True) == 1
+    assert len(MLPRegressor().partial_fit(X, y).parameters_) == 1
+    model = MLPRegressor(**few, warm_start=True).fit(X, y)
+    assert len(model.fit(*many).parameters_) == 8
 
 
 @pytest.mark.slow
@@ -269,7 +327,9 @@ def test_frames_of_polars_are_tables():
 
 def test_lines_are_printed_if_asked_for(capsys):
     X, y = regression_table()
-    MLPRegressor((4,), max_iter=2, n_ensemble=2, verbose=True).fit(X, y)
+    MLPRegressor((4,), max_iter=2, verbose=True).fit(X, y)
+    assert capsys.readouterr().out.count("\n") == 2
+    MLPRegressor((4,), max_iter=2, n_ensemble=2, solver="lbfgs", verbose=True).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     assert lines[2].startswith("network 2 of 2, iteration 1: loss ")

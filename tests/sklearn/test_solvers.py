@@ -14,6 +14,7 @@ from hinged.sklearn.members import Task
 from hinged.sklearn.samples import make_samples
 from hinged.sklearn.solvers.adam import Adam
 from hinged.sklearn.solvers.second_order import SecondOrder
+from hinged.sklearn.split import Split
 from tests.sklearn.tables import class_table, regression_table
 
 SOLVERS = ("lbfgs", "owo-molf", "lm")
@@ -66,7 +67,8 @@ def test_second_order_training_on_a_sparse_table_is_that_on_the_dense_one(method
         torch.manual_seed(0)
         samples = make_samples(table, y[:, None], np.ones(len(y)))
         solver = SecondOrder(optim.MLP(3, 5, 1, PiecewiseLinear(5)), method, samples)
-        losses.append([solver.iterate(samples) for _ in range(3)])
+        split = Split.without_held_out(samples, 1)
+        losses.append([solver.iterate(split) for _ in range(3)])
     assert losses[1] == pytest.approx(losses[0], rel=1e-9)
 
 
@@ -76,9 +78,9 @@ def test_the_training_rows_of_a_sparse_table_stay_sparse(solver, monkeypatch):
     X = np.where(np.abs(X) < 0.3, 0, X)
     tables, solver_of = [], Task.solver
 
-    def keep_table(task, network, training, *args):
-        tables.append(training.inputs)
-        return solver_of(task, network, training, *args)
+    def keep_table(task, starts, split, smoothing):
+        tables.append(split.training_of(0).inputs)
+        return solver_of(task, starts, split, smoothing)
 
     monkeypatch.setattr(Task, "solver", keep_table)
     model = MLPRegressor((5,), solver=solver, max_iter=3, standardize=False, random_state=0)
@@ -113,7 +115,7 @@ def test_the_penalty_pulls_weights_and_neither_biases_nor_curves():
         batch_size=8,
         order=None,
     )
-    solver.iterate(samples)
+    solver.iterate(Split.without_held_out(samples, 1))
     for name, parameter in network.named_parameters():
         is_weight = name in ("0.weight", "2.weight")
         moved = (parameter.abs() < before[name].abs()).all()

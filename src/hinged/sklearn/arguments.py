@@ -49,7 +49,7 @@ _CHECKS: dict[str, _Check] = {
     "hinges": (_whole(3), "a whole number from 3"),
     "learning_rate_init": (_number(0, above=True), "a number above 0"),
     "max_iter": (_whole(1), "a whole number from 1"),
-    "n_ensemble": (_whole(1), "a whole number from 1"),
+    "n_ensemble": (lambda v: v == "auto" or _whole(1)(v), "'auto' or a whole number from 1"),
     "n_iter_no_change": (
         lambda v: _whole(1)(v) or v == np.inf,
         "a whole number from 1, or infinity",

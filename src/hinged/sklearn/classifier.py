@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
-from torch import Tensor
+from torch import Tensor, nn
 
 from hinged import errors
 from hinged.sklearn.arguments import SECOND_ORDER
@@ -22,6 +22,7 @@ from hinged.sklearn.members import Trained
 from hinged.sklearn.network import CURVES, Parameters
 from hinged.sklearn.ordered_layers import mean_in_order, sigmoid_in_order
 from hinged.sklearn.samples import LossOfRows, Samples
+from hinged.sklearn.split import Split
 from hinged.sklearn.temperature import fit_temperature
 
 
@@ -81,7 +82,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         n_iter_no_change: float = 10,
-        n_ensemble: int = 1,
+        n_ensemble: int | str = "auto",
         standardize: bool = True,
         input_curves: bool = False,
         monotone: Any = None,
@@ -167,7 +168,6 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             self.classes_ = unique_labels(y)
         self.n_outputs_ = len(self.classes_)
         self.out_activation_ = "logistic" if self._multilabel else "softmax"
-        self.temperatures_ = np.ones(self.n_ensemble)
 
     def _encode_targets(self, y: NDArray[Any]) -> NDArray[Any]:
         if self._multilabel:
@@ -209,18 +209,27 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         arrays = [each.cpu().numpy() for each in (targets, predicted, samples.weights)]
         return float(accuracy_score(arrays[0], arrays[1], sample_weight=arrays[2]))
 
+    def _start_predictions(self, networks: int) -> None:
+        self.temperatures_ = np.ones(networks)
+
     def _finish_training(self, trained: list[Trained]) -> None:
-        """Find the temperature of each network on its validation rows."""
-        for number, each in enumerate(trained):
-            rows = each.held_out
-            if rows is None and self.solver in SECOND_ORDER:
-                rows = each.training  # Their outputs are no logarithms of probabilities.
-            if rows is not None:
-                loss = binary_cross_entropy if self._multilabel else cross_entropy
-                targets = rows.targets if self._multilabel else _class_numbers(rows.targets)
-                known = Samples(None, targets, rows.weights)
-                outputs = rows.outputs(each.network)
-                self.temperatures_[number] = fit_temperature(outputs, known, loss)
+        temperatures = [
+            self._temperature(network, each.split, number)
+            for each in trained
+            for number, network in enumerate(each.networks)
+        ]
+        self.temperatures_ = np.array(temperatures)
+
+    def _temperature(self, network: nn.Module, split: Split, number: int) -> float:
+        """Return the temperature of a network on its validation rows, or 1 without them."""
+        rows = split.held_out_of(number)
+        if rows is None and self.solver in SECOND_ORDER:
+            rows = split.training_of(number)  # The outputs are no logarithms of probabilities.
+        if rows is None:
+            return 1.0
+        loss = binary_cross_entropy if self._multilabel else cross_entropy
+        targets = rows.targets if self._multilabel else _class_numbers(rows.targets)
+        return fit_temperature(rows.outputs(network), Samples(None, targets, rows.weights), loss)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each row, `(rows,)`, or 0 and 1, `(rows, labels)`.

@@ -20,13 +20,14 @@ from hinged.sklearn.arguments import SECOND_ORDER, check_arguments, hidden_sizes
 from hinged.sklearn.column_errors import name_other_columns
 from hinged.sklearn.constrained_network import check_units
 from hinged.sklearn.feature_shapes import FeatureShape, feature_shapes, has_limits
-from hinged.sklearn.members import ONE_BATCH, Task, Trained, held_out_count, split_rows
-from hinged.sklearn.network import CURVES, Architecture, Parameters
+from hinged.sklearn.members import ONE_BATCH, Start, Task, Trained
+from hinged.sklearn.network import CURVES, Architecture
 from hinged.sklearn.plots import PlottedNetworks
 from hinged.sklearn.progress import reporter
 from hinged.sklearn.samples import LossOfRows, Samples, make_samples
 from hinged.sklearn.scaling import Scaling, no_scaling, range_of_columns, robust_scaling
 from hinged.sklearn.solvers.solver import Solver
+from hinged.sklearn.split import Split, held_out_count
 
 
 def trains_on_batches(estimator: Any) -> bool:
@@ -74,7 +75,7 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         n_iter_no_change: float = 10,
-        n_ensemble: int = 1,
+        n_ensemble: int | str = "auto",
         standardize: bool = True,
         input_curves: bool = False,
         monotone: Any = None,
@@ -134,8 +135,11 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         constrained, and False for a regressor."""
         return False
 
+    def _start_predictions(self, networks: int) -> None:
+        """Set what predictions need besides the networks, before any rows were held out."""
+
     def _finish_training(self, trained: list[Trained]) -> None:
-        """Learn from the trained networks what the predictions need besides them."""
+        """Learn from the trained networks what predictions need besides them."""
 
     # Training ------------------------------------------------------------------------------------
 
@@ -159,16 +163,16 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         self._check_arguments()
         goes_on = self.warm_start and self.__sklearn_is_fitted__()
         samples = self._to_train(self._prepare(X, y, sample_weight, reset=not goes_on))
-        task = self._task()
-        starts = self._starts(task, goes_on)
+        task = self._task(more_rows=self.warm_start)
+        groups = task.groups(self._starts(task, task.count_networks(len(samples)), goes_on))
         trained = []
-        for number, (seed, parameters) in enumerate(starts, 1):
-            report = reporter(self.verbose, number, self.n_ensemble)
-            training, held_out = self._split(samples, seed)
-            trained.append(task.train(training, held_out, seed, parameters, report))
+        for number, starts in enumerate(groups, 1):
+            seeds = [start.seed for start in starts]
+            split = Split.at_random(samples, self._held_out_share(), seeds)
+            trained.append(task.train(starts, split, reporter(self.verbose, number, len(groups))))
         self.__dict__.pop("_solvers", None)
-        self._store_networks(task.architecture, [each.network for each in trained])
-        self._store_history(trained)
+        self._store_networks(task.architecture, [one for each in trained for one in each.networks])
+        self._store_history(trained[0])
         self._finish_training(trained)
         return self
 
@@ -178,22 +182,30 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         goes_on = self.__sklearn_is_fitted__()
         samples = self._prepare(X, y, sample_weight, labels, reset=not goes_on)
         samples = samples.to(torch.device(self.device or "cpu"), torch.float32)
-        task = self._task()
+        task = self._task(more_rows=True)
         solvers: list[Solver] | None = self.__dict__.get("_solvers")
         if solvers is None or not goes_on:
-            solvers = [
-                task.solver(
-                    task.start(seed, parameters, samples), samples, seed, task.smoothings(None)[0]
-                )
-                for seed, parameters in self._starts(task, goes_on)
-            ]
+            solvers = self._begin(task, samples, goes_on)
             self._solvers = solvers
-        losses = [solver.iterate(samples) for solver in solvers]
-        self._store_networks(task.architecture, [solver.network for solver in solvers])
+        losses = [
+            solver.iterate(Split.without_held_out(samples, solver.count)) for solver in solvers
+        ]
+        self._store_networks(task.architecture, [one for each in solvers for one in each.unpack()])
         self.loss_ = losses[0]
         before: list[float] = self.loss_curve_ if goes_on else []
         self.loss_curve_ = [*before, self.loss_]
         self.n_iter_ = len(self.loss_curve_)
+
+    def _begin(self, task: Task, samples: Samples, goes_on: bool) -> list[Solver]:
+        """Return the training methods of `partial_fit`, at its first call."""
+        count = 1 if isinstance(self.n_ensemble, str) else self.n_ensemble
+        solvers = []
+        for starts in task.groups(self._starts(task, count, goes_on)):
+            split = Split.without_held_out(samples, len(starts))
+            solvers.append(task.solver(starts, split, task.smoothings(split)[0]))
+        if not goes_on:
+            self._start_predictions(sum(solver.count for solver in solvers))
+        return solvers
 
     def _check_arguments(self) -> None:
         defaults = {p.name: p.default for p in signature(type(self)).parameters.values()}
@@ -269,7 +281,7 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
             raise errors.ArgumentError(errors.message(call, "different weights", hint))
         return weights
 
-    def _task(self) -> Task:
+    def _task(self, *, more_rows: bool) -> Task:
         call, arguments = type(self).__name__, self.get_params(deep=False)
         sizes = hidden_sizes(call, self.hidden_layer_sizes)
         shapes: tuple[FeatureShape, ...] = ()
@@ -286,39 +298,36 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
             shapes,
             logit,
         )
-        return Task(arguments, architecture, self._loss_of_rows(), self._score_of_outputs)
+        loss, score = self._loss_of_rows(), self._score_of_outputs
+        return Task(arguments, architecture, loss, score, more_rows)
 
-    def _starts(self, task: Task, goes_on: bool) -> list[tuple[int, Parameters | None]]:
-        """Return the random seed and the first parameters of each network."""
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_ensemble)
+    def _starts(self, task: Task, count: int, goes_on: bool) -> list[Start]:
+        """Return the random seed and the first parameters of each network.
+
+        With `goes_on`, these are the networks that there are, and `n_ensemble="auto"` is their
+        number.
+        """
+        if goes_on and self.n_ensemble == "auto":
+            count = len(self.parameters_)
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=count)
         if not goes_on:
-            return [(int(seed), None) for seed in seeds]
-        if task.architecture != self._architecture() or len(self.parameters_) != self.n_ensemble:
+            return [Start(int(seed), None) for seed in seeds]
+        if task.architecture != self._architecture() or len(self.parameters_) != count:
             got = "other layers, constraints or numbers of networks than in the training before"
             hint = "leave these arguments as they were, or set warm_start=False"
             call = f"{type(self).__name__}(warm_start=True).fit"
             raise errors.ArgumentError(errors.message(call, got, hint))
-        return [(int(seed), each) for seed, each in zip(seeds, self.parameters_, strict=True)]
+        return [Start(int(seed), each) for seed, each in zip(seeds, self.parameters_, strict=True)]
 
     def _held_out_share(self) -> float:
         return self.validation_fraction if self.early_stopping else 0.0
 
-    def _split(self, samples: Samples, seed: int) -> tuple[Samples, Samples | None]:
-        """Return the training rows, and the validation rows or None."""
-        share = self._held_out_share()
-        targets = samples.targets
-        classes = None if targets.is_floating_point() else targets.cpu().numpy()
-        training, held_out = map(torch.from_numpy, split_rows(len(samples), share, seed, classes))
-        if not len(held_out):
-            return samples, None
-        return samples.select(training), samples.select(held_out)
-
-    def _store_history(self, trained: list[Trained]) -> None:
-        """Store the losses of the first network."""
-        history = trained[0].history
+    def _store_history(self, trained: Trained) -> None:
+        """Store the losses."""
+        history = trained.history
         self.n_iter_ = len(history.losses)
         self.loss_curve_, self.loss_ = history.losses, history.losses[-1]
-        self.smoothing_ = trained[0].smoothing
+        self.smoothing_ = trained.smoothing
         held_out = history.validation_losses
         self.validation_losses_ = held_out or None
         self.validation_scores_ = history.validation_scores or None

@@ -1,15 +1,12 @@
-"""The training of one network of an estimator."""
+"""The training of the networks of an estimator."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 from torch import nn
 
 from hinged.nn.parameter_groups import SMOOTHING
@@ -17,18 +14,17 @@ from hinged.optim import MLP
 from hinged.sklearn.arguments import SECOND_ORDER
 from hinged.sklearn.input_curves import InputCurves
 from hinged.sklearn.network import Architecture, Parameters, ignore_inputs
+from hinged.sklearn.packed_network import PackedNetwork
 from hinged.sklearn.samples import LossOfRows, Samples
 from hinged.sklearn.solvers.adam import Adam
 from hinged.sklearn.solvers.lbfgs import LBFGS
 from hinged.sklearn.solvers.second_order import SecondOrder
 from hinged.sklearn.solvers.solver import Solver
+from hinged.sklearn.split import Split
 from hinged.sklearn.training import History, Patience, Report, Score, train
 
 SMOOTHINGS = (0.003, 0.03, 0.3)
 """The values among which `smoothing="auto"` chooses."""
-
-_FEWEST_HELD_OUT = 5
-"""Smallest number of validation rows. With fewer, all rows are training rows."""
 
 ONE_BATCH = 64
 """Largest number of rows that `batch_size="auto"` does not split into batches."""
@@ -39,24 +35,40 @@ _BATCHES = 20
 _AUTO_BATCH_SIZES = (32, 256)
 """Smallest and largest batch size that `batch_size="auto"` chooses."""
 
+AUTO_NETWORKS = 8
+"""Number of networks that `n_ensemble="auto"` chooses for small tables."""
+
+_MOST_ROWS_OF_ENSEMBLE = 10_000
+"""Largest number of rows for which `n_ensemble="auto"` chooses more than one network."""
+
+
+class Start(NamedTuple):
+    """How the training of a network begins.
+
+    Attributes:
+        seed: decides the first weights, the validation rows and the order of the rows.
+        parameters: the parameters to go on from. None means random weights.
+    """
+
+    seed: int
+    parameters: Parameters | None
+
 
 @dataclass
 class Trained:
-    """A trained network.
+    """Networks that were trained together.
 
     Attributes:
-        network: the network.
-        history: its losses.
-        smoothing: the smoothing of the steps of its curves.
-        training: the training rows.
-        held_out: the validation rows; None if there are none.
+        networks: the networks.
+        history: their losses.
+        smoothing: the smoothing of the steps of their curves.
+        split: the rows that they were trained on.
     """
 
-    network: nn.Module
+    networks: list[nn.Module]
     history: History
     smoothing: float
-    training: Samples
-    held_out: Samples | None
+    split: Split
 
 
 @dataclass(frozen=True)
@@ -68,95 +80,110 @@ class Task:
         architecture: the layers of the networks.
         loss_of_rows: the loss.
         score: the score on validation rows.
+        more_rows: whether the networks may later be trained on other rows.
     """
 
     arguments: Mapping[str, Any]
     architecture: Architecture
     loss_of_rows: LossOfRows
     score: Score
+    more_rows: bool
 
-    def start(self, seed: int, parameters: Parameters | None, samples: Samples) -> nn.Module:
-        """Return a network to train on samples: with random weights, or with these parameters."""
-        if parameters is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                network = self.architecture.build()
-            for layer in network.modules():
-                if isinstance(layer, InputCurves):
-                    layer.place_hinges(samples)
-        else:
-            network = self.architecture.restore(parameters)
-        return network.to(samples.weights).train()
+    @property
+    def packs(self) -> bool:
+        """Whether several networks can be trained together."""
+        return self.arguments["solver"] == "adam" and not self.architecture.shapes
 
-    def solver(self, network: nn.Module, training: Samples, seed: int, smoothing: float) -> Solver:
-        """Return the training method for a network."""
+    def count_networks(self, rows: int) -> int:
+        """Return the number of networks to train on a table."""
+        given = self.arguments["n_ensemble"]
+        if given != "auto":
+            return int(given)
+        return AUTO_NETWORKS if self.packs and rows <= _MOST_ROWS_OF_ENSEMBLE else 1
+
+    def groups(self, starts: Sequence[Start]) -> list[Sequence[Start]]:
+        """Return the networks that are trained together."""
+        return [starts] if self.packs else [[start] for start in starts]
+
+    def solver(self, starts: Sequence[Start], split: Split, smoothing: float) -> Solver:
+        """Return the training method for new networks. All are trained together.
+
+        Its network is a `PackedNetwork` of them, or the network if there is only one.
+        """
+        networks = [
+            self._start(start, split.training_of(number)) for number, start in enumerate(starts)
+        ]
+        network = networks[0] if len(networks) == 1 else PackedNetwork(networks)
         arguments = self.arguments
         name = arguments["solver"]
         if name in SECOND_ORDER:
             assert isinstance(network, MLP)
-            return SecondOrder(network, name, training)
+            return SecondOrder(network, name, split.training_of(0))
         if name == "lbfgs":
             return LBFGS(network, self.loss_of_rows, alpha=arguments["alpha"])
-        order = torch.Generator().manual_seed(seed) if arguments["shuffle"] else None
+        rows = len(split.training)
+        seeds = [start.seed for start in starts]
+        order = [torch.Generator().manual_seed(seed) for seed in seeds]
         return Adam(
             network,
             self.loss_of_rows,
-            len(training),
+            rows,
             lr=arguments["learning_rate_init"],
             alpha=arguments["alpha"],
             smoothing=smoothing,
-            batch_size=batch_size(arguments["batch_size"], len(training)),
-            order=order,
+            batch_size=batch_size(arguments["batch_size"], rows),
+            order=order if arguments["shuffle"] else None,
         )
 
-    def train(
-        self,
-        training: Samples,
-        held_out: Samples | None,
-        seed: int,
-        parameters: Parameters | None,
-        report: Report | None,
-    ) -> Trained:
-        """Train a network. With `smoothing="auto"`, train one for each smoothing, and return the
-        best.
+    def train(self, starts: Sequence[Start], split: Split, report: Report | None) -> Trained:
+        """Train networks together. With `smoothing="auto"`, train them with each smoothing, and
+        return the best.
 
         Args:
-            training: the training rows.
-            held_out: the validation rows, or None.
-            seed: decides the start and the order of the rows.
-            parameters: the parameters to start from. None means random weights.
+            starts: how the training of each network begins.
+            split: the rows that they are trained on.
             report: is called with a line of text after each iteration.
         """
         trained = []
-        smoothings = self.smoothings(held_out)
+        smoothings = self.smoothings(split)
         for smoothing in smoothings:
-            network = self.start(seed, parameters, training)
-            if parameters is None and not self.arguments["warm_start"]:
-                # Nothing can be learned about a column that is constant in these rows.
-                ignore_inputs(network, training.zero_inputs())
-            solver = self.solver(network, training, seed, smoothing)
+            solver = self.solver(starts, split, smoothing)
             history = train(
                 solver,
-                training,
+                split,
                 self.loss_of_rows,
                 self._patience(),
-                validation=held_out,
                 score=self.score,
                 report=_label(report, f"smoothing {smoothing}, ") if smoothings[1:] else report,
             )
-            trained.append(Trained(network, history, smoothing, training, held_out))
+            trained.append(Trained(solver.unpack(), history, smoothing, split))
         return min(trained, key=lambda each: min(each.history.validation_losses, default=0.0))
 
-    def _patience(self) -> Patience:
-        names = ("max_iter", "tol", "n_iter_no_change")
-        return Patience(*(self.arguments[name] for name in names))
-
-    def smoothings(self, held_out: Samples | None) -> tuple[float, ...]:
+    def smoothings(self, split: Split) -> tuple[float, ...]:
         """Return the smoothings to try. Without validation rows, there is one."""
         given = self.arguments["smoothing"]
         if given != "auto":
             return (given,)
-        return (SMOOTHING,) if held_out is None else SMOOTHINGS
+        return SMOOTHINGS if len(split.held_out) else (SMOOTHING,)
+
+    def _start(self, start: Start, training: Samples) -> nn.Module:
+        """Return a network to train on samples."""
+        if start.parameters is not None:
+            return self.architecture.restore(start.parameters).to(training.weights).train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(start.seed)
+            network = self.architecture.build()
+        for layer in network.modules():
+            if isinstance(layer, InputCurves):
+                layer.place_hinges(training)
+        if not self.more_rows:
+            # Nothing can be learned about a column that is constant in these rows.
+            ignore_inputs(network, training.zero_inputs())
+        return network.to(training.weights).train()
+
+    def _patience(self) -> Patience:
+        names = ("max_iter", "tol", "n_iter_no_change")
+        return Patience(*(self.arguments[name] for name in names))
 
 
 def _label(report: Report | None, label: str) -> Report | None:
@@ -179,38 +206,3 @@ def batch_size(given: int | str, rows: int) -> int:
     if given == "auto":
         given = min(max(rows // _BATCHES, _AUTO_BATCH_SIZES[0]), _AUTO_BATCH_SIZES[1])
     return min(int(given), rows)
-
-
-def held_out_count(rows: int, share: float) -> int:
-    """Return the number of validation rows: 0 if they would be fewer than 5.
-
-    >>> held_out_count(100, 0.1), held_out_count(40, 0.1)
-    (10, 0)
-    """
-    count = int(share * rows)
-    return count if count >= _FEWEST_HELD_OUT else 0
-
-
-def split_rows(
-    rows: int, share: float, seed: int, classes: NDArray[np.intp] | None
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the numbers of the training rows and of the validation rows, chosen at random.
-
-    Args:
-        rows: number of rows.
-        share: share of the validation rows. If they are fewer than 5, there are none.
-        seed: decides the choice.
-        classes: number of the class of each row, to have all classes in both parts in the same
-            shares if each class has two rows. None for regression.
-    """
-    numbers = np.arange(rows)
-    if not held_out_count(rows, share):
-        return numbers, numbers[:0]
-    if classes is not None:
-        counts = np.bincount(classes)
-        if counts[counts > 0].min() < 2 or int(share * rows) < len(counts):
-            classes = None
-    training, held_out = train_test_split(
-        numbers, test_size=share, random_state=seed, stratify=classes
-    )
-    return training, held_out

@@ -10,8 +10,8 @@ def reporter(verbose: bool | int, number: int, count: int) -> Report | None:
 
     Args:
         verbose: whether lines are printed.
-        number: the number of the network in the ensemble, counted from 1.
-        count: the number of networks of the ensemble.
+        number: the number of the training, counted from 1.
+        count: the number of trainings: that of networks if they are trained one after the other.
 
     >>> reporter(True, 1, 1)("iteration 1: loss 0.5")
     iteration 1: loss 0.5

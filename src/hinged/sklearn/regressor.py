@@ -60,8 +60,11 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         n_iter_no_change: number of iterations without improvement after which the training ends.
             With "adam", it first goes back to the best iteration, and the learning rate falls to 0
             in as many further iterations.
-        n_ensemble: number of networks. Each has its own first weights and held-out rows.
-            Predictions are means over the networks.
+        n_ensemble: number of networks. Each has its own first weights, held-out rows and order of
+            the rows, and predictions are means over the networks. With "adam" and without
+            `input_curves`, all are trained together, and eight take about twice the time of one.
+            Each keeps its best iteration, but the mean of their losses decides when they stop.
+            `"auto"` is then 8 for up to 10,000 rows. In all other cases, it is 1.
         standardize: whether the columns of the table are scaled by median and quartiles.
         input_curves: whether each column of the table has a curve of its own, before the first
             layer. Its hinges are where the numbers of the column are. Not for the second-order
@@ -81,11 +84,13 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     Attributes:
         n_iter_: number of iterations.
         loss_curve_: mean training loss of each iteration: half the squared error of the scaled
-            targets. It is of the first network of an ensemble, as are all that follow.
+            targets. Losses are means over networks that are trained together. Of networks that are
+            trained one after the other, those of the first are stored, and what follows, too.
         loss_: the last entry of `loss_curve_`.
         validation_losses_: the loss on the held-out rows after each iteration; None without them.
-        validation_scores_: the score R2 on the held-out rows after each iteration.
-        best_iter_: number of the iteration whose network is kept, counted from 1.
+        validation_scores_: the score R2 on the held-out rows after each iteration. Each row is
+            predicted by the network that it is held out from.
+        best_iter_: number of the best iteration, counted from 1.
         best_loss_: the least validation loss, or the least training loss without held-out rows.
         smoothing_: the smoothing, which `smoothing="auto"` has chosen.
         n_features_in_: number of columns of the table.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ class Samples:
         """Return the rows with these numbers. Inputs that are sparse stay so."""
         if isinstance(self.inputs, Tensor):
             return self.take(rows)
-        return Samples(self.inputs[rows.numpy()], self.targets[rows], self.weights[rows])
+        return Samples(self.inputs[rows.cpu().numpy()], self.targets[rows], self.weights[rows])
 
     def take(self, rows: Tensor) -> Samples:
         """Return the rows with these numbers. Inputs that are sparse become dense."""
@@ -76,9 +77,9 @@ class Samples:
             return (self.inputs == 0).all(0)
         return torch.from_numpy(abs(self.inputs).max(axis=0).toarray().ravel() == 0)
 
-    def outputs(self, network: nn.Module) -> Tensor:
-        """Return the outputs of a network for all rows, `(rows, outputs)`."""
-        return compute_outputs(network, self.inputs)
+    def outputs(self, network: nn.Module, networks: int = 1) -> Tensor:
+        """Return the outputs of a network for all rows, `(rows, outputs)` (`compute_outputs`)."""
+        return compute_outputs(network, self.inputs, networks)
 
     def range_of_inputs(self) -> Tensor:
         """Return the least and the largest number of each column, `(2, features)`."""
@@ -88,7 +89,15 @@ class Samples:
 
     def mean(self, losses: Tensor) -> Tensor:
         """Return the weighted mean of a number for each row, `(rows,)`."""
-        return (losses * self.weights).sum() / self.weights.sum()
+        return self.means(losses, 1)[0]
+
+    def means(self, losses: Tensor, networks: int) -> Tensor:
+        """Return the weighted mean of a number for each row over the rows of each network.
+
+        The rows are for the networks in turn, as a `PackedNetwork` takes them.
+        """
+        weights = self.weights.view(-1, networks)
+        return (losses.view(-1, networks) * weights).sum(dim=0) / weights.sum(dim=0)
 
 
 def make_samples(
@@ -101,15 +110,17 @@ def make_samples(
 
 
 @torch.no_grad()
-def compute_outputs(network: nn.Module, inputs: Any) -> Tensor:
+def compute_outputs(network: nn.Module, inputs: Any, networks: int = 1) -> Tensor:
     """Return the outputs of a network for a scaled table, `(rows, outputs)`.
 
     Args:
-        network: the network.
+        network: the network, or a `PackedNetwork`.
         inputs: a tensor or a sparse matrix, `(rows, features)`.
+        networks: the number of networks in a `PackedNetwork`.
     """
     like = next(network.parameters())
-    parts = torch.arange(inputs.shape[0]).split(_ROWS_AT_A_TIME)
+    size = math.ceil(_ROWS_AT_A_TIME / networks) * networks
+    parts = torch.arange(inputs.shape[0]).split(size)
     return torch.cat([network(_dense(inputs, rows).to(like)) for rows in parts])
 
 

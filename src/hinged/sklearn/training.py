@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+import torch
 from torch import Tensor
 
 from hinged import errors
 from hinged.sklearn.samples import LossOfRows, Samples
 from hinged.sklearn.solvers.solver import Solver
+from hinged.sklearn.split import Split
 
 Score = Callable[[Tensor, Samples], float]
 """A function that returns the score of outputs for samples. More is better."""
@@ -45,13 +45,14 @@ class Patience:
 
 @dataclass
 class History:
-    """The losses of a training, and its best iteration.
+    """The losses of a training, as means over its networks, and its best iteration.
 
     Attributes:
         losses: mean training loss of each iteration.
         validation_losses: mean validation loss after each iteration; empty without validation rows.
-        validation_scores: score on the validation rows after each iteration.
-        best: number of the best iteration, counted from 1. The network has its parameters.
+        validation_scores: score on the validation rows after each iteration. The rows of all
+            networks count together, each as the network predicts it that they are held out from.
+        best: number of the best iteration, counted from 1.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -62,25 +63,23 @@ class History:
 
 def train(
     solver: Solver,
-    training: Samples,
+    split: Split,
     loss_of_rows: LossOfRows,
     patience: Patience,
     *,
-    validation: Samples | None = None,
     score: Score | None = None,
     report: Report | None = None,
 ) -> History:
-    """Train a network until its loss no longer falls, and return the losses.
+    """Train networks until their mean loss no longer falls, and return the losses.
 
-    With validation rows, their loss decides, and the network ends with the parameters of the best
-    iteration. Without, the training loss decides, and the network ends with its last parameters.
+    With validation rows, their loss decides, and each network ends with the parameters of its own
+    best iteration. Without, the training loss decides, and networks end with their last parameters.
 
     Args:
         solver: the method, with its network.
-        training: the training rows.
+        split: the training rows and the validation rows.
         loss_of_rows: the loss on validation rows.
         patience: when the training ends.
-        validation: the validation rows.
         score: the score on validation rows, for the history.
         report: is called with a line of text after each iteration.
 
@@ -90,7 +89,7 @@ def train(
     Warns:
         UserWarning: if the user interrupts the training. The network is usable.
     """
-    run = _Run(solver, training, validation, loss_of_rows, score, report)
+    run = _Run(solver, split, loss_of_rows, score, report)
     cooling = patience.cooling if solver.has_rate else 0
     try:
         for _ in range(patience.max_iter - cooling):
@@ -113,23 +112,23 @@ class _Run:
     def __init__(
         self,
         solver: Solver,
-        training: Samples,
-        validation: Samples | None,
+        split: Split,
         loss_of_rows: LossOfRows,
         score: Score | None,
         report: Report | None,
     ) -> None:
-        self.solver, self.training, self.validation = solver, training, validation
+        self.solver, self.split = solver, split
+        self.validation = split.all_held_out()
         self.loss_of_rows, self.score, self.report = loss_of_rows, score, report
         self.history = History()
-        self.best_state: dict[str, Any] | None = None
+        self.best = _BestParameters(solver, networks=split.training.shape[1])
         self.best_loss = self.reference_loss = math.inf
         self.iterations_without_improvement = 0
 
     def iterate(self, tol: float) -> None:
         """Train for one iteration. An iteration improves if the loss falls by more than `tol`."""
         history = self.history
-        loss = self.solver.iterate(self.training)
+        loss = self.solver.iterate(self.split)
         history.losses.append(loss)
         if self.validation is not None:
             loss = self._validate(self.validation)
@@ -139,8 +138,6 @@ class _Run:
             raise errors.ArgumentError(errors.message("fit", got, hint))
         if loss < self.best_loss or self.validation is None:
             self.best_loss, history.best = loss, len(history.losses)
-            if self.validation is not None:
-                self.best_state = copy.deepcopy(self.solver.network.state_dict())
         improved = loss < self.reference_loss - tol
         self.reference_loss = loss if improved else self.reference_loss
         self.iterations_without_improvement += 1
@@ -150,13 +147,15 @@ class _Run:
             self.report(self._line())
 
     def restore_best(self) -> None:
-        """Give the network the parameters of the best iteration on the validation rows."""
-        if self.best_state is not None:
-            self.solver.network.load_state_dict(self.best_state)
+        """Give each network the parameters of its best iteration on its validation rows."""
+        self.best.restore()
 
     def _validate(self, validation: Samples) -> float:
-        outputs = validation.outputs(self.solver.network)
-        loss = float(validation.mean(self.loss_of_rows(outputs, validation.targets)))
+        outputs = validation.outputs(self.solver.network, self.best.networks)
+        losses = self.loss_of_rows(outputs, validation.targets)
+        loss_of_networks = validation.means(losses, self.best.networks)
+        self.best.update(loss_of_networks)
+        loss = float(loss_of_networks.mean())
         self.history.validation_losses.append(loss)
         if self.score is not None and math.isfinite(loss):
             self.history.validation_scores.append(self.score(outputs, validation))
@@ -168,3 +167,34 @@ class _Run:
         if history.validation_losses:
             line += f", validation loss {history.validation_losses[-1]:.6f}"
         return f"{line}, best iteration {history.best}"
+
+
+class _BestParameters:
+    """The parameters that each network had when its loss was least.
+
+    Args:
+        solver: the method, with its network.
+        networks: the number of networks, which are along the first axis of the parameters.
+    """
+
+    def __init__(self, solver: Solver, networks: int) -> None:
+        self.networks = networks
+        self.losses: Tensor | None = None
+        self.parameters = [each.detach() for each in solver.network.parameters()]
+        self.kept: list[Tensor] = []
+
+    def update(self, losses: Tensor) -> None:
+        """Keep the parameters of the networks whose loss, `(networks,)`, is the least so far."""
+        if self.losses is None:
+            self.losses, self.kept = losses, [each.clone() for each in self.parameters]
+            return
+        better = losses < self.losses
+        self.losses = torch.where(better, losses, self.losses)
+        for kept, each in zip(self.kept, self.parameters, strict=True):
+            kept.view(self.networks, -1)[better] = each.view(self.networks, -1)[better]
+
+    def restore(self) -> None:
+        """Set the parameters to those that were kept."""
+        if self.losses is not None:
+            for kept, each in zip(self.kept, self.parameters, strict=True):
+                each.copy_(kept)

@@ -48,6 +48,20 @@ def test_a_run_ends_with_a_record_of_every_fold(bench, tmp_path, capsys):
     assert "diabetes" in capsys.readouterr().out
 
 
+def test_results_of_other_contenders_are_kept_from_an_earlier_record(bench, tmp_path):
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    bench.main(arguments(tmp_path / "a.jsonl", "--record", first))
+    ours = ("--contenders", "sklearn-mlp", "--record", second, "--earlier", first)
+    bench.main(arguments(tmp_path / "b.jsonl", *ours))
+    earlier, record = json.loads(first.read_text()), json.loads(second.read_text())
+    assert list(record["contenders"]) == ["sklearn-mlp", "linear"]
+    assert record["results"][4:] == earlier["results"]
+    assert record["earlier"]["contenders"] == ["linear"]
+    assert record["earlier"]["made"] == earlier["made"]
+    with pytest.raises(SystemExit, match="other rows"):
+        bench.main(arguments(tmp_path / "c.jsonl", "--rows", "100", "--earlier", first))
+
+
 def test_a_killed_run_goes_on_after_its_last_complete_line(bench, tmp_path):
     path = tmp_path / "r.jsonl"
     bench.main(arguments(path))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hinged.nn import param_groups
-from hinged.sklearn.samples import LossOfRows, Samples
+from hinged.sklearn.samples import LossOfRows
 from hinged.sklearn.solvers.solver import Solver
+from hinged.sklearn.split import Split
 
 _LARGEST_GRADIENT = 1.0
 
@@ -18,14 +20,15 @@ class Adam(Solver):
     """Training on batches by Adam. Curves are trained in their metric (`hinged.param_groups`).
 
     Args:
-        network: the network.
+        network: the network, or a `PackedNetwork`.
         loss_of_rows: the loss.
-        samples: number of training rows. It decides how strongly curves are pulled to their start.
+        samples: number of training rows of a network. It decides how strongly curves are pulled to
+            their start.
         lr: learning rate of the weights.
         alpha: strength of the L2 penalty on the weights, which is divided by the size of a batch.
         smoothing: how stiff curves are in their metric.
         batch_size: number of rows in a batch.
-        order: random numbers for the order of the rows in each iteration. None keeps the order.
+        order: random numbers for the order of the rows of each network. None keeps the order.
     """
 
     has_rate = True
@@ -40,7 +43,7 @@ class Adam(Solver):
         alpha: float,
         smoothing: float,
         batch_size: int,
-        order: torch.Generator | None,
+        order: Sequence[torch.Generator] | None,
     ) -> None:
         self.network, self.loss_of_rows = network, loss_of_rows
         self.batch_size, self.order = batch_size, order
@@ -48,30 +51,51 @@ class Adam(Solver):
         self.optimizer = torch.optim.Adam(_without_decay_of_biases(groups), fused=True)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
-    def iterate(self, training: Samples) -> float:
-        """Train on all batches once, and return the mean training loss."""
-        count = len(training)
-        order = (
-            torch.arange(count)
-            if self.order is None
-            else torch.randperm(count, generator=self.order)
-        )
-        mean_weight = training.weights.mean()
-        total = torch.zeros_like(mean_weight)
-        for batch in training.batches(order.to(training.weights.device), self.batch_size):
-            losses = self.loss_of_rows(self.network(batch.inputs), batch.targets)
-            loss = (losses * batch.weights).mean() / mean_weight
+    def iterate(self, split: Split) -> float:
+        """Train on all batches once, and return the mean training loss.
+
+        Each network has the gradients and steps that it would have alone.
+        """
+        samples, numbers = split.samples, self._shuffled(split.training)
+        rows, networks = numbers.shape
+        mean_weights = samples.weights[split.training].mean(dim=0)
+        total = torch.zeros_like(mean_weights)
+        for part in numbers.split(self.batch_size):
+            batch = samples.take(part.flatten())
+            losses = self.loss_of_rows(self.network(batch.inputs), batch.targets) * batch.weights
+            loss_of_networks = losses.view(part.shape).mean(dim=0) / mean_weights
             self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+            loss_of_networks.sum().backward()
+            _clip_gradients(self.network.parameters(), networks)
             self.optimizer.step()
-            total += loss.detach() * len(batch)
-        return float(total) / count
+            total += loss_of_networks.detach() * len(part)
+        return float(total.mean()) / rows
+
+    def _shuffled(self, numbers: Tensor) -> Tensor:
+        """Return the row numbers, `(rows, networks)`, in the order of an iteration."""
+        if self.order is None:
+            return numbers
+        orders = [torch.randperm(len(numbers), generator=each) for each in self.order]
+        return numbers.gather(0, torch.stack(orders, dim=1).to(numbers.device))
 
     def set_rate(self, share: float) -> None:
         """Set the learning rates to a share of their start."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = share * rate
+
+
+def _clip_gradients(parameters: Iterable[nn.Parameter], networks: int) -> None:
+    """Shorten the gradient of each network that is longer than 1 to this length.
+
+    Args:
+        parameters: parameters with the networks along their first axis.
+        networks: the number of networks.
+    """
+    gradients = [each.grad.view(networks, -1) for each in parameters if each.grad is not None]
+    lengths = torch.stack([each.norm(dim=1) for each in gradients]).norm(dim=0)
+    factors = (_LARGEST_GRADIENT / (lengths + 1e-6)).clamp(max=1.0)[:, None]
+    for each in gradients:
+        each.mul_(factors)
 
 
 def _without_decay_of_biases(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

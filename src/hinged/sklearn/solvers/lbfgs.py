@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hinged.sklearn.samples import LossOfRows, Samples
+from hinged.sklearn.samples import LossOfRows
 from hinged.sklearn.solvers.solver import Solver
+from hinged.sklearn.split import Split
 
 
 class LBFGS(Solver):
@@ -32,8 +33,9 @@ class LBFGS(Solver):
             line_search_fn="strong_wolfe",
         )
 
-    def iterate(self, training: Samples) -> float:
+    def iterate(self, split: Split) -> float:
         """Take one step, and return the mean training loss before it."""
+        training = split.training_of(0)
         factor = self.alpha / 2 / float(training.weights.sum())
 
         def compute_gradients() -> Tensor:

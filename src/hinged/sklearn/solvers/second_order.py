@@ -12,6 +12,7 @@ from hinged.optim.batches import BATCH_ROWS
 from hinged.optim.mean_error import mean_error
 from hinged.sklearn.samples import Samples
 from hinged.sklearn.solvers.solver import Solver
+from hinged.sklearn.split import Split
 
 
 class SecondOrder(Solver):
@@ -33,10 +34,10 @@ class SecondOrder(Solver):
         net_control(network, x)
         self.steps = METHODS[method](network, *self.rows)
 
-    def iterate(self, training: Samples) -> float:
+    def iterate(self, split: Split) -> float:
         """Take one step, and return half the mean squared error after it."""
         next(self.steps)
-        return mean_error(self.network, *self.rows) / (2 * training.targets.shape[1])
+        return mean_error(self.network, *self.rows) / (2 * split.samples.targets.shape[1])
 
 
 class _DenseBatches:
