@@ -3,22 +3,18 @@
     export HINGED_DATA=FOLDER  # the folder of data sets
     python benchmarks/estimator_times.py [--sets SET ...] [--rounds 5] [--record FILE.json]
 
-In each round, both estimators are trained at their defaults on the same rows, one after the other,
-with one thread. hinged trains several networks together, and each holds out other rows. So an MLP
-of scikit-learn is trained for each of these networks, on its training rows. The score to reach is
-R2 or the share of right classes on all rows that were held out, each predicted by the MLP that was
-not trained on it. hinged is scored in the same way: the mean of its networks, which predicts
-better, has no part in it. The time of hinged is that of `fit` until the end of the first iteration
-with this score, for all networks together. It is compared with the mean time of one MLP of
-scikit-learn. Times are seconds of the CPU. The MLP of scikit-learn gets scaled columns and targets,
-as in `estimators_contenders.py`.
+In each round, both estimators are trained at their defaults on the training rows of a fold, one
+after the other, with one thread. The score to reach is that of scikit-learn's MLP on the test rows
+of the fold, R2 or the share of right classes. hinged trains several networks together. After each
+iteration, the mean of their predictions is scored on the same rows. The time of hinged is that of
+`fit` until the end of the first iteration with the score to reach. Times are seconds of the CPU,
+without those of the scores. The MLP of scikit-learn gets scaled columns and targets, as in
+`estimators_contenders.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import math
 import statistics
 import time
@@ -26,75 +22,79 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from estimators_contenders import CONTENDERS
 from estimators_tables import Table, known_tables, load_table
 from result_files import record_heading, write_record
-from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from hinged.sklearn.members import AUTO_NETWORKS
-from hinged.sklearn.split import split_rows
+from hinged.sklearn.network import Parameters, parameters_of
+from hinged.sklearn.solvers.adam import Adam
+from hinged.sklearn.split import Split
 
 ROUNDS = 5
 ROWS = 2000
 
 
-class Stamps(io.StringIO):
-    """A text stream that notes the seconds of the CPU at each line of an iteration."""
+class Snapshots:
+    """While entered, keeps the networks of the solver "adam" after each iteration, and the time.
+
+    Attributes:
+        seconds: seconds of the CPU until the end of each iteration, without those of this class.
+        networks: the parameters of all networks after each iteration.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
         self.seconds: list[float] = []
+        self.networks: list[list[Parameters]] = []
+        self._paused = 0.0
 
-    def write(self, text: str) -> int:
-        """Note the time if the text begins with an iteration."""
-        if text.startswith("iteration "):
-            self.seconds.append(time.process_time())
-        return len(text)
+    def __enter__(self) -> Snapshots:
+        iterate, start = Adam.iterate, time.process_time()
+        self._iterate = iterate
+
+        def iterate_and_keep(solver: Adam, split: Split) -> float:
+            loss = iterate(solver, split)
+            now = time.process_time()
+            self.seconds.append(now - start - self._paused)
+            self.networks.append([parameters_of(network) for network in solver.unpack()])
+            self._paused += time.process_time() - now
+            return loss
+
+        Adam.iterate = iterate_and_keep
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Adam.iterate = self._iterate
 
 
-def splits_of(table: Table, seed: int) -> list[tuple[Any, Any]]:
-    """Return the training rows and the held-out rows of each network of hinged with a seed."""
-    seeds = check_random_state(seed).randint(2**31 - 1, size=AUTO_NETWORKS)
-    share = CONTENDERS["hinged"].make(table.is_classification, seed).validation_fraction
-    classes = np.unique(table.y, return_inverse=True)[1] if table.is_classification else None
-    return [split_rows(len(table.x), share, int(each), classes) for each in seeds]
-
-
-def time_round(table: Table, seed: int) -> dict[str, float | None]:
-    """Train both estimators, and return their times and scores.
+def time_round(table: Table, fold: int) -> dict[str, float | None]:
+    """Train both estimators on a fold, and return their times and scores.
 
     The entry `reached_seconds` is None if hinged never reaches the score.
     """
-    splits = splits_of(table, seed)
-    seconds_of_rivals, predicted = [], []
-    for training, held_out in splits:
-        rival = CONTENDERS["sklearn-mlp"].make(table.is_classification, seed)
-        start = time.process_time()
-        rival.fit(table.x[training], table.y[training])
-        seconds_of_rivals.append(time.process_time() - start)
-        predicted.append(rival.predict(table.x[held_out]))
-    score_of = accuracy_score if table.is_classification else r2_score
-    true = np.concatenate([table.y[held_out] for _, held_out in splits])
-    score = float(score_of(true, np.concatenate(predicted)))
-    model = CONTENDERS["hinged"].make(table.is_classification, seed, {"verbose": True})
-    stamps = Stamps()
+    training, test = table.folds()[fold]
+    x, y = table.x[training], table.y[training]
+    rival = CONTENDERS["sklearn-mlp"].make(table.is_classification, fold)
     start = time.process_time()
-    with contextlib.redirect_stdout(stamps):
-        model.fit(table.x, table.y)
+    rival.fit(x, y)
+    rival_seconds = time.process_time() - start
+    score = float(rival.score(table.x[test], table.y[test]))
+    model = CONTENDERS["hinged"].make(table.is_classification, fold)
+    start = time.process_time()
+    with Snapshots() as snapshots:
+        model.fit(x, y)
     seconds = time.process_time() - start
-    assert len(model.parameters_) == len(splits)
-    scores = model.validation_scores_
-    reached = [
-        end - start for end, each in zip(stamps.seconds, scores, strict=True) if each >= score
-    ]
+    fit_score = float(model.score(table.x[test], table.y[test]))
+    scores = []
+    for model.parameters_ in snapshots.networks:
+        scores.append(float(model.score(table.x[test], table.y[test])))
+    pairs = zip(snapshots.seconds, scores, strict=True)
+    reached = [end for end, each in pairs if each >= score]
     return {
         "score": score,
-        "rival_seconds": statistics.mean(seconds_of_rivals),
-        "best_score": max(scores),
+        "rival_seconds": rival_seconds,
+        "fit_score": fit_score,
         "fit_seconds": seconds,
         "reached_seconds": reached[0] if reached else None,
     }
@@ -105,7 +105,7 @@ def time_table(name: str, rounds: int) -> dict[str, Any]:
     table = load_table(name, ROWS)
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # Most say that a training has not converged.
-        return {"table": name, "rounds": [time_round(table, seed) for seed in range(rounds)]}
+        return {"table": name, "rounds": [time_round(table, fold) for fold in range(rounds)]}
 
 
 def median_ratio(case: dict[str, Any]) -> float:
