@@ -22,8 +22,10 @@ from hinged.nn import PiecewiseLinear
 class PackedNetwork(nn.Module):
     """Several networks of the same layers, with inputs of their own, as one network.
 
-    The parameters have the networks along their first axis. So they are trained as if each network
-    were alone if the loss is the sum of their losses.
+    The parameters have the networks along their first axis. If the loss is the sum of the losses of
+    the networks, each has the gradients that it would have alone. The curves of a layer share the
+    scale of their inputs in their metric (`hinged.curve.metric.input_scale`): all networks have the
+    scale that belongs to the mean of their variances.
 
     Args:
         networks: the networks: linear layers, activations without parameters, and curves with one

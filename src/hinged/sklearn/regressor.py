@@ -22,8 +22,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     """Regression by a multilayer perceptron with trained activations.
 
     The arguments that scikit-learn's `MLPRegressor` has too mean the same. Inputs and targets are
-    scaled inside. A tenth of the rows are held out, and the network of the iteration with the least
-    error on them is kept. Training is in float32 with the solver "adam", and in float64 otherwise;
+    scaled inside. Each network holds out a tenth of the rows, and keeps the iteration with the
+    least error on them. Training is in float32 with the solver "adam", and in float64 otherwise;
     predictions are computed in float64 on the CPU.
 
     Args:
@@ -33,8 +33,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
             `"mish"`, `"hardswish"`, `"softplus"`, `"tanh"`, `"logistic"` or `"identity"`.
         hinges: number of hinges of each curve, the positions where its slope may change.
         smoothing: how stiff curves are where they have few inputs (`hinged.param_groups`). With
-            `"auto"`, one network is trained for each of 0.003, 0.03 and 0.3, and the one with the
-            least error on the validation rows is kept. Only for the solver "adam".
+            `"auto"`, the networks are trained with each of 0.003, 0.03 and 0.3, and those with the
+            least error on the validation rows are kept. Only for the solver "adam".
         solver: the training method. `"adam"` trains on batches, with curves in their metric.
             `"lbfgs"` trains on all rows together, with curves as other parameters. `"owo-molf"` and
             `"lm"` (Levenberg-Marquardt) are second-order methods of `hinged.optim`, which need no
@@ -62,9 +62,10 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
             in as many further iterations.
         n_ensemble: number of networks. Each has its own first weights, held-out rows and order of
             the rows, and predictions are means over the networks. With "adam" and without
-            `input_curves`, all are trained together, and eight take about twice the time of one.
-            Each keeps its best iteration, but the mean of their losses decides when they stop.
-            `"auto"` is then 8 for up to 10,000 rows. In all other cases, it is 1.
+            `input_curves`, all are trained together, and eight take about twice the time of one on
+            small tables. Each keeps its best iteration, but the mean of their losses decides when
+            they stop. `"auto"` is then 8 for up to 10,000 rows. In all other cases, and in
+            `partial_fit`, it is 1. If a training goes on, it is the number of present networks.
         standardize: whether the columns of the table are scaled by median and quartiles.
         input_curves: whether each column of the table has a curve of its own, before the first
             layer. Its hinges are where the numbers of the column are. Not for the second-order

@@ -54,7 +54,9 @@ class Adam(Solver):
     def iterate(self, split: Split) -> float:
         """Train on all batches once, and return the mean training loss.
 
-        Each network has the gradients and steps that it would have alone.
+        Each network has the gradients that it would have alone, and they are clipped alone. Its
+        steps are those that it would have alone, too, except that curves of a layer share the scale
+        of their inputs.
         """
         samples, numbers = split.samples, self._shuffled(split.training)
         rows, networks = numbers.shape
