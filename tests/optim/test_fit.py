@@ -1,3 +1,4 @@
+import copy
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -64,21 +65,35 @@ def test_an_unknown_method_and_single_precision_are_rejected(problem):
         fit(network.float(), x, y)
 
 
-@pytest.mark.parametrize("method", ["cg", "lm"])
-def test_a_training_whose_numbers_become_infinite_has_a_result(problem, method):
-    network, x, y = problem(nn.ReLU())
+@pytest.mark.parametrize("curves", [False, True])
+@pytest.mark.parametrize("large", ["inputs", "targets"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_to_infinite_numbers_is_undone_and_refused(problem, method, large, curves):
+    network, x, y = problem(None if curves else nn.ReLU())
     nn.init.constant_(network.hidden.weight, 1e10)
-    found = fit(network, x * 1e300, y, method, epochs=2)
-    assert len(found.error) == 2 and not np.isfinite(found.error).any()
-    assert found.rank_deficiency == 3 + 5 + 1
+    before = copy.deepcopy(network.state_dict())
+    x, y = (x * 1e300, y) if large == "inputs" else (x, y * 1e160)
+    with pytest.raises(errors.ArgumentError, match=r"infinite numbers or NaN.*: scale inputs and"):
+        fit(network, x, y, method, epochs=2)
+    torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("method", ["owo-bp", "owo-molf"])
-def test_least_squares_of_infinite_numbers_is_refused(problem, method):
+@pytest.mark.parametrize("broken", ["hidden", "output"])
+def test_the_parameters_of_the_last_finite_iteration_are_kept(problem, monkeypatch, broken):
+    def steps(network, *_rows):
+        network.add_to_weights(torch.ones_like(network.hidden.weight[:, [0, 0, 0, 0]]))
+        yield
+        weight = getattr(network, broken).weight
+        nn.init.constant_(weight, -torch.inf)
+        yield
+
     network, x, y = problem(nn.ReLU())
-    nn.init.constant_(network.hidden.weight, 1e10)
-    with pytest.raises(errors.ArgumentError, match="with infinite numbers or NaN"):
-        fit(network, x * 1e300, y, method, epochs=2)
+    expected = network.hidden.weight.detach() + 1
+    monkeypatch.setitem(METHODS, "owo-bp", steps)
+    with pytest.raises(errors.ArgumentError, match="the step was undone"):
+        fit(network, x, y, "owo-bp", epochs=3)
+    torch.testing.assert_close(network.hidden.weight.detach(), expected)
+    assert all(each.isfinite().all() for each in network.parameters())
 
 
 @pytest.mark.parametrize("validation", [[("x", "y")], [()], (np.ones(2), np.ones(2)), 3])

@@ -57,6 +57,14 @@ def test_second_order_training_is_that_of_hinged_optim():
     assert model.predict(X) == pytest.approx(predicted[:, 0])
 
 
+def test_a_step_to_infinite_numbers_is_refused_in_words():
+    random = np.random.default_rng(0)
+    X, y = 1e150 * random.normal(size=(100, 3)), random.normal(size=100)
+    model = MLPRegressor((5,), solver="lm", standardize=False, max_iter=3, random_state=0)
+    with pytest.raises(errors.ArgumentError, match="the step was undone"):
+        model.fit(X, y)
+
+
 @pytest.mark.parametrize("method", ["owo-molf", "lm"])
 def test_second_order_training_on_a_sparse_table_is_that_on_the_dense_one(method, monkeypatch):
     X, y = regression_table()

@@ -15,6 +15,7 @@ from hinged import errors
 from hinged.optim.batches import Rows, check_pair
 from hinged.optim.conjugate_gradient import conjugate_gradient
 from hinged.optim.curve_step import check_activation
+from hinged.optim.divergence import finite_error, undone_on_error
 from hinged.optim.levenberg_marquardt import levenberg_marquardt
 from hinged.optim.mean_error import mean_error
 from hinged.optim.network import MLP
@@ -48,8 +49,7 @@ class FitResult:
         best: number of the iteration, counted from 1, whose weights the network has at the end.
         rank_deficiency: number of directions of the output weights that the training samples do not
             determine at the end, because of dead units, constant features, or features and units
-            that are linear combinations of others. 0 means that all are determined. All are counted
-            if the training made outputs of hidden units infinite or NaN.
+            that are linear combinations of others. 0 means that all are determined.
     """
 
     error: list[float] = field(default_factory=list)
@@ -102,8 +102,8 @@ def fit(
         ArgumentError: if `network` is not an `MLP`, if the activation is not a `PiecewiseLinear`
             and has parameters that require gradients, if the batches can be iterated only once, if
             inputs and targets have other shapes, if one of their numbers is infinite or NaN, if the
-            numbers of a least-squares problem become so, or if `validation` is not a pair of
-            tensors.
+            numbers of the training become so, or if `validation` is not a pair of tensors. When an
+            iteration ends with an error, the network has the parameters from before it.
         DtypeError: if the network, the inputs or the targets are not in float64.
 
     >>> from hinged.nn import PiecewiseLinear
@@ -153,10 +153,11 @@ def _run(
     result = FitResult()
     best_state: dict[str, Any] | None = None
     for epoch in range(1, epochs + 1):
-        started = time.perf_counter()
-        next(steps)
-        result.seconds.append(time.perf_counter() - started)
-        result.error.append(mean_error(network, *training))
+        with undone_on_error(network):
+            started = time.perf_counter()
+            next(steps)
+            result.seconds.append(time.perf_counter() - started)
+            result.error.append(finite_error(network, *training))
         if validation is not None:
             result.validation_error.append(mean_error(network, *validation))
             if result.validation_error[-1] <= min(result.validation_error):

@@ -134,7 +134,8 @@ class _Run:
             loss = self._validate(self.validation)
         if not math.isfinite(loss):
             got = f"a loss of {loss} in iteration {len(history.losses)}"
-            hint = "lower learning_rate_init, or look for very large numbers in X and y"
+            lower = "lower learning_rate_init, or " if self.solver.has_rate else ""
+            hint = f"{lower}look for very large numbers in X and y"
             raise errors.ArgumentError(errors.message("fit", got, hint))
         if loss < self.best_loss or self.validation is None:
             self.best_loss, history.best = loss, len(history.losses)

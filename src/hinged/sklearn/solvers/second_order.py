@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hinged.optim import METHODS, MLP, net_control
 from hinged.optim.batches import BATCH_ROWS
-from hinged.optim.mean_error import mean_error
+from hinged.optim.divergence import finite_error, undone_on_error
 from hinged.sklearn.samples import Samples
 from hinged.sklearn.solvers.solver import Solver
 from hinged.sklearn.split import Split
@@ -35,9 +35,15 @@ class SecondOrder(Solver):
         self.steps = METHODS[method](network, *self.rows)
 
     def iterate(self, split: Split) -> float:
-        """Take one step, and return half the mean squared error after it."""
-        next(self.steps)
-        return mean_error(self.network, *self.rows) / (2 * split.samples.targets.shape[1])
+        """Take one step, and return half the mean squared error after it.
+
+        Raises:
+            ArgumentError: if the numbers of the step become infinite or NaN. The step is undone.
+        """
+        with undone_on_error(self.network):
+            next(self.steps)
+            error = finite_error(self.network, *self.rows)
+        return error / (2 * split.samples.targets.shape[1])
 
 
 class _DenseBatches:
