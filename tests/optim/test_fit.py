@@ -103,6 +103,24 @@ def test_validation_that_is_not_a_pair_of_tensors_is_refused(problem, validation
         fit(network, x, y, validation=validation)
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        (torch.ones(9, 2), torch.ones(9, 2), r"inputs of shape \(9, 2\)"),
+        (torch.ones(9, 3), torch.ones(9), r"targets of shape \(9,\); expected"),
+        (torch.ones(9, 3), torch.ones(8, 2), r"targets of shape \(8, 2\)"),
+        (torch.ones(0, 3), torch.ones(0, 2), "no rows"),
+        (torch.ones(9, 3), torch.full((9, 2), torch.nan), "infinite or NaN targets"),
+    ],
+)
+def test_unsuitable_validation_samples_are_refused_before_the_training(problem, x, y, said):
+    network, *training = problem()
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises(errors.ArgumentError, match=rf"fit\(validation=\.\.\.\)`: got .*{said}"):
+        fit(network, *training, validation=(x.double(), y.double()))
+    torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)
+
+
 def twod(fold, trained):
     """Train on 8 of 10 parts of twod, as the laboratory of the methods does; return the training
     error and the test error."""

@@ -126,6 +126,24 @@ def check_pair(call: str, pair: Any, name: str) -> None:
         raise errors.ArgumentError(errors.message(call, got, hint))
 
 
+def check_samples(call: str, network: MLP, samples: Sequence[Tensor]) -> None:
+    """Raise an error unless a network can be applied to samples that are in memory.
+
+    Args:
+        call: the call that the user made, for the error message.
+        network: the network.
+        samples: inputs and targets.
+
+    Raises:
+        ArgumentError: if their shapes do not suit the network, if a number is infinite or NaN, or
+            if there are no samples.
+    """
+    _check_shapes(call, network, samples)
+    if not len(samples[0]):
+        raise errors.ArgumentError(errors.message(call, "no rows", "expected at least one row"))
+    _check_finite(call, samples)
+
+
 def _checked_pairs(pairs: Iterable[Sequence[Tensor]]) -> Iterator[Sequence[Tensor]]:
     """Yield batches, and raise an error for one that is not a pair of tensors."""
     for pair in pairs:
@@ -145,18 +163,18 @@ def _parts(
     """
     is_empty = True
     for table in tables:
-        _check_shapes(network, table)
+        _check_shapes(_CALL, network, table)
         _check_dtypes(network, table)
         for part in zip(*(tensor.split(BATCH_ROWS) for tensor in table), strict=True):
             if len(part[0]):
-                _check_finite(part)
+                _check_finite(_CALL, part)
                 yield part
                 is_empty = False
     if is_empty:
         raise errors.ArgumentError(errors.message(_CALL, "no rows", expected))
 
 
-def _check_shapes(network: MLP, table: Sequence[Tensor]) -> None:
+def _check_shapes(call: str, network: MLP, table: Sequence[Tensor]) -> None:
     """Raise an error unless inputs, and targets if there are any, have the shapes of a network."""
     widths = (network.hidden.in_features, network.output.out_features)[: len(table)]
     rows = table[0].shape[:1]
@@ -164,7 +182,7 @@ def _check_shapes(network: MLP, table: Sequence[Tensor]) -> None:
         shapes = zip(_NAMES, (tuple(tensor.shape) for tensor in table), strict=False)
         got = " and ".join(f"{name} of shape {shape}" for name, shape in shapes)
         hint = "expected " + " and ".join(f"(rows, {width})" for width in widths)
-        raise errors.ArgumentError(errors.message(_CALL, got, hint))
+        raise errors.ArgumentError(errors.message(call, got, hint))
 
 
 def _check_dtypes(network: MLP, table: Sequence[Tensor]) -> None:
@@ -176,10 +194,10 @@ def _check_dtypes(network: MLP, table: Sequence[Tensor]) -> None:
             raise errors.DtypeError(errors.message(_CALL, f"{tensor.dtype} in {name}", hint))
 
 
-def _check_finite(part: Sequence[Tensor]) -> None:
+def _check_finite(call: str, part: Sequence[Tensor]) -> None:
     """Raise an error if inputs or targets contain infinite numbers or NaN."""
     for name, tensor in zip(_NAMES, part, strict=False):
         # The extremes need a twentieth of the time of `tensor.isfinite().all()`.
         if tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all():
             hint = "expected finite numbers: remove or replace these rows"
-            raise errors.ArgumentError(errors.message(_CALL, f"infinite or NaN {name}", hint))
+            raise errors.ArgumentError(errors.message(call, f"infinite or NaN {name}", hint))

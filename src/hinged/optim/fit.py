@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hinged import errors
-from hinged.optim.batches import Rows, check_pair
+from hinged.optim.batches import Rows, check_pair, check_samples
 from hinged.optim.conjugate_gradient import conjugate_gradient
 from hinged.optim.curve_step import check_activation
 from hinged.optim.divergence import finite_error, undone_on_error
@@ -135,6 +135,8 @@ def fit(
         if tensor.dtype != torch.float64:
             hint = "expected float64: convert the network and the data with .double()"
             raise errors.DtypeError(errors.message(CALL, f"{tensor.dtype} in {name}", hint))
+    if validation is not None:
+        check_samples(f"{CALL}(validation=...)", network, validation)
     return _run(network, METHODS[method](network, x, y), epochs, (x, y), validation, on_epoch)
 
 
