@@ -177,12 +177,20 @@ def unknown_name(call: str, name: object, known: Iterable[str], also: str = "") 
     >>> print(unknown_name("f(init=...)", "swish", ["relu", "silu", "hardswish"]))
     `f(init=...)`: got 'swish'; did you mean 'silu'? All of: hardswish, relu, silu.
     """
+    return UnknownNameError(message(call, shown(name), names_hint(name, known) + also))
+
+
+def names_hint(name: object, known: Iterable[str]) -> str:
+    """Return the hint of an error for a name that is not in `known`.
+
+    >>> names_hint("n_ensembles", ["alpha", "n_ensemble"])
+    "did you mean 'n_ensemble'? All of: alpha, n_ensemble"
+    """
     names = sorted(known)
     similar = [repr(each) for each in _similar_names(str(name), names)]
     hint = f"did you mean {' or '.join(similar)}? All" if similar else "expected one"
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    listed = ", ".join(names[:_MOST_NAMES])
-    return UnknownNameError(message(call, shown(name), f"{hint} of: {listed}{more}{also}"))
+    return f"{hint} of: {', '.join(names[:_MOST_NAMES])}{more}"
 
 
 def _similar_names(name: str, names: Sequence[str]) -> list[str]:

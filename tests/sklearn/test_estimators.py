@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -373,6 +374,21 @@ def test_arguments_that_cannot_be_used_are_refused_in_words(arguments, said):
     with pytest.raises(errors.ArgumentError) as raised:
         MLPRegressor(**arguments).fit(X, y)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("base", [MLPRegressor, MLPClassifier])
+def test_a_misspelt_argument_is_refused_with_the_name_of_the_estimator(base):
+    class Mine(base):
+        pass
+
+    for estimator in (base, Mine):
+        said = rf"`{estimator.__name__}\(n_ensembles=\.\.\.\)`: .*; did you mean 'n_ensemble'"
+        with pytest.raises(TypeError, match=said):
+            estimator(n_ensembles=3)
+        assert (
+            list(signature(estimator).parameters) == list(signature(base.__init__).parameters)[1:]
+        )
+        assert clone(estimator(n_ensemble=3)).get_params()["n_ensemble"] == 3
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import signature
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -39,6 +41,8 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool | np.bool_)
 
 
+_Arguments = ParamSpec("_Arguments")
+
 _Check = tuple[Callable[[Any], bool], str]
 
 _CHECKS: dict[str, _Check] = {
@@ -65,6 +69,27 @@ _CHECKS: dict[str, _Check] = {
     "verbose": (lambda v: _is_flag(v) or _whole(0)(v), "True, False or a whole number"),
     "warm_start": (_is_flag, "True or False"),
 }
+
+
+def refuses_unknown_arguments(init: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
+    """Make the `__init__` method of estimators raise errors in words for misspelt arguments.
+
+    The signature stays, and so do the functions of scikit-learn that read it.
+
+    Args:
+        init: the method, whose first argument is the estimator.
+    """
+    names = list(signature(init).parameters)[1:]
+
+    @wraps(init)
+    def checked(*args: _Arguments.args, **arguments: _Arguments.kwargs) -> None:
+        for name in arguments:
+            if name not in names:
+                call, got = f"{type(args[0]).__name__}({name}=...)", "an unknown argument"
+                raise TypeError(errors.message(call, got, errors.names_hint(name, names)))
+        init(*args, **arguments)
+
+    return checked
 
 
 def check_arguments(call: str, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from torch import Tensor, nn
 
 from hinged import errors
-from hinged.sklearn.arguments import SECOND_ORDER
+from hinged.sklearn.arguments import SECOND_ORDER, refuses_unknown_arguments
 from hinged.sklearn.estimator import MultilayerPerceptron, trains_on_batches
 from hinged.sklearn.losses import binary_cross_entropy, cross_entropy, squared_error
 from hinged.sklearn.members import Trained
@@ -62,6 +62,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     classes_: NDArray[Any]
     temperatures_: NDArray[np.float64]
 
+    @refuses_unknown_arguments
     def __init__(
         self,
         hidden_layer_sizes: Any = (64, 64),

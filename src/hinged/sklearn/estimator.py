@@ -16,7 +16,12 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor
 
 from hinged import errors
-from hinged.sklearn.arguments import SECOND_ORDER, check_arguments, hidden_sizes
+from hinged.sklearn.arguments import (
+    SECOND_ORDER,
+    check_arguments,
+    hidden_sizes,
+    refuses_unknown_arguments,
+)
 from hinged.sklearn.column_errors import name_other_columns
 from hinged.sklearn.constrained_network import check_units
 from hinged.sklearn.feature_shapes import FeatureShape, feature_shapes, has_limits
@@ -55,6 +60,7 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
     feature_names_in_: NDArray[Any]
     n_outputs_: int
 
+    @refuses_unknown_arguments
     def __init__(
         self,
         hidden_layer_sizes: Any = (64, 64),
