@@ -1,5 +1,6 @@
 """Wrong types of the arguments of public functions are errors in words."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -27,7 +28,7 @@ def evaluate(**given):
 CALLS = {
     "hinged.PiecewiseLinear": hinged.PiecewiseLinear,
     "hinged.piecewise_linear": evaluate,
-    "hinged.convert": lambda **given: hinged.convert(network(), X, **given),
+    "hinged.convert": lambda **given: hinged.convert(nn.Sequential(nn.ReLU()), X, **given),
     "hinged.sites": lambda **given: hinged.sites(network(), X, **given),
     "hinged.calibrate": lambda **given: hinged.calibrate(network(), X, **given),
     "hinged.calibrate_after": lambda **given: hinged.calibrate_after(network(), 3, **given),
@@ -35,6 +36,9 @@ CALLS = {
     "hinged.train_only": lambda **given: hinged.train_only(network(), **given),
     "hinged.load_curves": lambda **given: hinged.load_curves(network(), "none", **given),
     "hinged.param_groups": lambda **given: hinged.param_groups(network(), 0.1, **given),
+    "hinged.History": hinged.History,
+    "hinged.monitor_range": lambda **given: hinged.monitor_range(network(), **given),
+    "hinged.plot": lambda **given: hinged.plot(network(), **given),
     "hinged.animate": lambda **given: hinged.animate(history(), **given),
 }
 WHOLE_NUMBER = [1.0, "1", None, True, [1], torch.zeros(2)]
@@ -67,3 +71,24 @@ def test_a_wrong_type_is_named(call, name, value):
     with pytest.raises(errors.ArgumentError) as raised:
         CALLS[call](**{name: value})
     assert str(raised.value).startswith(f"`{call}({name}=...)`: got ")
+
+
+# Where True is refused in words, NumPy's whole numbers are accepted like those of Python.
+COUNTS = {
+    "hinged.PiecewiseLinear": ("channels", "hinges"),
+    "hinged.convert": ("batches", "hinges"),
+    "hinged.calibrate": ("hinges",),
+    "hinged.calibrate_after": ("observed_steps",),
+    "hinged.param_groups": ("samples", "steps"),
+    "hinged.plot": ("examples",),
+    "hinged.History": ("channels",),
+    "hinged.monitor_range": ("every",),
+}
+
+
+@pytest.mark.parametrize("call, name", [(call, name) for call in COUNTS for name in COUNTS[call]])
+def test_whole_numbers_of_numpy_are_accepted_and_bools_are_not(call, name):
+    CALLS[call](**{name: np.int64(50)})
+    for flag in (True, np.True_):
+        with pytest.raises(errors.ArgumentError):
+            CALLS[call](**{name: flag})

@@ -7,6 +7,8 @@ import difflib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Integral
+from typing import TypeGuard
 
 _OTHER_NAMES = {
     "clamp": "constant",
@@ -163,6 +165,23 @@ def check_flags(call: str, **flags: object) -> None:
         if not isinstance(value, bool):
             text = message(f"{call}({name}=...)", shown(value), "expected True or False")
             raise ArgumentError(text)
+
+
+def is_whole_number(value: object, least: int | None = None) -> TypeGuard[int]:
+    """Return whether a value is a whole number of Python or NumPy that is not too small.
+
+    True and False are no numbers here, and 3.0 is not a whole number.
+
+    Args:
+        value: the value.
+        least: the least valid number; None for no limit.
+
+    >>> [is_whole_number(each, 3) for each in (3, 2, 3.0, True)]
+    [True, False, False, False]
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return False
+    return least is None or int(value) >= least
 
 
 def unknown_name(call: str, name: object, known: Iterable[str], also: str = "") -> UnknownNameError:

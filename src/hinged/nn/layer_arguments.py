@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ DEFAULT_RANGE = (-3.0, 3.0)
 
 def check_channels(channels: int | None) -> int:
     """Return the number of channels, or raise `ArgumentError` if it is not a number above 0."""
-    if isinstance(channels, bool) or not isinstance(channels, Integral) or channels < 1:
+    if not errors.is_whole_number(channels, 1):
         hint = "expected a whole number, at least 1 (1 means one curve for all channels)"
         raise errors.ArgumentError(
             errors.message(f"{CALL}(channels=...)", errors.shown(channels), hint)
@@ -31,7 +31,7 @@ def check_channels(channels: int | None) -> int:
 
 def check_dim(dim: int, call: str) -> None:
     """Raise `ArgumentError` unless the channel axis is a whole number."""
-    if isinstance(dim, bool) or not isinstance(dim, Integral):
+    if not errors.is_whole_number(dim):
         hint = "expected the index of the channel axis, such as 1, or -1 for the last axis"
         raise errors.ArgumentError(errors.message(f"{call}(dim=...)", errors.shown(dim), hint))
 

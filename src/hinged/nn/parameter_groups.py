@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, TypeGuard
 
 from torch import Tensor, nn
@@ -187,9 +187,7 @@ def _warn_of_short_travel(curves: Mapping[str, Any], steps: int) -> None:
 def _check_counts(**counts: int | None) -> None:
     """Raise `ArgumentError` unless the counts are whole numbers above 0, or None."""
     for name, count in counts.items():
-        if count is None:
-            continue
-        if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        if count is not None and not errors.is_whole_number(count, 1):
             hint = f"expected the number of {_COUNTED[name]}, a whole number above 0"
             call = f"{_CALL}({name}=...)"
             raise errors.ArgumentError(errors.message(call, errors.shown(count), hint))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import signature
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ParamSpec
 
 import numpy as np
@@ -25,7 +25,7 @@ _ONLY_ADAM = ("batch_size", "learning_rate_init", "shuffle", "smoothing")
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, Integral) and not _is_flag(value) and int(value) >= least
+    return lambda value: errors.is_whole_number(value, least)
 
 
 def _number(low: float, high: float = np.inf, *, above: bool = False) -> Callable[[Any], bool]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from hinged import errors
 
@@ -56,7 +53,7 @@ def check_signs(call: str, name: str, signs: Any) -> None:
         hint = f"expected a dict with a sign for each column, for example {_EXAMPLES[name]}"
         raise errors.ArgumentError(errors.message(call, errors.shown(signs), hint))
     for column, sign in signs.items():
-        if not _is_whole(sign) or sign not in (-1, 0, 1):
+        if not errors.is_whole_number(sign) or sign not in (-1, 0, 1):
             got = f"{errors.shown(sign)} for column {errors.shown(column)}"
             raise errors.ArgumentError(errors.message(call, got, f"expected {_SIGNS[name]}"))
 
@@ -110,7 +107,7 @@ def feature_shapes(
 
 def _column_number(call: str, column: Any, names: list[str] | None, count: int) -> int:
     """Return the number of a column that the user gave by its name or its number, from 0."""
-    if _is_whole(column) and 0 <= column < count:
+    if errors.is_whole_number(column) and 0 <= column < count:
         return int(column)
     if isinstance(column, str) and names is not None:
         if column in names:
@@ -120,7 +117,3 @@ def _column_number(call: str, column: Any, names: list[str] | None, count: int) 
     hint = f"expected a number from 0 to {count - 1}"
     hint += " or a name of a column" if names is not None else ": the table has no names of columns"
     raise errors.ArgumentError(errors.message(call, got, hint))
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -130,7 +129,7 @@ def _hinges_outside_kinks(
 def _check_count(count: int, kinks: Sequence[Fraction], outside: int, call: str) -> None:
     """Raise `ArgumentError` unless the number of hinges is an integer and large enough."""
     call = f"{call}(hinges=...)"
-    if isinstance(count, bool) or not isinstance(count, Integral):
+    if not errors.is_whole_number(count):
         hint = "expected a whole number of hinges, or the positions as a tensor"
         raise errors.ArgumentError(errors.message(call, repr(count), hint))
     got = f"{count} hinge{'' if count == 1 else 's'}"

@@ -261,7 +261,7 @@ def _remove_hooks(handles: list[Any]) -> None:
 
 
 def _check_observed_steps(steps: int) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+    if not errors.is_whole_number(steps, 1):
         call = f"{CALL}(observed_steps=...)"
         hint = "expected a whole number of steps, at least 1"
         raise errors.ArgumentError(errors.message(call, repr(steps), hint))

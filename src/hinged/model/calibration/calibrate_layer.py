@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import torch
@@ -84,8 +84,7 @@ class CalibrationSettings:
         if self.sharing is not None and self.sharing not in SHARING:
             raise errors.unknown_name(f"{self.call}(sharing=...)", self.sharing, SHARING)
         count = self.hinges
-        whole = isinstance(count, Integral) and not isinstance(count, bool)
-        if count is not None and not (whole and count >= 2):
+        if count is not None and not errors.is_whole_number(count, 2):
             raise self._error("hinges", "expected a whole number of hinges, at least 2")
 
     def _error(self, name: str, hint: str) -> errors.ArgumentError:

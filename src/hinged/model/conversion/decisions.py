@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import torch
@@ -74,7 +74,7 @@ class Settings:
 
 
 def _check_number_of_hinges(number: Any, call: str) -> None:
-    if isinstance(number, Integral) and not isinstance(number, bool):
+    if errors.is_whole_number(number):
         return
     hint = "expected a whole number of hinges for each curve"
     if isinstance(number, Sequence | torch.Tensor) and not isinstance(number, str):

@@ -31,7 +31,7 @@ _BAND_QUANTILES = (0.05, 0.95)
 
 def check_example_count(call: str, examples: int) -> None:
     """Raise `ArgumentError` unless `examples` is a whole number of at least 0."""
-    if isinstance(examples, bool) or not isinstance(examples, int) or examples < 0:
+    if not errors.is_whole_number(examples, 0):
         hint = "expected a whole number of single channels to draw, 0 or more"
         raise errors.ArgumentError(
             errors.message(f"{call}(examples=...)", errors.shown(examples), hint)

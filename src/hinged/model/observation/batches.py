@@ -46,8 +46,7 @@ class Batches:
         if self.function is not None and not callable(self.function):
             hint = "expected a function of the model and a batch, which calls the model"
             self._reject("call", errors.shown(self.function), hint)
-        is_count = isinstance(self.limit, int) and not isinstance(self.limit, bool)
-        if self.limit is not None and not (is_count and self.limit >= 1):
+        if self.limit is not None and not errors.is_whole_number(self.limit, 1):
             hint = "expected a whole number of batches, at least 1, or None for all"
             self._reject("batches", errors.shown(self.limit), hint)
 

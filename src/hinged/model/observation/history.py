@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from numbers import Integral
 
 import safetensors.torch
 import torch
@@ -55,13 +54,12 @@ class History:
     """
 
     def __init__(self, channels: int | None = None) -> None:
-        whole = isinstance(channels, int) and not isinstance(channels, bool)
-        if channels is not None and not (whole and channels >= 1):
+        if channels is not None and not errors.is_whole_number(channels, 1):
             hint = "expected a whole number of channels, at least 1, or None to record all channels"
             raise errors.ArgumentError(
                 errors.message(f"{CALL}(channels=...)", errors.shown(channels), hint)
             )
-        self.channels = channels
+        self.channels = None if channels is None else int(channels)
         self.steps: list[int] = []
         self.frames: list[dict[str, Curve]] = []
 
@@ -167,7 +165,7 @@ def _read_curve(tensors: dict[str, Tensor], name: str, tails: str) -> Curve:
 
 
 def _whole_number(step: int) -> int:
-    if isinstance(step, bool) or not isinstance(step, Integral):
+    if not errors.is_whole_number(step):
         hint = "expected a whole number, for example the number of trained steps or epochs"
         call = f"{CALL}.record(step=...)"
         raise errors.ArgumentError(errors.message(call, errors.shown(step), hint))

@@ -52,7 +52,7 @@ def monitor_range(model: nn.Module, *, every: int = 100, max_outside: float = 0.
     >>> caught[0].category.__name__, monitor.share_outside["1"] > 0.1
     ('OutsideRangeWarning', True)
     """
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+    if not errors.is_whole_number(every, 1):
         hint = "expected a whole number of calls, at least 1"
         raise errors.ArgumentError(errors.message(f"{CALL}(every=...)", errors.shown(every), hint))
     if not (isinstance(max_outside, Real) and 0 <= max_outside <= 1):
