@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from hinged.lab.reporting.difference_text import difference_text
 from hinged.lab.reporting.markdown import markdown_table, replace_between
 from hinged.lab.reporting.plots import hide_top_and_right, to_svg
 from hinged.lab.reporting.significance import PairedTest, fold_t_test, paired_t_test
@@ -211,18 +212,10 @@ def differences_table(record: Record) -> str:
     names = record["contenders"]
     headings = ["table", *(f"{names[one]} - {names[other]}" for one, other in pairs)]
     rows = [
-        [table, *(_difference(tests[pair].get(table)) for pair in pairs)]
+        [table, *(difference_text(tests[pair].get(table), LEVEL) for pair in pairs)]
         for table in record["tables"]
     ]
     return markdown_table(headings, rows)
-
-
-def _difference(test: PairedTest | None) -> str:
-    if test is None:
-        return ""
-    mean, low, high = test.difference
-    text = f"{mean:+.4f} [{low:+.4f}, {high:+.4f}], p = {test.p:.2g}"
-    return f"**{text}**" if _is_significant(test) else text
 
 
 def draw(record: Record) -> Figure:

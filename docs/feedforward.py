@@ -10,6 +10,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from hinged.lab.reporting.difference_text import decimals_of, difference_text
 from hinged.lab.reporting.markdown import markdown_table, replace_between
 from hinged.lab.reporting.significance import PairedTest, fold_t_test
 
@@ -103,12 +104,7 @@ def method_row(record: Record, table: str, name: str) -> list[str]:
 def _spread(errors: list[float]) -> str:
     mean = statistics.mean(errors)
     shown = [mean, statistics.stdev(errors)] if len(errors) > 1 else [mean]
-    return " ± ".join(f"{each:.{_decimals(mean)}f}" for each in shown)
-
-
-def _decimals(largest: float) -> int:
-    """Return how many decimals are shown of numbers of which this is the largest."""
-    return 4 if abs(largest) < 10 else 2
+    return " ± ".join(f"{each:.{decimals_of(mean)}f}" for each in shown)
 
 
 def _published(errors: tuple[float, float]) -> str:
@@ -120,19 +116,10 @@ def differences_table(record: Record) -> str:
     names = record["methods"]
     headings = ("test errors", *(f"{names[one]} - {names[other]}" for one, other in PAIRS))
     rows = [
-        [table, *(_difference(test_of(record, table, pair)) for pair in PAIRS)]
+        [table, *(difference_text(test_of(record, table, pair), LEVEL) for pair in PAIRS)]
         for table in record["tables"]
     ]
     return markdown_table(headings, rows)
-
-
-def _difference(test: PairedTest | None) -> str:
-    if test is None:
-        return ""
-    decimals = _decimals(max(map(abs, test.difference)))
-    mean, low, high = (f"{each:+.{decimals}f}" for each in test.difference)
-    text = f"{mean} [{low}, {high}], p = {test.p:.2g}"
-    return f"**{text}**" if test.p < LEVEL else text
 
 
 def repeated_sentence(record: Record) -> str:
