@@ -69,13 +69,17 @@ def test_images(folder, content, size):
 TABLE = b"a,colour,b,y\n" + b"".join(b"%d,red,1.5,%d\n%d,blue,-2,7\n" % (i, i, i) for i in range(9))
 
 
-@given(damaged([TABLE, b"a,b\n1,2\n", b"a,a\n1,2\n3,4\n", b'x,y\r\n"1",true\r\n2,false\r\n']))
+OTHER_TABLES = [b"a,b\n1,2\n", b"a,a\n1,2\n3,4\n", b'x,y\r\n"1",true\r\n2,false\r\n']
+OTHER_TABLES += [TABLE.replace(b",", b";"), b"a\tb\n1,5\t2\n0,5\t3\n"]
+
+
+@given(damaged([TABLE, *OTHER_TABLES]))
 def test_csv(folder, content):
     pytest.importorskip("pyarrow")
     read_or_explain(table_files.read_csv_or_parquet, folder / "table.csv", content)
 
 
-@given(st.text("ab\u00e91.-,\"'\n\r\0e ", max_size=60))
+@given(st.text("ab\u00e91.-,;\t\"'\n\r\0e ", max_size=60))
 def test_random_csv(folder, text):
     pytest.importorskip("pyarrow")
     read_or_explain(table_files.read_csv_or_parquet, folder / "random.csv", text.encode("latin-1"))
@@ -253,6 +257,7 @@ def test_tables_that_need_more_than_the_bound(tmp_path, monkeypatch):
     ("content", "fault"),
     [
         (b"a,a,y\n1,2,3\n4,5,6\n", "several columns of one name: a; give each column another name"),
+        (b"a;a;y\nx;2;3\ny;5;6\n", "several columns of one name: a; give each column another name"),
         (b"a,y\n1,2\n", "a table with 1 row; add at least 2 rows"),
         (b"a,gr\xf6\xdfe\n1,2\n3,4\n", "save it again with the encoding UTF-8"),
     ],

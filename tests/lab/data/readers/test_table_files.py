@@ -1,3 +1,4 @@
+import csv
 import re
 from pathlib import Path
 
@@ -307,18 +308,30 @@ def test_a_truncated_file(table):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("content", "separator"),
-    [
-        ("a;b;c\n1;2;3\n4;5;6\n", "semicolons"),
-        ("a;b\n1,5;2\n3;4,5\n", "semicolons"),
-        ("a\tb\n1\t2\n3\t4\n", "tabs"),
-    ],
-)
-def test_another_separator_is_named(tmp_path, content, separator):
-    (tmp_path / "table.csv").write_text(content)
-    with pytest.raises(errors.DataError, match=f"separated by {separator}; save it with commas"):
-        table_files.read_csv_or_parquet(tmp_path / "table.csv", "b")
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_the_delimiter_is_found_in_the_header(tmp_path, delimiter):
+    header = ["a", "height, in m; or cm\tor km, ly, pc", "colour", "y"]
+    rows = [[i, i / 7, "red, blue; green" if i % 3 else "\tred", i % 2] for i in range(ROWS)]
+    read = []
+    for each in (",", delimiter):
+        with (tmp_path / "table.csv").open("w", newline="") as file:
+            writer = csv.writer(file, delimiter=each)
+            writer.writerows([header, *rows])
+        read.append(table_files.read_csv_or_parquet(tmp_path / "table.csv"))
+    commas, others = read
+    assert others.about == commas.about and others.notes == commas.notes
+    assert torch.equal(others.x_train, commas.x_train)
+    assert torch.equal(others.y_train, commas.y_train)
+
+
+@pytest.mark.parametrize("numbers", ["1,5 2 -3,25", "1.234,5 7 1.000", "? 0,5 0,5"])
+def test_decimal_commas_are_refused(tmp_path, numbers):
+    first, *_ = re.findall(r"\S*,\S*", numbers)
+    rows = "".join(f"x;{number};1\n" for number in numbers.split())
+    (tmp_path / "table.csv").write_text(f"a;b;y\n{rows}")
+    message = f"decimal commas in column 'b', such as '{first}'; save the file with points"
+    with pytest.raises(errors.DataError, match=message):
+        table_files.read_csv_or_parquet(tmp_path / "table.csv")
 
 
 def test_the_page_on_data_shows_what_is_said(tmp_path, monkeypatch):
@@ -332,9 +345,11 @@ def test_the_page_on_data_shows_what_is_said(tmp_path, monkeypatch):
     assert shown.splitlines() == [*said, *(f"Warning: {each}" for each in loaded.notes.warnings)]
 
 
-def test_a_row_with_too_many_values(tmp_path):
+@pytest.mark.parametrize(("mark", "marks"), [(",", "commas"), (";", "semicolons")])
+def test_a_row_with_too_many_values(tmp_path, mark, marks):
     path = tmp_path / "t.csv"
-    path.write_text("a,name,y\n1,x,2\n3,Doe, Jane,4\n")
-    message = "got a row with 4 values for 3 columns: '3,Doe, Jane,4'; give every row a value for"
+    row = f"3{mark}Doe{mark} Jane{mark}4"
+    path.write_text(f"a{mark}name{mark}y\n1{mark}x{mark}2\n{row}\n")
+    message = f"got a row with 4 values for 3 columns: '{row}'; .* texts with {marks} in quotes"
     with pytest.raises(errors.DataError, match=message):
         table_files.read_csv_or_parquet(path)

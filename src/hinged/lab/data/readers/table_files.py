@@ -12,7 +12,7 @@ import torch
 
 from hinged import errors
 from hinged.lab.data.readers.data_files import explain_damage
-from hinged.lab.data.tables.columns import Column, is_text, read_column
+from hinged.lab.data.tables.columns import Column, is_text, other_form, read_column
 from hinged.lab.data.tables.division_column import read_division
 from hinged.lab.data.tables.leaking_columns import warn_of_leaks
 from hinged.lab.data.tables.missing_marks import missing_marks
@@ -28,9 +28,14 @@ from hinged.lab.data.train_test_split import (
 from hinged.lab.experiment.settings import TableSettings
 
 SUFFIXES = (".csv", ".parquet")
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+"""The characters that may separate the columns of a CSV file, and what they are called."""
+_DECIMAL_COMMA = re.compile(r"[-+]?\d[\d.]*,\d+")
 _FLOAT = 8
 MOST_BYTES = 2**32
 """Largest size of a CSV file, and of all inputs and targets as numbers in float64: 4 GiB."""
+_LONGEST_HEADER = 2**20
+"""Number of characters in which the header line of a CSV file is searched for its delimiter."""
 _BEGINNING = 1_000
 """Number of bytes in which a file that is not empty has a character."""
 _DEFAULTS = TableSettings()
@@ -47,15 +52,17 @@ def read_csv_or_parquet(
     most 20 different integers makes a classification. All other target columns make a regression.
 
     Args:
-        path: path of a CSV file with a header line, or of a Parquet file.
+        path: path of a CSV file with a header line, or of a Parquet file. The columns of a CSV file
+            are separated by the character in `DELIMITERS` that is most frequent in the header line.
         targets: names of the target columns, separated by commas. None takes the last column.
         settings: the task, how rows are divided, and columns to leave out.
 
     Raises:
         DataError: if the file cannot be read, if it needs more than `MOST_BYTES` bytes, if two
             columns have one name, if a named column does not exist, if no input column remains, if
-            there are fewer than 2 rows, if a column has another type, if a value is infinite, or if
-            a target is missing or always the same.
+            there are fewer than 2 rows, if numbers between semicolons have decimal commas, if a
+            column has another type, if a value is infinite, or if a target is missing or always the
+            same.
         ArgumentError: if the rows cannot be divided by the column that `settings` names.
         MissingExtraError: if pyarrow is not installed.
     """
@@ -139,23 +146,16 @@ def _load_table(path: Path) -> Any:
     from pyarrow import csv, parquet
 
     try:
-        if path.suffix.lower() == ".csv":
-            _check_size(path, path.stat().st_size // _FLOAT)
-            options = csv.ConvertOptions(null_values=missing_marks())
-            table = csv.read_csv(path, convert_options=options)
-        else:
-            table = _load_parquet(path, parquet)
+        is_csv = path.suffix.lower() == ".csv"
+        table = _load_csv(path, csv) if is_csv else _load_parquet(path, parquet)
     except (pyarrow.ArrowException, OSError) as error:
         _check_not_empty(path)
-        _check_separator(path)
         _check_row_lengths(path, error)
         raise
     names = [
         name.strip() or f"column{place}" for place, name in enumerate(table.column_names, start=1)
     ]
     table = table.rename_columns(names)
-    if len(names) == 1:
-        _check_separator(path)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         hint = "give each column another name"
@@ -164,6 +164,38 @@ def _load_table(path: Path) -> Any:
         rows = f"a table {'with 1 row' if table.num_rows else 'without rows'}"
         raise _table_error(path, rows, "add at least 2 rows")
     return table.combine_chunks()
+
+
+def _load_csv(path: Path, csv: Any) -> Any:
+    _check_size(path, path.stat().st_size // _FLOAT)
+    delimiter = _find_delimiter(path)
+    table = csv.read_csv(
+        path,
+        parse_options=csv.ParseOptions(delimiter=delimiter),
+        convert_options=csv.ConvertOptions(null_values=missing_marks()),
+    )
+    if delimiter != ",":
+        _check_decimal_commas(path, table)
+    return table
+
+
+def _find_delimiter(path: Path) -> str:
+    """Return the character in `DELIMITERS` that is most frequent outside quotes in the header line
+    of a CSV file; a comma if there is none."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        header, _, _ = file.read(_LONGEST_HEADER).lstrip("\n").partition("\n")
+    return max(DELIMITERS, key=re.sub('"[^"]*"', "", header).count)
+
+
+def _check_decimal_commas(path: Path, table: Any) -> None:
+    """Raise an error if a column of a table contains numbers such as `1,5`."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if is_text(column):
+            texts = column.unique().drop_null().to_pylist()
+            number = other_form([text.strip() for text in texts])
+            if _DECIMAL_COMMA.fullmatch(number):
+                got = f"decimal commas in column {name!r}, such as {number!r}"
+                raise _table_error(path, got, "save the file with points in the numbers")
 
 
 def _load_parquet(path: Path, parquet: Any) -> Any:
@@ -191,25 +223,14 @@ def _check_not_empty(path: Path) -> None:
             raise _table_error(path, "an empty file", hint)
 
 
-def _check_separator(path: Path) -> None:
-    """Raise an error if semicolons or tabs separate the columns of a CSV file."""
-    if path.suffix.lower() != ".csv":
-        return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        header = file.readline()
-    for name, separator in (("semicolons", ";"), ("tabs", "\t")):
-        if separator in header:
-            hint = "save it with commas between the columns, and with points in the numbers"
-            raise _table_error(path, f"a file whose columns are separated by {name}", hint)
-
-
 def _check_row_lengths(path: Path, error: Exception) -> None:
     """Raise an error if pyarrow found a row of a CSV file with too many or too few values."""
     found = re.search(r"Expected (\d+) columns, got (\d+): (.*)", str(error))
     if found:
         expected, values, row = found.groups()
         got = f"a row with {values} values for {expected} columns: {errors.shown(row)}"
-        hint = "give every row a value for each column, and put texts with commas in quotes"
+        marks = DELIMITERS[_find_delimiter(path)]
+        hint = f"give every row a value for each column, and put texts with {marks} in quotes"
         raise _table_error(path, got, hint)
 
 
