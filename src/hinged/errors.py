@@ -128,7 +128,7 @@ class FrozenCurvesWarning(UserWarning):
 
 
 class DecayedCurvesWarning(UserWarning):
-    """Warning that an optimiser applies weight decay to curves, which pulls their values to 0."""
+    """Warning that an optimizer applies weight decay to curves, which pulls their values to 0."""
 
 
 class ShortTravelWarning(UserWarning):

@@ -55,17 +55,17 @@ MONITOR = "hinged.lightning.CurveMonitor"
 class CurveCalibration(Callback):
     """Callback that moves the hinges of curves to the range of their inputs early in the training.
 
-    It calls `hinged.calibrate_after`. For the first `steps` optimiser steps the curves are frozen,
+    It calls `hinged.calibrate_after`. For the first `steps` optimizer steps the curves are frozen,
     so they keep their start function. During the last `observed_steps` of these steps, the callback
     observes the inputs of the curves. Then it moves the hinges to the observed inputs, and the
-    optimiser trains the curves.
+    optimizer trains the curves.
 
     Steps are counted by `trainer.global_step`. A training that is resumed from a checkpoint
     continues the count. Inputs observed before a checkpoint are not saved. To resume a training in
     which `hinges` has changed the number of hinges, build the model with the new number.
 
     Args:
-        steps: for how many optimiser steps the curves are frozen. A number below 1 is a fraction of
+        steps: for how many optimizer steps the curves are frozen. A number below 1 is a fraction of
             the steps of the whole training.
         observed_steps: number of frozen steps, the last ones, during which inputs are observed.
         spread: half the width of the new range (first to last hinge), in standard deviations of the
@@ -139,7 +139,7 @@ class CurveCalibration(Callback):
             self.calibration.drop_gradients()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Count the optimiser steps of this batch. At the end of the last frozen step, move the
+        """Count the optimizer steps of this batch. At the end of the last frozen step, move the
         hinges."""
         if self.calibration is None:
             return
@@ -152,7 +152,7 @@ class CurveCalibration(Callback):
             self.calibration.remove()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of optimiser steps so far, for the checkpoint."""
+        """Return the number of optimizer steps so far, for the checkpoint."""
         return {} if self.calibration is None else dict(self.calibration.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -333,7 +333,7 @@ class CurveRecorder(Callback):
     Args:
         path: the file for the history, relative to `Trainer.default_root_dir`. None means that no
             file is written.
-        every_n_steps: number of optimiser steps from one record to the next.
+        every_n_steps: number of optimizer steps from one record to the next.
         channels: number of channels of each layer to record, evenly spaced. None records all.
 
     Attributes:
@@ -363,7 +363,7 @@ class CurveRecorder(Callback):
         self.history.record(pl_module, trainer.global_step)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Record the curves if `every_n_steps` optimiser steps have passed since the last
+        """Record the curves if `every_n_steps` optimizer steps have passed since the last
         record."""
         last = self.history.steps[-1] if self.history.steps else -self.every_n_steps
         if trainer.global_step - last >= self.every_n_steps:

@@ -25,7 +25,7 @@ NOT_MODELS = {
     "tensor": (X, r"got a tensor of shape \(4, 2\); the model is the first argument"),
     "optimiser": (
         torch.optim.SGD(network().parameters(), lr=0.1),
-        "got the optimiser SGD; pass the model that it trains",
+        "got the optimizer SGD; pass the model that it trains",
     ),
     "state": (network().state_dict(), r"OrderedDict, which is not .* model\.load_state_dict"),
     "list": ([network()], "got a list, which is not a model; pass the model itself"),

@@ -1,4 +1,4 @@
-"""The `PiecewiseLinear` layer, with penalties, constraints and optimiser groups for its curves."""
+"""The `PiecewiseLinear` layer, with penalties, constraints and optimizer groups for its curves."""
 
 from hinged.nn.activation_names import register_activation as register_activation
 from hinged.nn.constraints import ConstraintReport as ConstraintReport

@@ -17,7 +17,7 @@ def register_activation(name: str = "hinged", **settings: Any) -> tuple[str, ...
 
     The layers are `PiecewiseLinear`. A configuration of transformers then takes
     `hidden_act="hinged"`, and a network of timm `act_layer="hinged"`. The layers take their number
-    of channels from their first input, so call the model once before you create an optimiser. The
+    of channels from their first input, so call the model once before you create an optimizer. The
     channels are on the last axis in transformers, and on axis 1 in timm. For networks of timm with
     the channels on the last axis, register another name with `dim=-1`.
 

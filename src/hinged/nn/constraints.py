@@ -59,7 +59,7 @@ def constrain(
     The curves are projected: their parameters (the values at the hinges, and trained slopes of
     tails) move to the closest parameters that satisfy the constraint. This is projected gradient
     descent. The projection takes place in this call, and after every step of any `torch.optim`
-    optimiser that trains the curves. If the parameters change in another way, for example by
+    optimizer that trains the curves. If the parameters change in another way, for example by
     loading a state, the projection takes place before the next forward pass. The constraint then
     holds exactly, without a tolerance (see `hinged.curve.satisfies`).
 
@@ -105,9 +105,9 @@ def constrain(
     >>> model = nn.Sequential(nn.Linear(2, 3), hinged.PiecewiseLinear(3), nn.Linear(3, 1))
     >>> print(hinged.constrain(model, monotone=True, lipschitz=1.0))
     1 layers held to Constraint(monotone='increasing', lipschitz=1.0); none moved
-    >>> optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     >>> model(torch.randn(8, 2)).square().mean().backward()
-    >>> optimiser.step()
+    >>> optimizer.step()
     >>> slopes = model[1].values.diff() / model[1].hinges.diff()
     >>> bool((slopes >= 0).all() and (slopes <= 1).all())
     True
@@ -229,9 +229,9 @@ _optimizer_hooks: list[Any] = []
 
 
 def _register(hook: ConstraintHook) -> None:
-    """Project the curves of the hook's layer after every optimiser step that trains them.
+    """Project the curves of the hook's layer after every optimizer step that trains them.
 
-    The hook in torch is global, so optimisers that are created later are included.
+    The hook in torch is global, so optimizers that are created later are included.
     """
     if not _optimizer_hooks:
         _optimizer_hooks.append(register_optimizer_step_post_hook(_after_optimizer_step))

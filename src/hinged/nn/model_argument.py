@@ -40,7 +40,7 @@ def _say_what_to_pass(given: Any, call: str) -> tuple[str, str]:
         example = f"for example model = torchvision.models.{name}()"
         return f"the text {given!r}", f"build the model first and pass it, {example}"
     if isinstance(given, Optimizer):
-        return f"the optimiser {type(given).__name__}", "pass the model that it trains"
+        return f"the optimizer {type(given).__name__}", "pass the model that it trains"
     if isinstance(given, Mapping):
         hint = "build the model first, load it with model.load_state_dict(...), and pass the model"
         return f"{errors.class_of(given)}, which is not a model", hint

@@ -23,12 +23,12 @@ def check_optimizers(optimizers: Any, call: str) -> list[Optimizer]:
     >>> check_optimizers("adam", "hinged.convert")
     Traceback (most recent call last):
     hinged.errors.ArgumentError: `hinged.convert(optimizers=...)`: got 'adam'; expected an \
-optimiser of torch.optim, or a list of them.
+optimizer of torch.optim, or a list of them.
     """
     given = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
     found = list(given) if isinstance(given, Iterable) else [given]
     if not all(isinstance(each, Optimizer) for each in found):
-        hint = "expected an optimiser of torch.optim, or a list of them"
+        hint = "expected an optimizer of torch.optim, or a list of them"
         got = errors.shown(optimizers)
         raise errors.ArgumentError(errors.message(f"{call}(optimizers=...)", got, hint))
     return found

@@ -1,4 +1,4 @@
-"""Optimiser parameter groups with separate settings for curves."""
+"""Optimizer parameter groups with separate settings for curves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CURVE_LR_FACTOR = 4.0
 """Default ratio of the learning rate of curves in their metric to the learning rate of weights."""
 
 MOST_CURVE_LR = 0.05
-"""Largest default learning rate of curves in their metric. Optimisers such as SGD have learning
+"""Largest default learning rate of curves in their metric. Optimizers such as SGD have learning
 rates of another kind, which would be too large for curves."""
 
 ACTIVATION_LR_FACTOR = 2.0
@@ -42,7 +42,7 @@ ASSUMED_SAMPLES = 10_000
 """The number of training samples that is assumed if it is not given."""
 
 _CALL = "hinged.param_groups"
-_COUNTED = {"samples": "training samples", "steps": "optimiser steps of the training"}
+_COUNTED = {"samples": "training samples", "steps": "optimizer steps of the training"}
 # The settings of a group that are learning rates. All but "lr" are added by schedulers.
 _LEARNING_RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
 
@@ -60,15 +60,15 @@ def param_groups(
     samples: int | None = None,
     steps: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Return optimiser groups for a model: the weights, the curves, and other activations.
+    """Return optimizer groups for a model: the weights, the curves, and other activations.
 
-    Any optimiser of torch may train the groups. The curves are trained in their metric, whatever
-    the optimiser is: steps of a curve are measured as changes of a function, not hinge by hinge
+    Any optimizer of torch may train the groups. The curves are trained in their metric, whatever
+    the optimizer is: steps of a curve are measured as changes of a function, not hinge by hinge
     (`hinged.curve.metric`). Their steps do not depend on the number of hinges or on the unit of the
-    inputs. With `smoothing=None`, the optimiser trains the values of the curves like any other
+    inputs. With `smoothing=None`, the optimizer trains the values of the curves like any other
     parameters.
 
-    Values with a parametrization of torch have no metric: the optimiser trains them itself, in the
+    Values with a parametrization of torch have no metric: the optimizer trains them itself, in the
     group of other activations.
 
     With several processes, curves are measured on the inputs of all processes of the default group
@@ -97,13 +97,13 @@ def param_groups(
             and parameters of other `curve_types`. None means twice `lr`.
         curve_types: module types whose parameters count as parameters of activations. Add
             `nn.PReLU` to include its slopes.
-        steps: the number of optimiser steps of the whole training. If it is given, a warning says
+        steps: the number of optimizer steps of the whole training. If it is given, a warning says
             whether curves in their metric can travel far enough to change. They travel at most
             about `curve_lr * steps` scales of their inputs, and less with a falling rate. They
             often go much less far, because steps in different directions cancel.
 
     Returns:
-        A list of dictionaries for a `torch.optim` optimiser, each with `name` (`"weights"`,
+        A list of dictionaries for a `torch.optim` optimizer, each with `name` (`"weights"`,
         `"curves"` or `"activations"`), `params`, `lr` and `weight_decay`. The group of curves also
         has `smoothing` and `curve_decay`. A group without parameters is left out.
 
@@ -235,14 +235,14 @@ def curve_group(
     smoothing: float | None = SMOOTHING,
     curve_decay: float | None = None,
 ) -> dict[str, Any]:
-    """Return an optimiser group for the values of curves, with the settings of the weights' group.
+    """Return an optimizer group for the values of curves, with the settings of the weights' group.
 
     The learning rate is `CURVE_LR_FACTOR` times that of the weights, or `MOST_CURVE_LR` if that is
     less. The weight decay is 0.
 
     Args:
         values: the parameters `values` of curve layers.
-        weights: the optimiser group of the weights.
+        weights: the optimizer group of the weights.
         smoothing: the factor of the roughness in the metric. None trains the curves without their
             metric. The learning rate is then `ACTIVATION_LR_FACTOR` times that of the weights.
         curve_decay: the factor of the pull to the start; None for `default_curve_decay()`.
@@ -293,14 +293,14 @@ def _group_like(
 
 
 def add_curves(optimizer: Optimizer, layers: Mapping[str, PiecewiseLinear]) -> None:
-    """Add the parameters of curve layers to an optimiser, in groups like those of `param_groups`.
+    """Add the parameters of curve layers to an optimizer, in groups like those of `param_groups`.
 
-    If the optimiser has a group named "curves" or "activations", the new group gets the settings of
+    If the optimizer has a group named "curves" or "activations", the new group gets the settings of
     that group. Otherwise, its settings are derived from the group named "weights", or from the
-    first group if no group has this name. Schedulers of the optimiser schedule the new groups too.
+    first group if no group has this name. Schedulers of the optimizer schedule the new groups too.
 
     Args:
-        optimizer: the optimiser.
+        optimizer: the optimizer.
         layers: the curve layers, by their names in the model.
     """
     named = {group.get("name"): group for group in reversed(optimizer.param_groups)}
@@ -329,10 +329,10 @@ def _add_group(
     parameters: Mapping[str, nn.Parameter],
     old: Mapping[str, Any],
 ) -> None:
-    """Add a group to an optimiser and to its schedulers.
+    """Add a group to an optimizer and to its schedulers.
 
     Args:
-        optimizer: the optimiser.
+        optimizer: the optimizer.
         group: the settings of the group.
         parameters: the parameters of the group, by name.
         old: the group that the settings are derived from.
@@ -347,7 +347,7 @@ def _add_group(
 def _slope_group(
     named: Mapping[Any, Mapping[str, Any]], weights: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return an optimiser group for slopes of free tails, which are not trained in the metric."""
+    """Return an optimizer group for slopes of free tails, which are not trained in the metric."""
     if "activations" in named:
         return _group_like(named["activations"], "activations", (), factor=1.0)
     in_metric = "smoothing" in weights  # All weights are frozen: this is the group of the curves.
@@ -370,24 +370,24 @@ def replace_parameters(
     optimizers: Optimizer | Iterable[Optimizer],
     replacements: Mapping[nn.Parameter, nn.Parameter | None],
 ) -> None:
-    """Replace parameters in optimisers, and remove the optimiser state of the old parameters.
+    """Replace parameters in optimizers, and remove the optimizer state of the old parameters.
 
     Args:
-        optimizers: one optimiser or several.
+        optimizers: one optimizer or several.
         replacements: for each old parameter the new parameter, or None to remove the old one. Old
-            parameters that no optimiser trains are ignored.
+            parameters that no optimizer trains are ignored.
 
     >>> import torch
     >>> old, new = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(2))
-    >>> optimiser = torch.optim.SGD([old], lr=0.1)
-    >>> replace_parameters(optimiser, {old: new})
-    >>> optimiser.param_groups[0]["params"][0] is new
+    >>> optimizer = torch.optim.SGD([old], lr=0.1)
+    >>> replace_parameters(optimizer, {old: new})
+    >>> optimizer.param_groups[0]["params"][0] is new
     True
     """
     for optimizer in [optimizers] if isinstance(optimizers, Optimizer) else optimizers:
         for group in optimizer.param_groups:
             new = [replacements.get(parameter, parameter) for parameter in group["params"]]
-            # Lists are changed in place because some optimisers keep a second reference to them.
+            # Lists are changed in place because some optimizers keep a second reference to them.
             for key in ("params", "param_names") if "param_names" in group else ("params",):
                 entries = new if key == "params" else group[key]
                 kept = zip(entries, new, strict=True)

@@ -55,7 +55,7 @@ class PiecewiseLinear(nn.Module):
         channels: number of channels `C`, the size of axis `dim` of the input. 1 means one curve for
             all channels, with inputs of any shape. None takes the number from the first input: the
             layer is then a lazy module of torch, so call the model once before you create an
-            optimiser.
+            optimizer.
         hinges: the number `K` of hinges of each curve, or their ascending positions, shape `(K,)`
             for all channels together or `(C, K)`.
         range: positions of the first and the last hinge, `(low, high)`, if `hinges` is a number.
@@ -178,10 +178,10 @@ class PiecewiseLinear(nn.Module):
     def set_curve(self, curve: Curve) -> None:
         """Replace the curves of the layer: hinges, values and tails.
 
-        Parameters that keep their shape are overwritten in place, so an optimiser continues to
+        Parameters that keep their shape are overwritten in place, so an optimizer continues to
         train them. If the number of hinges or of curves changes, the layer gets new parameters with
         the dtype, device and `requires_grad` of the old parameters. You must then create a new
-        optimiser.
+        optimizer.
 
         Args:
             curve: curves for the layer's `C` channels, or one curve for all channels. A layer with

@@ -1,4 +1,4 @@
-"""Warns of optimisers that apply weight decay to curves."""
+"""Warns of optimizers that apply weight decay to curves."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ curve_layers_alive: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
 def warn_of_decay(optimizer: Optimizer) -> None:
-    """Warn if an optimiser applies weight decay to the values of curves.
+    """Warn if an optimizer applies weight decay to the values of curves.
 
-    Groups of `hinged.param_groups` have none. The `Trainer` of transformers and optimisers that are
+    Groups of `hinged.param_groups` have none. The `Trainer` of transformers and optimizers that are
     made from `model.parameters()` often have some.
     """
     decayed = {
@@ -31,7 +31,7 @@ def warn_of_decay(optimizer: Optimizer) -> None:
     if count:
         got = f"weight decay for the curves of {count} layer{'s' * (count > 1)}"
         hint = (
-            "it pulls the values of curves to 0, and not to their start: make the optimiser from "
+            "it pulls the values of curves to 0, and not to their start: make the optimizer from "
             "hinged.param_groups(model, lr, weight_decay)"
         )
         call = f"{type(optimizer).__name__}.step"

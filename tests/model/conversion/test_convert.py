@@ -401,7 +401,7 @@ WRONG = {
     ),
     "objects": ({"activations": [nn.ReLU()]}, r"got ReLU\(\); .* for example activations=\[ReLU\]"),
     "names": ({"activations": ["ReLU"]}, "a list of your own activation classes"),
-    "optimiser": ({"optimizers": "adam"}, r"got 'adam'; expected an optimiser of torch\.optim"),
+    "optimiser": ({"optimizers": "adam"}, r"got 'adam'; expected an optimizer of torch\.optim"),
 }
 
 

@@ -133,7 +133,7 @@ def load_curves(model: nn.Module, path: str | os.PathLike[str], *, resize: bool 
         path: a file that `hinged.save_curves` has written.
         resize: whether curve layers take the numbers of hinges and curves and the kind of tails
             from the file. With True, a file of a simplified model fits a newly converted model.
-            Layers with another shape get new parameters, so create a new optimiser.
+            Layers with another shape get new parameters, so create a new optimizer.
 
     Raises:
         CurveFileError: if the file is truncated or was changed; if it was written by another

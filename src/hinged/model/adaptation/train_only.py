@@ -54,7 +54,7 @@ def train_only(
     Curves are the trainable piecewise-linear functions of `PiecewiseLinear` layers. The head is the
     last layers, which map features to outputs. `train_only` sets only the `requires_grad` of the
     parameters. Dropout and the running statistics of BatchNorm stay active; `model.eval()` stops
-    them. Call `train_only` before you create the optimiser. `hinged.save_curves` writes the trained
+    them. Call `train_only` before you create the optimizer. `hinged.save_curves` writes the trained
     parameters to a small file; name the head in its argument `also`.
 
     Args:

@@ -37,7 +37,7 @@ class Calibration:
     Attributes:
         layers: the result for each curve layer, by the layer's name in the model.
         stale: names of the layers that got new parameters although you passed no `optimizers`.
-            Your optimisers still hold the old parameters of these layers.
+            Your optimizers still hold the old parameters of these layers.
     """
 
     layers: dict[str, LayerCalibration]
@@ -51,7 +51,7 @@ class Calibration:
         if self.stale:
             names = ", ".join(self.stale)
             lines.append(
-                f"The parameters of {names} are new: create new optimisers, or pass the old ones "
+                f"The parameters of {names} are new: create new optimizers, or pass the old ones "
                 "as optimizers=..."
             )
         return "\n".join(lines)
@@ -83,7 +83,7 @@ def calibrate(
     function that the new hinges can represent is kept exactly too. For other curves, the result
     reports the change.
 
-    The values are written into the existing parameters, so your optimisers continue to train them.
+    The values are written into the existing parameters, so your optimizers continue to train them.
     If the number of hinges changes, the layer gets new parameters.
 
     If `torch.distributed` is initialised, every process must call `calibrate`, each with its part
@@ -105,8 +105,8 @@ def calibrate(
             function stays the same. With fewer hinges it changes by the reported error.
         sharing: `"channel"` for separate hinges in each channel, `"layer"` for the same hinges in
             all channels of a layer. None keeps the present sharing of each layer.
-        optimizers: one or several optimisers in which new parameters replace the old ones. The
-            optimiser state of the replaced parameters is dropped. None leaves all optimisers as
+        optimizers: one or several optimizers in which new parameters replace the old ones. The
+            optimizer state of the replaced parameters is dropped. None leaves all optimizers as
             they are.
         call: a function that calls the model with a batch, as in `hinged.convert`.
         batches: the largest number of batches to use. None uses all.
@@ -127,8 +127,8 @@ def calibrate(
     >>> done = hinged.calibrate(model, x)
     >>> done.layers["1"].outside_before > 0.5, done.layers["1"].error
     (True, 0.0)
-    >>> optimiser = torch.optim.Adam(model.parameters())
-    >>> done = hinged.calibrate(model, x, coverage=0.99, hinges=17, optimizers=optimiser)
+    >>> optimizer = torch.optim.Adam(model.parameters())
+    >>> done = hinged.calibrate(model, x, coverage=0.99, hinges=17, optimizers=optimizer)
     >>> done.layers["1"].added, done.layers["1"].error, done.stale
     (8, 0.0, ())
     """
@@ -148,7 +148,7 @@ def calibrate_layers(
     settings: CalibrationSettings,
     optimizers: Optimizers | None,
 ) -> Calibration:
-    """Move the hinges of the given layers, update the optimisers, and return a `Calibration`.
+    """Move the hinges of the given layers, update the optimizers, and return a `Calibration`.
 
     `statistics` holds the observed inputs of each layer, by the layer's name.
     """

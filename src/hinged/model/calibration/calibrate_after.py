@@ -46,12 +46,12 @@ def calibrate_after(
     of these steps, their inputs are observed in the forward passes of the training. Then the hinges
     move to the observed inputs, as in `hinged.calibrate`, and training of the curves begins.
 
-    Frozen means that the gradients of the curves are dropped before an optimiser uses them. The
+    Frozen means that the gradients of the curves are dropped before an optimizer uses them. The
     parameters keep `requires_grad=True`. You can therefore create parameter groups and
     DistributedDataParallel before or after this call. Some rules apply until the calibration:
 
     - Compile the model after the calibration, because hooks do not run in compiled code.
-    - If an optimiser has only curves, do not step it through a `GradScaler` while they are frozen,
+    - If an optimizer has only curves, do not step it through a `GradScaler` while they are frozen,
       because `GradScaler` expects gradients.
     - If `torch.distributed` is initialised, all processes must take the same steps. The calibration
       uses the inputs of all processes.
@@ -62,9 +62,9 @@ def calibrate_after(
 
     Args:
         model: any module with `PiecewiseLinear` layers.
-        steps: the number of optimiser steps for which the curves are frozen. A number between 0 and
+        steps: the number of optimizer steps for which the curves are frozen. A number between 0 and
             1 is a fraction of `total`.
-        total: the number of optimiser steps of the whole training. Needed only if `steps` is a
+        total: the number of optimizer steps of the whole training. Needed only if `steps` is a
             fraction.
         observed_steps: the number of steps in which inputs are observed. They are the last steps
             before the calibration.
@@ -76,11 +76,11 @@ def calibrate_after(
         hinges: the new number of hinges of each curve; None keeps the number.
         sharing: `"channel"` for separate hinges in each channel, `"layer"` for the same hinges in
             all channels of a layer; None keeps the present sharing of each layer.
-        optimizers: one or several optimisers in which new parameters replace the old ones. Needed
+        optimizers: one or several optimizers in which new parameters replace the old ones. Needed
             only if the number of hinges changes.
 
     Returns:
-        A `DelayedCalibration`. Call its method `step()` after every step of the optimiser. Keep the
+        A `DelayedCalibration`. Call its method `step()` after every step of the optimizer. Keep the
         object: if it is deleted, the curves are unfrozen without a calibration.
 
     Warns:
@@ -95,13 +95,13 @@ def calibrate_after(
     >>> import hinged, torch
     >>> from torch import nn
     >>> model = nn.Sequential(nn.Linear(2, 8), hinged.PiecewiseLinear(8), nn.Linear(8, 1))
-    >>> optimiser = torch.optim.Adam(hinged.param_groups(model, lr=0.01))
+    >>> optimizer = torch.optim.Adam(hinged.param_groups(model, lr=0.01))
     >>> calibration = hinged.calibrate_after(model, 0.1, total=100)
     >>> for step in range(100):
     ...     x = 50 * torch.randn(32, 2)
-    ...     optimiser.zero_grad()
+    ...     optimizer.zero_grad()
     ...     (model(x) - x.prod(dim=1, keepdim=True)).square().mean().backward()
-    ...     optimiser.step()
+    ...     optimizer.step()
     ...     calibration.step()
     >>> calibration.steps, calibration.done, calibration.result.layers["1"].after[1] > 20
     (10, True, True)
@@ -117,7 +117,7 @@ class DelayedCalibration:
     """A calibration that takes place after some steps of training; `calibrate_after` returns it.
 
     Attributes:
-        steps: the number of optimiser steps for which the curves are frozen.
+        steps: the number of optimizer steps for which the curves are frozen.
         observed_steps: the number of steps in which inputs are observed. They are the last steps
             before the calibration.
         count: how often `step()` has counted a step so far.
@@ -151,7 +151,7 @@ class DelayedCalibration:
         return self._removed or self.count >= self.steps
 
     def step(self) -> None:
-        """Count one step of the optimiser. The call number `steps` calibrates the curves.
+        """Count one step of the optimizer. The call number `steps` calibrates the curves.
 
         Later calls have no effect.
         """
@@ -167,7 +167,7 @@ class DelayedCalibration:
         """Set the gradients of frozen curves to None.
 
         This object normally drops the gradients by itself. Call this method in one case only: an
-        optimiser computes gradients in a closure, and the model is wrapped in
+        optimizer computes gradients in a closure, and the model is wrapped in
         DistributedDataParallel. The wrapper then writes gradients after all hooks have run.
         """
         if not self.done:
@@ -221,9 +221,9 @@ class DelayedCalibration:
 
 
 class ParameterFreezer:
-    """Keeps optimisers from changing the given parameters until `unfreeze()` is called.
+    """Keeps optimizers from changing the given parameters until `unfreeze()` is called.
 
-    The gradients of the parameters are dropped (set to None) before an optimiser can use them.
+    The gradients of the parameters are dropped (set to None) before an optimizer can use them.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -236,7 +236,7 @@ class ParameterFreezer:
                 freezer.drop_gradients()
 
         # A hook on each parameter drops its gradient when backward has computed it. A hook before
-        # each optimiser step drops gradients that were set in other ways, such as by assignment.
+        # each optimizer step drops gradients that were set in other ways, such as by assignment.
         self._handles: list[Any] = [
             parameter.register_post_accumulate_grad_hook(_drop_gradient)
             for parameter in self.parameters
@@ -269,7 +269,7 @@ def _check_observed_steps(steps: int) -> None:
 
 def _step_count(steps: int | float, total: int | float | None) -> int:
     if total is not None and (isinstance(total, bool) or not isinstance(total, Real)):
-        hint = "expected the number of optimiser steps of the whole training"
+        hint = "expected the number of optimizer steps of the whole training"
         raise errors.ArgumentError(errors.message(f"{CALL}(total=...)", errors.shown(total), hint))
     call = f"{CALL}(steps=...)"
     if isinstance(steps, float) and 0 < steps < 1:

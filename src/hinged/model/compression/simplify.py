@@ -98,7 +98,7 @@ def simplify(
     - With data, the error is the *root mean square* of the change over the inputs of each channel.
 
     The layers remain the same modules, with their hooks. A layer that loses hinges gets new
-    parameters, with the `requires_grad` of the old ones. Create a new optimiser before you continue
+    parameters, with the `requires_grad` of the old ones. Create a new optimizer before you continue
     the training. A layer with a constraint is not changed, because its simplified curves might
     violate the constraint.
 

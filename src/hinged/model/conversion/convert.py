@@ -115,12 +115,12 @@ def convert(
             Python functions, and functions of torch such as `torch.sin`. With `torch.clamp`, calls
             such as `x.clamp(min=0)` are replaced too. Each module of these classes and each call of
             these functions is replaced as a whole.
-        optimizers: one or several optimisers that train the model. The parameters of the curves are
-            added to the first optimiser, in a group with the settings of `hinged.param_groups`, or
+        optimizers: one or several optimizers that train the model. The parameters of the curves are
+            added to the first optimizer, in a group with the settings of `hinged.param_groups`, or
             with those of an earlier group of curves. Parameters of the replaced activations are
-            removed from all optimisers. Learning-rate schedulers of torch and timm that the first
-            optimiser already has schedule the new group too: its rates stay in proportion to those
-            of the weights. None changes no optimiser.
+            removed from all optimizers. Learning-rate schedulers of torch and timm that the first
+            optimizer already has schedule the new group too: its rates stay in proportion to those
+            of the weights. None changes no optimizer.
         call: a function that takes the model and a batch, and calls the model, as in
             `call=lambda model, batch: model(batch.image, scale=2)`. The batch is on the model's
             device. With `call`, a batch can be of any kind. A pair is passed whole.
