@@ -1,4 +1,4 @@
-"""Tests that functions and files are short, that library code never prints, and of a spelling."""
+"""Tests that functions and files are short, and that library code never prints."""
 
 import ast
 import statistics
@@ -51,9 +51,3 @@ def test_library_code_neither_prints_nor_exits(path):
     ]
     names = {ast.unparse(call) for call in calls}
     assert not names & {"print", "exit", "sys.exit", "quit", "hasattr"}
-
-
-def test_texts_say_optimizer_as_torch_does():
-    pages = (SOURCE.parents[1] / "docs").rglob("*.md")
-    texts = [*SOURCE.rglob("*.toml"), *pages, *FILES]
-    assert [path for path in texts if "optimiser" in path.read_text().lower()] == []
