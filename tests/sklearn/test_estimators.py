@@ -6,6 +6,7 @@ from inspect import signature
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -17,9 +18,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
 from hinged import errors
-from hinged.sklearn import MLPClassifier, MLPRegressor, scaling
+from hinged.sklearn import MLPClassifier, MLPRegressor, members, scaling, training
 from hinged.sklearn.members import Task
-from hinged.sklearn.network import FIXED_ACTIVATIONS
+from hinged.sklearn.network import FIXED_ACTIVATIONS, Architecture
+from hinged.sklearn.solvers.adam import Adam
 from tests.sklearn.tables import class_table, regression_table
 
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 12, "random_state": 0, "learning_rate_init": 0.03}
@@ -235,7 +237,8 @@ class OneSeed(np.random.RandomState):
 @pytest.mark.parametrize("activation", ["hinged", "relu"])
 @pytest.mark.parametrize("rows", [40, 200])
 def test_networks_that_are_trained_together_are_those_trained_alone(activation, rows):
-    """They share only when they stop, so here all train for all iterations."""
+    """They share when they stop, so here all train for all iterations. They share the scale of the
+    inputs of curves, too, which the range of the hinges decides here."""
     X, y = regression_table(rows)
     weights = np.linspace(1, 2, rows)
     settings = {**SMALL, "activation": activation, "early_stopping": False}
@@ -256,6 +259,85 @@ def test_each_network_has_other_held_out_rows_and_its_own_best_iteration():
     assert len(model.validation_losses_) == len(model.validation_scores_) == model.n_iter_
     assert model.best_loss_ == min(model.validation_losses_)
     assert model.validation_losses_[model.best_iter_ - 1] == model.best_loss_
+
+
+def test_each_network_ends_with_the_parameters_of_its_own_best_iteration(monkeypatch):
+    seen, ended = [], []
+    update, train = training._BestParameters.update, Task.train
+
+    def keep_losses(best, losses):
+        seen.append(losses.tolist())
+        update(best, losses)
+
+    def keep_trained(*arguments):
+        ended.append(train(*arguments))
+        return ended[0]
+
+    monkeypatch.setattr(training._BestParameters, "update", keep_losses)
+    monkeypatch.setattr(Task, "train", keep_trained)
+    X, y = class_table()
+    model = MLPClassifier(**{**SMALL, "max_iter": 40, "learning_rate_init": 0.1}).fit(X, y)
+    best = np.argmin(seen, axis=0)
+    assert len(set(best)) > 1
+    for number, network in enumerate(ended[0].networks):
+        rows = ended[0].split.held_out_of(number)
+        loss = rows.mean(model._loss_of_rows()(rows.outputs(network), rows.targets))
+        assert float(loss) == pytest.approx(np.min(seen, axis=0)[number], rel=1e-5)
+
+
+def test_constant_columns_are_ignored_where_the_network_is_trained(monkeypatch):
+    """The mask of columns is on the device of the rows. The dtype stands for the device here."""
+    dtypes, ignore_inputs = [], members.ignore_inputs
+
+    def keep_dtype(network, ignored):
+        dtypes.append(next(network.parameters()).dtype)
+        ignore_inputs(network, ignored)
+
+    monkeypatch.setattr(members, "ignore_inputs", keep_dtype)
+    X, y = regression_table(40)
+    MLPRegressor(**{**SMALL, "max_iter": 1}, n_ensemble=1).fit(X, y)
+    assert dtypes == [torch.float64]
+
+
+@pytest.mark.parametrize("done", [0, 2])
+def test_an_interrupted_training_is_kept_if_an_iteration_has_ended(done, monkeypatch):
+    iterate, calls = Adam.iterate, []
+
+    def interrupt(solver, split):
+        calls.append(split)
+        if len(calls) > done:
+            raise KeyboardInterrupt
+        return iterate(solver, split)
+
+    monkeypatch.setattr(Adam, "iterate", interrupt)
+    X, y = regression_table()
+    model = MLPRegressor(**SMALL)
+    if not done:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, y)
+    else:
+        with pytest.warns(UserWarning, match="interrupted by user"):
+            model.fit(X, y)
+        assert model.n_iter_ == len(model.validation_losses_) == done
+        assert np.isfinite(model.predict(X)).all()
+
+
+def test_predictions_build_one_network_for_all(monkeypatch):
+    X, y = regression_table()
+    model = MLPRegressor(**{**SMALL, "max_iter": 1}).fit(X, y)
+    architecture = model._architecture()
+    parts = [architecture.restore(each) for each in model.parameters_]
+    built, build = [], Architecture.build
+
+    def count(architecture):
+        built.append(architecture)
+        return build(architecture)
+
+    monkeypatch.setattr(Architecture, "build", count)
+    for network, part in zip(model._networks(), parts, strict=True):
+        for name, tensor in part.state_dict().items():
+            assert torch.equal(network.state_dict()[name], tensor)
+    assert len(built) == 1
 
 
 def test_the_number_of_networks_depends_on_the_rows_and_the_solver():

@@ -176,10 +176,11 @@ class Task:
         for layer in network.modules():
             if isinstance(layer, InputCurves):
                 layer.place_hinges(training)
+        network = network.to(training.weights).train()
         if not self.more_rows:
             # Nothing can be learned about a column that is constant in these rows.
             ignore_inputs(network, training.zero_inputs())
-        return network.to(training.weights).train()
+        return network
 
     def _patience(self) -> Patience:
         names = ("max_iter", "tol", "n_iter_no_change")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +88,11 @@ class Architecture:
         return nn.Sequential(*layers, *([TwoClasses()] if self.logit else []))
 
     def restore(self, parameters: Mapping[str, NDArray[np.float64]]) -> nn.Module:
-        """Return the network with the given parameters, in float64 and in evaluation mode.
+        """Return the network with the given parameters, in float64 and in evaluation mode."""
+        return self.restore_all([parameters])[0]
+
+    def restore_all(self, several: Iterable[Mapping[str, NDArray[np.float64]]]) -> list[nn.Module]:
+        """Return networks with the given parameters, in float64 and in evaluation mode.
 
         The random state of torch does not change.
 
@@ -96,12 +101,19 @@ class Architecture:
                 then.
             RuntimeError: if they do not fit it in another way.
         """
-        if not self._may_have(parameters):
-            raise ValueError("the parameters are smaller than the layers")
+        networks: list[nn.Module] = []
+        for parameters in several:
+            if not self._may_have(parameters):
+                raise ValueError("the parameters are smaller than the layers")
+            # To build a network takes several times as long as to copy one.
+            network = copy.deepcopy(networks[0]) if networks else self._build_in_float64()
+            network.load_state_dict({name: torch.from_numpy(a) for name, a in parameters.items()})
+            networks.append(network)
+        return networks
+
+    def _build_in_float64(self) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            network = self.build().double()
-        network.load_state_dict({name: torch.from_numpy(a) for name, a in parameters.items()})
-        return network.eval()
+            return self.build().double().eval()
 
     def _may_have(self, parameters: Mapping[str, NDArray[np.float64]]) -> bool:
         """Whether the parameters have as many numbers and hinges as the layers need at least."""

@@ -49,7 +49,7 @@ class StoredNetworks(BaseEstimator):  # type: ignore[misc]
         return Architecture(**{**stored, "sizes": tuple(stored["sizes"]), "shapes": shapes})
 
     def _networks(self) -> list[nn.Module]:
-        return [self._architecture().restore(parameters) for parameters in self.parameters_]
+        return self._architecture().restore_all(self.parameters_)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copies, without the solvers of `partial_fit`.

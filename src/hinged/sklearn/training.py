@@ -87,7 +87,8 @@ def train(
         ArgumentError: if the loss becomes infinite or not a number.
 
     Warns:
-        UserWarning: if the user interrupts the training. The network is usable.
+        UserWarning: if the user interrupts the training after its first iteration. The networks are
+            usable.
     """
     run = _Run(solver, split, loss_of_rows, score, report)
     cooling = patience.cooling if solver.has_rate else 0
@@ -101,6 +102,8 @@ def train(
             solver.set_rate(left / (cooling + 1))
             run.iterate(patience.tol)
     except KeyboardInterrupt:
+        if not run.history.best:
+            raise
         warnings.warn("Training interrupted by user.", stacklevel=2)
     run.restore_best()
     return run.history
@@ -190,9 +193,12 @@ class _BestParameters:
             self.losses, self.kept = losses, [each.clone() for each in self.parameters]
             return
         better = losses < self.losses
+        kept = []
+        for each, old in zip(self.parameters, self.kept, strict=True):
+            rows = each.view(self.networks, -1), old.view(self.networks, -1)
+            kept.append(torch.where(better[:, None], *rows).view_as(each))
+        self.kept = kept  # All at once: an interruption must not mix layers of two iterations.
         self.losses = torch.where(better, losses, self.losses)
-        for kept, each in zip(self.kept, self.parameters, strict=True):
-            kept.view(self.networks, -1)[better] = each.view(self.networks, -1)[better]
 
     def restore(self) -> None:
         """Set the parameters to those that were kept."""
