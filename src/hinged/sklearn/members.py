@@ -120,7 +120,8 @@ class Task:
             assert isinstance(network, MLP)
             return SecondOrder(network, name, split.training_of(0))
         if name == "lbfgs":
-            return LBFGS(network, self.loss_of_rows, alpha=arguments["alpha"])
+            training = split.training_of(0)
+            return LBFGS(network, self.loss_of_rows, training, alpha=arguments["alpha"])
         rows = len(split.training)
         seeds = [start.seed for start in starts]
         order = [torch.Generator().manual_seed(seed) for seed in seeds]

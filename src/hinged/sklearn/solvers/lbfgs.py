@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hinged.sklearn.samples import LossOfRows
+from hinged.sklearn.samples import LossOfRows, Samples
 from hinged.sklearn.solvers.solver import Solver
 from hinged.sklearn.split import Split
 
@@ -18,12 +18,16 @@ class LBFGS(Solver):
     Args:
         network: the network.
         loss_of_rows: the loss.
+        training: the training rows.
         alpha: strength of the L2 penalty on the weights, which is divided by the sum of the weights
             of the rows. Curves and biases have no penalty.
     """
 
-    def __init__(self, network: nn.Module, loss_of_rows: LossOfRows, *, alpha: float) -> None:
-        self.network, self.loss_of_rows, self.alpha = network, loss_of_rows, alpha
+    def __init__(
+        self, network: nn.Module, loss_of_rows: LossOfRows, training: Samples, *, alpha: float
+    ) -> None:
+        self.network, self.loss_of_rows, self.training = network, loss_of_rows, training
+        self.alpha = alpha
         self.last_loss = math.inf
         self.optimizer = torch.optim.LBFGS(
             network.parameters(),
@@ -33,9 +37,9 @@ class LBFGS(Solver):
             line_search_fn="strong_wolfe",
         )
 
-    def iterate(self, split: Split) -> float:
+    def iterate(self, _: Split) -> float:
         """Take one step, and return the mean training loss before it."""
-        training = split.training_of(0)
+        training = self.training
         factor = self.alpha / 2 / float(training.weights.sum())
 
         def compute_gradients() -> Tensor:
