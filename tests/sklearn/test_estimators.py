@@ -237,8 +237,8 @@ class OneSeed(np.random.RandomState):
 @pytest.mark.parametrize("activation", ["hinged", "relu"])
 @pytest.mark.parametrize("rows", [40, 200])
 def test_networks_that_are_trained_together_are_those_trained_alone(activation, rows):
-    """They share when they stop, so here all train for all iterations. They share the scale of the
-    inputs of curves, too, which the range of the hinges decides here."""
+    """Networks that are trained together stop together, so here all train for all iterations. They
+    also share the scale of the inputs of curves, which the range of the hinges decides here."""
     X, y = regression_table(rows)
     weights = np.linspace(1, 2, rows)
     settings = {**SMALL, "activation": activation, "early_stopping": False}
