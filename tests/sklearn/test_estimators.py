@@ -21,7 +21,9 @@ from hinged import errors
 from hinged.sklearn import MLPClassifier, MLPRegressor, members, scaling, training
 from hinged.sklearn.members import Task
 from hinged.sklearn.network import FIXED_ACTIVATIONS, Architecture
+from hinged.sklearn.samples import make_samples
 from hinged.sklearn.solvers.adam import Adam
+from hinged.sklearn.split import Split
 from tests.sklearn.tables import class_table, regression_table
 
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 12, "random_state": 0, "learning_rate_init": 0.03}
@@ -297,6 +299,33 @@ def test_constant_columns_are_ignored_where_the_network_is_trained(monkeypatch):
     X, y = regression_table(40)
     MLPRegressor(**{**SMALL, "max_iter": 1}, n_ensemble=1).fit(X, y)
     assert dtypes == [torch.float64]
+
+
+@pytest.mark.parametrize("as_table", [np.asarray, sparse.csr_matrix])
+def test_a_column_counts_as_constant_for_the_networks_that_see_no_other_number(as_table):
+    X = np.eye(12, dtype=np.float32)
+    X[:, 0] = 0
+    table = as_table(X)
+    if sparse.issparse(table):
+        table.data[3] = X[4, 4] = 0  # The matrix stores this 0.
+    samples = make_samples(table, np.ones((12, 1), np.float32), np.ones(12, np.float32))
+    split = Split.at_random(samples, 0.5, seeds=range(8))
+    for network in range(8):
+        rows = X[split.training[:, network].numpy()]
+        assert split.zero_inputs_of(network).tolist() == (rows == 0).all(axis=0).tolist()
+
+
+@pytest.mark.parametrize("activation", ["hinged", "tanh"])
+def test_networks_that_are_built_together_are_those_that_are_built_alone(activation):
+    architecture, state = Architecture((3, 8, 4, 2), activation, 9), torch.get_rng_state()
+    networks = architecture.build_all([5, 6])
+    assert torch.equal(torch.get_rng_state(), state)
+    for seed, network in zip([5, 6], networks, strict=True):
+        torch.manual_seed(seed)
+        expected = architecture.build().state_dict()
+        assert network.state_dict().keys() == expected.keys()
+        assert all(torch.equal(each, expected[name]) for name, each in network.state_dict().items())
+    torch.set_rng_state(state)
 
 
 @pytest.mark.parametrize("done", [0, 2])

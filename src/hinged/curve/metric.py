@@ -167,7 +167,8 @@ def evenly_spread_moments(hinges: Tensor, channels: int) -> Tensor:
     """
     first, last = hinges[..., :1], hinges[..., -1:]
     places = torch.linspace(0, 1, 32 * hinges.shape[-1], dtype=hinges.dtype, device=hinges.device)
-    return input_moments((first + (last - first) * places).expand(channels, -1), hinges)
+    rows = torch.atleast_2d(first + (last - first) * places)
+    return input_moments(rows, hinges).repeat(channels // len(rows), 1)
 
 
 def input_scale(moments: Tensor, hinges: Tensor) -> Tensor:

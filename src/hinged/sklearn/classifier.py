@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
@@ -204,11 +203,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
 
     def _score_of_outputs(self, outputs: Tensor, samples: Samples) -> float:
         if self._multilabel:
-            predicted, targets = outputs > 0, samples.targets > 0
+            right = ((outputs > 0) == (samples.targets > 0)).all(dim=1)
         else:
-            predicted, targets = outputs.argmax(dim=1), _class_numbers(samples.targets)
-        arrays = [each.cpu().numpy() for each in (targets, predicted, samples.weights)]
-        return float(accuracy_score(arrays[0], arrays[1], sample_weight=arrays[2]))
+            right = outputs.argmax(dim=1) == _class_numbers(samples.targets)
+        return float(samples.mean(right.to(samples.weights)))
 
     def _start_predictions(self, networks: int) -> None:
         self.temperatures_ = np.ones(networks)

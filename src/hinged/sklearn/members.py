@@ -15,7 +15,7 @@ from hinged.sklearn.arguments import SECOND_ORDER
 from hinged.sklearn.input_curves import InputCurves
 from hinged.sklearn.network import Architecture, Parameters, ignore_inputs
 from hinged.sklearn.packed_network import PackedNetwork
-from hinged.sklearn.samples import LossOfRows, Samples
+from hinged.sklearn.samples import LossOfRows
 from hinged.sklearn.solvers.adam import Adam
 from hinged.sklearn.solvers.lbfgs import LBFGS
 from hinged.sklearn.solvers.second_order import SecondOrder
@@ -110,9 +110,7 @@ class Task:
 
         Its network is a `PackedNetwork` of them, or the network if there is only one.
         """
-        networks = [
-            self._start(start, split.training_of(number)) for number, start in enumerate(starts)
-        ]
+        networks = self._start_networks(starts, split)
         network = networks[0] if len(networks) == 1 else PackedNetwork(networks)
         arguments = self.arguments
         name = arguments["solver"]
@@ -167,21 +165,22 @@ class Task:
             return (given,)
         return SMOOTHINGS if len(split.held_out) else (SMOOTHING,)
 
-    def _start(self, start: Start, training: Samples) -> nn.Module:
-        """Return a network to train on samples."""
-        if start.parameters is not None:
-            return self.architecture.restore(start.parameters).to(training.weights).train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(start.seed)
-            network = self.architecture.build()
-        for layer in network.modules():
-            if isinstance(layer, InputCurves):
-                layer.place_hinges(training)
-        network = network.to(training.weights).train()
-        if not self.more_rows:
-            # Nothing can be learned about a column that is constant in these rows.
-            ignore_inputs(network, training.zero_inputs())
-        return network
+    def _start_networks(self, starts: Sequence[Start], split: Split) -> list[nn.Module]:
+        """Return the networks to train on the rows of a split. All starts are random, or none."""
+        stored = [start.parameters for start in starts if start.parameters is not None]
+        like = split.samples.weights
+        if stored:
+            return [each.to(like).train() for each in self.architecture.restore_all(stored)]
+        networks = self.architecture.build_all([start.seed for start in starts])
+        for number, network in enumerate(networks):
+            for layer in network.modules():
+                if isinstance(layer, InputCurves):
+                    layer.place_hinges(split.training_of(number))
+            network.to(like).train()
+            if not self.more_rows:
+                # Nothing can be learned about a column that is constant in these rows.
+                ignore_inputs(network, split.zero_inputs_of(number))
+        return networks
 
     def _patience(self) -> Patience:
         names = ("max_iter", "tol", "n_iter_no_change")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,6 +87,19 @@ class Architecture:
             layers.append(nn.Linear(self.sizes[-2], self.sizes[-1]))
         return nn.Sequential(*layers, *([TwoClasses()] if self.logit else []))
 
+    def build_all(self, seeds: Sequence[int]) -> list[nn.Module]:
+        """Return a network for each seed, with random weights that the seed decides.
+
+        The random state of torch does not change. Networks for several seeds must have no random
+        numbers outside their linear layers: no bypass and no curves of inputs.
+        """
+        networks: list[nn.Module] = []
+        with torch.random.fork_rng(devices=[]):
+            for seed in seeds:
+                torch.manual_seed(seed)
+                networks.append(_copy_anew(networks[0]) if networks else self.build())
+        return networks
+
     def restore(self, parameters: Mapping[str, NDArray[np.float64]]) -> nn.Module:
         """Return the network with the given parameters, in float64 and in evaluation mode."""
         return self.restore_all([parameters])[0]
@@ -105,7 +118,6 @@ class Architecture:
         for parameters in several:
             if not self._may_have(parameters):
                 raise ValueError("the parameters are smaller than the layers")
-            # To build a network takes several times as long as to copy one.
             network = copy.deepcopy(networks[0]) if networks else self._build_in_float64()
             network.load_state_dict({name: torch.from_numpy(a) for name, a in parameters.items()})
             networks.append(network)
@@ -129,6 +141,18 @@ class Architecture:
         if self.activation == CURVES:
             return PiecewiseLinear(units, self.hinges, dim=-1)
         return FIXED_ACTIVATIONS[self.activation]()
+
+
+def _copy_anew(network: nn.Module) -> nn.Module:
+    """Return a copy of a network with new random weights.
+
+    To build a network takes several times as long as to copy one.
+    """
+    network = copy.deepcopy(network)
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            layer.reset_parameters()
+    return network
 
 
 @torch.no_grad()

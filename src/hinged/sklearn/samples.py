@@ -71,11 +71,11 @@ class Samples:
         for rows in order.split(size):
             yield self.take(rows)
 
-    def zero_inputs(self) -> Tensor:
-        """Return whether an input is 0 in all rows, `(features,)`, as of a constant column."""
+    def count_nonzero(self) -> Tensor:
+        """Return the number of rows in which an input is not 0, `(features,)`."""
         if isinstance(self.inputs, Tensor):
-            return (self.inputs == 0).all(0)
-        return torch.from_numpy(abs(self.inputs).max(axis=0).toarray().ravel() == 0)
+            return self.inputs.count_nonzero(dim=0)
+        return torch.from_numpy((self.inputs != 0).getnnz(axis=0))
 
     def outputs(self, network: nn.Module, networks: int = 1) -> Tensor:
         """Return the outputs of a network for all rows, `(rows, outputs)` (`compute_outputs`)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -70,6 +71,17 @@ class Split:
         if not len(self.held_out):
             return None
         return self.samples.select(self.held_out[:, network])
+
+    @cached_property
+    def _nonzero_inputs(self) -> Tensor:
+        return self.samples.count_nonzero()
+
+    def zero_inputs_of(self, network: int) -> Tensor:
+        """Return whether an input is 0 in all training rows of a network, `(features,)`."""
+        held_out = self.held_out_of(network)
+        if held_out is None:
+            return self._nonzero_inputs == 0
+        return self._nonzero_inputs == held_out.count_nonzero()
 
     def all_held_out(self) -> Samples | None:
         """Return the validation rows of all networks in turn, as a `PackedNetwork` takes them."""

@@ -94,10 +94,11 @@ def _clip_gradients(parameters: Iterable[nn.Parameter], networks: int) -> None:
         networks: the number of networks.
     """
     gradients = [each.grad.view(networks, -1) for each in parameters if each.grad is not None]
-    lengths = torch.stack([each.norm(dim=1) for each in gradients]).norm(dim=0)
-    factors = (_LARGEST_GRADIENT / (lengths + 1e-6)).clamp(max=1.0)[:, None]
-    for each in gradients:
-        each.mul_(factors)
+    lengths = torch.linalg.vector_norm(torch.cat(gradients, dim=1), dim=1)
+    if lengths.max() > _LARGEST_GRADIENT:
+        factors = (_LARGEST_GRADIENT / (lengths + 1e-6)).clamp_(max=1.0)[:, None]
+        for each in gradients:
+            each *= factors
 
 
 def _without_decay_of_biases(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
