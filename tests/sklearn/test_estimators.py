@@ -18,9 +18,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
 from hinged import errors
+from hinged.nn.constraints import is_constrained
 from hinged.sklearn import MLPClassifier, MLPRegressor, members, scaling, training
+from hinged.sklearn.feature_shapes import FeatureShape
 from hinged.sklearn.members import Task
 from hinged.sklearn.network import FIXED_ACTIVATIONS, Architecture
+from hinged.sklearn.packed_network import PackedNetwork
 from hinged.sklearn.samples import make_samples
 from hinged.sklearn.solvers.adam import Adam
 from hinged.sklearn.split import Split
@@ -236,14 +239,27 @@ class OneSeed(np.random.RandomState):
         return np.full(size, self.only)
 
 
-@pytest.mark.parametrize("activation", ["hinged", "relu"])
+OF_COLUMNS = {"input_curves": True, "batch_size": 200}
+CONSTRAINED = {**OF_COLUMNS, "monotone": {0: 1, 1: -1}, "convex": {1: 1}, "bounded": [2]}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"activation": "relu"},
+        {**OF_COLUMNS, "activation": "relu"},
+        {**CONSTRAINED, "hidden_layer_sizes": (8, 6)},
+    ],
+)
 @pytest.mark.parametrize("rows", [40, 200])
-def test_networks_that_are_trained_together_are_those_trained_alone(activation, rows):
+def test_networks_that_are_trained_together_are_those_trained_alone(arguments, rows):
     """Networks that are trained together stop together, so here all train for all iterations. They
-    also share the scale of the inputs of curves, which the range of the hinges decides here."""
+    also share the scale of the inputs of curves. Here the range of the hinges decides it, or all
+    networks have the same rows in a batch."""
     X, y = regression_table(rows)
     weights = np.linspace(1, 2, rows)
-    settings = {**SMALL, "activation": activation, "early_stopping": False}
+    settings = {**SMALL, **arguments, "early_stopping": False}
     settings |= {"n_iter_no_change": np.inf, "max_iter": 6}
     together = MLPRegressor(**settings, n_ensemble=3).fit(X, y, sample_weight=weights)
     seeds = check_random_state(SMALL["random_state"]).randint(2**31 - 1, size=3)
@@ -252,6 +268,21 @@ def test_networks_that_are_trained_together_are_those_trained_alone(activation, 
         alone = MLPRegressor(**settings, n_ensemble=1).fit(X, y, sample_weight=weights)
         for name, expected in alone.parameters_[0].items():
             assert parameters[name] == pytest.approx(expected, abs=1e-5)
+
+
+def test_packed_networks_have_the_outputs_of_the_networks():
+    """The networks have other rows, so their curves of columns have other hinges."""
+    shapes = FeatureShape(monotone=-1), FeatureShape(convex=1), FeatureShape(bounded=1)
+    networks = Architecture((3, 6, 4, 1), "hinged", 5, shapes=shapes, logit=True).build_all([1, 2])
+    for network in networks:
+        rows = make_samples(np.random.randn(50, 3).astype("f"), np.ones(50), np.ones(50))
+        network[0].place_hinges(rows)
+    inputs, packed = torch.randn(20, 3), PackedNetwork(networks)
+    outputs = packed(inputs)
+    for number, network in enumerate(networks):
+        assert torch.allclose(outputs[number::2], network(inputs[number::2]), atol=1e-5)
+    constrained = [module for module in packed.modules() if is_constrained(module)]
+    assert len(constrained) == sum(map(is_constrained, networks[0].modules())) > 2
 
 
 def test_each_network_has_other_held_out_rows_and_its_own_best_iteration():

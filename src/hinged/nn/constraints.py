@@ -139,7 +139,13 @@ def is_constrained(layer: nn.Module) -> bool:
     >>> is_constrained(layer)
     True
     """
-    return any(isinstance(hook, ConstraintHook) for hook in layer._forward_pre_hooks.values())
+    return constraint_of(layer) is not None
+
+
+def constraint_of(layer: nn.Module) -> Constraint | None:
+    """Return the constraint that `constrain` has set on a layer, or None."""
+    hooks = layer._forward_pre_hooks.values()
+    return next((hook.constraint for hook in hooks if isinstance(hook, ConstraintHook)), None)
 
 
 def apply_constraint(layer: nn.Module) -> None:

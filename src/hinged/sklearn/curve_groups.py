@@ -31,9 +31,10 @@ class CurvesOfColumns(nn.Module):
         self.layers = nn.ModuleList(make(kind, len(each)) for kind, each in groups.items())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the outputs of the curves, `(rows, columns)`."""
-        parts = [layer(x[:, columns.to(x.device)]) for layer, columns in self.groups()]
-        return torch.cat(parts, dim=1)[:, self.order.to(x.device)]
+        """Return the outputs of the curves, `(..., columns)`, for inputs of this shape."""
+        groups = zip(self.layers, self.columns, strict=True)
+        parts = [layer(x[..., columns.to(x.device)]) for layer, columns in groups]
+        return torch.cat(parts, dim=-1)[..., self.order.to(x.device)]
 
     def groups(self) -> Iterator[tuple[OrderedCurves, Tensor]]:
         """Yield the curves of each group and the numbers of their columns."""

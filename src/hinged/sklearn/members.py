@@ -92,7 +92,7 @@ class Task:
     @property
     def packs(self) -> bool:
         """Whether several networks can be trained together."""
-        return self.arguments["solver"] == "adam" and not self.architecture.shapes
+        return bool(self.arguments["solver"] == "adam")
 
     def count_networks(self, rows: int) -> int:
         """Return the number of networks to train on a table."""

@@ -90,8 +90,7 @@ class Architecture:
     def build_all(self, seeds: Sequence[int]) -> list[nn.Module]:
         """Return a network for each seed, with random weights that the seed decides.
 
-        The random state of torch does not change. Networks for several seeds must have no random
-        numbers outside their linear layers: no bypass and no curves of inputs.
+        The random state of torch does not change.
         """
         networks: list[nn.Module] = []
         with torch.random.fork_rng(devices=[]):

@@ -37,13 +37,18 @@ class OrderedLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the outputs, `(rows, outputs)`, for the inputs, `(rows, inputs)`."""
-        weight = self.weight * self.free + self.weight.abs() * self.positive
+        weight = self.used_weight(self.weight)
         if self.training:
             return functional.linear(input, weight, self.bias)
         total = self.bias.expand(len(input), -1)
         for column, weights in zip(input.unbind(1), weight.unbind(1), strict=True):
             total = total + column[:, None] * weights
         return total
+
+    def used_weight(self, weight: Tensor) -> Tensor:
+        """Return the weights of the layer, `(..., outputs, inputs)`, for trained parameters of this
+        shape."""
+        return weight * self.free + weight.abs() * self.positive
 
 
 class OrderedCurves(PiecewiseLinear):

@@ -16,7 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hinged.nn import PiecewiseLinear
+from hinged.curve import Curve
+from hinged.nn import PiecewiseLinear, constrain
+from hinged.nn.constraints import constraint_of
+from hinged.sklearn.curve_groups import CurvesOfColumns
+from hinged.sklearn.ordered_layers import OrderedLinear
 
 
 class PackedNetwork(nn.Module):
@@ -29,7 +33,7 @@ class PackedNetwork(nn.Module):
 
     Args:
         networks: the networks: linear layers, activations without parameters, and curves with one
-            curve for each unit and the same hinges for all.
+            curve for each unit.
 
     >>> networks = [nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1)) for _ in range(3)]
     >>> inputs = torch.randn(15, 2)
@@ -75,6 +79,8 @@ def _pack(layers: Sequence[Any]) -> nn.Module:
         return _PackedLinear(layers)
     if isinstance(layers[0], PiecewiseLinear):
         return _PackedCurves(layers)
+    if isinstance(layers[0], CurvesOfColumns):
+        return _PackedGroups(layers)
     assert isinstance(layers[0], nn.Module)
     return layers[0]
 
@@ -90,11 +96,16 @@ class _PackedLinear(nn.Module):
         self.count = len(layers)
         self.weight = nn.Parameter(torch.stack([each.weight.detach() for each in layers]))
         self.bias = nn.Parameter(torch.cat([each.bias.detach() for each in layers]))
+        # In a list, the layer is no submodule, so that its parameters are not trained.
+        self._ordered = [each for each in layers[:1] if isinstance(each, OrderedLinear)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs, `(rows, networks, outputs)`."""
+        weight: Tensor = self.weight
+        for layer in self._ordered:
+            weight = layer.used_weight(weight)
         bias = self.bias.view(self.count, 1, -1)
-        return torch.baddbmm(bias, x.transpose(0, 1), self.weight.mT).transpose(0, 1)
+        return torch.baddbmm(bias, x.transpose(0, 1), weight.mT).transpose(0, 1)
 
 
 class _PackedCurves(nn.Module):
@@ -102,15 +113,29 @@ class _PackedCurves(nn.Module):
 
     def __init__(self, layers: Sequence[PiecewiseLinear]) -> None:
         super().__init__()
+        first = layers[0]
         values = torch.cat([each.values.detach() for each in layers])
-        hinges = layers[0].hinges
-        self.curves = PiecewiseLinear(
-            len(values), hinges.clone(), dim=-1, device=values.device, dtype=values.dtype
-        )
-        with torch.no_grad():
-            self.curves.values.copy_(values)
+        hinges: Tensor = first.hinges.clone()
+        if not all(torch.equal(each.hinges, hinges) for each in layers) or hinges.dim() == 2:
+            hinges = torch.cat([each.hinges.expand_as(each.values) for each in layers])
+        curves = PiecewiseLinear(len(values), init="identity", dim=-1, tails=first.tails)
+        self.curves = curves.to(values)
+        self.curves.set_curve(Curve(hinges, values, first.tails))
+        constraint = constraint_of(first)
+        if constraint is not None:
+            constrain(self.curves, **vars(constraint))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of the curves, `(rows, networks, units)`."""
         outputs: Tensor = self.curves(x.flatten(1)).view(x.shape)
         return outputs
+
+
+class _PackedGroups(CurvesOfColumns):
+    """Groups of curves of several networks, for inputs `(rows, networks, columns)`."""
+
+    def __init__(self, layers: Sequence[CurvesOfColumns]) -> None:
+        nn.Module.__init__(self)
+        self.columns, self.order = layers[0].columns, layers[0].order
+        groups = zip(*(each.layers for each in layers), strict=True)
+        self.layers = nn.ModuleList(_PackedCurves(group) for group in groups)
