@@ -255,6 +255,22 @@ def scores_text(record: Record) -> str:
     return "\n\n".join(parts)
 
 
+def tuned_text(record: Record) -> str:
+    """Return the section of the scores after tuning."""
+    folds = len({each["fold"] for each in record["results"]})
+    said = (
+        f"{record['trials']} trials for each contender and fold, the first {folds} of "
+        f"{record['folds']} folds, {record['rows']:,} rows at most."
+    )
+    parts = [
+        said,
+        versus_tables(record),
+        scores_table(record),
+        _machine(record, "estimators-tuned"),
+    ]
+    return "\n\n".join(parts)
+
+
 def times_text(record: Record) -> str:
     """Return the section of the times until hinged is as good as scikit-learn's MLP."""
     rows, medians = [], []
@@ -339,6 +355,7 @@ def _origin_of_earlier(record: Record) -> list[str]:
 
 SECTIONS: dict[str, Callable[[Record], str]] = {
     "estimators": scores_text,
+    "estimators-tuned": tuned_text,
     "estimator-times": times_text,
     "estimator-memory": memory_text,
 }

@@ -143,7 +143,14 @@ def test_the_page_shows_every_benchmark_record():
     shown = script["records_on"](script["PAGE"].read_text())
     assert len(shown) == 6
     # These have own pages.
-    others = {"zoo", "estimators", "estimator-times", "estimator-memory", "feedforward"}
+    others = {
+        "zoo",
+        "estimators",
+        "estimators-tuned",
+        "estimator-times",
+        "estimator-memory",
+        "feedforward",
+    }
     assert {path.stem for path in script["RECORDS"].glob("*.json")} - others <= set(shown)
 
 

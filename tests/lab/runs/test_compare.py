@@ -44,11 +44,14 @@ def test_curves_are_kept_for_trained_curves_alone(finished, small):
     assert kept == {"hinged-seed0", "hinged-seed1", "hinged-seed2"}
 
 
-def test_it_warns_of_trials_that_only_an_earlier_run_has_asked_for(smallest, small, tmp_path):
-    class StoppedListener(RecordingListener):
-        def on_trial_start(self, _run, _trial):
-            raise KeyboardInterrupt
+class StoppedListener(RecordingListener):
+    """Stops a run at its first training."""
 
+    def on_trial_start(self, _run, _trial):
+        raise KeyboardInterrupt
+
+
+def test_it_warns_of_trials_that_only_an_earlier_run_has_asked_for(smallest, small, tmp_path):
     folder, listener = RunFolder(tmp_path / "run"), StoppedListener()
     for asked in (small, smallest.model_copy(update={"activations": ("relu",)})):
         assert not [each for each in listener.warnings if "earlier run" in each]
@@ -56,6 +59,17 @@ def test_it_warns_of_trials_that_only_an_earlier_run_has_asked_for(smallest, sma
             compare(asked, folder, listener)
     (warning,) = [each for each in listener.warnings if "earlier run" in each]
     assert f"8 more trainings, of {', '.join(small.activations)}. Choose another folder" in warning
+
+
+def test_it_warns_once_of_earlier_runs_in_several_folders(small, tmp_path):
+    fewer, listener = small.model_copy(update={"seeds": (0, 1)}), StoppedListener()
+    for asked in (small, fewer):
+        runs = [ExperimentRun(asked, RunFolder(tmp_path / name)) for name in ("one", "two", "six")]
+        with pytest.raises(KeyboardInterrupt):
+            compare_all(runs, listener)
+    (warning,) = [each for each in listener.warnings if "earlier run" in each]
+    assert warning.startswith(f"{tmp_path / 'one'} and 2 others hold an earlier run")
+    assert f"{3 * len(small.activations)} more trainings, of {small.activations[0]}" in warning
 
 
 @pytest.mark.slow

@@ -158,8 +158,7 @@ def compare_all(
     listener.on_start(len(trials), len(trials) - len(pending), epochs, at_once)
     if pending:
         report_findings(runs, checked, listener)
-        for experiment, run in zip(asked, runs, strict=True):
-            _warn_of_added_trials(experiment, run, listener)
+        _warn_of_added_trials(asked, runs, listener)
     train_all = functools.partial(
         _train_all, listener=listener, jobs=jobs, threads=threads, cluster=cluster
     )
@@ -344,22 +343,31 @@ def _open_folder(run: ExperimentRun, found: CheckedExperiment) -> ExperimentRun:
 
 
 def _warn_of_added_trials(
-    asked: Experiment, run: ExperimentRun, listener: ProgressListener
+    asked: Sequence[Experiment], runs: Sequence[ExperimentRun], listener: ProgressListener
 ) -> None:
-    """Warn of unfinished trials that only an earlier run in the folder has asked for.
+    """Warn of unfinished trials that only earlier runs in the folders have asked for.
 
     Args:
-        asked: the experiment of this run.
-        run: the folder, and the experiment with the activations and seeds of this and earlier runs.
-        listener: is warned.
+        asked: the experiment of each run.
+        runs: the folders, and the experiments with the activations and seeds of this and earlier
+            runs.
+        listener: is warned once.
     """
-    unfinished = [each for each in run.experiment.trials if not run.folder.is_finished(each)]
-    added = [each for each in unfinished if each not in asked.trials]
+    added = [
+        (run, trial)
+        for experiment, run in zip(asked, runs, strict=True)
+        for trial in run.experiment.trials
+        if trial not in experiment.trials and not run.folder.is_finished(trial)
+    ]
     if added:
-        left = {each.activation for each in added}
-        names = ", ".join(name for name in run.experiment.activations if name in left)
+        folders = list(dict.fromkeys(run.folder.path for run, _ in added))
+        others = len(folders) - 1
+        hold = f"and {others} other{'s' * (others > 1)} hold" if others else "holds"
+        activations = (name for run in runs for name in run.experiment.activations)
+        left = {trial.activation for _, trial in added}
+        names = ", ".join(dict.fromkeys(name for name in activations if name in left))
         listener.on_warning(
-            f"{run.folder.path} holds an earlier run with other activations or seeds, which is "
+            f"{folders[0]} {hold} an earlier run with other activations or seeds, which is "
             f"completed too: {len(added)} more trainings, of {names}. Choose another folder "
             "(--out) to train only what this command names."
         )
