@@ -1,34 +1,33 @@
-"""Times training steps of AdamW with curves in their metric, and without it.
+"""Times training steps of AdamW with curves in their metric, without it, and with ReLU.
 
 Usage: python benchmarks/metric_steps.py [RECORD.json]
 
-A call takes ten steps, because inputs are measured in every tenth step. Calls with and without the
-metric are interleaved. The result is the median and the quartiles of their ratios.
+A call takes ten steps, because inputs are measured in every tenth step. Calls of the three kinds
+are interleaved. The results are the medians and quartiles of the ratios of the first to the others.
 """
 
 from __future__ import annotations
 
-import datetime
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from result_files import write_record
+from result_files import record_heading, write_record
 from torch import Tensor, nn
 from torch.nn import functional
 
 import hinged
 from hinged.lab.bench.machine_load import load_average
 from hinged.lab.bench.timing import ratio_quartiles, time_interleaved
-from hinged.lab.experiment.environment import describe_environment
 from hinged.lab.networks.resnet20 import ResNet20
 from hinged.lab.training.stopwatch import Stopwatch
 from hinged.nn.parameter_groups import SMOOTHING
 
 STEPS = 10
 ROUNDS = 41
-WITHOUT, WITH = "without the metric", "in the metric"
+RELU, WITHOUT, WITH = "with ReLU", "without the metric", "in the metric"
 
 Task = tuple[nn.Module, Tensor, Callable[[Tensor], Tensor]]
 
@@ -75,11 +74,13 @@ def _classification(samples: int) -> Callable[[Tensor], Tensor]:
     return lambda outputs: functional.cross_entropy(outputs, y)
 
 
-def training(task: Callable[[], Task], smoothing: float | None) -> Callable[[], None]:
-    """Return a function that takes ten steps with curves in place of the ReLUs of a network."""
+def training(task: Callable[[], Task], kind: str) -> Callable[[], None]:
+    """Return a function that takes ten steps with a network, or with curves in it."""
     torch.manual_seed(0)
     model, x, loss = task()
-    model = hinged.convert(model, x)
+    if kind != RELU:
+        model = hinged.convert(model, x)
+    smoothing = SMOOTHING if kind == WITH else None
     optimizer = torch.optim.AdamW(hinged.param_groups(model, 1e-4, smoothing=smoothing))
 
     def steps() -> None:
@@ -97,19 +98,17 @@ def main() -> None:
     load = load_average()
     cases = []
     for name, task in TASKS.items():
-        calls = {
-            WITHOUT: training(task, None),
-            WITH: training(task, SMOOTHING),
-        }
-        seconds = time_interleaved(calls, ROUNDS, stopwatch=Stopwatch(gpu=False), limit=30)
-        ratio = ratio_quartiles(seconds[WITH], seconds[WITHOUT])
-        step = 1e3 * sorted(seconds[WITHOUT])[len(seconds[WITHOUT]) // 2] / STEPS
-        print(f"{name}: {step:.3f} ms without the metric, ratio {ratio}")
-        cases.append({"name": name, "ratio": list(ratio), "seconds": seconds})
+        calls = {kind: training(task, kind) for kind in (RELU, WITHOUT, WITH)}
+        seconds = time_interleaved(calls, ROUNDS, stopwatch=Stopwatch(gpu=False), limit=60)
+        ratios = {kind: ratio_quartiles(seconds[WITH], seconds[kind]) for kind in (WITHOUT, RELU)}
+        step = 1e3 * statistics.median(seconds[RELU]) / STEPS
+        print(f"{name}: {step:.3f} ms with ReLU; steps in the metric take")
+        for kind, (median, low, high) in ratios.items():
+            print(f"    {median:.3f} ({low:.3f} to {high:.3f}) times as long as {kind}")
+        cases.append({"name": name, "ratios": ratios, "seconds": seconds})
     if len(sys.argv) > 1:
         record = {
-            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "environment": describe_environment(),
+            **record_heading(),
             "load": [load, load_average()],
             "steps": STEPS,
             "cases": cases,
