@@ -258,6 +258,15 @@ def test_the_tables_of_the_estimators_agree_with_their_records():
     assert script["fill_page"](page) == page
 
 
+def test_the_table_of_monotone_estimators_agrees_with_its_record(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    script = runpy.run_path(str(ROOT / "benchmarks" / "monotone.py"))
+    script["show"](script["read_lines"](ROOT / "benchmarks" / "records" / "monotone.jsonl"))
+    page = (ROOT / "docs" / "tables.md").read_text()
+    shown = page.partition("<!-- monotone: begin")[2].partition("<!-- monotone: end")[0]
+    assert capsys.readouterr().out in shown
+
+
 @pytest.fixture(scope="module")
 def two_tables():
     """A record of two contenders on two tables, one of which was used to choose defaults."""
