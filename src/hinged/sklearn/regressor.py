@@ -44,7 +44,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         batch_size: number of rows in a batch. `"auto"` is a 20th of the training rows, but at least
             32 and at most 256; up to 64 rows are one batch. Only for "adam".
         learning_rate_init: learning rate of the weights at the start. Curves have four times this
-            rate. Only for "adam".
+            rate, but at most 0.05. Only for "adam".
         max_iter: largest number of iterations. With "adam", an iteration uses each row once.
         shuffle: whether rows are in another order in each iteration. Only for "adam".
         random_state: seed, or source of seeds, for the held-out rows, the first weights and the
