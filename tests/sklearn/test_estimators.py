@@ -25,7 +25,7 @@ from hinged.sklearn.members import Task
 from hinged.sklearn.network import FIXED_ACTIVATIONS, Architecture
 from hinged.sklearn.packed_network import PackedNetwork
 from hinged.sklearn.samples import make_samples
-from hinged.sklearn.solvers.adam import Adam
+from hinged.sklearn.solvers.adam import Adam, _clip_gradients
 from hinged.sklearn.split import Split
 from tests.sklearn.tables import class_table, regression_table
 
@@ -118,6 +118,21 @@ def test_a_training_that_no_longer_improves_ends():
     assert model.n_iter_ == 1 + 4 + 4  # The first improves on infinity; then the rate falls.
     last = MLPRegressor(**settings, tol=10.0, n_iter_no_change=4, early_stopping=False).fit(X, y)
     assert last.n_iter_ == 1 + 4 + 4
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"monotone": {0: 1}}, {"monotone": {0: -1}}),
+        ({"hidden_layer_sizes": (8,)}, {"hidden_layer_sizes": (9,)}),
+        ({"n_ensemble": 2}, {"n_ensemble": 3}),
+    ],
+)
+def test_partial_fit_refuses_other_networks_than_before(first, then):
+    X, y = regression_table(20)
+    model = MLPRegressor(**{**SMALL, "input_curves": True, **first}).partial_fit(X, y)
+    with pytest.raises(errors.ArgumentError, match=r"partial_fit.*other layers, constraints"):
+        model.set_params(**then).partial_fit(X, y)
 
 
 def test_warm_start_goes_on_from_the_networks():
@@ -283,6 +298,23 @@ def test_packed_networks_have_the_outputs_of_the_networks():
         assert torch.allclose(outputs[number::2], network(inputs[number::2]), atol=1e-5)
     constrained = [module for module in packed.modules() if is_constrained(module)]
     assert len(constrained) == sum(map(is_constrained, networks[0].modules())) > 2
+
+
+def test_a_network_with_gradients_that_are_not_numbers_leaves_those_of_others_clipped():
+    parameter = torch.nn.Parameter(torch.zeros(3, 4))
+    parameter.grad = torch.tensor([[torch.nan] * 4, [5.0] * 4, [0.1] * 4])
+    _clip_gradients([parameter], 3)
+    assert parameter.grad[1].norm() == pytest.approx(1)
+    assert (parameter.grad[2] == 0.1).all()
+
+
+def test_networks_with_constraints_go_on_in_another_precision():
+    """Up to 64 rows without held-out rows are trained in float64. Convex curves are then no longer
+    exactly convex in float32, and move a little."""
+    X, y = regression_table()
+    settings = {**SMALL, "max_iter": 2, "n_ensemble": 2, "input_curves": True}
+    model = MLPRegressor(**settings, convex={0: 1}, warm_start=True).fit(X[:40], y[:40])
+    model.fit(X, y)
 
 
 def test_each_network_has_other_held_out_rows_and_its_own_best_iteration():
@@ -571,6 +603,15 @@ def test_a_constant_column_of_a_table_with_curves_of_columns_has_no_influence():
     model = MLPRegressor(**few, input_curves=True, monotone={0: 1}).fit(X, y)
     other = X + np.array([0] * (X.shape[1] - 1) + [1])
     np.testing.assert_array_equal(model.predict(X), model.predict(other))
+
+
+def test_a_constant_column_of_a_small_table_does_no_harm_with_few_hinges():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y, X[:, 1] = X[:, 0], 0.1234567
+    for unit in (1, 1e5):
+        settings = {**SMALL, "max_iter": 2, "n_ensemble": 1, "standardize": unit == 1}
+        model = MLPRegressor(**settings, input_curves=True, hinges=4).fit(unit * X, y)
+        assert np.isfinite(model.predict(X)).all()
 
 
 def test_later_parts_teach_about_a_column_that_was_constant_in_the_first():

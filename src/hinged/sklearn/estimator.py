@@ -170,7 +170,9 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         goes_on = self.warm_start and self.__sklearn_is_fitted__()
         samples = self._to_train(self._prepare(X, y, sample_weight, reset=not goes_on))
         task = self._task(more_rows=self.warm_start)
-        groups = task.groups(self._starts(task, task.count_networks(len(samples)), goes_on))
+        if goes_on:
+            self._check_networks(task, f"{type(self).__name__}(warm_start=True).fit")
+        groups = task.groups(self._starts(task.count_networks(len(samples)), goes_on))
         trained = []
         for number, starts in enumerate(groups, 1):
             seeds = [start.seed for start in starts]
@@ -189,6 +191,8 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         samples = self._prepare(X, y, sample_weight, labels, reset=not goes_on)
         samples = samples.to(torch.device(self.device or "cpu"), torch.float32)
         task = self._task(more_rows=True)
+        if goes_on:
+            self._check_networks(task, f"{type(self).__name__}.partial_fit")
         solvers: list[Solver] | None = self.__dict__.get("_solvers")
         if solvers is None or not goes_on:
             solvers = self._begin(task, samples, goes_on)
@@ -206,7 +210,7 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         """Return the training methods of `partial_fit`, at its first call."""
         count = 1 if isinstance(self.n_ensemble, str) else self.n_ensemble
         solvers = []
-        for starts in task.groups(self._starts(task, count, goes_on)):
+        for starts in task.groups(self._starts(count, goes_on)):
             split = Split.without_held_out(samples, len(starts))
             solvers.append(task.solver(starts, split, task.smoothings(split)[0]))
         if not goes_on:
@@ -307,7 +311,7 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         loss, score = self._loss_of_rows(), self._score_of_outputs
         return Task(arguments, architecture, loss, score, more_rows)
 
-    def _starts(self, task: Task, count: int, goes_on: bool) -> list[Start]:
+    def _starts(self, count: int, goes_on: bool) -> list[Start]:
         """Return the random seed and the first parameters of each network.
 
         With `goes_on`, these are the networks that there are, and `n_ensemble="auto"` is their
@@ -318,12 +322,16 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=count)
         if not goes_on:
             return [Start(int(seed), None) for seed in seeds]
-        if task.architecture != self._architecture() or len(self.parameters_) != count:
-            got = "other layers, constraints or numbers of networks than in the training before"
-            hint = "leave these arguments as they were, or set warm_start=False"
-            call = f"{type(self).__name__}(warm_start=True).fit"
-            raise errors.ArgumentError(errors.message(call, got, hint))
         return [Start(int(seed), each) for seed, each in zip(seeds, self.parameters_, strict=True)]
+
+    def _check_networks(self, task: Task, call: str) -> None:
+        """Raise an error unless the networks that there are fit the arguments."""
+        count = len(self.parameters_)
+        same_count = isinstance(self.n_ensemble, str) or self.n_ensemble == count
+        if not same_count or task.architecture != self._architecture():
+            got = "other layers, constraints or numbers of networks than in the training before"
+            hint = "leave these arguments as they were, or call fit with warm_start=False"
+            raise errors.ArgumentError(errors.message(call, got, hint))
 
     def _held_out_share(self) -> float:
         return self.validation_fraction if self.early_stopping else 0.0

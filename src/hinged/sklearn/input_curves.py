@@ -50,7 +50,8 @@ class InputCurves(CurvesOfColumns):
         A hinge is at the mean of two positions: the quantile of the different numbers in the
         column, and the position in an even row. So hinges are dense where numbers are, and never
         too close to each other. The first and the last hinge of a bounded column are at its least
-        and its largest number.
+        and its largest number. A constant column has the width of the median column: with much
+        closer hinges than others of the layer have, the metric of its curve cannot be inverted.
 
         Args:
             samples: the training rows, scaled.
@@ -58,11 +59,13 @@ class InputCurves(CurvesOfColumns):
         count = min(len(samples), _ROWS)
         rows = torch.linspace(0, len(samples) - 1, count).long()
         inputs = samples.take(rows).inputs.cpu().double()
-        with_ends = torch.cat([inputs, samples.range_of_inputs().cpu().double()])
+        ends = samples.range_of_inputs().cpu().double()
+        with_ends, widths = torch.cat([inputs, ends]), ends.diff(dim=0)
+        width = float(widths[widths > 0].median()) if widths.any() else 0.0
         for (layer, columns), shape in zip(self.groups(), self.shapes, strict=True):
             hinges = layer.hinges.shape[-1]
             numbers = with_ends if shape.bounded else inputs
-            positions = [_positions(numbers[:, c], hinges, shape) for c in columns.tolist()]
+            positions = [_positions(numbers[:, c], hinges, shape, width) for c in columns.tolist()]
             _start(layer, torch.stack(positions), shape)
 
     def curves(self) -> list[Curve]:
@@ -97,7 +100,7 @@ def _start(layer: OrderedCurves, hinges: Tensor, shape: FeatureShape) -> None:
     layer.start_as(Curve(hinges, values.expand_as(layer.values), layer.tails), 0.0)
 
 
-def _positions(column: Tensor, hinges: int, shape: FeatureShape) -> Tensor:
+def _positions(column: Tensor, hinges: int, shape: FeatureShape, usual_width: float) -> Tensor:
     """Return the positions of the hinges for the numbers of a column, `(rows,)`."""
     numbers = column.unique()
     low, high = (0.0, 1.0) if shape.bounded else _INNER
@@ -105,6 +108,8 @@ def _positions(column: Tensor, hinges: int, shape: FeatureShape) -> Tensor:
     quantiles = numbers.quantile(shares)
     centre, width = (quantiles[0] + quantiles[-1]) / 2, quantiles[-1] - quantiles[0]
     least = _LEAST_WIDTH * max(float(numbers.abs().max()), 1.0)
+    if len(numbers) == 1:
+        least = max(least, usual_width)
     even = centre + (shares - 0.5) / (high - low) * width.clamp(min=least)
     positions: Tensor = (quantiles + even) / 2
     return positions

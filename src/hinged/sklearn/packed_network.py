@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from hinged.curve import Curve
-from hinged.nn import PiecewiseLinear, constrain
-from hinged.nn.constraints import constraint_of
+from hinged.nn import PiecewiseLinear
+from hinged.nn.constraints import copy_constraint
 from hinged.sklearn.curve_groups import CurvesOfColumns
 from hinged.sklearn.ordered_layers import OrderedLinear
 
@@ -121,9 +121,7 @@ class _PackedCurves(nn.Module):
         curves = PiecewiseLinear(len(values), init="identity", dim=-1, tails=first.tails)
         self.curves = curves.to(values)
         self.curves.set_curve(Curve(hinges, values, first.tails))
-        constraint = constraint_of(first)
-        if constraint is not None:
-            constrain(self.curves, **vars(constraint))
+        copy_constraint(first, self.curves)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of the curves, `(rows, networks, units)`."""

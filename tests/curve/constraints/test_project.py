@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.isotonic import isotonic_regression
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hinged import Curve, errors
 from hinged.curve import Constraint, project, satisfies, uniform_grid
@@ -128,6 +129,24 @@ def test_monotone_is_isotonic_regression():
     found = project(curve, Constraint(monotone=True)).values
     for row, result in zip(curve.values, found, strict=True):
         np.testing.assert_allclose(result, isotonic_regression(row.double()), rtol=0, atol=1e-7)
+
+
+class LargestTensor(TorchDispatchMode):
+    entries = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.entries = max(self.entries, result.numel())
+        return result
+
+
+def test_many_curves_need_no_more_memory_at_a_time_than_few():
+    values = torch.randn(3000, 60)
+    with LargestTensor() as largest:
+        found = project(Curve(torch.arange(60.0), values), Constraint(monotone=True)).values
+    assert largest.entries <= 2**20
+    np.testing.assert_allclose(found[-1], isotonic_regression(values[-1].double()), atol=1e-6)
 
 
 @st.composite

@@ -15,6 +15,9 @@ _STEP_SHARE = 0.995
 _LONGEST_TABLE = 64
 """Largest number of entries of a row for which the means of all its parts are computed."""
 
+_MEANS_AT_A_TIME = 2**20
+"""Number of means that are computed together, so that many rows need no more memory than few."""
+
 
 def closest_with_limited_differences(
     targets: Tensor, least: Tensor, most: Tensor, low: float, high: float
@@ -76,7 +79,13 @@ def closest_with_limited_differences(
 
 
 def _isotonic_regression(targets: Tensor) -> Tensor:
-    """Return the closest ascending rows, shape `(C, K)`.
+    """Return the closest ascending rows, shape `(C, K)`."""
+    rows = max(1, _MEANS_AT_A_TIME // targets.shape[1] ** 2)
+    return torch.cat([_largest_least_means(part) for part in targets.split(rows)])
+
+
+def _largest_least_means(targets: Tensor) -> Tensor:
+    """Return the closest ascending rows, shape `(C, K)`, by a formula.
 
     Entry `m` is the largest, over all `i <= m`, of the least mean of the targets from `i` to `j`,
     over all `j >= m`. These entries ascend in spite of rounding.

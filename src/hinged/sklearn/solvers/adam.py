@@ -95,7 +95,7 @@ def _clip_gradients(parameters: Iterable[nn.Parameter], networks: int) -> None:
     """
     gradients = [each.grad.view(networks, -1) for each in parameters if each.grad is not None]
     lengths = torch.linalg.vector_norm(torch.cat(gradients, dim=1), dim=1)
-    if lengths.max() > _LARGEST_GRADIENT:
+    if not (lengths <= _LARGEST_GRADIENT).all():  # One network may have NaN.
         factors = (_LARGEST_GRADIENT / (lengths + 1e-6)).clamp_(max=1.0)[:, None]
         for each in gradients:
             each *= factors
