@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from hinged.curve.constraints.constraint import Bend, Constraint, Monotone, chec
 from hinged.curve.constraints.project import project
 from hinged.curve.curve import Curve
 from hinged.nn.find_layers import curve_layers
+from hinged.nn.living_objects import LivingObjects
 from hinged.nn.piecewise_linear import PiecewiseLinear
 from hinged.nn.site import Site, check_where, layer_site
 
@@ -234,7 +234,7 @@ class _Snapshot:
         return self._numbers is not None and not torch.equal(self._numbers, tensor)
 
 
-_constraint_hooks: weakref.WeakSet[ConstraintHook] = weakref.WeakSet()
+_constraint_hooks: LivingObjects[ConstraintHook] = LivingObjects()
 _optimizer_hooks: list[Any] = []
 
 
@@ -245,14 +245,14 @@ def _register(hook: ConstraintHook) -> None:
     """
     if not _optimizer_hooks:
         _optimizer_hooks.append(register_optimizer_step_post_hook(_after_optimizer_step))
-    _constraint_hooks.add(hook)
+    _constraint_hooks.add(id(hook), hook)
 
 
 def _after_optimizer_step(
     optimizer: Optimizer, _args: tuple[Any, ...], _kwargs: dict[str, Any]
 ) -> None:
     parameters = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
-    for hook in list(_constraint_hooks):
+    for hook in _constraint_hooks:
         if hook.trains_one_of(parameters):
             hook.project()
 
@@ -261,7 +261,7 @@ def _set_constraint(layer: PiecewiseLinear, constraint: Constraint) -> float:
     for key, hook in list(layer._forward_pre_hooks.items()):
         if isinstance(hook, ConstraintHook):
             del layer._forward_pre_hooks[key]
-            _constraint_hooks.discard(hook)
+            _constraint_hooks.discard(id(hook))
     if constraint.empty:
         return 0.0
     new = ConstraintHook(layer, constraint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,10 +22,11 @@ from hinged.kernels.eager_calls import (
 from hinged.kernels.metric_kernel import input_moments
 from hinged.kernels.nested_tensors import joined
 from hinged.nn.layer_arguments import CALL
+from hinged.nn.living_objects import LivingObjects
 from hinged.nn.piecewise_linear import PiecewiseLinear
 
 _numbers = itertools.count()
-_observers: weakref.WeakValueDictionary[int, InputObserver] = weakref.WeakValueDictionary()
+_observers: LivingObjects[InputObserver] = LivingObjects()
 
 
 def _no_layer() -> None:
@@ -55,7 +56,7 @@ class InputObserver:
         # Compiled code passes this tensor to the operator below. A number would be part of the
         # code, which would then be compiled again for each layer.
         self._number = torch.tensor(number, device="cpu")
-        _observers[number] = self
+        _observers.add(number, self)
         self.forget()
 
     @property
@@ -197,19 +198,13 @@ def stop_observing(layer: PiecewiseLinear) -> None:
 
 
 def observers_by_values() -> dict[int, list[InputObserver]]:
-    """Return the observers of all layers. The keys are the `id` of the parameters `values`, which
-    several layers may share."""
+    """Return the observers of all layers, in the order in which they were made, which is the same
+    in all processes. The keys are the `id` of the parameters `values`, which several layers may
+    share."""
     found: dict[int, list[InputObserver]] = {}
-    for observer in _living_observers():
-        values = observer.layer._parameters.get("values")
+    for observer in _observers:
+        layer = observer._layer()
+        values = None if layer is None else layer._parameters.get("values")
         if values is not None:
             found.setdefault(id(values), []).append(observer)
     return found
-
-
-def _living_observers() -> Iterator[InputObserver]:
-    """Yield the observers in the order in which they were made, which is the same in all
-    processes."""
-    for observer in list(_observers.values()):
-        if observer._layer() is not None:
-            yield observer

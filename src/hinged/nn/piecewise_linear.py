@@ -143,7 +143,7 @@ class PiecewiseLinear(nn.Module):
         )
         self._spacing = HingeSpacing(self.hinges, is_uniform(positions))
         self._start = one_row(result.curve)
-        curve_layers_alive.add(self)
+        curve_layers_alive.add(id(self), self)
         if is_lazy:
             LazyPiecewiseLinear.take_over(self)
 
@@ -259,7 +259,7 @@ class PiecewiseLinear(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        curve_layers_alive.add(self)
+        curve_layers_alive.add(id(self), self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "parametrizations":

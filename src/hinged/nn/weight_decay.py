@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 
 from torch import nn
 from torch.optim import Optimizer
 
 from hinged import errors
+from hinged.nn.living_objects import LivingObjects
 
-curve_layers_alive: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+curve_layers_alive: LivingObjects[nn.Module] = LivingObjects()
 """All `PiecewiseLinear` layers of the process."""
 
 
