@@ -1,6 +1,5 @@
 """Networks that are made in one thread while another trains."""
 
-import sys
 import threading
 
 import pytest
@@ -10,15 +9,6 @@ import hinged
 from hinged.nn.constraints import _after_optimizer_step
 from hinged.nn.input_observer import observe_inputs, observers_by_values
 from hinged.nn.weight_decay import warn_of_decay
-
-
-@pytest.fixture
-def quick_turns():
-    """Threads take turns after each few operations."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
 
 
 def make_layers(count):

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 
 import numpy as np
@@ -389,6 +390,18 @@ def test_networks_that_are_built_together_are_those_that_are_built_alone(activat
         assert network.state_dict().keys() == expected.keys()
         assert all(torch.equal(each, expected[name]) for name, each in network.state_dict().items())
     torch.set_rng_state(state)
+
+
+@pytest.mark.usefixtures("quick_turns")
+def test_threads_build_the_networks_that_one_thread_builds():
+    architecture = Architecture((3, 8, 4, 2), "tanh", 9)
+    expected = architecture.build_all(range(4))
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: architecture.build_all(range(4)), range(40)))
+    for networks in found:
+        for one, other in zip(networks, expected, strict=True):
+            pairs = zip(one.parameters(), other.parameters(), strict=True)
+            assert all(torch.equal(*pair) for pair in pairs)
 
 
 @pytest.mark.parametrize("done", [0, 2])

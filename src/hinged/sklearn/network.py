@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,9 @@ CURVES = "hinged"
 """The name of the activation with trained curves."""
 
 ACTIVATIONS = (CURVES, *FIXED_ACTIVATIONS)
+
+_RANDOM_STATE_IN_USE = threading.Lock()
+"""First weights are random numbers of torch, whose state all threads share."""
 
 Parameters = dict[str, NDArray[np.float64]]
 """The state of a network: arrays by their names in its `state_dict`."""
@@ -93,7 +97,7 @@ class Architecture:
         The random state of torch does not change.
         """
         networks: list[nn.Module] = []
-        with torch.random.fork_rng(devices=[]):
+        with _RANDOM_STATE_IN_USE, torch.random.fork_rng(devices=[]):
             for seed in seeds:
                 torch.manual_seed(seed)
                 networks.append(_copy_anew(networks[0]) if networks else self.build())
@@ -123,7 +127,7 @@ class Architecture:
         return networks
 
     def _build_in_float64(self) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
+        with _RANDOM_STATE_IN_USE, torch.random.fork_rng(devices=[]):
             return self.build().double().eval()
 
     def _may_have(self, parameters: Mapping[str, NDArray[np.float64]]) -> bool:
