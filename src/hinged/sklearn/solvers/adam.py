@@ -95,7 +95,8 @@ def _clip_gradients(parameters: Iterable[nn.Parameter], networks: int) -> None:
     """
     gradients = [each.grad.view(networks, -1) for each in parameters if each.grad is not None]
     lengths = torch.linalg.vector_norm(torch.cat(gradients, dim=1), dim=1)
-    if not (lengths <= _LARGEST_GRADIENT).all():  # One network may have NaN.
+    # To look at lengths on a GPU would wait for it. One network may have NaN.
+    if not lengths.is_cpu or not (lengths <= _LARGEST_GRADIENT).all():
         factors = (_LARGEST_GRADIENT / (lengths + 1e-6)).clamp_(max=1.0)[:, None]
         for each in gradients:
             each *= factors
