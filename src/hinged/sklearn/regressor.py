@@ -63,9 +63,9 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         n_ensemble: number of networks. Each has its own first weights, held-out rows and order of
             the rows, and predictions are means over the networks. With "adam", all are trained
             together, and eight take about twice the time of one on small tables. Each keeps its
-            best iteration, but the mean of their losses decides when they stop. `"auto"` is then 8
-            for up to 10,000 rows. With other solvers, and in `partial_fit`, it is 1. If a training
-            goes on, it is the number of present networks.
+            best iteration, but the mean of their losses decides when they stop. `"auto"` means 8
+            networks in `fit` with "adam" for up to 10,000 rows, and else one. If a training goes
+            on, it means the number of present networks.
         standardize: whether the columns of the table are scaled by median and quartiles.
         input_curves: whether each column of the table has a curve of its own, before the first
             layer. Its hinges are where the numbers of the column are. Not for the second-order
