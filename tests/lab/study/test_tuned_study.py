@@ -9,6 +9,7 @@ from hinged import errors
 from hinged.lab.reporting.take_away_files import Formats
 from hinged.lab.runs import pending_trial
 from hinged.lab.runs.progress_listener import ProgressListener
+from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.tuning import read_tuning
 from hinged.lab.study import tables
 from hinged.lab.study.build_record import build_record
@@ -204,6 +205,56 @@ def test_another_tuning_of_a_folder_is_refused(tuned, tmp_path):
 )
 def test_faults_of_the_section_are_faults_of_the_study(tuned, old, new, message):
     tuned.write_text(TUNED.replace(old, new))
+    with pytest.raises(errors.ArgumentError) as refused:
+        read_study(tuned)
+    assert message in str(refused.value)
+
+
+AT = TUNED.replace("seeds = 1\n", 'seeds = 1\nat = { "curves.hinges" = 3 }\n')
+
+
+def test_cells_may_take_the_choice_of_another_cell(tmp_path):
+    (tmp_path / "at.toml").write_text(AT)
+    folder = train(tmp_path / "at.toml", tmp_path / "run")
+    assert len(list(folder.path.glob("cells/*/tuning/*/trials/*.json"))) == 4
+    (choice,) = (
+        each.chosen_settings
+        for each in read_tuning(RunFolder(folder.path / "cells" / "hinges-3"))
+        if each.activation == "hinged"
+    )
+    (other,) = (run for run in folder.cell_runs() if run.label == "hinges-9")
+    for result in other.folder.results():
+        training = result.experiment["training"]
+        assert training["curve_lr_factor"] == choice["training.curve_lr_factor"]
+    record = build_record(folder)
+    assert len(record.rows) == 3 and list(record.tuning) == ["hinges-3"] and not record.missing
+    (table,) = (each for each in tables.details(record) if "tried" in each.title)
+    assert "Only the cells with the number of hinges 3 were tuned." in table.about
+    assert record == StudyRecord.model_validate_json(record.to_json())
+    size = scale_size(read_study(tmp_path / "at.toml"), "smoke")
+    assert (size.trainings, size.tunings) == (6, 4)
+
+
+def test_a_choice_from_elsewhere_is_another_study(tuned, tmp_path):
+    study = read_study(tuned)
+    StudyFolder(tmp_path / "run").open(StudyPlan(name="tuned", scale="smoke", study=study))
+    tuned.write_text(AT)
+    with pytest.raises(errors.RunFolderError, match="Choose another folder"):
+        StudyFolder(tmp_path / "run").open(
+            StudyPlan(name="tuned", scale="smoke", study=read_study(tuned))
+        )
+
+
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [
+        ('"curves.hinges" = 5', "tune.at: got curves.hinges = 5; give a value that this axis"),
+        ('"training.lr" = 0.1', "tune.at: got training.lr = 0.1; give a value that this axis"),
+        ('"curves.hinges" = 9', "tune.at: got {'curves.hinges': 9}, where relu is not trained;"),
+    ],
+)
+def test_cells_that_nothing_is_chosen_for_are_a_fault(tuned, at, message):
+    tuned.write_text(AT.replace('"curves.hinges" = 3 }', f"{at} }}"))
     with pytest.raises(errors.ArgumentError) as refused:
         read_study(tuned)
     assert message in str(refused.value)

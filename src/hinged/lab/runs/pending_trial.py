@@ -33,12 +33,15 @@ class ExperimentRun(NamedTuple):
         label: a name that distinguishes the experiment from others in the progress output.
         study_weights: the file of pretrained weights that the setting `pretrained = "study"` means;
             None outside of studies.
+        tuned_in: the run folder whose tuning chooses the settings, if settings are tuned; None for
+            `folder`.
     """
 
     experiment: Experiment
     folder: RunFolder
     label: str = ""
     study_weights: Path | None = None
+    tuned_in: RunFolder | None = None
 
 
 class SaveOptions(NamedTuple):

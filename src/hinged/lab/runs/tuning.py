@@ -106,7 +106,8 @@ def tune_all(
 
     Args:
         runs: the experiments and their run folders. The trainings of a tuning are in the folder
-            `tuning` of the run folder.
+            `tuning` of the run folder. Runs with another folder in `tuned_in` take the choice from
+            there, and are not tuned themselves.
         tuning: what is tried.
         listener: an object whose methods are called when trainings start, progress and end.
         **options: arguments of `hinged.lab.runs.compare.compare_all`, for example `jobs`.
@@ -122,10 +123,12 @@ def tune_all(
         ArgumentError: if a seed of an experiment is a tuning seed, and for the reasons that
             `compare_all` names.
     """
-    for run in runs:
+    own = [run for run in runs if run.tuned_in is None]
+    for run in own:
         _check_folder(run, tuning)
+    for run in runs:
         _check_seeds(run.experiment, tuning)
-    compare_all([each for run in runs for each in tuning_runs(run, tuning)], listener, **options)
+    compare_all([each for run in own for each in tuning_runs(run, tuning)], listener, **options)
     chosen = [run._replace(experiment=_with_choice(run)) for run in runs]
     return [run for run in chosen if run.experiment.activations]
 
@@ -275,7 +278,7 @@ def _with_choice(run: ExperimentRun) -> Experiment:
     experiment = run.experiment
     settings = {
         each.activation: each.chosen_settings
-        for each in read_tuning(run.folder)
+        for each in read_tuning(run.tuned_in or run.folder)
         if each.chosen is not None
     }
     activations = tuple(name for name in experiment.activations if name in settings)

@@ -35,7 +35,7 @@ from hinged.lab.study.record import (
     row_title,
 )
 from hinged.lab.study.setting_effects import relevant_settings, setting_affects
-from hinged.lab.study.study_folder import StudyFolder
+from hinged.lab.study.study_folder import StudyFolder, StudyPlan
 
 
 class _ActivationInCell:
@@ -93,6 +93,7 @@ def build_record(folder: StudyFolder) -> StudyRecord:
         failures=[failure for run in _all_run_folders(folder) for failure in run.failures()],
         cells=_read_experiments(folder),
         tuning=_read_tuning(folder),
+        tuned_at=_tuned_at(plan),
         pretrainings=_read_pretrainings(folder),
         environments=_distinct([result.environment for result in results]),
         seconds=sum(result.seconds for result in results),
@@ -134,6 +135,12 @@ def _read_tuning(folder: StudyFolder) -> dict[str, list[TunedActivation]]:
     """Return what was tried and chosen in each cell with tuning, by the name of the cell."""
     tuning = {cell.name: read_tuning(folder.run_folder(cell)) for cell in folder.plan.cells()}
     return {name: tuned for name, tuned in tuning.items() if tuned}
+
+
+def _tuned_at(plan: StudyPlan) -> dict[str, Any]:
+    """Return the values of axes with which cells are tuned; empty if each cell is tuned."""
+    tune = plan.study.tune_of(plan.scale)
+    return {} if tune is None else tune.at
 
 
 def _all_run_folders(folder: StudyFolder) -> list[RunFolder]:

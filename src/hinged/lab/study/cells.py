@@ -26,7 +26,6 @@ from hinged.lab.study import faults
 from hinged.lab.study.definition import Study, Variant, parse_study
 from hinged.lab.study.scales import SCALES
 from hinged.lab.study.setting_effects import relevant_settings, setting_affects
-from hinged.lab.study.tune import Tune
 from hinged.lab.study.tuning_plan import plan_tuning
 
 GridPoint = tuple[tuple[str, Any], ...]
@@ -171,9 +170,8 @@ def study_tuning(study: Study, scale: str, fallback: bool = False) -> Tuning | N
     Raises:
         ArgumentError, UnknownNameError: if a tried setting is wrong, or is an axis of the grid.
     """
-    own = study.scale(scale).tune
-    tune = study.tune if own is None else own
-    if tune is None or own == Tune():
+    tune = study.tune_of(scale)
+    if tune is None:
         return None
     cells = study_cells(study, scale, fallback)
     names = dict.fromkeys(name for cell in cells for name in cell.experiment.activations)
@@ -182,9 +180,50 @@ def study_tuning(study: Study, scale: str, fallback: bool = False) -> Tuning | N
         if name in study.grid:
             hint = "a setting is either an axis of the grid or tuned: leave one of the two out"
             raise errors.ArgumentError(errors.message("tune", f"{name}, an axis of [grid]", hint))
-    for cell in cells:
+    for cell in tuned_cells(study, scale, fallback).values():
         tuning_experiments(cell.experiment, tuning)
     return tuning
+
+
+def tuned_cells(study: Study, scale: str, fallback: bool = False) -> dict[str, Cell]:
+    """Return the cell whose tuning chooses the settings of a cell; the keys are names of cells.
+
+    It is the cell itself, or another one if `[tune]` has values in `at`. The dictionary is empty if
+    nothing is tried.
+
+    Args:
+        study: the study.
+        scale: name of the scale: `smoke`, `small` or `full`.
+        fallback: whether to use the data set `fallback` of the scale instead of the usual data.
+
+    Raises:
+        ArgumentError: if `at` names no axis of the grid, or a value that the axis does not have at
+            this scale, or if the tuned cell does not train all activations of the other one.
+    """
+    tune = study.tune_of(scale)
+    if tune is None:
+        return {}
+    grid = _grid_of(study, scale, fallback)
+    for axis, value in tune.at.items():
+        if value not in grid.get(axis, ()):
+            hint = "give a value that this axis of [grid] has at this scale, or leave it out"
+            raise errors.ArgumentError(errors.message("tune.at", f"{axis} = {value!r}", hint))
+    at = {(axis, _join_values(value)) for axis, value in tune.at.items() if len(grid[axis]) > 1}
+
+    def elsewhere(cell: Cell) -> tuple[str, GridPoint]:
+        return cell.variant.name, tuple(pair for pair in cell.point if pair[0] not in tune.at)
+
+    cells = study_cells(study, scale, fallback)
+    tuned = {elsewhere(cell): cell for cell in cells if at <= set(cell.point)}
+    for cell in cells:
+        source = tuned.get(elsewhere(cell))
+        trained = () if source is None else source.experiment.activations
+        for activation in cell.experiment.activations:
+            if activation not in trained:
+                got = f"{dict(at)}, where {activation} is not trained"
+                hint = "name only axes that change the training of all activations"
+                raise errors.ArgumentError(errors.message("tune.at", got, hint))
+    return {cell.name: tuned[elsewhere(cell)] for cell in cells}
 
 
 def dotted_names(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -261,12 +300,10 @@ def _combinations(
     study: Study, scale: str, fallback: bool, seeds: int | None
 ) -> Iterator[tuple[str, GridPoint, Variant, dict[str, Any]]]:
     """Yield a tuple for every cell: its name, point of the grid, variant and nested settings."""
-    size = study.scale(scale)
-    grid = {axis: size.grid.get(axis, values) for axis, values in study.grid.items()}
+    size, grid = study.scale(scale), _grid_of(study, scale, fallback)
     fallback_data: dict[str, Any] = {}
     if fallback and size.fallback is not None:
         fallback_data = {"data": size.fallback}
-        grid.pop("data", None)
     varied = [axis for axis, values in grid.items() if len(values) > 1]
     for variant in study.variants:
         for values in itertools.product(*grid.values()):
@@ -284,6 +321,15 @@ def _combinations(
                 if axis in varied
             )
             yield _cell_name(variant, point), point, variant, settings
+
+
+def _grid_of(study: Study, scale: str, fallback: bool) -> dict[str, tuple[Any, ...]]:
+    """Return the axes of the grid with their values at a scale."""
+    size = study.scale(scale)
+    grid = {axis: size.grid.get(axis, values) for axis, values in study.grid.items()}
+    if fallback and size.fallback is not None:
+        grid.pop("data", None)
+    return grid
 
 
 def _own_baseline(settings: Mapping[str, Any]) -> Any:

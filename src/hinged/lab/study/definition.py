@@ -109,6 +109,11 @@ class Study(Settings):
         scales: dict[str, Scale] = {"smoke": self.smoke, "small": self.small, "full": self.full}
         return scales[name]
 
+    def tune_of(self, scale: str) -> Tune | None:
+        """Return the section `[tune]` that holds at a scale; None if nothing is tried."""
+        own = self.scale(scale).tune
+        return None if own == Tune() else self.tune if own is None else own
+
     def with_precision(self, precision: Precision) -> Study:
         """Return the study with a precision in place of every setting `precision = "auto"`."""
         return Study.model_validate(_replace_auto(self.model_dump(), precision))

@@ -145,6 +145,8 @@ class StudyRecord(pydantic.BaseModel):
             names of the cells.
         tuning: what was tried and chosen for each activation of a cell, before its trainings; the
             keys are the names of the cells. Empty if the study tunes nothing.
+        tuned_at: values of axes of the grid. If it is not empty, only the cells with these values
+            were tuned. Each other cell took the choice of the tuned cell that differs only there.
         pretrainings: result of the pretraining of each kind of network.
         environments: versions of the packages, git commit and machine. The list has several items
             if trainings ran in different environments.
@@ -169,6 +171,7 @@ class StudyRecord(pydantic.BaseModel):
     failures: list[TrialFailure]
     cells: dict[str, dict[str, Any]]
     tuning: dict[str, list[TunedActivation]] = {}
+    tuned_at: dict[str, Any] = {}
     pretrainings: dict[str, TrialResult] = {}
     environments: list[dict[str, str]]
     seconds: float

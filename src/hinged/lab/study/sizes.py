@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from hinged.lab.experiment.settings import Settings
 from hinged.lab.reporting.time_estimate import in_words
 from hinged.lab.runs.tuning import tuning_experiments
-from hinged.lab.study.cells import study_cells, study_tuning
+from hinged.lab.study.cells import study_cells, study_tuning, tuned_cells
 from hinged.lab.study.definition import SHIPPED, Study, find_study, parse_study, shipped_studies
 from hinged.lab.study.record import StudyRecord
 
@@ -73,7 +73,8 @@ def scale_size(study: Study, scale: str) -> ScaleSize:
     """Return the size of a study at one scale: `smoke`, `small` or `full`."""
     experiments = [cell.experiment for cell in study_cells(study, scale)]
     tuning = study_tuning(study, scale)
-    tried = [tuning_experiments(each, tuning) for each in experiments] if tuning else []
+    tuned = {cell.name: cell.experiment for cell in tuned_cells(study, scale).values()}
+    tried = [tuning_experiments(each, tuning) for each in tuned.values()] if tuning else []
     trainings = [
         experiment.for_activation(name).training
         for experiment in [*itertools.chain(*tried)] or experiments

@@ -32,6 +32,7 @@ from hinged.lab.study.cells import (
     pretraining_experiments,
     study_cells,
     study_tuning,
+    tuned_cells,
 )
 from hinged.lab.study.definition import Study
 
@@ -81,12 +82,24 @@ class StudyPlan(Settings):
         """Return what is tried for each activation in each cell; None if nothing is tried."""
         return study_tuning(self.study_with_precision, self.scale, self.fallback)
 
+    def tuned_cells(self) -> dict[str, Cell]:
+        """Return the cell whose tuning chooses the settings of a cell; empty without tuning.
+
+        The keys are names of cells.
+        """
+        return tuned_cells(self.study_with_precision, self.scale, self.fallback)
+
     def extends(self, other: StudyPlan) -> bool:
         """Whether this plan contains all trainings of another plan, apart from their seeds."""
         about = {"name", "scale", "fallback"}
         same = self.model_dump(include=about) == other.model_dump(include=about)
         same = same and self.tuning() == other.tuning()
+        same = same and other._tuned_in().items() <= self._tuned_in().items()
         return same and other._experiments().items() <= self._experiments().items()
+
+    def _tuned_in(self) -> dict[str, str]:
+        """Return the name of the cell whose tuning chooses the settings of each cell."""
+        return {name: cell.name for name, cell in self.tuned_cells().items()}
 
     def _experiments(self) -> dict[str, Experiment]:
         """Return all experiments without their seeds; the keys are the names of their folders."""
@@ -188,15 +201,21 @@ class StudyFolder:
         for run in self.pretraining_runs():
             (trial,) = run.experiment.trials
             weights[run.experiment.network.kind] = run.folder.weights_path(trial)
+        tuned = self.plan.tuned_cells()
         return [
             ExperimentRun(
                 cell.experiment,
                 self.run_folder(cell),
                 cell.name,
                 weights.get(cell.experiment.network.kind),
+                self._tuned_in(cell, tuned.get(cell.name)),
             )
             for cell in self.plan.cells(seeds)
         ]
+
+    def _tuned_in(self, cell: Cell, tuned: Cell | None) -> RunFolder | None:
+        """Return the run folder of the cell that is tuned for another cell, and None otherwise."""
+        return None if tuned is None or tuned.name == cell.name else self.run_folder(tuned)
 
     def pretraining_runs(self) -> list[ExperimentRun]:
         """Return the experiment and the run folder of each pretraining.

@@ -15,7 +15,9 @@ from hinged.lab.study.record import RecordRow, StudyRecord
 from hinged.lab.study.rivals import LEVEL
 from hinged.lab.study.wording import (
     activation_words,
+    axis_words,
     compares_variants,
+    join,
     number_word,
     point_words,
     reference_words,
@@ -138,8 +140,17 @@ def _tuning(record: StudyRecord) -> list[Table]:
     if not rows:
         return []
     folds = any(cell["folds"] is not None for cell in record.cells.values())
-    about = tuning_table.ABOUT + tuning_table.ABOUT_FOLDS * folds
+    about = tuning_table.ABOUT + tuning_table.ABOUT_FOLDS * folds + _tuned_at(record)
     return [Table(tuning_table.TITLE, about, tuning_table.tuning_headings(record.metric), rows)]
+
+
+def _tuned_at(record: StudyRecord) -> str:
+    """Return a sentence, with a space before it, if other cells take the choice of those tuned."""
+    if not record.tuned_at:
+        return ""
+    axes = [(axis_words(axis), value) for axis, value in record.tuned_at.items()]
+    at = join([f"{name} {value}" for name, value in axes])
+    return f" Only the cells with the {at} were tuned. The others take the choice of these."
 
 
 def _statistics(record: StudyRecord) -> Table:
