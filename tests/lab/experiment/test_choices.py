@@ -6,10 +6,8 @@ from hinged.curve import START_FUNCTIONS, TAILS
 from hinged.lab.data import AUGMENTATIONS, DATA_SETS
 from hinged.lab.experiment import choices
 from hinged.lab.experiment.setting_list import list_settings
-from hinged.lab.experiment.settings import TrainingSettings
 from hinged.lab.networks.activations import ACTIVATIONS, INIT_SAME
 from hinged.lab.networks.catalogue import NETWORK_KINDS
-from hinged.nn.parameter_groups import CURVE_LR_FACTOR
 from hinged.optim import METHODS
 
 KNOWN = {
@@ -36,10 +34,6 @@ def test_every_table_of_names_is_compared():
 def test_every_name_has_a_short_meaning():
     meanings = [meaning for name in KNOWN for meaning in vars(choices)[name].values()]
     assert all(0 < len(meaning) <= 70 for meaning in meanings)
-
-
-def test_the_default_of_the_curves_learning_rate_is_that_of_param_groups():
-    assert TrainingSettings().curve_lr_factor == CURVE_LR_FACTOR
 
 
 @pytest.mark.parametrize("name", ["curves.sharing", "training.trains", "training.precision"])

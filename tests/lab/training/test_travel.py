@@ -48,6 +48,22 @@ def test_the_limit_is_the_sum_of_the_rates_of_a_training(settings):
     assert f"raise training.curve_lr_factor from {short:.2g} to" in text
 
 
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        ({"lr": 0.006}, 0.024),
+        ({"lr": 0.03}, 0.05),
+        ({"lr": 0.03, "curve_lr_factor": 4.0}, 0.12),
+        ({"lr": 0.03, "curve_metric": False}, 0.06),
+        ({"lr": 0.5, "optimizer": "sgd"}, 0.05),
+    ],
+)
+def test_the_largest_rate_is_the_default_of_param_groups_or_a_multiple(settings, rate):
+    total, _ = trained_sum(epochs=1, **settings)
+    unit, _ = trained_sum(epochs=1, lr=1.0, curve_lr_factor=1.0)
+    assert total / rate == pytest.approx(unit)
+
+
 STILL = {"epochs": 1, "curve_lr_factor": 1e-4}
 
 

@@ -167,8 +167,10 @@ class TrainingSettings(Settings):
     """Number of samples per training step."""
     lr: float = pydantic.Field(default=0.006, gt=0)
     """Largest learning rate of the one-cycle schedule."""
-    curve_lr_factor: float = pydantic.Field(default=4.0, gt=0)
-    """Learning rate of the curves divided by the learning rate of the weights."""
+    curve_lr_factor: float | None = pydantic.Field(default=None, gt=0)
+    """Learning rate of the curves divided by the learning rate of the weights. By default, it is
+    that of `hinged.param_groups`: 4, or less for a learning rate of the curves of at most 0.05.
+    Without the metric, it is 2."""
     activation_lr_factor: float = pydantic.Field(default=2.0, gt=0)
     """Learning rate of other trainable activations, such as the slopes of PReLU, divided by the
     learning rate of the weights."""

@@ -11,6 +11,7 @@ from hinged.lab.experiment.settings import TrainingSettings
 from hinged.lab.experiment.torchrun import torchrun_process
 from hinged.lab.training.freezing import EVERYTHING
 from hinged.lab.training.training_module import one_cycle
+from hinged.nn.parameter_groups import curve_group
 from hinged.nn.travel import describe_short_travel, farthest_travel
 from hinged.optim import METHODS
 
@@ -37,9 +38,12 @@ def describe_still_curves(experiment: Experiment, train_samples: int) -> str | N
     steps = _count_steps(training, train_samples)
     if steps < 1:
         return None
-    factor = training.curve_lr_factor
-    curves = {"params": [nn.Parameter(torch.empty(0))], "smoothing": training.smoothing}
-    optimizer = torch.optim.SGD([{**curves, "lr": factor * training.lr}])
+    values = nn.Parameter(torch.empty(0))
+    curves = curve_group([values], {"lr": training.lr}, training.smoothing)
+    if training.curve_lr_factor is not None:
+        curves["lr"] = training.curve_lr_factor * training.lr
+    factor = curves["lr"] / training.lr
+    optimizer = torch.optim.SGD([curves])
     travel = farthest_travel(optimizer, steps, one_cycle(optimizer, steps, cycle_momentum=False))
     assert travel is not None
     short = describe_short_travel(travel, steps, "training.curve_lr_factor", factor)
