@@ -15,7 +15,12 @@ from hinged.model import Histogram
 from hinged.sklearn import MLPClassifier, MLPRegressor
 from hinged.sklearn.feature_shapes import FeatureShape
 from hinged.sklearn.input_curves import InputCurves
-from hinged.sklearn.ordered_layers import OrderedLinear, evaluate_in_order, sigmoid_in_order
+from hinged.sklearn.ordered_layers import (
+    OrderedLinear,
+    WeightSigns,
+    evaluate_in_order,
+    sigmoid_in_order,
+)
 from hinged.sklearn.samples import Samples
 from tests.sklearn.tables import regression_table
 
@@ -254,7 +259,7 @@ def test_curves_never_fall_between_neighbouring_numbers():
 def test_equal_rows_have_equal_sums_at_every_place_in_a_batch():
     torch.manual_seed(0)
     free = torch.arange(40) < 20
-    layer = OrderedLinear(free.expand(7, 40), ~free.expand(7, 40)).double().eval()
+    layer = OrderedLinear(WeightSigns(free.expand(7, 40), ~free.expand(7, 40))).double().eval()
     x = torch.randn(1, 40, dtype=torch.float64)
     many = layer(x.expand(101, 40)).detach()
     assert (many == layer(x)).all()

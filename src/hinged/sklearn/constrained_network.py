@@ -34,7 +34,7 @@ from hinged.curve.constraints.constraint import Bend
 from hinged.nn import constrain
 from hinged.sklearn.curve_groups import CurvesOfColumns
 from hinged.sklearn.feature_shapes import FeatureShape
-from hinged.sklearn.ordered_layers import OrderedCurves, OrderedLinear
+from hinged.sklearn.ordered_layers import OrderedCurves, OrderedLinear, WeightSigns
 
 FREE, INCREASING, CONVEX, CONCAVE, OUTPUT = "free", "increasing", "convex", "concave", "output"
 
@@ -114,7 +114,7 @@ def _linear(sources: Sequence[str], targets: Sequence[str]) -> OrderedLinear:
     ]
     receives = [[target in _TARGETS[source] for source in sources] for target in targets]
     free, positive = torch.tensor(is_free), torch.tensor(receives)
-    return OrderedLinear(free, positive & ~free)
+    return OrderedLinear(WeightSigns(free, positive & ~free))
 
 
 def _activation(kinds: Sequence[str], hinges: int) -> nn.Module:

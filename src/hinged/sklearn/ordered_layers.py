@@ -18,8 +18,8 @@ from hinged.curve import Curve
 from hinged.nn import PiecewiseLinear
 
 
-class OrderedLinear(nn.Linear):
-    """A linear layer, some of whose weights are at least 0 and some of whose weights are 0.
+class WeightSigns(nn.Module):
+    """The allowed signs of the weights of a linear layer.
 
     Args:
         free: whether a weight may have any sign, `(outputs, inputs)`.
@@ -31,24 +31,36 @@ class OrderedLinear(nn.Linear):
     positive: Tensor
 
     def __init__(self, free: Tensor, positive: Tensor) -> None:
-        super().__init__(free.shape[1], free.shape[0])
-        self.register_buffer("free", free.to(self.weight), persistent=False)
-        self.register_buffer("positive", positive.to(self.weight), persistent=False)
+        super().__init__()
+        self.register_buffer("free", free.to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("positive", positive.to(torch.get_default_dtype()), persistent=False)
+
+    def forward(self, parameter: Tensor) -> Tensor:
+        """Return the weights, `(..., outputs, inputs)`, for trained parameters of this shape."""
+        return parameter * self.free + parameter.abs() * self.positive
+
+
+class OrderedLinear(nn.Linear):
+    """A linear layer, some of whose weights are at least 0 and some of whose weights are 0.
+
+    Args:
+        signs: the allowed signs of its weights.
+    """
+
+    def __init__(self, signs: WeightSigns) -> None:
+        outputs, inputs = signs.free.shape
+        super().__init__(inputs, outputs)
+        self.signs = signs
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the outputs, `(rows, outputs)`, for the inputs, `(rows, inputs)`."""
-        weight = self.used_weight(self.weight)
+        weight: Tensor = self.signs(self.weight)
         if self.training:
             return functional.linear(input, weight, self.bias)
         total = self.bias.expand(len(input), -1)
         for column, weights in zip(input.unbind(1), weight.unbind(1), strict=True):
             total = total + column[:, None] * weights
         return total
-
-    def used_weight(self, weight: Tensor) -> Tensor:
-        """Return the weights of the layer, `(..., outputs, inputs)`, for trained parameters of this
-        shape."""
-        return weight * self.free + weight.abs() * self.positive
 
 
 class OrderedCurves(PiecewiseLinear):

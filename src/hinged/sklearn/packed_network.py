@@ -96,14 +96,12 @@ class _PackedLinear(nn.Module):
         self.count = len(layers)
         self.weight = nn.Parameter(torch.stack([each.weight.detach() for each in layers]))
         self.bias = nn.Parameter(torch.cat([each.bias.detach() for each in layers]))
-        # In a list, the layer is no submodule, so that its parameters are not trained.
-        self._ordered = [each for each in layers[:1] if isinstance(each, OrderedLinear)]
+        first = layers[0]
+        self.signs = first.signs if isinstance(first, OrderedLinear) else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs, `(rows, networks, outputs)`."""
-        weight: Tensor = self.weight
-        for layer in self._ordered:
-            weight = layer.used_weight(weight)
+        weight: Tensor = self.signs(self.weight)
         bias = self.bias.view(self.count, 1, -1)
         return torch.baddbmm(bias, x.transpose(0, 1), weight.mT).transpose(0, 1)
 
