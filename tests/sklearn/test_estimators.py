@@ -483,6 +483,28 @@ def test_fixed_activations_train(activation):
     assert not any("values" in name for name in model.parameters_[0])
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_network_without_hidden_layers_is_linear(solver, tmp_path):
+    X, y = regression_table()
+    arguments = {**SMALL, "hidden_layer_sizes": ()}
+    arguments |= {} if solver == "adam" else {"solver": solver, "learning_rate_init": 0.006}
+    model = MLPRegressor(**arguments).fit(X, y)
+    middle = model.predict((X[:5] + X[5:10]) / 2)
+    np.testing.assert_allclose(middle, (model.predict(X[:5]) + model.predict(X[5:10])) / 2)
+    model.save(tmp_path / "linear.safetensors")
+    loaded = MLPRegressor.load(tmp_path / "linear.safetensors")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    with pytest.raises(errors.ArgumentError, match=r"hidden_layer_sizes=\(\), a network without"):
+        model.plot_activations(X)
+
+
+def test_networks_without_curves_are_trained_once_with_automatic_smoothing(capsys):
+    X, y = regression_table()
+    arguments = {**SMALL, "max_iter": 2, "smoothing": "auto", "verbose": True}
+    MLPRegressor(**arguments, activation="relu").fit(X, y)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 def test_a_search_a_pipeline_and_routed_weights():
     X, y = regression_table(60)
     steps = make_pipeline(StandardScaler(), MLPRegressor(**{**SMALL, "max_iter": 3}))

@@ -159,11 +159,12 @@ class Task:
         return min(trained, key=lambda each: min(each.history.validation_losses, default=0.0))
 
     def smoothings(self, split: Split) -> tuple[float, ...]:
-        """Return the smoothings to try. Without validation rows, there is one."""
+        """Return the smoothings to try: one without validation rows or without curves."""
         given = self.arguments["smoothing"]
         if given != "auto":
             return (given,)
-        return SMOOTHINGS if len(split.held_out) else (SMOOTHING,)
+        several = len(split.held_out) and self.architecture.has_curves
+        return SMOOTHINGS if several else (SMOOTHING,)
 
     def _start_networks(self, starts: Sequence[Start], split: Split) -> list[nn.Module]:
         """Return the networks to train on the rows of a split. All starts are random, or none."""

@@ -70,6 +70,11 @@ class Architecture:
     shapes: tuple[FeatureShape, ...] = ()
     logit: bool = False
 
+    @property
+    def has_curves(self) -> bool:
+        """Whether the network has curves: those of hidden units, or those of inputs."""
+        return (self.activation == CURVES and len(self.sizes) > 2) or bool(self.shapes)
+
     def build(self) -> nn.Module:
         """Return a network with random weights, in the default dtype of torch.
 
@@ -135,9 +140,10 @@ class Architecture:
         weights = sum(inputs * outputs for inputs, outputs in itertools.pairwise(self.sizes))
         given = sum(array.size for array in parameters.values())
         widest = max((array.shape[-1] for array in parameters.values() if array.ndim), default=0)
-        has_curves = self.activation == CURVES or bool(self.shapes)
         return (
-            min(self.sizes) > 0 and weights <= given and not (has_curves and self.hinges > widest)
+            min(self.sizes) > 0
+            and weights <= given
+            and not (self.has_curves and self.hinges > widest)
         )
 
     def _activation(self, units: int) -> nn.Module:

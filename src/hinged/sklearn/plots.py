@@ -78,14 +78,18 @@ class PlottedNetworks(StoredNetworks):
             A `matplotlib.figure.Figure`. Its method `savefig("curves.png")` writes a file.
 
         Raises:
-            ArgumentError: if the activation is not trained.
+            ArgumentError: if the activation is not trained, or the network has no curves.
             MissingExtraError: if matplotlib is not installed.
         """
         check_is_fitted(self)
+        call = f"{type(self).__name__}.plot_activations"
         if self.architecture_["activation"] != CURVES:
             got = f"activation={self.architecture_['activation']!r}, which has no curves"
             hint = f"fit an estimator with activation={CURVES!r}"
-            call = f"{type(self).__name__}.plot_activations"
+            raise errors.ArgumentError(errors.message(call, got, hint))
+        if not self._architecture().has_curves:
+            got = "hidden_layer_sizes=(), a network without curves"
+            hint = "fit an estimator with hidden layers, or with input_curves=True"
             raise errors.ArgumentError(errors.message(call, got, hint))
         inputs = None if X is None else self._scaled_inputs(X)
         if inputs is not None and not isinstance(inputs, Tensor):
