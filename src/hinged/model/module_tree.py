@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from hinged import errors
@@ -23,6 +25,22 @@ _HOOKS = (
     "_backward_pre_hooks",
     "_is_full_backward_hook",
 )
+
+REPLACED = "_hinged_replaced"
+"""Name of the attribute of a layer that stores which module it has replaced."""
+
+
+@dataclass
+class ReplacedModule:
+    """The module that a layer has replaced in a model.
+
+    Attributes:
+        module: the module.
+        dtype: the dtype that the layer had then.
+    """
+
+    module: nn.Module
+    dtype: torch.dtype
 
 
 def all_parents(model: nn.Module) -> dict[int, Parents]:
@@ -103,5 +121,7 @@ def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
         raise errors.ArgumentError(errors.message("hinged.model.replace_module(old)", got, hint))
     share_hooks(old, new)
     new.train(old.training)
+    if REPLACED in vars(old):
+        vars(new)[REPLACED] = vars(old)[REPLACED]
     for parent, name in parents:
         parent._modules[name] = new

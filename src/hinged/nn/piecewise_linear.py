@@ -206,15 +206,17 @@ class PiecewiseLinear(nn.Module):
             got = "a layer whose values are parametrised"
             hint = "remove the parametrisation first (torch.nn.utils.parametrize)"
             raise errors.ArgumentError(errors.message(call, got, hint))
-        hinges = curve.hinges.detach().to(self.hinges, copy=True)
-        check_hinges(hinges, call)
-        self.hinges = hinges
-        self.values = _overwrite_or_replace(self.values, curve.values)
-        old = self.values if self.tail_slopes is None else self.tail_slopes
-        slopes = curve.tail_slopes
-        self.tail_slopes = None if slopes is None else _overwrite_or_replace(old, slopes)
-        self.channels, self.tails = curve.channels, curve.tails
-        self._spacing = HingeSpacing(hinges, is_uniform(hinges))
+        # Tensors made in inference mode cannot be trained.
+        with torch.inference_mode(self.values.is_inference()):
+            hinges = curve.hinges.detach().to(self.hinges, copy=True)
+            check_hinges(hinges, call)
+            self.hinges = hinges
+            self.values = _overwrite_or_replace(self.values, curve.values)
+            old = self.values if self.tail_slopes is None else self.tail_slopes
+            slopes = curve.tail_slopes
+            self.tail_slopes = None if slopes is None else _overwrite_or_replace(old, slopes)
+            self.channels, self.tails = curve.channels, curve.tails
+            self._spacing = HingeSpacing(hinges, is_uniform(hinges))
 
     def start_as(self, curve: Curve, error: float) -> None:
         """Replace the curves of the layer, and those that `reset_parameters` restores.

@@ -42,6 +42,15 @@ def test_a_relu_stays_one_bit_for_bit_and_the_optimisers_parameters_stay():
     assert done.layers["first"].after != done.layers["first"].before
 
 
+@pytest.mark.parametrize("hinges", [None, 7])
+def test_curves_calibrated_in_inference_mode_can_be_trained(hinges):
+    model = Convolutional()
+    with torch.inference_mode():
+        hinged.calibrate(model, X, hinges=hinges)
+    model(X).sum().backward()
+    assert model.first.values.grad.any()
+
+
 def test_only_the_curves_change():
     model = Convolutional()
     state, flags, random = snapshot(model)

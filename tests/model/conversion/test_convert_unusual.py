@@ -273,3 +273,86 @@ def test_a_module_that_calls_convert_is_not_taken_for_a_part_of_the_model():
     model = Trainer().convert()
     assert len(layers(model)) == 1
     assert torch.equal(outputs(model, ROWS), ROWS.relu())
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda model: model.insert(0, nn.Identity()),
+        lambda model: model.__delitem__(0),
+        lambda model: model.__delitem__(4),
+        lambda model: model.__setitem__(4, nn.Tanh()),
+    ],
+)
+def test_revert_finds_the_curves_of_a_container_that_has_changed(edit):
+    model = nn.Sequential(
+        nn.Identity(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.LeakyReLU(), nn.Linear(4, 4)
+    )
+    expected = copy.deepcopy(model)
+    for each in (expected, hinged.convert(model, ROWS)):
+        edit(each)
+    hinged.revert(model)
+    assert str(model) == str(expected)
+    assert torch.equal(outputs(model, ROWS), outputs(expected, ROWS))
+
+
+def test_curves_in_another_model_are_reverted():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    part = nn.Sequential(*list(hinged.convert(model, ROWS).children())[:-1])
+    assert isinstance(hinged.revert(part)[1], nn.ReLU)
+    assert len(layers(model)) == 1
+
+
+class Scale(nn.Module):
+    """An activation that computes in float32, whatever the dtype of its input is."""
+
+    def __init__(self):
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor([0.123456]))
+
+    def forward(self, x):
+        return torch.maximum(x.float(), self.slope * x.float()).to(x.dtype)
+
+
+def test_revert_keeps_the_dtype_of_an_activation_that_differs_from_that_of_its_input():
+    model = nn.Sequential(nn.Linear(4, 4).bfloat16(), Scale())
+    hinged.convert(model, ROWS.bfloat16(), activations=[Scale])
+    assert layers(model)[0].values.dtype == torch.bfloat16
+    hinged.revert(model)
+    assert torch.equal(model[1].slope, Scale().slope)
+
+
+@pytest.mark.parametrize(
+    "make", [unusual.StepsAndSum, unusual.LoopOverSteps, unusual.SlicesOfSteps]
+)
+def test_an_activation_in_the_method_of_a_container_stays_with_a_reason(make):
+    model = nn.Sequential(make(), nn.Linear(4, 4), nn.ReLU())
+    before, children = outputs(model, ROWS), list(dict(model.named_modules()))
+    hinged.convert(model, ROWS)
+    assert [site.name for site in hinged.sites(model).converted] == ["2"]
+    assert "a container that runs all its children" in hinged.sites(model).skipped[-1].skipped
+    assert list(dict(model.named_modules())) == children
+    assert torch.equal(outputs(model, ROWS), before)
+
+
+def test_a_wrapper_that_finds_attributes_in_its_module_is_converted():
+    model = unusual.Delegating(unusual.KeywordAndPositionalInput())
+    before = outputs(model, ROWS)
+    hinged.convert(model, ROWS)
+    assert [site.name for site in hinged.sites(model).converted] == [
+        "wrapped.act.hinged.relu_1",
+        "wrapped.hinged.act_1",
+        "hinged.relu_1",
+    ]
+    assert torch.equal(outputs(model, ROWS), before)
+    randomise_curves(model)
+    assert not torch.allclose(outputs(model, ROWS), before, atol=1e-2)
+    assert torch.equal(outputs(hinged.revert(model), ROWS), before)
+
+
+def test_an_activation_module_without_length_is_converted():
+    model = unusual.EmptyActivationTwice()
+    before = outputs(model, ROWS)
+    hinged.convert(model, ROWS)
+    assert len(layers(model)) == 2
+    assert torch.allclose(outputs(model, ROWS), before)

@@ -378,3 +378,72 @@ class ModuleInManySlots(nn.Module):
         for name in ("line", "act"):
             x = self.body[name](x)
         return self.act(self.head(x)) + self.act(-self.head(x))
+
+
+class StepsAndSum(nn.Sequential):
+    """A container that runs all its children, and applies a function to the result."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(4, 4), nn.Linear(4, 4))
+
+    def forward(self, x):
+        return F.leaky_relu(super().forward(x) + x)
+
+
+class LoopOverSteps(StepsAndSum):
+    """A container that applies a function after each of its children."""
+
+    def forward(self, x):
+        for step in self:
+            x = F.gelu(step(x))
+        return x
+
+
+class SlicesOfSteps(nn.Module):
+    """A container that is also run in parts, which calls one module in several places."""
+
+    def __init__(self):
+        super().__init__()
+        act = nn.ReLU()
+        self.steps = nn.Sequential(nn.Linear(4, 4), act, nn.Linear(4, 4), act)
+
+    def forward(self, x):
+        return self.steps[2:](self.steps[:2](x)) + self.steps(x)
+
+
+class Delegating(nn.Module):
+    """A wrapper that takes attributes that it does not have from the wrapped module."""
+
+    def __init__(self, wrapped):
+        super().__init__()
+        self.wrapped = wrapped
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("wrapped"), name)
+
+    def forward(self, x):
+        return F.relu(self.wrapped(x))
+
+
+class EmptyActivation(nn.Module):
+    """An activation module that has a length, which is 0."""
+
+    def __len__(self):
+        return 0
+
+    def forward(self, x):
+        return F.leaky_relu(x, 0.3)
+
+
+class EmptyActivationTwice(TwoLayers):
+    """Two calls of a module whose truth value is false."""
+
+    def __init__(self):
+        super().__init__()
+        self.act = EmptyActivation()
+
+    def forward(self, x):
+        return self.act(self.second(self.act(self.first(x))))

@@ -89,6 +89,11 @@ class ActivationCall:
     depends_on_data: bool = True
     conflict: str = ""
 
+    @property
+    def called(self) -> nn.Module | Callable[..., Any] | None:
+        """The module or function that is called."""
+        return self.function if self.module is None else self.module
+
     def forget_channels(self) -> None:
         """Note that the number of channels can vary, so that one curve serves all of them."""
         self.axis, self.channels, self.channels_are_guessed = None, 1, False

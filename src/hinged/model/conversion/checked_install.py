@@ -23,6 +23,7 @@ from hinged.model.conversion.output_check import (
     compare_outputs,
     reason_for_difference,
 )
+from hinged.model.conversion.rewrite_method import CurvesRunAsLayerError
 from hinged.model.conversion.targets import CallInMethod, ModuleSlot, module_of_torch
 from hinged.model.observation.run_model import (
     gradients_enabled,
@@ -46,6 +47,12 @@ LARGEST_ROUNDING = 0.05
 _UNREACHED = (
     "the model calls this activation by another reference, such as a plain list, and would not "
     "call a curve in its place"
+)
+
+
+_RUN_AS_LAYER = (
+    "it is called in a method of a container that runs all its children, and would run the curves "
+    "as one of them"
 )
 
 
@@ -105,6 +112,13 @@ def install_checked(
                     raise _ChangedError
                 note = note or difference.describe(limits.reason)
                 return Installation(converted, note, run.unused)
+        except CurvesRunAsLayerError as error:
+            curves = list(error.curves.modules())
+            in_container = [each for each in decisions if each.layer in curves]
+            if not in_container:
+                raise
+            for each in in_container:
+                each.skip(_RUN_AS_LAYER)
         except _UnfitError:
             for each in decisions:
                 if each.layer in run.unfit:
@@ -152,7 +166,7 @@ def _modules_of(
 ) -> list[tuple[PiecewiseLinear, nn.Module]]:
     """Return the module that each curve layer replaces, for the layers with this kind of target."""
     modules = [
-        (layer, each.call.module or module_of_torch(each.call))
+        (layer, module_of_torch(each.call) if each.call.module is None else each.call.module)
         for each, layer in replacements
         if isinstance(each.target, target)
     ]

@@ -23,8 +23,9 @@ from hinged.model.conversion.decisions import (
 )
 from hinged.model.conversion.install import (
     ORIGINALS,
-    Originals,
     Replacements,
+    is_converted,
+    module_before,
     undo_on_error,
     uninstall,
 )
@@ -208,7 +209,7 @@ def _say_why_nothing_changed(model: nn.Module, decisions: list[Decision]) -> tup
     if layers and not decisions:
         got += f" that has {sum(layer.channels for layer in layers)} curves already, in place of"
         got += " all its activations"
-        can_revert = any(ORIGINALS in vars(module) for module in model.modules())
+        can_revert = any(map(is_converted, model.modules()))
         return got, (
             "hinged.revert(model) restores the activations, and you can then convert them again"
             if can_revert
@@ -245,9 +246,8 @@ def revert(model: nn.Module) -> nn.Module:
     """
     check_model(model, "hinged.revert")
     if isinstance(model, PiecewiseLinear) and ORIGINALS in vars(model):
-        originals: Originals = vars(model)[ORIGINALS]
-        return originals.modules[""].train(model.training)
-    changed = [module for module in model.modules() if ORIGINALS in vars(module)]
+        return module_before(model)
+    changed = [module for module in model.modules() if is_converted(module)]
     if not changed:
         got = f"{errors.class_of(model)} in which no activation was converted"
         hint = "only a model that hinged.convert has changed can be reverted"

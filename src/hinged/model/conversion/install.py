@@ -24,7 +24,7 @@ from hinged.model.conversion.rewrite_method import (
 )
 from hinged.model.conversion.targets import CallInMethod, ModuleSlot
 from hinged.model.conversion.wrappers import wrap_again
-from hinged.model.module_tree import share_hooks
+from hinged.model.module_tree import REPLACED, ReplacedModule, share_hooks
 from hinged.nn import PiecewiseLinear
 from hinged.nn.input_observer import stop_observing
 
@@ -36,12 +36,12 @@ Replacements = list[tuple[Candidate, PiecewiseLinear]]
 
 @dataclass
 class Originals:
-    """The children, attributes and methods of a module that `install` has replaced.
+    """The attributes and methods of a module that `install` has replaced.
 
     This object is stored as an attribute of the module. A copy of the module therefore has it too.
+    The replaced children are stored in the layers that replace them (`REPLACED`).
 
     Attributes:
-        modules: the replaced child modules, by name.
         attributes: the old values of other attributes, by name.
         methods: the old values of the attributes that now hold a rewritten method, by name. None if
             the module had the method only from its class.
@@ -49,7 +49,6 @@ class Originals:
             any more.
     """
 
-    modules: dict[str, nn.Module] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, Any] = field(default_factory=dict)
     frozen: list[str] = field(default_factory=list)
@@ -124,18 +123,24 @@ def install(model: nn.Module, replacements: Replacements) -> nn.Module:
             old = target.parent.get_submodule(target.name)
             share_hooks(old, layer)
             keep_attributes(old, layer)
-            originals_of(target.parent).modules.setdefault(target.name, old)
+            _note_replaced(old, layer)
             setattr(target.parent, target.name, layer)
         elif isinstance(target, CallInMethod):
             key = id(target.owner), target.replacement.curve
             calls_in_methods.setdefault(key, []).append((candidate, layer))
         else:
-            vars(layer)[ORIGINALS] = Originals({"": model})
+            originals_of(layer)  # The layer is the whole model, and `revert` gets nothing else.
+            _note_replaced(model, layer)
             return layer
     for same_call in calls_in_methods.values():
         _replace_call_in_method(same_call)
     _turn_off_fast_paths(model)
     return model
+
+
+def _note_replaced(old: nn.Module, layer: PiecewiseLinear) -> None:
+    """Store in a layer which module it replaces. Of several, one after another, it is the first."""
+    vars(layer)[REPLACED] = vars(old).get(REPLACED) or ReplacedModule(old, layer.values.dtype)
 
 
 def _replace_call_in_method(same_call: Replacements) -> None:
@@ -151,18 +156,19 @@ def _replace_call_in_method(same_call: Replacements) -> None:
         if each.call.module is not None:
             share_hooks(each.call.module, curve)
     if CURVES_CHILD not in owner._modules:
-        owner.add_module(CURVES_CHILD, MethodCurves())
+        # `add_module` would refuse a wrapper whose `__getattr__` finds the name in another module.
+        owner._modules[CURVES_CHILD] = MethodCurves()
     curves: nn.Module = layer
     if replacement.is_counted:
         call = candidate.call
         curves = RepeatedCallCurves(
             _by_occurrence(same_call),
-            call.module or call.function,
+            call.called,
             is_for_all=call.is_in_every_pass,
         )
     method_curves: Any = owner.get_submodule(CURVES_CHILD)
     method_curves.add_module(replacement.curve, curves)
-    method_curves.called[replacement.curve] = candidate.call.module or candidate.call.function
+    method_curves.called[replacement.curve] = candidate.call.called
     originals = originals_of(owner)
     for name, rewritten in rewritten_attributes(owner, target.method, replacement).items():
         vars(owner)[name] = rewritten
@@ -207,11 +213,11 @@ def _turn_off_fast_paths(model: nn.Module) -> None:
     gradients cannot go through its nested tensors, so it makes them only without gradients.
     """
     for module in model.modules():
-        if isinstance(module, nn.TransformerEncoderLayer) and ORIGINALS in vars(module):
+        if isinstance(module, nn.TransformerEncoderLayer) and is_converted(module):
             _set_attribute(module, "activation_relu_or_gelu", 0)
     for module in model.modules():
         is_nesting = isinstance(module, nn.TransformerEncoder) and bool(module.use_nested_tensor)
-        if is_nesting and any(ORIGINALS in vars(layer) for layer in module.modules()):
+        if is_nesting and any(map(is_converted, module.modules())):
             _set_attribute(module, "use_nested_tensor", _IfNoGradients())
 
 
@@ -221,17 +227,20 @@ def _set_attribute(module: nn.Module, name: str, value: Any) -> None:
     setattr(module, name, value)
 
 
+def is_converted(module: nn.Module) -> bool:
+    """Whether `install` has replaced children, attributes or methods of a module."""
+    return ORIGINALS in vars(module) or any(REPLACED in vars(each) for each in module.children())
+
+
 def uninstall(module: nn.Module) -> None:
-    """Restore the children, attributes and methods of one module that `install` has replaced."""
-    originals: Originals = vars(module).pop(ORIGINALS)
-    for name, original in originals.modules.items():
-        layer = module.get_submodule(name)
-        if isinstance(layer, PiecewiseLinear):
-            stop_observing(layer)
-        parameter = next(layer.parameters(), None)
-        if parameter is not None:
-            original.to(parameter.device, parameter.dtype)
-        setattr(module, name, original.train(layer.training))
+    """Restore the children, attributes and methods of one module that `install` has replaced.
+
+    The layers are found wherever they are now, because the children of a container may have moved.
+    """
+    for name, child in list(module._modules.items()):
+        if child is not None and REPLACED in vars(child):
+            setattr(module, name, module_before(child))
+    originals: Originals = vars(module).pop(ORIGINALS, Originals())
     _restore_methods(module, originals.methods)
     for name, value in originals.attributes.items():
         setattr(module, name, value)
@@ -242,6 +251,19 @@ def uninstall(module: nn.Module) -> None:
             if isinstance(layer, PiecewiseLinear):
                 stop_observing(layer)
         delattr(module, CURVES_CHILD)
+
+
+def module_before(layer: nn.Module) -> nn.Module:
+    """Return the module that a layer has replaced, cast and moved as the layer was."""
+    if isinstance(layer, PiecewiseLinear):
+        stop_observing(layer)
+    replaced: ReplacedModule = vars(layer)[REPLACED]
+    original, parameter = replaced.module, next(layer.parameters(), None)
+    if parameter is not None:
+        # The original may have another dtype than the layer. It stays if the layer was not cast.
+        dtype = None if parameter.dtype == replaced.dtype else parameter.dtype
+        original.to(parameter.device, dtype)
+    return original.train(layer.training)
 
 
 def _restore_methods(module: nn.Module, methods: dict[str, Any]) -> None:
@@ -280,10 +302,5 @@ def _copy_of_originals(module: nn.Module) -> dict[str, Originals]:
     originals: Originals | None = vars(module).get(ORIGINALS)
     if originals is None:
         return {}
-    copied = Originals(
-        dict(originals.modules),
-        dict(originals.attributes),
-        dict(originals.methods),
-        list(originals.frozen),
-    )
+    copied = Originals(dict(originals.attributes), dict(originals.methods), list(originals.frozen))
     return {ORIGINALS: copied}

@@ -43,6 +43,20 @@ _ORIGINALS: WeakKeyDictionary[FunctionType, FunctionType] = WeakKeyDictionary()
 """The original function of each rewritten function."""
 
 
+class CurvesRunAsLayerError(errors.ConversionError):
+    """A container such as `nn.Sequential` runs all its children, also its curves.
+
+    Attributes:
+        curves: the curves.
+    """
+
+    def __init__(self, curves: MethodCurves) -> None:
+        got = "a container that runs all its children, also the curves that its method calls"
+        hint = "call hinged.revert(model), and leave its activations out with where=..."
+        super().__init__(errors.message("hinged.convert(model)", got, hint))
+        self.curves = curves
+
+
 class MethodCurves(nn.ModuleDict):
     """Holds the curves that the rewritten methods of a module call, by name.
 
@@ -54,6 +68,10 @@ class MethodCurves(nn.ModuleDict):
     def __init__(self) -> None:
         super().__init__()
         self.called: dict[str, Any] = {}
+
+    def forward(self, *_args: Any, **_kwargs: Any) -> Any:
+        """Raise `CurvesRunAsLayerError`, because the curves together are no layer."""
+        raise CurvesRunAsLayerError(self)
 
     def without_curve(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """Return `call`, which a method executes because a curve does not compute the same any

@@ -15,6 +15,7 @@ from hinged.model.conversion.decisions import Settings, decide
 from hinged.model.conversion.install import ORIGINALS
 from hinged.model.conversion.named_activations import Activation, check_activations
 from hinged.model.conversion.unsupported_models import reject_unsupported
+from hinged.model.module_tree import REPLACED
 from hinged.model.observation.batches import Batches, CallModel
 from hinged.model.observation.layer_statistics import LayerStatistics, collect_custom_statistics
 from hinged.model.observation.text_tables import format_table
@@ -223,13 +224,13 @@ def _without_curves(site: Site, modules: Mapping[str, nn.Module]) -> Site:
         modules: the modules of the model, by name.
     """
     layer, parts = modules.get(site.name), site.name.split(".")
-    places = [(".".join(parts[:depth]), ".".join(parts[depth:])) for depth in range(len(parts))]
-    if layer is not None and any(_has_changed(modules.get(above), rest) for above, rest in places):
+    above = [modules.get(".".join(parts[:depth])) for depth in range(len(parts))]
+    if layer is not None and (REPLACED in vars(layer) or any(map(_has_rewritten_method, above))):
         return replace(site, note=site.note or f"now {layer}")
     return replace(site, hinges=0, range=None, outside=None, error=0.0, skipped="reverted")
 
 
-def _has_changed(module: nn.Module | None, name: str) -> bool:
-    """Whether the conversion has changed a method of a module, or its submodule of this name."""
+def _has_rewritten_method(module: nn.Module | None) -> bool:
+    """Whether the conversion has changed a method of a module."""
     originals = None if module is None else vars(module).get(ORIGINALS)
-    return originals is not None and (bool(originals.methods) or name in originals.modules)
+    return originals is not None and bool(originals.methods)
