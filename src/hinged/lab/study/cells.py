@@ -197,15 +197,18 @@ def tuned_cells(study: Study, scale: str, fallback: bool = False) -> dict[str, C
         fallback: whether to use the data set `fallback` of the scale instead of the usual data.
 
     Raises:
-        ArgumentError: if `at` names no axis of the grid, or a value that the axis does not have at
-            this scale, or if the tuned cell does not train all activations of the other one.
+        UnknownNameError: if `at` names no axis of the grid.
+        ArgumentError: if an axis does not have the value of `at` at this scale, or if the tuned
+            cell does not train all activations of the other one.
     """
     tune = study.tune_of(scale)
     if tune is None:
         return {}
     grid = _grid_of(study, scale, fallback)
     for axis, value in tune.at.items():
-        if value not in grid.get(axis, ()):
+        if axis not in grid:
+            raise errors.unknown_name("tune.at", axis, grid)
+        if value not in grid[axis]:
             hint = "give a value that this axis of [grid] has at this scale, or leave it out"
             raise errors.ArgumentError(errors.message("tune.at", f"{axis} = {value!r}", hint))
     at = {(axis, _join_values(value)) for axis, value in tune.at.items() if len(grid[axis]) > 1}
