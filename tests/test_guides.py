@@ -1,6 +1,7 @@
 """Tests that the code and the figures of the guides in docs are right."""
 
 import itertools
+import json
 import re
 import runpy
 import shlex
@@ -61,6 +62,24 @@ def test_code_of_the_page_on_the_own_loop_runs(tmp_path, monkeypatch, capsys):
     assert curves["weight_decay"] == 0 < weights["weight_decay"]
     assert names["calibration"].done
     assert capsys.readouterr().out.count("accuracy") == names["epochs"]
+
+
+def test_code_of_the_page_on_fine_tuning_trains_head_curves_and_normalisation(
+    tmp_path, monkeypatch
+):
+    names = run_page("fine-tuning.md", tmp_path, monkeypatch)
+    trained = {name for name, p in names["model"].named_parameters() if p.requires_grad}
+    assert trained == {"1.weight", "1.bias", "2.values", "5.weight", "5.bias"}
+    curves = names["model"][2]
+    assert (curves.values - curves.hinges.relu()).abs().amax(1).min() > 0
+
+
+def test_the_table_of_the_page_on_fine_tuning_has_the_means_of_the_study():
+    page = (DOCS / "fine-tuning.md").read_text()
+    record = json.loads((DOCS.parent / "studies/records/fine-tuning-small.json").read_text())
+    means = {f"{100 * row['mean']:.1f}" for row in record["rows"]}
+    shown = re.findall(r"(?<=\| )\d\d\.\d(?= \|)", page)
+    assert len(shown) == len(record["rows"]) == 72 and set(shown) == means
 
 
 def test_the_recipe_runs_and_its_second_table_says_what_convert_sets(tmp_path, monkeypatch):
