@@ -303,6 +303,18 @@ def test_curves_in_another_model_are_reverted():
     assert len(layers(model)) == 1
 
 
+def test_the_curves_of_a_single_activation_are_reverted_in_another_model():
+    model = nn.Sequential(nn.Linear(4, 4), hinged.convert(nn.PReLU(), ROWS))
+    assert isinstance(hinged.revert(model)[1], nn.PReLU)
+
+
+def test_revert_restores_the_first_activation_after_a_second_conversion():
+    model = hinged.convert(nn.Sequential(nn.Linear(4, 4), nn.PReLU()), ROWS)
+    hinged.to_native(model, 0.0)
+    hinged.convert(model, ROWS)
+    assert isinstance(hinged.revert(model)[1], nn.PReLU)
+
+
 class Scale(nn.Module):
     """An activation that computes in float32, whatever the dtype of its input is."""
 
