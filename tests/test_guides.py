@@ -77,9 +77,14 @@ def test_code_of_the_page_on_fine_tuning_trains_head_curves_and_normalisation(
 def test_the_table_of_the_page_on_fine_tuning_has_the_means_of_the_study():
     page = (DOCS / "fine-tuning.md").read_text()
     record = json.loads((DOCS.parent / "studies/records/fine-tuning-small.json").read_text())
-    means = {f"{100 * row['mean']:.1f}" for row in record["rows"]}
-    shown = re.findall(r"(?<=\| )\d\d\.\d(?= \|)", page)
-    assert len(shown) == len(record["rows"]) == 72 and set(shown) == means
+    means = {row["cell"]: f"{100 * row['mean']:.1f}" for row in record["rows"]}
+    settings = list(itertools.product(("tiny-imagenet-20", "fashion-mnist"), (100, 300, 1000)))
+    shown = {}
+    for name, numbers in re.findall(r"^\| (.*?) \| (\d\d\.\d .*) \|$", page, flags=re.M):
+        variant = re.sub(r" \(.*\)| of rank 1|,", "", name).replace(" ", "-")
+        for (data, n), number in zip(settings, numbers.split(" | "), strict=True):
+            shown[f"{variant}_data-{data}_train-size-{n}"] = number
+    assert shown == means
 
 
 def test_the_recipe_runs_and_its_second_table_says_what_convert_sets(tmp_path, monkeypatch):

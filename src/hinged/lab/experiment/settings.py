@@ -168,9 +168,9 @@ class TrainingSettings(Settings):
     lr: float = pydantic.Field(default=0.006, gt=0)
     """Largest learning rate of the one-cycle schedule."""
     curve_lr_factor: float | None = pydantic.Field(default=None, gt=0)
-    """Learning rate of the curves divided by the learning rate of the weights. By default, it is
-    that of `hinged.param_groups`: 4, or less for a learning rate of the curves of at most 0.05.
-    Without the metric, it is 2."""
+    """Learning rate of the curves divided by the learning rate of the weights. By default, curves
+    have the learning rate that `hinged.param_groups` gives them: four times that of the weights,
+    but at most 0.05, or twice that of the weights without the metric."""
     activation_lr_factor: float = pydantic.Field(default=2.0, gt=0)
     """Learning rate of other trainable activations, such as the slopes of PReLU, divided by the
     learning rate of the weights."""
@@ -214,6 +214,11 @@ class TrainingSettings(Settings):
     """Whether image tensors use the memory format `torch.channels_last`."""
     compile: bool = False
     """Whether to use `torch.compile`. Compiling takes about half a minute before the first step."""
+
+    @property
+    def curve_lr(self) -> float | None:
+        """The learning rate of the curves; None for the default of `hinged.param_groups`."""
+        return None if self.curve_lr_factor is None else self.curve_lr_factor * self.lr
 
     @pydantic.model_validator(mode="before")
     @classmethod

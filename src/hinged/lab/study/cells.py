@@ -26,6 +26,7 @@ from hinged.lab.study import faults
 from hinged.lab.study.definition import Study, Variant, parse_study
 from hinged.lab.study.scales import SCALES
 from hinged.lab.study.setting_effects import relevant_settings, setting_affects
+from hinged.lab.study.tune import Tune
 from hinged.lab.study.tuning_plan import plan_tuning
 
 GridPoint = tuple[tuple[str, Any], ...]
@@ -173,14 +174,14 @@ def study_tuning(study: Study, scale: str, fallback: bool = False) -> Tuning | N
     tune = study.tune_of(scale)
     if tune is None:
         return None
-    cells = study_cells(study, scale, fallback)
-    names = dict.fromkeys(name for cell in cells for name in cell.experiment.activations)
+    tuned = {cell.name: cell for cell in tuned_cells(study, scale, fallback).values()}
+    names = dict.fromkeys(name for cell in tuned.values() for name in cell.experiment.activations)
     tuning = plan_tuning(tune, names)
     for name in {name for each in tuning.combinations.values() for name in each[0]}:
         if name in study.grid:
             hint = "a setting is either an axis of the grid or tuned: leave one of the two out"
             raise errors.ArgumentError(errors.message("tune", f"{name}, an axis of [grid]", hint))
-    for cell in tuned_cells(study, scale, fallback).values():
+    for cell in tuned.values():
         tuning_experiments(cell.experiment, tuning)
     return tuning
 
@@ -205,28 +206,34 @@ def tuned_cells(study: Study, scale: str, fallback: bool = False) -> dict[str, C
     if tune is None:
         return {}
     grid = _grid_of(study, scale, fallback)
+    _check_at(tune, grid)
+    at = {(axis, _join_values(value)) for axis, value in tune.at.items() if len(grid[axis]) > 1}
+    groups: dict[tuple[str, GridPoint], list[Cell]] = {}
+    for cell in study_cells(study, scale, fallback):
+        others = tuple(pair for pair in cell.point if pair[0] not in tune.at)
+        groups.setdefault((cell.variant.name, others), []).append(cell)
+    chosen_by: dict[str, Cell] = {}
+    for group in groups.values():
+        tuned = next((cell for cell in group if at <= set(cell.point)), None)
+        trained = () if tuned is None else tuned.experiment.activations
+        names = (name for cell in group for name in cell.experiment.activations)
+        untuned = next((name for name in names if name not in trained), None)
+        if tuned is None or untuned is not None:
+            got = f"{tune.at}, where {untuned} is not trained"
+            hint = "name only axes that change the training of all activations"
+            raise errors.ArgumentError(errors.message("tune.at", got, hint))
+        chosen_by |= {cell.name: tuned for cell in group}
+    return chosen_by
+
+
+def _check_at(tune: Tune, grid: Mapping[str, Sequence[Any]]) -> None:
+    """Raise an error if `at` names no axis of the grid, or a value that the axis does not have."""
     for axis, value in tune.at.items():
         if axis not in grid:
             raise errors.unknown_name("tune.at", axis, grid)
         if value not in grid[axis]:
             hint = "give a value that this axis of [grid] has at this scale, or leave it out"
             raise errors.ArgumentError(errors.message("tune.at", f"{axis} = {value!r}", hint))
-    at = {(axis, _join_values(value)) for axis, value in tune.at.items() if len(grid[axis]) > 1}
-
-    def elsewhere(cell: Cell) -> tuple[str, GridPoint]:
-        return cell.variant.name, tuple(pair for pair in cell.point if pair[0] not in tune.at)
-
-    cells = study_cells(study, scale, fallback)
-    tuned = {elsewhere(cell): cell for cell in cells if at <= set(cell.point)}
-    for cell in cells:
-        source = tuned.get(elsewhere(cell))
-        trained = () if source is None else source.experiment.activations
-        for activation in cell.experiment.activations:
-            if activation not in trained:
-                got = f"{dict(at)}, where {activation} is not trained"
-                hint = "name only axes that change the training of all activations"
-                raise errors.ArgumentError(errors.message("tune.at", got, hint))
-    return {cell.name: tuned[elsewhere(cell)] for cell in cells}
 
 
 def dotted_names(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

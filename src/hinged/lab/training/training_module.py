@@ -100,12 +100,11 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and its one-cycle schedule of the learning rate."""
         settings = self.settings
-        factor = settings.curve_lr_factor
         groups = param_groups(
             self.model,
             settings.lr,
             settings.weight_decay,
-            curve_lr=None if factor is None else factor * settings.lr,
+            curve_lr=settings.curve_lr,
             smoothing=settings.smoothing if settings.curve_metric else None,
             curve_decay=settings.curve_decay if settings.curve_metric else None,
             samples=len(self.data.x_train),

@@ -40,8 +40,8 @@ def describe_still_curves(experiment: Experiment, train_samples: int) -> str | N
         return None
     values = nn.Parameter(torch.empty(0))
     curves = curve_group([values], {"lr": training.lr}, training.smoothing)
-    if training.curve_lr_factor is not None:
-        curves["lr"] = training.curve_lr_factor * training.lr
+    if training.curve_lr is not None:
+        curves["lr"] = training.curve_lr
     factor = curves["lr"] / training.lr
     optimizer = torch.optim.SGD([curves])
     travel = farthest_travel(optimizer, steps, one_cycle(optimizer, steps, cycle_momentum=False))

@@ -51,8 +51,8 @@ _UNREACHED = (
 
 
 _RUN_AS_LAYER = (
-    "it is called in a method of a container that runs all its children, and would run the curves "
-    "as one of them"
+    "a container that runs all its children calls it in a method of its own, and would run the "
+    "curves as one of the children"
 )
 
 
