@@ -31,7 +31,7 @@ test: .venv/dev ## all tests
 	$(PYTEST)
 
 test-fast: .venv/dev ## all tests that are not slow, with fewer random examples
-	HYPOTHESIS_PROFILE=fast $(PYTEST) -m "not slow"
+	HINGED_EXAMPLES=10 $(PYTEST) -m "not slow"
 
 check: lint types test docs sanitize ## all checks that a change must pass
 

@@ -13,10 +13,9 @@ if not torch.cuda.is_available():
 
 # An example has no time limit. The first call of an operator of torch is slow, so a limit would
 # make tests fail at random.
-hypothesis.settings.register_profile("default", deadline=None, max_examples=60)
-hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)
-hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+EXAMPLES = int(os.environ.get("HINGED_EXAMPLES", "60"))
+hypothesis.settings.register_profile("hinged", deadline=None, max_examples=EXAMPLES)
+hypothesis.settings.load_profile("hinged")
 
 
 @pytest.fixture(autouse=True)
