@@ -56,3 +56,10 @@ def test_missing_numbers_are_an_error_of_scikit_learn():
     table = pyarrow.table({"age": pyarrow.array([1.0, None] * 10)})
     with pytest.raises(ValueError, match="contains NaN"):
         MLPRegressor(**SMALL).fit(table, NUMBERS)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, lambda y: np.array(y, object)])
+def test_texts_as_targets_of_a_regressor_point_to_the_classifier(kind):
+    hint = r"got targets that are not numbers: 'a'; MLPClassifier predicts classes"
+    with pytest.raises(errors.ArgumentError, match=hint):
+        MLPRegressor().fit(np.ones((4, 2)), kind(["1", "a", "b", "a"]))

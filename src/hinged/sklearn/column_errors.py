@@ -1,4 +1,4 @@
-"""An error that names the columns of a table that are not numbers."""
+"""Errors that name the columns of a table, or the targets, that are not numbers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ _MOST_NAMED = 5
 
 
 @contextmanager
-def name_other_columns(call: str, table: Any, names: Sequence[str] | None) -> Iterator[None]:
-    """Name the columns that are not numbers if the `with` block, a check of scikit-learn, fails.
+def name_other_columns(
+    call: str, table: Any, names: Sequence[str] | None, targets: Any = None
+) -> Iterator[None]:
+    """Name what is not a number if the `with` block, a check of scikit-learn, fails.
 
-    Other errors stay as they are, and so do all errors of tables without names of columns.
+    Other errors stay as they are. Columns are named only in tables with names of columns.
 
     Args:
         call: the call that got the table, for the message.
         table: the table, such as a frame of pandas or polars, or a table of pyarrow.
         names: the names of the columns that the table must have; None for any.
+        targets: the targets, if they must be numbers.
 
     Raises:
-        ArgumentError: if a column contains texts that are not numbers, or dates.
+        ArgumentError: if a column or the targets contain texts that are not numbers, or dates.
     """
     try:
         yield
@@ -38,7 +41,12 @@ def name_other_columns(call: str, table: Any, names: Sequence[str] | None) -> It
             found = {name: _first_other(table[name]) for name in columns}
         others = [f"{name} ({value})" for name, value in found.items() if value]
         if not others:
-            raise
+            other = "" if targets is None else _first_other(targets)
+            if not other:
+                raise
+            hint = "MLPClassifier predicts classes, which can be texts"
+            text = errors.message(call, f"targets that are not numbers: {other}", hint)
+            raise errors.ArgumentError(text) from error
         more = len(others) - _MOST_NAMED
         listed = ", ".join(others[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
         hint = "make numbers of them in a pipeline, texts for example with OneHotEncoder"

@@ -230,7 +230,8 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
         `labels`.
         """
         names = None if reset else getattr(self, "feature_names_in_", None)
-        with name_other_columns(type(self).__name__, X, names):
+        numbers = y if is_regressor(self) else None
+        with name_other_columns(type(self).__name__, X, names, numbers):
             X, y = validate_data(
                 self,
                 X,
@@ -242,6 +243,8 @@ class MultilayerPerceptron(PlottedNetworks, ABC):
                 ensure_min_samples=2 if reset else 1,
                 reset=reset,
             )
+            if is_regressor(self) and y.dtype.kind in "US":
+                y = y.astype(np.float64)  # `validate_data` does so for objects only.
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         weights = self._row_weights(X, y, sample_weight)
         if reset:
