@@ -286,6 +286,16 @@ def test_activations_that_training_does_not_reach_stay(run, train):
     assert not tanh.skipped and relu.skipped.startswith("training does not reach it")
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_a_branch_that_only_a_later_batch_takes_is_converted(train):
+    def run(net, x):
+        x = net.first(x)
+        return net.second(net.relu(x) if len(x) > 2 else net.tanh(x))
+
+    relu, tanh = hinged.sites(Net(run).train(train), [ROWS, ROWS[:2]])
+    assert not relu.skipped and not tanh.skipped
+
+
 class MomentumEncoder(nn.Module):
     """Follows the weights of a trained encoder by a moving average, in its forward pass."""
 

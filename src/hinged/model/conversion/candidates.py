@@ -123,7 +123,8 @@ def find_candidates(
             executed |= other.executed
         training = trace if model.training else other
         if training is not None:
-            _note_training(calls.values(), training)
+            of_first_batch = reached | {calls[key] for key in (other.calls if other else ())}
+            _note_training(calls.values(), training, of_first_batch)
             treat_copies_as_trained(calls.values(), all_parents(model))
         calls = merge_passes(_merge_calls_in_copies(calls, originals))
         slots = module_slot_targets(calls.values(), all_parents(model))
@@ -193,12 +194,20 @@ def _trace_other_mode(
             ]
 
 
-def _note_training(calls: Iterable[ActivationCall], training: Trace) -> None:
+def _note_training(
+    calls: Iterable[ActivationCall], training: Trace, of_first_batch: set[ActivationCall]
+) -> None:
     """Record in each call whether training reaches it, as one run in training mode has shown.
 
-    Training can execute a call that this run did not execute: if the run did not execute the module
-    of the call at all, or if the model chooses at random what it executes. If no gradients flow at
-    all, as from an output of whole numbers, the run does not show what training reaches.
+    Training can execute a call that this run did not execute: if another batch than the first one
+    reaches it, if the run did not execute the module of the call at all, or if the model chooses at
+    random what it executes. If no gradients flow at all, as from an output of whole numbers, the
+    run does not show what training reaches.
+
+    Args:
+        calls: all calls.
+        training: the run in training mode, on the first batch.
+        of_first_batch: the calls that the first batch reaches in training or evaluation mode.
     """
     if not any(call.gets_gradients for call in training.calls.values()):
         return
@@ -207,7 +216,7 @@ def _note_training(calls: Iterable[ActivationCall], training: Trace) -> None:
         ran = owner is None or id(owner) in training.executed
         if call.runs_in_training:
             call.untrained = "" if call.gets_gradients else NO_GRADIENT
-        elif ran and not training.is_random:
+        elif ran and call in of_first_batch and not training.is_random:
             call.untrained = ONLY_EVALUATION
 
 

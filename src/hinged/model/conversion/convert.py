@@ -94,6 +94,7 @@ def convert(
             inputs of a pair are one input, a mapping, or a tuple of arguments. A mapping is the one
             argument if `forward` does not take its keys by name. A list of tensors is one argument
             if `forward` declares its first parameter as a list. For all else, use `call`.
+            If the data decide what the model executes, give batches that reach all of it.
         hinges: the number of hinges `K` of each curve. To give sites different numbers, pass a
             dictionary of numbers by name of the site (other sites get 9), or a function that takes
             a `Site` and returns the number.
