@@ -223,7 +223,7 @@ def setting_of_self(w, x):
 
 
 def setting_that_varies(_w, x):
-    return f"F.leaky_relu({x}, 0.5 if {x}.std() > 0.5 else 0.125)"
+    return f"F.leaky_relu({x}, 0.5 if {x}.mean() > 0.01 else 0.125)"
 
 
 def prelu(w, x):
@@ -300,7 +300,7 @@ def mapped(w, x):
 
 def one_of_two(w, x):
     one, other = w.activation, w.choose(EXACT)
-    test = w.choose(["self.training", f"{x}.std() > 0.5", "len(x) > 3"])
+    test = w.choose(["self.training", f"{x}.mean() > 0.01", "len(x) > 3"])
     a, b = f"self.{w.add('act', one.make())}", f"self.{w.add('act', other.make())}"
     return w.choose(
         [
