@@ -114,7 +114,7 @@ def test_inputs_per_sample_are_those_of_one_curve(shape, dim, expected):
 def test_inputs_may_be_given_by_name():
     layer, observer = observed()
     x = torch.randn(10, 3)
-    assert torch.equal(layer(x=x), x.relu())
+    assert torch.equal(layer(input=x), x.relu())
     check_measured(observer, layer, x)
 
 

@@ -98,7 +98,7 @@ class InputObserver:
         values = layer._parameters.get("values")
         if values is None or not (values.requires_grad and torch.is_grad_enabled()):
             return
-        x = args[0] if args else kwargs.get("x")
+        x = args[0] if args else kwargs.get("input")
         if torch.compiler.is_compiling():
             if not is_exporting(if_unknown=True) and isinstance(x, Tensor):
                 check_input(x, layer.channels, layer.dim, CALL)

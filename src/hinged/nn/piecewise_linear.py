@@ -147,16 +147,17 @@ class PiecewiseLinear(nn.Module):
         if is_lazy:
             LazyPiecewiseLinear.take_over(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the outputs of the curves for the inputs `x`.
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the outputs of the curves for the inputs.
 
-        The result is a new tensor with the shape, dtype and memory format of `x`.
+        The result is a new tensor with the shape, dtype and memory format of `input`, which has
+        this name in the activation modules of torch, too.
         """
-        if isinstance(x, Proxy):
-            return call_in_graph(self, x)
+        if isinstance(input, Proxy):
+            return call_in_graph(self, input)
         hinges = self._get_tensor(self._buffers, "hinges")
         return evaluate_curves(
-            x,
+            input,
             self._get_tensor(self._parameters, "values"),
             hinges,
             dim=self.dim,

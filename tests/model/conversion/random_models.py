@@ -61,6 +61,8 @@ class Writer:
         form: the form of the tensors: "rows" (N, C), "maps" (N, C, H, W) or "tokens" (N, T, C).
         width: the number of channels of `x` after the statements written so far.
         activation: the activation that is written next.
+        in_loop_over_layers: whether a loop over layers is being written. Data do not decide which
+            of its passes execute an activation, because each execution has a curve of its own.
         globals: source of the file before the class. All classes of a file share it.
         init, forward, body, methods: source of the parts of the class.
     """
@@ -76,6 +78,7 @@ class Writer:
         self.modules: list[str] = []
         self.styles: list[str] = []
         self.is_bound = False
+        self.in_loop_over_layers = False
         self._count = 0
 
     def choose(self, options):
@@ -177,13 +180,17 @@ def parenthesised(w):
 def loop_over_layers(w):
     layers = ", ".join(w.layer(to) for to in w.choose([[w.width] * 3, [4, 5, w.width]]))
     name = w.add("layers", f"nn.ModuleList([{layers}])")
+    w.in_loop_over_layers = True
     w.forward += [f"for layer in self.{name}:", "    x = layer(x)", f"    x = {_inline(w, 'x')}"]
+    w.in_loop_over_layers = False
 
 
 def loop_by_index(w):
     layers = ", ".join(w.layer(to) for to in [w.width] * 2)
     name = w.add("layers", f"nn.ModuleList([{layers}])")
+    w.in_loop_over_layers = True
     w.forward += ["for i in range(2):", f"    x = {_inline(w, f'self.{name}[i](x)')}"]
+    w.in_loop_over_layers = False
 
 
 def recurrent(w):

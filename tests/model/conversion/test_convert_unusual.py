@@ -34,10 +34,11 @@ def randomise_curves(model):
     "make, x, names",
     [
         (unusual.ReversedLayers, ROWS, ["layers.2", "layers.0"]),
-        (unusual.KeywordInput, ROWS, ["act.hinged.relu_1"]),
-        (unusual.KeywordAndPositionalInput, ROWS, ["act.hinged.relu_1", "hinged.act_1"]),
+        (unusual.KeywordInput, ROWS, ["act"]),
+        (unusual.KeywordInputInABranch, ROWS, ["act"]),
+        (unusual.KeywordAndPositionalInput, ROWS, ["hinged.act_1", "hinged.act_2"]),
         (unusual.ForwardOfModule, ROWS, ["act.hinged.relu_1", "hinged.act_1"]),
-        (unusual.CallOfModule, ROWS, ["act.hinged.relu_1", "hinged.act_1"]),
+        (unusual.CallOfModule, ROWS, ["hinged.act_1"]),
         (unusual.InPlaceOnUnusedView, ROWS, ["hinged.relu_1"]),
         (unusual.InPlaceOnModelInput, ROWS, ["act"]),
         (unusual.CheckpointedMethod, ROWS, ["hinged.relu_1"]),
@@ -352,8 +353,8 @@ def test_a_wrapper_that_finds_attributes_in_its_module_is_converted():
     before = outputs(model, ROWS)
     hinged.convert(model, ROWS)
     assert [site.name for site in hinged.sites(model).converted] == [
-        "wrapped.act.hinged.relu_1",
         "wrapped.hinged.act_1",
+        "wrapped.hinged.act_2",
         "hinged.relu_1",
     ]
     assert torch.equal(outputs(model, ROWS), before)

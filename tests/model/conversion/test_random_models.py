@@ -88,9 +88,9 @@ def run(model, x, training):
     buffers = [buffer.clone() for buffer in model.buffers()]
     forward = PiecewiseLinear.forward
 
-    def recorded(layer, x):
+    def recorded(layer, input):
         curves.append(layer)
-        return forward(layer, x)
+        return forward(layer, input)
 
     torch.manual_seed(1)
     patch = mock.patch.object(PiecewiseLinear, "forward", recorded)
@@ -179,8 +179,8 @@ def check_training(model, batches):
     executed, zero = set(), {}
     forward = PiecewiseLinear.forward
 
-    def recorded(layer, x):
-        y = forward(layer, x)
+    def recorded(layer, input):
+        y = forward(layer, input)
         if y.requires_grad:
             y.register_hook(lambda g: zero.update({layer: zero.get(layer, True) and not g.any()}))
         return y
@@ -291,8 +291,12 @@ def check(seed, random_model, path):
     except errors.ArgumentError as error:
         if "channels on axis dim" not in str(error):
             raise
+        hinged.revert(model).train(seed % 2 == 0)
+        if not is_exact:  # Inexact curves have led the model into a branch of another width.
+            snapshot.assert_restored(model)
+            return
         data = [batch, other]
-        convert(hinged.revert(model).train(seed % 2 == 0), data, is_exact)
+        convert(model, data, is_exact)
         after = runs(model, data)
     if is_exact:
         assert_equal(after, before, tolerance=1e-4)

@@ -203,6 +203,14 @@ class ForwardOfModule(TwoLayers):
         return self.act(self.second(self.act.forward(self.first(x))))
 
 
+class KeywordInputInABranch(TwoLayers):
+    """A module that gets its input by keyword in a branch that other batches take."""
+
+    def forward(self, x):
+        y = self.first(x)
+        return self.second(self.act(y) if len(x) <= 8 else self.act(input=y))
+
+
 class CallOfModule(TwoLayers):
     """A module that is called as usual, and by `nn.Module.__call__`."""
 

@@ -70,10 +70,11 @@ def convert(
 
     `convert` runs the model over `data` without gradients, and finds every activation that the
     model executes: modules, functions such as `F.relu(x)`, and methods such as `x.relu_()`, also in
-    loops. A module that the source code calls several times gets separate curves for each call. The
-    hinges cover the mean +- `spread` standard deviations of the activation's inputs. `convert`
-    follows the operations that produce the input to find its channel axis. If the axis cannot be
-    found, one curve serves all channels.
+    loops. A module that the source code calls several times gets separate curves for each call. In
+    a loop over layers, the n-th execution of an activation has the n-th curve, so the data should
+    not decide which passes of the loop execute it. The hinges cover the mean +- `spread` standard
+    deviations of the activation's inputs. `convert` follows the operations that produce the input
+    to find its channel axis. If the axis cannot be found, one curve serves all channels.
 
     Piecewise-linear activations (ReLU, leaky ReLU, PReLU, ReLU6, hardtanh, hardsigmoid) are
     reproduced exactly, and the outputs of the model stay the same. Smooth activations (GELU, SiLU,

@@ -71,8 +71,8 @@ def module_slot_targets(
 ) -> dict[ActivationCall, ModuleSlot]:
     """Return a `ModuleSlot` for every activation module with one parent that is called only once.
 
-    Some calls are recorded in the method of the module itself, such as `self.act(input=x)` and
-    `self.act.forward(x)`. A module with such a call stays, because its method is rewritten.
+    Some calls are recorded in the method of the module itself, such as `self.act.forward(x)`. A
+    module with such a call stays, because its method is rewritten.
 
     Args:
         calls: all calls of activations in the model.

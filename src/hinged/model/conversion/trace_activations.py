@@ -337,8 +337,9 @@ class _ActivationTracer(TorchFunctionMode):
         executions = self._running.pop()
         if output is None:  # The module raised an error.
             executions = []
-        elif len(args) == 1 and not kwargs:  # A curve has one input.
-            executions = self._executions_of_module(module, args[0], output, executions)
+        elif len(args) + len(kwargs) == 1 and (args or "input" in kwargs):  # As for a curve.
+            (x,) = (*args, *kwargs.values())
+            executions = self._executions_of_module(module, x, output, executions)
         parameters = list(module.parameters(recurse=False))
         outputs = tensors_in(output)
         if parameters and not all(map(self.flow.is_known, outputs)):
