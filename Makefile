@@ -17,7 +17,7 @@ RECORDS := benchmarks/records
 
 .PHONY: demo test test-fast check lint format types sanitize docs record studies-smoke studies-page commands-page curve-training bench bench-peers bench-page clean
 
-DEMO = --lr 0.012 # the learning rate at which ReLU has the best score: docs/demo.md
+DEMO = --lr 0.012 # the rate with the best mean score over all activations: docs/demo.md
 
 demo: .venv/lab ## compare activations on small images of digits: a table, and runs/demo/report.html
 	$(BIN)/hinged compare $(DEMO) --out runs/demo

@@ -167,9 +167,10 @@ def describe_trainings(records: Sequence[StudyRecord]) -> str:
     epochs = sorted({cell["training"]["epochs"] for cell in cells})
     sizes = sorted({cell["train_size"] for cell in cells if cell["train_size"] is not None})
     every = any(cell["train_size"] is None for cell in cells)
-    amounts = [f"at most {sizes[-1]:,}"] if sizes else []
-    amounts += ["all"] if every else []
-    text = f"{epochs[0]} to {epochs[-1]} epochs on {' or '.join(amounts)} training samples"
+    amounts = ["all training samples"] if every else []
+    amounts += [f"at most {sizes[-1]:,}"] if sizes else []
+    text = f"{epochs[0]} to {epochs[-1]} epochs on {' or on '.join(amounts)}"
+    text += "" if every else " training samples"
     old = [record.name for record in records if record.precedes_the_metric]
     without = f"; in the records of {', '.join(old)}, curves were trained without their metric"
     return text + without if old else text
