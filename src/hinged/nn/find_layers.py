@@ -45,6 +45,19 @@ def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
     return {name: layers[name] for name in names}
 
 
+def channel_axes(model: nn.Module) -> dict[str, int | None]:
+    """Return the channel axis that `hinged.convert` has found for each of its layers, by name.
+
+    >>> channel_axes(nn.Sequential(nn.Linear(2, 3), PiecewiseLinear(3)))
+    {}
+    """
+    return {
+        f"{name}.{site.name}".strip("."): site.axis
+        for name, module in model.named_modules()
+        for site in vars(module).get(RECORDED_SITES, ())
+    }
+
+
 def check_start_curves(
     call: str, start: Mapping[str, Curve], layers: Mapping[str, PiecewiseLinear]
 ) -> None:

@@ -1,6 +1,7 @@
 import copy
 import io
 import re
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -443,3 +444,18 @@ def test_a_single_layer_of_a_model_cannot_be_reverted():
     model = hinged.convert(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), ROWS)
     with pytest.raises(errors.ArgumentError, match="submodule that contains the layer"):
         hinged.revert(model[1])
+
+
+def test_curves_join_the_optimizer_that_trains_the_part_around_them():
+    def part():
+        return nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.LeakyReLU())
+
+    model = nn.Sequential(OrderedDict(generator=part(), discriminator=part(), frozen=part()))
+    parts = [model.generator, model.discriminator]
+    optimizers = [torch.optim.Adam(each.parameters()) for each in parts]
+    hinged.convert(model, torch.randn(8, 4), optimizers=optimizers)
+    for each, optimizer in zip(parts, optimizers, strict=True):
+        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        assert {id(p) for p in each.parameters()} <= trained
+    in_first = {id(p) for group in optimizers[0].param_groups for p in group["params"]}
+    assert id(model.frozen[1].values) in in_first

@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import hinged
@@ -369,3 +370,40 @@ def test_an_activation_module_without_length_is_converted():
     hinged.convert(model, ROWS)
     assert len(layers(model)) == 2
     assert torch.allclose(outputs(model, ROWS), before)
+
+
+def add_in_place(block, x):
+    x += block(x)
+    return x
+
+
+def write_a_part(block, x):
+    y = block(x)
+    x[:, :2] = 0
+    return x + y
+
+
+def drop_in_place(block, x):
+    y = block(x)
+    return F.dropout(x, 0.5, True, True) + y
+
+
+class Residual(nn.Module):
+    def __init__(self, join):
+        super().__init__()
+        self.join = join
+        self.line = nn.Linear(4, 4)
+        self.block = nn.Sequential(nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+
+    def forward(self, x):
+        return self.join(self.block, self.line(x))
+
+
+@pytest.mark.parametrize("join", [add_in_place, write_a_part, drop_in_place])
+def test_an_activation_whose_input_is_overwritten_later_stays(join):
+    model, x = Residual(join), torch.randn(8, 4)
+    model(x).sum().backward()  # The gradients of a ReLU need no inputs.
+    hinged.convert(model, x)
+    assert "overwrites its input later" in hinged.sites(model)[0].skipped
+    assert isinstance(model.block[2], hinged.PiecewiseLinear)
+    model(x).sum().backward()

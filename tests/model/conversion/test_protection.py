@@ -461,3 +461,54 @@ def test_a_model_that_is_a_composed_activation_stays_the_same_object(make):
     with pytest.warns(errors.NoEffectWarning):
         assert hinged.convert(model, x) is model
     assert torch.equal(model(x), before)
+
+
+class Head(nn.Module):
+    """Applies a function to the outputs of two layers with an activation in between."""
+
+    def __init__(self, run):
+        super().__init__()
+        self.first, self.act, self.last = nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4)
+        self.next = nn.Linear(4, 1)
+        self.run = run
+
+    def forward(self, x):
+        return self.run(self, self.last(self.act(self.first(x))))
+
+
+MUST_STAY = {
+    "scale of a distribution": lambda m, z: torch.distributions.Normal(z, F.softplus(z)),
+    "standard deviation": lambda m, z: (z, F.softplus(z) + 1e-3),
+    "size of a step": lambda m, z: m.next(z * F.softplus(z[:, :1])),
+    "distance": lambda m, z: m.next((F.relu(z) + 1e-8).sqrt()),
+    "sparse words": lambda m, z: torch.log1p(torch.relu(z)),
+    "mean in a logarithm": lambda m, z: (2 * F.relu(z)).mean(dim=1).log(),
+    "hinge loss": lambda m, z: {"loss": F.relu(1 - z).mean(), "scores": z},
+    "triplet loss": lambda m, z: F.relu(z[:, 0] - z[:, 1] + 0.2).sum() / len(z),
+    "sum of losses": lambda m, z: F.relu(z).mean() + F.mse_loss(m.next(z), z[:, :1]),
+}
+
+
+@pytest.mark.parametrize("kind", MUST_STAY)
+def test_activations_stay_whose_outputs_must_keep_their_bounds(kind):
+    model = Head(MUST_STAY[kind])
+    hinged.convert(model, torch.randn(32, 4))
+    kept = [site for site in hinged.sites(model) if site.name != "act"]
+    assert isinstance(model.act, hinged.PiecewiseLinear)
+    assert len(kept) == 1 and "gates=True converts it" in kept[0].skipped
+
+
+MAY_CHANGE = {
+    "hidden softplus": lambda m, z: m.next(F.softplus(z)),
+    "norm written out": lambda m, z: (h := F.relu(z)) / (h.square().sum(1, True) + 1).sqrt(),
+    "loss behind a layer": lambda m, z: m.next(F.relu(z)).square().mean(),
+    "penalty on features": lambda m, z: (m.next(h := F.relu(z)), h.abs().mean()),
+    "error of the outputs": lambda m, z: F.mse_loss(F.relu(z), z),
+}
+
+
+@pytest.mark.parametrize("kind", MAY_CHANGE)
+def test_other_activations_before_sums_and_roots_may_change(kind):
+    model = hinged.convert(Head(MAY_CHANGE[kind]), torch.randn(32, 4))
+    [other] = [site for site in hinged.sites(model) if site.name != "act"]
+    assert "a function" in other.skipped  # Curves cannot replace calls in functions.

@@ -48,7 +48,7 @@ INPUTS = [wide_channel, one_sided, outliers, narrow]
 @pytest.mark.parametrize("more", [{}, {"hinges": 33}, {"tails": "free"}, {"sharing": "layer"}])
 def test_the_listed_error_is_that_on_the_inputs(activation, inputs, more):
     x, act = inputs(), activation()
-    model = hinged.convert(nn.Sequential(nn.Identity(), copy.deepcopy(act)), x, **more)
+    model = hinged.convert(nn.Sequential(nn.Identity(), copy.deepcopy(act)), x, gates=True, **more)
     (site,) = hinged.sites(model)
     found = (model[1](x) - act(x)).abs().max().item()
     # The inputs are counted in bins, so the listed error can be a little smaller.

@@ -209,10 +209,10 @@ def test_the_function_may_call_another_method():
     class Network(nn.Module):
         def __init__(self):
             super().__init__()
-            self.line = nn.Linear(3, 5)
+            self.line, self.last = nn.Linear(3, 5), nn.Linear(5, 1)
 
         def training_step(self, batch):
-            return self.line(batch[0]).relu().mean()
+            return self.last(self.line(batch[0]).relu()).mean()
 
     model = hinged.convert(
         Network(), [(X, Y)], call=lambda model, batch: model.training_step(batch)

@@ -25,6 +25,7 @@ from hinged.model.observation.batches import Batches, CallModel
 from hinged.model.observation.histogram import Histogram
 from hinged.model.observation.text_tables import format_table
 from hinged.nn import Abs, Copy, PiecewiseLinear, Zero, curve_layers
+from hinged.nn.find_layers import channel_axes
 
 CALL = "hinged.to_native"
 
@@ -166,7 +167,11 @@ def to_native(
         )
         raise errors.ArgumentError(errors.message(f"{CALL}(model)", got, hint))
     histograms = input_histograms(model, given)
-    plans = {name: _plan_layer(each, tolerance, histograms, name) for name, each in layers.items()}
+    axes = {name: each.dim for name, each in layers.items()} | channel_axes(model)
+    plans = {
+        name: _plan_layer(each, tolerance, histograms, name, axes[name])
+        for name, each in layers.items()
+    }
     for name, (_, module) in plans.items():
         if module is not None:
             replace_module(model, layers[name], module)
@@ -175,7 +180,11 @@ def to_native(
 
 
 def _plan_layer(
-    layer: PiecewiseLinear, tolerance: float, histograms: dict[str, Histogram] | None, name: str
+    layer: PiecewiseLinear,
+    tolerance: float,
+    histograms: dict[str, Histogram] | None,
+    name: str,
+    axis: int | None,
 ) -> tuple[LayerReplacement, nn.Module | None]:
     """Return a pair: the result for a layer, and the native module that replaces the layer.
 
@@ -197,8 +206,8 @@ def _plan_layer(
         reason = _reason_not_native(native, channels)
         return LayerReplacement(channels, native, nearest, errors_of[nearest], reason=reason), None
     error = found.error.max().item()
-    if found.name == "prelu" and layer.dim != 1:
-        reason = f"nn.PReLU needs its channels on axis 1, but this layer has axis {layer.dim}"
+    if found.name == "prelu" and axis != 1:
+        reason = f"nn.PReLU needs its channels on axis 1, but this layer has axis {axis}"
         return LayerReplacement(channels, native, "prelu", error, reason=reason), None
     result = LayerReplacement(channels, channels, found.name, error, replaced=True)
     return result, _native_module(found, layer)

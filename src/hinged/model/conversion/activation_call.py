@@ -31,6 +31,7 @@ class ActivationCall:
             them; empty if a module is called.
         native: a module that computes the same function as the call, but not in place.
         axis: the channel axis of the input; None if it is not known.
+        rank: the number of axes of the input.
         channels: the size of the channel axis; 1 if the axis is not known.
         dtype: the dtype of the input.
         inputs: the mean and variance of the inputs, over all channels together.
@@ -38,6 +39,9 @@ class ActivationCall:
         count: how often one forward pass executes the call.
         is_gate: whether the output is multiplied by another tensor.
         is_output: whether the model returns the output.
+        is_in_loss: whether the model returns one number, such as a loss, to which the output
+            contributes with no layer in between.
+        must_not_be_negative: whether a function such as `sqrt` or `log` is applied to the output.
         is_composed: whether the call is part of a composed activation, such as `x * sigmoid(x)`.
         feeds_layer: whether a layer with parameters comes after the call.
         feeds_trained: whether a layer with trained parameters comes after the call, or no such
@@ -46,6 +50,7 @@ class ActivationCall:
         gets_gradients: whether gradients of the outputs in training mode flow through the call.
         overwrites_used_input: whether the call works in place, and the model reads the overwritten
             input again later.
+        input_is_overwritten: whether the model overwrites the input of the call later.
         channels_are_guessed: whether parameters may not determine the number of channels.
         selected_widths: how many channels the model has selected from each tensor from which the
             channels of the input were selected, in all selections.
@@ -72,6 +77,8 @@ class ActivationCall:
     count: int = 1
     is_gate: bool = False
     is_output: bool = False
+    is_in_loss: bool = False
+    must_not_be_negative: bool = False
     is_composed: bool = False
     feeds_layer: bool = False
     feeds_trained: bool = False
@@ -86,8 +93,20 @@ class ActivationCall:
     passes: int = 1
     untrained: str = ""
     overwrites_used_input: bool = False
+    input_is_overwritten: bool = False
     depends_on_data: bool = True
     conflict: str = ""
+    rank: int = 0
+
+    @property
+    def dim(self) -> int:
+        """The channel axis for a curve layer, counted from the last axis.
+
+        Convolutions take inputs without the axis of the batch too, also inside `torch.vmap`.
+        """
+        if self.axis is None:
+            return 1
+        return self.axis - self.rank if self.axis >= 0 else self.axis
 
     @property
     def called(self) -> nn.Module | Callable[..., Any] | None:
@@ -108,18 +127,21 @@ class ActivationCall:
         """
         if not same_activation(self.native, other.native):
             self.conflict = f"this call computes both {self.native} and {other.native}"
-        if other.channels_vary or (self.axis, self.channels) != (other.axis, other.channels):
+        if other.channels_vary or (self.dim, self.channels) != (other.dim, other.channels):
             self.forget_channels()
         self.is_fed_by_several |= other.is_fed_by_several or self.fed_by != other.fed_by
         self.untrained = self.untrained and other.untrained
         self.is_gate |= other.is_gate
         self.is_output |= other.is_output
+        self.is_in_loss |= other.is_in_loss
+        self.must_not_be_negative |= other.must_not_be_negative
         self.is_composed |= other.is_composed
         self.feeds_layer |= other.feeds_layer
         self.feeds_trained |= other.feeds_trained
         self.runs_in_training |= other.runs_in_training
         self.gets_gradients |= other.gets_gradients
         self.overwrites_used_input |= other.overwrites_used_input
+        self.input_is_overwritten |= other.input_is_overwritten
         self.depends_on_data |= other.depends_on_data
         if statistics:
             self.inputs = self.inputs.merge(other.inputs)

@@ -110,20 +110,23 @@ def convert(
             continue), `"constant"` (the outermost values continue) or `"free"` (trained slopes).
         where: a function that takes a `Site` (the description of one activation) and returns
             whether to convert this activation. None converts all.
-        gates: whether to convert gates and bounded outputs too. A gate is a sigmoid, hardsigmoid,
-            tanh, ReLU6 or hardtanh whose output is multiplied by another tensor. A bounded output
-            is a sigmoid, hardsigmoid or tanh after which no layer with parameters comes, or between
-            trained layers and layers that are all frozen.
+        gates: whether to convert activations too that must keep their bounds. A gate is a sigmoid,
+            hardsigmoid, tanh, softplus, ReLU6 or hardtanh whose output is multiplied by another
+            tensor. A bounded output is a sigmoid, hardsigmoid, tanh or softplus after which no
+            layer with parameters comes, or between trained layers and layers that are all frozen.
+            Others are activations whose output goes into a function such as `sqrt` or `log`, and
+            those of a loss that the model returns as one number.
         activations: your own activations, which act on each element separately: module classes,
             Python functions, and functions of torch such as `torch.sin`. With `torch.clamp`, calls
             such as `x.clamp(min=0)` are replaced too. Each module of these classes and each call of
             these functions is replaced as a whole.
         optimizers: one or several optimizers that train the model. The parameters of the curves are
-            added to the first optimizer, in a group with the settings of `hinged.param_groups`, or
-            with those of an earlier group of curves. Parameters of the replaced activations are
-            removed from all optimizers. Learning-rate schedulers of torch and timm that the first
-            optimizer already has schedule the new group too: its rates stay in proportion to those
-            of the weights. None changes no optimizer.
+            added to the optimizer that trains the part of the model around them (the first, if
+            several do), in a group with the settings of `hinged.param_groups`, or with those of an
+            earlier group of curves. Parameters of the replaced activations are removed from all
+            optimizers. Learning-rate schedulers of torch and timm that the optimizer already has
+            schedule the new group too: its rates stay in proportion to those of the weights. None
+            changes no optimizer.
         call: a function that takes the model and a batch, and calls the model, as in
             `call=lambda model, batch: model(batch.image, scale=2)`. The batch is on the model's
             device. With `call`, a batch can be of any kind. A pair is passed whole.
@@ -184,7 +187,8 @@ def convert(
             message = errors.message(f"{CALL}(model)", *_say_why_nothing_changed(model, decisions))
             warnings.warn(message, errors.NoEffectWarning, stacklevel=2)
             return model
-        update_optimizers(given, _by_name(installed.model, replacements), installed.unused)
+        layers = _by_name(installed.model, replacements)
+        update_optimizers(given, installed.model, layers, installed.unused)
         found = tuple(each.site for each in decisions)
         notes = (
             *search.notes,

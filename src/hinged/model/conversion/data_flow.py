@@ -22,7 +22,9 @@ from hinged.model.conversion.operations import (
     LAYERS,
     LOSSES,
     NORMS,
+    NOT_FOR_NEGATIVES,
     PRODUCTS,
+    SCALING,
     SHAPED_LIKE_ANOTHER,
     UNFILLED,
     plain_name,
@@ -47,6 +49,8 @@ class Origin:
         applied: the executions of which this function `f` consists.
         alone: the executions whose output this tensor is, perhaps after operations that use no
             other tensor that depends on data, such as a transpose, a mean or a multiplication by 2.
+        scaled: those of them after which there are only operations such as `2 * x + 1`, means, and
+            transposes.
         since_layer: the executions on which this tensor depends without a layer in between.
         earlier: all executions on which this tensor depends.
         trained: those of them through which gradients of this tensor flow.
@@ -58,6 +62,7 @@ class Origin:
     variable: int = 0
     applied: int = 0
     alone: int = 0
+    scaled: int = 0
     since_layer: int = 0
     earlier: int = 0
     trained: int = 0
@@ -75,6 +80,8 @@ class DataFlow:
         feeding_trained: the executions after which a layer with trained parameters comes, perhaps
             after other layers.
         factors: the executions whose output is multiplied by another tensor that depends on data.
+        not_negative: the executions to whose output a function such as `sqrt` is applied, perhaps
+            after operations such as `2 * x + 1`.
         composed: the executions that are part of a composed activation. It is an elementwise
             function that multiplies two functions of the same tensor, such as `x * sigmoid(x)`.
     """
@@ -87,6 +94,7 @@ class DataFlow:
         self.feeding_layers = 0
         self.feeding_trained = 0
         self.factors = 0
+        self.not_negative = 0
         self.composed = 0
 
     def mark_inputs(self, tensors: Iterable[Tensor]) -> None:
@@ -143,6 +151,7 @@ class DataFlow:
             variable=old.variable if is_function_of_variable else self._new_variable(),
             applied=old.applied | bit if is_function_of_variable else 0,
             alone=old.alone | bit,
+            scaled=bit,
             since_layer=old.since_layer | bit,
             earlier=old.earlier | bit,
             trained=(old.trained | bit) if _records_gradients() else 0,
@@ -201,6 +210,8 @@ class DataFlow:
         else:
             if name in PRODUCTS or name in LAYERS:
                 self._note_product(name, data)
+            if name in NOT_FOR_NEGATIVES:
+                self.not_negative |= data[0].scaled
             origin = _origin_of_result(name, data, constants)
             self._set(outputs, origin)
             if self._is_elementwise(name, inputs, data, outputs):
@@ -275,19 +286,22 @@ class DataFlow:
         self._variables += 1
         return self._variables
 
-    def finish(self, output: Any) -> tuple[int, int]:
-        """Return which executions the output shows, and which get gradients.
+    def finish(self, output: Any) -> tuple[int, int, int]:
+        """Return which executions the output shows, which are part of losses, and which get
+        gradients.
 
         Args:
             output: the output of the model. Gradients can come from it, and from all other tensors
                 that still exist: the model has stored them, for example as an additional loss.
 
         Returns:
-            A pair of sets of executions: those whose output the model returns, and those through
-            which gradients flow.
+            Three sets of executions: those whose output the model returns, those that contribute to
+            one returned number with no layer in between, and those through which gradients flow.
         """
-        returned = _union(self.origin_of(x).alone for x in tensors_in(output))
-        return returned, _union(each.trained for each in self._origins.values())
+        tensors = tensors_in(output)
+        returned = _union(self.origin_of(x).alone for x in tensors)
+        in_losses = _union(self.origin_of(x).since_layer for x in tensors if x.dim() == 0)
+        return returned, in_losses, _union(each.trained for each in self._origins.values())
 
 
 def _origin_of_result(
@@ -302,12 +316,14 @@ def _origin_of_result(
     """
     origins = list(data)
     stays_alone = len(origins) == 1 or name in JOINING
+    is_scaled = len(origins) == 1 and name in SCALING
     if name in LOSSES or name.endswith("_loss"):
         return _origin_of_mixture(origins)
     return Origin(
         True,
         parameters=_parameters_of(origins) | constants,
         alone=_union(each.alone for each in origins) if stays_alone else 0,
+        scaled=origins[0].scaled if is_scaled else 0,
         since_layer=_union(each.since_layer for each in origins),
         earlier=_union(each.earlier for each in origins),
         trained=0 if name in DETACHING else _union(each.trained for each in origins),

@@ -196,7 +196,7 @@ def _build_layer(call: ActivationCall, settings: Settings, hinges: int) -> Piece
             hinges,
             covered,
             start,
-            dim=1 if call.axis is None else call.axis,
+            dim=call.dim,
             tails=settings.tails,
             device=call.inputs.mean.device,
             dtype=call.dtype,

@@ -112,6 +112,14 @@ REDUCTIONS = {
     *("std", "var", "norm", "logsumexp", "any", "all", "argmax", "argmin"),
 }
 """These combine the numbers along some axes to one."""
+NOT_FOR_NEGATIVES = {"sqrt", "rsqrt", "log", "log2", "log10", "log1p"}
+"""These have no value for negative numbers; `log1p` for those below -1."""
+SCALING = {
+    *("add", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "true_divide"),
+    *("truediv", "mean", "sum", "clone", "contiguous", "float", "double", "to", "type_as"),
+    *REARRANGING,
+}
+"""These multiply numbers by a number, add a number, take means, or put numbers elsewhere."""
 DETACHING = {"detach", "data"}
 """Gradients do not flow through these."""
 SHAPED_LIKE_ANOTHER = {"expand_as", "view_as", "reshape_as", "type_as", "to"}

@@ -15,19 +15,43 @@ from hinged.nn.schedulers import schedulers_of
 
 def update_optimizers(
     optimizers: Sequence[Optimizer],
+    model: nn.Module,
     layers: Mapping[str, PiecewiseLinear],
     unused: Iterable[nn.Parameter],
 ) -> None:
-    """Add the parameters of curves to the first optimizer, and remove unused ones from all.
+    """Add the parameters of curves to the optimizers, and remove unused ones from all.
 
     Args:
         optimizers: the optimizers; there may be none.
+        model: the model.
         layers: the curve layers, by their names in the model.
         unused: parameters of replaced activations that the model does not use any more.
     """
-    if optimizers:
-        replace_parameters(optimizers, dict.fromkeys(unused))
-        add_curves(optimizers[0], layers)
+    if not optimizers:
+        return
+    replace_parameters(optimizers, dict.fromkeys(unused))
+    by_optimizer: dict[int, dict[str, PiecewiseLinear]] = {}
+    for name, layer in layers.items():
+        index = _find_optimizer(optimizers, model, name)
+        by_optimizer.setdefault(index, {})[name] = layer
+    for index, own in by_optimizer.items():
+        add_curves(optimizers[index], own)
+
+
+def _find_optimizer(optimizers: Sequence[Optimizer], model: nn.Module, name: str) -> int:
+    """Return the index of the first optimizer that trains the part of the model around a layer.
+
+    The part is the smallest module around the layer of which an optimizer trains parameters. For a
+    model without such a module, the index is 0.
+    """
+    trained = [{id(p) for g in each.param_groups for p in g["params"]} for each in optimizers]
+    while name:
+        name = name.rpartition(".")[0]
+        part = {id(parameter) for parameter in model.get_submodule(name).parameters()}
+        for index, each in enumerate(trained):
+            if part & each:
+                return index
+    return 0
 
 
 @contextlib.contextmanager

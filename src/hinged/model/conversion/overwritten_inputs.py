@@ -21,13 +21,32 @@ class _Write:
 
 
 class OverwrittenInputs:
-    """Records which regions of memory the in-place activations of a model have overwritten.
+    """Records which regions of memory the in-place activations of a model have overwritten, and
+    where the model overwrites the input of an activation later.
 
     Memory is recorded instead of tensors, because several tensors (views) can share memory.
     """
 
     def __init__(self) -> None:
         self._writes: dict[int, list[_Write]] = {}
+        self._inputs: dict[int, list[tuple[ActivationCall, StorageWeakRef]]] = {}
+
+    def note_input(self, x: Tensor, call: ActivationCall) -> None:
+        """Record that `x` is the input of an activation call."""
+        if _has_memory(x) and not call.conflict:
+            memory = x.untyped_storage()
+            entry = call, StorageWeakRef(memory)
+            self._inputs.setdefault(memory._cdata, []).append(entry)
+
+    def note_overwriting(self, x: Tensor) -> None:
+        """Mark the calls whose input is in the memory of `x`, which the model has overwritten.
+
+        Torch refuses the gradients of an operation that needs this input, also if only another part
+        of the memory was overwritten.
+        """
+        if self._inputs and _has_memory(x):
+            for call, _ in self._inputs.get(x.untyped_storage()._cdata, ()):
+                call.input_is_overwritten = True
 
     def note_write(self, x: Tensor, call: ActivationCall) -> None:
         """Record that an activation call has written into the tensor `x`."""
@@ -43,11 +62,20 @@ class OverwrittenInputs:
 
         Marked means that `overwrites_used_input` of the call is set to True.
         """
-        if not self._writes or x.is_nested or x.layout is not torch.strided:
+        if not self._writes or not _has_memory(x):
             return
         for write in self._writes.get(x.untyped_storage()._cdata, ()):
             if not write.call.overwrites_used_input:
                 write.call.overwrites_used_input = _overlap(write, x)
+
+
+def changes_of(x: Any) -> int:
+    """Return how often a tensor was overwritten, as torch counts it; 0 for all other objects."""
+    return x._version if isinstance(x, Tensor) and not x.is_inference() else 0
+
+
+def _has_memory(x: Tensor) -> bool:
+    return not x.is_nested and x.layout is torch.strided
 
 
 def _overlap(write: _Write, x: Tensor) -> bool:

@@ -7,8 +7,8 @@ from torch import nn
 from hinged.model.conversion.activation_call import ActivationCall
 from hinged.model.conversion.activation_functions import UNSUITABLE
 
-BOUNDED = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh)
-"""Activations that often serve as gates, or turn numbers into probabilities."""
+BOUNDED = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.Softplus)
+"""Activations that often serve as gates, or turn numbers into probabilities or positive numbers."""
 GATES = (*BOUNDED, nn.Hardtanh)
 """Activations that can be gates. ReLU6, which is a `Hardtanh`, is part of many hard sigmoids."""
 
@@ -38,6 +38,11 @@ def reason_to_skip(call: ActivationCall, gates: bool) -> str:
         return "its input does not depend on the data"
     if call.overwrites_used_input:
         return "it writes into its input, and the model reads the input again later"
+    if call.input_is_overwritten:
+        return (
+            "the model overwrites its input later, and curves need this input for their gradients: "
+            "write x = x + y in place of x += y"
+        )
     return call.untrained or ("" if gates else _reason_to_protect(call))
 
 
@@ -47,6 +52,16 @@ def _reason_to_protect(call: ActivationCall) -> str:
         return (
             "part of a longer activation, such as x * sigmoid(x): write the longer one as a module "
             "of its own, and it becomes one curve (gates=True converts this part alone)"
+        )
+    if call.must_not_be_negative:
+        return (
+            "its output goes into a function such as sqrt or log, which has no value for negative "
+            "numbers (gates=True converts it)"
+        )
+    if call.is_in_loss and not call.feeds_layer:
+        return (
+            "part of one number that the model returns, such as a loss, and no layer with "
+            "parameters follows it (gates=True converts it)"
         )
     if isinstance(call.native, GATES) and call.is_gate:
         return "a gate: its output is multiplied by another tensor (gates=True converts it)"

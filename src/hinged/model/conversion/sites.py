@@ -108,10 +108,9 @@ def sites(
         data: one batch or an iterable of batches, in any form that `convert` takes. It can be None
             for a converted model. If you pass data for a converted model, the fraction of inputs
             outside the range is measured again.
-        gates: whether to list gates and bounded outputs as convertible. A gate is a sigmoid,
-            hardsigmoid, tanh, ReLU6 or hardtanh whose output is multiplied by another tensor. A
-            bounded output is a sigmoid, hardsigmoid or tanh after which no layer with parameters
-            comes. Ignored for a converted model.
+        gates: whether to list activations as convertible that must keep their bounds, such as
+            gates and bounded outputs. `hinged.convert` explains which these are. Ignored for a
+            converted model.
         activations: your own module classes and functions that compute an elementwise activation,
             as in `convert`. Ignored for a converted model.
         call: a function that calls the model with a batch, as in `convert`.

@@ -26,7 +26,7 @@ from hinged.model.conversion.named_activations import (
     python_calls_watched,
 )
 from hinged.model.conversion.operations import METADATA, RANDOM, plain_name
-from hinged.model.conversion.overwritten_inputs import OverwrittenInputs
+from hinged.model.conversion.overwritten_inputs import OverwrittenInputs, changes_of
 from hinged.model.conversion.source_location import (
     SourceLocation,
     calling_frames,
@@ -153,12 +153,14 @@ class _ActivationTracer(TorchFunctionMode):
         self._counts.clear()
         for tensor in tensors_in(output):
             self._overwritten.note_read(tensor)
-        returned, trained = self.flow.finish(output)
+        returned, in_losses, trained = self.flow.finish(output)
         merged: dict[Any, ActivationCall] = {}
         for key, executions in self._calls.items():
             for number, call in executions:
                 call.is_gate = bool(self.flow.factors >> number & 1)
                 call.is_output = bool(returned >> number & 1)
+                call.is_in_loss = bool(in_losses >> number & 1)
+                call.must_not_be_negative = bool(self.flow.not_negative >> number & 1)
                 call.is_composed = bool(self.flow.composed >> number & 1)
                 call.feeds_layer = bool(self.flow.feeding_layers >> number & 1)
                 is_before_trained = bool(self.flow.feeding_trained >> number & 1)
@@ -193,7 +195,11 @@ class _ActivationTracer(TorchFunctionMode):
             native = self._named.module_of(func, args, given)
             if native is not None:
                 return self._run_activation(func, args, given, native)
+        first = args[0] if args else None
+        before = changes_of(first)
         result = call_quickly(func, args, given)
+        if isinstance(first, Tensor) and changes_of(first) != before:
+            self._overwritten.note_overwriting(first)
         self._axes.follow(func, args, given, result)
         self.flow.follow(func, args, given, result)
         return result
@@ -264,7 +270,7 @@ class _ActivationTracer(TorchFunctionMode):
         is_module = isinstance(called, nn.Module)
         axis, origin = self._axes.axis_of(x), self.flow.origin_of(x)
         found = measure(x, measured=self._measured)
-        return ActivationCall(
+        call = ActivationCall(
             location,
             module=called if isinstance(called, nn.Module) else None,
             function=None if is_module else called,
@@ -279,7 +285,10 @@ class _ActivationTracer(TorchFunctionMode):
             fed_by=origin.parameters,
             depends_on_data=origin.depends_on_data,
             conflict=found.failure,
+            rank=x.dim(),
         )
+        self._overwritten.note_input(x, call)
+        return call
 
     def _add(self, execution: _Execution) -> None:
         if self._running:
