@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
@@ -10,7 +10,7 @@ from hinged import errors
 from hinged.curve import Curve
 from hinged.nn.model_argument import check_model
 from hinged.nn.piecewise_linear import PiecewiseLinear
-from hinged.nn.site import RECORDED_SITES
+from hinged.nn.site import RECORDED_SITES, Site
 
 
 def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
@@ -30,19 +30,17 @@ def curve_layers(model: nn.Module, call: str) -> dict[str, PiecewiseLinear]:
     ['1']
     """
     check_model(model, call)
-    layers: dict[str, PiecewiseLinear] = {}
-    recorded: list[str] = []
-    for name, module in model.named_modules():
-        if isinstance(module, PiecewiseLinear):
-            layers[name] = module
-        sites = vars(module).get(RECORDED_SITES, ())
-        recorded += [f"{name}.{site.name}".strip(".") for site in sites]
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, PiecewiseLinear)
+    }
     if not layers:
         got = f"{errors.class_of(model)} without curves"
         hint = "convert the model first: model = hinged.convert(model, batch)"
         raise errors.ArgumentError(errors.message(f"{call}(model)", got, hint))
-    names = dict.fromkeys([*(name for name in recorded if name in layers), *layers])
-    return {name: layers[name] for name in names}
+    converted = (name for name, _ in _recorded_sites(model) if name in layers)
+    return {name: layers[name] for name in dict.fromkeys([*converted, *layers])}
 
 
 def channel_axes(model: nn.Module) -> dict[str, int | None]:
@@ -51,11 +49,14 @@ def channel_axes(model: nn.Module) -> dict[str, int | None]:
     >>> channel_axes(nn.Sequential(nn.Linear(2, 3), PiecewiseLinear(3)))
     {}
     """
-    return {
-        f"{name}.{site.name}".strip("."): site.axis
-        for name, module in model.named_modules()
-        for site in vars(module).get(RECORDED_SITES, ())
-    }
+    return {name: site.axis for name, site in _recorded_sites(model)}
+
+
+def _recorded_sites(model: nn.Module) -> Iterator[tuple[str, Site]]:
+    """Yield the sites that `hinged.convert` has stored in a model, with their names in it."""
+    for part, module in model.named_modules():
+        for site in vars(module).get(RECORDED_SITES, ()):
+            yield f"{part}.{site.name}".strip("."), site
 
 
 def check_start_curves(

@@ -172,8 +172,8 @@ def check_training(model, batches):
 
     A curve may stay in two cases: its module does not run in training, as an expert that gets no
     tokens; or all gradients at its outputs are 0, as before units that are dead for this batch.
-    If no activation at all gets gradients, `convert` cannot know what training reaches. So it is
-    too if the outputs need no gradients.
+    If no activation at all gets gradients, `convert` cannot know what training reaches. The same
+    holds if the outputs need no gradients.
     """
     model.train()
     executed, zero = set(), {}
