@@ -175,3 +175,13 @@ def test_a_last_pass_that_where_leaves_out_causes_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model(x)
+
+
+@pytest.mark.parametrize("kept", ["0", "1", "2"])
+def test_hooks_run_in_a_pass_without_a_curve_too(kept):
+    model, x = LastPassStays(nn.ReLU()), torch.randn(8, 4)
+    model.function.register_forward_pre_hook(lambda module, args: (args[0] + 0.5,))
+    before = model(x)
+    hinged.convert(model, x, where=lambda site: not site.name.endswith(kept))
+    assert len(hinged.sites(model).converted) == 2
+    torch.testing.assert_close(model(x), before)

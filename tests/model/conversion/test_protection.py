@@ -504,6 +504,7 @@ MAY_CHANGE = {
     "loss behind a layer": lambda m, z: m.next(F.relu(z)).square().mean(),
     "penalty on features": lambda m, z: (m.next(h := F.relu(z)), h.abs().mean()),
     "error of the outputs": lambda m, z: F.mse_loss(F.relu(z), z),
+    "mean beside the outputs": lambda m, z: (h := F.relu(z), {"mean": h.mean()}),
 }
 
 

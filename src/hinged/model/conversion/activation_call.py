@@ -39,8 +39,8 @@ class ActivationCall:
         count: how often one forward pass executes the call.
         is_gate: whether the output is multiplied by another tensor.
         is_output: whether the model returns the output.
-        is_in_loss: whether the model returns one number, such as a loss, to which the output
-            contributes with no layer in between.
+        is_in_loss: whether the output contributes with no layer in between to one number that the
+            model returns, such as a loss, and to no other tensor that the model returns.
         must_not_be_negative: whether a function such as `sqrt` or `log` is applied to the output.
         is_composed: whether the call is part of a composed activation, such as `x * sigmoid(x)`.
         feeds_layer: whether a layer with parameters comes after the call.

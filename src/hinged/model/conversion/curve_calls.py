@@ -60,8 +60,9 @@ class CurveCalls:
         """Return the layers that should have been called, or in whose place another was."""
         passed_over = {layer for layer, old in self._in_slots.items() if old in self._executed}
         for curves in self._repeated:
-            if curves in self._executed and not any(each in self.precisions for each in curves):
-                passed_over |= {each for each in curves if isinstance(each, PiecewiseLinear)}
+            layers = curves.values()
+            if curves in self._executed and not any(each in self.precisions for each in layers):
+                passed_over |= {each for each in layers if isinstance(each, PiecewiseLinear)}
         return [
             layer
             for each, layer in self._replacements

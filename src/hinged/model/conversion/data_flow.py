@@ -296,11 +296,14 @@ class DataFlow:
 
         Returns:
             Three sets of executions: those whose output the model returns, those that contribute to
-            one returned number with no layer in between, and those through which gradients flow.
+            a returned number, and to no other returned tensor, with no layer in between, and those
+            through which gradients flow.
         """
         tensors = tensors_in(output)
         returned = _union(self.origin_of(x).alone for x in tensors)
-        in_losses = _union(self.origin_of(x).since_layer for x in tensors if x.dim() == 0)
+        in_numbers = _union(self.origin_of(x).since_layer for x in tensors if x.dim() == 0)
+        in_others = _union(self.origin_of(x).since_layer for x in tensors if x.dim() > 0)
+        in_losses = in_numbers & ~in_others
         return returned, in_losses, _union(each.trained for each in self._origins.values())
 
 

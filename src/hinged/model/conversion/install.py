@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,31 +54,39 @@ class Originals:
     frozen: list[str] = field(default_factory=list)
 
 
-class RepeatedCallCurves(nn.ModuleList):
+class RepeatedCallCurves(nn.ModuleDict):
     """The curves for a call that one execution of a method can run several times, as in a loop.
 
-    Each repetition of the call has a separate module. The first module serves the first repetition.
-
     Args:
-        curves: the modules, in the order of the repetitions.
+        curves: the curve layers by the index of their repetition. A repetition without a curve
+            layer calls the original.
+        repetitions: the number of repetitions in the source code that `hinged.convert` has seen.
         original: the module or function that was called before the conversion.
-        is_for_all: whether the only module serves all repetitions.
+        is_for_all: whether the only curve layer serves all repetitions.
     """
 
-    def __init__(self, curves: Iterable[nn.Module], original: Any, *, is_for_all: bool) -> None:
-        super().__init__(curves)
-        self.is_for_all = is_for_all
+    def __init__(
+        self,
+        curves: Mapping[int, nn.Module],
+        repetitions: int,
+        original: Any,
+        *,
+        is_for_all: bool,
+    ) -> None:
+        super().__init__({str(index): curves[index] for index in sorted(curves)})
+        self.repetitions, self.is_for_all = repetitions, is_for_all
         self.original = (original,)  # A tuple, because a plain attribute would register a module.
 
     def forward(self, counter: list[None], function: Any, *args: Any, **kwargs: Any) -> Any:
         """Apply the curve for the next repetition of the call, and return its output.
 
-        `function` is called without a curve in two cases: it is not the original function, or all
-        curves were used already. The second case causes a warning.
+        `function` is called without a curve in three cases: it is not the original function, this
+        repetition has no curve, or there are more repetitions than `hinged.convert` has seen. The
+        third case causes a warning.
 
         Args:
             counter: a list with one entry for each earlier repetition in the same execution of the
-                method. If a curve is applied, an entry is added.
+                method. An entry is added for this repetition.
             function: the module or function that the source code calls; None for a tensor method.
             args: the positional arguments of the call.
             kwargs: the keyword arguments of the call.
@@ -87,21 +95,23 @@ class RepeatedCallCurves(nn.ModuleList):
         function = original if function is None else function
         if function is not original:
             return function(*args, **kwargs)
-        number = 0 if self.is_for_all else len(counter)
-        if number >= len(self):
+        index = 0 if self.is_for_all else len(counter)
+        if index >= self.repetitions:
             warnings.warn(self._say_that_curves_run_out(), errors.MorePassesWarning, stacklevel=2)
             return function(*args, **kwargs)
         counter.append(None)
+        if str(index) not in self:
+            return function(*args, **kwargs)
         x = args[0] if args else kwargs["input" if "input" in kwargs else "x"]
-        return self[number](x)
+        return self[str(index)](x)
 
     def _say_that_curves_run_out(self) -> str:
         original = self.original[0]
         shown = original if isinstance(original, nn.Module) else name_of(original)
         return (
-            f"A loop in a converted model has more passes than the {len(self)} that hinged.convert "
-            f"has seen: the others apply {shown} without a curve; convert the model on data that "
-            "lead to the most passes."
+            f"A loop in a converted model has more passes than the {self.repetitions} that "
+            f"hinged.convert has seen: the others apply {shown} without a curve; convert the model "
+            "on data that lead to the most passes."
         )
 
 
@@ -161,8 +171,14 @@ def _replace_call_in_method(same_call: Replacements) -> None:
     curves: nn.Module = layer
     if replacement.is_counted:
         call = candidate.call
+        by_index = {
+            each.target.occurrence: curve
+            for each, curve in same_call
+            if isinstance(each.target, CallInMethod)
+        }
         curves = RepeatedCallCurves(
-            _by_occurrence(same_call),
+            by_index,
+            max(call.passes, max(by_index) + 1),
             call.called,
             is_for_all=call.is_in_every_pass,
         )
@@ -173,22 +189,6 @@ def _replace_call_in_method(same_call: Replacements) -> None:
     for name, rewritten in rewritten_attributes(owner, target.method, replacement).items():
         vars(owner)[name] = rewritten
         originals.methods.setdefault(name, rewritten.wrapper)
-
-
-def _by_occurrence(same_call: Replacements) -> list[nn.Module]:
-    """Return one module for each repetition of a call, in the order of the repetitions.
-
-    The module is the curve layer of this repetition. If the repetition has no curve layer, the
-    module is the original activation.
-    """
-    layers = {
-        candidate.target.occurrence: layer
-        for candidate, layer in same_call
-        if isinstance(candidate.target, CallInMethod)
-    }
-    call = same_call[0][0].call
-    count = max(call.passes, max(layers) + 1)
-    return [layers.get(occurrence, call.native) for occurrence in range(count)]
 
 
 def originals_of(module: nn.Module) -> Originals:
