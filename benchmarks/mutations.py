@@ -1,11 +1,12 @@
 """Changes the source code at random places, and counts the changes that the tests notice.
 
-Usage: python benchmarks/mutations.py RECORD.json [MUTANTS [SEED]]
+Usage: python benchmarks/mutations.py RECORD.json [MUTANTS [SEED [SOURCE ...]]]
 
 A mutant is the source code of one file with one change, for example `<` replaced by `<=`. For each
-mutant, tests that execute the changed line are run. The mutant is killed if a test fails, crashes
-or takes too long; otherwise it survives. Files on disk stay as they are: the changed code is given
-to Python when it imports the module. The same tests must pass on the code without the change.
+mutant, the tests of this file that execute the changed line are run. The mutant is killed if a test
+fails, crashes or takes too long; otherwise it survives. Files on disk stay as they are: the changed
+code is given to Python when it imports the module. The tests that kill a mutant must pass on the
+code without the change.
 
 It needs the packages cosmic-ray and coverage.
 """
@@ -36,30 +37,19 @@ from mutants import Mutant, draw_mutants
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "hinged"
-SOURCES = (
-    "curve",
-    "nn",
-    "lab/data/readers",
-    "lab/networks/weight_files.py",
-    "lab/runs/read_records.py",
-    "lab/study/study_files.py",
-    "lab/training/checkpoints.py",
-    "model/adaptation/curve_files.py",
-    "model/adaptation/tensor_files.py",
-    "sklearn/estimator_files.py",
-)
-"""The files and folders that are changed: curves, their layers, and the readers of files."""
-TESTS = (
-    "tests/curve",
-    "tests/nn",
-    "tests/lab/data",
-    "tests/lab/networks",
-    "tests/lab/study",
-    "tests/lab/training",
-    "tests/lab/runs/test_damaged_run_folders.py",
-    "tests/model/adaptation",
-    "tests/sklearn/test_damaged_estimator_files.py",
-)
+SOURCES = {
+    "nn": "tests/nn",
+    "curve": "tests/curve",
+    "lab/data/readers": "tests/lab/data",
+    "lab/networks/weight_files.py": "tests/lab/networks",
+    "lab/runs/read_records.py": "tests/lab/runs/test_damaged_run_folders.py",
+    "lab/study/study_files.py": "tests/lab/study/test_damaged_studies.py",
+    "lab/training/checkpoints.py": "tests/lab/training",
+    "model/adaptation/curve_files.py": "tests/model/adaptation",
+    "model/adaptation/tensor_files.py": "tests/model/adaptation",
+    "sklearn/estimator_files.py": "tests/sklearn/test_damaged_estimator_files.py",
+}
+"""What is changed (layers, curves, and the readers of files), and the tests of each."""
 MUTANTS = 300
 TESTS_OF_A_LINE = 150
 """At most so many tests are run for a mutant: the fastest of those that execute the line."""
@@ -141,24 +131,23 @@ class _Recorder:
             self.failed.add(report.nodeid)
 
 
-def source_files() -> list[Path]:
-    """Return the files that are changed."""
-    paths = [PACKAGE / each for each in SOURCES]
-    found = (path.rglob("*.py") if path.is_dir() else [path] for path in paths)
-    return sorted(file for files in found for file in files)
+def files_of(source: str) -> list[Path]:
+    """Return the Python files of one of the `SOURCES`."""
+    path = PACKAGE / source
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
-def map_tests(folder: Path) -> TestMap:
-    """Run all tests, and return which of them executes which line.
+def map_tests(sources: Sequence[str], folder: Path) -> TestMap:
+    """Run the tests of sources, and return which of them executes which line.
 
     Tests that fail or are skipped are left out.
 
     Args:
+        sources: keys of `SOURCES`.
         folder: an empty folder for files in between.
     """
-    files = list(map(str, source_files()))
-    jobs = [(_measure, (each, files, folder / f"{i}.json")) for i, each in enumerate(TESTS)]
-    run_processes(jobs, 3600, lambda index, status: print(TESTS[index], status, flush=True))
+    jobs = [(_measure, (each, folder / f"{index}.json")) for index, each in enumerate(sources)]
+    run_processes(jobs, 3600, lambda index, status: print(sources[index], status, flush=True))
     found = TestMap()
     for path in folder.glob("*.json"):
         part = json.loads(path.read_text())
@@ -168,12 +157,13 @@ def map_tests(folder: Path) -> TestMap:
     return found
 
 
-def _measure(tests: str, files: list[str], path: Path) -> None:
-    """Write which of the tests execute which line of the files, and how long each test takes."""
+def _measure(source: str, path: Path) -> None:
+    """Write which tests of a source execute which line, and how long each test takes."""
+    files = list(map(str, files_of(source)))
     measured = coverage.Coverage(data_file=None, include=files, messages=False)
     recorder = _Recorder(measured)
     measured.start()
-    pytest.main([*OPTIONS[1:], tests], plugins=[recorder])
+    pytest.main([*OPTIONS[1:], SOURCES[source]], plugins=[recorder])
     measured.stop()
     data = measured.get_data()
     lines = [
@@ -255,7 +245,8 @@ def run_mutants(mutants: list[Mutant], known: TestMap, folder: Path) -> list[dic
             results[index] = (
                 "survived" if status == 0 else "too late" if status is None else "killed"
             )
-        print(f"{index + 1}: {results[index]}", flush=True)
+        each = mutants[index]
+        print(f"{results[index]}: {each.file.name}:{each.line} {each.after}", flush=True)
 
     jobs = [(_run_tests, arguments) for arguments in zip(mutants, tests, failed, strict=True)]
     run_processes(jobs, SECONDS, note)
@@ -289,12 +280,14 @@ def check_without_changes(rows: list[dict[str, object]], folder: Path) -> None:
             row["result"] = "the test fails without the change too"
 
 
-def main(record: Path, count: int = MUTANTS, seed: int = 0) -> None:
+def main(
+    record: Path, count: int = MUTANTS, seed: int = 0, sources: Sequence[str] = tuple(SOURCES)
+) -> None:
     """Draw mutants, run their tests, and write the record."""
     os.chdir(ROOT)
-    mutants = draw_mutants(source_files(), count, seed)
+    mutants = draw_mutants([file for each in sources for file in files_of(each)], count, seed)
     with tempfile.TemporaryDirectory() as name:
-        known = map_tests(Path(name))
+        known = map_tests(sources, Path(name))
         print(f"{len(mutants)} mutants, {len(known.seconds)} tests", flush=True)
         rows = run_mutants(mutants, known, Path(name))
         check_without_changes(rows, Path(name))
@@ -303,12 +296,13 @@ def main(record: Path, count: int = MUTANTS, seed: int = 0) -> None:
 
     heading = record_heading({name: version(name) for name in ("cosmic-ray", "coverage")})
     counts = Counter(str(row["result"]) for row in rows)
+    settings = {"seed": seed, "sources": list(sources)}
     write_record(
-        record, {**heading, "kind": "mutations", "seed": seed, "counts": counts, "mutants": rows}
+        record, {**heading, "kind": "mutations", **settings, "counts": counts, "mutants": rows}
     )
     print(dict(counts))
 
 
 if __name__ == "__main__":
     named = sys.argv[1:]
-    main(Path(named[0]).absolute(), *map(int, named[1:]))
+    main(Path(named[0]).absolute(), *map(int, named[1:3]), *([named[3:]] if named[3:] else []))
