@@ -1,3 +1,5 @@
+from dataclasses import FrozenInstanceError
+
 import pytest
 import torch
 
@@ -113,6 +115,12 @@ def test_parts_that_do_not_fit_get_a_sentence(arguments, message):
 def test_whole_numbers_are_refused(hinges, values):
     with pytest.raises(errors.DtypeError, match=r"both must be floating point: convert them with"):
         Curve(hinges, values)
+
+
+def test_a_curve_cannot_be_changed_by_assignment():
+    made = curve()
+    with pytest.raises(FrozenInstanceError):
+        made.tails = "constant"
 
 
 @pytest.mark.parametrize("tails", TAILS)

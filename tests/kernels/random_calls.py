@@ -156,7 +156,10 @@ class RandomCall:
         return self.choose.choice([n for n in (0, 1, 2, 3, 9, 64, 200) if n != number])
 
     def wrong_tensors(self, channels, count):
-        """Return tensors of a layer, of which one has a wrong shape or is on another device."""
+        """Return tensors of a layer: one is wrong, or there are too few hinges."""
+        if self.choose.random() < 0.1:
+            few = self.choose.choice([0, 1])
+            return {"values": torch.zeros(channels, few), "hinges": torch.zeros(few)}
         name = self.choose.choice(["values", "hinges"])
         shape = {"values": [channels, count], "hinges": [channels, count]}[name]
         kind = self.choose.choice(["count", "rank", "meta"])
@@ -197,11 +200,25 @@ class RandomCall:
         )
         optimizer = torch.optim.SGD(hinged.param_groups(model, lr=0.01))
         model(self.normal(4, 3)).sum().backward()
+        if self.choose.random() < 0.5:
+            return self.invalid_state(model, optimizer)
         shape = self.choose.choice([(self.other(count) + 2 + count,), (channels + 1, count)])
         model[1].hinges = torch.arange(float(shape[-1])).expand(shape).clone()
         with contextlib.suppress(*REFUSED):
             optimizer.step()
             raise AssertionError(f"accepted: a step with hinges {shape}, {channels} channels")
+        return False
+
+    def invalid_state(self, model, optimizer):
+        """Take a step with an optimizer state in which one tensor has a wrong shape."""
+        optimizer.step()
+        state = optimizer.state[model[1].values]
+        name = self.choose.choice(["start", "direction", "size", "largest", "moments"])
+        row, *others = state[name].shape
+        state[name] = torch.zeros(self.other(row), *others)
+        with contextlib.suppress(*REFUSED):
+            optimizer.step()
+            raise AssertionError(f"accepted: a step with {name} of {tuple(state[name].shape)}")
         return False
 
 

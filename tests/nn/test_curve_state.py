@@ -106,6 +106,11 @@ def test_a_state_without_the_largest_size_is_continued():
     torch.testing.assert_close(state["largest"], state["size"] / (1 - 0.99**6))
 
 
+OF_FIVE_CURVES = (
+    r"got a state with 'start' of shape \(5, 9\) for a layer with values of shape \(3, 9"
+)
+
+
 def test_a_state_of_another_number_of_curves_is_refused():
     def layer_and_optimizer(channels):
         layer = PiecewiseLinear(channels)
@@ -118,8 +123,23 @@ def test_a_state_of_another_number_of_curves_is_refused():
     (large, one), (small, other) = layer_and_optimizer(5), layer_and_optimizer(3)
     step(large, one)
     other.load_state_dict(one.state_dict())
-    with pytest.raises(ArgumentError, match="got a state of 5 curves for a layer of 3 curves; lo"):
+    with pytest.raises(ArgumentError, match=OF_FIVE_CURVES):
         step(small, other)
+
+
+@pytest.mark.parametrize("name", ["start", "direction", "size", "largest", "moments", "step"])
+@pytest.mark.parametrize("damaged", [torch.ones(2, 2), torch.ones(0), None], ids=str)
+def test_a_damaged_state_is_refused(name, damaged):
+    model = network()
+    optimizer = torch.optim.SGD(param_groups(model, 0.01))
+    train(model, optimizer, 1)
+    saved = optimizer.state_dict()
+    next(state for state in saved["state"].values() if "moments" in state)[name] = damaged
+    optimizer.load_state_dict(saved)
+    kept = model[1].values.detach().clone()
+    with pytest.raises(ArgumentError, match=rf"`Optimizer.step`: got a state with '{name}' of"):
+        train(model, optimizer, 1)
+    assert torch.equal(model[1].values, kept)
 
 
 def test_a_parameter_that_lost_curves_is_refused():
@@ -130,7 +150,7 @@ def test_a_parameter_that_lost_curves_is_refused():
     layer.values.grad = None
     layer.values.data = layer.values.data[:3].clone()
     layer.values.grad = torch.ones_like(layer.values)
-    with pytest.raises(ArgumentError, match="got a state of 5 curves for a layer of 3 curves; lo"):
+    with pytest.raises(ArgumentError, match=OF_FIVE_CURVES):
         optimizer.step()
 
 

@@ -124,6 +124,12 @@ def test_the_function_refuses_shapes_that_do_not_fit():
         piecewise_linear(x, torch.zeros(3, 3).long(), hinges)
 
 
+@pytest.mark.parametrize("shape", [(0,), (1,), (3, 0), (3, 1)])
+def test_the_function_refuses_fewer_than_two_hinges(shape):
+    with pytest.raises(errors.ArgumentError, match=rf"got {shape[-1]} hinges?; a curve needs at l"):
+        piecewise_linear(torch.zeros(2, 3), torch.zeros(3, shape[-1]), torch.zeros(shape))
+
+
 @pytest.mark.parametrize("given", [np.zeros((2, 3)), [1.0]], ids=str)
 def test_inputs_that_are_no_tensors_are_refused(given):
     with pytest.raises(errors.ArgumentError, match=r"\(x\)`: got an? \w+; expected a tensor: conv"):

@@ -117,9 +117,7 @@ def check_hinges(hinges: Tensor, call: str) -> None:
         got = f"positions of shape {tuple(hinges.shape)}"
         hint = "give them as (K,) or (C, K), for K hinges and C channels"
         raise errors.ArgumentError(errors.message(call, got, hint))
-    if hinges.shape[-1] < 2:
-        got = f"{hinges.shape[-1]} hinge{'s' * (hinges.shape[-1] != 1)}"
-        raise errors.ArgumentError(errors.message(call, got, "a curve needs at least 2 hinges"))
+    _check_enough_hinges(call, hinges)
     if not hinges.isfinite().all():
         hint = "every position must be a finite number"
         raise errors.ArgumentError(errors.message(call, "positions with NaN or infinity", hint))
@@ -191,6 +189,14 @@ def shapes_match(values: Any, hinges: Any, tails: str, tail_slopes: Any) -> bool
     return slopes_match and values.is_floating_point() and hinges.is_floating_point()
 
 
+def _check_enough_hinges(call: str, hinges: Tensor) -> None:
+    """Raise `ArgumentError` if there are fewer than two hinges."""
+    count = hinges.shape[-1]
+    if count < 2:
+        got = f"{count} hinge{'' if count == 1 else 's'}"
+        raise errors.ArgumentError(errors.message(call, got, "a curve needs at least 2 hinges"))
+
+
 def _check_values(call: str, values: Tensor, hinges: Tensor) -> None:
     """Raise an error unless values and hinges are floating point and have matching shapes."""
     _check_tensors(call, hinges, values)
@@ -198,9 +204,8 @@ def _check_values(call: str, values: Tensor, hinges: Tensor) -> None:
         got = f"values of {values.dtype} and hinges of {hinges.dtype}"
         hint = "both must be floating point: convert them with .float()"
         raise errors.DtypeError(errors.message(f"{call}(...)", got, hint))
-    if hinges.shape[-1:] == (1,):
-        hint = "a curve needs at least 2 hinges"
-        raise errors.ArgumentError(errors.message(f"{call}(hinges=...)", "1 hinge", hint))
+    if hinges.dim():
+        _check_enough_hinges(f"{call}(hinges=...)", hinges)
     matches = values.dim() == 2 and hinges.dim() in (1, 2) and values.shape[1] == hinges.shape[-1]
     if not matches or (hinges.dim() == 2 and hinges.shape[0] not in (1, values.shape[0])):
         got = f"values of shape {tuple(values.shape)} with hinges of shape {tuple(hinges.shape)}"

@@ -125,7 +125,7 @@ class CurveState:
     def _continue(self) -> None:
         """Continue from the optimizer state."""
         state = self.state
-        _check_channels(state["start"], self.parameter)
+        _check_state({"largest": state.get("size"), **state}, self.parameter)
         # States of earlier versions have no largest size. The pull is then whole in the next step.
         state.setdefault("largest", torch.zeros_like(state["size"]))
         # Loading a state casts all tensors to the dtype of the parameter. A fused optimizer also
@@ -193,11 +193,30 @@ class CurveState:
             overwrite(parameter, values)
 
 
-def _check_channels(start: Tensor, parameter: nn.Parameter) -> None:
-    """Raise `ArgumentError` if an optimizer state belongs to curves of another layer."""
-    if len(start) != len(parameter):
-        got = f"a state of {len(start)} curves for a layer of {len(parameter)} curves"
-        hint = "load the state of the same model, or make a new optimizer"
+def _check_state(state: Mapping[str, Any], parameter: nn.Parameter) -> None:
+    """Raise `ArgumentError` if an optimizer state belongs to another layer or is damaged.
+
+    Compiled code reads and writes as many numbers as these shapes say.
+    """
+    channels, count = parameter.shape
+    shapes = {
+        "start": (channels, count),
+        "direction": (channels, count),
+        "size": (channels,),
+        "largest": (channels,),
+        "moments": (channels, 2 * count + 1),
+        "step": (),
+    }
+    for name, shape in shapes.items():
+        found = state.get(name)
+        if isinstance(found, Tensor):
+            if found.shape == shape:
+                continue
+            kind = f"shape {tuple(found.shape)}"
+        else:
+            kind = f"class {type(found).__name__}"
+        got = f"a state with {name!r} of {kind} for a layer with values of shape {channels, count}"
+        hint = f"expected shape {shape}; load the state of the same model, or make a new optimizer"
         raise errors.ArgumentError(errors.message(_CALL, got, hint))
 
 
