@@ -91,6 +91,10 @@ def test_refusals():
         collect_statistics(nn.ReLU(), X)
     for data, got in [
         (3, "got an int"),
+        (
+            TensorDataset(X),
+            r"got a TensorDataset; .*, such as DataLoader\(dataset, batch_size=64\)",
+        ),
         ([], "got no batches"),
         (iter(()), "got no batches"),
         (["x"], "got a batch that is a str"),

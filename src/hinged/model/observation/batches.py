@@ -79,7 +79,8 @@ class Batches:
             return [data]
         if not isinstance(data, Iterable):
             hint = (
-                "expected one batch (a tensor, a pair or a mapping), or an iterable of batches; "
+                "expected one batch (a tensor, a pair or a mapping), or an iterable of batches, "
+                "such as DataLoader(dataset, batch_size=64); "
                 "for other inputs, pass call=lambda model, batch: ..."
             )
             self._reject("data", errors.class_of(data), hint)
