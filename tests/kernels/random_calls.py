@@ -49,9 +49,10 @@ class RandomCall:
             AssertionError: if a result differs from the reference, or if invalid arguments are
                 accepted.
         """
-        kinds = [self.layer, self.function, self.training, self.invalid_layer, self.invalid_step]
-        weights = [6, 3, 2, 6, 1]
-        kind = self.choose.choices(kinds, weights)[0]
+        valid = {self.layer: 6, self.function: 3, self.training: 2}
+        invalid = {self.invalid_layer: 6, self.invalid_backward: 1, self.invalid_step: 1}
+        kinds = valid | invalid
+        kind = self.choose.choices(list(kinds), list(kinds.values()))[0]
         kernels = [name for name in kernel_names() if name not in ("auto", "reference", "triton")]
         with use_kernel(self.choose.choice(kernels)):
             return kind()
@@ -191,6 +192,24 @@ class RandomCall:
         with contextlib.suppress(*REFUSED):
             functional_call(layer, tensors, (x,))
             raise AssertionError(f"accepted: {kind}, {channels} channels, {count} hinges")
+        return False
+
+    def invalid_backward(self):
+        """Compute gradients after the inputs or the values got other shapes."""
+        channels, count = self.sizes()
+        count = min(count, 500)  # Plain torch, which has no kernel, computes more hinges.
+        layer = hinged.PiecewiseLinear(channels, hinges=count, init="identity")
+        x = self.normal(3, channels).requires_grad_()
+        y, grad_y = layer(x), self.normal(3, channels)
+        if self.choose.random() < 0.5:
+            shape = self.choose.choice([(3, self.other(channels)), (self.other(3), channels)])
+            x.data = torch.zeros(shape)
+        else:
+            shape = (self.choose.choice([2, 5, 200]) + channels, count)
+            layer.values.data = torch.zeros(shape)
+        with contextlib.suppress(*REFUSED):
+            y.backward(grad_y)
+            raise AssertionError(f"accepted: {shape}, {channels} channels, {count} hinges")
         return False
 
     def invalid_step(self):

@@ -72,6 +72,27 @@ def with_values_changed_before_backward():
     y.backward()
 
 
+def with_fewer_curves_before_backward():
+    found = layer()
+    y = found(X).sum()
+    found.values.data = torch.zeros(5, 9)
+    y.backward()
+
+
+def with_inputs_changed_before_backward():
+    x = X.clone().requires_grad_()
+    y = layer()(x)
+    x.data = torch.zeros(1000, 64)
+    y.backward(torch.ones(X.shape))
+
+
+def with_inputs_of_another_dtype_before_backward():
+    x = X.clone().requires_grad_()
+    y = layer()(x)
+    x.data = X.double()
+    y.backward(torch.ones(X.shape))
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -83,6 +104,9 @@ def with_values_changed_before_backward():
         (with_slopes_of_one_channel, r"got shape \(1, 2\); expected \(64, 2\)"),
         (with_unknown_tails, "steep"),
         (with_values_changed_before_backward, r"values of shape \(64, 3\)"),
+        (with_fewer_curves_before_backward, "expected 5 channels on axis dim"),
+        (with_inputs_changed_before_backward, r"expected that of the inputs: \(1000, 64\)"),
+        (with_inputs_of_another_dtype_before_backward, r"in torch.float32 .* in torch.float64"),
     ],
 )
 def test_curves_that_do_not_fit_are_refused(call, said):

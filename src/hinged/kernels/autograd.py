@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hinged.curve.curve import check_shapes
 from hinged.curve.evaluate import evaluate
+from hinged.kernels.check_arguments import check_arguments, check_gradient
 from hinged.kernels.eager_calls import is_batched_gradient, is_eager_call
 from hinged.kernels.kernel import CurveTensors, Gradients, Kernel, curve_tensors
 from hinged.kernels.memory_layout import as_dense, memory_layout, with_layout_of
+
+_BACKWARD = "Tensor.backward"
 
 CallSettings = tuple[int, str, bool, Kernel]
 """The settings `(dim, tails, uniform, kernel)` of one call.
@@ -61,7 +63,8 @@ class KernelFunction(torch.autograd.Function):
         else:
             dim, tails, uniform, kernel = ctx.settings
             # `values.data = ...` after the forward pass changes the saved tensor too.
-            check_shapes("Tensor.backward", values, hinges, tails, tail_slopes)
+            check_arguments(x, values, hinges, tail_slopes, dim, tails, _BACKWARD)
+            check_gradient(grad_y, x, _BACKWARD)
             curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)
             needs = ctx.needs_input_grad
             grads = run_backward(kernel, grad_y, x, curves, dim, (needs[0], needs[1] or needs[2]))

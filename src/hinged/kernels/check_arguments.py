@@ -1,4 +1,4 @@
-"""`check_arguments`: the check of the tensors of a call, before a kernel reads their memory."""
+"""Checks of the tensors of a call, before a kernel reads their memory."""
 
 from __future__ import annotations
 
@@ -49,3 +49,18 @@ def check_arguments(
     there = ", ".join(f"{name} on {where}" for name, where in devices.items())
     hint = "expected all on one device: move the model, or the inputs, with .to(device)"
     raise errors.ArgumentError(errors.message(f"{call}(x)", f"x on {device}, {there}", hint))
+
+
+def check_gradient(grad_y: Tensor, x: Tensor, call: str) -> None:
+    """Raise `ArgumentError` unless the gradient of the outputs fits to the inputs.
+
+    Args:
+        grad_y: gradient of the loss with respect to the outputs.
+        x: inputs, with the shape, the dtype and the device of the outputs.
+        call: the call that the user made, for error messages.
+    """
+    if grad_y.shape == x.shape and grad_y.dtype is x.dtype and grad_y.device == x.device:
+        return
+    got = f"a gradient of shape {tuple(grad_y.shape)} in {grad_y.dtype} on {grad_y.device}"
+    hint = f"expected that of the inputs: {tuple(x.shape)} in {x.dtype} on {x.device}"
+    raise errors.ArgumentError(errors.message(call, got, hint))

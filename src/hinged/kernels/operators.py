@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hinged import errors
 from hinged.kernels.autograd import run_backward, run_forward
-from hinged.kernels.check_arguments import check_arguments
+from hinged.kernels.check_arguments import check_arguments, check_gradient
 from hinged.kernels.kernel import curve_tensors
 from hinged.kernels.select_kernel import select_kernel_for_operator
 
@@ -56,10 +55,7 @@ def piecewise_linear_backward(
     `tail_slopes` is None, the third tensor is empty.
     """
     check_arguments(x, values, hinges, tail_slopes, dim, tails, _CALL)
-    if grad_y.shape != x.shape or grad_y.dtype != x.dtype or grad_y.device != x.device:
-        got = f"a gradient of shape {tuple(grad_y.shape)} in {grad_y.dtype} on {grad_y.device}"
-        hint = f"expected that of the inputs: {tuple(x.shape)} in {x.dtype} on {x.device}"
-        raise errors.ArgumentError(errors.message(f"{_CALL}(grad_y)", got, hint))
+    check_gradient(grad_y, x, f"{_CALL}(grad_y)")
     curves = curve_tensors(values, hinges, tail_slopes, tails, uniform=False)
     grad_x, grad_values, grad_slopes = run_backward(
         select_kernel_for_operator(x), grad_y, x, curves, dim, (True, True)
