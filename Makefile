@@ -52,6 +52,8 @@ types: .venv/dev ## check static types
 # GCC or Clang, and Linux. CALLS is the number of random calls.
 CALLS ?= 20000
 ASAN = $(shell $${CXX:-c++} -print-file-name=libasan.so)
+# The sanitizer finds the functions that throw exceptions only in a library that is loaded with it.
+CXX_LIBRARY = $(shell $${CXX:-c++} -print-file-name=libstdc++.so.6)
 
 sanitize: .venv/dev ## make random calls of the kernels that report every wrong access to memory
 ifeq ($(wildcard $(ASAN)),)
@@ -60,7 +62,7 @@ else
 	rm -rf .venv/sanitized
 	$(PIP) --build-constraint constraints.txt --no-deps --target .venv/sanitized \
 		--config-settings cmake.define.HINGED_SANITIZE=ON .
-	LD_PRELOAD=$(ASAN) ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=1 $(BIN)/python \
+	LD_PRELOAD="$(ASAN) $(CXX_LIBRARY)" ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=1 $(BIN)/python \
 		-m tests.kernels.random_calls .venv/sanitized/hinged/kernels/hinged_cpu.so $(CALLS)
 endif
 
