@@ -49,9 +49,14 @@ class RandomCall:
             AssertionError: if a result differs from the reference, or if invalid arguments are
                 accepted.
         """
-        valid = {self.layer: 6, self.function: 3, self.training: 2}
-        invalid = {self.invalid_layer: 6, self.invalid_backward: 1, self.invalid_step: 1}
-        kinds = valid | invalid
+        kinds = {
+            self.layer: 6,
+            self.function: 3,
+            self.training: 2,
+            self.invalid_layer: 6,
+            self.invalid_backward: 1,
+            self.invalid_step: 1,
+        }
         kind = self.choose.choices(list(kinds), list(kinds.values()))[0]
         kernels = [name for name in kernel_names() if name not in ("auto", "reference", "triton")]
         with use_kernel(self.choose.choice(kernels)):
@@ -162,7 +167,7 @@ class RandomCall:
             few = self.choose.choice([0, 1])
             return {"values": torch.zeros(channels, few), "hinges": torch.zeros(few)}
         name = self.choose.choice(["values", "hinges"])
-        shape = {"values": [channels, count], "hinges": [channels, count]}[name]
+        shape = [channels, count]
         kind = self.choose.choice(["count", "rank", "meta"])
         if kind == "count":
             shape[1] = self.other(count)

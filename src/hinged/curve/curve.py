@@ -117,7 +117,7 @@ def check_hinges(hinges: Tensor, call: str) -> None:
         got = f"positions of shape {tuple(hinges.shape)}"
         hint = "give them as (K,) or (C, K), for K hinges and C channels"
         raise errors.ArgumentError(errors.message(call, got, hint))
-    _check_enough_hinges(call, hinges)
+    check_hinge_count(hinges.shape[-1], call)
     if not hinges.isfinite().all():
         hint = "every position must be a finite number"
         raise errors.ArgumentError(errors.message(call, "positions with NaN or infinity", hint))
@@ -189,9 +189,13 @@ def shapes_match(values: Any, hinges: Any, tails: str, tail_slopes: Any) -> bool
     return slopes_match and values.is_floating_point() and hinges.is_floating_point()
 
 
-def _check_enough_hinges(call: str, hinges: Tensor) -> None:
-    """Raise `ArgumentError` if there are fewer than two hinges."""
-    count = hinges.shape[-1]
+def check_hinge_count(count: int, call: str) -> None:
+    """Raise `ArgumentError` if there are fewer than two hinges.
+
+    Args:
+        count: the number of hinges.
+        call: name of the function and argument that the user passed, for the error message.
+    """
     if count < 2:
         got = f"{count} hinge{'' if count == 1 else 's'}"
         raise errors.ArgumentError(errors.message(call, got, "a curve needs at least 2 hinges"))
@@ -205,7 +209,7 @@ def _check_values(call: str, values: Tensor, hinges: Tensor) -> None:
         hint = "both must be floating point: convert them with .float()"
         raise errors.DtypeError(errors.message(f"{call}(...)", got, hint))
     if hinges.dim():
-        _check_enough_hinges(f"{call}(hinges=...)", hinges)
+        check_hinge_count(hinges.shape[-1], f"{call}(hinges=...)")
     matches = values.dim() == 2 and hinges.dim() in (1, 2) and values.shape[1] == hinges.shape[-1]
     if not matches or (hinges.dim() == 2 and hinges.shape[0] not in (1, values.shape[0])):
         got = f"values of shape {tuple(values.shape)} with hinges of shape {tuple(hinges.shape)}"

@@ -62,7 +62,7 @@ class KernelFunction(torch.autograd.Function):
             grads = _reference_backward(ctx, grad_y)
         else:
             dim, tails, uniform, kernel = ctx.settings
-            # `values.data = ...` after the forward pass changes the saved tensor too.
+            # `x.data = ...` or `values.data = ...` after the forward pass changes a saved tensor.
             check_arguments(x, values, hinges, tail_slopes, dim, tails, _BACKWARD)
             check_gradient(grad_y, x, _BACKWARD)
             curves = curve_tensors(values, hinges, tail_slopes, tails, uniform)

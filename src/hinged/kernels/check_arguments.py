@@ -52,7 +52,7 @@ def check_arguments(
 
 
 def check_gradient(grad_y: Tensor, x: Tensor, call: str) -> None:
-    """Raise `ArgumentError` unless the gradient of the outputs fits to the inputs.
+    """Raise `ArgumentError` unless the gradient of the outputs fits the inputs.
 
     Args:
         grad_y: gradient of the loss with respect to the outputs.

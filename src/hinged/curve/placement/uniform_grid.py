@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hinged import errors
+from hinged.curve.curve import check_hinge_count
 
 CALL = "hinged.curve.uniform_grid"
 
@@ -132,9 +133,7 @@ def _check_count(count: int, kinks: Sequence[Fraction], outside: int, call: str)
     if not errors.is_whole_number(count):
         hint = "expected a whole number of hinges, or the positions as a tensor"
         raise errors.ArgumentError(errors.message(call, repr(count), hint))
-    got = f"{count} hinge{'' if count == 1 else 's'}"
-    if count < 2:
-        raise errors.ArgumentError(errors.message(call, got, "a curve needs at least 2 hinges"))
+    check_hinge_count(count, call)
     needed = len(kinks) + outside
     if count < needed:
         where = ", ".join(f"{float(kink):g}" for kink in kinks)
@@ -142,7 +141,7 @@ def _check_count(count: int, kinks: Sequence[Fraction], outside: int, call: str)
             f"a function with a kink at {where} needs at least {needed}: one at each kink, and one "
             "more on each side where the range or a linear tail continues beyond the kinks"
         )
-        raise errors.ArgumentError(errors.message(call, got, hint))
+        raise errors.ArgumentError(errors.message(call, f"{count} hinges", hint))
 
 
 def _positions_without_kinks(
