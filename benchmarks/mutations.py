@@ -43,7 +43,8 @@ SOURCES = {
     "lab/data/readers": "tests/lab/data",
     "lab/networks/weight_files.py": "tests/lab/networks",
     "lab/runs/read_records.py": "tests/lab/runs/test_damaged_run_folders.py",
-    "lab/study/study_files.py": "tests/lab/study/test_damaged_studies.py",
+    "lab/study/cells.py": "tests/lab/study/test_damaged_studies.py",
+    "lab/study/definition.py": "tests/lab/study/test_damaged_studies.py",
     "lab/training/checkpoints.py": "tests/lab/training",
     "model/adaptation/curve_files.py": "tests/model/adaptation",
     "model/adaptation/tensor_files.py": "tests/model/adaptation",
@@ -239,16 +240,16 @@ def run_mutants(mutants: list[Mutant], known: TestMap, folder: Path) -> list[dic
     tests = [known.tests_of(each) for each in mutants]
     failed = [folder / f"{index}.failed" for index in range(len(mutants))]
     results = ["no test executes it"] * len(mutants)
+    tested = [index for index, found in enumerate(tests) if found]
 
-    def note(index: int, status: int | None) -> None:
-        if tests[index]:
-            results[index] = (
-                "survived" if status == 0 else "too late" if status is None else "killed"
-            )
+    def note(job: int, status: int | None) -> None:
+        index = tested[job]
+        results[index] = "survived" if status == 0 else "too late" if status is None else "killed"
         each = mutants[index]
         print(f"{results[index]}: {each.file.name}:{each.line} {each.after}", flush=True)
 
-    jobs = [(_run_tests, arguments) for arguments in zip(mutants, tests, failed, strict=True)]
+    # Without the name of a test, pytest would run all tests.
+    jobs = [(_run_tests, (mutants[index], tests[index], failed[index])) for index in tested]
     run_processes(jobs, SECONDS, note)
     return [
         {
