@@ -13,6 +13,7 @@ It needs the packages cosmic-ray and coverage.
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -32,7 +33,6 @@ from types import ModuleType
 
 import coverage
 import pytest
-import torch  # noqa: F401  Imported once, here, and not in every process.
 from mutants import Mutant, draw_mutants
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +57,13 @@ TESTS_OF_A_LINE = 150
 SECONDS = 120
 """The time for the tests of a mutant. Tests that take longer usually never end."""
 PROCESSES = 2
-OPTIONS = ("-x", "-p", "no:cacheprovider", "-p", "no:xdist")
+IMPORTED_ONCE = ("torch._dynamo", "hypothesis", "pandas", "rich.console", "scipy.stats", "sklearn")
+"""Packages that many tests need. Importing them takes longer than most tests."""
+OPTIONS = (
+    "-x",
+    *("-p", "no:cacheprovider", "-p", "no:xdist"),
+    *("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"),
+)
 
 
 class MutantImporter(importlib.abc.MetaPathFinder):
@@ -290,6 +296,8 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         known = map_tests(sources, Path(name))
         print(f"{len(mutants)} mutants, {len(known.seconds)} tests", flush=True)
+        for package in IMPORTED_ONCE:
+            importlib.import_module(package)
         rows = run_mutants(mutants, known, Path(name))
         check_without_changes(rows, Path(name))
     # Imported now, because it imports hinged, and every process must import a mutant of its own.
