@@ -80,7 +80,8 @@ def main(record: Path, inputs: int = INPUTS, arguments: list[str] | None = None)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     heading, results = record_heading(), Results()
     files = [str(path) for path in sorted(TESTS.rglob("test_damaged_*.py"))]
-    options = ["-p", "damaged_files", "--dist", "worksteal", f"--hypothesis-seed={SEED}"]
+    options = ["-p", "damaged_files", "--dist", "worksteal", "--timeout", "0"]
+    options.append(f"--hypothesis-seed={SEED}")
     status = pytest.main([*options, *(arguments or []), *files], plugins=[results])
     tests = sorted(results.tests, key=lambda each: str(each["test"]))
     write_record(record, {**heading, "kind": "damaged-files", "seed": SEED, "tests": tests})
