@@ -13,7 +13,7 @@ from hinged.sklearn import MLPClassifier, MLPRegressor, estimator_files
 from tests.damage import JSON, damaged
 from tests.sklearn.tables import class_table, regression_table
 
-SMALL = {"max_iter": 3, "random_state": 0}
+SMALL = {"max_iter": 3, "n_ensemble": 2, "random_state": 0}
 
 
 def saved_bytes(folder, model):
