@@ -5,6 +5,7 @@ import torch
 
 from hinged import Curve, errors
 from hinged.curve import TAILS
+from hinged.curve.curve import shapes_match
 from tests import oracles
 
 HINGES = torch.tensor([-1.0, 0.0, 2.0], dtype=torch.float64)
@@ -92,6 +93,10 @@ BAD_SHAPES = (
         {"hinges": HINGES.expand(2, 3)},
         r"with hinges of shape \(2, 3\); expected values \(C, K\) with",
     ),
+    (
+        {"hinges": HINGES.expand(3, 3), "tails": "free"},
+        "got tails='free' without tail_slopes; free tails take tail_slopes of",
+    ),
     ({"tails": "fre"}, "got 'fre'; did you mean 'free'"),
     ({"tails": "free"}, "got tails='free' without tail_slopes; free tails take tail_slopes of"),
     ({"tail_slopes": torch.zeros(3, 2)}, "got tails='linear' with tail_slopes; free tails take"),
@@ -100,6 +105,31 @@ BAD_SHAPES = (
         r"got shape \(2, 2\); expected \(3, 2\), the left and right slope of each channel",
     ),
 )
+
+
+GOOD_SHAPES = (
+    {},
+    {"hinges": HINGES[None]},
+    {"hinges": HINGES.expand(3, 3)},
+    {"hinges": HINGES[:2], "values": torch.zeros(3, 2)},
+    {"tails": "free", "tail_slopes": torch.zeros(3, 2)},
+)
+
+
+@pytest.mark.parametrize("arguments", GOOD_SHAPES)
+def test_parts_that_fit_pass_the_fast_check(arguments):
+    whole = {"hinges": HINGES, "values": torch.zeros(3, 3), "tails": "linear", "tail_slopes": None}
+    assert shapes_match(**(whole | arguments))
+
+
+def test_one_hinge_fails_the_fast_check():
+    assert not shapes_match(torch.zeros(3, 1), torch.zeros(1), "linear", None)
+
+
+@pytest.mark.parametrize("arguments", [{"hinges": [0.0, 1.0, 2.0]}, {"values": [[0.0, 1.0, 2.0]]}])
+def test_lists_are_refused(arguments):
+    with pytest.raises(errors.ArgumentError, match="expected a tensor: convert it with"):
+        Curve(**({"hinges": HINGES, "values": torch.zeros(3, 3)} | arguments))
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_SHAPES)

@@ -33,10 +33,14 @@ def network(**kwargs):
     return nn.Sequential(nn.Linear(3, 4), PiecewiseLinear(4, **settings), nn.Linear(4, 1))
 
 
-def held(model, **asked):
+def held_report(model, **asked):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.MovedStartWarning)
-        constrain(model, **asked)
+        return constrain(model, **asked)
+
+
+def held(model, **asked):
+    held_report(model, **asked)
     return model
 
 
@@ -186,6 +190,11 @@ def test_the_report_and_the_warning_say_how_far_the_start_moved():
     assert report.moved == {"1": 1.5}
     assert str(report) == "1 layers held to Constraint(odd=True); 1 moved, by up to 1.5"
     torch.testing.assert_close(model[1](torch.full((1, 4), 2.0)), torch.full((1, 4), 1.0))
+
+
+def test_the_report_counts_the_layers_that_moved():
+    model = nn.Sequential(network(init="relu"), network())
+    assert "2 layers held to Constraint(odd=True); 1 moved, by" in str(held_report(model, odd=True))
 
 
 def test_a_start_that_meets_the_constraint_is_not_changed():

@@ -51,6 +51,7 @@ def test_states_of_lazy_layers():
     lazy = nn.Sequential(PiecewiseLinear(None))
     lazy.load_state_dict(nn.Sequential(trained).state_dict())
     assert lazy[0].channels == 6 and torch.equal(lazy[0](X), trained(X))
+    assert str(lazy[0]) == str(trained)
     again = nn.Sequential(PiecewiseLinear(None))
     again.load_state_dict(nn.Sequential(PiecewiseLinear(None)).state_dict())
     assert torch.equal(again[0](X), X.relu())
@@ -149,3 +150,18 @@ def test_converted_layers_return_to_the_converted_start(activation):
     hinged.calibrate(model, 3 * X, hinges=17)
     model[1].reset_parameters()
     assert torch.equal(model(X), start)
+
+
+def test_a_lazy_layer_returns_to_its_start_when_it_has_one():
+    lazy = PiecewiseLinear(None)
+    lazy.reset_parameters()
+    assert lazy.has_uninitialized_params()
+    lazy.load_state_dict(shaken_state())
+    lazy.reset_parameters()
+    assert torch.equal(lazy(X), X.relu())
+
+
+def shaken_state():
+    layer = PiecewiseLinear(6)
+    nn.init.normal_(layer.values)
+    return layer.state_dict()

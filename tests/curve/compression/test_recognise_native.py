@@ -97,3 +97,68 @@ def test_refusals():
         recognise_native(started("relu"), -1)
     with pytest.raises(errors.ArgumentError, match=r"reach=\.\.\.\)`: got -1; expected 0 or more"):
         recognise_native(started("relu"), 0, reach=-1)
+
+
+def test_every_kink_of_a_native_activation_is_compared():
+    """The curve has no hinge at -1, and equals hardtanh at each of its hinges."""
+    curve = Curve(torch.tensor([-2.0, 0.0, 1.0, 3.0]), torch.tensor([[-1.0, 0.0, 1.0, 1.0]]))
+    assert distances_to_native(curve)["hardtanh"].item() == 0.5
+    assert recognise_native(curve, 0.4) is None
+
+
+def test_a_curve_is_compared_with_leaky_relus_left_of_zero():
+    curve = Curve(torch.tensor([-2.0, -1.0, 0.0, 1.0]), torch.tensor([[0.0, 1.0, 0.0, 1.0]]))
+    # A line of slope a has the errors |1 + a| at -1 and |2 a| at -2. They are equal for a = -1/3.
+    assert distances_to_native(curve)["leaky_relu"].item() == pytest.approx(2 / 3)
+
+
+@given(st.integers(0, 1000))
+def test_with_a_distribution_of_inputs_the_mean_is_compared(seed):
+    generator = torch.Generator().manual_seed(seed)
+    random = {"generator": generator, "dtype": torch.float64}
+    curve = Curve(uniform_grid(9, (-4, 4), dtype=torch.float64), torch.randn(3, 9, **random))
+    x, shares = 6 * torch.rand(3, 50, **random) - 3, torch.rand(3, 50, **random)
+    y, weights = curve(x.T).T, shares / shares.sum(dim=1, keepdim=True)
+
+    def distance_of(slopes):
+        leaky = torch.where(x < 0, slopes * x, x)
+        return (weights * (y - leaky).square()).sum(dim=1).sqrt()
+
+    best = torch.stack([distance_of(a) for a in torch.linspace(-4, 4, 4001)]).amin(dim=0)
+    found = distances_to_native(curve, positions=x, shares=shares)["leaky_relu"]
+    torch.testing.assert_close(found, best, atol=1e-5, rtol=0)
+
+    within = recognise_native(curve, 1.01 * found.max(), positions=x, shares=shares)
+    if within.name == "prelu":
+        torch.testing.assert_close(within.error, distance_of(within.slopes[:, None]))
+    assert (within.error <= 1.01 * found.max()).all()
+    nearest = torch.stack(
+        list(distances_to_native(curve, positions=x, shares=shares).values())
+    ).amin(dim=0)
+    assert recognise_native(curve, 0.99 * nearest.max(), positions=x, shares=shares) is None
+
+
+def test_slopes_within_the_tolerance_of_the_mean():
+    """The slopes of the channels are 0.1 and 0.3; with the tolerance, they may be 0.1 higher or
+    lower."""
+    hinges = torch.tensor([-2.0, 0.0, 2.0], dtype=torch.float64)
+    curve = Curve(hinges, torch.where(hinges < 0, torch.tensor([[0.1], [0.3]]) * hinges, hinges))
+    x, shares = torch.tensor([-1.0, 1.0]), torch.ones(2)
+    tolerance = 0.1 * 0.5**0.5  # Half of the inputs are right of 0, without a difference.
+    common = recognise_native(curve, 1.01 * tolerance, positions=x, shares=shares)
+    assert common.name == "leaky_relu"
+    torch.testing.assert_close(common.slopes, torch.full((2,), 0.2, dtype=torch.float64))
+    apart = recognise_native(curve, 0.99 * tolerance, positions=x, shares=shares)
+    assert apart.name == "prelu"
+    torch.testing.assert_close(apart.slopes, torch.tensor([0.1, 0.3], dtype=torch.float64))
+
+
+def test_channels_without_inputs_left_of_zero_take_the_slope_of_the_others():
+    hinges = torch.tensor([-2.0, 0.0, 2.0])
+    curve = Curve(hinges, torch.tensor([[5.0, 0.0, 2.0], [-0.5, 0.0, 2.0]]))
+    x = torch.tensor([[0.5, 1.0], [-1.0, 1.0]])
+    distances = distances_to_native(curve, positions=x, shares=torch.ones(2))
+    torch.testing.assert_close(distances["leaky_relu"], torch.zeros(2, dtype=torch.float64))
+    found = recognise_native(curve, 1e-6, positions=x, shares=torch.ones(2))
+    assert found.name == "leaky_relu"
+    torch.testing.assert_close(found.slopes, torch.full((2,), 0.25, dtype=torch.float64))

@@ -89,3 +89,20 @@ def test_refusals():
             refit("relu", hinges, POINTS, shares)
     with pytest.raises(errors.ArgumentError, match=r"for 3 channels with hinges .* or \(3, K\)"):
         refit(Curve(hinges, torch.zeros(3, 2)), hinges.expand(2, 2), POINTS, torch.ones(81))
+
+
+def test_tails_without_inputs_have_the_slopes_of_the_function():
+    hinges = torch.tensor([-3.0, -1.0, 1.0, 2.0], dtype=torch.float64)
+    inside = (POINTS > -3) & (POINTS < 2)
+    found = refit("gelu", hinges, POINTS, inside, tails="free").curve.tail_slopes
+    left, right = torch.nn.functional.gelu(torch.tensor([[-5.0, -3.0], [2.0, 3.0]]).double())
+    expected = torch.stack((left.diff() / 2, right.diff() / 1), dim=1)
+    torch.testing.assert_close(found, expected)
+
+
+def test_points_without_inputs_have_no_error():
+    hinges = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+    found = refit("gelu", hinges, POINTS, POINTS.abs() < 1)
+    x = POINTS[POINTS.abs() < 1]
+    gap = found.curve(x[:, None])[:, 0] - torch.nn.functional.gelu(x)
+    torch.testing.assert_close(found.error, gap.abs().amax()[None])

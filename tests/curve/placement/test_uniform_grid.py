@@ -201,3 +201,11 @@ def test_hinges_that_a_dtype_cannot_tell_apart_are_refused():
     message = r"got 257 hinges from 1 to 1\.01 in torch\.bfloat16; that dtype cannot tell them"
     with pytest.raises(errors.ArgumentError, match=message):
         uniform_grid(257, (1.0, 1.01), dtype=torch.bfloat16)
+
+
+def test_ranges_that_a_dtype_cannot_represent_are_refused():
+    message = (
+        r"got a range from -100000 to 200000 in torch\.float16; that dtype has no numbers this"
+    )
+    with pytest.raises(errors.ArgumentError, match=message):
+        uniform_grid(9, (-1e5, 2e5), dtype=torch.float16)

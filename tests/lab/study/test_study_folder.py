@@ -86,6 +86,8 @@ def test_a_precision_is_settled_wherever_it_is_automatic_and_nothing_else_is(tin
     tiny.write_text(tiny.read_text().replace("[grid]", '[grid]\n"training.precision" = ["auto"]'))
     (precision,) = read_study(tiny).with_precision("bf16").grid["training.precision"]
     assert precision == "bf16"
+    tiny.write_text(tiny.read_text().replace('["auto"]', '["float32"]'))
+    assert read_study(tiny).with_precision("bf16") == read_study(tiny)
 
 
 def test_a_study_may_get_other_words_more_seeds_and_more_places(tiny, tmp_path):

@@ -115,8 +115,9 @@ def test_a_resnet18_takes_less_than_300_kb_and_a_fresh_one_gives_the_same_output
 
 def test_other_weights_are_said(path):
     save_curves(network(), path)
-    with pytest.warns(errors.OtherWeightsWarning, match="outputs will differ too"):
+    with pytest.warns(errors.OtherWeightsWarning, match="outputs will differ too") as caught:
         load_curves(network(seed=1), path)
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.filterwarnings("error")

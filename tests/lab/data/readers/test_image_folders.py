@@ -4,7 +4,7 @@ import torch
 
 from hinged import errors
 from hinged.lab import data
-from hinged.lab.data.readers import image_folders
+from hinged.lab.data.readers import image_decoding, image_folders
 from tests.lab.data.encode_images import encode
 
 
@@ -50,6 +50,26 @@ def test_images_of_different_sizes(tmp_path, pictures):
     assert str(refused.value).count("\n") == 0
     loaded = data.load_data_set(f"{tmp_path}:4")
     assert loaded.x_train.shape[1:] == (3, 4, 4)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_of_a_long_image_the_middle_is_taken(transpose):
+    """Its left quarter is black, its right quarter is white, and its middle is grey."""
+    picture = np.repeat(np.array([0, 100, 100, 255], np.uint8), 6)[None, :, None]
+    picture = np.broadcast_to(picture, (12, 24, 3))
+    picture = picture.transpose(1, 0, 2) if transpose else picture
+    scaled = image_decoding.decode_image(encode(picture.copy()), "a.png", 12)
+    assert scaled.shape == (3, 12, 12) and (scaled == 100).all()
+
+
+def test_images_that_do_not_fit_into_memory(monkeypatch):
+    def no_memory(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(image_decoding.np, "empty", no_memory)
+    message = "got 1,000 images of 20 x 30 pixels, which do not fit into memory; make smaller"
+    with pytest.raises(errors.DataError, match=message):
+        image_decoding.stack_images([np.zeros((3, 20, 30), np.uint8)], 1000, "cats")
 
 
 def test_a_changed_image_is_decoded_again(tmp_path, pictures):
