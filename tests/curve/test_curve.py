@@ -122,8 +122,10 @@ def test_parts_that_fit_pass_the_fast_check(arguments):
     assert shapes_match(**(whole | arguments))
 
 
-def test_one_hinge_fails_the_fast_check():
+def test_parts_that_do_not_fit_fail_the_fast_check():
     assert not shapes_match(torch.zeros(3, 1), torch.zeros(1), "linear", None)
+    assert not shapes_match([[0.0, 1.0, 2.0]], HINGES, "linear", None)
+    assert not shapes_match(torch.zeros(1, 3), [0.0, 1.0, 2.0], "linear", None)
 
 
 @pytest.mark.parametrize("arguments", [{"hinges": [0.0, 1.0, 2.0]}, {"values": [[0.0, 1.0, 2.0]]}])

@@ -113,3 +113,9 @@ def test_each_channel_has_hinges_of_its_own():
     assert moved.curve.hinges[1, 0] <= -6 and moved.curve.hinges[1, -1] >= 2
     with pytest.raises(errors.ArgumentError, match="got 1 ranges; expected one for each of 2"):
         move_ranges(curve, [(-1.0, 1.0)], x, torch.ones(2, 100))
+
+
+def test_too_few_hinges_for_both_kinks_are_spread_evenly():
+    curve = fit("hardtanh", uniform_grid(9, kinks=[-1.0, 1.0])).curve
+    moved = move_range(curve, (-16.0, 26.0), torch.linspace(-9, 9, 50), torch.ones(50), hinges=3)
+    assert moved.curve.hinges.tolist() == [-16.0, 5.0, 26.0]

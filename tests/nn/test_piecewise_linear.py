@@ -293,6 +293,12 @@ def test_positions_given_are_copied():
         assert layer.hinges.tolist() == [-1.0, 0.0, 1.0]
 
 
+@pytest.mark.parametrize("hinges", [["a", "b"], [[0.0], [1.0, 2.0]], [{}, {}], {}])
+def test_positions_that_are_no_numbers_are_refused(hinges):
+    with pytest.raises(errors.ArgumentError, match="expected a number of hinges, or ascending"):
+        PiecewiseLinear(2, hinges=hinges)
+
+
 @pytest.mark.parametrize("hinges", [[-1.0, 0.5, 1.0], [[-1.0, 0.0, 1.0], [-1.0, 0.1, 1.0]]])
 def test_positions_that_miss_the_kink_warn_at_the_callers_line(hinges):
     message = r"got positions without a hinge at every kink of relu \(0\); the layer starts as"

@@ -230,3 +230,27 @@ def test_the_default_dtype_and_device_are_followed():
     finally:
         torch.set_default_dtype(torch.float32)
     assert made.values.dtype == made.hinges.dtype == torch.float64
+
+
+ODD_CODES = [
+    torch.tensor(-1),
+    torch.tensor(3),
+    torch.tensor([0, 1]),
+    torch.tensor([]),
+    torch.tensor(float("nan")),
+    torch.tensor(1j),
+    torch.tensor(1 + 0j),
+    torch.empty((), device="meta"),
+    torch.tensor([1]).to_sparse(),
+    "linear",
+    None.__class__,
+    [1] * 100,
+]
+
+
+@pytest.mark.parametrize("code", ODD_CODES, ids=range(len(ODD_CODES)))
+def test_an_odd_kind_of_tails_in_a_state(code):
+    layer = PiecewiseLinear(3)
+    with pytest.raises(RuntimeError, match="expected a number from 0 to 2 for the kind of tails"):
+        layer.load_state_dict(layer.state_dict() | {"_extra_state": code})
+    assert layer.tails == "linear"

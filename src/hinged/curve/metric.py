@@ -138,7 +138,6 @@ def input_moments(rows: Tensor, hinges: Tensor, tails: str = "linear") -> Tensor
     return sums / weight.sum(dim=1, keepdim=True).clamp_(min=1)
 
 
-@torch.no_grad()
 def update_moments(mean: Tensor, moments: Tensor, weight: float) -> None:
     """Move the running mean of moments, in place, by a part of the distance to new moments.
 

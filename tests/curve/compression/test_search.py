@@ -86,3 +86,12 @@ def test_forbidden_are_pieces_over_a_kink_and_without_width():
     assert linear.right[0, 0].isfinite().tolist() == [False, False, False, True, True]
     constant = exclude_pieces(losses, candidates, (0.0,), "constant")
     assert constant.left[0, :, -1].isfinite().tolist() == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_which_pieces_are_too_narrow_does_not_depend_on_the_unit(scale):
+    candidates = scale * torch.tensor([[-1.0, 0.0, 1e-7, 1e-5, 2.0]], dtype=torch.float64)
+    zeros = torch.zeros_like(candidates)
+    losses = piece_losses(candidates, zeros, zeros, candidates, zeros, "linear")
+    allowed = exclude_pieces(losses, candidates, (), "linear").piece[0].isfinite()
+    assert not allowed[1, 2] and allowed[1, 3] and allowed[2, 3]

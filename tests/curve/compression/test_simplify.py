@@ -126,3 +126,9 @@ def test_refusals():
         simplify(curve, 1, positions=torch.zeros(3))
     with pytest.raises(errors.ArgumentError, match=r"expected \(P,\) or \(C, P\) for both"):
         simplify(curve, 1, positions=torch.zeros(3), shares=torch.zeros(4))
+
+
+def test_with_reach_the_ends_of_the_range_stay_hinges():
+    for name, expected in (("identity", [-4, 4]), ("relu", [-4, 0, 4]), ("abs", [-4, 0, 4])):
+        curve = fit(name, uniform_grid(9, (-4, 4))).curve
+        assert simplify(curve, 0.0, reach=1.0).curve.hinges.tolist() == [expected]

@@ -133,29 +133,6 @@ def test_histories_with_odd_contents(folder, history_file, odd, whole):
     load_history(path)
 
 
-ODD_CODES = [
-    torch.tensor(-1),
-    torch.tensor(3),
-    torch.tensor([0, 1]),
-    torch.tensor([]),
-    torch.tensor(float("nan")),
-    torch.tensor(1j),
-    torch.empty((), device="meta"),
-    torch.tensor([1]).to_sparse(),
-    "linear",
-    None.__class__,
-    [1] * 100,
-]
-
-
-@pytest.mark.parametrize("code", ODD_CODES, ids=range(len(ODD_CODES)))
-def test_an_odd_kind_of_tails_in_a_state(code):
-    layer = PiecewiseLinear(3)
-    with pytest.raises(RuntimeError, match="expected a number from 0 to 2 for the kind of tails"):
-        layer.load_state_dict(layer.state_dict() | {"_extra_state": code})
-    assert layer.tails == "linear"
-
-
 @pytest.mark.parametrize("path", ["a\0b", "a" * 300])
 @pytest.mark.parametrize("call", [hinged.save_curves, hinged.load_curves])
 def test_paths_that_no_file_system_allows(tmp_path, monkeypatch, call, path):
