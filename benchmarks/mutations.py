@@ -43,8 +43,8 @@ SOURCES = {
     "lab/data/readers": "tests/lab/data",
     "lab/networks/weight_files.py": "tests/lab/networks",
     "lab/runs/read_records.py": "tests/lab/runs/test_damaged_run_folders.py",
-    "lab/study/cells.py": "tests/lab/study/test_damaged_studies.py",
-    "lab/study/definition.py": "tests/lab/study/test_damaged_studies.py",
+    "lab/study/cells.py": "tests/lab/study",
+    "lab/study/definition.py": "tests/lab/study",
     "lab/training/checkpoints.py": "tests/lab/training",
     "model/adaptation/curve_files.py": "tests/model/adaptation",
     "model/adaptation/tensor_files.py": "tests/model/adaptation",
@@ -52,7 +52,7 @@ SOURCES = {
 }
 """What is changed (layers, curves, and the readers of files), and the tests of each."""
 MUTANTS = 300
-TESTS_OF_A_LINE = 150
+TESTS_OF_A_LINE = 300
 """At most so many tests are run for a mutant: the fastest of those that execute the line."""
 SECONDS = 120
 """The time for the tests of a mutant. Tests that take longer usually never end."""

@@ -135,6 +135,18 @@ def test_overwritten_hinges_count(write, run):
     )
 
 
+@pytest.mark.parametrize("run", [run_reference, run_default])
+def test_hinges_written_through_data_after_a_call_count(run):
+    """Such a write does not change the version of the hinges."""
+    layer, x = PiecewiseLinear(3, hinges=5, range=(-2, 2)), 5 * torch.randn(40, 3)
+    run(layer, x)
+    version = layer.hinges._version
+    write_through_data(layer)
+    assert layer.hinges._version == version
+    expected = per_channel(x, FREE[None], layer.values, 1)
+    torch.testing.assert_close(run(layer, x).double(), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_averages_of_a_calibrated_model():
     x = torch.randn(200, 4) ** 3
     model = nn.Sequential(nn.Linear(4, 8), PiecewiseLinear(8), nn.Linear(8, 1))
