@@ -62,5 +62,8 @@ def check_gradient(grad_y: Tensor, x: Tensor, call: str) -> None:
     if grad_y.shape == x.shape and grad_y.dtype is x.dtype and grad_y.device == x.device:
         return
     got = f"a gradient of shape {tuple(grad_y.shape)} in {grad_y.dtype} on {grad_y.device}"
-    hint = f"expected that of the inputs: {tuple(x.shape)} in {x.dtype} on {x.device}"
+    hint = (
+        f"expected that of the inputs: {tuple(x.shape)} in {x.dtype} on {x.device}. Do not "
+        "change inputs by `x.data = ...` before the backward pass"
+    )
     raise errors.ArgumentError(errors.message(call, got, hint))
