@@ -147,7 +147,20 @@ def message(call: str, got: str, hint: str) -> str:
     >>> message("hinged.PiecewiseLinear(hinges=...)", "1 hinge", "a curve needs at least 2")
     '`hinged.PiecewiseLinear(hinges=...)`: got 1 hinge; a curve needs at least 2.'
     """
-    return f"`{call}`: got {got}; {hint}."
+    return printable(f"`{call}`: got {got}; {hint}.")
+
+
+def printable(text: str) -> str:
+    """Return a text in which escapes replace line breaks and other invisible characters.
+
+    Texts from files may contain them. They would break a line, or control the terminal.
+
+    >>> printable("a\\nb")
+    'a\\\\nb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def check_flags(call: str, **flags: object) -> None:

@@ -50,6 +50,22 @@ def test_damaged_bytes_of_a_file(run, choices, name):
     assert name in said, said
 
 
+def test_results_of_other_settings_name_the_settings(run):
+    """A damaged byte can leave a valid file of settings. The trial may be right then."""
+    path = run.path / "config.json"
+    valid = path.read_bytes()
+    path.write_bytes(valid.replace(b'"digits"', b'"\x7figits"'))
+    try:
+        said = read_or_explain(run, "config.json")
+    finally:
+        path.write_bytes(valid)
+    assert "other settings than those in config.json: data is 'digits', not '\\x7figits'" in said
+    assert said.endswith(
+        "If config.json is right, delete this file, and run the same command again "
+        "to train the trial again."
+    )
+
+
 RECORD = b'{"kind": "models", "format": 1, "made": "", "environment": {}, "cases": []}'
 
 

@@ -12,7 +12,8 @@ from hinged.lab.experiment.schema import MAY_GROW, Experiment, Trial
 from hinged.lab.experiment.settings import flatten_settings, merge_settings
 from hinged.lab.runs.trial_result import TrialFailure, TrialResult
 
-_DELETE = "Delete this file, and run the same command again to train the trial again."
+_AGAIN = "delete this file, and run the same command again to train the trial again."
+_DELETE = _AGAIN.capitalize()
 
 
 def read_failure(path: Path) -> TrialFailure:
@@ -47,17 +48,18 @@ def read_result(path: Path, trial: Trial, settings: Mapping[str, Any]) -> TrialR
         result = TrialResult.model_validate_json(path.read_text(encoding="utf-8"))
         recorded = _settings_of(result.experiment, trial.activation)
     found = Trial(activation=result.activation, seed=result.seed)
-    fault = ""
+    fault, remedy = "", _DELETE
     if found != trial:
         fault = f"the result of {found.activation} with seed {found.seed}"
     elif not result.loss:
         fault = "a result without losses"
     elif differences := _differences(recorded, settings):
-        fault = f"the result of other settings: {'; '.join(differences)}"
+        fault = f"the result of other settings than those in config.json: {'; '.join(differences)}"
+        remedy = f"If config.json is right, {_AGAIN}"
     if fault:
         raise errors.RunFolderError(
             f"{path} is {fault}, and not the result of {trial.activation} with seed {trial.seed} "
-            f"in this folder. {_DELETE}"
+            f"in this folder. {remedy}"
         )
     return result
 

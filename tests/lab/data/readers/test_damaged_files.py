@@ -85,6 +85,13 @@ def test_random_csv(folder, text):
     read_or_explain(table_files.read_csv_or_parquet, folder / "random.csv", text.encode("latin-1"))
 
 
+def test_line_breaks_in_classes_and_columns_do_not_break_the_message(tmp_path):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "breaks.csv"
+    for content in (b'1\r"1\n1"\r1', b'"a\nb",y\n1,\n2,3\n', b'x,"y\x1b[2J"\n1,u\n2,v\n3,v\n'):
+        read_or_explain(table_files.read_csv_or_parquet, path, content)
+
+
 def parquet_files():
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
