@@ -156,12 +156,8 @@ def test_a_lazy_layer_returns_to_its_start_when_it_has_one():
     lazy = PiecewiseLinear(None)
     lazy.reset_parameters()
     assert lazy.has_uninitialized_params()
-    lazy.load_state_dict(shaken_state())
+    trained = PiecewiseLinear(6)
+    nn.init.normal_(trained.values)
+    lazy.load_state_dict(trained.state_dict())
     lazy.reset_parameters()
     assert torch.equal(lazy(X), X.relu())
-
-
-def shaken_state():
-    layer = PiecewiseLinear(6)
-    nn.init.normal_(layer.values)
-    return layer.state_dict()

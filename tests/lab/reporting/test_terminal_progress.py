@@ -135,6 +135,14 @@ def test_a_note_and_a_warning_are_lines_of_their_own():
     ]
 
 
+def test_invisible_characters_of_names_are_shown_as_escapes():
+    screen = Screen()
+    screen.progress.on_start(2, 0, 4, 1)
+    screen.progress.on_note("a\nb: 3 missing.")
+    screen.progress.on_warning("c\x1b[2J: left out.")
+    assert screen.lines == ["Data: a\\nb: 3 missing.", "Warning: c\\x1b[2J: left out."]
+
+
 @pytest.mark.parametrize("name", ["a[b].py:f", "a[/b].py:f", "[red]x"])
 def test_brackets_in_names_are_no_markup(name):
     screen = Screen()

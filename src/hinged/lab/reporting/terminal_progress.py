@@ -19,6 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from hinged import errors
 from hinged.lab.experiment.schema import Trial
 from hinged.lab.reporting.terminal import format_score
 from hinged.lab.reporting.time_estimate import TimeEstimate, in_words
@@ -83,16 +84,19 @@ class TerminalProgress(ProgressListener):
         if sentence in self._shown_notes:
             return
         self._shown_notes.add(sentence)
-        self._console.print(f"[dim]Data:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+        self._print_line("[dim]Data:[/]", sentence)
 
     def on_warning(self, sentence: str) -> None:
         """Print the warning as a line, unless it was printed before."""
         if sentence in self.shown_warnings:
             return
         self.shown_warnings |= {sentence}
-        self._console.print(
-            f"[yellow]Warning:[/] {escape(sentence)}", highlight=False, soft_wrap=True
-        )
+        self._print_line("[yellow]Warning:[/]", sentence)
+
+    def _print_line(self, label: str, sentence: str) -> None:
+        """Print a sentence, which may contain names from files, as one line after a label."""
+        text = escape(errors.printable(sentence))
+        self._console.print(f"{label} {text}", highlight=False, soft_wrap=True)
 
     def on_trial_start(self, run: ExperimentRun, trial: Trial) -> None:
         """Show the activation and the seed of the training next to the bar."""

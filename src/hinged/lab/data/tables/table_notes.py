@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from hinged import errors
 from hinged.lab.data.tables.columns import MOST_LEVELS, Column
 
 _MOST_NAMED = 10
@@ -86,5 +85,4 @@ def listed(names: Iterable[str]) -> str:
     """
     names = list(names)
     more = len(names) - _MOST_NAMED
-    shown = errors.printable(", ".join(names[:_MOST_NAMED]))
-    return shown + (f" and {more} more" if more > 0 else "")
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
