@@ -10,17 +10,21 @@ from hinged import errors
 
 
 @contextmanager
-def errors_converted(convert: Callable[[Exception], errors.HingedError]) -> Iterator[None]:
+def errors_converted(
+    convert: Callable[[Exception], errors.HingedError],
+    kept: type[errors.HingedError] = errors.HingedError,
+) -> Iterator[None]:
     """Convert every error in the `with` block into an error of hinged.
 
     A file may be damaged in any way, and the libraries that read it raise errors of many classes.
 
     Args:
-        convert: returns the new error. Errors of hinged are not converted.
+        convert: returns the new error.
+        kept: the class of errors that are not converted.
     """
     try:
         yield
-    except errors.HingedError:
+    except kept:
         raise
     except Exception as error:
         raise convert(error) from error
@@ -35,10 +39,11 @@ def explain_read_errors(path: Path, what: str, advice: str) -> AbstractContextMa
         advice: a sentence that says what to do.
 
     Raises:
-        RunFolderError: if the block raises an error. An error of hinged is not changed.
+        RunFolderError: if the block raises an error. A `RunFolderError` is not changed.
     """
     return errors_converted(
         lambda error: errors.RunFolderError(
             f"{path} is not {what}: reading it raises {type(error).__name__}. {advice}"
-        )
+        ),
+        kept=errors.RunFolderError,
     )

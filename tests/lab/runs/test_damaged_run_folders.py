@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import safetensors.torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,19 @@ def test_results_of_other_settings_name_the_settings(run):
         "If config.json is right, delete this file, and run the same command again "
         "to train the trial again."
     )
+
+
+def test_curves_with_hinges_out_of_order_name_their_file(run):
+    path = run.path / NAMES[4]
+    valid = path.read_bytes()
+    saved = safetensors.torch.load(valid)
+    turned = {n: each.flip(-1) if n.endswith("hinges") else each for n, each in saved.items()}
+    path.write_bytes(safetensors.torch.save(turned))
+    try:
+        said = read_or_explain(run, "no error")
+    finally:
+        path.write_bytes(valid)
+    assert f"{NAMES[4]} is not a file of curves: reading it raises ArgumentError. " in said
 
 
 RECORD = b'{"kind": "models", "format": 1, "made": "", "environment": {}, "cases": []}'

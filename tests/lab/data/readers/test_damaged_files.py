@@ -122,10 +122,11 @@ def test_gzipped_files(folder, content):
     read_or_explain(lambda path: read_unpacked(path, md5(IDX), 100), folder / "idx.gz", content)
 
 
+JPEG = encode(PICTURE, "JPEG")
 PACK = {
-    "jpeg": np.frombuffer(encode(PICTURE), np.uint8),
-    "offset": np.array([0, len(encode(PICTURE))]),
-    "label": np.array([0]),
+    "jpeg": np.frombuffer(2 * JPEG, np.uint8),
+    "offset": len(JPEG) * np.arange(3),
+    "label": np.array([0, 0]),
     "n_train": np.array(1),
     "classes": np.array(["a"]),
 }
@@ -156,6 +157,17 @@ def test_packs_with_odd_arrays(folder, odd, missing):
     content = zipped(**{name: each for name, each in (PACK | odd).items() if name not in missing})
     read = image_packs.read_encoded_pack
     read_or_explain(lambda path: read_pack(path, read), folder / "pack.npz", content)
+
+
+@pytest.mark.parametrize("n_train", [0, 2, np.float32(1.8e19), np.nan])
+def test_a_pack_with_an_impossible_number_of_training_images_names_the_file(tmp_path, n_train):
+    """A number of more than 64 bits cannot be stored in the cache."""
+    path = tmp_path / "impossible.npz"
+    path.write_bytes(zipped(**PACK | {"n_train": np.array(n_train)}))
+    with pytest.raises(errors.DataError, match=r"impossible\.npz`: got a file that cannot be read"):
+        read_pack(path, image_packs.read_encoded_pack)
+    path.write_bytes(zipped(**PACK))
+    assert len(read_pack(path, image_packs.read_encoded_pack).x_test) == 1
 
 
 PIXELS = {

@@ -140,7 +140,9 @@ def _problem(names: NDArray[Any]) -> Classification:
 def _decode_pack(name: str, path: Path) -> Arrays:
     pack = read_npz(path)
     with explain_damage(path):
-        encoded, offset = pack["jpeg"].tobytes(), pack["offset"]
+        encoded, offset, n_train = pack["jpeg"].tobytes(), pack["offset"], int(pack["n_train"])
+        if not 0 < n_train < len(offset) - 1:
+            raise ValueError(f"of {len(offset) - 1} images, {n_train} are to train on")
         images = (
             decode_image(encoded[start:end], f"image {index} of {path}")
             for index, (start, end) in enumerate(pairwise(offset))
@@ -148,6 +150,6 @@ def _decode_pack(name: str, path: Path) -> Arrays:
         return {
             "images": stack_images(images, len(offset) - 1, name),
             "labels": pack["label"].astype(np.int64).reshape(len(offset) - 1),
-            "n_train": np.asarray(int(pack["n_train"])),
+            "n_train": np.asarray(n_train),
             "classes": pack["classes"].astype(str).reshape(-1),
         }
