@@ -180,3 +180,9 @@ def test_a_curve_of_another_channel_count_is_refused():
         match=r"`hinged.curve.fit\(function=...\)`: got a curve of 2 channels; expected 1 or 3",
     ):
         fit(Curve(FREE, torch.randn(2, 7, dtype=torch.float64)), FREE, channels=3)
+
+
+@pytest.mark.parametrize("call", [torch.sqrt, lambda x: torch.where(x < 0, torch.nan, 2 * x)])
+def test_a_function_that_ends_with_the_range_is_not_exact(call):
+    """Tails of a curve cannot equal a function that has no finite outputs there."""
+    assert not fit(call, torch.tensor([0.0, 1.0, 2.0])).exact

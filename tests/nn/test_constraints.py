@@ -15,6 +15,7 @@ from torch.nn.utils import vector_to_parameters
 
 from hinged import PiecewiseLinear, constrain, errors
 from hinged.curve import Constraint, satisfies
+from hinged.nn.constraints import apply_constraint
 from tests.curve.constraints.constraint_cases import CONSTRAINTS, SYMMETRIC, assert_satisfies
 
 # Decay that is as strong as here moves curves against their constraint.
@@ -258,3 +259,12 @@ def test_a_step_projects_with_a_compiled_model():
         compiled(torch.randn(8, 3)).sum().backward()
         optimiser.step()
         assert_holds(model, lipschitz=0.5)
+
+
+def test_the_constraint_of_a_layer_can_be_applied_by_hand():
+    layer = PiecewiseLinear(2, 5)
+    constrain(layer, monotone=True)
+    with torch.no_grad():
+        layer.values.copy_(-layer.hinges.expand(2, -1))
+    apply_constraint(layer)
+    assert (layer.values == layer.values[:, :1]).all()

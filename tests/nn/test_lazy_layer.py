@@ -55,6 +55,9 @@ def test_states_of_lazy_layers():
     again = nn.Sequential(PiecewiseLinear(None))
     again.load_state_dict(nn.Sequential(PiecewiseLinear(None)).state_dict())
     assert torch.equal(again[0](X), X.relu())
+    empty = nn.Sequential(PiecewiseLinear(None))
+    assert "0.values" in empty.load_state_dict({}, strict=False).missing_keys
+    assert torch.equal(empty[0](X), X.relu())
     with pytest.raises(RuntimeError, match=r"\(6, 9\); this layer has \(6, 5\)"):
         nn.Sequential(PiecewiseLinear(None, 5)).load_state_dict(nn.Sequential(trained).state_dict())
 

@@ -20,7 +20,8 @@ NOT_MODELS = {
         "resnet18",
         r"got the text 'resnet18'; build the model first .*\.models\.resnet18\(\)",
     ),
-    "path": ("runs/model.pt", r"got the text 'runs/model\.pt'; build the model first and pass it"),
+    "other text": ("vgg11", r"models\.vgg11\(\)"),
+    "path": ("runs/model.pt", r"got the text 'runs/model\.pt'; .* pass it, .*\.resnet18\(\)"),
     "class": (nn.Linear, r"got the class Linear; make a model .* model = Linear\(\.\.\.\)"),
     "tensor": (X, r"got a tensor of shape \(4, 2\); the model is the first argument"),
     "optimiser": (

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hinged import PiecewiseLinear, errors
+from hinged.nn.saved_state import has_shape_of
 
 INPUTS = 4 * torch.randn(64, 3, 5, generator=torch.Generator().manual_seed(1))
 
@@ -254,3 +255,41 @@ def test_an_odd_kind_of_tails_in_a_state(code):
     with pytest.raises(RuntimeError, match="expected a number from 0 to 2 for the kind of tails"):
         layer.load_state_dict(layer.state_dict() | {"_extra_state": code})
     assert layer.tails == "linear"
+
+
+def test_slopes_of_another_shape_are_refused_in_words():
+    target = layer(tails="free")
+    state = target.state_dict() | {"tail_slopes": torch.zeros(2, 2)}
+    with pytest.raises(
+        RuntimeError, match=r"load_state_dict\(\)`: got tail_slopes of shape \(2, 2\)"
+    ):
+        target.load_state_dict(state)
+
+
+@pytest.mark.parametrize("tails", ["linear", "free"])
+def test_a_state_of_parameters_only_is_loaded_onto_the_hinges_of_the_layer(tails):
+    source, target = layer(tails=tails), layer(tails=tails)
+    hinges = target.hinges
+    state = {f"0.{name}": tensor.detach() for name, tensor in source.named_parameters()}
+    loaded = nn.Sequential(target).load_state_dict(state, strict=False)
+    assert set(loaded.missing_keys) == {"0.hinges", "0._extra_state"}
+    assert target.hinges is hinges
+    assert_same_function(target, source)
+    with pytest.raises(RuntimeError, match=r'Missing key.*"0\.hinges"'):
+        nn.Sequential(target).load_state_dict(state)
+
+
+def test_a_state_of_hinges_only_leaves_the_curves_as_they_are():
+    source, target = layer("free"), layer("free", "free")
+    before = copy.deepcopy(target)
+    loaded = target.load_state_dict({"hinges": source.hinges}, strict=False)
+    assert loaded.missing_keys == ["tail_slopes", "values"]
+    assert_same_function(target, before)
+
+
+def test_a_layer_has_the_shape_of_its_own_state_with_any_hinges():
+    made = layer()
+    state = made.state_dict()
+    assert has_shape_of(made, state | {"hinges": torch.zeros(3, 9)})
+    assert not has_shape_of(made, state | {"values": torch.zeros(4, 9)})
+    assert not has_shape_of(made, {"hinges": state["hinges"]})

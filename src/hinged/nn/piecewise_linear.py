@@ -300,7 +300,10 @@ class PiecewiseLinear(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load all tensors of a saved state, or none if the state does not fit the layer."""
+        """Load the tensors of a saved state, or none if the state does not fit the layer.
+
+        A state without values is not loaded either: its hinges alone would change the curves.
+        """
         own = {
             name.removeprefix(prefix): tensor
             for name, tensor in state_dict.items()
@@ -314,7 +317,7 @@ class PiecewiseLinear(nn.Module):
             return
         parameters = {name for name, tensor in self._parameters.items() if tensor is not None}
         missing = (parameters | {"hinges"}) - own.keys()
-        if strict and missing:
+        if strict and "values" in missing:
             missing_keys.extend(prefix + name for name in sorted(missing))
             return
         hinges = own.get("hinges")

@@ -162,3 +162,16 @@ def test_channels_without_inputs_left_of_zero_take_the_slope_of_the_others():
     found = recognise_native(curve, 1e-6, positions=x, shares=torch.ones(2))
     assert found.name == "leaky_relu"
     torch.testing.assert_close(found.slopes, torch.full((2,), 0.25, dtype=torch.float64))
+
+
+def test_a_leaky_relu_is_recognised_without_tolerance():
+    hinges = torch.tensor([-2.0, -1.0, 0.0, 1.0])
+    curve = Curve(hinges, torch.where(hinges < 0, 0.5 * hinges, hinges)[None])
+    found = recognise_native(curve, 0.0)
+    assert found.name == "leaky_relu" and found.slopes.item() == 0.5
+
+
+def test_hinges_between_0_and_1_are_right_of_zero():
+    hinges = torch.tensor([-2.0, -1.0, 0.0, 0.5, 2.0])
+    curve = Curve(hinges, torch.tensor([[-0.2, -0.1, 0.0, 0.8, 2.0]]))
+    assert distances_to_native(curve)["leaky_relu"].item() == pytest.approx(0.3)

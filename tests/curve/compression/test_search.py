@@ -86,6 +86,7 @@ def test_forbidden_are_pieces_over_a_kink_and_without_width():
     assert linear.right[0, 0].isfinite().tolist() == [False, False, False, True, True]
     constant = exclude_pieces(losses, candidates, (0.0,), "constant")
     assert constant.left[0, :, -1].isfinite().tolist() == [True, True, True, False, False]
+    assert constant.right[0, 0].isfinite().tolist() == [False, True, True, True, True]
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])

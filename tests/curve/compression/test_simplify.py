@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hinged import Curve, errors
 from hinged.curve import distance, fit, uniform_grid
+from hinged.curve.compression.fewest_pieces import _nearest
 from hinged.curve.compression.simplify import simplify
 from tests import oracles
 from tests.fewest_hinges import fewest_hinges
@@ -132,3 +133,9 @@ def test_with_reach_the_ends_of_the_range_stay_hinges():
     for name, expected in (("identity", [-4, 4]), ("relu", [-4, 0, 4]), ("abs", [-4, 0, 4])):
         curve = fit(name, uniform_grid(9, (-4, 4))).curve
         assert simplify(curve, 0.0, reach=1.0).curve.hinges.tolist() == [expected]
+
+
+def test_the_height_nearest_to_the_wanted_one_is_chosen():
+    low, high = torch.tensor([[1.0, 4.0, 3.0]]), torch.tensor([[2.0, 5.0, 2.0]])
+    for wanted, expected in ((3.5, 4.0), (2.5, 2.0), (1.5, 1.5), (9.0, 5.0)):
+        assert _nearest(low, high, torch.tensor([[wanted]])).item() == expected

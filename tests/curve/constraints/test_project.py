@@ -276,3 +276,19 @@ def test_a_bound_far_below_the_values_changes_nothing(dtype):
     for low in (-10.0, -1e6):
         bounded = project(curve, Constraint(convex=True, bounds=(low, None)))
         assert (bounded.values - unbounded.values).abs().max() <= 4 * torch.finfo(dtype).eps
+
+
+def test_a_falling_curve_that_is_nearly_convex_moves_little():
+    curve = Curve(torch.arange(4.0), torch.tensor([[3.0, 1.0, 0.6, 0.0]]))
+    constraint = Constraint(convex=True, monotone="decreasing", lipschitz=2.0)
+    assert (project(curve, constraint).values - curve.values).abs().max() < 0.1
+
+
+def test_a_bound_holds_at_the_last_hinge_of_a_convex_curve_with_free_tails():
+    curve = Curve(
+        torch.arange(3.0), torch.tensor([[3.0, 1.0, -1.0]]), "free", torch.tensor([[-2.0, 0.0]])
+    )
+    closest = project(curve, Constraint(convex=True, bounds=(0.0, None)))
+    rows = [each.double().tolist() for each in (closest.values[0], closest.tail_slopes[0])]
+    assert rows == [pytest.approx([3.0, 1.0, 0.0], abs=0.35), pytest.approx([-2.5, 0.0], abs=0.6)]
+    assert closest.values[0, 2].item() == pytest.approx(0.0, abs=1e-5)

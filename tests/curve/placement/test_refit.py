@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from hinged import Curve, errors
 from hinged.curve import uniform_grid
-from hinged.curve.placement.refit import refit
+from hinged.curve.placement.refit import _interpolant, refit
+from hinged.curve.start_functions import StartFunction
 
 POINTS = torch.linspace(-4, 4, 81, dtype=torch.float64)
 
@@ -106,3 +107,10 @@ def test_points_without_inputs_have_no_error():
     x = POINTS[POINTS.abs() < 1]
     gap = found.curve(x[:, None])[:, 0] - torch.nn.functional.gelu(x)
     torch.testing.assert_close(found.error, gap.abs().amax()[None])
+
+
+def test_slopes_of_free_tails_start_over_the_width_of_their_own_piece():
+    hinges = torch.tensor([[0.0, 1.0, 3.0]], dtype=torch.float64)
+    square = StartFunction("square", torch.square)
+    # The tails end at -1 and at 5, where the outputs are 1 and 25.
+    assert _interpolant(square, hinges, "free").tolist() == [[0.0, 1.0, 9.0, -1.0, 8.0]]

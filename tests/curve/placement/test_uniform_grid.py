@@ -1,5 +1,6 @@
 import itertools
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from hinged import errors
 from hinged.curve import TAILS, is_uniform, uniform_grid
+from hinged.curve.placement.uniform_grid import _uneven_positions
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 RANGES = (
@@ -209,3 +211,9 @@ def test_ranges_that_a_dtype_cannot_represent_are_refused():
     )
     with pytest.raises(errors.ArgumentError, match=message):
         uniform_grid(9, (-1e5, 2e5), dtype=torch.float16)
+
+
+def test_a_kink_at_an_end_of_the_range_gets_a_hinge_one_even_gap_outside():
+    ends = Fraction(0), Fraction(4)
+    assert _uneven_positions(5, *ends, [Fraction(0), Fraction(1)], 1)[0] == -1
+    assert _uneven_positions(5, *ends, [Fraction(1), Fraction(4)], 1)[-1] == 5

@@ -6,6 +6,7 @@ import torch
 
 from hinged import errors
 from hinged.lab import data
+from hinged.lab.data.readers.bccd import read_reduced_bccd
 from tests.lab.data.encode_images import encode
 
 BOX = (
@@ -61,3 +62,10 @@ def test_the_real_data_set(real):
     assert len(boxes) == 4888 - 2
     assert (boxes[:, 2:] > boxes[:, :2]).all() and boxes.min() >= 0
     assert boxes[:, 2].max() <= 640 and boxes[:, 3].max() <= 480
+
+
+def test_reduced_images_are_divided_into_two_splits(tmp_path, archive):
+    loaded = read_reduced_bccd(tmp_path, digest(archive))
+    assert loaded.x_train.shape == (2, 3, 2, 2) and loaded.x_test.shape == (1, 3, 2, 2)
+    assert len(loaded.y_train) == 2 and len(loaded.y_test) == 1
+    assert loaded.problem.size == (2, 2)

@@ -42,12 +42,13 @@ def test_a_folder_of_classes_is_divided(tmp_path, pictures):
 
 def test_images_of_different_sizes(tmp_path, pictures):
     fill(tmp_path, pictures)
-    (tmp_path / "cat" / "wide.png").write_bytes(encode(np.full((6, 30, 3), 9, np.uint8)))
-    with pytest.raises(
-        errors.DataError, match=r"images of 8 x 8 pixels and 6 x 30.*:64"
-    ) as refused:
-        data.load_data_set(str(tmp_path))
-    assert str(refused.value).count("\n") == 0
+    for height, width in ((6, 30), (30, 6)):
+        picture = np.full((height, width, 3), 9, np.uint8)
+        (tmp_path / "cat" / "other.png").write_bytes(encode(picture))
+        said = rf"images of 8 x 8 pixels and {height} x {width}.*:64"
+        with pytest.raises(errors.DataError, match=said) as refused:
+            data.load_data_set(str(tmp_path))
+        assert str(refused.value).count("\n") == 0
     loaded = data.load_data_set(f"{tmp_path}:4")
     assert loaded.x_train.shape[1:] == (3, 4, 4)
 
@@ -60,6 +61,14 @@ def test_of_a_long_image_the_middle_is_taken(transpose):
     picture = picture.transpose(1, 0, 2) if transpose else picture
     scaled = image_decoding.decode_image(encode(picture.copy()), "a.png", 12)
     assert scaled.shape == (3, 12, 12) and (scaled == 100).all()
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_of_an_odd_number_of_pixels_the_smaller_half_is_cut_off_first(transpose):
+    picture = np.broadcast_to(np.arange(7, dtype=np.uint8)[None, :, None], (4, 7, 3))
+    picture = picture.transpose(1, 0, 2) if transpose else picture
+    cut = image_decoding.decode_image(encode(picture.copy()), "a.png", 4)[0]
+    assert (cut.T if transpose else cut)[0].tolist() == [1, 2, 3, 4]
 
 
 def test_images_that_do_not_fit_into_memory(monkeypatch):

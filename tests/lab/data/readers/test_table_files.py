@@ -353,3 +353,10 @@ def test_a_row_with_too_many_values(tmp_path, mark, marks):
     message = f"got a row with 4 values for 3 columns: '{row}'; .* texts with {marks} in quotes"
     with pytest.raises(errors.DataError, match=message):
         table_files.read_csv_or_parquet(path)
+
+
+def test_a_table_that_is_too_large_is_refused_with_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_files, "MOST_BYTES", 3 * 2**29)
+    said = r"got a table of 1\.6 GiB; at most 1\.5 GiB are allowed"
+    with pytest.raises(errors.DataError, match=said):
+        table_files._check_size(tmp_path / "large.csv", round(0.2 * 2**30))
