@@ -186,3 +186,8 @@ def test_a_curve_of_another_channel_count_is_refused():
 def test_a_function_that_ends_with_the_range_is_not_exact(call):
     """Tails of a curve cannot equal a function that has no finite outputs there."""
     assert not fit(call, torch.tensor([0.0, 1.0, 2.0])).exact
+
+
+def test_options_have_names():
+    with pytest.raises(TypeError, match="positional argument"):
+        fit("relu", uniform_grid(5), 3)

@@ -10,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import hinged
 from hinged import PiecewiseLinear
+from hinged.curve import is_uniform
 from hinged.kernels import use_kernel
 from tests.oracles import per_channel
 
@@ -190,3 +191,10 @@ def test_a_layer_from_the_meta_device_reads_its_hinges_when_they_have_values():
     layer = PiecewiseLinear(3, hinges=5, device="meta").to_empty(device="cpu")
     layer.hinges.data.copy_(FREE)
     assert not layer._spacing.is_uniform(layer.hinges)
+
+
+def test_hinges_that_a_cast_makes_uneven_are_not_treated_as_even():
+    layer = PiecewiseLinear(3, range=(-1.3, 0.2))
+    assert is_uniform(layer.hinges)
+    cast = layer.bfloat16()
+    assert not is_uniform(cast.hinges) and not cast._spacing.is_uniform(cast.hinges)

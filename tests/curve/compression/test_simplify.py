@@ -139,3 +139,17 @@ def test_the_height_nearest_to_the_wanted_one_is_chosen():
     low, high = torch.tensor([[1.0, 4.0, 3.0]]), torch.tensor([[2.0, 5.0, 2.0]])
     for wanted, expected in ((3.5, 4.0), (2.5, 2.0), (1.5, 1.5), (9.0, 5.0)):
         assert _nearest(low, high, torch.tensor([[wanted]])).item() == expected
+
+
+def test_a_straight_line_keeps_its_heights_within_a_large_tolerance():
+    line = Curve(torch.arange(5.0), torch.arange(5.0)[None])
+    found = simplify(line, 0.5)
+    assert found.needed.item() == 2 and found.error.item() == 0
+    assert found.curve.values.tolist() == [[0.0, 4.0]]
+
+
+def test_one_curve_has_common_hinges():
+    curve = Curve(torch.arange(3.0), torch.tensor([[0.0, 0.0, 1.0]]))
+    found = simplify(curve, 0.0)
+    assert found.curve.hinges.dim() == 2
+    assert found.with_common_hinges().hinges.tolist() == found.curve.hinges[0].tolist()

@@ -65,6 +65,14 @@ def test_a_users_activation_that_cannot_be_loaded_is_a_fault_of_the_study(tiny):
     assert "pretrain" not in str(refused.value)
 
 
+def test_networks_that_one_pretraining_cannot_serve_are_a_fault_of_the_study(tiny):
+    text = tiny.read_text().replace("width = 2", 'pretrained = "study"', 1)
+    tiny.write_text(text.replace("[grid]", '[grid]\n"network.width" = [2, 3]', 1))
+    said = r"pretrain: .*got networks of kind cnn that are pretrained differently; a study"
+    with pytest.raises(errors.ArgumentError, match=said):
+        read_study(tiny)
+
+
 def test_scales_lay_their_settings_and_values_over_the_study(tiny):
     study = read_study(tiny)
     smoke, small, full = (study_cells(study, scale) for scale in SCALES)

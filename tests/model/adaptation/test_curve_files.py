@@ -342,3 +342,16 @@ def test_names_that_wrappers_add_do_not_count(path, wrap):
     assert torch.equal(plain[2].values, changed.values) and plain[2].values.min() > 0
     save_curves(shaken(network()), path)
     load_curves(wrapped, path)
+
+
+@pytest.mark.parametrize(
+    "package, error",
+    [("numpy", errors.MissingExtraError), ("a", ModuleNotFoundError), ("z", ModuleNotFoundError)],
+)
+def test_only_a_missing_numpy_is_explained(tmp_path, monkeypatch, package, error):
+    def save(*_):
+        raise ModuleNotFoundError(name=package)
+
+    monkeypatch.setattr("safetensors.torch.save", save)
+    with pytest.raises(error):
+        hinged.save_curves(nn.Sequential(PiecewiseLinear(2)), tmp_path / "curves.safetensors")
