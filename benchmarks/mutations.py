@@ -4,9 +4,9 @@ Usage: python benchmarks/mutations.py RECORD.json [MUTANTS [SEED [SOURCE ...]]]
 
 A mutant is the source code of one file with one change, for example `<` replaced by `<=`. For each
 mutant, the tests of this file that execute the changed line are run. The mutant is killed if a test
-fails, crashes or takes too long; otherwise it survives. Files on disk stay as they are: the changed
-code is given to Python when it imports the module. The tests that kill a mutant must pass on the
-code without the change.
+fails or crashes, and too late if the tests take longer than `SECONDS`; otherwise it survives. Files
+on disk stay as they are: the changed code is given to Python when it imports the module. The tests
+that kill a mutant must pass on the code without the change.
 
 It needs the packages cosmic-ray and coverage.
 """

@@ -15,7 +15,7 @@ from torch.nn.utils import vector_to_parameters
 
 from hinged import PiecewiseLinear, constrain, errors
 from hinged.curve import Constraint, satisfies
-from hinged.nn.constraints import apply_constraint
+from hinged.nn.constraints import _Snapshot, apply_constraint
 from tests.curve.constraints.constraint_cases import CONSTRAINTS, SYMMETRIC, assert_satisfies
 
 # Decay that is as strong as here moves curves against their constraint.
@@ -268,3 +268,12 @@ def test_the_constraint_of_a_layer_can_be_applied_by_hand():
         layer.values.copy_(-layer.hinges.expand(2, -1))
     apply_constraint(layer)
     assert (layer.values == layer.values[:, :1]).all()
+
+
+def test_a_version_shows_that_a_tensor_has_changed():
+    """On a GPU, the numbers are not compared."""
+    tensor = torch.zeros(3)
+    remembered = _Snapshot(tensor)
+    remembered._numbers = None
+    assert not remembered.differs(tensor)
+    assert remembered.differs(tensor.add_(1))

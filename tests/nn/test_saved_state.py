@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import register_parametrization
 
 from hinged import PiecewiseLinear, errors
 from hinged.nn.saved_state import has_shape_of
@@ -279,12 +280,30 @@ def test_a_state_of_parameters_only_is_loaded_onto_the_hinges_of_the_layer(tails
         nn.Sequential(target).load_state_dict(state)
 
 
-def test_a_state_of_hinges_only_leaves_the_curves_as_they_are():
-    source, target = layer("free"), layer("free", "free")
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("missing", ["values", "tail_slopes"])
+def test_a_state_without_a_trained_tensor_leaves_the_curves_as_they_are(missing, assign):
+    source, target = layer("free", "free"), layer("uniform", "free")
     before = copy.deepcopy(target)
-    loaded = target.load_state_dict({"hinges": source.hinges}, strict=False)
-    assert loaded.missing_keys == ["tail_slopes", "values"]
+    state = source.state_dict()
+    del state[missing], state["_extra_state"]
+    loaded = target.load_state_dict(state | {"valuez": 1}, strict=False, assign=assign)
+    assert set(loaded.missing_keys) == {missing, "_extra_state"}
+    assert loaded.unexpected_keys == ["valuez"]
     assert_same_function(target, before)
+
+
+def test_a_state_of_values_leaves_a_layer_whose_values_are_parametrised():
+    target = PiecewiseLinear(3)
+    register_parametrization(target, "values", nn.Tanh())
+    before = target(INPUTS)
+    loaded = target.load_state_dict(layer("free").state_dict(), strict=False)
+    assert loaded.missing_keys == ["parametrizations.values.original"]
+    assert torch.equal(target(INPUTS), before)
+    source = copy.deepcopy(target)
+    nn.init.normal_(source.parametrizations["values"].original)
+    target.load_state_dict(source.state_dict())
+    assert torch.equal(target(INPUTS), source(INPUTS))
 
 
 def test_a_layer_has_the_shape_of_its_own_state_with_any_hinges():

@@ -12,7 +12,7 @@ from hinged import errors
 @contextmanager
 def errors_converted(
     convert: Callable[[Exception], errors.HingedError],
-    kept: type[errors.HingedError] = errors.HingedError,
+    kept: type[errors.HingedError] | tuple[type[errors.HingedError], ...] = errors.HingedError,
 ) -> Iterator[None]:
     """Convert every error in the `with` block into an error of hinged.
 
@@ -20,7 +20,7 @@ def errors_converted(
 
     Args:
         convert: returns the new error.
-        kept: the class of errors that are not converted.
+        kept: the class of errors, or the classes, that are not converted.
     """
     try:
         yield
@@ -39,11 +39,12 @@ def explain_read_errors(path: Path, what: str, advice: str) -> AbstractContextMa
         advice: a sentence that says what to do.
 
     Raises:
-        RunFolderError: if the block raises an error. A `RunFolderError` is not changed.
+        RunFolderError: if the block raises an error. A `RunFolderError` or a
+            `MissingExtraError` is not changed.
     """
     return errors_converted(
         lambda error: errors.RunFolderError(
             f"{path} is not {what}: reading it raises {type(error).__name__}. {advice}"
         ),
-        kept=errors.RunFolderError,
+        kept=(errors.RunFolderError, errors.MissingExtraError),
     )

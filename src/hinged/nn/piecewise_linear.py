@@ -302,7 +302,9 @@ class PiecewiseLinear(nn.Module):
     ) -> None:
         """Load the tensors of a saved state, or none if the state does not fit the layer.
 
-        A state without values is not loaded either: its hinges alone would change the curves.
+        None are loaded either if a trained tensor is missing, because the others would make another
+        curve of it. A state without hinges is loaded onto the hinges of the layer. As in torch, an
+        error for missing tensors is raised after the others are loaded.
         """
         own = {
             name.removeprefix(prefix): tensor
@@ -315,14 +317,12 @@ class PiecewiseLinear(nn.Module):
         if mismatch is not None:
             error_msgs.append(mismatch)
             return
-        parameters = {name for name, tensor in self._parameters.items() if tensor is not None}
-        missing = (parameters | {"hinges"}) - own.keys()
-        if strict and "values" in missing:
-            missing_keys.extend(prefix + name for name in sorted(missing))
-            return
-        hinges = own.get("hinges")
-        if hinges is not None and hinges.shape != self.hinges.shape:
-            self.hinges = self.hinges.new_empty(hinges.shape)
+        kept = self.state_dict(keep_vars=True)
+        if kept.keys() - own.keys() - {"hinges", "_extra_state"}:
+            # The tensors of the layer itself are loaded, so that torch lists what is missing.
+            state_dict = state_dict | {prefix + name: kept[name] for name in kept.keys() & own}
+        elif "hinges" in own and own["hinges"].shape != self.hinges.shape:
+            self.hinges = self.hinges.new_empty(own["hinges"].shape)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )

@@ -175,3 +175,8 @@ def test_hinges_between_0_and_1_are_right_of_zero():
     hinges = torch.tensor([-2.0, -1.0, 0.0, 0.5, 2.0])
     curve = Curve(hinges, torch.tensor([[-0.2, -0.1, 0.0, 0.8, 2.0]]))
     assert distances_to_native(curve)["leaky_relu"].item() == pytest.approx(0.3)
+
+
+def test_a_curve_of_zeros_is_a_prelu_without_tolerance():
+    curve = Curve(torch.tensor([-2.0, -1.0, 0.0]), torch.tensor([[0.0] * 3, [-1.0, -0.5, 0.0]]))
+    assert recognise_native(curve, 0.0).name == "prelu"

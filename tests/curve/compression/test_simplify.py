@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hinged import Curve, errors
 from hinged.curve import distance, fit, uniform_grid
 from hinged.curve.compression.fewest_pieces import _nearest
-from hinged.curve.compression.simplify import simplify
+from hinged.curve.compression.simplify import _select_hinges, simplify
 from tests import oracles
 from tests.fewest_hinges import fewest_hinges
 
@@ -153,3 +153,12 @@ def test_one_curve_has_common_hinges():
     found = simplify(curve, 0.0)
     assert found.curve.hinges.dim() == 2
     assert found.with_common_hinges().hinges.tolist() == found.curve.hinges[0].tolist()
+
+
+def test_of_hinges_that_equally_many_channels_keep_the_first_ones_are_added():
+    curve = Curve(torch.arange(33.0), torch.zeros(3, 33))
+    kept = torch.zeros(3, 33, dtype=torch.bool)
+    for row, places in enumerate([[0, 5, 9, 32], [0, 20, 25, 32], [0, 32]]):
+        kept[row, places] = True
+    chosen = _select_hinges(curve, kept, curve.values.double())
+    assert chosen.hinges[2].tolist() == [0, 5, 9, 32]

@@ -16,7 +16,8 @@ from tests.damage import damaged
 from tests.lab.helpers import make_failure
 
 NAMES = ["config.json", "results.jsonl", "trials/relu-seed0.json", "failed/relu-seed0.json"]
-NAMES += ["curves/hinged-seed0.safetensors", "predictions/relu-seed0.safetensors"]
+CURVES = "curves/hinged-seed0.safetensors"
+NAMES += [CURVES, "predictions/relu-seed0.safetensors"]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_results_of_other_settings_name_the_settings(run):
 
 
 def test_curves_with_hinges_out_of_order_name_their_file(run):
-    path = run.path / NAMES[4]
+    path = run.path / CURVES
     valid = path.read_bytes()
     saved = safetensors.torch.load(valid)
     turned = {n: each.flip(-1) if n.endswith("hinges") else each for n, each in saved.items()}
@@ -77,7 +78,7 @@ def test_curves_with_hinges_out_of_order_name_their_file(run):
         said = read_or_explain(run, "no error")
     finally:
         path.write_bytes(valid)
-    assert f"{NAMES[4]} is not a file of curves: reading it raises ArgumentError. " in said
+    assert f"{CURVES} is not a file of curves: reading it raises ArgumentError. " in said
 
 
 RECORD = b'{"kind": "models", "format": 1, "made": "", "environment": {}, "cases": []}'
