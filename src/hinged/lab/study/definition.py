@@ -79,7 +79,7 @@ class Study(Settings):
             other variants then need not train the baseline.
         alone: whether only one training may run at a time, because the study measures times.
         smoke: the scale that only checks that the study runs, in seconds.
-        small: the scale that takes less than an hour on a CPU.
+        small: the scale for a CPU, of minutes to hours.
         full: the scale for a GPU.
     """
 
