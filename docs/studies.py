@@ -28,8 +28,8 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- studies: begin (written by `make studies-page`) -->", "<!-- studies: end -->"
 INTRODUCTION = """# Studies
 
-A study has a question, several comparisons of activations that answer the question, and a record
-of the results. `hinged study list` lists all studies. `hinged study run NAME --scale small` runs a
+A study asks a question, answers it by several comparisons of activations, and keeps the results in
+a record. `hinged study list` lists all studies. `hinged study run NAME --scale small` runs a
 study. The same command continues an interrupted study, and several processes can run it together.
 A study is a TOML file with the settings that differ from the [defaults](../reference/lab.md).
 `hinged study copy NAME mine.toml` copies this file. You can change the copy and run it.
@@ -44,8 +44,10 @@ MANY_SETTINGS = """The table has all settings of {studies}. The curves have the 
 settings in all of them, and the networks are small ({trainings}). Gains are means over pairs of
 trainings with the same seed, or with the same fold for tables. Each p belongs to one paired t-test,
 without correction. Folds share rows, so the p-values for tables are too small. The images of
-cifar10-jpeg are images of CIFAR-10 that were encoded again as JPEG. Their scores cannot be compared
-with published scores on CIFAR-10."""
+the study cifar10-shallow are those of CIFAR-10, encoded again as JPEG (the data set
+`cifar10-jpeg`). Their scores cannot be compared with published scores on CIFAR-10."""
+ALL_STUDIES = """Some studies ask a yes-or-no question, and their answers begin with a verdict in
+bold. "Curves (as it is)" are curves with the unchanged settings of the study."""
 SUMMARY_PICTURE = "summary.svg"
 SUMMARY_ALT = "The gain of curves over ReLU and over other activations in each setting"
 
@@ -66,7 +68,7 @@ def pages(folder: Path = RECORDS) -> dict[str, str]:
     )
     heading = "## Does it pay off? One recipe in many settings"
     index = "\n\n".join(
-        [INTRODUCTION, heading, *_many_settings(records), "## All studies", answers]
+        [INTRODUCTION, heading, *_many_settings(records), "## All studies", ALL_STUDIES, answers]
     )
     return {
         "index.md": f"{index}\n",
