@@ -120,8 +120,9 @@ def test_every_linked_file_exists():
 
 
 def test_every_source_file_named_in_the_design_exists():
-    files = ["/" + str(path.relative_to(ROOT)) for path in ROOT.glob("src/hinged/**/*.*")]
-    files += ["/" + str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*.py")]
+    patterns = ("src/hinged/**/*.*", "tests/**/*.py", "docs/*.py", "benchmarks/*.py")
+    paths = [path for pattern in patterns for path in ROOT.glob(pattern)]
+    files = [f"/{path.relative_to(ROOT)}" for path in paths]
     named = {
         (page.name, name)
         for page in (ROOT / "docs" / "design").glob("*.md")
@@ -150,6 +151,8 @@ def test_the_page_shows_every_benchmark_record():
         "estimator-times",
         "estimator-memory",
         "feedforward",
+        "damaged-files",
+        "mutations",
     }
     assert {path.stem for path in script["RECORDS"].glob("*.json")} - others <= set(shown)
 
@@ -163,8 +166,9 @@ def test_the_first_lines_of_the_benchmarks_and_the_design_have_figures_of_the_ta
     assert [each for each in figures if not re.search(rf"\s{re.escape(each)}\s", tables)] == []
 
 
-def test_the_table_of_the_zoo_agrees_with_its_record():
-    script = runpy.run_path(str(ROOT / "docs" / "zoo.py"))
+@pytest.mark.parametrize("name", ["zoo.py", "strength_of_tests.py"])
+def test_the_tables_of_a_page_agree_with_its_records(name):
+    script = runpy.run_path(str(ROOT / "docs" / name))
     page = script["PAGE"].read_text()
     assert script["fill_page"](page) == page
 
