@@ -20,7 +20,7 @@ Place = tuple[str, str]
 """A file and a changed line."""
 MEANINGS = {
     "test added": "No test noticed the change. One that fails with it was added after the record.",
-    "other test": ("A test notices the change that the program did not run, or not to its end."),
+    "other test": "A test notices the change that the program did not run, or not to its end.",
     "not tested": "No test notices the change.",
     "another choice": "The code tries more candidates than before, and takes the best of them.",
     "no difference": "No result changes.",
@@ -65,9 +65,9 @@ def mutations_text(record: dict[str, Any], judgements: Sequence[dict[str, str]])
     killed, relevant = len(mutants) - len(survived), len(mutants) - len(groups["no difference"])
     noticed = killed + len(groups["other test"])
     lead = (
-        f"The program made {len(mutants)} changes, drawn with seed {record['seed']}. It saw "
-        f"{killed} of them noticed, **{killed / len(mutants):.1%}**. Of the "
-        f"{relevant} changes that make a difference, the tests of that day notice {noticed}, "
+        f"The program made {len(mutants)} changes, drawn with seed {record['seed']}. The tests "
+        f"that it ran noticed {killed}, **{killed / len(mutants):.1%}**. All tests of that day "
+        f"notice {noticed} of the {relevant} changes that make a difference, "
         f"**{noticed / relevant:.1%}**. {len(groups['test added'])} more have had a test since."
     )
     lists = (

@@ -317,9 +317,9 @@ class PiecewiseLinear(nn.Module):
         if mismatch is not None:
             error_msgs.append(mismatch)
             return
-        kept = self.state_dict(keep_vars=True)
-        if kept.keys() - own.keys() - {"hinges", "_extra_state"}:
+        if dict(self.named_parameters()).keys() - own.keys():
             # The tensors of the layer itself are loaded, so that torch lists what is missing.
+            kept = self.state_dict(keep_vars=True)
             state_dict = state_dict | {prefix + name: kept[name] for name in kept.keys() & own}
         elif "hinges" in own and own["hinges"].shape != self.hinges.shape:
             self.hinges = self.hinges.new_empty(own["hinges"].shape)

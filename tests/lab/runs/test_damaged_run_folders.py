@@ -29,38 +29,34 @@ def run(finished, tmp_path_factory):
     return folder
 
 
-def read_or_explain(folder, name):
-    said = name
+def read_or_explain(folder, name, content):
+    """Return the error for a run folder in which one file has other contents, or else its name."""
+    path = folder.path / name
+    valid = path.read_bytes()
+    path.write_bytes(content)
     try:
         folder.failures()
         folder.read_results_file()
         read_report_data(folder)
     except errors.RunFolderError as error:
-        said = str(error)
-    return said
+        return str(error)
+    finally:
+        path.write_bytes(valid)
+    return name
 
 
 @given(st.data(), st.sampled_from(NAMES))
 def test_damaged_bytes_of_a_file(run, choices, name):
-    path = run.path / name
-    valid = path.read_bytes()
-    path.write_bytes(choices.draw(damaged([valid])))
-    try:
-        said = read_or_explain(run, name)
-    finally:
-        path.write_bytes(valid)
+    content = choices.draw(damaged([(run.path / name).read_bytes()]))
+    said = read_or_explain(run, name, content)
     assert name in said, said
 
 
 def test_results_of_other_settings_name_the_settings(run):
     """A damaged byte can leave a valid file of settings. The trial may be right then."""
-    path = run.path / "config.json"
-    valid = path.read_bytes()
-    path.write_bytes(valid.replace(b'"digits"', b'"\x7figits"'))
-    try:
-        said = read_or_explain(run, "config.json")
-    finally:
-        path.write_bytes(valid)
+    valid = (run.path / "config.json").read_bytes()
+    content = valid.replace(b'"digits"', b'"\x7figits"')
+    said = read_or_explain(run, "config.json", content)
     assert "other settings than those in config.json: data is 'digits', not '\\x7figits'" in said
     assert said.endswith(
         "If config.json is right, delete this file, and run the same command again "
@@ -69,15 +65,9 @@ def test_results_of_other_settings_name_the_settings(run):
 
 
 def test_curves_with_hinges_out_of_order_name_their_file(run):
-    path = run.path / CURVES
-    valid = path.read_bytes()
-    saved = safetensors.torch.load(valid)
+    saved = safetensors.torch.load((run.path / CURVES).read_bytes())
     turned = {n: each.flip(-1) if n.endswith("hinges") else each for n, each in saved.items()}
-    path.write_bytes(safetensors.torch.save(turned))
-    try:
-        said = read_or_explain(run, "no error")
-    finally:
-        path.write_bytes(valid)
+    said = read_or_explain(run, CURVES, safetensors.torch.save(turned))
     assert f"{CURVES} is not a file of curves: reading it raises ArgumentError. " in said
 
 
