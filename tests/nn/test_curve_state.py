@@ -10,7 +10,6 @@ from hinged import PiecewiseLinear, param_groups
 from hinged.errors import ArgumentError
 from hinged.nn import metric_steps
 from hinged.nn.curve_state import MEASURED_EVERY
-from hinged.nn.input_observer import InputObserver
 from tests.curve.metric_oracle import moments_of
 from tests.nn.metric_training import (
     adamw,
@@ -335,17 +334,16 @@ def test_tied_values_are_measured_on_the_inputs_of_all_their_layers():
     found = optimizer.state[layers[0].values]["moments"]
     np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
     for layer in layers:
-        (observer,) = (h for h in layer._forward_pre_hooks.values() if isinstance(h, InputObserver))
-        assert not observer.needed
+        assert not layer._observer.needed
 
 
 def test_a_state_serves_all_steps_until_it_is_replaced():
     model = network()
     optimizer = adamw(model)
     train(model, optimizer, 2)
-    known = dict(metric_steps._known_states[optimizer])
+    known = dict(metric_steps._trainings[optimizer].states)
     train(model, optimizer, 4, first=2)
-    assert metric_steps._known_states[optimizer] == known
+    assert metric_steps._trainings[optimizer].states == known
     optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     train(model, optimizer, 5, first=4)
-    assert not set(metric_steps._known_states[optimizer].values()) & set(known.values())
+    assert not set(metric_steps._trainings[optimizer].states.values()) & set(known.values())

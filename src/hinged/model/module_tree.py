@@ -9,8 +9,6 @@ import torch
 from torch import nn
 
 from hinged import errors
-from hinged.nn import PiecewiseLinear
-from hinged.nn.input_observer import stop_observing
 
 Parents = list[tuple[nn.Module, str]]
 
@@ -83,12 +81,10 @@ def share_hooks(old: nn.Module, new: nn.Module) -> None:
     """Let the new module use the forward and backward hooks of the old module.
 
     The new module must not have hooks yet. Both modules then share the same dictionaries of hooks.
-    If the user removes a hook by its handle, both modules lose the hook. The hook that measures the
-    inputs of a curve layer for its training is not shared. If the old module has no hooks, nothing
-    is shared: a hook that is added to one of several new modules later then belongs to it alone.
+    If the user removes a hook by its handle, both modules lose the hook. If the old module
+    has no hooks, nothing is shared: a hook that is added to one of several new modules later then
+    belongs to it alone.
     """
-    if isinstance(old, PiecewiseLinear):
-        stop_observing(old)
     if not any(getattr(old, name) for name in _HOOKS):
         return
     for name in _HOOKS:

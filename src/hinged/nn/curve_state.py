@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,13 +25,19 @@ _KEPT = 0.8
 """The part of the running mean of the moments of inputs that remains at a new measurement."""
 
 
+_RUNNING = ("direction", "size", "largest", "moments", "start")
+"""The tensors of a `MetricState`, in its order."""
+
+_running_tensors = operator.itemgetter(*_RUNNING)
+
+
 class CurveState:
     """The training of the curves of one parameter by one optimizer.
 
     The optimizer state has these entries. All tensors are whole, also if the parameter is spread
     over several processes.
 
-    - `step`: the number of steps so far, a scalar tensor, as in the optimizers of torch;
+    - `step`: the number of steps so far;
     - `start`: the values before the first step, shape `(C, K)`;
     - `hinges`: the hinges that the other entries belong to;
     - `measured`: whether inputs have been measured;
@@ -68,17 +75,12 @@ class CurveState:
     def belongs_to(self, group: dict[str, Any], state: dict[str, Any] | None) -> bool:
         """Return whether the layer still has the parameter with this shape, and the optimizer this
         group and state."""
-        running = self._steps.state
         return (
             self.observers[0].observes(self.parameter)
             and self.group is group
             and self.state is state
-            and running.direction is state["direction"]
-            and running.size is state["size"]
-            and running.largest is state["largest"]
-            and running.moments is state["moments"]
-            and running.start is state["start"]
-            and running.start.shape == self.parameter.shape
+            and all(map(operator.is_, self._tensors, _running_tensors(state)))
+            and self._tensors[0].shape == self.parameter.shape
         )
 
     def adapt_to_hinges(self) -> None:
@@ -111,7 +113,7 @@ class CurveState:
         hinges = self.observers[0].hinges.clone()
         self.state.update(
             hinges=hinges,
-            step=torch.zeros((), dtype=torch.float32),
+            step=0,
             start=start,
             direction=torch.zeros_like(start),
             size=start.new_zeros(len(start)),
@@ -128,20 +130,19 @@ class CurveState:
         _check_state({"largest": state.get("size"), **state}, self.parameter)
         # States of earlier versions have no largest size. The pull is then whole in the next step.
         state.setdefault("largest", torch.zeros_like(state["size"]))
-        # Loading a state casts all tensors to the dtype of the parameter. A fused optimizer also
-        # moves the number of steps to its device, and reading it there would wait for the GPU.
-        state["step"] = state["step"].cpu()
-        for name in ("start", "direction", "size", "largest", "moments"):
+        # In states of earlier versions, the number of steps is a tensor.
+        state["step"] = int(state["step"])
+        # Loading a state casts all tensors to the dtype of the parameter.
+        for name in _RUNNING:
             state[name] = _wide(state[name])
-        self._count = int(state["step"])
-        tensors = (state[name] for name in ("direction", "size", "largest", "moments", "start"))
-        running = MetricState(*tensors)
+        self._tensors = _running_tensors(state)
+        running = MetricState(*self._tensors)
         self._steps = metric_kernel.LayerSteps(self.observers[0].hinges, running)
 
     @property
     def measurement_due(self) -> bool:
         """Whether this step uses the inputs of the forward passes since the last step."""
-        return not self.state["measured"] or self._count % MEASURED_EVERY == 0
+        return not self.state["measured"] or self.state["step"] % MEASURED_EVERY == 0
 
     def measure(self) -> Measurement:
         """Return the sum of the moments of the observed inputs, the number of forward passes, and
@@ -178,16 +179,16 @@ class CurveState:
         """Take one step in the metric, with the gradient divided by `grad_scale`."""
         group, parameter = self.group, self.parameter
         assert parameter.grad is not None
-        self._count += 1
-        self.state["step"].fill_(self._count)  # Adding 1 would take several microseconds.
+        count = self.state["step"] = self.state["step"] + 1
+        due = self.measurement_due
         for observer in self.observers:
             # A resumed training may have measured more than it needs. It is forgotten.
-            observer.expect(self.measurement_due)
+            observer.expect(due)
         factor = (-1.0 if group.get("maximize") else 1.0) / grad_scale
         values, grad = _wide(whole(parameter)), _wide(whole(parameter.grad))
         rate, smoothing = float(group["lr"]), float(group["smoothing"])  # They may be tensors.
         decay = float(group["curve_decay"]) / self.state["inputs_per_sample"]
-        step = MetricStep(rate, smoothing, decay, count=self._count)
+        step = MetricStep(rate, smoothing, decay, count=count)
         self._steps.take(values, grad if factor == 1.0 else grad * factor, step)
         if values is not parameter:
             overwrite(parameter, values)
@@ -209,6 +210,8 @@ def _check_state(state: Mapping[str, Any], parameter: nn.Parameter) -> None:
     }
     for name, shape in shapes.items():
         found = state.get(name)
+        if isinstance(found, int) and shape == ():
+            continue
         if isinstance(found, Tensor):
             if found.shape == shape:
                 continue

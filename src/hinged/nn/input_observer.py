@@ -29,15 +29,22 @@ _numbers = itertools.count()
 _observers: LivingObjects[InputObserver] = LivingObjects()
 
 
+def _hinges_of(layer: PiecewiseLinear) -> Tensor:
+    """Return the hinges of a layer, which `layer.hinges` would read more slowly."""
+    hinges: Tensor = layer._get_tensor(layer._buffers, "hinges")
+    return hinges
+
+
 def _no_layer() -> None:
     """Stand for the reference to a layer that was deleted."""
 
 
 class InputObserver:
-    """Forward pre-hook that measures the inputs of one layer for its metric, when they are needed.
+    """Measures the inputs of one layer for its metric, in forward passes in which they are needed.
 
-    The hook belongs to the layer, so a copy of the layer has a copy of the hook. Two layers that
-    replace one module share their hooks. Each observer then ignores the calls of the other layer.
+    The layer has the observer and calls it in each forward pass. A copy of the layer has a copy of
+    the observer. A shallow copy, such as a replica of `torch.nn.DataParallel`, has the same
+    observer, which ignores its calls.
 
     Attributes:
         needed: whether the next forward passes are to be measured.
@@ -61,16 +68,15 @@ class InputObserver:
 
     @property
     def layer(self) -> PiecewiseLinear:
-        """The layer to which the hook belongs."""
+        """The layer to which the observer belongs."""
         layer = self._layer()
         assert layer is not None
         return layer
 
     @property
     def hinges(self) -> Tensor:
-        """The hinges of the layer, which `layer.hinges` would read more slowly."""
-        hinges: Tensor = self.layer._get_tensor(self.layer._buffers, "hinges")
-        return hinges
+        """The hinges of the layer."""
+        return _hinges_of(self.layer)
 
     def observes(self, values: Tensor) -> bool:
         """Return whether the layer exists and has the parameter `values`."""
@@ -87,24 +93,25 @@ class InputObserver:
     def expect(self, needed: bool) -> None:
         """Forget all measured forward passes, and say whether the next ones are to be measured. If
         the layer gets other hinges, they are measured anyway."""
-        self.forget()
+        if self._passes:
+            self.forget()
         self.needed = needed
         self._expected_hinges = self.hinges
 
-    def __call__(self, layer: PiecewiseLinear, args: tuple[Any, ...], kwargs: Any) -> None:
-        """Measure the inputs of a forward pass that computes gradients of the values."""
-        if layer is not self._layer():
+    def __call__(self, layer: PiecewiseLinear, x: Tensor) -> None:
+        """Measure the inputs `x` of a forward pass that computes gradients of the values."""
+        compiling = torch.compiler.is_compiling()
+        if layer is not self._layer() or not (compiling or self.is_due(layer)):
             return
         values = layer._parameters.get("values")
         if values is None or not (values.requires_grad and torch.is_grad_enabled()):
             return
-        x = args[0] if args else kwargs.get("input")
-        if torch.compiler.is_compiling():
+        if compiling:
             if not is_exporting(if_unknown=True) and isinstance(x, Tensor):
                 check_input(x, layer.channels, layer.dim, CALL)
                 with torch.no_grad():
                     torch.ops.hinged.observe_inputs(x.detach(), self._number)
-        elif self.is_due(layer) and type(x) in PLAIN_TYPES and not is_intercepted(x):
+        elif type(x) in PLAIN_TYPES and not is_intercepted(x):
             check_input(joined(x) if x.is_nested else x, layer.channels, layer.dim, CALL)
             self.measure(x, layer)
 
@@ -112,20 +119,21 @@ class InputObserver:
         """Return whether a forward pass of the layer is to be measured: if `needed` is set, or if
         the layer has other hinges than at the last call of `expect`."""
         last = self._expected_hinges
-        return self.needed or (last is not None and last is not layer.hinges)
+        return self.needed or (last is not None and last is not _hinges_of(layer))
 
     def measure(self, x: Tensor, layer: PiecewiseLinear) -> None:
         """Measure the inputs `x` of a forward pass of the layer. An empty tensor does not count."""
         if x.numel() == 0:
             return
-        if self._measured_hinges is not layer.hinges:
+        hinges = _hinges_of(layer)
+        if self._measured_hinges is not hinges:
             self.forget()
-            self._measured_hinges = layer.hinges
+            self._measured_hinges = hinges
         # Modes such as that of selective checkpointing would record these operations.
         modes = _disable_current_modes() if has_dispatch_modes() else contextlib.nullcontext()
         with torch.no_grad(), modes:
             inputs = joined(x.detach()) if x.is_nested else x.detach()
-            moments = input_moments(inputs, layer.hinges, layer.channels, layer.dim, layer.tails)
+            moments = input_moments(inputs, hinges, layer.channels, layer.dim, layer.tails)
             self._sum = moments if self._sum is None else self._sum + moments.to(self._sum.device)
         self._passes += 1
         self._inputs_per_sample += x.numel() / (layer.channels * _count_samples(x, layer))
@@ -182,19 +190,12 @@ def _(*_: Any) -> tuple[None, None]:
 
 
 def observe_inputs(layer: PiecewiseLinear) -> None:
-    """Add an `InputObserver` to a layer, or tell the present one that a training begins."""
-    for hook in layer._forward_pre_hooks.values():
-        if isinstance(hook, InputObserver) and hook._layer() is layer:
-            hook.needed = True
-            return
-    layer.register_forward_pre_hook(InputObserver(layer), with_kwargs=True)
-
-
-def stop_observing(layer: PiecewiseLinear) -> None:
-    """Remove the `InputObserver` of a layer, if it has one."""
-    for key, hook in list(layer._forward_pre_hooks.items()):
-        if isinstance(hook, InputObserver) and hook._layer() is layer:
-            del layer._forward_pre_hooks[key], layer._forward_pre_hooks_with_kwargs[key]
+    """Give a layer an `InputObserver`, or tell the present one that a training begins."""
+    observer = layer._observer
+    if isinstance(observer, InputObserver) and observer._layer() is layer:
+        observer.needed = True
+    else:
+        layer._observer = InputObserver(layer)
 
 
 def observers_by_values() -> dict[int, list[InputObserver]]:

@@ -26,15 +26,7 @@ from hinged.nn.piecewise_linear import PiecewiseLinear
 from hinged.nn.weight_decay import warn_of_decay
 
 _CALL = "hinged.param_groups(smoothing=...)"
-_seen: weakref.WeakSet[Optimizer] = weakref.WeakSet()
-_prepared: weakref.WeakSet[Optimizer] = weakref.WeakSet()
-_hidden: weakref.WeakKeyDictionary[Optimizer, list[tuple[nn.Parameter, Tensor | None]]] = (
-    weakref.WeakKeyDictionary()
-)
-"""The gradients that are hidden during a step of an optimizer."""
-_known_states: weakref.WeakKeyDictionary[Optimizer, dict[int, CurveState]]
-_known_states = weakref.WeakKeyDictionary()
-"""The states of curves from earlier steps, by the `id` of the parameter."""
+_trainings: weakref.WeakKeyDictionary[Optimizer, CurveTraining] = weakref.WeakKeyDictionary()
 
 
 def train_in_metric(model: nn.Module) -> None:
@@ -45,53 +37,113 @@ def train_in_metric(model: nn.Module) -> None:
 
 
 def _prepare(optimizer: Optimizer, *_: Any) -> None:
-    """Add the hooks to an optimizer with curves, before its first step.
-
-    Hooks of one optimizer run after those of all optimizers, such as the hook that freezes curves,
-    and after those that were added earlier, such as a hook that clips gradients. An optimizer that
-    was copied or loaded has no hooks, so it is prepared again.
-    """
-    if optimizer not in _seen:
-        _seen.add(optimizer)
+    """Prepare an optimizer before its first step, and again if it has got its first curves."""
+    training = _trainings.get(optimizer)
+    if training is None:
+        training = _trainings[optimizer] = CurveTraining()
         warn_of_decay(optimizer)
-    if optimizer not in _prepared and any(in_metric(group) for group in optimizer.param_groups):
-        optimizer.register_step_pre_hook(_before_step)
-        optimizer.register_step_post_hook(_after_step)
-        optimizer.register_load_state_dict_post_hook(_measure_next_passes)
-        _prepared.add(optimizer)
+    if not training.has_hooks and any(in_metric(group) for group in optimizer.param_groups):
+        training.add_hooks(optimizer)
 
 
 # This hook is not added by `param_groups`: an optimizer that another process sent needs it too.
 register_optimizer_step_pre_hook(_prepare)
 
 
-def _before_step(
-    optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """Move the curves before a step, or at the end of the closure that computes the gradients."""
-    if isinstance(optimizer, LBFGS):
-        got = "an LBFGS optimizer, which computes gradients several times in a step"
-        hint = "make its group with smoothing=None, so that LBFGS trains the curves itself"
-        raise errors.ArgumentError(errors.message(_CALL, got, hint))
-    _hidden.pop(optimizer, None)  # An error in the last step has left them.
-    itself, *rest = args  # The optimizer is the first argument of its method `step`.
-    closure = rest[0] if rest else kwargs.get("closure")
-    if closure is None:
-        _move_curves(optimizer)
-        return None
+class CurveTraining:
+    """The hooks that train the curves of one optimizer in their metric.
 
-    versions = _versions(optimizer)
+    Hooks of one optimizer run after those of all optimizers, such as the hook that freezes curves,
+    and after those that were added earlier, such as a hook that clips gradients. An optimizer that
+    was copied or loaded has no hooks, so it gets a new object of this class.
 
-    def compute_gradients_and_move_curves() -> Any:
-        _check_not_moved(optimizer, versions)
-        with torch.enable_grad():
-            loss = closure()
-        _move_curves(optimizer)
-        return loss
+    Attributes:
+        has_hooks: whether the optimizer has the hooks.
+        states: the states of curves from earlier steps, by the `id` of the parameter.
+        hidden: the gradients that are hidden during a step.
+    """
 
-    if rest:
-        return (itself, compute_gradients_and_move_curves, *rest[1:]), kwargs
-    return args, {**kwargs, "closure": compute_gradients_and_move_curves}
+    def __init__(self) -> None:
+        self.has_hooks = False
+        self.states: dict[int, CurveState] = {}
+        self.hidden: list[tuple[nn.Parameter, Tensor]] = []
+
+    def add_hooks(self, optimizer: Optimizer) -> None:
+        """Add the hooks to the optimizer."""
+        optimizer.register_step_pre_hook(self.before_step)
+        optimizer.register_step_post_hook(self.after_step)
+        optimizer.register_load_state_dict_post_hook(_measure_next_passes)
+        self.has_hooks = True
+
+    def before_step(
+        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Move the curves before a step, or at the end of the closure that computes gradients."""
+        if isinstance(optimizer, LBFGS):
+            got = "an LBFGS optimizer, which computes gradients several times in a step"
+            hint = "make its group with smoothing=None, so that LBFGS trains the curves itself"
+            raise errors.ArgumentError(errors.message(_CALL, got, hint))
+        self.hidden.clear()  # An error in the last step has left them.
+        itself, *rest = args  # The optimizer is the first argument of its method `step`.
+        closure = rest[0] if rest else kwargs.get("closure")
+        if closure is None:
+            self.move_curves(optimizer)
+            return None
+
+        versions = _versions(optimizer)
+
+        def compute_gradients_and_move_curves() -> Any:
+            _check_not_moved(optimizer, versions)
+            with torch.enable_grad():
+                loss = closure()
+            self.move_curves(optimizer)
+            return loss
+
+        if rest:
+            return (itself, compute_gradients_and_move_curves, *rest[1:]), kwargs
+        return args, {**kwargs, "closure": compute_gradients_and_move_curves}
+
+    def after_step(self, *_: Any) -> None:
+        """Put the gradients of the curves back."""
+        for parameter, grad in self.hidden:
+            parameter.grad = grad
+        self.hidden.clear()
+
+    @torch.no_grad()
+    def move_curves(self, optimizer: Optimizer) -> None:
+        """Take one step of the curves that have gradients, and hide the gradients."""
+        overflow, grad_scale = _overflow_and_scale(optimizer)
+        states, found, without = [], [], []
+        for group in optimizer.param_groups:
+            if not in_metric(group):
+                continue
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    without.append(parameter)
+                    continue
+                found.append((parameter, parameter.grad))
+                if not overflow:
+                    states.append(self._state(parameter, group, optimizer))
+        if not overflow:
+            _take_steps(states, grad_scale)
+            if without:
+                _forget_inputs_of_frozen(without)
+        for parameter, _ in found:
+            parameter.grad = None
+        self.hidden.extend(found)
+
+    def _state(
+        self, parameter: nn.Parameter, group: dict[str, Any], optimizer: Optimizer
+    ) -> CurveState:
+        """Return the state of a curve that has a gradient."""
+        state = self.states.get(id(parameter))
+        if state is None or not state.belongs_to(group, optimizer.state.get(parameter)):
+            observers = observers_by_values().get(id(parameter), [])
+            _check_curve(parameter, observers)
+            state = CurveState(observers, parameter, group, optimizer.state[parameter])
+            self.states[id(parameter)] = state
+        state.adapt_to_hinges()
+        return state
 
 
 def _versions(optimizer: Optimizer) -> list[int]:
@@ -109,11 +161,6 @@ def _check_not_moved(optimizer: Optimizer, versions: list[int]) -> None:
         raise errors.ArgumentError(errors.message(_CALL, got, hint))
 
 
-def _after_step(optimizer: Optimizer, *_: Any) -> None:
-    for parameter, grad in _hidden.pop(optimizer, ()):
-        parameter.grad = grad
-
-
 def _measure_next_passes(optimizer: Optimizer) -> None:
     """Measure the inputs of the next forward passes: a loaded state may need them."""
     for observer in _observers_of(_curves(optimizer)):
@@ -125,57 +172,26 @@ def in_metric(group: Mapping[str, Any]) -> bool:
     return group.get("smoothing") is not None
 
 
-def _curves(optimizer: Optimizer) -> dict[nn.Parameter, dict[str, Any]]:
-    """Return the parameters that are trained in the metric, and their groups."""
+def _curves(optimizer: Optimizer) -> list[nn.Parameter]:
+    """Return the parameters that are trained in the metric."""
     groups = filter(in_metric, optimizer.param_groups)
-    return {parameter: group for group in groups for parameter in group["params"]}
-
-
-@torch.no_grad()
-def _move_curves(optimizer: Optimizer) -> None:
-    curves, (overflow, grad_scale) = _curves(optimizer), _overflow_and_scale(optimizer)
-    hidden = [(parameter, parameter.grad) for parameter in curves if parameter.grad is not None]
-    if not overflow:
-        _take_steps(_states(optimizer, curves), grad_scale)
-        if len(hidden) < len(curves):
-            _forget_inputs_of_frozen(curves)
-    for parameter, _ in hidden:
-        parameter.grad = None
-    _hidden.setdefault(optimizer, []).extend(hidden)
+    return [parameter for group in groups for parameter in group["params"]]
 
 
 def _take_steps(states: list[CurveState], grad_scale: float) -> None:
     due = [state for state in states if state.measurement_due]
-    means = mean_over_processes([state.measure() for state in due])
-    for state, mean in zip(due, means, strict=True):
-        state.add_measurement(mean)
+    if due:
+        means = mean_over_processes([state.measure() for state in due])
+        for state, mean in zip(due, means, strict=True):
+            state.add_measurement(mean)
     for state in states:
         state.step(grad_scale)
-
-
-def _states(
-    optimizer: Optimizer, curves: Mapping[nn.Parameter, dict[str, Any]]
-) -> list[CurveState]:
-    """Return the states of all curves that have gradients."""
-    known, states = _known_states.setdefault(optimizer, {}), []
-    for parameter, group in curves.items():
-        if parameter.grad is None:
-            continue
-        state = known.get(id(parameter))
-        if state is None or not state.belongs_to(group, optimizer.state.get(parameter)):
-            observers = observers_by_values().get(id(parameter), [])
-            _check_curve(parameter, observers)
-            state = CurveState(observers, parameter, group, optimizer.state[parameter])
-            known[id(parameter)] = state
-        state.adapt_to_hinges()
-        states.append(state)
-    return states
 
 
 def _forget_inputs_of_frozen(curves: Iterable[nn.Parameter]) -> None:
     """Forget the inputs of curves without gradients. If they are frozen until a calibration, they
     are measured after it."""
-    for observer in _observers_of(parameter for parameter in curves if parameter.grad is None):
+    for observer in _observers_of(curves):
         observer.forget()
 
 

@@ -99,6 +99,8 @@ class PiecewiseLinear(nn.Module):
     hinges: Tensor
     values: nn.Parameter
     tail_slopes: nn.Parameter | None
+    # Called with the layer and its input in each forward pass: see `hinged.nn.input_observer`.
+    _observer: Callable[[PiecewiseLinear, Tensor], None] | None = None
 
     def __init__(
         self,
@@ -155,6 +157,8 @@ class PiecewiseLinear(nn.Module):
         """
         if isinstance(input, Proxy):
             return call_in_graph(self, input)
+        if self._observer is not None:
+            self._observer(self, input)
         hinges = self._get_tensor(self._buffers, "hinges")
         return evaluate_curves(
             input,

@@ -129,30 +129,40 @@ void move(const MetricStep& step, int64_t channel, double scale, size_t lane,
   }
 }
 
-// Finds the hinge left of an input. Equally spaced hinges are found by arithmetic.
+// The pieces between the hinges of a curve, with numbers that are computed once for many inputs.
 class Pieces {
  public:
   Pieces(const float* hinges, int64_t count)
       : hinges_(hinges),
         last_(count - 2),
-        scale_(static_cast<double>(count - 1) / (double{hinges[count - 1]} - hinges[0])) {
+        scale_(static_cast<double>(count - 1) / (double{hinges[count - 1]} - hinges[0])),
+        inverse_widths_(static_cast<size_t>(count - 1)) {
     for (int64_t k = 0; k < count; ++k) {
       uniform_ = uniform_ && std::fabs((double{hinges[k]} - hinges[0]) * scale_ -
                                        static_cast<double>(k)) < 1e-3;
     }
+    for (int64_t k = 0; k + 1 < count; ++k) {
+      inverse_widths_[static_cast<size_t>(k)] = 1 / (double{hinges[k + 1]} - hinges[k]);
+    }
   }
-  int64_t of(double x) const {
+  // Returns the number of the hinge left of an input. Equally spaced hinges need no search.
+  int64_t left_of(double x) const {
     if (uniform_) {
       const double place = (x - hinges_[0]) * scale_;
       return static_cast<int64_t>(std::min(std::max(place, 0.0), static_cast<double>(last_)));
     }
     return std::upper_bound(hinges_ + 1, hinges_ + last_ + 1, x) - hinges_ - 1;
   }
+  // Returns the place of an input in a piece: 0 at its left end, 1 at its right end.
+  double place(double x, int64_t piece) const {
+    return (x - hinges_[piece]) * inverse_widths_[static_cast<size_t>(piece)];
+  }
 
  private:
   const float* hinges_;
   int64_t last_;
   double scale_;
+  std::vector<double> inverse_widths_;
   bool uniform_ = true;
 };
 
@@ -215,25 +225,25 @@ template <class T>
 void add_moments(const InputMoments& call) {
   const T* x = static_cast<const T*>(call.x);
   const int64_t count = call.hinges, by_row = call.channels * call.inner;
-  const int64_t rows = call.step / call.inner, places = call.step % call.inner;
-  std::vector<double> sums(static_cast<size_t>(2 * count + 1)), inverse(static_cast<size_t>(count));
+  const int64_t rows = call.step / call.inner, columns = call.step % call.inner;
+  std::vector<double> sums(static_cast<size_t>(2 * count + 1));
+  const int64_t different = call.positions_by_channel ? call.channels : 1;
+  std::vector<Pieces> pieces;
+  pieces.reserve(static_cast<size_t>(different));
+  for (int64_t c = 0; c < different; ++c) pieces.emplace_back(call.positions + c * count, count);
   for (int64_t c = 0; c < call.channels; ++c) {
-    const float* hinges = call.positions + (call.positions_by_channel ? c * count : 0);
-    const Pieces pieces(hinges, count);
-    for (int64_t k = 0; k + 1 < count; ++k) {
-      inverse[static_cast<size_t>(k)] = 1 / (double{hinges[k + 1]} - hinges[k]);
-    }
+    const Pieces& own = pieces[static_cast<size_t>(c % different)];
     std::fill(sums.begin(), sums.end(), 0.0);
     double* const squares = sums.data();
     double* const products = squares + count;
     double mean = 0.0, square = 0.0;
-    int64_t samples = 0, row = 0, place = 0;
+    int64_t samples = 0, row = 0, column = 0;
     while (row < call.outer) {
-      const double input = widen(x[row * by_row + c * call.inner + place]);
+      const double input = widen(x[row * by_row + c * call.inner + column]);
       if (std::isfinite(input)) {
-        const int64_t k = pieces.of(input);
-        const double width = (input - hinges[k]) * inverse[static_cast<size_t>(k)];
-        const double t = call.linear_tails ? width : std::min(std::max(width, 0.0), 1.0);
+        const int64_t k = own.left_of(input);
+        const double place = own.place(input, k);
+        const double t = call.linear_tails ? place : std::min(std::max(place, 0.0), 1.0);
         const double u = 1 - t;
         squares[k] += u * u;
         squares[k + 1] += t * t;
@@ -243,10 +253,10 @@ void add_moments(const InputMoments& call) {
         ++samples;
       }
       row += rows;
-      place += places;
-      if (place >= call.inner) {
+      column += columns;
+      if (column >= call.inner) {
         ++row;
-        place -= call.inner;
+        column -= call.inner;
       }
     }
     sums[static_cast<size_t>(2 * count - 1)] = mean;

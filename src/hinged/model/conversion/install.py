@@ -26,7 +26,6 @@ from hinged.model.conversion.targets import CallInMethod, ModuleSlot
 from hinged.model.conversion.wrappers import wrap_again
 from hinged.model.module_tree import REPLACED, ReplacedModule, share_hooks
 from hinged.nn import PiecewiseLinear
-from hinged.nn.input_observer import stop_observing
 
 ORIGINALS = "_hinged_originals"
 """Name of the attribute of a module that stores its `Originals`."""
@@ -247,16 +246,11 @@ def uninstall(module: nn.Module) -> None:
     for name in originals.frozen:
         module.get_parameter(name).requires_grad_(True)
     if originals.methods:
-        for layer in module.get_submodule(CURVES_CHILD).modules():
-            if isinstance(layer, PiecewiseLinear):
-                stop_observing(layer)
         delattr(module, CURVES_CHILD)
 
 
 def module_before(layer: nn.Module) -> nn.Module:
     """Return the module that a layer has replaced, cast and moved as the layer was."""
-    if isinstance(layer, PiecewiseLinear):
-        stop_observing(layer)
     replaced: ReplacedModule = vars(layer)[REPLACED]
     original, parameter = replaced.module, next(layer.parameters(), None)
     if parameter is not None:
