@@ -118,6 +118,25 @@ def test_inputs_may_be_given_by_name():
     check_measured(observer, layer, x)
 
 
+class OwnForward(PiecewiseLinear):
+    def forward(self, x):
+        return self.curve()(x)
+
+
+class CallsForward(PiecewiseLinear):
+    def forward(self, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("kind", [OwnForward, CallsForward])
+def test_layers_with_a_forward_of_their_own_are_measured(kind):
+    layer, x = kind(3), torch.randn(10, 3)
+    param_groups(layer, 0.1)
+    layer = copy.deepcopy(layer)
+    layer(x)
+    check_measured(observer_of(layer), layer, x)
+
+
 def test_there_is_one_observer_for_each_layer():
     layer, observer = observed()
     param_groups(layer, 0.1)

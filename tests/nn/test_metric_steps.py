@@ -262,6 +262,36 @@ def test_other_dtypes_are_trained(dtype):
         torch.testing.assert_close(values.float(), wide, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate")
+def test_a_curve_that_is_listed_twice_takes_one_step():
+    model, twice = network(), network()
+    groups = param_groups(twice, 0.01)
+    for group in groups:
+        if group.get("smoothing") is not None:
+            group["params"] *= 2
+    train(twice, torch.optim.AdamW(groups), 3)
+    train(model, adamw(model), 3)
+    assert_equal_training(model, twice)
+
+
+class KeepsItsHooks(torch.optim.AdamW):
+    """An optimizer whose copies have copies of its hooks."""
+
+    def __getstate__(self):
+        return self.__dict__
+
+
+def test_an_optimizer_that_copies_its_hooks_takes_each_step_once():
+    model = network()
+    optimizer = KeepsItsHooks(param_groups(model, 0.01))
+    train(model, optimizer, 3)
+    other, copied = copy.deepcopy((model, optimizer))
+    train(model, optimizer, 15, first=3)
+    train(other, copied, 15, first=3)
+    assert_equal_training(model, other)
+    assert all(each.grad is not None for each in curves(other))
+
+
 def test_without_smoothing_the_optimizer_trains_curves_itself():
     model, by_hand = network(), network()
     train(model, torch.optim.AdamW(param_groups(model, 0.01, smoothing=None)), 12)

@@ -81,9 +81,9 @@ def share_hooks(old: nn.Module, new: nn.Module) -> None:
     """Let the new module use the forward and backward hooks of the old module.
 
     The new module must not have hooks yet. Both modules then share the same dictionaries of hooks.
-    If the user removes a hook by its handle, both modules lose the hook. If the old module
-    has no hooks, nothing is shared: a hook that is added to one of several new modules later then
-    belongs to it alone.
+    If the user removes a hook by its handle, both modules lose the hook. If the old module has no
+    hooks, nothing is shared: a hook that is added to one of several new modules later then belongs
+    to it alone.
     """
     if not any(getattr(old, name) for name in _HOOKS):
         return

@@ -37,7 +37,7 @@ class CurveState:
     The optimizer state has these entries. All tensors are whole, also if the parameter is spread
     over several processes.
 
-    - `step`: the number of steps so far;
+    - `step`: the number of steps so far, a scalar tensor, as in the optimizers of torch;
     - `start`: the values before the first step, shape `(C, K)`;
     - `hinges`: the hinges that the other entries belong to;
     - `measured`: whether inputs have been measured;
@@ -113,7 +113,7 @@ class CurveState:
         hinges = self.observers[0].hinges.clone()
         self.state.update(
             hinges=hinges,
-            step=0,
+            step=torch.zeros((), dtype=torch.float32),
             start=start,
             direction=torch.zeros_like(start),
             size=start.new_zeros(len(start)),
@@ -130,9 +130,10 @@ class CurveState:
         _check_state({"largest": state.get("size"), **state}, self.parameter)
         # States of earlier versions have no largest size. The pull is then whole in the next step.
         state.setdefault("largest", torch.zeros_like(state["size"]))
-        # In states of earlier versions, the number of steps is a tensor.
-        state["step"] = int(state["step"])
-        # Loading a state casts all tensors to the dtype of the parameter.
+        # Loading a state casts all tensors to the dtype of the parameter. A fused optimizer also
+        # moves the number of steps to its device, and reading it there would wait for the GPU.
+        state["step"] = state["step"].cpu()
+        self._count = int(state["step"])
         for name in _RUNNING:
             state[name] = _wide(state[name])
         self._tensors = _running_tensors(state)
@@ -142,7 +143,7 @@ class CurveState:
     @property
     def measurement_due(self) -> bool:
         """Whether this step uses the inputs of the forward passes since the last step."""
-        return not self.state["measured"] or self.state["step"] % MEASURED_EVERY == 0
+        return not self.state["measured"] or self._count % MEASURED_EVERY == 0
 
     def measure(self) -> Measurement:
         """Return the sum of the moments of the observed inputs, the number of forward passes, and
@@ -179,7 +180,8 @@ class CurveState:
         """Take one step in the metric, with the gradient divided by `grad_scale`."""
         group, parameter = self.group, self.parameter
         assert parameter.grad is not None
-        count = self.state["step"] = self.state["step"] + 1
+        self._count += 1
+        self.state["step"].fill_(self._count)  # Adding 1 would take several microseconds.
         due = self.measurement_due
         for observer in self.observers:
             # A resumed training may have measured more than it needs. It is forgotten.
@@ -188,7 +190,7 @@ class CurveState:
         values, grad = _wide(whole(parameter)), _wide(whole(parameter.grad))
         rate, smoothing = float(group["lr"]), float(group["smoothing"])  # They may be tensors.
         decay = float(group["curve_decay"]) / self.state["inputs_per_sample"]
-        step = MetricStep(rate, smoothing, decay, count=count)
+        step = MetricStep(rate, smoothing, decay, count=self._count)
         self._steps.take(values, grad if factor == 1.0 else grad * factor, step)
         if values is not parameter:
             overwrite(parameter, values)
@@ -210,8 +212,6 @@ def _check_state(state: Mapping[str, Any], parameter: nn.Parameter) -> None:
     }
     for name, shape in shapes.items():
         found = state.get(name)
-        if isinstance(found, int) and shape == ():
-            continue
         if isinstance(found, Tensor):
             if found.shape == shape:
                 continue

@@ -43,8 +43,8 @@ class InputObserver:
     """Measures the inputs of one layer for its metric, in forward passes in which they are needed.
 
     The layer has the observer and calls it in each forward pass. A copy of the layer has a copy of
-    the observer. A shallow copy, such as a replica of `torch.nn.DataParallel`, has the same
-    observer, which ignores its calls.
+    the observer. A shallow copy of the layer, such as a replica of `torch.nn.DataParallel`, has the
+    same observer, which ignores calls by the copy.
 
     Attributes:
         needed: whether the next forward passes are to be measured.
@@ -194,8 +194,18 @@ def observe_inputs(layer: PiecewiseLinear) -> None:
     observer = layer._observer
     if isinstance(observer, InputObserver) and observer._layer() is layer:
         observer.needed = True
-    else:
-        layer._observer = InputObserver(layer)
+        return
+    layer._observer = InputObserver(layer)
+    if type(layer).forward is not PiecewiseLinear.forward or "forward" in vars(layer):
+        # This method may not call that of `PiecewiseLinear`. If it does, each input counts twice,
+        # which does not change the means.
+        layer.register_forward_pre_hook(_observe, with_kwargs=True)
+
+
+def _observe(layer: PiecewiseLinear, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Call the observer of a layer before a forward pass."""
+    if layer._observer is not None:
+        layer._observer(layer, args[0] if args else kwargs["input"])
 
 
 def observers_by_values() -> dict[int, list[InputObserver]]:

@@ -27,6 +27,7 @@ from hinged.nn.weight_decay import warn_of_decay
 
 _CALL = "hinged.param_groups(smoothing=...)"
 _trainings: weakref.WeakKeyDictionary[Optimizer, CurveTraining] = weakref.WeakKeyDictionary()
+"""The training of the curves of each optimizer that has begun a step, also if it has no curves."""
 
 
 def train_in_metric(model: nn.Module) -> None:
@@ -55,7 +56,8 @@ class CurveTraining:
 
     Hooks of one optimizer run after those of all optimizers, such as the hook that freezes curves,
     and after those that were added earlier, such as a hook that clips gradients. An optimizer that
-    was copied or loaded has no hooks, so it gets a new object of this class.
+    was copied or loaded has no hooks, so it gets a new object of this class. If a subclass copies
+    its hooks too, the curves move once, because the gradients are hidden from the second hook.
 
     Attributes:
         has_hooks: whether the optimizer has the hooks.
@@ -67,6 +69,9 @@ class CurveTraining:
         self.has_hooks = False
         self.states: dict[int, CurveState] = {}
         self.hidden: list[tuple[nn.Parameter, Tensor]] = []
+
+    def __reduce__(self) -> tuple[type[CurveTraining], tuple[()]]:
+        return CurveTraining, ()  # A copy belongs to another optimizer.
 
     def add_hooks(self, optimizer: Optimizer) -> None:
         """Add the hooks to the optimizer."""
@@ -117,7 +122,7 @@ class CurveTraining:
         for group in optimizer.param_groups:
             if not in_metric(group):
                 continue
-            for parameter in group["params"]:
+            for parameter in dict.fromkeys(group["params"]):  # Layers may share a parameter.
                 if parameter.grad is None:
                     without.append(parameter)
                     continue

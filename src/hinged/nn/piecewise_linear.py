@@ -97,7 +97,7 @@ class PiecewiseLinear(nn.Module):
     hinges: Tensor
     values: nn.Parameter
     tail_slopes: nn.Parameter | None
-    # Called with the layer and its input in each forward pass: see `hinged.nn.input_observer`.
+    # Called with the layer and its input in forward passes: see `hinged.nn.input_observer`.
     _observer: Callable[[PiecewiseLinear, Tensor], None] | None = None
 
     def __init__(
