@@ -15,6 +15,7 @@ from hinged.lab.bench.plots import plot_case_ratios, plot_scaling
 from hinged.lab.bench.record import BenchmarkRecord, read_benchmark_record
 from hinged.lab.bench.tables import TextTable, record_tables
 from hinged.lab.reporting.markdown import markdown_table, replace_between
+from hinged.lab.reporting.origin_text import origin_text
 from hinged.lab.reporting.plots import to_svg
 
 ROOT = Path(__file__).parents[1]
@@ -97,8 +98,7 @@ def _environment_text(name: str, record: BenchmarkRecord) -> str:
     packages = sorted({row.package for case in record.cases for row in case.rows if row.package})
     others = [package for package in packages if not package.startswith("hinged ")]
     return (
-        f"Measured on {record.made[:10]} at commit {facts['commit']} with torch {facts['torch']}, "
-        f"Python {facts['python']}, on {facts['processor']}, {facts['cores']} cores; load "
+        f"Measured {origin_text(facts, made=record.made[:10])}; load "
         f"{record.load[0]} before and {record.load[1]} after; allocator: "
         f"{', '.join(variables) or 'default'}. Kernel: {facts['kernel']}. "
         + (f"Other packages: {', '.join(others)}. " if others else "")

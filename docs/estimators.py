@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from hinged.lab.reporting.difference_text import difference_text
 from hinged.lab.reporting.markdown import markdown_table, replace_between
+from hinged.lab.reporting.origin_text import origin_text
 from hinged.lab.reporting.plots import hide_top_and_right, to_svg
 from hinged.lab.reporting.significance import PairedTest, fold_t_test, paired_t_test
 
@@ -332,12 +333,10 @@ def _origin(record: Record) -> str:
     """Return when, with what and where a record was made."""
     facts = record["environment"]
     packages = ("scikit-learn", "lightgbm", "xgboost", "pytabkit", "river")
-    known = [f"{each} {facts[each]}" for each in packages if _is_installed(facts, each)]
-    commits = ", ".join(record.get("commits") or [facts["commit"]])
-    return (
-        f"on {record['made'][:10]} at commit {commits} with torch {facts['torch']}, "
-        f"{', '.join(known)}, on {facts['processor']}. Kernel: {facts['kernel']}"
-    )
+    known = ["torch", *(each for each in packages if _is_installed(facts, each))]
+    commits = record.get("commits") or ()
+    origin = origin_text(facts, known, made=record["made"][:10], commits=commits)
+    return f"{origin}. Kernel: {facts['kernel']}"
 
 
 def _is_installed(facts: dict[str, str], package: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from hinged.lab.reporting.difference_text import decimals_of, difference_text
 from hinged.lab.reporting.markdown import markdown_table, replace_between
+from hinged.lab.reporting.origin_text import origin_text
 from hinged.lab.reporting.significance import PairedTest, fold_t_test
 
 ROOT = Path(__file__).parents[1]
@@ -230,12 +231,12 @@ def _heading(record: Record, table: str) -> str:
 
 
 def _machine(record: Record) -> str:
-    facts = record["environment"]
+    made, commits = record["made"][:10], record["commits"]
+    origin = origin_text(record["environment"], made=made, commits=commits)
     seconds = sum(each["seconds"] for each in record["results"])
     return (
         f"{record['epochs']} iterations in each of {len(record['results'])} trainings, "
-        f"{seconds:.0f} s of the CPU in all. Recorded on {record['made'][:10]} at commit "
-        f"{', '.join(record['commits'])} with torch {facts['torch']} on {facts['processor']}. All "
+        f"{seconds:.0f} s of the CPU in all. Recorded {origin}. All "
         "results: `benchmarks/records/feedforward.json`."
     )
 

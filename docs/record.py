@@ -19,6 +19,7 @@ from hinged.lab.reporting.comparison_table import (
     verdict,
 )
 from hinged.lab.reporting.markdown import markdown_table, replace_between
+from hinged.lab.reporting.origin_text import origin_text
 from hinged.lab.runs.run_folder import RunFolder
 from hinged.lab.runs.trial_result import TrialResult
 
@@ -66,8 +67,7 @@ def _measured(results: list[TrialResult]) -> str:
     seconds = sum(result.seconds for result in results)
     return (
         "The time per step is the median. Each training used one thread, and two trainings ran at "
-        f"the same time. Measured at commit {about['commit']} with torch {about['torch']}, Python "
-        f"{about['python']}, on {about['processor']}, {about['cores']} cores; {len(results)} "
+        f"the same time. Measured {origin_text(about)}; {len(results)} "
         f"trainings in {seconds:.0f} s. Kernel: {about['kernel']}. "
         "All records: [results.jsonl](demo/results.jsonl)."
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hinged.lab.reporting.markdown import markdown_table, replace_between
+from hinged.lab.reporting.origin_text import origin_text
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "design" / "strength-of-tests.md"
@@ -91,11 +92,7 @@ def _line_of_mutant(mutant: dict[str, Any], why: str) -> str:
 
 
 def _made(record: dict[str, Any]) -> str:
-    facts = record["environment"]
-    return (
-        f"Recorded on {record['made'][:10]} at commit {facts['commit']} with Python "
-        f"{facts['python']} and torch {facts['torch']}, on {facts['processor']}."
-    )
+    return f"Recorded {origin_text(record['environment'], made=record['made'][:10])}."
 
 
 def fill_page(page: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hinged.lab.reporting.markdown import markdown_table, replace_between
+from hinged.lab.reporting.origin_text import origin_text
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "zoo.md"
@@ -63,11 +64,8 @@ def text(record: dict[str, Any]) -> str:
     """Return the Markdown text of a record: the tables, the versions and the machine."""
     facts, models = record["environment"], record["models"]
     packages = dict.fromkeys(model["package"] for model in models)
-    versions = ", ".join(f"{name.replace('_', ' ')} {facts[name]}" for name in packages)
-    made = (
-        f"Recorded on {record['made'][:10]} at commit {facts['commit']} with {versions}, on "
-        f"{facts['processor']}. Kernel: {facts['kernel']}."
-    )
+    origin = origin_text(facts, list(packages), made=record["made"][:10])
+    made = f"Recorded {origin}. Kernel: {facts['kernel']}."
     table = markdown_table(HEADINGS, map(row, models))
     return f"{table}\n\n## Left alone\n\n{reasons(models)}\n\n{made}"
 

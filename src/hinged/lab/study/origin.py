@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from hinged.lab.reporting import terminal
+from hinged.lab.reporting.origin_text import origin_text
 from hinged.lab.study.record import StudyRecord
 
 
 def origin(record: StudyRecord) -> str:
     """Return sentences about how a record was measured, with the command to repeat the study."""
-    about = record.environments[0]
     data = dict.fromkeys(f"{row.data} ({row.data_digest[:12]})" for row in record.rows)
     commits = sorted({each["commit"] for each in record.environments})
+    measured = origin_text(record.environments[0], made=record.made, commits=commits)
     return (
-        f"Data, with the beginning of their hash: {', '.join(data)}. Measured on {record.made} at "
-        f"commit {', '.join(commits)} with torch {about['torch']}, Python {about['python']}, on "
-        f"{about['processor']}, {about['cores']} cores, in {record.seconds:,.0f} s of training in "
-        f"{_precisions(record)}.{_pretrainings(record)}{_tuning(record)} "
-        f"Command: `{record.command}`."
+        f"Data, with the beginning of their hash: {', '.join(data)}. Measured {measured}, in "
+        f"{record.seconds:,.0f} s of training in {_precisions(record)}."
+        f"{_pretrainings(record)}{_tuning(record)} Command: `{record.command}`."
     )
 
 
