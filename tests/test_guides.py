@@ -73,17 +73,42 @@ def test_code_of_the_page_on_fine_tuning_trains_head_curves_and_normalisation(
     assert (curves.values - curves.hinges.relu()).abs().amax(1).min() > 0
 
 
-def test_the_table_of_the_page_on_fine_tuning_has_the_means_of_the_study():
-    page = (DOCS / "fine-tuning.md").read_text()
-    record = json.loads((DOCS.parent / "studies/records/fine-tuning-small.json").read_text())
-    means = {row["cell"]: f"{100 * row['mean']:.1f}" for row in record["rows"]}
-    settings = list(itertools.product(("tiny-imagenet-20", "fashion-mnist"), (100, 300, 1000)))
+def rows_of_fine_tuning(study):
+    """Return the rows of the record of a study, and those of its table on the page, by variant."""
+    section = (DOCS / "fine-tuning.md").read_text().split(f"/{study}.md)", 1)[1]
+    record = json.loads((DOCS.parent / f"studies/records/{study}-small.json").read_text())
+    table = section.split("\n\n|", 1)[1].split("\n\n", 1)[0]
     shown = {}
-    for name, numbers in re.findall(r"^\| (.*?) \| (\d\d\.\d .*) \|$", page, flags=re.M):
+    for name, numbers in re.findall(r"^\| (.*?) \| (\d\d\.\d .*) \|$", table, flags=re.M):
         variant = re.sub(r" \(.*\)| of rank 1|,", "", name).replace(" ", "-")
-        for (data, n), number in zip(settings, numbers.split(" | "), strict=True):
-            shown[f"{variant}_data-{data}_train-size-{n}"] = number
-    assert shown == means
+        shown[variant] = numbers.split(" | ")
+    return record["rows"], shown
+
+
+def test_the_table_of_the_page_on_fine_tuning_has_the_means_of_the_study():
+    rows, shown = rows_of_fine_tuning("fine-tuning")
+    settings = list(itertools.product(("tiny-imagenet-20", "fashion-mnist"), (100, 300, 1000)))
+    assert {row["cell"]: f"{100 * row['mean']:.1f}" for row in rows} == {
+        f"{variant}_data-{data}_train-size-{n}": number
+        for variant, numbers in shown.items()
+        for (data, n), number in zip(settings, numbers, strict=True)
+    }
+
+
+def test_the_page_on_fine_tuning_has_the_means_of_the_study_of_imagenet_networks():
+    rows, shown = rows_of_fine_tuning("fine-tuning-imagenet")
+    data = ("tiny-imagenet-20", "cifar10-jpeg")
+    settings = itertools.product(("mobilenet_v2", "squeezenet1_0"), data)
+    settings = [f"network-{network}-imagenet-64_data-{name}" for network, name in settings]
+    means = {}
+    for row in rows:
+        count = f" ({row['parameters']:,})" if data[0] in row["cell"] else ""
+        means[row["cell"]] = f"{100 * row['mean']:.1f}{count}"
+    assert means == {
+        f"{variant}_{setting}": number
+        for variant, numbers in shown.items()
+        for setting, number in zip(settings, numbers, strict=True)
+    }
 
 
 def test_the_recipe_runs_and_its_second_table_says_what_convert_sets(tmp_path, monkeypatch):
