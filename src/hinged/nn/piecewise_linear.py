@@ -9,10 +9,12 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import UninitializedParameter
 
 from hinged import errors
 from hinged.curve.curve import TAILS, Curve, check_hinges
-from hinged.curve.evaluate import is_uniform
+from hinged.curve.evaluate import check_input, is_uniform
 from hinged.curve.fit_function import fit
 from hinged.curve.start_functions import Start, resolve_start
 from hinged.kernels import evaluate_curves
@@ -33,6 +35,7 @@ from hinged.nn.saved_state import (
     describe_mismatch,
     encode_tails,
     one_row,
+    overwrite_or_replace,
 )
 from hinged.nn.tracing import call_in_graph, refuse_script
 from hinged.nn.weight_decay import curve_layers_alive
@@ -145,8 +148,6 @@ class PiecewiseLinear(nn.Module):
         self._start = one_row(result.curve)
         curve_layers_alive.add(id(self), self)
         if is_lazy:
-            from hinged.nn.lazy_layer import LazyPiecewiseLinear  # It is a subclass.
-
             LazyPiecewiseLinear.take_over(self)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -216,10 +217,10 @@ class PiecewiseLinear(nn.Module):
             hinges = curve.hinges.detach().to(self.hinges, copy=True)
             check_hinges(hinges, call)
             self.hinges = hinges
-            self.values = _overwrite_or_replace(self.values, curve.values)
+            self.values = overwrite_or_replace(self.values, curve.values)
             old = self.values if self.tail_slopes is None else self.tail_slopes
             slopes = curve.tail_slopes
-            self.tail_slopes = None if slopes is None else _overwrite_or_replace(old, slopes)
+            self.tail_slopes = None if slopes is None else overwrite_or_replace(old, slopes)
             self.channels, self.tails = curve.channels, curve.tails
             self._spacing = HingeSpacing(hinges, is_uniform(hinges))
 
@@ -333,13 +334,60 @@ class PiecewiseLinear(nn.Module):
         self._spacing = HingeSpacing(self.hinges)
 
 
-def _overwrite_or_replace(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
-    """Copy `new` into the parameter and return the parameter.
+class LazyPiecewiseLinear(LazyModuleMixin, PiecewiseLinear):
+    """A `PiecewiseLinear` that takes its number of channels from its first input.
 
-    If the shapes differ, the result is a new parameter with the contents of `new`.
+    It is made by `PiecewiseLinear(None)`. After the first call, it is a `PiecewiseLinear`.
     """
-    if parameter.shape != new.shape:
-        return nn.Parameter(new.detach().to(parameter, copy=True), parameter.requires_grad)
-    with torch.no_grad():
-        parameter.copy_(new)
-    return parameter
+
+    cls_to_become = PiecewiseLinear
+
+    @classmethod
+    def take_over(cls, layer: PiecewiseLinear) -> None:
+        """Turn a layer with one channel into a lazy layer."""
+        layer.__class__ = cls
+        for name, parameter in layer._parameters.items():
+            if parameter is not None:
+                factory: dict[str, Any] = {"device": parameter.device, "dtype": parameter.dtype}
+                unknown = UninitializedParameter(**factory)
+                setattr(layer, name, unknown)
+        lazy: Any = layer
+        lazy._initialize_hook = lazy.register_forward_pre_hook(
+            lazy._infer_parameters, with_kwargs=True
+        )
+        lazy._load_hook = lazy._register_load_state_dict_pre_hook(lazy._lazy_load_hook)
+
+    def initialize_parameters(self, x: Tensor) -> None:
+        """Create the curves for the channels of the first input."""
+        if not self.has_uninitialized_params():
+            self.channels = self.values.shape[0]
+            return
+        check_input(x, 1, self.dim, CALL)
+        if not -x.dim() <= self.dim < x.dim():
+            got = f"a tensor of shape {tuple(x.shape)} with dim={self.dim}"
+            hint = "expected an input with the channels on axis dim: change dim="
+            raise errors.ArgumentError(errors.message(f"{CALL}(x)", got, hint))
+        self._materialize(x.shape[self.dim])
+
+    def reset_parameters(self) -> None:
+        """Restore the start if the number of channels is known, and do nothing otherwise."""
+        if not self.has_uninitialized_params():
+            super().reset_parameters()
+
+    def _materialize(self, channels: int) -> None:
+        self.channels = channels
+        for name, parameter in self._parameters.items():
+            if isinstance(parameter, UninitializedParameter):
+                start: Tensor = getattr(self._start, name)
+                shape = (channels, start.shape[1])
+                parameter.materialize(shape, self.hinges.device, self.hinges.dtype)
+                with torch.no_grad():
+                    parameter.copy_(start)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        values = state_dict.get(f"{prefix}values")
+        if isinstance(values, UninitializedParameter):
+            return  # The saved layer has had no input either.
+        if values is not None and values.dim() == 2 and self.has_uninitialized_params():
+            self._materialize(values.shape[0])
+        super()._load_from_state_dict(state_dict, prefix, *others)

@@ -1,4 +1,4 @@
-"""Checks whether a saved state fits a `PiecewiseLinear` layer."""
+"""Checks and stores the tensors of a `PiecewiseLinear` layer."""
 
 from __future__ import annotations
 
@@ -153,3 +153,15 @@ class ParametrizationDict(nn.ModuleDict):
     def add_module(self, name: str, module: nn.Module | None) -> None:
         """Add a parametrisation under any name."""
         self._modules[name] = module  # type: ignore[assignment]
+
+
+def overwrite_or_replace(parameter: nn.Parameter, new: Tensor) -> nn.Parameter:
+    """Copy `new` into the parameter and return the parameter.
+
+    If the shapes differ, the result is a new parameter with the contents of `new`.
+    """
+    if parameter.shape != new.shape:
+        return nn.Parameter(new.detach().to(parameter, copy=True), parameter.requires_grad)
+    with torch.no_grad():
+        parameter.copy_(new)
+    return parameter

@@ -60,7 +60,9 @@ def test_the_best_scores_are_bold_and_seen_tables_marked(page):
 
 
 def test_the_origin_of_earlier_results_is_said(page):
-    facts = dict.fromkeys(("torch", "processor", "kernel"), "x") | {"xgboost": "not installed"}
+    facts = dict.fromkeys(("torch", "processor", "cores", "kernel"), "x") | {
+        "xgboost": "not installed"
+    }
     earlier = {"made": "2025-01-01", "environment": facts, "commits": ["a", "b"]}
     found = {**record(hinged=CLOSE, relu=BASE), **earlier, "made": "2026-01-01"}
     assert "xgboost" not in page["_machine"](found, "estimators")
@@ -84,7 +86,7 @@ def test_times_are_compared_within_a_round(page):
         for rival, reached in ((1.0, 0.5), (4.0, 1.0), (2.0, None))
     ]
     found = {"cases": [{"table": "t", "rounds": rounds}], "made": "2026-01-01", "environment": {}}
-    found["environment"] = dict.fromkeys(("torch", "processor", "kernel", "commit"), "x")
+    found["environment"] = dict.fromkeys(("torch", "processor", "cores", "kernel", "commit"), "x")
     text = page["times_text"](found)
     assert "on 1 of 1 tables" in text
     assert "| t | 0.50 | 0.25 to not reached | 0.500 | 0.600 | 2.00 |" in text
