@@ -137,6 +137,21 @@ def test_layers_with_a_forward_of_their_own_are_measured(kind):
     check_measured(observer_of(layer), layer, x)
 
 
+def test_a_forward_with_other_names_can_be_called_by_name():
+    layer, x = OwnForward(3), torch.randn(10, 3)
+    param_groups(layer, 0.1)
+    assert torch.allclose(layer(x=x), x.relu(), atol=1e-6)
+
+
+def test_a_module_can_replace_a_layer_with_a_forward_of_its_own():
+    model, x = nn.Sequential(nn.Linear(3, 3), OwnForward(3)), torch.randn(10, 3)
+    param_groups(model, 0.1)
+    expected = model(x)
+    to_native(model, tolerance=1)
+    assert isinstance(model[1], nn.ReLU)
+    torch.testing.assert_close(model(x), expected)
+
+
 def test_there_is_one_observer_for_each_layer():
     layer, observer = observed()
     param_groups(layer, 0.1)

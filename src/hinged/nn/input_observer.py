@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from hinged.curve.evaluate import check_input
@@ -98,8 +98,9 @@ class InputObserver:
         self.needed = needed
         self._expected_hinges = self.hinges
 
-    def __call__(self, layer: PiecewiseLinear, x: Tensor) -> None:
-        """Measure the inputs `x` of a forward pass that computes gradients of the values."""
+    def __call__(self, layer: PiecewiseLinear, x: Any) -> None:
+        """Measure the inputs `x` of a forward pass that computes gradients of the values. Objects
+        that are no tensors are ignored."""
         compiling = torch.compiler.is_compiling()
         if layer is not self._layer() or not (compiling or self.is_due(layer)):
             return
@@ -202,10 +203,11 @@ def observe_inputs(layer: PiecewiseLinear) -> None:
         layer.register_forward_pre_hook(_observe, with_kwargs=True)
 
 
-def _observe(layer: PiecewiseLinear, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Call the observer of a layer before a forward pass."""
-    if layer._observer is not None:
-        layer._observer(layer, args[0] if args else kwargs["input"])
+def _observe(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Call the observer of a layer before a forward pass. A module that has replaced the layer may
+    share its hooks, and nothing is observed there."""
+    if isinstance(module, PiecewiseLinear) and module._observer is not None:
+        module._observer(module, args[0] if args else kwargs.get("input"))
 
 
 def observers_by_values() -> dict[int, list[InputObserver]]:

@@ -101,7 +101,7 @@ class PiecewiseLinear(nn.Module):
     values: nn.Parameter
     tail_slopes: nn.Parameter | None
     # Called with the layer and its input in forward passes: see `hinged.nn.input_observer`.
-    _observer: Callable[[PiecewiseLinear, Tensor], None] | None = None
+    _observer: Callable[[PiecewiseLinear, Any], None] | None = None
 
     def __init__(
         self,
