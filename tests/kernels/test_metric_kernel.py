@@ -102,7 +102,7 @@ def test_a_device_without_float64_gets_back_what_a_step_changes(monkeypatch):
         LayerSteps(hinges, states[-1]).take(values, grad, MetricStep(0.1, 0.1, decay=0.5))
         results.append(values)
     assert torch.equal(*results)
-    expected, found = (vars(state) for state in states)
+    expected, found = (state._asdict() for state in states)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
     assert found["size"]._version > 0 == found["start"]._version == found["moments"]._version
 

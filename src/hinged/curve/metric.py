@@ -29,6 +29,7 @@ parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,8 +41,7 @@ that starts with weights of 0. With 1e-6, slopes there rose to 16 in 20 steps; w
 images lost 0.7 points."""
 
 
-@dataclass(frozen=True)
-class MetricState:
+class MetricState(NamedTuple):
     """What training in the metric keeps of the curves of a layer. The tensors change in place.
 
     Attributes:

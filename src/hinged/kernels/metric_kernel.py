@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import math
 import struct
 
@@ -92,8 +91,7 @@ class LayerSteps:
     def _take_with_copies(self, values: Tensor, grad: Tensor, step: MetricStep) -> None:
         """Take a step on the CPU, and copy what it changes back to the device."""
         state, moved = self.state, values.cpu()
-        names = [field.name for field in dataclasses.fields(state)]
-        copy = MetricState(**{name: getattr(state, name).cpu() for name in names})
+        copy = MetricState(*(each.cpu() for each in state))
         metric.take_step(moved, grad.cpu(), self.hinges.cpu(), copy, step)
         values.copy_(moved)
         for name in ("direction", "size", "largest"):

@@ -24,11 +24,7 @@ MEASURED_EVERY = 10
 _KEPT = 0.8
 """The part of the running mean of the moments of inputs that remains at a new measurement."""
 
-
-_RUNNING = ("direction", "size", "largest", "moments", "start")
-"""The tensors of a `MetricState`, in its order."""
-
-_running_tensors = operator.itemgetter(*_RUNNING)
+_running_tensors = operator.itemgetter(*MetricState._fields)
 
 
 class CurveState:
@@ -79,8 +75,8 @@ class CurveState:
             self.observers[0].observes(self.parameter)
             and self.group is group
             and self.state is state
-            and all(map(operator.is_, self._tensors, _running_tensors(state)))
-            and self._tensors[0].shape == self.parameter.shape
+            and all(map(operator.is_, self._steps.state, _running_tensors(state)))
+            and self._steps.state.start.shape == self.parameter.shape
         )
 
     def adapt_to_hinges(self) -> None:
@@ -134,10 +130,9 @@ class CurveState:
         # moves the number of steps to its device, and reading it there would wait for the GPU.
         state["step"] = state["step"].cpu()
         self._count = int(state["step"])
-        for name in _RUNNING:
+        for name in MetricState._fields:
             state[name] = _wide(state[name])
-        self._tensors = _running_tensors(state)
-        running = MetricState(*self._tensors)
+        running = MetricState(*_running_tensors(state))
         self._steps = metric_kernel.LayerSteps(self.observers[0].hinges, running)
 
     @property
