@@ -1,4 +1,4 @@
-"""Checks and stores the tensors of a `PiecewiseLinear` layer."""
+"""Checks saved states of a `PiecewiseLinear` layer, and puts new numbers into its tensors."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def origin_text(
         facts: versions, commit and machine, as `hinged.installation` describes them.
         packages: the packages whose versions are named.
         made: the date of the record. It is left out if it is empty.
-        commits: the commits of all results, if they have several; otherwise that of `facts`.
+        commits: the commits at which the results were measured. Without them, that of `facts`.
 
     >>> facts = {"commit": "1a2b", "torch": "2.13.0", "processor": "AMD", "cores": "2"}
     >>> origin_text(facts, ["torch"], made="2026-12-01")
