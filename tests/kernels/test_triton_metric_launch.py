@@ -1,6 +1,5 @@
 """The Triton kernels for steps in the metric against the reference in float64."""
 
-import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -46,15 +45,11 @@ def draw_step(kind, channels, count):
     return values, grad, hinges, MetricState(direction, size, largest, moments, start)
 
 
-def tensors_of(state):
-    return [getattr(state, field.name) for field in dataclasses.fields(state)]
-
-
 def take_steps(values, grad, hinges, state, steps=STEPS):
     """Return the values, the directions, the sizes and the largest sizes after steps on the device
     under test."""
     values, grad, hinges = (t.to(DEVICE, copy=True) for t in (values, grad, hinges))
-    state = MetricState(*(t.to(DEVICE, copy=True) for t in tensors_of(state)))
+    state = MetricState(*(t.to(DEVICE, copy=True) for t in state))
     for step in steps:
         triton_metric_launch.take_step(values, grad, hinges, state, step)
     return values.cpu(), state.direction.cpu(), state.size.cpu(), state.largest.cpu()
@@ -63,7 +58,7 @@ def take_steps(values, grad, hinges, state, steps=STEPS):
 def take_exact_steps(values, grad, hinges, state, steps=STEPS):
     """Return the same from the reference in float64."""
     values = values.double()
-    state = MetricState(*(t.double() for t in tensors_of(state)))
+    state = MetricState(*(t.double() for t in state))
     for step in steps:
         metric.take_step(values, grad.double(), hinges.double(), state, step)
     return values, state.direction, state.size, state.largest
@@ -242,7 +237,7 @@ def test_calls_take_the_kernels():
     case = values, grad, hinges, state = draw_step("free rows", 3, 5)
     expected = take_steps(*case, steps=STEPS[:1])
     values, grad, hinges = values.to(DEVICE), grad.to(DEVICE), hinges.to(DEVICE)
-    state = MetricState(*(tensor.to(DEVICE) for tensor in tensors_of(state)))
+    state = MetricState(*(tensor.to(DEVICE) for tensor in state))
     leaf = values.clone().requires_grad_()
     product = leaf * leaf
     with torch.no_grad():
