@@ -101,7 +101,7 @@ struct Task {
   int64_t section;  // tasks of the same section have different channels
 };
 
-// Divides a tensor into tasks. A task has at least 2048 elements of a channel or 256 pixels, if the
+// Divides a tensor into tasks. A task has at least 1024 elements of a channel or 256 pixels, if the
 // tensor is that large. With smaller tasks, adding the sums of the sections would be expensive.
 class Plan {
  public:
@@ -139,7 +139,7 @@ class Plan {
 
  private:
   static constexpr int64_t kElements = 32768;
-  static constexpr int64_t kRun = 2048;
+  static constexpr int64_t kRun = 1024;
   static constexpr int64_t kPixels = 256;
   Geometry all_;
   int64_t outers_, channels_, inners_;
@@ -185,6 +185,9 @@ struct Job {
   int64_t start(const Task& task) const {
     return (task.outer * all.channels + task.channel) * all.inner + task.inner;
   }
+  Rows rows(const Task& task) const {
+    return {task.outers, task.channels, task.inners, all.channels * all.inner, all.inner};
+  }
   // Returns the number of channels with sums. With groups, this includes the padding of the
   // last group.
   int64_t padded_channels() const {
@@ -213,11 +216,7 @@ void forward(const Job& job, const T* x, T* y) {
       }
       return kernels.forward_tiles(&job.tables.lines(task.channel), x + start, y + start, pixels);
     }
-    const Rows rows{task.outers, task.inners, all.channels * all.inner};
-    for (int64_t c = 0; c < task.channels; ++c) {
-      const int64_t at = start + c * all.inner;
-      kernels.forward_rows(job.tables.lines(task.channel + c), x + at, y + at, rows);
-    }
+    kernels.forward_rows(&job.tables.lines(task.channel), x + start, y + start, job.rows(task));
   });
 }
 
@@ -242,12 +241,8 @@ void backward(const Job& job, const T* x, const T* grad_y, T* grad_x, float* sum
       return kernels.backward_tiles(&job.tables.lines(task.channel), x + start, grad_y + start,
                                     moved(start), own, pixels);
     }
-    const Rows rows{task.outers, task.inners, all.channels * all.inner};
-    for (int64_t c = 0; c < task.channels; ++c) {
-      const int64_t at = start + c * all.inner;
-      kernels.backward_rows(job.tables.lines(task.channel + c), x + at, grad_y + at, moved(at),
-                            own == nullptr ? nullptr : own + c * by_channel, rows);
-    }
+    kernels.backward_rows(&job.tables.lines(task.channel), x + start, grad_y + start, moved(start),
+                          own, job.rows(task));
   });
 }
 

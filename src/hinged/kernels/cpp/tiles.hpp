@@ -76,7 +76,7 @@ void forward_in_tiles(const Lines* lines, const T* x, T* y, Pixels all) {
     const int64_t start = pixel * all.stride + channel;
     tile.take(x + start, pixels, channels, all.stride);
     for (int c = 0; c < channels; ++c) {
-      forward_in_rows<V>(lines[channel + c], tile.row(c), tile.row(c), Rows{1, pixels, 0});
+      forward_in_rows<V>(lines + channel + c, tile.row(c), tile.row(c), Rows{1, 1, pixels, 0, 0});
     }
     tile.give(y + start, pixels, channels, all.stride);
   });
@@ -91,10 +91,10 @@ void backward_in_tiles(const Lines* lines, const T* x, const T* grad_y, T* grad_
     inputs.take(x + start, pixels, channels, all.stride);
     gradients.take(grad_y + start, pixels, channels, all.stride);
     for (int c = 0; c < channels; ++c) {
-      const Lines& own = lines[channel + c];
-      float* own_sums = sums == nullptr ? nullptr : sums + (channel + c) * (own.count + 1);
+      const Lines* own = lines + channel + c;
+      float* own_sums = sums == nullptr ? nullptr : sums + (channel + c) * (own->count + 1);
       backward_in_rows<V>(own, inputs.row(c), gradients.row(c), gradients.row(c), own_sums,
-                          Rows{1, pixels, 0});
+                          Rows{1, 1, pixels, 0, 0});
     }
     if (grad_x != nullptr) gradients.give(grad_x + start, pixels, channels, all.stride);
   });

@@ -58,12 +58,14 @@ struct Group {
   bool tails;
 };
 
-// Rows of one channel. A row has `length` neighbouring elements, and starts `stride` elements after
-// the row before it.
+// Rows of several channels. A row has `length` neighbouring elements of one channel. Element `i` of
+// row `row` of channel `c` is at `[row * row_stride + c * channel_stride + i]`.
 struct Rows {
   int64_t rows;
+  int64_t channels;
   int64_t length;
-  int64_t stride;
+  int64_t row_stride;
+  int64_t channel_stride;
 };
 
 // Pixels with one element for each of several neighbouring channels. A pixel starts `stride`
@@ -86,10 +88,10 @@ struct Pixels {
 // `grad_x` and `sums` may be null. They are then not computed.
 template <class T>
 struct KernelsOf {
-  void (*forward_rows)(const Lines& lines, const T* x, T* y, Rows rows);
+  void (*forward_rows)(const Lines* lines, const T* x, T* y, Rows rows);
   void (*forward_tiles)(const Lines* lines, const T* x, T* y, Pixels pixels);
   void (*forward_groups)(const Group* groups, const T* x, T* y, Pixels pixels);
-  void (*backward_rows)(const Lines& lines, const T* x, const T* grad_y, T* grad_x, float* sums,
+  void (*backward_rows)(const Lines* lines, const T* x, const T* grad_y, T* grad_x, float* sums,
                         Rows rows);
   void (*backward_tiles)(const Lines* lines, const T* x, const T* grad_y, T* grad_x, float* sums,
                          Pixels pixels);
