@@ -15,6 +15,7 @@ each_kernel = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
 
 LAYOUTS = {
     "images": lambda: torch.randn(3, 5, 7, 9),
+    "images of many channels": lambda: torch.randn(5, 66, 8, 13),
     "channels last": lambda: torch.randn(3, 18, 7, 9).to(memory_format=torch.channels_last),
     "few, channels last": lambda: torch.randn(32, 6, 8, 9).to(memory_format=torch.channels_last),
     "features": lambda: torch.randn(1023, 17),
@@ -36,7 +37,10 @@ def positions(kind, channels, count):
         return torch.linspace(-3.1, 2.7, count)
     if kind == "free":
         return torch.randn(count).sort().values + torch.arange(count) * 1e-3
-    return torch.randn(channels, count).sort(-1).values + torch.arange(count) * 1e-3
+    rows = torch.randn(channels, count).sort(-1).values + torch.arange(count) * 1e-3
+    if kind == "first uniform":
+        rows[0] = torch.linspace(-2, 2, count)
+    return rows
 
 
 def case(make, kind, count, tails, dtype=torch.float32):
@@ -88,7 +92,7 @@ def bound(g, x, hinges):
 
 @each_kernel
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kind", ["uniform", "nearly uniform", "free", "by channel"])
+@pytest.mark.parametrize("kind", ["uniform", "nearly uniform", "free", "by channel", "first uniform"])
 @pytest.mark.parametrize("tails", ["linear", "constant", "free"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_agrees_with_the_reference(kernel, layout, kind, tails, dtype, monkeypatch):
