@@ -92,7 +92,9 @@ def bound(g, x, hinges):
 
 @each_kernel
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kind", ["uniform", "nearly uniform", "free", "by channel", "first uniform"])
+@pytest.mark.parametrize(
+    "kind", ["uniform", "nearly uniform", "free", "by channel", "first uniform"]
+)
 @pytest.mark.parametrize("tails", ["linear", "constant", "free"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_agrees_with_the_reference(kernel, layout, kind, tails, dtype, monkeypatch):
